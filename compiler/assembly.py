@@ -1,0 +1,145 @@
+"""Assembly: what a finished circuit needs in the way of keys, signatures and estimates, for the plan's header."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from hecc.compiler import cost
+from hecc.compiler.ir.graph import Graph
+from hecc.compiler.options import Options
+from hecc.compiler.scaling import Chain
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, Relinearize, Rescale
+from hecc.runtime.header import Estimate, InputSignature, OutputSignature
+from hecc.runtime.layout import Layout
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.security import TABLE_SOURCE, limit
+from hecc.runtime.verify import HEADROOM, ArrayType
+
+__all__ = ["estimate", "input_signatures", "key_specification", "output_signatures"]
+
+
+def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
+    """The ring, the primes, and a key for each rotation that the circuit uses and no other."""
+    limbs = _limbs(circuit)
+    galois: dict[int, int] = {}
+    for step, users in circuit.rotations().items():
+        element = galois_element(step, chain.ring_degree)
+        galois[element] = max(galois.get(element, 0), *(limbs[i] for i in users))
+    relinearization = [limbs[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)]
+    return KeySpecification(
+        ring_degree=chain.ring_degree,
+        data_primes=chain.data_primes,
+        special_primes=chain.special_primes,
+        relinearization_limbs=max(relinearization, default=0),
+        galois=tuple(GaloisElement(element, used) for element, used in sorted(galois.items())),
+        security=SecurityEvidence(
+            level=options.level,
+            adversary=options.adversary,
+            table=TABLE_SOURCE,
+            log2_limit=limit(chain.ring_degree, options.level, options.adversary),
+        ),
+    )
+
+
+def _limbs(circuit: Circuit) -> list[int]:
+    """Limbs of every value of a circuit with scales."""
+    limbs: list[int] = []
+    for ins in circuit.instructions:
+        if isinstance(ins, Input):
+            limbs.append(ins.limbs or 0)
+        else:
+            dropped = ins.limbs if isinstance(ins, Rescale | DropLimbs) else 0
+            limbs.append(limbs[ins.operands[0]] - dropped)
+    return limbs
+
+
+def input_signatures(
+    graph: Graph,
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    layouts: Mapping[str, Layout],
+    declared: Mapping[str, tuple[float, float]],
+) -> tuple[InputSignature, ...]:
+    """How the client packs and encrypts each input."""
+    signatures = []
+    for i, ins in circuit.inputs():
+        low, high = declared[ins.name]
+        shape = graph.node(ins.name).output.shape
+        signatures.append(
+            InputSignature(
+                name=ins.name,
+                shape=_example(graph, shape),
+                layout=layouts[ins.name],
+                limbs=types[i].limbs,
+                scale=_scale(types[i]),
+                low=low,
+                high=high,
+            )
+        )
+    return tuple(signatures)
+
+
+def output_signatures(
+    graph: Graph,
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    keys: KeySpecification,
+    layouts: Mapping[str, Layout],
+    deviations: Mapping[str, float],
+) -> tuple[OutputSignature, ...]:
+    """How the client decrypts and unpacks each result, and what it may expect to find."""
+    signatures = []
+    for i, ins in circuit.outputs():
+        modulus = 1
+        for prime in keys.data_primes[: types[i].limbs]:
+            modulus *= prime
+        shape = graph.node(ins.name).output.shape
+        signatures.append(
+            OutputSignature(
+                name=ins.name,
+                shape=_example(graph, shape),
+                layout=layouts[ins.name],
+                limbs=types[i].limbs,
+                scale=_scale(types[i]),
+                bound=float(modulus / (HEADROOM * _scale(types[i]))),
+                error=deviations[ins.name],
+            )
+        )
+    return tuple(signatures)
+
+
+def _example(graph: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of one example: without the batch axis, where the network has one."""
+    return shape[1:] if graph.batch_axis and len(shape) > 1 else shape
+
+
+def _scale(kind: ArrayType) -> Fraction:
+    if kind.scale is None:
+        raise ValueError("signatures need a circuit with scales")
+    return kind.scale
+
+
+def estimate(
+    circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, depth: int, precision_bits: float
+) -> Estimate:
+    """What running the circuit will cost."""
+    limbs = [kind.limbs for kind in types]
+    sent = sum(
+        kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs, seeded=True)
+        for kind in (types[i] for i, _ in circuit.inputs())
+    )
+    received = sum(
+        kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
+        for kind in (types[i] for i, _ in circuit.outputs())
+    )
+    return Estimate(
+        depth=depth,
+        rotations=cost.circuit_rotations(circuit),
+        seconds=cost.circuit_seconds(circuit, limbs, keys.ring_degree),
+        peak_memory=cost.peak_memory(circuit, limbs, keys),
+        evaluation_key_bytes=cost.evaluation_key_bytes(keys),
+        input_bytes=sent,
+        output_bytes=received,
+        precision_bits=precision_bits,
+    )

@@ -1,0 +1,81 @@
+"""Elementwise arithmetic of encrypted tensors and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.maps import broadcast
+from hecc.compiler.importer.scope import Constant
+from hecc.compiler.ir.affine import AffineMap, Scale, compose
+from hecc.compiler.ir.graph import ProductNode, Value
+
+__all__ = ["combine", "multiply", "scale"]
+
+
+def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> None:
+    """Define the output as a sum of operands, each with a factor; they broadcast together."""
+    shape = call.broadcast(*(operand.shape for operand, _ in summands))
+    terms: list[tuple[Value, AffineMap]] = []
+    constants: list[tuple[Constant, float]] = []
+    for operand, factor in summands:
+        if isinstance(operand, Value):
+            spread = broadcast(operand.shape, shape)
+            terms.append((operand, spread if factor == 1.0 else compose(Scale.of(shape, call.number(factor)), spread)))
+        else:
+            constants.append((operand, factor))
+    call.affine(Value(call.name, shape), *terms, bias=_bias(call, constants))
+
+
+def _bias(call: Call, constants: Sequence[tuple[Constant, float]]) -> str | None:
+    """The parameter that holds a sum of constants: the constant itself where it is only one."""
+    if not constants:
+        return None
+    if len(constants) == 1:
+        constant, factor = constants[0]
+        return call.parameter(constant) if factor == 1.0 else _derived(call, constant, ":negated", -constant.array)
+    for constant, _ in constants:
+        call.parameter(constant)
+    total = sum(
+        (constant.array * factor for constant, factor in constants[1:]), constants[0][0].array * constants[0][1]
+    )
+    name = "+".join(constant.name for constant, _ in constants)
+    return call.scope.parameter(name + ":sum", np.asarray(total, dtype=constants[0][0].array.dtype))
+
+
+def scale(call: Call, value: Value, constant: Constant, *, reciprocal: bool = False) -> None:
+    """Define the output as a value times a constant, or divided by it; they broadcast together."""
+    shape = call.broadcast(value.shape, constant.shape)
+    if not reciprocal:
+        factor = call.parameter(constant)
+    elif bool((constant.array == 0).any()):
+        raise call.refuse(f"its constant '{constant.name}' holds a zero to divide by", "remove the division by zero")
+    else:
+        factor = _derived(call, constant, ":reciprocal", 1.0 / constant.array.astype(np.float64))
+    call.affine(Value(call.name, shape), (value, compose(Scale.of(shape, factor), broadcast(value.shape, shape))))
+
+
+def multiply(call: Call, left: Value, right: Value) -> None:
+    """Define the output as the elementwise product of two encrypted tensors, which broadcast together."""
+    if left == right:
+        call.square(left)
+        return
+    shape = call.broadcast(left.shape, right.shape)
+    names = []
+    for side, value in (("left", left), ("right", right)):
+        if value.shape != shape:
+            spread = Value(call.scope.fresh(f"{call.name}:{side}"), shape)
+            call.affine(spread, (value, broadcast(value.shape, shape)))
+            value = spread
+        names.append(value.name)
+    call.scope.define(ProductNode(Value(call.name, shape), call.source, *names))
+
+
+def _derived(call: Call, constant: Constant, suffix: str, array: NDArray[Any]) -> str:
+    """A parameter computed from a constant, in the constant's own precision."""
+    call.parameter(constant)
+    return call.parameter(constant, suffix, array.astype(constant.array.dtype))

@@ -1,0 +1,161 @@
+"""The batch axis: what it was in the file, and how shapes of a whole batch and of one example correspond.
+
+A plan evaluates one example. A network exported with a dynamic batch, or a batch of one, is imported as it acts on a
+batch of one. A network exported with a fixed batch B > 1 is imported by division: every value of leading extent k B
+there has leading extent k here, which is right as long as no node mixes examples, and the importer checks that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+
+from hecc.runtime.errors import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Batch", "encrypted_inputs"]
+
+FLOATS = {
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.DOUBLE,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.BFLOAT16,
+}
+
+
+LARGEST = 1 << 27
+"""Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The batch axis of a model.
+
+    Attributes
+    ----------
+    axis
+        Whether axis 0 of the inputs and outputs is a batch axis.
+    extent
+        The fixed batch that the network was exported with, otherwise one.
+    dynamic
+        Whether the file leaves the batch open.
+    """
+
+    axis: bool
+    extent: int = 1
+    dynamic: bool = False
+
+    @classmethod
+    def of(cls, model: onnx.ModelProto, batch_axis: bool) -> Batch:
+        """Find the batch of a model.
+
+        Raises
+        ------
+        UnsupportedError
+            Inputs disagree about the batch.
+        """
+        shapes = {value.name: _dimensions(value, batch_axis) for value in encrypted_inputs(model)}
+        if not batch_axis or not shapes:
+            return cls(axis=False)
+        leading = {name: dims[0] if len(dims) > 1 else None for name, dims in shapes.items()}
+        fixed = {name: extent for name, extent in leading.items() if isinstance(extent, int) and extent > 1}
+        dynamic = any(isinstance(extent, str) for extent in leading.values())
+        if fixed and (len(set(fixed.values())) > 1 or len(fixed) < len(leading)):
+            name, extent = next(iter(fixed.items()))
+            other = next(n for n, e in leading.items() if e != extent)
+            raise UnsupportedError(
+                f"input '{name}' has a batch of {extent} and input '{other}' has not; export the network with a "
+                "batch of one or a dynamic batch axis"
+            )
+        vectors = [name for name, extent in leading.items() if extent is None]
+        if dynamic and vectors:
+            raise UnsupportedError(
+                f"input '{vectors[0]}' has no batch axis while another input has a dynamic one; export the network "
+                "with a fixed batch of one and import it with batch_axis=False"
+            )
+        return cls(axis=not vectors, extent=next(iter(fixed.values()), 1), dynamic=dynamic)
+
+    def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in the file, from the shape of one example."""
+        return shape if self.extent == 1 or not shape else (shape[0] * self.extent, *shape[1:])
+
+    def example(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The shape of one example, from the shape in the file; None where examples would be torn or mixed."""
+        if self.extent == 1:
+            return shape
+        if not shape or shape[0] % self.extent:
+            return None
+        return (shape[0] // self.extent, *shape[1:])
+
+    def input_shape(self, value: onnx.ValueInfoProto) -> tuple[int, ...]:
+        """The shape of one example of an input.
+
+        Raises
+        ------
+        InputError
+            The input has no elements.
+        UnsupportedError
+            An axis other than the batch is dynamic, or the input holds something else than real numbers.
+        """
+        dims = list(_dimensions(value, self.axis))
+        if len(dims) > 1 and (self.axis or self.dynamic or self.extent > 1):
+            dims[0] = 1
+        for axis, extent in enumerate(dims):
+            if isinstance(extent, str):
+                label = f" ('{extent}')" if extent else ""
+                batch = ", or import with batch_axis=True if it is the batch" if axis == 0 and len(dims) > 1 else ""
+                raise UnsupportedError(
+                    f"input '{value.name}' has a dynamic axis {axis}{label}; export the network with a fixed size "
+                    f"there{batch}"
+                )
+        shape = tuple(extent for extent in dims if isinstance(extent, int))
+        if math.prod(shape) > LARGEST:
+            raise UnsupportedError(
+                f"input '{value.name}' has {math.prod(shape)} elements, more than {LARGEST}; use smaller inputs"
+            )
+        return shape
+
+
+def encrypted_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The graph's inputs that are not weights."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | str]:
+    """Extent of every axis: a number, or the name of a dynamic one."""
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        what = (kind or "nothing").removesuffix("_type").replace("_", " ")
+        raise UnsupportedError(
+            f"input '{value.name}' is declared as {what}, not as a tensor; only tensors can be encrypted"
+        )
+    tensor = value.type.tensor_type
+    if tensor.elem_type not in FLOATS:
+        kinds = onnx.TensorProto.DataType
+        known = tensor.elem_type in kinds.values()
+        name = kinds.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
+        raise UnsupportedError(
+            f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
+            "the Cast behind it, if any"
+        )
+    if not tensor.HasField("shape"):
+        raise UnsupportedError(f"input '{value.name}' has no shape; export the network with a fixed input shape")
+    dims: list[int | str] = []
+    for axis, dim in enumerate(tensor.shape.dim):
+        # Old exporters write -1, and some a batch of 0, for "unknown".
+        unknown = dim.dim_value < 0 or (batch_axis and axis == 0 and len(tensor.shape.dim) > 1)
+        if dim.HasField("dim_value") and dim.dim_value > 0:
+            dims.append(dim.dim_value)
+        elif dim.HasField("dim_value") and not unknown:
+            raise InputError(
+                f"input '{value.name}' has no elements: axis {axis} has extent 0; export the network again"
+            )
+        else:
+            dims.append(dim.dim_param)
+    return dims

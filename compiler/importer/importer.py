@@ -1,0 +1,156 @@
+"""The importer: an ONNX model becomes a :class:`Graph` whose parameters are still named and separate.
+
+The network is imported as it acts on *one example*: a batch axis, whatever its extent in the file, has extent one in
+the graph. Nodes are converted one by one, in order; each is one of three things:
+
+* all its inputs are constants: it is evaluated at once (:mod:`hecc.compiler.importer.fold`), so the arithmetic of
+  shapes that exporters write around a Reshape disappears;
+* its operator has a converter (:mod:`hecc.compiler.importer.operators`), which adds nodes to the graph;
+* it is refused. The import goes on behind it, so that one error names everything in the model that cannot be compiled.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+import onnx
+
+from hecc.compiler.importer.batch import LARGEST, Batch
+from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.fold import fold
+from hecc.compiler.importer.inference import infer_shapes
+from hecc.compiler.importer.load import load_model
+from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.importer.prepare import prepare, validate
+from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT, InvalidNodeError, RefusedNodeError, describe
+from hecc.compiler.importer.scope import Constant, Scope, Unknown
+from hecc.compiler.ir.graph import Graph, Value
+from hecc.runtime.errors import InputError, UnsupportedError
+
+__all__ = ["import_model"]
+
+
+def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch_axis: bool = True) -> Graph:
+    """Import an ONNX model.
+
+    Parameters
+    ----------
+    source
+        A path, the bytes of a file, or a model in memory.
+    batch_axis
+        Whether axis 0 of every input (of rank two or more) is the batch: dynamic, one, or the fixed batch that the
+        network was exported with. It has extent one in the graph. With ``False`` the whole tensor is one example.
+
+    Returns
+    -------
+    Graph
+        The imported graph; values and parameters have the names of the ONNX tensors that they come from.
+
+    Raises
+    ------
+    InputError
+        The file is missing, is not an ONNX model, or is not a valid one.
+    UnsupportedError
+        The network has operators, inputs or an opset that cannot be compiled; the message names all such nodes.
+    """
+    model = prepare(load_model(source))
+    batch = Batch.of(model, batch_axis)
+    validate(model)
+    scope = Scope.of(model, batch)
+    refusals: list[RefusedNodeError] = []
+    for node in model.graph.node:
+        try:
+            _convert(Call.of(scope, node))
+        except RefusedNodeError as refusal:
+            refusals.append(refusal)
+        _stand_in(scope, node)
+    if refusals:
+        raise UnsupportedError(describe(refusals))
+    return _finish(scope, [output.name for output in model.graph.output])
+
+
+def _convert(call: Call) -> None:
+    """Convert one node: fold it, or add what it means to the graph."""
+    node, scope = call.node, call.scope
+    operands = call.operands
+    standard = node.domain == ""
+    if standard and node.op_type in UNFOLDABLE:
+        raise call.refuse(*WAYS_OUT[node.op_type])
+    if any(operand is Unknown.UNKNOWN for operand in operands):
+        # What is refused whatever its inputs are can be named; about the rest nothing is known.
+        if not standard or (node.op_type in WAYS_OUT and node.op_type not in CONVERTERS):
+            raise call.refuse_operator()
+        return
+    if _known(call):
+        scope.operands.update(fold(call))
+        return
+    converter = CONVERTERS.get(node.op_type) if standard else None
+    if converter is None:
+        raise call.refuse_operator()
+    if scope.batch.extent == 1:
+        converter.convert(call)
+        return
+    try:
+        converter.convert(call)
+    except InvalidNodeError:
+        if infer_shapes(scope, node):
+            # For the whole batch the node is valid, so only one example does not fit it.
+            raise call.refuse_mixing() from None
+        raise
+    _check_rows(call)
+
+
+def _known(call: Call) -> bool:
+    """Whether a node's result is known now: no input is encrypted, or only its shape or type matters."""
+    operator = call.node.op_type if call.node.domain == "" else ""
+    if operator == "CastLike":
+        return isinstance(call.operands[0], Constant)
+    return operator in {"Shape", "Size"} or not any(isinstance(operand, Value) for operand in call.operands)
+
+
+def _check_rows(call: Call) -> None:
+    """Refuse a node that mixes the examples of a fixed batch.
+
+    The example's shape must be the whole batch's with the leading extent divided: what ONNX infers for the batch tells.
+    """
+    shapes = infer_shapes(call.scope, call.node)
+    for name in call.node.output:
+        value = call.scope.operands.get(name)
+        if isinstance(value, Value) and shapes.get(name) != call.scope.batch.whole(value.shape):
+            raise call.refuse_mixing()
+
+
+def _stand_in(scope: Scope, node: onnx.NodeProto) -> None:
+    """Give every output that was not converted its inferred shape, so that the nodes behind it can be examined."""
+    missing = [name for name in node.output if name and name not in scope.operands]
+    if not missing:
+        return
+    shapes = infer_shapes(scope, node)
+    for name in missing:
+        shape = scope.batch.example(shapes[name]) if name in shapes else None
+        usable = shape is not None and math.prod(shape) <= LARGEST
+        scope.operands[name] = Value(name, shape or ()) if usable else Unknown.UNKNOWN
+
+
+def _finish(scope: Scope, outputs: list[str]) -> Graph:
+    """The graph, once its outputs are known to be what a client can decrypt."""
+    for name in outputs:
+        operand = scope.operands[name]
+        if isinstance(operand, Constant):
+            raise UnsupportedError(
+                f"output '{name}' does not depend on any input; remove it from the model's outputs and read its value "
+                "from the model"
+            )
+        assert isinstance(operand, Value), "refusals were reported before"
+        if scope.batch.axis and operand.shape[:1] != (1,):
+            shape = "x".join(map(str, operand.shape)) or "scalar"
+            raise UnsupportedError(
+                f"output '{name}' of one example has shape {shape}, so its axis 0 is not the batch axis of the inputs; "
+                "import with batch_axis=False if the whole input is one example, or keep the batch axis in front"
+            )
+    defined = {node.output.name for node in scope.nodes}
+    if missing := [name for name in outputs if name not in defined]:
+        raise InputError(f"output '{missing[0]}' is not computed by any node; the model is not valid ONNX")
+    graph = Graph((), tuple(outputs), {}, scope.batch.axis)
+    return graph.with_nodes(scope.nodes, scope.parameters)

@@ -1,0 +1,103 @@
+"""Reading a model: every way in which that can fail is a sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx.external_data_helper import (
+    ExternalDataInfo,
+    load_external_data_for_model,
+    uses_external_data,
+)
+
+from hecc.runtime.errors import InputError
+
+__all__ = ["load_model"]
+
+
+def load_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
+    """Read a model from a path, bytes, or memory; a copy, so that the caller's model stays as it is.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is not an ONNX model, or refers to data that is missing.
+    """
+    if isinstance(source, onnx.ModelProto):
+        model = onnx.ModelProto()
+        model.CopyFrom(source)
+        _refuse_external_data(model, "the model in memory")
+        return model
+    if isinstance(source, bytes):
+        model = _parse(source, "the bytes given")
+        _refuse_external_data(model, "the bytes given")
+        return model
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"there is no file '{path}'; give the path of an ONNX model") from None
+    except OSError as error:
+        raise InputError(f"cannot read '{path}': {error.strerror}; give the path of an ONNX model") from None
+    model = _parse(data, f"'{path}'")
+    _load_external_data(model, path)
+    return model
+
+
+def _parse(data: bytes, what: str) -> onnx.ModelProto:
+    way_out = "export the network in ONNX's binary format, for instance with torch.onnx.export"
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError:
+        raise InputError(f"{what} is not an ONNX model; {way_out}") from None
+    # Protocol buffers accept much that was never meant: a model has a version and a graph.
+    if not model.ir_version or not model.HasField("graph"):
+        raise InputError(f"{what} is not an ONNX model; {way_out}")
+    if not all(isinstance(text, str) for text in _texts(model)):
+        raise InputError(f"{what} is damaged: it holds a name that is not text; {way_out}")
+    return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """Every name by which the importer looks something up; protocol buffers give bytes for what is not UTF-8."""
+    graph = model.graph
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (item.name for item in [*graph.input, *graph.output, *graph.initializer])
+    yield from (dim.dim_param for item in graph.input for dim in item.type.tensor_type.shape.dim)
+    for node in [*graph.node, *(node for function in model.functions for node in function.node)]:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+
+
+def _refuse_external_data(model: onnx.ModelProto, what: str) -> None:
+    for tensor in _external_tensors(model):
+        raise InputError(
+            f"{what} keeps the weight '{tensor.name}' in another file, '{ExternalDataInfo(tensor).location}'; give the "
+            "path of the model, next to which that file lies"
+        )
+
+
+def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
+    for tensor in _external_tensors(model):
+        location = ExternalDataInfo(tensor).location
+        if not (path.parent / location).is_file():
+            raise InputError(
+                f"'{path}' keeps the weight '{tensor.name}' in '{location}', which is missing; put that file next to "
+                "the model, or save the model with its weights inside"
+            )
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the weights of '{path}' in other files cannot be read: {reason}; save the model with its weights inside"
+        ) from None
+
+
+def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    attributes = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
+    return [tensor for tensor in [*model.graph.initializer, *attributes] if uses_external_data(tensor)]

@@ -1,0 +1,134 @@
+"""From a model as it was read to one that can be converted node by node."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+
+import onnx
+import onnx.inliner
+
+from hecc.runtime.errors import InputError, UnsupportedError
+
+__all__ = ["OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "validate"]
+
+OLDEST_OPSET = 7
+"""Before it, broadcasting was an attribute and shapes were attributes: another language."""
+
+
+def newest_opset() -> int:
+    """The newest opset that the installed onnx package knows."""
+    return onnx.defs.onnx_opset_version()
+
+
+def opset_of(model: onnx.ModelProto, domain: str = "") -> int:
+    """The version of a domain's operators that the model uses; one where it does not say."""
+    return next((entry.version for entry in model.opset_import if entry.domain == domain), 1)
+
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Inline local functions, put nodes in order, and leave out what no output depends on.
+
+    Raises
+    ------
+    InputError
+        The model is not valid ONNX.
+    UnsupportedError
+        The opset is older than seven or newer than the installed onnx package.
+    """
+    _normalise_domains(model)
+    _check_opset(model)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model, True)
+        _normalise_domains(model)
+    if not model.graph.output:
+        raise InputError("the model has no outputs; export it again")
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise UnsupportedError(
+            f"the weight '{name}' is a sparse initializer; store it densely: hecc finds the zeros by itself"
+        )
+    nodes = _live(model.graph)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def _normalise_domains(model: onnx.ModelProto) -> None:
+    """Write the standard domain in one way: ``ai.onnx`` and the empty string are the same."""
+    for item in [*model.opset_import, *model.graph.node, *(n for f in model.functions for n in f.node)]:
+        if item.domain == "ai.onnx":
+            item.domain = ""
+
+
+def _check_opset(model: onnx.ModelProto) -> None:
+    opset, newest = opset_of(model), newest_opset()
+    if opset < OLDEST_OPSET:
+        raise UnsupportedError(
+            f"the model uses opset {opset}, older than {OLDEST_OPSET}; convert it: "
+            "onnx.version_converter.convert_version(model, 13), or export the network again"
+        )
+    if opset > newest:
+        raise UnsupportedError(
+            f"the model uses opset {opset}, newer than {newest}, the newest that the installed onnx {onnx.__version__} "
+            f"knows; upgrade onnx, export with opset_version={newest}, or convert it with onnx.version_converter"
+        )
+
+
+def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that the outputs depend on, in topological order: the file's, where it is one."""
+    producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    given = {item.name for item in [*graph.input, *graph.initializer]}
+    needed: set[int] = set()
+    stack = [(output.name, "the model's outputs") for output in graph.output]
+    while stack:
+        name, reader = stack.pop()
+        if name in producers:
+            index = producers[name]
+            if index not in needed:
+                needed.add(index)
+                node = graph.node[index]
+                stack.extend(
+                    (source, f"{node.op_type} '{node.name or node.output[0]}'") for source in node.input if source
+                )
+        elif name not in given:
+            raise InputError(
+                f"{reader} needs '{name}', which nothing defines; the model is not valid ONNX: export it again"
+            )
+    order = {i: [producers[name] for name in graph.node[i].input if name in producers] for i in sorted(needed)}
+    if any(before >= i for i, sources in order.items() for before in sources):
+        try:
+            return [graph.node[i] for i in TopologicalSorter(order).static_order()]
+        except CycleError as error:
+            node = graph.node[error.args[1][0]]
+            raise InputError(
+                f"{node.op_type} '{node.name or node.output[0]}' depends on its own output; the model is not valid ONNX"
+            ) from None
+    return [graph.node[i] for i in order]
+
+
+def validate(model: onnx.ModelProto) -> None:
+    """Refuse what the checker of onnx refuses, so that the converters meet only valid nodes.
+
+    A node whose operator onnx does not know is left for the importer to refuse, by name and with the others.
+
+    Raises
+    ------
+    InputError
+        The model is not valid ONNX.
+    """
+    for output in model.graph.output:
+        # What is declared of an output is documentation that exporters leave incomplete; the nodes say it all.
+        output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ()))
+    if any(not onnx.defs.has(node.op_type, opset_of(model), node.domain) for node in model.graph.node):
+        return
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        reason = " ".join(str(error).split("==>")[0].split()).rstrip(".")
+        raise InputError(f"the model is not valid ONNX: {reason}; export the network again") from None
+    except UnicodeDecodeError:
+        raise InputError("the model is not valid ONNX: it holds text that is not UTF-8; export it again") from None
+    except ValueError as error:
+        # Protocol buffers end at two gigabytes, and so does the checker.
+        if "2GiB" not in str(error) and "2GB" not in str(error):
+            raise

@@ -1,0 +1,1 @@
+"""The tensor IR: graphs, affine maps, polynomials."""

@@ -1,0 +1,175 @@
+"""Lowering: a canonical graph with layouts becomes a Circuit, scales and levels still open.
+
+An affine node becomes one linear transform per term, a fold where the embedding leaves partial sums, and the bias. A
+polynomial becomes a square, a relinearisation and, if it has a linear part, a plaintext product of the same scale. A
+window sum becomes rotations and additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.embedding import Embedding, embed
+from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, PolynomialNode, WindowSumNode
+from hecc.runtime.circuit import (
+    Add,
+    AddPlain,
+    Circuit,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    MultiplyPlain,
+    Output,
+    Relinearize,
+    Rotate,
+    Square,
+)
+from hecc.runtime.layout import Layout
+
+__all__ = ["Lowered", "lower"]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A Circuit without scales, and what the scale pass has to know about it.
+
+    Attributes
+    ----------
+    circuit
+        Its instructions have ``scale=None``; there are no rescales.
+    values
+        For each instruction, the graph value that it helps to compute.
+    results
+        For each graph value, the instruction that holds it.
+    """
+
+    circuit: Circuit
+    values: tuple[str, ...]
+    results: Mapping[str, int]
+
+
+def lower(
+    graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]], slots: int
+) -> Lowered:
+    """Lower a canonical graph under chosen layouts."""
+    builder = _Builder(graph, layouts, embeddings)
+    for node in graph.nodes:
+        builder.lower(node)
+    for name in graph.outputs:
+        occupied = builder.constant(f"{name}.occupied", layouts[name].occupied.astype(np.uint8))
+        builder.emit(Output(x=builder.results[name], name=name, occupied=occupied), name)
+    circuit = Circuit(slots, tuple(builder.instructions), builder.constants)
+    return Lowered(circuit, tuple(builder.values), builder.results)
+
+
+class _Builder:
+    """Collects instructions and constants."""
+
+    def __init__(
+        self, graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]]
+    ) -> None:
+        self.graph, self.layouts, self.embeddings = graph, layouts, embeddings
+        self.instructions: list[Instruction] = []
+        self.values: list[str] = []
+        self.results: dict[str, int] = {}
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def emit(self, instruction: Instruction, value: str) -> int:
+        self.instructions.append(instruction)
+        self.values.append(value)
+        return len(self.instructions) - 1
+
+    def constant(self, name: str, array: NDArray[Any]) -> str:
+        self.constants[name] = array
+        return name
+
+    def lower(self, node: Node) -> None:
+        name, source = node.output.name, str(node.source)
+        if isinstance(node, InputNode):
+            layout = self.layouts[name]
+            occupied = self.constant(f"{name}.occupied", layout.occupied.astype(np.uint8))
+            period = layout.period
+            ins = Input(name=name, count=layout.count, occupied=occupied, period=period, source=source)
+            self.results[name] = self.emit(ins, name)
+        elif isinstance(node, AffineNode):
+            self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
+        elif isinstance(node, PolynomialNode):
+            self.results[name] = self._polynomial(node, source)
+        elif isinstance(node, WindowSumNode):
+            self.results[name] = self._window_sum(node, source)
+        else:
+            raise TypeError(f"{node.kind} is not a node of a canonical graph")
+
+    def _affine(self, node: AffineNode, source: str) -> int:
+        name = node.output.name
+        target = self.layouts[name]
+        total: int | None = None
+        for k, (term, embedding) in enumerate(zip(node.terms, self.embeddings[name], strict=True)):
+            diagonals = embed(term.map, self.graph.parameters, embedding)
+            prefix = f"{name}.{k}"
+            for field in diagonals.FIELDS:
+                self.constant(f"{prefix}.{field}", getattr(diagonals, field))
+            x = self.emit(
+                LinearTransform(
+                    x=self.results[term.value],
+                    count=target.count,
+                    diagonals=prefix,
+                    partial=embedding.fold[0] if embedding.fold else 0,
+                    source=source,
+                ),
+                name,
+            )
+            if embedding.fold:
+                x = self.emit(Fold(x=x, period=embedding.fold[0], span=embedding.fold[1], source=source), name)
+            total = x if total is None else self.emit(Add(x=total, y=x, source=source), name)
+        assert total is not None
+        if node.bias is None:
+            return total
+        bias = np.broadcast_to(np.asarray(self.graph.parameters[node.bias], dtype=np.float64), node.output.shape)
+        vector = self.constant(f"{name}.bias", target.pack(bias.reshape(target.shape)))
+        return self.emit(AddPlain(x=total, vector=vector, source=source), name)
+
+    def _polynomial(self, node: PolynomialNode, source: str) -> int:
+        """``x^2 + c1 x + c0``; a canonical graph's polynomials are monic."""
+        name, x = node.output.name, self.results[node.value]
+        constant, linear, _ = (np.asarray(self.graph.parameters[c], dtype=np.float64) for c in node.coefficients)
+        total = self.emit(Relinearize(x=self.emit(Square(x=x, source=source), name), source=source), name)
+        if bool(np.any(linear)):
+            vector = self.constant(f"{name}.linear", self._packed(linear, node))
+            product = self.emit(MultiplyPlain(x=x, vector=vector, source=source), name)
+            total = self.emit(Add(x=total, y=product, source=source), name)
+        if bool(np.any(constant)):
+            vector = self.constant(f"{name}.constant", self._packed(constant, node))
+            total = self.emit(AddPlain(x=total, vector=vector, source=source), name)
+        return total
+
+    def _window_sum(self, node: WindowSumNode, source: str) -> int:
+        """Row by row, then column by column; a window of ``2 k`` doubles one of ``k``."""
+        x = self.results[node.value]
+        pixels = self.layouts[node.value].axes[-2:]
+        for taps, dilation, digits in zip(node.window.kernel, node.window.dilations, pixels, strict=True):
+            x = self._doubled(x, taps, digits[-1].stride * dilation, node.output.name, source)
+        return x
+
+    def _doubled(self, x: int, taps: int, step: int, value: str, source: str) -> int:
+        """``x`` plus its rotations by ``step``, ``2 step``, … up to ``taps`` terms."""
+        if taps == 1:
+            return x
+        half = self._doubled(x, taps // 2, step, value, source)
+        shift = self.emit(Rotate(x=half, step=taps // 2 * step, source=source), value)
+        total = self.emit(Add(x=half, y=shift, source=source), value)
+        if taps % 2:
+            last = self.emit(Rotate(x=x, step=(taps - 1) * step, source=source), value)
+            total = self.emit(Add(x=total, y=last, source=source), value)
+        return total
+
+    def _packed(self, coefficient: NDArray[np.float64], node: PolynomialNode) -> NDArray[np.float64]:
+        layout = self.layouts[node.output.name]
+        spread = np.broadcast_to(coefficient, node.output.shape if coefficient.ndim else layout.shape)
+        return layout.pack(np.ascontiguousarray(spread).reshape(layout.shape))

@@ -1,0 +1,32 @@
+"""What the user asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hecc.runtime.security import Adversary
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a compilation.
+
+    Attributes
+    ----------
+    level, adversary
+        Security.
+    precision_bits
+        Largest error at most ``2^-precision_bits`` of the largest output, over the calibration inputs.
+    margin
+        How many times the values observed on the calibration inputs must not overflow.
+    producer
+        Name and version for the plan's header.
+    """
+
+    level: int = 128
+    adversary: Adversary = "classical"
+    precision_bits: float = 12.0
+    margin: float = 4.0
+    producer: str = "hecc"

@@ -1,0 +1,46 @@
+"""The precision of a circuit on real inputs, measured with simulated noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.circuit import Circuit
+from hecc.runtime.layout import Layout
+from hecc.runtime.noise import GaussianNoise
+from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.simulator import Simulator
+from hecc.runtime.verify import ArrayType
+
+__all__ = ["simulated_precision"]
+
+ROWS = 64
+
+
+def simulated_precision(
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    keys: KeySpecification,
+    layouts: Mapping[str, Layout],
+    calibration: Mapping[str, NDArray[np.float64]],
+    observed: Mapping[str, float],
+) -> float:
+    """Bits of precision of the worst output over the calibration inputs, with noise drawn from the model.
+
+    ``observed`` is the magnitude of each output, to which its error is put in relation.
+    """
+    simulator = Simulator(circuit)
+    inputs = {
+        name: layouts[name].pack(rows[:ROWS].reshape(-1, *layouts[name].shape)) for name, rows in calibration.items()
+    }
+    exact = simulator.run(inputs)
+    noisy = simulator.run(inputs, GaussianNoise(circuit, types, keys, np.random.default_rng(1)))
+    bits = []
+    for name, clean in exact.items():
+        layout = layouts[name]
+        reference = layout.unpack(np.asarray(clean, dtype=np.float64))
+        error = np.abs(layout.unpack(np.asarray(noisy[name], dtype=np.float64)) - reference).max()
+        bits.append(-np.log2(max(float(error), 1e-300) / observed[name]))
+    return float(min(bits))

@@ -1,0 +1,177 @@
+"""Scales and levels of a lowered circuit under one modulus chain: every value reaches its target scale exactly.
+
+The targets come first and the plaintext scales are solved backwards from them (the *errorless* scales of Kim,
+Papadimitriou and Polyakov, CT-RSA 2022, made exact by rational arithmetic): a linear transform from scale ``s`` whose
+result should have scale ``t`` after dividing by the primes ``q`` encodes its diagonals at ``t q / s``. A value's
+target is ``2^bits`` over its observed magnitude, or, ahead of a square that is rescaled on its own, the square root
+that makes the square hit its own. So all branches of a sum meet at equal scales and no normalisation ever touches a
+weight.
+
+The parameter search (:mod:`hecc.passes.parameters`) calls this for many chains; :mod:`hecc.passes.scales` writes the
+result of the chosen one into the circuit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
+from hecc.compiler.lowering import Lowered
+from hecc.runtime.circuit import Input, Instruction, LinearTransform, Multiply, MultiplyPlain, Square
+
+__all__ = ["Chain", "Scales", "assign_scales", "is_product"]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A modulus chain and where along the depth of the network its primes are spent.
+
+    Attributes
+    ----------
+    ring_degree
+        N.
+    scale_bits
+        A value of magnitude one has about this many bits.
+    input_bits
+        The same for the inputs.
+    data_primes, special_primes
+        In SEAL's order: a rescale drops the last data prime in use.
+    dropped
+        For each multiplicative depth, from 0, how many primes a value of that depth is divided by before the next
+        product uses it.
+    """
+
+    ring_degree: int
+    scale_bits: int
+    input_bits: int
+    data_primes: tuple[int, ...]
+    special_primes: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+    @property
+    def log2_qp(self) -> float:
+        """log2 of the product of all primes."""
+        return sum(math.log2(q) for q in (*self.data_primes, *self.special_primes))
+
+    def limbs_before(self, depth: int) -> int:
+        """Limbs at which the products of a depth are computed."""
+        return len(self.data_primes) - sum(self.dropped[:depth])
+
+    def limbs_after(self, depth: int) -> int:
+        """Limbs of a value of a depth once it is rescaled."""
+        return len(self.data_primes) - sum(self.dropped[: depth + 1])
+
+    def divisor(self, depth: int) -> int:
+        """Product of the primes that values of a depth are divided by; 1 if none."""
+        return math.prod(self.data_primes[self.limbs_after(depth) : self.limbs_before(depth)])
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Limbs and scales for each instruction of a lowered circuit.
+
+    Attributes
+    ----------
+    depth
+        Of the value that the instruction belongs to.
+    limbs, scale
+        Of the instruction's result.
+    plain
+        Scale of the instruction's constant, where it has one.
+    """
+
+    chain: Chain
+    depth: tuple[int, ...]
+    limbs: tuple[int, ...]
+    scale: tuple[Fraction, ...]
+    plain: tuple[Fraction | None, ...]
+
+    def ready_limbs(self, value: int) -> int:
+        """Limbs of a value when the next product uses it."""
+        return self.chain.limbs_after(self.depth[value])
+
+    def ready_scale(self, value: int) -> Fraction:
+        """Scale of a value when the next product uses it."""
+        return self.scale[value] / self.chain.divisor(self.depth[value])
+
+
+def assign_scales(
+    lowered: Lowered, graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float], chain: Chain
+) -> Scales:
+    """Choose scales for a lowered circuit under one chain.
+
+    Parameters
+    ----------
+    depth
+        Multiplicative depth of every graph value.
+    magnitudes
+        Observed magnitude of every graph value.
+    """
+    targets = _targets(graph, depth, magnitudes, chain)
+    depths = [depth[value] for value in lowered.values]
+    limbs: list[int] = []
+    scale: list[Fraction] = []
+    plain: list[Fraction | None] = []
+    for i, ins in enumerate(lowered.circuit.instructions):
+        d, value = depths[i], lowered.values[i]
+        own: Fraction | None = None
+        if isinstance(ins, Input):
+            limbs.append(len(chain.data_primes))
+            scale.append(targets[value])
+        elif not is_product(ins):
+            source = ins.operands[0]
+            limbs.append(limbs[source])
+            scale.append(scale[source])
+        else:
+            ready = scale[ins.operands[0]] / chain.divisor(depths[ins.operands[0]])
+            limbs.append(chain.limbs_before(d))
+            if isinstance(ins, LinearTransform):
+                wanted = targets[value] * chain.divisor(d)
+                own = wanted / ready
+                scale.append(wanted)
+            else:
+                own = ready if isinstance(ins, MultiplyPlain) else None
+                scale.append(ready * ready)
+        plain.append(own)
+    return Scales(chain, tuple(depths), tuple(limbs), tuple(scale), tuple(plain))
+
+
+def is_product(ins: Instruction) -> bool:
+    """Whether an instruction multiplies scales, so that its operands have to be rescaled first."""
+    return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain)
+
+
+def _targets(
+    graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float], chain: Chain
+) -> dict[str, Fraction]:
+    """Scale of every value once it is rescaled."""
+    squared: dict[str, str] = {}
+    for node in graph.nodes:
+        # Of several squares of one value the largest decides, which all then fit.
+        if isinstance(node, PolynomialNode):
+            squared[node.value] = max(
+                squared.get(node.value, node.output.name), node.output.name, key=magnitudes.__getitem__
+            )
+    # A square reads past reshapes, which share their argument's ciphertexts.
+    for node in reversed(graph.nodes):
+        if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in squared:
+            squared.setdefault(node.inputs[0], squared[node.output.name])
+    targets = {}
+    for node in graph.nodes:
+        name = node.output.name
+        stored = chain.scale_bits if depth[name] else chain.input_bits
+        bits = stored - math.log2(magnitudes[name])
+        if name in squared and chain.dropped[depth[squared[name]]]:
+            square_bits = chain.scale_bits - math.log2(magnitudes[squared[name]])
+            bits = (math.log2(chain.divisor(depth[squared[name]])) + square_bits) / 2
+        targets[name] = _round(bits)
+    return targets
+
+
+def _round(bits: float) -> Fraction:
+    """A short rational near 2^bits: 24 significant bits."""
+    exponent = math.floor(bits) - 24
+    return Fraction(round(2 ** (bits - exponent))) * Fraction(2) ** exponent

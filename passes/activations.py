@@ -1,0 +1,172 @@
+"""Activations: every elementwise expression becomes one monic polynomial, the rest of it affine maps.
+
+Exporters write an activation as a small tangle of Mul, Add and Pow. Evaluated node by node each product would cost a
+level. This pass finds the values that are polynomials of degree two in one earlier value, computes the coefficients
+(:mod:`hecc.compiler.ir.polynomial`) and replaces the tangle by
+
+    u = x^2 + (c1 / c2) x          one level: a square, and a plaintext product summed before the same rescale
+    y = c2 u + c0                  an affine node, which affine fusion then folds into whatever linear layer follows
+
+so ``0.125 x^2 + 0.5 x + 0.25`` costs exactly what ``x^2`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.ir import polynomial
+from hecc.compiler.ir.affine import AffineMap, Chain, Parameters, Reshape, Scale, Sum
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+from hecc.compiler.ir.polynomial import Coefficients
+from hecc.runtime.errors import UnsupportedError
+
+__all__ = ["substitute_activations"]
+
+Form = Callable[[], Coefficients | None]
+"""Computes the coefficients when asked; None if the degree is above two. Few are ever asked for."""
+
+Forms = dict[str, Form]
+"""A value as a polynomial in each of several roots, the nearest root last; a value is ``x`` in itself."""
+
+MAX_DEGREE = 2
+IDENTITY: Coefficients = (np.zeros(()), np.ones(()))
+
+
+def substitute_activations(graph: Graph) -> Graph:
+    """Rewrite a graph so that all its non-linear nodes are monic polynomials of degree two.
+
+    Raises
+    ------
+    UnsupportedError
+        A product of two encrypted tensors that is not a polynomial of degree two in one tensor.
+    """
+    forms: dict[str, Forms] = {}
+    nodes: list[Node] = []
+    parameters: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        name = node.output.name
+        derived = _derive(node, forms, graph.parameters)
+        forms[name] = {**derived, name: lambda: IDENTITY}
+        candidates = reversed(derived) if _is_activation(node) else ()
+        nearest = next(((root, p) for root in candidates if (p := derived[root]()) is not None), None)
+        if nearest is not None:
+            nodes.extend(_polynomial(node, *nearest, parameters))
+        elif isinstance(node, ProductNode):
+            raise UnsupportedError(
+                f"{node.source} (opset {node.source.opset}) multiplies two different encrypted tensors, "
+                f"'{node.left}' and '{node.right}', which is not a polynomial of degree two in one tensor; "
+                "use a square (x * x) or make one factor a constant."
+            )
+        elif isinstance(node, PolynomialNode):
+            raise UnsupportedError(
+                f"{node.source} (opset {node.source.opset}) is a polynomial of degree {len(node.coefficients) - 1}; "
+                "use an activation of degree two, or write a higher one as a chain of squares."
+            )
+        else:
+            nodes.append(node)
+    return graph.with_nodes(nodes, parameters)
+
+
+def _is_activation(node: Node) -> bool:
+    """Whether the node may have to become a polynomial: a product, or a sum that may have a square among its terms."""
+    return isinstance(node, PolynomialNode | ProductNode) or (isinstance(node, AffineNode) and len(node.terms) > 1)
+
+
+def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
+    """The node's value as a polynomial in earlier values, nearest last; empty when it is not one."""
+    if isinstance(node, PolynomialNode):
+        own = tuple(_flat(parameters[c], node.output.shape) for c in node.coefficients)
+        return _combine([forms[node.value]], lambda inner: polynomial.compose(own, inner))
+    if isinstance(node, ProductNode):
+        return _combine([forms[node.left], forms[node.right]], polynomial.multiply)
+    if isinstance(node, AffineNode):
+        factors = [f for term in node.terms if (f := _elementwise(term.map, parameters)) is not None]
+        if len(factors) < len(node.terms):
+            return {}
+        bias = np.zeros(()) if node.bias is None else _flat(parameters[node.bias], node.output.shape)
+
+        def weighted_sum(*inner: Coefficients) -> Coefficients:
+            total: Coefficients = (bias,)
+            for factor, p in zip(factors, inner, strict=True):
+                total = polynomial.add(total, tuple(np.asarray(factor * c) for c in p))
+            return total
+
+        return _combine([forms[term.value] for term in node.terms], weighted_sum)
+    return {}
+
+
+def _combine(operands: list[Forms], operation: Callable[..., Coefficients]) -> Forms:
+    """Apply an operation in every root that all operands share, as long as the degree stays at two."""
+
+    def form(root: str) -> Form:
+        @cache
+        def compute() -> Coefficients | None:
+            inner = [p for operand in operands if (p := operand[root]()) is not None]
+            result = operation(*inner) if len(inner) == len(operands) else None
+            return result if result is not None and polynomial.degree(result) <= MAX_DEGREE else None
+
+        return compute
+
+    return {root: form(root) for root in operands[0] if all(root in other for other in operands[1:])}
+
+
+def _elementwise(m: AffineMap, parameters: Parameters) -> NDArray[np.float64] | None:
+    """The factor of each element if the map only scales, else None."""
+    if isinstance(m, Reshape):
+        return np.ones(())
+    if isinstance(m, Scale):
+        return m.diagonal(parameters)
+    if isinstance(m, Chain | Sum):
+        parts = [_elementwise(step, parameters) for step in (m.steps if isinstance(m, Chain) else m.maps)]
+        factors = [p for p in parts if p is not None]
+        if len(factors) < len(parts):
+            return None
+        combined = np.prod if isinstance(m, Chain) else np.sum
+        return np.asarray(combined(np.broadcast_arrays(*factors), axis=0))
+    return None
+
+
+def _flat(array: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """One number per element of a tensor, or a scalar if all are the same."""
+    spread = np.broadcast_to(np.asarray(array, dtype=np.float64), shape).reshape(-1)
+    return np.asarray(spread[0]) if spread.size and bool(np.all(spread == spread[0])) else np.ascontiguousarray(spread)
+
+
+def _polynomial(
+    node: Node, root: str, coefficients: Coefficients, parameters: dict[str, NDArray[np.float64]]
+) -> list[Node]:
+    """Nodes for ``c2 x^2 + c1 x + c0``: a monic polynomial and, where it is not the identity, an affine node."""
+    name, shape = node.output.name, node.output.shape
+
+    def parameter(what: str, values: NDArray[np.float64]) -> str:
+        parameters[f"{name}:{what}"] = values.reshape(shape) if values.size == np.prod(shape) else values
+        return f"{name}:{what}"
+
+    if len(coefficients) < 3:
+        constant, *linear = coefficients
+        slope = parameter("slope", linear[0] if linear else np.zeros(()))
+        offset = parameter("constant", constant)
+        return [AffineNode(node.output, node.source, (Term(root, Scale.of(shape, slope)),), offset)]
+    constant, linear_part, leading = coefficients
+    if not bool(np.all(leading)):
+        raise UnsupportedError(
+            f"{node.source} (opset {node.source.opset}) is linear in some elements and quadratic in others; "
+            "give every channel a quadratic coefficient that is not zero."
+        )
+    trivial = bool(np.all(leading == 1.0)) and not bool(np.any(constant))
+    monic = node.output if trivial else Value(f"{name}:monic", shape)
+    names = (
+        parameter("zero", np.zeros(())),
+        parameter("linear", np.asarray(linear_part / leading)),
+        parameter("one", np.ones(())),
+    )
+    square = PolynomialNode(monic, node.source, root, names)
+    if trivial:
+        return [square]
+    scale = Scale.of(shape, parameter("leading", leading))
+    shift = parameter("constant", constant) if bool(np.any(constant)) else None
+    return [square, AffineNode(node.output, node.source, (Term(monic.name, scale),), shift)]

@@ -1,0 +1,29 @@
+"""Multiplicative depth: how many products lie between an input and each value.
+
+An affine map is one product (by plaintext), a polynomial of degree two is one product (of ciphertexts, or by plaintext,
+summed before the same rescale), a reshape or a window sum is none. The depth of a value is the longest path to it.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode
+
+__all__ = ["multiplicative_depth"]
+
+
+def multiplicative_depth(graph: Graph) -> dict[str, int]:
+    """Depth of every value, by name; the network's depth is that of its deepest output."""
+    flow = graph.digraph()
+    depth: dict[str, int] = {}
+    for value in nx.topological_sort(flow):
+        before = max((depth[p] for p in flow.predecessors(value)), default=0)
+        depth[value] = before + _products(flow.nodes[value]["node"])
+    return depth
+
+
+def _products(node: Node) -> int:
+    if isinstance(node, AffineNode):
+        return 0 if node.reshapes_only else 1
+    return 1 if isinstance(node, PolynomialNode) else 0

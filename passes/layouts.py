@@ -1,0 +1,195 @@
+"""Layout selection: where every tensor sits in the slots, chosen so that the whole network is cheapest.
+
+Each affine node offers a few layouts for its result, given those of its arguments: the multiplexed one whose gap grows
+with the stride, the same with the gap closed, and the repeated vector of the hybrid embedding. What a choice costs is
+counted, not estimated: the diagonals and rotations that the pair of layouts leads to. The cheapest assignment is a
+shortest path through the states "layouts of the values that are still needed", layer by layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import msgspec
+
+from hecc.compiler.embedding import Embedding, measure
+from hecc.compiler.ir.affine import AffineMap
+from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, WindowSumNode
+from hecc.runtime.layout import Digit, Layout, image_layout, vector_layout
+
+__all__ = ["LayoutChoice", "Price", "select_layouts"]
+
+HOPELESS = 4
+"""A layout with this many times the diagonals of another is not considered further."""
+
+MAX_STATES = 64
+"""Assignments kept per layer; more never happens in a network with fewer than three live branches."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """Relative cost of the two things a transform is made of."""
+
+    rotation: float
+    diagonal: float
+
+
+@dataclass(frozen=True)
+class LayoutChoice:
+    """The outcome: a layout for every value, and the embedding of every affine term.
+
+    Attributes
+    ----------
+    layouts
+        By value.
+    embeddings
+        By value of an affine node, one per term.
+    cost
+        In the units of the price.
+    """
+
+    layouts: dict[str, Layout]
+    embeddings: dict[str, tuple[Embedding, ...]]
+    cost: float
+
+
+def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
+    """Choose layouts for all values of a canonical graph in ciphertexts of ``slots`` slots."""
+    last_use = {value: i for i, node in enumerate(graph.nodes) for value in (node.output.name, *node.inputs)}
+    last_use |= dict.fromkeys(graph.outputs, len(graph.nodes))
+    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]] = {}
+    states = [LayoutChoice({}, {}, 0.0)]
+    for i, node in enumerate(graph.nodes):
+        if isinstance(node, AffineNode) and not node.reshapes_only:
+            _measure_all(node, graph, states, slots, measured)
+        grown = [successor for state in states for successor in _extend(node, state, slots, price, measured)]
+        states = _prune(grown, {v for v, last in last_use.items() if last > i})
+    return min(states, key=lambda state: state.cost)
+
+
+def _extend(
+    node: Node,
+    state: LayoutChoice,
+    slots: int,
+    price: Price,
+    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
+) -> list[LayoutChoice]:
+    name = node.output.name
+    if isinstance(node, InputNode):
+        return [replace(state, layouts={**state.layouts, name: _input_layout(node.output.shape, slots)})]
+    if isinstance(node, WindowSumNode):
+        source = state.layouts[node.value]
+        rotations = sum((taps - 1).bit_length() + (taps - 1).bit_count() - 1 for taps in node.window.kernel if taps > 1)
+        cost = rotations * source.count * price.rotation
+        return [replace(state, layouts={**state.layouts, name: _thinned(node, source)}, cost=state.cost + cost)]
+    if not isinstance(node, AffineNode) or node.reshapes_only:
+        return [replace(state, layouts={**state.layouts, name: state.layouts[node.inputs[0]]})]
+    sources = tuple(state.layouts[value] for value in node.inputs)
+    successors = []
+    offers = [(t, measured[name, sources, t]) for t in _candidates(node, sources, slots)]
+    fewest = min(sum(e.diagonals for e in embeddings) for _, embeddings in offers)
+    for target, embeddings in offers:
+        if sum(e.diagonals for e in embeddings) > HOPELESS * fewest:
+            continue
+        cost = sum(e.rotations * price.rotation + e.diagonals * price.diagonal for e in embeddings)
+        # Everything after works on this many ciphertexts.
+        cost += target.count * price.rotation
+        successors.append(
+            LayoutChoice({**state.layouts, name: target}, {**state.embeddings, name: embeddings}, state.cost + cost)
+        )
+    return successors
+
+
+def _measure_all(
+    node: AffineNode,
+    graph: Graph,
+    states: list[LayoutChoice],
+    slots: int,
+    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
+) -> None:
+    """Measure every pair of layouts that the states lead to, enumerating each map's non-zeros once."""
+    wanted = []
+    for sources in dict.fromkeys(tuple(state.layouts[value] for value in node.inputs) for state in states):
+        wanted += [(sources, target) for target in _candidates(node, sources, slots)]
+    per_term = [
+        measure(term.map, graph.parameters, [(sources[k], target) for sources, target in wanted])
+        for k, term in enumerate(node.terms)
+    ]
+    for j, (sources, target) in enumerate(wanted):
+        measured[node.output.name, sources, target] = tuple(results[j] for results in per_term)
+
+
+def _prune(states: list[LayoutChoice], live: set[str]) -> list[LayoutChoice]:
+    """Of the states that agree on all values still needed, keep the cheapest."""
+    best: dict[tuple[tuple[str, Layout], ...], LayoutChoice] = {}
+    for state in states:
+        key = tuple(sorted(((v, layout) for v, layout in state.layouts.items() if v in live), key=lambda kv: kv[0]))
+        if key not in best or state.cost < best[key].cost:
+            best[key] = state
+    return sorted(best.values(), key=lambda state: state.cost)[:MAX_STATES]
+
+
+def _thinned(node: WindowSumNode, source: Layout) -> Layout:
+    """Every result where the first pixel of its window stood."""
+    *outer, rows, columns = source.axes
+    vertical, horizontal = node.window.strides
+    pixels = (
+        (Digit(node.output.shape[-2], rows[-1].stride * vertical),),
+        (Digit(node.output.shape[-1], columns[-1].stride * horizontal),),
+    )
+    return msgspec.structs.replace(source, shape=node.output.shape, axes=(*outer, *pixels))
+
+
+def _as_image(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape as (..., channels, height, width) if the tensor has spatial axes: those after batch and channel."""
+    if len(shape) == 3:
+        return (*shape[:2], 1, shape[2])
+    return shape if len(shape) == 4 else None
+
+
+def _input_layout(shape: tuple[int, ...], slots: int) -> Layout:
+    """Row by row, channel by channel; repeated where there is room, which costs the client nothing."""
+    image = _as_image(shape)
+    layout = vector_layout(shape, slots) if image is None else image_layout(image, slots)
+    if layout.count > 1:
+        return layout
+    return msgspec.structs.replace(layout, period=min(slots, 1 << (layout.span - 1).bit_length()))
+
+
+def _candidates(node: AffineNode, sources: tuple[Layout, ...], slots: int) -> list[Layout]:
+    """Layouts offered for a result, given the layouts of the arguments."""
+    shape = node.output.shape
+    offered = [vector_layout(shape, slots)]
+    image = _as_image(shape)
+    if image is not None and prod(image[-2:]) > 1:
+        for source, term in zip(sources, node.terms, strict=True):
+            if len(source.shape) == 4:
+                offered += _multiplexed(image, source, _strides(term.map, source, image), slots)
+        offered.append(image_layout(image, slots))
+    return list(dict.fromkeys(offered))
+
+
+def _strides(m: AffineMap, source: Layout, image: tuple[int, ...]) -> tuple[int, int]:
+    """By how much a map thins rows and columns out."""
+    if m.window_strides:
+        _, rows, columns = (1, 1, *m.window_strides)[-3:]
+        return rows, columns
+    rows, columns = (max(1, before // after) for before, after in zip(source.shape[-2:], image[-2:], strict=True))
+    return rows, columns
+
+
+def _multiplexed(image: tuple[int, ...], source: Layout, strides: tuple[int, int], slots: int) -> list[Layout]:
+    """Keep the argument's rows and planes of pixels where they are, and let the gap grow with the stride, or not."""
+    channel, rows, columns = source.axes[-3:]
+    if len(channel) < 3:
+        gap, pitch, plane = (1, 1), source.shape[-1], source.shape[-1] * source.shape[-2]
+    else:
+        pitch, plane = channel[-2].stride, channel[-3].stride
+        gap = rows[-1].stride // pitch, columns[-1].stride
+    wider = (gap[0] * strides[0], gap[1] * strides[1])
+    # Planes a power of two apart wrap around at the end of a ciphertext, so that fewer distances between blocks occur.
+    planes = dict.fromkeys((plane, 1 << (plane - 1).bit_length()))
+    return [
+        image_layout(image, slots, gap=g, pitch=pitch, plane=p) for g in dict.fromkeys((wider, gap)) for p in planes
+    ]

@@ -1,0 +1,324 @@
+"""Parameter selection: the cheapest modulus chain that keeps the precision promised within the security table.
+
+The chain is searched, not computed by a formula: for a ring, every way of spending primes (one per product, or one per
+square and the linear layer after it), every scale from small to large and a few sizes of the special prime. A
+candidate's log2(QP), special primes counted, must be within the table; its precision, predicted by the noise model,
+must be what was asked for; among those the cost model picks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.cost import circuit_seconds
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
+from hecc.compiler.lowering import Lowered
+from hecc.compiler.options import Options
+from hecc.compiler.scaling import Chain, Scales, assign_scales
+from hecc.runtime.circuit import (
+    Add,
+    AddPlain,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    MultiplyPlain,
+    Relinearize,
+    Rotate,
+    Square,
+    Subtract,
+)
+from hecc.runtime.errors import ParameterError, SecurityError
+from hecc.runtime.noise import RingNoise, TransformStatistics
+from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
+from hecc.runtime.verify import HEADROOM, verify
+
+__all__ = ["Candidate", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
+
+SCALE_BITS = range(18, 48)
+SPECIAL_BITS = (MAX_PRIME_BITS, 47, 44, 41, 38, 35, 32, 29, 26)
+"""A special prime larger than the data primes keeps key switching noise down, at the price of log2(QP)."""
+
+INPUT_BITS = (0, 6, 12)
+"""An input with a larger scale, and as much larger a prime for its first product: its rotations' noise matters less."""
+
+SPARE_BITS = 3
+"""Precision beyond the promise that is taken where it costs no limb."""
+
+WORST_DEVIATION = 4.5
+"""Standard deviations that the largest of some thousand errors stays within."""
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Of one graph value: largest observed, root mean square, and what must not overflow."""
+
+    observed: float
+    rms: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A chain with what it costs and how precise it is.
+
+    Attributes
+    ----------
+    seconds
+        Predicted time of one run.
+    precision_bits
+        ``-log2`` of the largest predicted error of an output over its observed magnitude.
+    deviations
+        Predicted standard deviation of the error of each output's elements, by name.
+    """
+
+    chain: Chain
+    scales: Scales
+    seconds: float
+    precision_bits: float
+    deviations: Mapping[str, float]
+
+
+def choose_chain(
+    lowered: Lowered,
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    ring_degree: int,
+    options: Options,
+    precision_bits: float,
+) -> Candidate | None:
+    """The cheapest chain for one ring, or None when the table or the precision rules all of them out."""
+    try:
+        allowed = limit(ring_degree, options.level, options.adversary)
+    except SecurityError:
+        return None
+    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
+    observed = {value: m.observed for value, m in magnitudes.items()}
+    best: Candidate | None = None
+    # Sharing primes means fewer limbs, so it wins wherever it is precise enough; sizes do not change the cost.
+    for spending in dict.fromkeys((_paired(graph, depth), _one_each(depth))):
+        if best is not None:
+            break
+        for input_bits, special_bits in itertools.product(INPUT_BITS, SPECIAL_BITS):
+            least: int | None = None
+            for scale_bits in SCALE_BITS:
+                sizes = _sizes(spending, scale_bits, input_bits, special_bits, depth, magnitudes)
+                if sum(sizes) > allowed or max(sizes) > MAX_PRIME_BITS:
+                    break
+                chain = _chain(spending, scale_bits, input_bits, sizes, ring_degree)
+                if chain is None or chain.log2_qp > allowed:
+                    continue
+                scales = assign_scales(lowered, graph, depth, observed, chain)
+                deviations = prediction.deviations(scales)
+                bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
+                if bits < precision_bits:
+                    continue
+                least = scale_bits if least is None else least
+                if best is None:
+                    seconds = circuit_seconds(lowered.circuit, scales.limbs, ring_degree)
+                if best is None or bits > best.precision_bits:
+                    best = Candidate(chain, scales, seconds, bits, deviations)
+                if scale_bits >= least + SPARE_BITS:
+                    break
+    return best
+
+
+def could_fit(
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    ring_degree: int,
+    options: Options,
+    precision_bits: float,
+) -> bool:
+    """Whether the table has room for the smallest chain, before any layout is computed for this ring.
+
+    The rounding of the last rescale alone bounds the scale from below.
+    """
+    try:
+        allowed = limit(ring_degree, options.level, options.adversary)
+    except SecurityError:
+        return False
+    rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, 1).rounding)
+    scale_bits = max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
+    return any(
+        sum(_sizes(spending, scale_bits, 0, min(SPECIAL_BITS), depth, magnitudes)) <= allowed
+        for spending in (_paired(graph, depth), _one_each(depth))
+    )
+
+
+def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
+    """After every product a prime of the scale's size: for each depth, how many times the scale its prime has."""
+    return (0, *(1 for _ in range(max(depth.values()))))
+
+
+def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
+    """A square shares one prime of twice the scale's size with the linear layers after it, where such follow."""
+    deepest = max(depth.values())
+    squares = {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode)}
+    linear = {depth[n.output.name] for n in graph.nodes if isinstance(n, AffineNode) and not n.reshapes_only}
+    ends = {depth[name] for name in graph.outputs}
+    spending = [0] * (deepest + 1)
+    for d in range(1, deepest + 1):
+        shared = d in squares and d not in linear and d not in ends and d + 1 in linear and d + 1 not in squares
+        if not shared:
+            spending[d] = 2 if d > 1 and spending[d - 1] == 0 else 1
+    return tuple(spending)
+
+
+def _sizes(
+    spending: tuple[int, ...],
+    scale_bits: int,
+    input_bits: int,
+    special_bits: int,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+) -> tuple[int, ...]:
+    """Bits of every prime: those that nothing is divided by, the deepest rescale's to the first's, the special one.
+
+    The first are as large as the value with the least headroom needs.
+    """
+    primes = [times * scale_bits for times in spending]
+    if len(primes) > 1:
+        primes[1] += input_bits
+    # Room for the value at its scale, 2^scale_bits / observed; and for the scale itself, should the value be tiny.
+    base_bits = max(
+        math.ceil(scale_bits + math.log2(max(HEADROOM * m.bound, 2.0) / m.observed) + 0.1)
+        + (0 if depth[value] else input_bits)
+        - sum(primes[depth[value] + 1 :])
+        for value, m in magnitudes.items()
+    )
+    bases = max(1, -(-base_bits // MAX_PRIME_BITS))
+    base = max(-(-base_bits // bases), scale_bits)
+    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits), max(special_bits, base))
+
+
+def _chain(
+    spending: tuple[int, ...], scale_bits: int, input_bits: int, sizes: tuple[int, ...], ring_degree: int
+) -> Chain | None:
+    """The chain with these sizes, or None when there are no such primes."""
+    try:
+        *data, special = _primes(sizes, ring_degree)
+    except ParameterError:
+        return None
+    dropped = tuple(1 if times else 0 for times in spending)
+    return Chain(ring_degree, scale_bits, scale_bits + input_bits, tuple(data), (special,), dropped)
+
+
+def _primes(sizes: tuple[int, ...], ring_degree: int) -> tuple[int, ...]:
+    """Distinct primes of about the given sizes."""
+    primes: list[int] = []
+    for bits in sizes:
+        near = _near(bits, ring_degree)
+        primes.append(next((q for q in near if q not in primes), 0) or ntt_primes(bits, ring_degree, 1, primes)[0])
+    return tuple(primes)
+
+
+@lru_cache(maxsize=1024)
+def _near(bits: int, ring_degree: int) -> tuple[int, ...]:
+    """A few primes of a size, nearest first: the search asks for the same sizes over and over."""
+    for count in (12, 4, 1):
+        with contextlib.suppress(ParameterError):
+            return ntt_primes(bits, ring_degree, count)
+    return ()
+
+
+class NoisePrediction:
+    """The noise model propagated through a lowered circuit, for any chain of one ring.
+
+    A value has one variance, the mean over its slots. What the bias of key switching adds to a result of the network
+    counts with the slot that suffers most.
+    """
+
+    def __init__(self, lowered: Lowered, graph: Graph, magnitudes: Mapping[str, Magnitude], ring_degree: int) -> None:
+        self._lowered, self._outputs, self._magnitudes = lowered, graph.outputs, magnitudes
+        circuit = lowered.circuit
+        self._ring = RingNoise(ring_degree, circuit.slots)
+        self._types = verify(circuit, None)
+        self._statistics = {
+            i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
+            for i, ins in enumerate(circuit.instructions)
+            if isinstance(ins, LinearTransform)
+        }
+        self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
+        self._biases = {
+            i: tuple(self._typical(i, profile) for profile in profiles)
+            for i, ins in enumerate(circuit.instructions)
+            if (profiles := self._profiles(i, ins))
+        }
+
+    def _profiles(self, i: int, ins: Instruction) -> tuple[NDArray[np.float64], ...]:
+        """The bias of an instruction's rotations in each slot."""
+        if isinstance(ins, LinearTransform):
+            return self._statistics[i].rotated_bias, self._statistics[i].giant_bias
+        if isinstance(ins, Fold):
+            return (self._ring.fold_bias(ins.steps),)
+        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate) else ()
+
+    def _typical(self, i: int, profile: NDArray[np.float64]) -> float:
+        """What stands for a profile over the slots that hold data."""
+        data = np.broadcast_to(profile, self._types[i].content.shape)[self._types[i].content != 0]
+        if not data.size:
+            return 0.0
+        return float(data.max() if self._lowered.values[i] in self._outputs else data.mean())
+
+    def deviations(self, scales: Scales) -> dict[str, float]:
+        """Standard deviation of the error of each output, by name."""
+        circuit, chain, ring = self._lowered.circuit, scales.chain, self._ring
+        special = float(math.prod(chain.special_primes))
+        variances: list[float] = []
+
+        def ready(value: int) -> float:
+            rescaled = chain.divisor(scales.depth[value]) > 1
+            return variances[value] + (ring.rounding / float(scales.ready_scale(value)) ** 2 if rescaled else 0.0)
+
+        for i, ins in enumerate(circuit.instructions):
+            unit = 1.0 / float(scales.scale[i]) ** 2
+            switching = ring.switching(chain.data_primes[: scales.limbs[i]], special)
+            key_switch = ring.rounding + switching
+            if isinstance(ins, Input):
+                variance = (ring.fresh + ring.encoding) * unit
+            elif isinstance(ins, LinearTransform):
+                plain = scales.plain[i]
+                assert plain is not None
+                statistics = self._statistics[i]
+                mean_square = self._mean_square(ins.x) * self._filled[ins.x] / self._types[ins.x].content.size
+                before = float(scales.ready_scale(ins.x))
+                variance = statistics.gain * ready(ins.x)
+                variance += statistics.added(ring, switching, before, float(plain), mean_square)
+                rotated, giant = self._biases[i]
+                variance += switching / before**2 * (rotated + giant / float(plain) ** 2)
+            elif isinstance(ins, Fold):
+                copies = self._filled[ins.x] * ins.span / max(1, self._filled[i] * ins.period)
+                variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit
+                variance += switching * self._biases[i][0] * unit
+            elif isinstance(ins, Square):
+                variance = 4 * self._mean_square(ins.x) * ready(ins.x)
+            elif isinstance(ins, MultiplyPlain):
+                vector = circuit.constants[ins.vector]
+                encoding = ring.encoding / float(scales.ready_scale(ins.x)) ** 2
+                variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
+                variance += encoding * self._mean_square(ins.x)
+            elif isinstance(ins, Relinearize | Rotate):
+                variance = variances[ins.x] + (key_switch + switching * self._biases[i][0]) * unit
+            elif isinstance(ins, Add | Subtract):
+                variance = variances[ins.x] + variances[ins.y]
+            elif isinstance(ins, AddPlain):
+                variance = variances[ins.x] + ring.encoding * unit
+            else:
+                variance = ready(ins.operands[0])
+            variances.append(variance)
+        return {name: math.sqrt(ready(self._lowered.results[name])) for name in self._outputs}
+
+    def _mean_square(self, value: int) -> float:
+        """Of the data slots of a value."""
+        return self._magnitudes[self._lowered.values[value]].rms ** 2

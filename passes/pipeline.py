@@ -1,0 +1,191 @@
+"""The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
+
+    import        one node per ONNX operator, parameters named
+    activations   before fusion, which would hide the elementwise structure it looks for
+    affine fusion after activations, whose leading coefficients and constants it absorbs
+    window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
+    depth         what fusion left is what the modulus chain pays for
+    ranges        on the canonical graph: these are the values that ciphertexts will hold
+    for each ring degree that could do:
+        layouts     depend on how many slots a ciphertext has
+        lowering    turns maps and layouts into diagonals
+        parameters  the cheapest modulus chain at the security and precision asked for
+    scales        once, for the best of them
+    clean-up      after scale planning, which makes rescales that can be shared
+    simulation    the precision promised, checked with simulated noise on the calibration inputs
+
+The verifier runs after each step that makes a circuit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler import assembly, cost
+from hecc.compiler.ir.graph import Graph
+from hecc.compiler.lowering import Lowered, lower
+from hecc.compiler.options import Options
+from hecc.compiler.precision import simulated_precision
+from hecc.passes.activations import substitute_activations
+from hecc.passes.cleanup import clean_up
+from hecc.passes.depth import multiplicative_depth
+from hecc.passes.fuse_affine import fuse_affine
+from hecc.passes.layouts import LayoutChoice, Price, select_layouts
+from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
+from hecc.passes.ranges import value_ranges
+from hecc.passes.scales import apply_scales
+from hecc.passes.window_sums import sum_windows
+from hecc.runtime.errors import CompileError
+from hecc.runtime.header import PlanHeader
+from hecc.runtime.plan import Plan
+from hecc.runtime.verify import verify
+
+__all__ = ["build_plan", "canonicalise"]
+
+log = logging.getLogger(__name__)
+
+RING_DEGREES = tuple(1 << k for k in range(11, 17))
+RETRIES = 3
+
+
+@dataclass(frozen=True)
+class _Lowering:
+    choice: LayoutChoice
+    lowered: Lowered
+
+
+def canonicalise(graph: Graph) -> Graph:
+    """The canonical graph of an imported one: affine maps, monic squares and window sums only."""
+    return fuse_affine(sum_windows(fuse_affine(substitute_activations(graph))))
+
+
+def build_plan(
+    imported: Graph,
+    model: bytes,
+    calibration: Mapping[str, NDArray[np.float64]],
+    declared: Mapping[str, tuple[float, float]],
+    options: Options,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Compile an imported graph.
+
+    Parameters
+    ----------
+    model
+        The ONNX file's bytes, for the fingerprint.
+    calibration
+        Inputs by name, shape (rows, *shape of one example).
+    declared
+        Range of each input's elements.
+    progress
+        Called with the name of each stage as it starts.
+
+    Raises
+    ------
+    UnsupportedError
+        The network cannot be evaluated on encrypted data.
+    CompileError
+        No parameters satisfy the options.
+    """
+    progress("fuse and simplify")
+    graph = canonicalise(imported)
+    depth = multiplicative_depth(graph)
+    log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
+    progress("measure ranges")
+    ranges = value_ranges(graph, calibration, declared, options.margin)
+    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound) for value, r in ranges.items()}
+
+    wanted = options.precision_bits
+    lowerings: dict[int, _Lowering] = {}
+    for _ in range(RETRIES):
+        progress("select layouts and parameters")
+        lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings)
+        progress("plan scales")
+        scaled, moved = apply_scales(lowering.lowered, candidate.scales)
+        circuit, kept = clean_up(scaled)
+        keys = assembly.key_specification(circuit, candidate.chain, options)
+        values = {value: kept[moved[i]] for value, i in lowering.lowered.results.items()}
+        types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
+        progress("check precision")
+        layouts = lowering.choice.layouts
+        precision = simulated_precision(
+            circuit, types, keys, layouts, calibration, {name: ranges[name].observed for name in graph.outputs}
+        )
+        log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
+        if precision >= options.precision_bits:
+            header = PlanHeader(
+                producer=options.producer,
+                model=hashlib.sha256(model).hexdigest(),
+                inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
+                outputs=assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations),
+                keys=keys,
+                estimate=assembly.estimate(circuit, types, keys, _depth(graph, depth), precision),
+            )
+            return Plan(header, circuit)
+        wanted += options.precision_bits - precision + 0.5
+    raise CompileError(
+        f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
+        f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
+    )
+
+
+def _search(
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    options: Options,
+    precision_bits: float,
+    lowerings: dict[int, _Lowering],
+) -> tuple[_Lowering, Candidate]:
+    """The best ring degree: the smallest that works, or a larger one for as long as that is faster."""
+    best: tuple[_Lowering, Candidate] | None = None
+    for ring_degree in RING_DEGREES:
+        if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
+            continue
+        lowering = _lowering(graph, depth, ring_degree // 2, lowerings)
+        candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+        if candidate is None:
+            continue
+        if best is not None and candidate.seconds >= best[1].seconds:
+            break
+        best = lowering, candidate
+    if best is None:
+        raise CompileError(
+            f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
+            f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
+        )
+    return best
+
+
+def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
+    """The network's depth: that of its deepest output."""
+    return max(depth[name] for name in graph.outputs)
+
+
+def _lowering(graph: Graph, depth: Mapping[str, int], ring_slots: int, known: dict[int, _Lowering]) -> _Lowering:
+    """Layouts and lowering for a ring; with fewer logical slots than the ring has when the network needs no more."""
+    model = cost.CostModel(2 * ring_slots)
+    limbs = 2 + max(depth.values()) // 2
+    price = Price(model.key_switch(limbs), model.diagonal(limbs))
+    largest = max(int(np.prod(node.output.shape)) for node in graph.nodes)
+    slots = min(ring_slots, 1 << (largest - 1).bit_length())
+    best: LayoutChoice | None = None
+    while True:
+        choice = known[slots].choice if slots in known else select_layouts(graph, slots, price)
+        if best is None or choice.cost < best.cost:
+            best = choice
+        if slots == ring_slots or all(layout.count == 1 for layout in choice.layouts.values()):
+            break
+        slots *= 2
+    slots = next(iter(best.layouts.values())).slots
+    if slots not in known:
+        lowered = lower(graph, best.layouts, best.embeddings, slots)
+        verify(lowered.circuit, None)
+        known[slots] = _Lowering(best, lowered)
+    return known[slots]

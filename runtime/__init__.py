@@ -1,0 +1,1 @@
+"""The runtime: instruction set, plan and file formats, client, server and evaluators."""

@@ -1,0 +1,278 @@
+"""Encrypted inputs and encrypted results: rows of ciphertexts, and what they are bound to.
+
+A file holds, for each tensor, ``rows`` times ``count`` ciphertexts, each a stream in SEAL's format.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+import msgspec
+
+from hecc.runtime.container import Container, ContainerWriter, Kind
+from hecc.runtime.errors import FileFormatError, KeyMismatchError
+from hecc.runtime.header import InputSignature, OutputSignature
+from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
+from hecc.runtime.plan import Plan
+
+__all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
+
+MAX_ROWS = 1 << 24
+STREAM_OVERHEAD = 1 << 12
+"""Bytes that a SEAL stream may be longer than its residues."""
+
+Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
+Streams = Mapping[str, Sequence[Sequence[bytes | memoryview]]]
+"""By tensor, then by row, then by ciphertext."""
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One tensor: ``count`` ciphertexts per row, at ``limbs`` limbs."""
+
+    name: str
+    count: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+    limbs: Annotated[int, msgspec.Meta(ge=1, le=64)]
+
+
+Groups = Annotated[tuple[Group, ...], msgspec.Meta(min_length=1, max_length=1024)]
+
+
+class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Header of encrypted inputs.
+
+    Attributes
+    ----------
+    inputs
+        Fingerprint of the plan's input signatures.
+    keys
+        Fingerprint of the key specification that the keys were made for.
+    key_id
+        Key set.
+    rows
+        Number of examples.
+    groups
+        The inputs, in the plan's order.
+    """
+
+    inputs: Fingerprint
+    keys: Fingerprint
+    key_id: KeyId
+    rows: Rows
+    groups: Groups
+
+
+class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Header of encrypted results; ``plan`` is the fingerprint of the plan that made them, the rest as for inputs."""
+
+    plan: Fingerprint
+    keys: Fingerprint
+    key_id: KeyId
+    rows: Rows
+    groups: Groups
+
+
+H = TypeVar("H", CiphertextHeader, ResultHeader)
+
+
+class _Ciphertexts(Generic[H]):
+    """What encrypted inputs and results have in common."""
+
+    KIND: ClassVar[Kind]
+    HEADER: ClassVar[type[Any]]
+
+    def __init__(self, header: H, source: Mapping[str, bytes | memoryview] | Container) -> None:
+        self.header: H = header
+        self._source = source
+
+    @property
+    def path(self) -> Path | None:
+        """The file, when it was loaded from one."""
+        return self._source.path if isinstance(self._source, Container) else None
+
+    def stream(self, name: str, row: int, index: int) -> bytes | memoryview:
+        """SEAL's stream of one ciphertext; a loaded file verifies its checksum the first time.
+
+        Raises
+        ------
+        FileFormatError
+            The ciphertext was altered.
+        """
+        group = next(i for i, group in enumerate(self.header.groups) if group.name == name)
+        blob = _blob(group, row, index)
+        return self._source.bytes(blob) if isinstance(self._source, Container) else self._source[blob]
+
+    def row(self, name: str, row: int) -> list[bytes | memoryview]:
+        """The streams of one tensor of one row."""
+        group = next(group for group in self.header.groups if group.name == name)
+        return [self.stream(name, row, index) for index in range(group.count)]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        with ContainerWriter(path, self.KIND, self.header) as writer:
+            for group in self.header.groups:
+                for row in range(self.header.rows):
+                    for index, stream in enumerate(self.row(group.name, row)):
+                        writer.add(_blob(self.header.groups.index(group), row, index), stream)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Map the file.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            The file cannot be opened, is of another kind, or damaged.
+        """
+        container = Container(path, cls.KIND)
+        header: H = container.header(cls.HEADER)
+        names = {group.name for group in header.groups}
+        per_row = sum(group.count for group in header.groups)
+        # Counting first: the header's claims are not believed before the blobs are known to be there.
+        present = len(names) == len(header.groups) and len(container) == header.rows * per_row
+        if not present or any(name != expected for name, expected in zip(container, _names(header), strict=True)):
+            raise FileFormatError(f"{path}: the ciphertexts in the file are not those of its header; make it again")
+        return cls(header, container)
+
+    def _lengths(self) -> Iterable[tuple[Group, int]]:
+        for name in _names(self.header):
+            length = self._source.length(name) if isinstance(self._source, Container) else len(self._source[name])
+            yield self.header.groups[int(name.split("/")[0])], length
+
+    def _check_groups(self, expected: Iterable[Group], ring_degree: int) -> None:
+        where = f"{self.path or 'the ciphertexts'}: "
+        if self.header.groups != tuple(expected):
+            raise FileFormatError(f"{where}names, counts or limbs are not those of the plan; make the file again")
+        for group, length in self._lengths():
+            if length > 2 * group.limbs * ring_degree * 8 + STREAM_OVERHEAD:
+                raise FileFormatError(f"{where}a ciphertext of {group.name!r} is too long; make the file again")
+
+
+class CiphertextFile(_Ciphertexts[CiphertextHeader]):
+    """Encrypted inputs: what the client sends."""
+
+    KIND = Kind.CIPHERTEXT
+    HEADER = CiphertextHeader
+
+    @classmethod
+    def build(cls, plan: Plan, *, keys: str, key_id: str, streams: Streams) -> Self:
+        """Encrypted inputs of ``plan``, from SEAL streams by input, row and ciphertext.
+
+        Parameters
+        ----------
+        plan
+            Either plan.
+        keys, key_id
+            Fingerprint of the key specification that the keys were made for, and their id.
+        streams
+            One entry per input.
+        """
+        rows, blobs = _flatten(plan.header.inputs, streams)
+        header = CiphertextHeader(
+            inputs=plan.input_fingerprint, keys=keys, key_id=key_id, rows=rows, groups=groups(plan.header.inputs)
+        )
+        return cls(header, blobs)
+
+    def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
+        """Refuse inputs or keys that do not belong to ``plan``, or to one another.
+
+        Raises
+        ------
+        KeyMismatchError
+            Saying which two do not belong together.
+        FileFormatError
+            The ciphertexts are not what the plan's inputs are.
+        """
+        where = self.path or "the encrypted input"
+        if self.header.inputs != plan.input_fingerprint:
+            raise KeyMismatchError(f"{where}: encrypted for another plan; encrypt again with this plan")
+        if (self.header.key_id, self.header.keys) != (keys.header.key_id, keys.header.keys.fingerprint):
+            raise KeyMismatchError(
+                f"{where}: encrypted under key set {self.header.key_id[:8]}, but {keys.path} is of key set "
+                f"{keys.header.key_id[:8]}; use the evaluation keys of the client that encrypted"
+            )
+        check_covers(keys.header.keys, plan.header.keys, galois=True)
+        self._check_groups(groups(plan.header.inputs), plan.header.keys.ring_degree)
+
+
+class ResultFile(_Ciphertexts[ResultHeader]):
+    """Encrypted results: what the server answers."""
+
+    KIND = Kind.RESULT
+    HEADER = ResultHeader
+
+    @classmethod
+    def build(cls, plan: Plan, request: CiphertextFile, streams: Streams) -> Self:
+        """The answer to ``request``, from SEAL streams by output, row and ciphertext."""
+        rows, blobs = _flatten(plan.header.outputs, streams)
+        if rows != request.header.rows:
+            raise ValueError(f"{rows} rows of results for {request.header.rows} rows of inputs")
+        header = ResultHeader(
+            plan=plan.fingerprint,
+            keys=request.header.keys,
+            key_id=request.header.key_id,
+            rows=rows,
+            groups=groups(plan.header.outputs),
+        )
+        return cls(header, blobs)
+
+    def check(self, plan: Plan, key_id: str) -> None:
+        """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
+
+        Raises
+        ------
+        KeyMismatchError
+            Saying which two do not belong together.
+        FileFormatError
+            The ciphertexts are not what the plan's outputs are.
+        """
+        where = self.path or "the encrypted result"
+        if self.header.plan != plan.fingerprint:
+            raise KeyMismatchError(f"{where}: the result of another plan; decrypt it with that plan's file")
+        if self.header.key_id != key_id:
+            raise KeyMismatchError(
+                f"{where}: encrypted under key set {self.header.key_id[:8]}, but the secret key is of key set "
+                f"{key_id[:8]}; use the secret key of the client that encrypted the input"
+            )
+        self._check_groups(groups(plan.header.outputs), plan.header.keys.ring_degree)
+
+
+def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
+    """The ciphertexts of one row, for all inputs or all outputs of a plan."""
+    return tuple(Group(name=s.name, count=s.layout.count, limbs=s.limbs) for s in signatures)
+
+
+def _names(header: CiphertextHeader | ResultHeader) -> Iterable[str]:
+    return (
+        _blob(number, row, index)
+        for number, group in enumerate(header.groups)
+        for row in range(header.rows)
+        for index in range(group.count)
+    )
+
+
+def _blob(group: int, row: int, index: int) -> str:
+    return f"{group}/{row}/{index}"
+
+
+def _flatten(
+    signatures: Sequence[InputSignature | OutputSignature], streams: Streams
+) -> tuple[int, dict[str, bytes | memoryview]]:
+    rows = len(streams[signatures[0].name])
+    blobs: dict[str, bytes | memoryview] = {}
+    for number, signature in enumerate(signatures):
+        tensor = streams[signature.name]
+        if len(tensor) != rows or any(len(row) != signature.layout.count for row in tensor):
+            raise ValueError(f"{signature.name!r}: expected {rows} rows of {signature.layout.count} ciphertexts")
+        for row, ciphertexts in enumerate(tensor):
+            blobs.update((_blob(number, row, index), stream) for index, stream in enumerate(ciphertexts))
+    return rows, blobs

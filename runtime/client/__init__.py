@@ -1,0 +1,1 @@
+"""The client: what touches secrets. Keys, encryption and decryption; a server imports nothing from here."""

@@ -1,0 +1,266 @@
+"""The client's side of a plan: encrypt inputs, decrypt results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.client.seal_bridge import LevelCipher, public_residues
+from hecc.runtime.errors import FileFormatError, InputError, OutputError
+from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.parameters import KeyShape
+from hecc.runtime.plan import Plan, check_header
+from hecc.runtime.security import InsecureLevel, check_keys
+
+__all__ = ["ALARM", "Client"]
+
+ALARM = 32
+"""How many predicted standard deviations a slot that must be zero may show. Noise of 32768 slots reaches about five;
+the rest allows for an imprecise prediction. An overflow is off by the modulus over the scale, thousands of times
+as much."""
+
+Tensor = NDArray[Any]
+
+
+class Client:
+    """Encrypts for a plan, and decrypts what the plan computed.
+
+    Parameters
+    ----------
+    plan
+        Either plan, or its header.
+    secret
+        Needed to decrypt; encrypts with half the upload.
+    public
+        Enough to encrypt.
+    passphrase
+        Of the secret key, when it is protected.
+    min_security
+        Bits of security to insist on, whatever the plan claims.
+
+    Raises
+    ------
+    ParameterError, SecurityError
+        The plan's parameters are impossible, or not secure enough.
+    KeyMismatchError
+        The keys are not for this plan.
+    InputError
+        There is no key at all, or the passphrase is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        plan: Plan | PlanHeader,
+        *,
+        secret: SecretKeyFile | None = None,
+        public: PublicKeyFile | None = None,
+        passphrase: str | None = None,
+        min_security: int | InsecureLevel = 128,
+    ) -> None:
+        self.plan = plan if isinstance(plan, Plan) else Plan(plan)
+        spec = self.plan.header.keys
+        check_header(self.plan.header)
+        check_keys(spec, min_security)
+        key = secret or public
+        if key is None:
+            raise InputError("there is no key; give a secret key, or a public key to encrypt only")
+        check_covers(key.header.keys, spec, galois=False)
+        self.key_id = key.header.key_id
+        self._keys = key.header.keys.fingerprint
+        self._enforce = not isinstance(min_security, InsecureLevel)
+        self._secret = self._public = None
+        if secret is not None:
+            self._secret = secret_residues(secret, passphrase)
+        elif public is not None:
+            self._public = public_residues(spec, public.stream, enforce_128=self._enforce)
+        self._ciphers: dict[int, LevelCipher] = {}
+
+    @classmethod
+    def open(
+        cls,
+        plan: str | os.PathLike[str],
+        keys: str | os.PathLike[str],
+        *,
+        passphrase: str | None = None,
+        min_security: int | InsecureLevel = 128,
+    ) -> Self:
+        """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
+
+        Raises
+        ------
+        HeccError
+            As :meth:`hecc.runtime.plan.Plan.load`, the key files and the constructor do.
+        """
+        folder = Path(keys)
+        loaded = Plan.load(plan)
+        if (folder / SECRET).exists():
+            secret = SecretKeyFile.load(folder / SECRET)
+            return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security)
+        if (folder / PUBLIC).exists():
+            return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security)
+        raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
+
+    @staticmethod
+    def keygen(
+        plan: Plan | PlanHeader,
+        folder: str | os.PathLike[str],
+        *,
+        shape: KeyShape = "seal",
+        min_security: int | InsecureLevel = 128,
+        passphrase: str | None = None,
+        progress: Progress | None = None,
+    ) -> KeySet:
+        """Make a key set for a plan; see :func:`hecc.runtime.client.keygen.generate_keys`."""
+        header = plan.header if isinstance(plan, Plan) else plan
+        return generate_keys(
+            header.keys, folder, shape=shape, min_security=min_security, passphrase=passphrase, progress=progress
+        )
+
+    def encrypt(self, tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+        """Encrypt one example, or several rows at once.
+
+        Parameters
+        ----------
+        tensors
+            By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
+            leading axis of rows; all inputs the same number of rows.
+
+        Raises
+        ------
+        InputError
+            Names, shapes, dtypes or values that the plan does not take.
+        """
+        signatures = self.plan.header.inputs
+        if not isinstance(tensors, Mapping):
+            if len(signatures) != 1:
+                raise InputError(f"the plan has {len(signatures)} inputs ({_names(signatures)}); give each by its name")
+            tensors = {signatures[0].name: tensors}
+        if set(tensors) != {signature.name for signature in signatures}:
+            raise InputError(f"inputs {', '.join(map(repr, tensors))} were given; the plan takes {_names(signatures)}")
+        # All inputs are checked before the first is encrypted.
+        rows = {signature.name: _rows(signature, tensors[signature.name]) for signature in signatures}
+        if len({len(values) for values in rows.values()}) != 1:
+            counts = ", ".join(f"{name!r}: {len(values)}" for name, values in rows.items())
+            raise InputError(f"the inputs have different numbers of rows ({counts}); give as many of each")
+        streams = {signature.name: self._encrypt(signature, rows[signature.name]) for signature in signatures}
+        return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams)
+
+    def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
+        """Decrypt a result, and check what can be checked of it.
+
+        Returns
+        -------
+        dict
+            By output name, each of shape (rows, ...).
+
+        Raises
+        ------
+        InputError
+            The client has the public key only.
+        KeyMismatchError
+            The result of another plan, or of another key set.
+        FileFormatError
+            Ciphertexts that are not what the plan says.
+        OutputError
+            The values show that the evaluation overflowed, or that the ciphertexts are not a result of this plan. Do
+            not tell a server that you do not trust: what it learns of a decryption can reveal the key.
+        """
+        if self._secret is None:
+            raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
+        result.check(self.plan, self.key_id)
+        return {
+            signature.name: np.stack([self._decrypt(signature, result, row) for row in range(result.header.rows)])
+            for signature in self.plan.header.outputs
+        }
+
+    def _encrypt(self, signature: InputSignature, values: NDArray[np.float64]) -> list[list[bytes]]:
+        layout = signature.layout
+        cipher, scale = self._cipher(signature.limbs), float(signature.scale)
+        copies = self.plan.header.keys.slots // layout.slots
+        return [
+            [cipher.encrypt(np.tile(slots, copies), scale) for slots in layout.pack(row.reshape(layout.shape))]
+            for row in values
+        ]
+
+    def _decrypt(self, signature: OutputSignature, result: ResultFile, row: int) -> NDArray[np.float64]:
+        layout = signature.layout
+        cipher, scale = self._cipher(signature.limbs), float(signature.scale)
+        try:
+            slots = np.stack([cipher.decrypt(stream, scale) for stream in result.row(signature.name, row)])
+        except FileFormatError as error:
+            where = result.path or "the encrypted result"
+            raise FileFormatError(f"{where}: output {signature.name!r}, row {row}: {error}") from None
+        values = layout.unpack(slots.real[:, : layout.slots])
+        _check_result(signature, slots, values)
+        return values.reshape(signature.shape)
+
+    def _cipher(self, limbs: int) -> LevelCipher:
+        if limbs not in self._ciphers:
+            self._ciphers[limbs] = LevelCipher(
+                self.plan.header.keys, limbs, enforce_128=self._enforce, secret=self._secret, public=self._public
+            )
+        return self._ciphers[limbs]
+
+
+def _rows(signature: InputSignature, tensor: Tensor) -> NDArray[np.float64]:
+    """The tensor with an axis of rows, as float64, once it is what the plan takes."""
+    what = f"input {signature.name!r}"
+    tensor = np.asarray(tensor)
+    if tensor.dtype.kind not in "fiu":
+        raise InputError(
+            f"{what}: dtype {tensor.dtype} is not a number; convert it, for example with `x.astype('float32')`"
+        )
+    if tensor.shape == signature.shape:
+        tensor = tensor[np.newaxis]
+    if tensor.shape[1:] != signature.shape or len(tensor) == 0:
+        raise InputError(
+            f"{what}: shape {tensor.shape}; the plan takes {signature.shape} for one example, "
+            f"or {('rows', *signature.shape)} for several".replace("'rows'", "rows")
+        )
+    values = tensor.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
+    low, high = float(values.min()), float(values.max())
+    if low < signature.low or high > signature.high:
+        raise InputError(
+            f"{what}: values from {low:.6g} to {high:.6g}, but the plan was calibrated for {signature.low:.6g} to "
+            f"{signature.high:.6g}; preprocess as in training, or compile again with calibration data that covers them"
+        )
+    return values
+
+
+def _check_result(signature: OutputSignature, slots: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
+    """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none."""
+    layout, tolerance = signature.layout, ALARM * signature.error
+    copies = slots.shape[1] // layout.slots
+    occupied = np.tile(layout.occupied, copies)
+    deviation = np.abs(slots.real - np.tile(layout.pack(values), copies))
+    alarms = (
+        (np.abs(slots.imag) > tolerance, "imaginary parts are larger than the predicted error"),
+        (~occupied & (deviation > tolerance), "slots that must be zero are not"),
+        # Both copies err.
+        (occupied & (deviation > 2 * tolerance), "copies of one value differ"),
+        (
+            occupied & (np.abs(slots.real) > signature.bound),
+            f"values are beyond the bound of {signature.bound:.6g}",
+        ),
+    )
+    for mask, fault in alarms:
+        if mask.any():
+            raise OutputError(
+                f"output {signature.name!r}: {fault}; the evaluation overflowed, or this is not the plan's result. "
+                "Check that the inputs are like the calibration data, or compile again with more precision; "
+                "do not send the decrypted values or this message to a server that you do not trust"
+            )
+
+
+def _names(signatures: tuple[InputSignature, ...]) -> str:
+    return ", ".join(repr(signature.name) for signature in signatures)

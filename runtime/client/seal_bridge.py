@@ -1,0 +1,261 @@
+"""SEAL for the client: residues of keys, and small contexts of only the limbs that a ciphertext has.
+
+SEAL names a level by a hash of the ring and of the primes left at that level (its *parms_id*). A context of the first
+``limbs`` data primes and one special prime has, as its first level, exactly the level that the whole chain has at
+``limbs`` limbs; so ciphertexts pass from one to the other, while the small context costs a fraction. Only keys, which
+live at a context's own top level, have to be cut down to its primes: residues are independent of one another.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+from tenseal import sealapi
+
+from hecc.runtime.errors import FileFormatError
+from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.seal.streams import load_stream, make_context, save_stream, save_stream_to_array
+
+__all__ = ["KeyMaker", "LevelCipher", "key_context", "public_residues", "read_residues", "secret_key"]
+
+LARGEST_CHECKED_DEGREE = 32768
+"""SEAL's own security table ends here; above it hecc's alone decides."""
+
+SCALE_TOLERANCE = 2.0**-40
+"""As SEAL's own, relative: how far a ciphertext's scale may be from the plan's."""
+
+_HEADER = struct.Struct("<HBBBBHQ")
+_MAGIC, _VERSION = 0xA15E, (4, 3)
+_UNCOMPRESSED, _ZSTD = 0, 2
+_CIPHERTEXT = struct.Struct("<4QBQQQdQ")
+_PLAINTEXT = struct.Struct("<4QQd")
+_COUNT = struct.Struct("<Q")
+_UNKNOWN_FORMAT = "this SEAL writes another format; install a version of tenseal that hecc knows"
+
+
+class KeyMaker:
+    """A new secret key, and SEAL's keys made from it.
+
+    Parameters
+    ----------
+    spec
+        Parameters, checked by the caller.
+    enforce_128
+        Whether SEAL shall refuse insecure parameters too, as far as its table goes.
+    """
+
+    def __init__(self, spec: KeySpecification, *, enforce_128: bool) -> None:
+        self._spec = spec
+        self._enforce = enforce_128
+        context = key_context(spec.ring_degree, (*spec.data_primes, *spec.special_primes), enforce_128)
+        self._generator = sealapi.KeyGenerator(context)
+        self._secret = self._generator.secret_key()
+
+    def secret_residues(self) -> NDArray[np.uint64]:
+        """The secret in NTT form, shape (primes, N), data primes first."""
+        primes, degree = len(self._spec.data_primes) + len(self._spec.special_primes), self._spec.ring_degree
+        body = _body(save_stream(self._secret), _PLAINTEXT.size + _HEADER.size + _COUNT.size + 8 * primes * degree)
+        return _words(body, _PLAINTEXT.size, primes * degree).reshape(primes, degree)
+
+    def public(self) -> bytes:
+        """SEAL's stream of the public key: an encryption of zero over the data primes and the first special one.
+
+        One half of it is a seed.
+        """
+        context, selected = _selection(self._spec, len(self._spec.data_primes), self._enforce)
+        encryptor = sealapi.Encryptor(context, secret_key(context, self.secret_residues()[selected]))
+        return save_stream(encryptor.encrypt_zero_symmetric(context.key_parms_id()))
+
+    def relinearization(self) -> bytes:
+        """SEAL's stream of the relinearisation key, seeded."""
+        return save_stream(self._generator.create_relin_keys())
+
+    def galois(self, element: int) -> bytes:
+        """SEAL's stream of the key for one Galois element, seeded."""
+        return save_stream(self._generator.create_galois_keys([element]))
+
+
+class LevelCipher:
+    """Encryption and decryption of ciphertexts with a given number of limbs.
+
+    Parameters
+    ----------
+    spec
+        Parameters, checked by the caller.
+    limbs
+        Data primes in use.
+    enforce_128
+        Whether SEAL shall refuse insecure parameters too, as far as its table goes.
+    secret
+        Residues of the secret key, shape (primes, N), to encrypt with half the upload, and to decrypt.
+    public
+        Residues of the public key, shape (2, data primes + 1, N), to encrypt without the secret.
+    """
+
+    def __init__(
+        self,
+        spec: KeySpecification,
+        limbs: int,
+        *,
+        enforce_128: bool,
+        secret: NDArray[np.uint64] | None = None,
+        public: NDArray[np.uint64] | None = None,
+    ) -> None:
+        self._limbs = limbs
+        self._context, selected = _selection(spec, limbs, enforce_128)
+        self._encoder = sealapi.CKKSEncoder(self._context)
+        self._symmetric = secret is not None
+        if secret is not None:
+            key = secret_key(self._context, secret[selected])
+            self._encryptor = sealapi.Encryptor(self._context, key)
+            self._decryptor = sealapi.Decryptor(self._context, key)
+        elif public is not None:
+            self._encryptor = sealapi.Encryptor(self._context, _public_key(self._context, public[:, selected]))
+
+    def encrypt(self, values: NDArray[np.float64], scale: float) -> bytes:
+        """SEAL's stream of one encryption of ``values``, shape (slots of the ring,).
+
+        With the secret key its random half is a seed.
+        """
+        plain = sealapi.Plaintext()
+        self._encoder.encode(values.tolist(), scale, plain)
+        if self._symmetric:
+            return save_stream(self._encryptor.encrypt_symmetric(plain))
+        ciphertext = sealapi.Ciphertext()
+        self._encryptor.encrypt(plain, ciphertext)
+        return save_stream(ciphertext)
+
+    def decrypt(self, stream: bytes | memoryview, scale: float) -> NDArray[np.complex128]:
+        """Slot values of one ciphertext, shape (slots of the ring,).
+
+        Raises
+        ------
+        FileFormatError
+            It is no ciphertext of two polynomials with these limbs and this scale.
+        """
+        ciphertext = sealapi.Ciphertext()
+        load_stream(ciphertext, self._context, stream)
+        if ciphertext.parms_id() != self._context.first_parms_id() or not ciphertext.is_ntt_form():
+            raise FileFormatError(f"a ciphertext does not have {self._limbs} limbs; ask for the result again")
+        if ciphertext.size() != 2:
+            raise FileFormatError(f"a ciphertext has {ciphertext.size()} polynomials, not 2; ask for the result again")
+        if not math.isclose(ciphertext.scale, scale, rel_tol=SCALE_TOLERANCE):
+            raise FileFormatError("a ciphertext does not have the scale of the plan; ask for the result again")
+        plain = sealapi.Plaintext()
+        self._decryptor.decrypt(ciphertext, plain)
+        return np.array(self._encoder.decode_complex(plain), dtype=np.complex128)
+
+
+def public_residues(spec: KeySpecification, stream: bytes | memoryview, *, enforce_128: bool) -> NDArray[np.uint64]:
+    """Both halves of a public key, shape (2, data primes + 1, N).
+
+    Raises
+    ------
+    FileFormatError
+        SEAL refuses the stream.
+    """
+    limbs, degree = len(spec.data_primes) + 1, spec.ring_degree
+    context, _ = _selection(spec, limbs - 1, enforce_128)
+    key = sealapi.PublicKey()
+    load_stream(key, context, stream)
+    # Saving again expands the seed.
+    body = _body(save_stream(key), _CIPHERTEXT.size + _HEADER.size + _COUNT.size + 16 * limbs * degree)
+    return _words(body, _CIPHERTEXT.size, 2 * limbs * degree).reshape(2, limbs, degree)
+
+
+def key_context(ring_degree: int, primes: Sequence[int], enforce_128: bool) -> Any:
+    """SEAL's context to make keys, encrypt and decrypt in, at its top level only.
+
+    Parameters
+    ----------
+    ring_degree
+        N.
+    primes
+        In SEAL's order.
+    enforce_128
+        Whether SEAL shall refuse insecure parameters too, as far as its table goes.
+
+    Raises
+    ------
+    ParameterError
+        SEAL refuses the parameters.
+    """
+    enforce_128 = enforce_128 and ring_degree <= LARGEST_CHECKED_DEGREE
+    return make_context(ring_degree, primes, expand=False, enforce_128=enforce_128)
+
+
+def secret_key(context: Any, residues: NDArray[np.uint64]) -> Any:
+    """SEAL's secret key from its residues in NTT form, shape (primes of the context, N)."""
+    key = sealapi.SecretKey()
+    head = _PLAINTEXT.pack(*context.key_parms_id(), residues.size, 1.0)
+    load_stream(key, context, _stream(head + _array(residues)))
+    return key
+
+
+def read_residues(ciphertext: Any, out: NDArray[np.uint64]) -> None:
+    """Copy the residues of a ciphertext that SEAL has just made into ``out``, shape (polynomials, primes, N).
+
+    The stream on the way is erased; SEAL's and zstandard's own buffers cannot be.
+    """
+    stream = save_stream_to_array(ciphertext)
+    magic, _, _, _, mode, _, size = _HEADER.unpack_from(stream.data)
+    body = stream[_HEADER.size :].data
+    reader: Any = io.BytesIO(body) if mode == _UNCOMPRESSED else zstandard.ZstdDecompressor().stream_reader(body)
+    head = reader.read(_CIPHERTEXT.size + _HEADER.size + _COUNT.size)
+    polynomials, degree, limbs = _CIPHERTEXT.unpack_from(head)[5:8]
+    target = out.reshape(-1).view(np.uint8).data
+    found = 0
+    while found < len(target) and (count := reader.readinto(target[found:])):
+        found += count
+    complete = found == len(target) and not reader.read(1)
+    known = magic == _MAGIC and mode in (_UNCOMPRESSED, _ZSTD) and size == len(stream)
+    stream.fill(0)
+    if not known or not complete or (polynomials, limbs, degree) != out.shape:
+        raise FileFormatError(_UNKNOWN_FORMAT)
+
+
+def _selection(spec: KeySpecification, limbs: int, enforce_128: bool) -> tuple[Any, list[int]]:
+    """The context of the first ``limbs`` data primes and the first special one, and where they are among all."""
+    selected = [*range(limbs), len(spec.data_primes)]
+    primes = (*spec.data_primes, *spec.special_primes)
+    return key_context(spec.ring_degree, [primes[i] for i in selected], enforce_128), selected
+
+
+def _public_key(context: Any, residues: NDArray[np.uint64]) -> Any:
+    key = sealapi.PublicKey()
+    size, limbs, degree = residues.shape
+    head = _CIPHERTEXT.pack(*context.key_parms_id(), True, size, degree, limbs, 1.0, 1)
+    load_stream(key, context, _stream(head + _array(residues)))
+    return key
+
+
+def _stream(body: bytes) -> bytes:
+    """``body`` behind SEAL's header, uncompressed."""
+    return _HEADER.pack(_MAGIC, _HEADER.size, *_VERSION, _UNCOMPRESSED, 0, _HEADER.size + len(body)) + body
+
+
+def _array(residues: NDArray[np.uint64]) -> bytes:
+    return _stream(_COUNT.pack(residues.size) + np.ascontiguousarray(residues, dtype="<u8").tobytes())
+
+
+def _body(stream: bytes, length: int) -> bytes:
+    """What is behind SEAL's header, unpacked: ``length`` bytes. Only for streams that SEAL has just made."""
+    magic, _, _, _, mode, _, size = _HEADER.unpack_from(stream)
+    body = stream[_HEADER.size :]
+    if mode == _ZSTD:
+        body = zstandard.ZstdDecompressor().decompress(body, max_output_size=length)
+    if magic != _MAGIC or mode not in (_UNCOMPRESSED, _ZSTD) or size != len(stream) or len(body) != length:
+        raise FileFormatError(_UNKNOWN_FORMAT)
+    return body
+
+
+def _words(body: bytes, offset: int, count: int) -> NDArray[np.uint64]:
+    """The residues of SEAL's array at ``offset``."""
+    return np.frombuffer(body, dtype="<u8", count=count, offset=offset + _HEADER.size + _COUNT.size)

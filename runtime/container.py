@@ -1,0 +1,477 @@
+"""The one file format of hecc: a checked header, and named blobs that are mapped instead of read.
+
+Layout of a file, little-endian; ``docs/file-formats.md`` describes it in full::
+
+    0   magic (8 bytes)
+    8   format version (u32)
+    12  kind of file (u32)
+    16  length of the header (u64)
+    24  offset of the blob table (u64)
+    32  length of the blob table (u64)
+    40  length of the file (u64)
+    48  SHA-256 of bytes 0..47, the header and the table
+    80  header (JSON), zeros up to a multiple of 64
+        blobs, each at a multiple of 64, zeros between them
+        blob table (JSON), up to the last byte
+
+Checksums detect accidents. Whoever alters a file on purpose alters its checksums too; nothing here authenticates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import math
+import mmap
+import os
+import secrets
+import stat
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any, BinaryIO, Literal, Self, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime import codec
+from hecc.runtime.errors import FileFormatError, InputError
+
+__all__ = ["ALIGNMENT", "MAGIC", "MAX_HEADER", "MAX_TABLE", "VERSION", "Container", "ContainerWriter", "Kind"]
+
+T = TypeVar("T")
+
+MAGIC = b"\x89HECC\r\n\n"
+"""As PNG's: a byte above 127 and both line ends, so that a transfer in text mode is noticed."""
+
+VERSION = 1
+ALIGNMENT = 64
+"""Blobs begin at multiples of a cache line, so that a mapped array is aligned for vector instructions."""
+
+MAX_HEADER = 1 << 24
+MAX_TABLE = 1 << 28
+
+_FIELDS = struct.Struct("<8sIIQQQQ")
+_PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
+_BYTES = "bytes"
+_FOREIGN = {b"\x93NUMPY": "a NumPy array", b"PK\x03\x04": "a zip archive (.npz or PyTorch)"}
+
+
+class Kind(enum.IntEnum):
+    """What a file holds."""
+
+    SERVER_PLAN = 1
+    CLIENT_PLAN = 2
+    SECRET_KEY = 3
+    PUBLIC_KEY = 4
+    EVALUATION_KEYS = 5
+    CIPHERTEXT = 6
+    RESULT = 7
+
+    @property
+    def label(self) -> str:
+        """The kind in words, with its article."""
+        words = self.name.lower().replace("_", " ")
+        return f"an {words} file" if words[0] in "aeiou" else f"a {words} file"
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One line of the blob table; ``dtype`` is "bytes" for a blob without structure."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    dtype: Literal["bytes", "|u1", "<u2", "<i4", "<i8", "<u8", "<f4", "<f8"]
+    shape: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(max_length=8)]
+    offset: int
+    length: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Container:
+    """An open file: its kind, its header, and its blobs by name.
+
+    Arrays and bytes that it hands out are read-only views of the mapped file. Each blob's checksum is verified once,
+    when the blob is first touched.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kinds
+        Kinds that the caller can use.
+
+    Raises
+    ------
+    InputError
+        The file cannot be opened.
+    FileFormatError
+        It is not a hecc file, of another kind or version, truncated, altered, or has trailing bytes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *kinds: Kind) -> None:
+        self.path = Path(path)
+        with _open(self.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(_PROLOGUE)
+            self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
+            self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+        self._view = memoryview(self._map)
+        self._header = self._view[_PROLOGUE : _PROLOGUE + header_length]
+        table = self._view[table_offset:]
+        if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:
+            raise FileFormatError(f"{self.path}: the header or the blob table was altered; copy or make the file again")
+        entries = codec.decode(table, list[_Entry], where=f"{self.path}: the blob table")
+        self._entries = self._check_table(entries, _PROLOGUE + header_length, table_offset)
+        self._verified: set[str] = set()
+
+    def header(self, kind: type[T]) -> T:
+        """The header as a struct.
+
+        Raises
+        ------
+        FileFormatError
+            A missing, unknown or malformed field.
+        """
+        return codec.decode(self._header, kind, where=f"{self.path}: the header")
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the blobs, in the order of the file."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """Number of blobs."""
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a blob of that name."""
+        return name in self._entries
+
+    def length(self, name: str) -> int:
+        """Bytes of a blob, without touching it."""
+        return self._entry(name).length
+
+    def layout(self, name: str) -> tuple[str, tuple[int, ...]]:
+        """Dtype and shape of a blob, without touching it; ``("bytes", ())`` for one without structure."""
+        entry = self._entry(name)
+        return entry.dtype, entry.shape
+
+    def bytes(self, name: str) -> memoryview:
+        """A blob without structure: a read-only view of the mapped file.
+
+        Raises
+        ------
+        FileFormatError
+            There is no such blob, it is an array, or it was altered.
+        """
+        entry = self._entry(name)
+        if entry.dtype != _BYTES:
+            raise FileFormatError(f"{self.path}: blob {name!r} is an array; make the file again with hecc")
+        return self._touch(entry)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """A blob as an array: a read-only view of the mapped file.
+
+        Raises
+        ------
+        FileFormatError
+            There is no such blob, it is not an array, or it was altered.
+        """
+        entry = self._entry(name)
+        if entry.dtype == _BYTES:
+            raise FileFormatError(f"{self.path}: blob {name!r} is not an array; make the file again with hecc")
+        return np.frombuffer(self._touch(entry), dtype=entry.dtype).reshape(entry.shape)
+
+    def arrays(self, prefix: str) -> Mapping[str, NDArray[Any]]:
+        """The arrays whose names begin with ``prefix``, by the rest of the name; each is verified when touched."""
+        return _Arrays(self, prefix)
+
+    def verify(self) -> None:
+        """Verify the checksums of all blobs now.
+
+        Raises
+        ------
+        FileFormatError
+            Naming the first blob that was altered.
+        """
+        for entry in self._entries.values():
+            self._touch(entry)
+
+    def _entry(self, name: str) -> _Entry:
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise FileFormatError(f"{self.path}: blob {name!r} is missing; make the file again with hecc") from None
+
+    def _touch(self, entry: _Entry) -> memoryview:
+        view = self._view[entry.offset : entry.offset + entry.length]
+        if entry.name not in self._verified:
+            if hashlib.sha256(view).hexdigest() != entry.sha256:
+                raise FileFormatError(f"{self.path}: blob {entry.name!r} was altered; copy or make the file again")
+            self._verified.add(entry.name)
+        return view
+
+    def _check_table(self, entries: list[_Entry], end: int, table_offset: int) -> dict[str, _Entry]:
+        """The entries by name, once every blob follows the one before without a gap other than zeros."""
+        named: dict[str, _Entry] = {}
+        for entry in entries:
+            what = f"{self.path}: blob {entry.name!r}"
+            if entry.name in named:
+                raise FileFormatError(f"{what} stands twice in the table; make the file again with hecc")
+            if entry.offset != _aligned(end) or entry.offset + entry.length > table_offset:
+                raise FileFormatError(f"{what} is not where it should be; make the file again with hecc")
+            if entry.dtype == _BYTES:
+                fits = entry.shape == ()
+            else:
+                fits = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize == entry.length
+            if not fits:
+                raise FileFormatError(f"{what} has a shape that is not its length; make the file again with hecc")
+            self._check_padding(end, entry.offset)
+            named[entry.name] = entry
+            end = entry.offset + entry.length
+        if table_offset != _aligned(end):
+            raise FileFormatError(f"{self.path}: bytes that no blob owns; make the file again with hecc")
+        self._check_padding(end, table_offset)
+        return named
+
+    def _check_padding(self, start: int, stop: int) -> None:
+        if any(self._view[start:stop]):
+            raise FileFormatError(f"{self.path}: the zeros between two blobs were altered; copy or make the file again")
+
+
+class ContainerWriter:
+    """Writes a file blob by blob, never holding more than the one at hand; equal contents give equal bytes.
+
+    A context manager. The file appears under its name when the block ends without an exception, complete, and
+    replaces what was there; until then the bytes are in a temporary file in the same folder.
+
+    Parameters
+    ----------
+    path
+        The file to make.
+    kind
+        What it holds.
+    header
+        A ``msgspec`` struct.
+    secret
+        Whether only the owner may read the file, from its creation on (mode 0600); otherwise the process's umask
+        decides.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], kind: Kind, header: Any, *, secret: bool = False) -> None:
+        self.path = Path(path)
+        self._kind = kind
+        self._header = codec.encode(codec.normalise(header))
+        if len(self._header) > MAX_HEADER:
+            raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
+        self._mode = 0o600 if secret else 0o666
+        self._entries: list[_Entry] = []
+        self._names: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """Open the temporary file."""
+        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
+        with _writing(self.path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+            self._file = os.fdopen(os.open(self._temporary, flags, self._mode), "wb")
+            try:
+                self._file.write(bytes(_PROLOGUE) + self._header)
+            except BaseException:
+                self._abandon()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the file, or remove the temporary one."""
+        try:
+            if kind is None:
+                with _writing(self.path):
+                    self._finish()
+        finally:
+            self._abandon()
+
+    def add(self, name: str, blob: NDArray[Any] | bytes | memoryview) -> None:
+        """Append a blob: an array with its dtype and shape, or bytes without structure.
+
+        Raises
+        ------
+        InputError
+            The disk is full, or the file cannot be written for another reason.
+        """
+        if isinstance(blob, np.ndarray):
+            dtype, view = _little_endian(blob)
+            self._append(name, dtype, blob.shape, [view])
+        else:
+            self._append(name, _BYTES, (), [memoryview(blob).cast("B")])
+
+    def add_rows(self, name: str, shape: tuple[int, ...], rows: Iterable[NDArray[np.uint64]]) -> None:
+        """Append an array of uint64 row by row, never holding more than the row at hand.
+
+        Parameters
+        ----------
+        name
+            Of the blob.
+        shape
+            Of the whole array, rows first.
+        rows
+            ``shape[0]`` arrays of shape ``shape[1:]``. A row has been written when the next one is asked for, so that
+            all may be the same buffer.
+
+        Raises
+        ------
+        InputError
+            The disk is full, or the file cannot be written for another reason.
+        """
+        self._append(name, "<u8", shape, (_row(row, shape[1:]) for row in rows))
+
+    def _append(self, name: str, dtype: str, shape: tuple[int, ...], chunks: Iterable[memoryview]) -> None:
+        if name in self._names:
+            raise ValueError(f"two blobs are named {name!r}")
+        with _writing(self.path):
+            self._pad()
+            offset = self._file.tell()
+        digest, length = hashlib.sha256(), 0
+        for chunk in chunks:
+            digest.update(chunk)
+            length += chunk.nbytes
+            with _writing(self.path):
+                self._file.write(chunk)
+        if dtype != _BYTES and length != math.prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(f"blob {name!r} has {length} bytes, not those of shape {shape}")
+        entry = _Entry(name, dtype, shape, offset, length, digest.hexdigest())  # type: ignore[arg-type]
+        # Decoding is the one place that knows which names and dtypes a table may hold.
+        self._entries.append(codec.normalise(entry))
+        self._names.add(name)
+
+    def _pad(self) -> None:
+        position = self._file.tell()
+        self._file.write(bytes(_aligned(position) - position))
+
+    def _finish(self) -> None:
+        self._pad()
+        offset = self._file.tell()
+        table = codec.encode(self._entries)
+        self._file.write(table)
+        lengths = (len(self._header), offset, len(table), offset + len(table))
+        fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
+        self._file.seek(0)
+        self._file.write(fields + _checksum(fields, self._header, table))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self.path)
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+class _Arrays(Mapping[str, NDArray[Any]]):
+    """The arrays of a container under a prefix."""
+
+    def __init__(self, container: Container, prefix: str) -> None:
+        self._container = container
+        self._prefix = prefix
+        self._names = tuple(name.removeprefix(prefix) for name in container if name.startswith(prefix))
+        self._known = frozenset(self._names)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._known:
+            raise KeyError(name)
+        return self._container.array(self._prefix + name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+
+def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
+    """The dtype of an array as a file has it, and its bytes."""
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return array.dtype.str, array.reshape(-1).view(np.uint8).data
+
+
+def _row(row: NDArray[np.uint64], shape: tuple[int, ...]) -> memoryview:
+    """The bytes of one row of an array of uint64."""
+    if row.dtype != np.uint64 or row.shape != shape:
+        raise ValueError(f"a row of {row.dtype} and shape {row.shape}, not of uint64 and shape {shape}")
+    return _little_endian(row)[1]
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(f"{path}: not a regular file; save it to disk first")
+    return file
+
+
+def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tuple[Kind, int, int]:
+    """Kind, length of the header and offset of the table, once they fit the file."""
+    if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
+        found = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+        found = found or (f"it begins with {head[:8].hex(' ')}" if head else "it is empty")
+        raise FileFormatError(f"{path}: not a hecc file ({found}); expected {_expected(kinds)}")
+    if len(head) < _PROLOGUE:
+        raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
+    _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
+    if version != VERSION:
+        raise FileFormatError(
+            f"{path}: format version {version}, but this hecc reads version {VERSION}; "
+            "make the file again with this hecc, or install the one that wrote it"
+        )
+    if size < length:
+        raise FileFormatError(f"{path}: truncated, {size} of {length} bytes are left; copy or make the file again")
+    if size > length:
+        raise FileFormatError(f"{path}: {size - length} trailing bytes; copy or make the file again")
+    try:
+        kind = Kind(number)
+    except ValueError:
+        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again") from None
+    if kind not in kinds:
+        raise FileFormatError(f"{path}: this is {kind.label}; expected {_expected(kinds)}")
+    if header_length > MAX_HEADER or table_length > MAX_TABLE:
+        raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
+    if _PROLOGUE + header_length > table_offset or table_offset + table_length != length:
+        raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
+    return kind, header_length, table_offset
+
+
+def _expected(kinds: tuple[Kind, ...]) -> str:
+    return " or ".join(kind.label for kind in kinds)
+
+
+def _aligned(position: int) -> int:
+    return -(-position // ALIGNMENT) * ALIGNMENT
+
+
+def _checksum(fields: bytes, header: bytes | memoryview, table: bytes | memoryview) -> bytes:
+    digest = hashlib.sha256(fields)
+    digest.update(header)
+    digest.update(table)
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None

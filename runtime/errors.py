@@ -1,0 +1,62 @@
+"""The errors a user can meet.
+
+Every message says what was found, where (an ONNX node, a file, an argument) and what to do about it. The command line
+prints the message and exits with :attr:`HeccError.exit_code`; nothing else is a user error, so a traceback is a bug.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CircuitError",
+    "CompileError",
+    "FileFormatError",
+    "HeccError",
+    "InputError",
+    "KeyMismatchError",
+    "OutputError",
+    "ParameterError",
+    "SecurityError",
+    "UnsupportedError",
+]
+
+
+class HeccError(Exception):
+    """Base of all errors that hecc raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(HeccError):
+    """An argument or an input tensor does not fit: wrong path, shape, dtype or range."""
+
+
+class UnsupportedError(HeccError):
+    """The network has an operator, or a use of one, that cannot be compiled."""
+
+
+class CompileError(HeccError):
+    """The network was understood, but no plan satisfies what was asked for."""
+
+
+class ParameterError(HeccError):
+    """Encryption parameters that are impossible or inconsistent."""
+
+
+class SecurityError(HeccError):
+    """Parameters below the security level asked for."""
+
+
+class FileFormatError(HeccError):
+    """A file is not what it should be: wrong kind, version, truncated, altered or forged."""
+
+
+class KeyMismatchError(HeccError):
+    """Keys, ciphertexts, results or plans that do not belong together."""
+
+
+class OutputError(HeccError):
+    """A decrypted result shows that the evaluation overflowed or was tampered with."""
+
+
+class CircuitError(HeccError):
+    """A Circuit breaks a rule of the verifier; from a compiler pass this is a bug, from a file a refusal."""

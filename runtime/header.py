@@ -1,0 +1,98 @@
+"""The header of a plan: what both files of a plan say about it, weights and circuit apart."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from hecc.runtime.layout import Layout
+from hecc.runtime.parameters import KeySpecification
+
+__all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader"]
+
+
+class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One encrypted input.
+
+    Attributes
+    ----------
+    name
+        The network's name for it.
+    shape
+        Shape of one example, without the batch dimension where the network has one; ``layout.shape`` may add axes of
+        extent one, the C order is the same.
+    layout, limbs, scale
+        How the client packs, encodes and encrypts it.
+    low, high
+        Range of values that the plan was calibrated for; the client refuses others.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    limbs: int
+    scale: Fraction
+    low: float
+    high: float
+
+
+class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One result.
+
+    Attributes
+    ----------
+    name, shape, layout, limbs, scale
+        As for inputs: how the client decrypts, decodes and unpacks it.
+    bound
+        Largest absolute value for which the evaluation cannot have overflowed.
+    error
+        Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
+        imaginary parts, show errors of this size; much larger ones are an alarm.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    layout: Layout
+    limbs: int
+    scale: Fraction
+    bound: float
+    error: float
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What evaluating the plan will cost, predicted when it was compiled, for one row of input on one core.
+
+    Times are seconds on the machine that the cost model was fitted to, memory and files are bytes, precision is
+    ``-log2(largest error / largest output)``, both over the calibration inputs.
+    """
+
+    depth: int
+    rotations: int
+    seconds: float
+    peak_memory: int
+    evaluation_key_bytes: int
+    input_bytes: int
+    output_bytes: int
+    precision_bits: float
+
+
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything about a plan that the client needs, and that the server file repeats.
+
+    Attributes
+    ----------
+    producer
+        Name and version of the compiler.
+    model
+        SHA-256 of the ONNX file's bytes.
+    """
+
+    producer: str
+    model: str
+    scheme: Literal["ckks"] = "ckks"
+    inputs: tuple[InputSignature, ...]
+    outputs: tuple[OutputSignature, ...]
+    keys: KeySpecification
+    estimate: Estimate

@@ -1,0 +1,265 @@
+"""The noise model: what every instruction adds to the error of a slot, as a variance.
+
+All errors are treated as independent, zero-mean and Gaussian in the slots, after Costache, Curtis, Hales, Murphy,
+Ogilvie and Player, "On the precision loss in approximate homomorphic encryption" (SAC 2023): a polynomial whose
+coefficients have variance V has slots whose real parts have variance N V / 2. The model serves twice: propagated
+analytically it chooses parameters (:mod:`hecc.passes.parameters`), and drawn at random in the simulator it predicts a
+plan's precision.
+
+One error is not alike in all slots. SEAL switches keys with digits from 0 to q - 1, not around zero: each is q / 2
+times (1 + X + ... + X^(N-1)) plus something random, and that polynomial is large where its argument is near 1, in the
+first few slots of the ring, where results often are. :meth:`RingNoise.bias` is that profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.circuit import (
+    AddPlain,
+    Circuit,
+    Diagonals,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    MultiplyPlain,
+    Relinearize,
+    Rescale,
+    Rotate,
+)
+from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.verify import ArrayType, matrix_entries
+
+__all__ = ["GaussianNoise", "RingNoise", "TransformStatistics"]
+
+ERROR_VARIANCE = 10.5
+"""SEAL samples errors from a centred binomial distribution of 42 bits: variance 21 / 2, standard deviation 3.24."""
+
+SECRET_VARIANCE = 2 / 3
+"""Of a uniform ternary coefficient."""
+
+WEIGHT_ROUNDING = 2.0**-25
+"""Relative standard deviation of the rounding of weights to float32, rounded up."""
+
+
+@dataclass(frozen=True)
+class RingNoise:
+    """Variances of the real part of a slot, not yet divided by the square of the scale.
+
+    Parameters
+    ----------
+    ring_degree
+        N.
+    slots
+        Logical slots: plaintexts that repeat have only ``2 * slots`` coefficients that are not zero.
+    """
+
+    ring_degree: int
+    slots: int
+
+    def _slot(self, coefficient_variance: float) -> float:
+        return self.ring_degree / 2 * coefficient_variance
+
+    @property
+    def rounding(self) -> float:
+        """Both polynomials of a ciphertext rounded to integers: a rescale, or the end of a key switch."""
+        return self._slot((1 + self.ring_degree * SECRET_VARIANCE) / 12)
+
+    @property
+    def encoding(self) -> float:
+        """A plaintext rounded to integers."""
+        return self.slots / 12
+
+    @property
+    def fresh(self) -> float:
+        """A new ciphertext: the larger of the two ways to encrypt, with the public key.
+
+        SEAL encrypts modulo one prime more and divides by it, which leaves the rounding and next to nothing else.
+        """
+        return self.rounding + self._slot(ERROR_VARIANCE)
+
+    def switching(self, digits: Sequence[int], special: float) -> float:
+        """What a key's error adds, a digit per prime in ``digits``; ``special`` is the product of special primes.
+
+        In a slot ``s`` it is this times ``1 + bias[s]``.
+        """
+        return self._slot(sum((q / special) ** 2 for q in digits) / 12 * self.ring_degree * ERROR_VARIANCE)
+
+    @cached_property
+    def bias(self) -> NDArray[np.float64]:
+        """By how much more than elsewhere a key's error shows in each logical slot; shape (slots,).
+
+        Slot ``s`` is the polynomial's value at ``z = exp(i pi 3^s / N)``, and the digits' mean of ``q / 2`` becomes
+        ``q / (1 - z)`` there, beside ``sqrt(N / 12) q`` of what is random. Where the ring repeats the logical slots,
+        this is the first copy, which is the one decoded.
+        """
+        powers, power = [], 1
+        for _ in range(self.slots):
+            powers.append(power)
+            power = power * 3 % (2 * self.ring_degree)
+        return np.asarray(3 / (self.ring_degree * np.sin(np.pi * np.array(powers) / (2 * self.ring_degree)) ** 2))
+
+    def fold_bias(self, steps: Sequence[int]) -> NDArray[np.float64]:
+        """The same of a fold, whose steps also sum what the steps before them left; shape (slots,)."""
+        total = np.zeros(self.slots)
+        for step in steps:
+            total = total + np.roll(total, -step) + self.bias
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class TransformStatistics:
+    """What the model needs to know of a linear transform, averaged over the result's slots that are not zero.
+
+    Attributes
+    ----------
+    gain
+        Sum over diagonals of the squared value: the factor by which noise of the argument grows.
+    rotated_gain
+        The same over diagonals with a baby step, whose key switch adds noise before the product.
+    diagonals
+        Diagonals per ciphertext of the result: each adds the rounding of its plaintext.
+    giants
+        Giant rotations per ciphertext of the result.
+    filled
+        Slots of the result that are not zero, over all its ciphertexts.
+    rotated_bias, giant_bias
+        Bias of the rotations before and after the products, by which a key's error grows in each slot of the result;
+        shape (count, slots).
+    """
+
+    gain: float
+    rotated_gain: float
+    diagonals: float
+    giants: float
+    filled: int
+    rotated_bias: NDArray[np.float64]
+    giant_bias: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, diagonals: Diagonals, count: int, ring: RingNoise) -> TransformStatistics:
+        """Measure a transform; time linear in its non-zeros."""
+        slots = ring.slots
+        squares = np.zeros(count * slots)
+        for place, _, values in matrix_entries(diagonals, slots):
+            squares += np.bincount(place, values.astype(np.float64) ** 2, minlength=count * slots)
+        per_diagonal = np.add.reduceat(diagonals.values.astype(np.float64) ** 2, diagonals.offsets[:-1])
+        filled = max(1, int((squares > 0).sum()))
+        giants = np.unique(
+            diagonals.row[diagonals.giant > 0].astype(np.int64) * slots + diagonals.giant[diagonals.giant > 0]
+        )
+        lengths = np.diff(diagonals.offsets)
+        place = diagonals.slots.astype(np.int64)
+        # A baby step leaves its bias in the slot that the giant step then moves.
+        bias = ring.bias[(place + np.repeat(diagonals.giant.astype(np.int64), lengths)) % slots]
+        bias *= diagonals.values.astype(np.float64) ** 2 * np.repeat(diagonals.baby > 0, lengths)
+        rotated = np.bincount(place + np.repeat(diagonals.row.astype(np.int64) * slots, lengths), bias, count * slots)
+        return cls(
+            gain=float(squares.sum()) / filled,
+            rotated_gain=float(per_diagonal[diagonals.baby > 0].sum()) / filled,
+            diagonals=len(diagonals) / count,
+            giants=len(giants) / count,
+            filled=filled,
+            rotated_bias=rotated.reshape(count, slots).astype(np.float64),
+            giant_bias=np.bincount(giants // slots, minlength=count)[:, np.newaxis] * ring.bias,
+        )
+
+    def added(
+        self, ring: RingNoise, switching: float, x_scale: float, plain_scale: float, x_mean_square: float
+    ) -> float:
+        """Variance that the transform adds in all slots alike, in units of the value.
+
+        Parameters
+        ----------
+        switching
+            Of one rotation; see :meth:`RingNoise.switching`.
+        x_mean_square
+            Mean over all slots of the squared argument, zeros included.
+        """
+        key_switch = ring.rounding + switching
+        babies = self.rotated_gain * key_switch / x_scale**2
+        plaintexts = self.diagonals * ring.encoding / plain_scale**2 * x_mean_square
+        giants = self.giants * key_switch / (x_scale * plain_scale) ** 2
+        weights = self.gain * WEIGHT_ROUNDING**2 * x_mean_square
+        return babies + plaintexts + giants + weights
+
+    def biased(self, switching: float, x_scale: float, plain_scale: float) -> NDArray[np.float64]:
+        """Variance that it adds besides to each slot of the result, shape (count, slots)."""
+        return np.asarray(switching / x_scale**2 * (self.rotated_bias + self.giant_bias / plain_scale**2))
+
+
+class GaussianNoise:
+    """The model as the simulator's noise hook: draws what every instruction adds.
+
+    Parameters
+    ----------
+    circuit, types, keys
+        A verified circuit with scales, its derived types, and the keys.
+    generator
+        Source of the simulated noise. It is not used for anything secret.
+    """
+
+    def __init__(
+        self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, generator: np.random.Generator
+    ) -> None:
+        self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
+        self._ring = RingNoise(keys.ring_degree, circuit.slots)
+        self._special = float(np.prod([float(p) for p in keys.special_primes]))
+        self._mean_squares: dict[int, float] = {}
+        self._statistics = {
+            i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
+            for i, ins in enumerate(circuit.instructions)
+            if isinstance(ins, LinearTransform)
+        }
+
+    def noise(
+        self, index: int, instruction: Instruction, value: NDArray[np.floating[Any]]
+    ) -> NDArray[np.floating[Any]] | None:
+        """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
+        self._mean_squares[index] = float(np.mean(np.square(value, dtype=np.float64)))
+        variance = self._variance(index, instruction)
+        if isinstance(variance, float) and variance == 0.0:
+            return None
+        return self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+
+    def _variance(self, index: int, ins: Instruction) -> float | NDArray[np.float64]:
+        """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
+        scale = _number(self._types[index].scale)
+        if isinstance(ins, Input):
+            return (self._ring.fresh + self._ring.encoding) / scale**2
+        if isinstance(ins, Rescale):
+            return self._ring.rounding / scale**2
+        if isinstance(ins, AddPlain):
+            return self._ring.encoding / scale**2
+        switching = self._switching(index)
+        if isinstance(ins, Rotate | Relinearize):
+            return (self._ring.rounding + switching * (1 + self._ring.bias)) / scale**2
+        if isinstance(ins, Fold):
+            # The steps double: what the k-th adds is summed by those after it.
+            alike = (ins.span // ins.period - 1) * (self._ring.rounding + switching)
+            return (alike + switching * self._ring.fold_bias(ins.steps)) / scale**2
+        if isinstance(ins, MultiplyPlain):
+            return self._ring.encoding / _number(ins.scale) ** 2 * self._mean_squares[ins.x]
+        if isinstance(ins, LinearTransform):
+            statistics = self._statistics[index]
+            scales = _number(self._types[ins.x].scale), _number(ins.scale)
+            alike = statistics.added(self._ring, switching, *scales, self._mean_squares[ins.x])
+            return alike + statistics.biased(switching, *scales)
+        return 0.0
+
+    def _switching(self, index: int) -> float:
+        return self._ring.switching(self._keys.data_primes[: self._types[index].limbs], self._special)
+
+
+def _number(scale: Fraction | None) -> float:
+    if scale is None:
+        raise ValueError("the noise model needs a circuit with scales")
+    return float(scale)

@@ -1,0 +1,111 @@
+"""The key specification: everything that keys depend on, and nothing else of a plan.
+
+Plans that agree on it can share keys: retraining a network changes weights, not keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["GaloisElement", "KeyShape", "KeySpecification", "SecurityEvidence", "galois_element"]
+
+
+KeyShape: TypeAlias = Literal["native", "seal"]
+"""The two kinds of evaluation keys: hybrid ones for hecc's own kernels, and SEAL's own for SEAL."""
+
+
+class SecurityEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the parameters are as secure as claimed: the table, the row, the limit. The client checks it for itself.
+
+    Attributes
+    ----------
+    level
+        Bits of security.
+    adversary
+        Which columns of the table were used.
+    table
+        Where the table is published.
+    log2_limit
+        Largest log2(QP) that the table allows for this ring degree.
+    """
+
+    level: int
+    adversary: Literal["classical", "quantum"]
+    table: str
+    log2_limit: int
+
+
+class GaloisElement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A rotation key: its Galois element, and the largest number of data limbs at which the plan uses it."""
+
+    element: int
+    limbs: int
+
+
+class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ring, primes and switching keys.
+
+    Attributes
+    ----------
+    ring_degree
+        N, a power of two; ciphertexts have N / 2 slots.
+    data_primes
+        The modulus chain in SEAL's order: a rescale drops the last one in use.
+    special_primes
+        Used only inside key switching. SEAL's own evaluator uses the last one so, and takes the others for further
+        data primes.
+    digit_limbs
+        Data primes of one digit of hybrid key switching (Han and Ki, CT-RSA 2020), alpha: digit j covers
+        ``data_primes[j * alpha : (j + 1) * alpha]``. The noise of a key switch grows with the product of a digit's
+        primes divided by the product of the special ones, which should therefore be about as large as the largest
+        digit, or larger. Nothing refuses less: the compiler's noise model decides. SEAL's own keys have digits of one
+        prime whatever it is.
+    secret
+        Distribution of the secret key.
+    relinearization_limbs
+        Largest number of data limbs at which the plan relinearises, 0 when it never does.
+    galois
+        Rotation keys, by ascending element.
+    """
+
+    scheme: Literal["ckks"] = "ckks"
+    ring_degree: int
+    data_primes: tuple[int, ...]
+    special_primes: tuple[int, ...]
+    digit_limbs: int = 1
+    secret: Literal["uniform ternary"] = "uniform ternary"
+    relinearization_limbs: int
+    galois: tuple[GaloisElement, ...]
+    security: SecurityEvidence
+
+    @property
+    def log2_qp(self) -> float:
+        """log2 of the product of all primes, special ones included."""
+        return sum(math.log2(q) for q in (*self.data_primes, *self.special_primes))
+
+    @property
+    def slots(self) -> int:
+        """Slots of the ring."""
+        return self.ring_degree // 2
+
+    def digits(self, limbs: int) -> int:
+        """Digits of a polynomial of ``limbs`` limbs; the last may have fewer primes than the others."""
+        return -(-limbs // self.digit_limbs)
+
+    def switching_key_shape(self, limbs: int) -> tuple[int, int, int, int]:
+        """Shape of a hybrid switching key that is used at up to ``limbs`` limbs: (digits, 2, primes, N)."""
+        return self.digits(limbs), 2, limbs + len(self.special_primes), self.ring_degree
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the specification: what keys are bound to."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def galois_element(step: int, ring_degree: int) -> int:
+    """SEAL's Galois element of a rotation by ``step`` slots to the left: 3^step modulo 2N."""
+    return pow(3, step % (ring_degree // 2), 2 * ring_degree)

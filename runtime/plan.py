@@ -1,0 +1,228 @@
+"""A plan, and its two files: the server's holds the circuit and the weights, the client's only the header."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from hecc.runtime import codec
+from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output
+from hecc.runtime.container import Container, ContainerWriter, Kind
+from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
+from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.security import check_structure
+
+if TYPE_CHECKING:
+    from hecc.runtime.verify import ArrayType
+
+__all__ = ["Plan", "check_header", "signature_fingerprint"]
+
+MAX_NAME = 256
+"""Longest name of an input, an output or a compiler, in characters."""
+
+MAX_SLOTS = 1 << 26
+"""Slots of all ciphertexts of one input or output: what a header may make us allocate."""
+
+_CIRCUIT = "circuit"
+_CONSTANTS = "constant/"
+
+
+class _Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The circuit as the server's file holds it, constants apart."""
+
+    slots: int
+    instructions: tuple[AnyInstruction, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to encrypt and how, and, in the server's file, what to do with it.
+
+    Parameters
+    ----------
+    header
+        What both files say.
+    circuit
+        Instructions and weights; ``None`` for the client's plan.
+    path
+        The file it came from, for error messages.
+    """
+
+    header: PlanHeader
+    circuit: Circuit | None = None
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the header into the form that it has in a file, so that its fingerprint does not depend on it."""
+        object.__setattr__(self, "header", codec.normalise(self.header))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the header, the same for both files: what results are bound to."""
+        return codec.fingerprint(self.header)
+
+    @property
+    def input_fingerprint(self) -> str:
+        """SHA-256 of the input signatures: what ciphertexts are bound to."""
+        return signature_fingerprint(self.header.inputs)
+
+    def client(self) -> Plan:
+        """The plan without circuit and weights."""
+        return Plan(self.header)
+
+    def require_circuit(self) -> Circuit:
+        """The circuit.
+
+        Raises
+        ------
+        InputError
+            This is the client's plan.
+        """
+        if self.circuit is None:
+            where = f"{self.path}: " if self.path else ""
+            raise InputError(f"{where}this is the client's plan, without the circuit; give the server's plan file")
+        return self.circuit
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the server's file, or the client's when there is no circuit. Equal plans give equal bytes.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        kind = Kind.CLIENT_PLAN if self.circuit is None else Kind.SERVER_PLAN
+        with ContainerWriter(path, kind, self.header) as writer:
+            if self.circuit is not None:
+                program = _Program(self.circuit.slots, self.circuit.instructions)  # type: ignore[arg-type]
+                writer.add(_CIRCUIT, codec.encode(program))
+                for name in sorted(self.circuit.constants):
+                    writer.add(_CONSTANTS + name, self.circuit.constants[name])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Read either plan file, and check all that it says; constants stay in the mapped file.
+
+        Raises
+        ------
+        InputError
+            The file cannot be opened.
+        FileFormatError
+            It is not a plan, is damaged, or describes something impossible.
+        """
+        container = Container(path, Kind.SERVER_PLAN, Kind.CLIENT_PLAN)
+        header = container.header(PlanHeader)
+        try:
+            check_header(header)
+            circuit = _load_circuit(container, header) if container.kind is Kind.SERVER_PLAN else None
+        except (ParameterError, CircuitError) as error:
+            raise FileFormatError(f"{path}: an impossible plan ({error}); compile it again") from None
+        expected = 0 if circuit is None else 1 + len(circuit.constants)
+        if len(container) != expected:
+            raise FileFormatError(f"{path}: blobs that a plan does not have; compile it again")
+        return cls(header, circuit, Path(path))
+
+
+def signature_fingerprint(inputs: Iterable[InputSignature]) -> str:
+    """SHA-256 of input signatures."""
+    return codec.fingerprint(tuple(inputs))
+
+
+def check_header(header: PlanHeader) -> None:
+    """Refuse a header that contradicts itself.
+
+    Raises
+    ------
+    ParameterError
+        With the first rule broken.
+    """
+    check_structure(header.keys)
+    if re.fullmatch("[0-9a-f]{64}", header.model) is None:
+        raise ParameterError("the model's fingerprint is not 64 hexadecimal digits")
+    _check_text("the producer", header.producer)
+    for kind, signatures in (("input", header.inputs), ("output", header.outputs)):
+        names = [signature.name for signature in signatures]
+        if not names or len(set(names)) != len(names):
+            raise ParameterError(f"the plan has no {kind}, or two of the same name")
+        for signature in signatures:
+            _check_signature(f"{kind} {signature.name!r}", signature, header)
+    for source in header.inputs:
+        if not source.low < source.high:
+            raise ParameterError(f"input {source.name!r}: the range {source.low} to {source.high} is empty")
+    for result in header.outputs:
+        if not (result.bound > 0 and result.error > 0):
+            raise ParameterError(
+                f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"
+            )
+
+
+def _check_signature(what: str, signature: InputSignature | OutputSignature, header: PlanHeader) -> None:
+    keys, layout = header.keys, signature.layout
+    _check_text(f"{what}: the name", signature.name)
+    if layout.count * layout.slots > MAX_SLOTS:
+        raise ParameterError(f"{what}: {layout.count} ciphertexts of {layout.slots} slots are over the limit")
+    layout.check()
+    if layout.slots > keys.slots or layout.slots != header.inputs[0].layout.slots:
+        raise ParameterError(f"{what}: a layout of {layout.slots} slots does not fit the ring or the other layouts")
+    same = [n for n in layout.shape if n != 1] == [n for n in signature.shape if n != 1]
+    # A network may end in a reshape, which moves no slot.
+    reshaped = isinstance(signature, OutputSignature) and math.prod(signature.shape) == layout.size
+    if not (same or reshaped) or min(signature.shape, default=1) < 1:
+        raise ParameterError(f"{what}: shape {signature.shape} is not the layout's {layout.shape}")
+    if not 1 <= signature.limbs <= len(keys.data_primes):
+        raise ParameterError(f"{what}: {signature.limbs} limbs of a chain of {len(keys.data_primes)}")
+    # SEAL keeps scales as doubles, whose exponents end at 2^1023 and 2^-1022. Large values have scales below one.
+    if not Fraction(1, 1 << 1000) <= signature.scale < min(math.prod(keys.data_primes[: signature.limbs]), 1 << 1000):
+        raise ParameterError(f"{what}: the scale is tiny, or not below the modulus of {signature.limbs} limbs")
+
+
+def _check_text(what: str, text: str) -> None:
+    """Refuse what could not be shown: a terminal obeys some characters instead of printing them."""
+    if not 0 < len(text) <= MAX_NAME or not text.isprintable():
+        raise ParameterError(f"{what} is empty, not printable or over {MAX_NAME} characters")
+
+
+def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
+    # The verifier is needed for server plans only; a client's command does not pay for its import.
+    from hecc.runtime.verify import verify
+
+    where = f"{container.path}: the circuit"
+    program = codec.decode(container.bytes(_CIRCUIT), _Program, where=where)
+    if program.slots != header.inputs[0].layout.slots:
+        raise ParameterError(f"a circuit of {program.slots} slots with layouts of {header.inputs[0].layout.slots}")
+    if not all(instruction.source.isprintable() for instruction in program.instructions):
+        raise ParameterError("the circuit names an ONNX node that is not printable")
+    circuit = Circuit(program.slots, program.instructions, container.arrays(_CONSTANTS))
+    types = verify(circuit, header.keys)
+    _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)
+    _check_declared("output", list(circuit.outputs()), header.outputs, circuit, types)
+    return circuit
+
+
+def _check_declared(
+    kind: str,
+    found: Sequence[tuple[int, Input] | tuple[int, Output]],
+    declared: Sequence[InputSignature | OutputSignature],
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+) -> None:
+    """Refuse a circuit whose inputs or outputs are not what the header tells the client."""
+    if [instruction.name for _, instruction in found] != [signature.name for signature in declared]:
+        raise ParameterError(f"the circuit's {kind}s are not those of the header")
+    for (value, instruction), signature in zip(found, declared, strict=True):
+        what, derived, layout = f"{kind} {signature.name!r}", types[value], signature.layout
+        if (derived.count, derived.limbs, derived.scale) != (layout.count, signature.limbs, signature.scale):
+            raise ParameterError(f"{what}: the circuit's ciphertexts, limbs or scale are not the header's")
+        if not np.array_equal(circuit.constants[instruction.occupied] != 0, layout.occupied):
+            raise ParameterError(f"{what}: the circuit's occupied slots are not the layout's")
+        if isinstance(instruction, Input) and instruction.period != layout.period:
+            raise ParameterError(f"{what}: the circuit's period is not the layout's")

@@ -1,0 +1,1 @@
+"""Microsoft SEAL, through ``tenseal.sealapi``: contexts, streams, and the reference evaluator."""

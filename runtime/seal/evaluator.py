@@ -1,0 +1,429 @@
+"""SEAL's own evaluator, instruction by instruction: the simple, slow reference that faster ones are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from types import TracebackType
+from typing import Any, Self, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from tenseal import sealapi
+
+from hecc.runtime.circuit import (
+    Add,
+    AddPlain,
+    Circuit,
+    DropLimbs,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Negate,
+    Output,
+    Relinearize,
+    Rescale,
+    Rotate,
+    Square,
+    Subtract,
+)
+from hecc.runtime.errors import CircuitError, FileFormatError
+from hecc.runtime.evaluator import DEFAULT_MEMORY, Buffer, KeySource, Progress
+from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
+from hecc.runtime.seal.streams import load_stream, make_context, save_stream
+from hecc.runtime.verify import ArrayType, verify
+
+__all__ = ["SealEvaluator", "SealSession"]
+
+SCALE_TOLERANCE = 1e-9
+"""How far SEAL's double may stray from the exact scale by rounding alone."""
+
+LARGEST_CHECKED_DEGREE = 32768
+"""SEAL's own security table ends here."""
+
+Ciphertexts: TypeAlias = list[Any]
+
+
+class SealEvaluator:
+    """Makes sessions of SEAL's evaluator.
+
+    SEAL has exactly one special prime, the last one. Others are further data primes to it, above the levels at which
+    ciphertexts arrive; they make SEAL's keys larger and nothing else.
+    """
+
+    key_shape: KeyShape = "seal"
+
+    def prepare(
+        self, circuit: Circuit, keys: KeySpecification, source: KeySource, *, memory: int = DEFAULT_MEMORY
+    ) -> SealSession:
+        """Verify the circuit and make SEAL's context.
+
+        Parameters
+        ----------
+        circuit, keys
+            What to run.
+        source
+            The keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
+        memory
+            Bytes for baby rotations and encoded weights, half for each.
+
+        Raises
+        ------
+        CircuitError
+            When the circuit does not fit the keys.
+        ParameterError
+            When SEAL cannot work with the parameters.
+        """
+        types = verify(circuit, keys)
+        checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
+        primes = (*keys.data_primes, *keys.special_primes)
+        context = make_context(keys.ring_degree, primes, expand=True, enforce_128=checked)
+        return SealSession(circuit, keys, types, _Keys(context, source), context, memory)
+
+
+class SealSession:
+    """One circuit and one key set on SEAL; see :class:`hecc.runtime.evaluator.Session`."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        types: Sequence[ArrayType],
+        switching_keys: _Keys,
+        context: Any,
+        memory: int,
+    ) -> None:
+        self._circuit = circuit
+        self._degree = keys.ring_degree
+        self._types = types
+        self._keys = switching_keys
+        self._context = context
+        self._evaluator = sealapi.Evaluator(context)
+        self._encoder = sealapi.CKKSEncoder(context)
+        self._levels = _levels(context)
+        self._rotations_budget = memory // 2
+        self._plaintexts = _Plaintexts(memory - memory // 2)
+        self._last_uses = circuit.last_uses()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free keys and encoded weights."""
+        self._keys.clear()
+        self._plaintexts.clear()
+
+    def run(
+        self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
+    ) -> dict[str, list[bytes]]:
+        """Evaluate one row.
+
+        Parameters
+        ----------
+        inputs
+            For every input of the circuit its ciphertexts as SEAL streams.
+        progress
+            Called after every instruction.
+
+        Returns
+        -------
+        dict
+            For every output its ciphertexts as SEAL streams.
+
+        Raises
+        ------
+        FileFormatError
+            When a stream is damaged or is not at the level and scale of its input.
+        CircuitError
+            When SEAL refuses an instruction.
+        """
+        values: dict[int, Ciphertexts] = {}
+        results: dict[str, list[bytes]] = {}
+        instructions = self._circuit.instructions
+        for index, instruction in enumerate(instructions):
+            operands = [values[v] for v in instruction.operands]
+            for v in instruction.operands:
+                if self._last_uses[v] == index:
+                    values.pop(v, None)
+            if isinstance(instruction, Input):
+                value = self._load(index, instruction, inputs)
+            elif isinstance(instruction, Output):
+                value = []
+                results[instruction.name] = [save_stream(ciphertext) for ciphertext in operands[0]]
+            else:
+                try:
+                    value = _RULES[type(instruction)](self, index, instruction, *operands)
+                except (ValueError, RuntimeError) as error:
+                    raise CircuitError(
+                        f"SEAL refuses %{index} = {instruction.op} ({instruction.source}): {error}"
+                    ) from None
+            if index in self._last_uses:
+                values[index] = [self._settle(index, ciphertext) for ciphertext in value]
+            if progress is not None:
+                progress(index + 1, len(instructions), instruction)
+        return results
+
+    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Ciphertexts:
+        """The client's ciphertexts, checked to be what the circuit was verified for."""
+        streams = inputs.get(instruction.name, ())
+        if len(streams) != instruction.count:
+            raise FileFormatError(
+                f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
+            )
+        expected = self._types[index]
+        loaded = []
+        for number, stream in enumerate(streams):
+            ciphertext = sealapi.Ciphertext()
+            load_stream(ciphertext, self._context, stream)
+            where = f"input {instruction.name!r}, ciphertext {number}"
+            if ciphertext.parms_id() != self._levels[expected.limbs] or not ciphertext.is_ntt_form():
+                raise FileFormatError(f"{where}: {ciphertext.coeff_modulus_size()} limbs, not {expected.limbs}")
+            if ciphertext.size() != expected.polynomials:
+                raise FileFormatError(f"{where}: {ciphertext.size()} polynomials, not {expected.polynomials}")
+            if not _close(ciphertext.scale, _double(expected)):
+                raise FileFormatError(f"{where}: scale {ciphertext.scale:.9g}, not {_double(expected):.9g}")
+            loaded.append(ciphertext)
+        return loaded
+
+    def _settle(self, index: int, ciphertext: Any) -> Any:
+        """Replace SEAL's rounded scale by the exact one, so that equal scales are equal doubles."""
+        exact = _double(self._types[index])
+        if not _close(ciphertext.scale, exact):
+            raise CircuitError(f"%{index}: SEAL has scale {ciphertext.scale:.12g}, the circuit {exact:.12g}")
+        ciphertext.scale = exact
+        return ciphertext
+
+    def _encode(self, vector: NDArray[np.float64], limbs: int, scale: float) -> Any:
+        """A vector of logical slots, repeated over the ring's, as a plaintext at a level."""
+        plaintext = sealapi.Plaintext()
+        repeated = np.tile(vector, self._degree // 2 // self._circuit.slots)
+        self._encoder.encode(repeated.tolist(), self._levels[limbs], scale, plaintext)
+        return plaintext
+
+    def _multiply_plain(self, x: Any, vector: NDArray[np.float64], limbs: int, scale: float) -> Any:
+        """``x * vector``; a vector that encodes to zero becomes the polynomial 1, for SEAL refuses transparent results.
+
+        That is a product with ``1 / scale`` instead of 0: an error below that of rounding any other plaintext.
+        """
+        plaintext = self._encode(vector, limbs, scale)
+        if plaintext.is_zero():
+            plaintext = self._encode(np.full_like(vector, 1 / scale), limbs, scale)
+        result = sealapi.Ciphertext()
+        self._evaluator.multiply_plain(x, plaintext, result)
+        return result
+
+    def _rotate(self, x: Any, step: int) -> Any:
+        """``x`` rotated by ``step`` slots, by the key of exactly that step."""
+        element = galois_element(step, self._degree)
+        result = sealapi.Ciphertext()
+        self._evaluator.apply_galois(x, element, self._keys.galois(element), result)
+        return result
+
+    def _add(self, index: int, instruction: Add, x: Ciphertexts, y: Ciphertexts) -> Ciphertexts:
+        return [_result(self._evaluator.add, a, b) for a, b in zip(x, y, strict=True)]
+
+    def _subtract(self, index: int, instruction: Subtract, x: Ciphertexts, y: Ciphertexts) -> Ciphertexts:
+        return [_result(self._evaluator.sub, a, b) for a, b in zip(x, y, strict=True)]
+
+    def _negate(self, index: int, instruction: Negate, x: Ciphertexts) -> Ciphertexts:
+        return [_result(self._evaluator.negate, a) for a in x]
+
+    def _multiply(self, index: int, instruction: Multiply, x: Ciphertexts, y: Ciphertexts) -> Ciphertexts:
+        return [_result(self._evaluator.multiply, a, b) for a, b in zip(x, y, strict=True)]
+
+    def _square(self, index: int, instruction: Square, x: Ciphertexts) -> Ciphertexts:
+        return [_result(self._evaluator.square, a) for a in x]
+
+    def _relinearize(self, index: int, instruction: Relinearize, x: Ciphertexts) -> Ciphertexts:
+        key = self._keys.relinearization()
+        return [_result(self._evaluator.relinearize, a, key) for a in x]
+
+    def _add_vector(self, index: int, instruction: AddPlain, x: Ciphertexts) -> Ciphertexts:
+        vectors = self._circuit.constants[instruction.vector]
+        kind = self._types[index]
+        plaintexts = [self._encode(vector, kind.limbs, _double(kind)) for vector in vectors]
+        return [_result(self._evaluator.add_plain, a, p) for a, p in zip(x, plaintexts, strict=True)]
+
+    def _multiply_vector(self, index: int, instruction: MultiplyPlain, x: Ciphertexts) -> Ciphertexts:
+        vectors = self._circuit.constants[instruction.vector]
+        limbs = self._types[index].limbs
+        scale = _encoding_scale(instruction)
+        return [self._multiply_plain(a, vector, limbs, scale) for a, vector in zip(x, vectors, strict=True)]
+
+    def _rotate_all(self, index: int, instruction: Rotate, x: Ciphertexts) -> Ciphertexts:
+        return [self._rotate(a, instruction.step) for a in x]
+
+    def _fold(self, index: int, instruction: Fold, x: Ciphertexts) -> Ciphertexts:
+        for step in instruction.steps:
+            x = [_result(self._evaluator.add, a, self._rotate(a, step)) for a in x]
+        return x
+
+    def _rescale(self, index: int, instruction: Rescale, x: Ciphertexts) -> Ciphertexts:
+        level = self._levels[self._types[index].limbs]
+        return [_result(self._evaluator.rescale_to, a, level) for a in x]
+
+    def _drop_limbs(self, index: int, instruction: DropLimbs, x: Ciphertexts) -> Ciphertexts:
+        level = self._levels[self._types[index].limbs]
+        return [_result(self._evaluator.mod_switch_to, a, level) for a in x]
+
+    def _linear_transform(self, index: int, instruction: LinearTransform, x: Ciphertexts) -> Ciphertexts:
+        """Baby steps once per operand, an inner sum and one giant step per (giant, row).
+
+        ``y[s] = sum_g inner_g[s + g]`` with ``inner_g[t] = sum v[t - g] * x[t + baby]``: a diagonal is rolled forward
+        by its giant step. When the baby rotations exceed their memory they are made in batches, each with giant steps
+        of its own.
+        """
+        diagonals = self._circuit.diagonals(instruction)
+        limbs, slots = self._types[index].limbs, self._circuit.slots
+        scale = _encoding_scale(instruction)
+        steps = list(zip(diagonals.column.tolist(), diagonals.baby.tolist(), strict=True))
+        batch = max(1, self._rotations_budget // (2 * self._degree * limbs * 8))
+        rows: list[Any] = [None] * instruction.count
+        for some in _batches(sorted(set(steps)), batch):
+            babies = {(column, baby): self._rotate(x[column], baby) if baby else x[column] for column, baby in some}
+            chosen = [k for k, step in enumerate(steps) if step in babies]
+            for (giant, row), members in groupby(chosen, lambda k: (int(diagonals.giant[k]), int(diagonals.row[k]))):
+                inner: Any = None
+                for k in members:
+                    plaintext = self._plaintexts.get((index, k))
+                    if plaintext is None:
+                        plaintext = self._encode(np.roll(diagonals.dense(k, slots), giant), limbs, scale)
+                        self._plaintexts.keep((index, k), plaintext, self._degree * limbs * 8)
+                    if not plaintext.is_zero():
+                        term = _result(self._evaluator.multiply_plain, babies[steps[k]], plaintext)
+                        inner = self._accumulate(inner, term)
+                if inner is not None:
+                    rows[row] = self._accumulate(rows[row], self._rotate(inner, giant) if giant else inner)
+            # Freed before the next batch is made, or both would be in memory at once.
+            babies.clear()
+        zero = np.zeros(slots)
+        return [self._multiply_plain(x[0], zero, limbs, scale) if row is None else row for row in rows]
+
+    def _accumulate(self, total: Any, term: Any) -> Any:
+        """``total + term`` in place; nothing yet is ``None``."""
+        if total is None:
+            return term
+        self._evaluator.add_inplace(total, term)
+        return total
+
+
+_RULES: Mapping[type[Instruction], Callable[..., Ciphertexts]] = {
+    Add: SealSession._add,
+    Subtract: SealSession._subtract,
+    Negate: SealSession._negate,
+    Multiply: SealSession._multiply,
+    Square: SealSession._square,
+    Relinearize: SealSession._relinearize,
+    AddPlain: SealSession._add_vector,
+    MultiplyPlain: SealSession._multiply_vector,
+    Rotate: SealSession._rotate_all,
+    Fold: SealSession._fold,
+    LinearTransform: SealSession._linear_transform,
+    Rescale: SealSession._rescale,
+    DropLimbs: SealSession._drop_limbs,
+}
+
+
+@dataclass
+class _Keys:
+    """Switching keys, read when they are first used and kept."""
+
+    context: Any
+    source: KeySource
+    loaded: dict[int, Any] = field(default_factory=dict)
+
+    RELINEARIZATION = 0
+    """Stands for the relinearisation key among the Galois elements, which are odd."""
+
+    def relinearization(self) -> Any:
+        """The relinearisation key."""
+        if self.RELINEARIZATION not in self.loaded:
+            key = sealapi.RelinKeys()
+            load_stream(key, self.context, cast(Buffer, self.source.relinearization()))
+            self.loaded[self.RELINEARIZATION] = key
+        return self.loaded[self.RELINEARIZATION]
+
+    def galois(self, element: int) -> Any:
+        """The key of one Galois element."""
+        if element not in self.loaded:
+            key = sealapi.GaloisKeys()
+            load_stream(key, self.context, cast(Buffer, self.source.galois(element)))
+            if not key.has_key(element):
+                raise FileFormatError(f"the stream of Galois element {element} does not hold its key")
+            self.loaded[element] = key
+        return self.loaded[element]
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self.loaded.clear()
+
+
+class _Plaintexts:
+    """Encoded diagonals, first come, first kept: every row asks in the same order, where recency helps nobody."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._used = 0
+        self._kept: dict[tuple[int, int], Any] = {}
+
+    def get(self, key: tuple[int, int]) -> Any:
+        """The plaintext called ``key``, or ``None``."""
+        return self._kept.get(key)
+
+    def keep(self, key: tuple[int, int], plaintext: Any, size: int) -> None:
+        """Keep a plaintext of ``size`` bytes if it still fits."""
+        if self._used + size <= self._budget:
+            self._used += size
+            self._kept[key] = plaintext
+
+    def clear(self) -> None:
+        """Forget all plaintexts."""
+        self._kept.clear()
+        self._used = 0
+
+
+def _levels(context: Any) -> dict[int, list[int]]:
+    """SEAL's ``parms_id`` for every number of data limbs."""
+    levels = {}
+    data = context.first_context_data()
+    while data is not None:
+        levels[len(data.parms().coeff_modulus())] = data.parms_id()
+        data = data.next_context_data()
+    return levels
+
+
+def _result(operation: Callable[..., None], *arguments: Any) -> Any:
+    """The ciphertext that an operation of SEAL's evaluator writes to its last argument."""
+    result = sealapi.Ciphertext()
+    operation(*arguments, result)
+    return result
+
+
+def _batches(items: Sequence[tuple[int, int]], size: int) -> Iterator[Sequence[tuple[int, int]]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _double(kind: ArrayType) -> float:
+    """The scale as SEAL has it."""
+    assert kind.scale is not None
+    return float(kind.scale)
+
+
+def _encoding_scale(instruction: LinearTransform | MultiplyPlain) -> float:
+    assert instruction.scale is not None
+    return float(instruction.scale)
+
+
+def _close(found: float, exact: float) -> bool:
+    return math.isclose(found, exact, rel_tol=SCALE_TOLERANCE)

@@ -1,0 +1,105 @@
+"""The server: a plan, a client's evaluation keys, and encrypted rows in and out. It holds no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.circuit import Instruction
+from hecc.runtime.errors import KeyMismatchError
+from hecc.runtime.evaluator import DEFAULT_MEMORY, load_evaluator
+from hecc.runtime.keyfiles import EvaluationKeyFile, check_covers
+from hecc.runtime.plan import Plan
+
+__all__ = ["RowProgress", "Server"]
+
+RowProgress: TypeAlias = Callable[[int, int, int, Instruction], None]
+"""Called with (row, instructions done in this row, instructions in all, the one just done)."""
+
+
+class Server:
+    """One plan and one client's keys, ready for any number of requests; a context manager.
+
+    Parameters
+    ----------
+    plan
+        The server's plan.
+    keys
+        The client's evaluation keys. They may cover more than the plan needs.
+    evaluator
+        Name of the evaluator, a key of :data:`hecc.runtime.evaluator.EVALUATORS`.
+    memory
+        Bytes that the evaluator may spend on caches.
+
+    Raises
+    ------
+    InputError
+        When ``plan`` is the client's, which has no circuit, or there is no such evaluator.
+    KeyMismatchError
+        When the keys were made for other parameters, lack a key that the plan needs, or are of a shape that the
+        evaluator cannot use.
+    CircuitError
+        When the circuit breaks a rule of the verifier.
+    """
+
+    def __init__(
+        self, plan: Plan, keys: EvaluationKeyFile, *, evaluator: str = "seal", memory: int = DEFAULT_MEMORY
+    ) -> None:
+        circuit = plan.require_circuit()
+        check_covers(keys.header.keys, plan.header.keys, galois=True)
+        self._plan = plan
+        self._keys = keys
+        engine = load_evaluator(evaluator)
+        if keys.header.shape != engine.key_shape:
+            raise KeyMismatchError(
+                f"{keys.path}: keys of shape {keys.header.shape!r}, but the evaluator {evaluator!r} needs shape "
+                f"{engine.key_shape!r}; choose another evaluator, or make keys of that shape"
+            )
+        self._session = engine.prepare(circuit, plan.header.keys, keys, memory=memory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free keys and caches."""
+        self._session.close()
+
+    def run(self, request: CiphertextFile, *, progress: RowProgress | None = None) -> ResultFile:
+        """Evaluate every row of a request, one after another.
+
+        Parameters
+        ----------
+        request
+            The client's encrypted inputs.
+        progress
+            Called after every instruction of every row.
+
+        Raises
+        ------
+        KeyMismatchError
+            When the request belongs to another plan or another key set.
+        FileFormatError
+            When a ciphertext or a key is damaged.
+        """
+        request.check(self._plan, self._keys)
+        inputs = [signature.name for signature in self._plan.header.inputs]
+        outputs = [signature.name for signature in self._plan.header.outputs]
+        results: dict[str, list[list[bytes]]] = {name: [] for name in outputs}
+        for row in range(request.header.rows):
+            row_progress = None if progress is None else _for_row(progress, row)
+            result = self._session.run({name: request.row(name, row) for name in inputs}, progress=row_progress)
+            for name in outputs:
+                results[name].append(result[name])
+        return ResultFile.build(self._plan, request, results)
+
+
+def _for_row(progress: RowProgress, row: int) -> Callable[[int, int, Instruction], None]:
+    """A session's progress as that of one row."""
+    return lambda done, total, instruction: progress(row, done, total, instruction)

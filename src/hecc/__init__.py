@@ -1,0 +1,79 @@
+"""hecc compiles trained neural networks to plans that run on encrypted inputs.
+
+Six lines are a whole session; the client's and the server's may run on different machines::
+
+    plan = hecc.compile("model.onnx", calibration=images)
+    client = hecc.Client(plan)
+    keys = client.keygen("keys")
+    encrypted = client.encrypt(images[:3])
+    result = hecc.Server(plan, keys.evaluation).run(encrypted)
+    outputs = client.decrypt(result)
+
+Everything is imported when it is first used: a server never loads the compiler, nor a client's code.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hecc.client import Client
+    from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
+    from hecc.runtime.errors import (
+        CircuitError,
+        CompileError,
+        FileFormatError,
+        HeccError,
+        InputError,
+        KeyMismatchError,
+        OutputError,
+        ParameterError,
+        SecurityError,
+        UnsupportedError,
+    )
+    from hecc.runtime.plan import Plan
+    from hecc.server import Server
+    from hecc.simulation import simulate
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CircuitError",
+    "Client",
+    "CompileError",
+    "FileFormatError",
+    "HeccError",
+    "InputError",
+    "KeyMismatchError",
+    "OutputError",
+    "ParameterError",
+    "Plan",
+    "SecurityError",
+    "Server",
+    "UnsupportedError",
+    "__version__",
+    "compile",
+    "simulate",
+]
+
+_HOMES = {
+    "Client": "hecc.client",
+    "Plan": "hecc.runtime.plan",
+    "Server": "hecc.server",
+    "compile": "hecc.compilation",
+    "simulate": "hecc.simulation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'hecc' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "hecc.runtime.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

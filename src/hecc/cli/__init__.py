@@ -1,0 +1,68 @@
+"""The command line: one file per command, and what is common to all of them in :mod:`hecc.cli.console`.
+
+Exit codes: 0, 1 for an error that the message says how to mend, 2 for wrong usage, 70 for a fault in hecc, 130 for an
+interruption.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import hecc
+from hecc.cli.compile import compile_command
+from hecc.cli.decrypt import decrypt_command
+from hecc.cli.demo import demo_command
+from hecc.cli.encrypt import encrypt_command
+from hecc.cli.inspect import inspect_command
+from hecc.cli.keygen import keygen_command
+from hecc.cli.run import run_command
+from hecc.cli.simulate import simulate_command
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog="Example: hecc compile model.onnx && hecc keygen plan.client.bin && hecc encrypt plan.client.bin x.npy "
+    "&& hecc run plan.bin encrypted.bin && hecc decrypt plan.client.bin result.bin",
+)
+
+for _command, _example in (
+    (compile_command, "hecc compile model.onnx --security 128 --calibration images.npy"),
+    (keygen_command, "hecc keygen plan.client.bin"),
+    (encrypt_command, "hecc encrypt plan.client.bin images.npy"),
+    (run_command, "hecc run plan.bin encrypted.bin"),
+    (decrypt_command, "hecc decrypt plan.client.bin result.bin"),
+    (inspect_command, "hecc inspect plan.bin --circuit"),
+    (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
+    (demo_command, "hecc demo --images 6"),
+):
+    app.command(_command.__name__.removesuffix("_command"), epilog=f"Example: {_example}")(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hecc {hecc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _hecc(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Run neural networks on encrypted data.
+
+    The network's owner compiles it; the client makes keys, encrypts, and decrypts; the server runs the plan and learns
+    nothing of what it computes.
+    """
+
+
+def main() -> None:
+    """Run the command that the shell asked for."""
+    app(prog_name="hecc")

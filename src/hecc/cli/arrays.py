@@ -1,0 +1,89 @@
+"""Arrays in .npy and .npz files; every way in which reading one can fail is a sentence."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hecc.runtime.errors import FileFormatError, InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["load_array", "load_arrays", "save_outputs"]
+
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+
+
+def load_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """The array of a .npy file, or those of an .npz file by name; one alone that has no name counts as an array.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    FileFormatError
+        It holds no arrays, is damaged, or holds Python objects.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            magic = file.read(6)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if magic[:6] != _NPY and magic[:4] != _ZIP:
+        raise FileFormatError(f"{path}: neither a .npy nor an .npz file; save the array with numpy.save")
+    try:
+        if magic == _NPY:
+            # Mapped: nothing is allocated that the file's header merely claims.
+            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return mapped
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") or type(error).__name__
+        raise FileFormatError(
+            f"{path}: damaged, or not an array of numbers ({reason}); save it again with numpy.save"
+        ) from None
+    if not arrays:
+        raise FileFormatError(f"{path}: an .npz file without arrays; save it again with numpy.savez")
+    return arrays["arr_0"] if list(arrays) == ["arr_0"] else arrays
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """The one array of a file.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        As :func:`load_arrays`, or there are several.
+    """
+    arrays = load_arrays(path)
+    if isinstance(arrays, dict):
+        if len(arrays) != 1:
+            raise InputError(f"{path}: holds {len(arrays)} arrays ({', '.join(arrays)}); give a file with one")
+        return next(iter(arrays.values()))
+    return arrays
+
+
+def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
+    """One output as .npy, several as .npz; the path is taken as it is.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    import numpy as np
+
+    try:
+        with path.open("wb") as file:
+            if len(outputs) == 1:
+                np.save(file, next(iter(outputs.values())), allow_pickle=False)
+            else:
+                np.savez(file, allow_pickle=False, **outputs)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None

@@ -1,0 +1,219 @@
+"""What all commands have in common: where they write, how they show progress, and how they fail."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any, Self, TextIO
+
+import typer
+
+from hecc.runtime.errors import HeccError
+
+__all__ = ["Console", "JsonOption", "console"]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+FAULT, INTERRUPTED = 70, 130
+PLAIN_INTERVAL = 5.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+QUIET = 2.0
+"""Seconds that a stage may take before it is worth a line where there is no terminal."""
+
+
+class Console:
+    """Where one command writes: results to stdout, everything else to stderr.
+
+    Parameters
+    ----------
+    as_json
+        Then stdout gets one JSON object, and stderr all the text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._json = as_json
+        self._interactive = sys.stderr.isatty()
+        self._warnings: list[str] = []
+        self._live: Any = None  # a rich console while it shows progress, which lines must not run into
+
+    def say(self, text: str = "") -> None:
+        """A line of the result, for humans."""
+        typer.echo(text, err=self._json)
+
+    def note(self, text: str) -> None:
+        """A line about what is going on."""
+        if self._live is None:
+            typer.echo(text, err=True)
+        else:
+            self._live.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something that deserves attention, once."""
+        if text not in self._warnings:
+            self._warnings.append(text)
+            self.note(f"warning: {text}")
+
+    def facts(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Names and values, aligned."""
+        rows = list(rows)
+        width = max(len(name) for name, _ in rows)
+        for name, value in rows:
+            self.say(f"  {name:<{width}}  {value}")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Columns under their names, aligned on the left."""
+        lines = [columns, *rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        for line in lines:
+            cells = (f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True))
+            self.say(f"  {'  '.join(cells)}".rstrip())
+
+    def result(self, **fields: Any) -> None:
+        """The command's result as JSON, when that was asked for."""
+        if self._json:
+            typer.echo(json.dumps({**fields, "warnings": self._warnings}))
+
+    def failed(self, error: BaseException, message: str) -> None:
+        """One sentence of why the command failed."""
+        self.note(f"error: {message}")
+        if self._json:
+            typer.echo(json.dumps({"error": message, "kind": type(error).__name__, "warnings": self._warnings}))
+
+    @contextlib.contextmanager
+    def steps(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Progress of known length: the callable takes the steps done, and of all."""
+        if not self._interactive:
+            last = time.monotonic()
+
+            def line(done: int, total: int) -> None:
+                nonlocal last
+                if time.monotonic() - last >= PLAIN_INTERVAL:
+                    last = time.monotonic()
+                    self.note(f"{title}: {done} of {total}")
+
+            yield line
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with self._showing() as terminal, Progress(*columns, console=terminal, transient=True) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    @contextlib.contextmanager
+    def stages(self, title: str) -> Iterator[Callable[[str], None]]:
+        """Progress of unknown length: the callable takes the name of each stage as it starts."""
+        if not self._interactive:
+            with _Slow(lambda stage: self.note(f"{title}: {stage}")) as slow:
+                yield slow.start
+            return
+        with self._showing() as terminal, terminal.status(title) as status:
+            yield lambda stage: status.update(f"{title}: {stage}")
+
+    @contextlib.contextmanager
+    def _showing(self) -> Iterator[Any]:
+        from rich.console import Console as RichConsole
+
+        self._live = RichConsole(stderr=True)
+        try:
+            yield self._live
+        finally:
+            self._live = None
+
+
+@contextlib.contextmanager
+def console(as_json: bool) -> Iterator[Console]:
+    """The console of one command; every exception of the block becomes a sentence and an exit code."""
+    own = Console(as_json)
+    handler = _WarningHandler(own)
+    logger = logging.getLogger("hecc")
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = handler.show
+            yield own
+    except HeccError as error:
+        own.failed(error, str(error))
+        raise typer.Exit(error.exit_code) from None
+    except (KeyboardInterrupt, typer.Abort) as error:
+        own.failed(error, "interrupted")
+        raise typer.Exit(INTERRUPTED) from None
+    except MemoryError as error:
+        own.failed(error, "out of memory; use a machine with more, or fewer rows at once")
+        raise typer.Exit(1) from None
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read our output has had enough, as `head` does
+            raise
+        own.failed(error, f"{error.filename or 'a file'}: {error.strerror or error}")
+        raise typer.Exit(1) from None
+    except Exception as error:
+        if isinstance(error, typer.Exit) or type(error).__module__.partition(".")[0] in {"click", "typer"}:
+            raise
+        if os.environ.get("HECC_DEBUG"):
+            traceback.print_exc()
+        summary = f"{type(error).__name__}: {error}".splitlines()[0]
+        own.failed(error, f"a fault in hecc ({summary}); please report it, with what HECC_DEBUG=1 shows")
+        raise typer.Exit(FAULT) from None
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Slow:
+    """Tells of those stages only that take long, while they do."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._timer: threading.Timer | None = None
+
+    def start(self, stage: str) -> None:
+        """A stage starts, and the one before it ends."""
+        self._stop()
+        self._timer = threading.Timer(QUIET, self._tell, [stage])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+
+class _WarningHandler(logging.Handler):
+    """Shows warnings, logged or raised, as lines of the console."""
+
+    def __init__(self, own: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = own
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a log record."""
+        self._console.warn(record.getMessage())
+
+    def show(
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        """Stand in for :func:`warnings.showwarning`."""
+        self._console.warn(str(message))

@@ -1,0 +1,48 @@
+"""``hecc encrypt``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
+
+__all__ = ["encrypt_command"]
+
+
+def encrypt_command(
+    plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
+    inputs: Annotated[
+        Path,
+        typer.Argument(help="A .npy file with one example or several rows, or an .npz file with an array per input."),
+    ],
+    keys: KeysOption = Path("keys"),
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
+    public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    min_security: MinSecurityOption = 128,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt inputs.
+
+    Values outside the range that the plan was compiled for are refused: the network would compute nonsense.
+    """
+    with console(as_json) as out:
+        from hecc.cli.arrays import load_arrays
+        from hecc.cli.words import count_words, size_words, time_words
+
+        client = open_client(plan, keys, public=public, min_security=min_security)
+        arrays = load_arrays(inputs)
+        start = time.perf_counter()
+        encrypted = client.encrypt(arrays)
+        encrypted.save(output)
+        elapsed = time.perf_counter() - start
+        rows, size = encrypted.header.rows, output.stat().st_size
+        out.say(
+            f"{output}: {count_words(rows, 'row')} in {size_words(size)}, encrypted in {time_words(elapsed)} "
+            f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
+        )
+        out.result(output=str(output), rows=rows, bytes=size, seconds=elapsed, key_id=client.key_id)

@@ -1,0 +1,97 @@
+"""``hecc inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.container import Container
+    from hecc.runtime.plan import Plan
+
+__all__ = ["inspect_command"]
+
+
+def inspect_command(
+    file: Annotated[Path, typer.Argument(help="Any file of hecc: a plan, keys, encrypted rows, or results.")],
+    circuit: Annotated[bool, typer.Option("--circuit", help="Print the instructions of a server's plan, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a file is, and check it.
+
+    Of a secret key nothing is shown but what it is for.
+    """
+    with console(as_json) as out:
+        from hecc.cli.words import size_words
+        from hecc.runtime.container import Container, Kind
+
+        container = Container(file, *Kind)
+        container.verify()
+        kind = container.kind
+        size = file.stat().st_size
+        fields, rows, text = _describe(file, container)
+        if circuit and text is None:
+            raise InputError(f"{file}: this is {kind.label}, which holds no circuit; give the server's plan file")
+        out.say(f"{file}: {kind.label}, {size_words(size)}, all checksums right")
+        out.facts(rows)
+        if circuit:
+            out.say(text or "")
+        shown = {"circuit": text} if circuit else {}
+        out.result(file=str(file), kind=kind.name.lower(), bytes=size, **fields, **shown)
+
+
+def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
+    """Fields for JSON, facts for humans, and the circuit where there is one."""
+    from hecc.cli.words import ring_facts, ring_fields
+    from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.container import Kind
+    from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
+    from hecc.runtime.plan import Plan
+
+    if container.kind in (Kind.SERVER_PLAN, Kind.CLIENT_PLAN):
+        return _describe_plan(Plan.load(file))
+    if container.kind in (Kind.CIPHERTEXT, Kind.RESULT):
+        rows = CiphertextFile.load(file) if container.kind is Kind.CIPHERTEXT else ResultFile.load(file)
+        return _describe_rows(rows)
+    protected: dict[str, Any] = {}
+    facts: list[tuple[str, str]] = []
+    if container.kind is Kind.SECRET_KEY:
+        header = SecretKeyFile.load(file).header
+        protected = {"protected": header.protection is not None}
+        facts = [("passphrase", "protects it" if header.protection else "none: whoever has the file can decrypt")]
+        key_id, spec = header.key_id, header.keys
+    elif container.kind is Kind.PUBLIC_KEY:
+        key_id, spec = (public := PublicKeyFile.load(file).header).key_id, public.keys
+    else:
+        evaluation = EvaluationKeyFile(file).header
+        key_id, spec = evaluation.key_id, evaluation.keys
+        facts = [("made for", f"the evaluator {evaluation.shape}")]
+    fields = {"key_id": key_id, **protected, "ring": ring_fields(spec)}
+    return fields, [("key set", key_id), *facts, *ring_facts(spec)], None
+
+
+def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
+    from hecc.cli.words import plan_facts, plan_fields
+
+    header = plan.header
+    facts = [("compiled by", header.producer), ("model SHA-256", header.model), ("plan SHA-256", plan.fingerprint)]
+    text = None
+    if plan.circuit is not None:
+        text = str(plan.circuit)
+        count = len(plan.circuit.instructions)
+        facts.append(("circuit", f"{count} instructions, {len(plan.circuit.constants)} constants"))
+    return {"fingerprint": plan.fingerprint, **plan_fields(header)}, [*facts, *plan_facts(header)], text
+
+
+def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:
+    header = rows.header
+    facts = [("key set", header.key_id), ("rows", str(header.rows))]
+    facts += [(group.name, f"{group.count} x {group.limbs} limbs per row") for group in header.groups]
+    groups = [{"name": group.name, "ciphertexts": group.count, "limbs": group.limbs} for group in header.groups]
+    return {"key_id": header.key_id, "rows": header.rows, "groups": groups}, facts, None

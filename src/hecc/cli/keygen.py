@@ -1,0 +1,66 @@
+"""``hecc keygen``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.keys import KeysOption, MinSecurityOption
+
+__all__ = ["keygen_command"]
+
+
+def keygen_command(
+    plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
+    keys: KeysOption = Path("keys"),
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key.")
+    ] = False,
+    min_security: MinSecurityOption = 128,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Replace keys. What was encrypted with the old ones can never be decrypted again."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a set of keys for a plan.
+
+    secret.bin stays with you and decrypts; public.bin may go to whoever encrypts for you; evaluation.bin goes to the
+    server, which can compute with it but not decrypt.
+    """
+    with console(as_json) as out:
+        from hecc.cli.words import ring_facts, ring_fields, size_words, time_words
+        from hecc.client import Client
+
+        client = Client(plan, min_security=min_security)
+        chosen = None
+        if passphrase:
+            chosen = typer.prompt("Passphrase for the secret key", hide_input=True, confirmation_prompt=True, err=True)
+        start = time.perf_counter()
+        with out.steps("making evaluation keys") as step:
+            made = client.keygen(keys, passphrase=chosen, force=force, progress=step)
+        elapsed = time.perf_counter() - start
+        spec = client.plan.header.keys
+        out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
+        uses = ("stays with you", "may encrypt", "goes to the server")
+        files = (made.secret, made.public, made.evaluation)
+        out.facts(
+            [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
+        )
+        out.facts(ring_facts(spec))
+        out.result(
+            key_id=made.key_id,
+            seconds=elapsed,
+            secret=str(made.secret),
+            public=str(made.public),
+            evaluation=str(made.evaluation),
+            evaluation_bytes=made.evaluation.stat().st_size,
+            protected=chosen is not None,
+            ring=ring_fields(spec),
+        )

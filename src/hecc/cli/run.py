@@ -1,0 +1,75 @@
+"""``hecc run``."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.runtime.errors import InputError
+
+__all__ = ["run_command"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def run_command(
+    plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
+    encrypted: Annotated[Path, typer.Argument(help="The client's encrypted rows.")],
+    evaluation_keys: Annotated[Path, typer.Option(metavar="FILE", help="The client's evaluation keys.")] = Path(
+        "keys/evaluation.bin"
+    ),
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted results.")] = Path("result.bin"),
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),
+    ] = None,
+    evaluator: Annotated[str, typer.Option(metavar="NAME", help="What evaluates the plan.")] = "seal",
+    as_json: JsonOption = False,
+) -> None:
+    """Run a plan on encrypted rows: the server's only step.
+
+    It needs no secret, and learns nothing of the inputs or the results.
+    """
+    with console(as_json) as out:
+        from hecc.cli.words import count_words, size_words, time_words
+        from hecc.runtime.ciphertexts import CiphertextFile
+        from hecc.runtime.evaluator import DEFAULT_MEMORY
+        from hecc.server import Server
+
+        caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
+        request = CiphertextFile.load(encrypted)
+        rows = request.header.rows
+        start = time.perf_counter()
+        with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches) as server:
+            ready = time.perf_counter()
+            with out.steps("evaluating") as step:
+                result = server.run(
+                    request, progress=lambda row, done, total, _: step(row * total + done, rows * total)
+                )
+        finished = time.perf_counter()
+        result.save(output)
+        size, seconds = output.stat().st_size, finished - ready
+        out.say(
+            f"{output}: {count_words(rows, 'row')} in {size_words(size)}, evaluated in {time_words(seconds)}"
+            + (f" ({time_words(seconds / rows)} per row)" if rows > 1 else "")
+        )
+        out.result(
+            output=str(output),
+            rows=rows,
+            bytes=size,
+            prepare_seconds=ready - start,
+            seconds=seconds,
+            evaluator=evaluator,
+        )
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?\s*", text.lower())
+    if match is None:
+        raise InputError(f"--memory {text}: not a size; give one as 500MB or 2GB")
+    return int(float(match[1]) * _UNITS[match[2]])

@@ -1,0 +1,138 @@
+"""Numbers and plans in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+    from hecc.runtime.parameters import KeySpecification
+
+__all__ = [
+    "count_words",
+    "plan_facts",
+    "plan_fields",
+    "ring_facts",
+    "ring_fields",
+    "security_words",
+    "size_words",
+    "time_words",
+]
+
+
+def size_words(count: float) -> str:
+    """Bytes, in decimal units."""
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB" if count < 1000 else f"{count:.0f} GB"
+
+
+def time_words(seconds: float) -> str:
+    """Seconds, or minutes when there are many."""
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def count_words(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def security_words(keys: KeySpecification) -> str:
+    """The level, and why the parameters have it."""
+    evidence = keys.security
+    return (
+        f"{evidence.level} bits ({evidence.adversary} adversary): log2 QP {keys.log2_qp:.1f} of at most "
+        f"{evidence.log2_limit} for N = {keys.ring_degree}, by the table of {evidence.table}"
+    )
+
+
+def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
+    """The encryption parameters."""
+    yield "security", security_words(keys)
+    yield "ring degree N", f"{keys.ring_degree} ({keys.slots} slots per ciphertext)"
+    sizes = [[prime.bit_length() for prime in primes] for primes in (keys.data_primes, keys.special_primes)]
+    yield "primes", f"{_list(sizes[0])} bits, special {_list(sizes[1])} bits"
+    relinearization = "relinearisation and " if keys.relinearization_limbs else ""
+    yield "switching keys", f"{relinearization}{len(keys.galois)} rotations"
+
+
+def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
+    """All that is known before any key exists."""
+    cost = header.estimate
+    for source in header.inputs:
+        yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
+    for target in header.outputs:
+        yield f"output {target.name}", _tensor(target)
+    yield "depth", f"{cost.depth} multiplications in a row"
+    yield from ring_facts(header.keys)
+    yield "rotations", f"{cost.rotations} per row"
+    yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
+    yield "predicted time", f"{time_words(cost.seconds)} per row on one core"
+    yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
+    # Half of a key is random, and sent as a seed.
+    keys = cost.evaluation_key_bytes
+    yield "evaluation keys", f"at most {size_words(keys / 2)}, sent once; {size_words(keys)} in memory"
+    yield "encrypted input", f"at most {size_words(cost.input_bytes)} per row"
+    yield "encrypted result", f"at most {size_words(cost.output_bytes)} per row"
+
+
+def plan_fields(header: PlanHeader) -> dict[str, Any]:
+    """The same for JSON."""
+    keys, cost = header.keys, header.estimate
+    return {
+        "producer": header.producer,
+        "model_sha256": header.model,
+        "scheme": header.scheme,
+        "inputs": [{**_signature(source), "low": source.low, "high": source.high} for source in header.inputs],
+        "outputs": [{**_signature(target), "error": target.error} for target in header.outputs],
+        "ring": ring_fields(keys),
+        "depth": cost.depth,
+        "rotations": cost.rotations,
+        "seconds_per_row": cost.seconds,
+        "peak_memory_bytes": cost.peak_memory,
+        "evaluation_key_bytes": cost.evaluation_key_bytes,
+        "input_bytes_per_row": cost.input_bytes,
+        "output_bytes_per_row": cost.output_bytes,
+        "precision_bits": cost.precision_bits,
+    }
+
+
+def ring_fields(keys: KeySpecification) -> dict[str, Any]:
+    """The encryption parameters for JSON."""
+    evidence = keys.security
+    return {
+        "security": evidence.level,
+        "adversary": evidence.adversary,
+        "table": evidence.table,
+        "log2_qp": keys.log2_qp,
+        "log2_qp_limit": evidence.log2_limit,
+        "ring_degree": keys.ring_degree,
+        "data_primes": list(keys.data_primes),
+        "special_primes": list(keys.special_primes),
+        "rotation_keys": len(keys.galois),
+    }
+
+
+def _tensor(signature: InputSignature | OutputSignature) -> str:
+    ciphertexts = count_words(signature.layout.count, "ciphertext")
+    return f"{_shape(signature.shape)} per row, {ciphertexts} of {count_words(signature.limbs, 'limb')}"
+
+
+def _signature(signature: InputSignature | OutputSignature) -> dict[str, Any]:
+    return {
+        "name": signature.name,
+        "shape": list(signature.shape),
+        "ciphertexts": signature.layout.count,
+        "limbs": signature.limbs,
+    }
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _list(numbers: list[int]) -> str:
+    return " + ".join(map(str, numbers))

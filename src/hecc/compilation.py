@@ -1,0 +1,171 @@
+"""``hecc.compile``: from an ONNX model and what its inputs look like to a plan."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hecc
+from hecc.compiler.calibration import synthetic_inputs
+from hecc.compiler.importer import import_model
+from hecc.compiler.options import Options
+from hecc.passes.pipeline import build_plan
+from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.plan import Plan
+from hecc.runtime.security import LEVELS
+from hecc.tensors import Tensor, by_name, check_range, check_rows
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["compile"]
+
+Range: TypeAlias = tuple[float, float]
+Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+
+DEFAULT_RANGE: Range = (-1.0, 1.0)
+"""What inputs are taken to be when nothing is said of them."""
+
+CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
+"""How many times the observed values must not overflow: synthetic inputs say less about real ones."""
+
+log = logging.getLogger(__name__)
+
+
+def compile(  # noqa: A001 - hecc.compile, as re.compile
+    model: Model,
+    *,
+    security: int = 128,
+    quantum: bool = False,
+    precision: float = 12.0,
+    input_range: Range | Mapping[str, Range] | None = None,
+    calibration: Tensor | Mapping[str, Tensor] | None = None,
+    batch_axis: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> Plan:
+    """Compile an ONNX model to a plan that runs on encrypted inputs.
+
+    Parameters
+    ----------
+    model
+        Path or bytes of an ONNX file, or a model in memory.
+    security
+        Bits of security: 128, 192 or 256.
+    quantum
+        Keep that level against an adversary with a quantum computer, too.
+    precision
+        Bits: the largest error of an output is at most ``2 ** -precision`` of the largest output, over the
+        calibration inputs.
+    input_range
+        Lowest and highest value of an input's elements, for all inputs or by name; the client refuses to encrypt
+        others. By default the range of ``calibration``, or -1 to 1 when there is none.
+    calibration
+        Some hundred real inputs, shape (rows, ...), for a network with one input, or by name: from them the compiler
+        learns how large the values inside the network become. Without them it makes inputs up, and has to allow for
+        values sixteen times as large as those it sees, instead of four times.
+    batch_axis
+        Whether axis 0 of every input is the batch. With ``False`` the whole tensor is one example.
+    progress
+        Called with the name of each stage as it starts.
+
+    Returns
+    -------
+    Plan
+        The server's plan; ``plan.client()`` is the client's, without the weights.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no ONNX model, or the calibration inputs do not fit the network or the range.
+    UnsupportedError
+        The network has an operator that cannot be evaluated on encrypted data; the message names the node.
+    CompileError
+        No parameters give the precision and the security asked for.
+    SecurityError
+        A security level that hecc does not know.
+    """
+    if security not in LEVELS:
+        levels = ", ".join(map(str, LEVELS))
+        raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
+    if not 0 < precision < math.inf:
+        raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
+    stage = progress or (lambda _: None)
+    stage("import the network")
+    imported = import_model(model, batch_axis=batch_axis)
+    # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
+    shapes = {
+        node.output.name: node.output.shape[1:]
+        if imported.batch_axis and len(node.output.shape) > 1
+        else node.output.shape
+        for node in imported.inputs()
+    }
+    rows = None if calibration is None else _calibration(calibration, shapes)
+    declared = _declared(input_range, rows, list(shapes))
+    if rows is None:
+        rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
+        log.warning(
+            "no calibration inputs: how large values become inside the network was estimated from made-up inputs from "
+            "%s; give some hundred real inputs as calibration, and it is measured",
+            " and ".join(sorted({f"{low:g} to {high:g}" for low, high in declared.values()})),
+        )
+    else:
+        for name, values in rows.items():
+            remedy = "widen the input range, or preprocess the calibration inputs as in training"
+            check_range(f"calibration for input {name!r}", values, *declared[name], remedy)
+    options = Options(
+        level=security,
+        adversary="quantum" if quantum else "classical",
+        precision_bits=precision,
+        margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
+        producer=f"hecc {hecc.__version__}",
+    )
+    return build_plan(imported, _model_bytes(model), rows, declared, options, stage)
+
+
+def _model_bytes(model: Model) -> bytes:
+    """What the fingerprint of the model is taken of."""
+    if isinstance(model, bytes):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return Path(model).read_bytes()
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _calibration(
+    given: Tensor | Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[np.float64]]:
+    tensors = by_name("calibration", given, list(shapes))
+    rows = {name: check_rows(f"calibration for input {name!r}", tensors[name], shape) for name, shape in shapes.items()}
+    if len({len(values) for values in rows.values()}) != 1:
+        counts = ", ".join(f"{name!r}: {len(values)}" for name, values in rows.items())
+        raise InputError(f"calibration: the inputs have different numbers of rows ({counts}); give as many of each")
+    return rows
+
+
+def _declared(
+    given: Range | Mapping[str, Range] | None, rows: Mapping[str, NDArray[np.float64]] | None, names: list[str]
+) -> dict[str, Range]:
+    """The range of each input: as given, else that of the calibration inputs, else the default."""
+    if given is None and rows is not None:
+        ranges = {name: (float(values.min()), float(values.max())) for name, values in rows.items()}
+    elif isinstance(given, Mapping):
+        if set(given) != set(names):
+            known = ", ".join(map(repr, names))
+            raise InputError(f"input range: {', '.join(map(repr, given))} was given; the network takes {known}")
+        ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
+    else:
+        low, high = given or DEFAULT_RANGE
+        ranges = dict.fromkeys(names, (float(low), float(high)))
+    for name, (low, high) in ranges.items():
+        if not -math.inf < low < high < math.inf:
+            raise InputError(
+                f"input {name!r}: the range {low:g} to {high:g} is empty; give the lowest and the highest value"
+            )
+    return ranges

@@ -1,0 +1,87 @@
+"""``hecc.Server``: evaluates a plan on encrypted rows. It holds no secret."""
+
+from __future__ import annotations
+
+import os
+
+from hecc.machine import available_memory
+from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.errors import InputError
+from hecc.runtime.evaluator import DEFAULT_MEMORY
+from hecc.runtime.keyfiles import EvaluationKeyFile
+from hecc.runtime.plan import Plan
+from hecc.runtime.server import RowProgress
+from hecc.runtime.server import Server as Session
+
+__all__ = ["DEFAULT_EVALUATOR", "Server"]
+
+DEFAULT_EVALUATOR = "seal"
+
+
+class Server(Session):
+    """One plan and one client's keys, ready for any number of requests; a context manager.
+
+    Parameters
+    ----------
+    plan
+        The server's plan, or its file.
+    evaluation_keys
+        The client's evaluation keys, or their file.
+    evaluator
+        Name of the evaluator, a key of :data:`hecc.runtime.evaluator.EVALUATORS`.
+    memory
+        Bytes that the evaluator may spend on caches.
+
+    Raises
+    ------
+    InputError
+        The plan is the client's, which has no circuit, or this machine cannot hold the plan's predicted memory.
+    KeyMismatchError
+        The keys were made for other parameters or lack one that the plan needs.
+    """
+
+    def __init__(
+        self,
+        plan: Plan | str | os.PathLike[str],
+        evaluation_keys: EvaluationKeyFile | str | os.PathLike[str],
+        *,
+        evaluator: str = DEFAULT_EVALUATOR,
+        memory: int = DEFAULT_MEMORY,
+    ) -> None:
+        plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+        plan.require_circuit()
+        needed, available = plan.header.estimate.peak_memory, available_memory()
+        if available is not None and needed > available:
+            raise InputError(
+                f"a run of this plan needs about {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are "
+                "available; free some, use a larger machine, or compile a smaller network or for less precision"
+            )
+        keys = evaluation_keys
+        super().__init__(
+            plan,
+            keys if isinstance(keys, EvaluationKeyFile) else EvaluationKeyFile(keys),
+            evaluator=evaluator,
+            memory=memory,
+        )
+
+    def run(
+        self, request: CiphertextFile | str | os.PathLike[str], *, progress: RowProgress | None = None
+    ) -> ResultFile:
+        """Evaluate every row of a request, or of the file of one; ``save`` writes the file for the client.
+
+        Parameters
+        ----------
+        request
+            The client's encrypted inputs.
+        progress
+            Called after every instruction of every row.
+
+        Raises
+        ------
+        KeyMismatchError
+            The request belongs to another plan or another key set.
+        FileFormatError
+            A ciphertext or a key is damaged.
+        """
+        loaded = request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)
+        return super().run(loaded, progress=progress)

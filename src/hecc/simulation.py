@@ -1,0 +1,98 @@
+"""``hecc.simulate``: what a plan computes, in clear and without keys, with the noise that encryption would add."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.circuit import Circuit, Instruction
+from hecc.runtime.errors import OutputError
+from hecc.runtime.noise import GaussianNoise
+from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.plan import Plan
+from hecc.runtime.simulator import Simulator
+from hecc.runtime.verify import ArrayType, verify
+from hecc.tensors import Tensor, by_name, check_range, check_rows
+
+__all__ = ["simulate"]
+
+Array = NDArray[np.floating[Any]]
+
+
+def simulate(
+    plan: Plan | str | os.PathLike[str],
+    inputs: Tensor | Mapping[str, Tensor],
+    noise: bool = True,
+    *,
+    seed: int = 0,
+) -> dict[str, NDArray[np.float64]]:
+    """Run a plan's circuit on cleartext inputs, for many rows at once.
+
+    Parameters
+    ----------
+    plan
+        The server's plan, or its file.
+    inputs
+        As for :meth:`hecc.Client.encrypt`.
+    noise
+        Add random noise as large as that of encryption.
+    seed
+        Of the random noise.
+
+    Returns
+    -------
+    dict
+        By output name, each of shape (rows, ...).
+
+    Raises
+    ------
+    InputError
+        Names, shapes, dtypes or values that the plan does not take, or the client's plan, which has no circuit.
+    OutputError
+        A value inside the network is too large for the plan's modulus; names the layer.
+    """
+    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+    circuit, header = plan.require_circuit(), plan.header
+    tensors = by_name("inputs", inputs, [signature.name for signature in header.inputs])
+    slots = {}
+    for signature in header.inputs:
+        what = f"input {signature.name!r}"
+        rows = check_rows(what, tensors[signature.name], signature.shape)
+        remedy = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
+        check_range(what, rows, signature.low, signature.high, remedy)
+        slots[signature.name] = signature.layout.pack(rows.reshape(-1, *signature.layout.shape))
+    types = verify(circuit, header.keys)
+    model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
+    results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
+    return {
+        signature.name: signature.layout.unpack(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+            -1, *signature.shape
+        )
+        for signature in header.outputs
+    }
+
+
+class _Watch:
+    """A noise model that also watches for values which would wrap around the modulus under encryption."""
+
+    def __init__(
+        self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, model: GaussianNoise | None
+    ) -> None:
+        self._model = model
+        self._bounds = [
+            math.prod(keys.data_primes[: kind.limbs]) / (2 * kind.scale) if kind.scale else math.inf for kind in types
+        ]
+
+    def noise(self, index: int, instruction: Instruction, value: Array) -> Array | None:
+        largest = float(np.abs(value).max())
+        if largest > self._bounds[index]:
+            raise OutputError(
+                f"{instruction.source}: a value of {largest:.6g} is beyond {float(self._bounds[index]):.6g}, where it "
+                "would wrap around under encryption; compile again with calibration inputs that are like these"
+            )
+        return None if self._model is None else self._model.noise(index, instruction, value)

@@ -1,0 +1,71 @@
+"""Tensors that a user gives, checked before anything is computed with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.errors import InputError
+
+__all__ = ["Tensor", "by_name", "check_range", "check_rows"]
+
+Tensor = NDArray[Any]
+
+
+def by_name(what: str, tensors: Tensor | Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+    """Tensors by input name, from a mapping or from the one tensor of a network with one input.
+
+    Raises
+    ------
+    InputError
+        A name is missing, unknown, or cannot be guessed.
+    """
+    known = ", ".join(map(repr, names))
+    if not isinstance(tensors, Mapping):
+        if len(names) != 1:
+            raise InputError(f"{what}: the network has {len(names)} inputs ({known}); give each by its name")
+        return {names[0]: np.asarray(tensors)}
+    if set(tensors) != set(names):
+        raise InputError(f"{what}: {', '.join(map(repr, tensors)) or 'nothing'} was given; the network takes {known}")
+    return {name: np.asarray(tensors[name]) for name in names}
+
+
+def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The tensor as float64 with an axis of rows in front, shape (rows, *shape).
+
+    Raises
+    ------
+    InputError
+        Another dtype or shape, or a value that is not finite.
+    """
+    if tensor.dtype.kind not in "fiu":
+        raise InputError(
+            f"{what}: dtype {tensor.dtype}; give floating-point numbers or integers, as `x.astype('float32')`"
+        )
+    if tensor.shape == shape:
+        tensor = tensor[np.newaxis]
+    if tensor.shape[1:] != shape or tensor.ndim == 0 or len(tensor) == 0:
+        rows = ", ".join(["rows", *map(str, shape)])
+        raise InputError(f"{what}: shape {tensor.shape}; give {shape} for one example, or ({rows}) for several")
+    values = tensor.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
+    return values
+
+
+def check_range(what: str, values: NDArray[np.float64], low: float, high: float, remedy: str) -> None:
+    """Refuse values outside ``[low, high]``.
+
+    Raises
+    ------
+    InputError
+        Naming both ranges.
+    """
+    found = float(values.min()), float(values.max())
+    if found[0] < low or found[1] > high:
+        raise InputError(
+            f"{what}: values from {found[0]:.6g} to {found[1]:.6g} are outside {low:.6g} to {high:.6g}; {remedy}"
+        )

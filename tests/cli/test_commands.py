@@ -1,0 +1,258 @@
+"""What each command does when all is well."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import hecc
+from hecc.runtime.plan import Plan
+
+COMMANDS = ("compile", "keygen", "encrypt", "run", "decrypt", "inspect", "simulate", "demo")
+
+
+def two_output_model() -> bytes:
+    """y = x^2 and z = 2x."""
+    nodes = [helper.make_node("Mul", ["x", "x"], ["y"]), helper.make_node("Mul", ["x", "two"], ["z"])]
+    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xyz")
+    two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
+    graph = helper.make_graph(nodes, "two outputs", [x], [y, z], [two])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def test_the_version_is_that_of_the_package(cli):
+    assert cli.succeed("--version").stdout == f"hecc {hecc.__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example_of_it(cli, command):
+    assert f"Example: hecc {command}" in cli.succeed(command, "--help").stdout
+
+
+def test_the_help_lists_every_command(cli):
+    text = cli.succeed("--help").stdout
+    assert all(f"\n  {command} " in text for command in COMMANDS)
+
+
+def test_without_an_argument_the_help_is_shown(cli):
+    assert "\nCommands:\n" in cli.invoke().output
+
+
+def test_every_file_has_a_default_name(cli, made):
+    files = {str(file.relative_to(made)) for file in made.rglob("*.bin")}
+    keys = {"keys/secret.bin", "keys/public.bin", "keys/evaluation.bin"}
+    assert files == {"plan.bin", "plan.client.bin", "encrypted.bin", "result.bin"} | keys
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_keys_are_the_owners_alone(cli, made):
+    assert stat.S_IMODE((made / "keys").stat().st_mode) == 0o700
+    assert stat.S_IMODE((made / "keys" / "secret.bin").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_a_secret_key_that_others_can_read_is_worth_a_warning(cli, here):
+    Path("keys/secret.bin").chmod(0o644)
+    found = cli.answer("encrypt", "plan.client.bin", "three.npy")
+    assert found["warnings"] == ["keys/secret.bin: others may read this secret key; run `chmod 600` on it"]
+
+
+def test_decrypted_values_are_those_of_the_simulation_in_clear(cli, here):
+    shown = cli.succeed("decrypt", "plan.client.bin", "result.bin").stdout
+    cli.succeed("simulate", "plan.bin", "three.npy", "--no-noise", "--output", "clear.npy")
+    decrypted, clear = np.load("output.npy"), np.load("clear.npy")
+    assert decrypted.shape == (3, 10)
+    assert np.abs(decrypted - clear).max() < 2**-12 * np.abs(clear).max()
+    predictions = [line.split()[1] for line in shown.splitlines() if line.strip()[:1].isdigit()]
+    assert predictions == ["0", "1", "2"]
+
+
+def test_the_clients_plan_holds_no_weights(cli, made):
+    assert Plan.load(made / "plan.client.bin").circuit is None
+    assert (made / "plan.client.bin").stat().st_size < 0.05 * (made / "plan.bin").stat().st_size
+
+
+def test_client_commands_accept_the_servers_plan(cli, here):
+    cli.succeed("encrypt", "plan.bin", "three.npy")
+    cli.succeed("decrypt", "plan.bin", "result.bin")
+
+
+def test_compile_says_what_a_run_will_cost_before_there_are_keys(cli, here):
+    text = cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy").stdout
+    facts = ("depth", "security", "ring degree N", "rotations", "precision", "predicted time", "peak memory")
+    sizes = ("evaluation keys", "encrypted input", "encrypted result")
+    assert all(f"\n  {fact} " in text for fact in facts + sizes)
+    assert "128 bits (classical adversary): log2 QP" in text
+    assert "by the table of ia.cr/2024/463" in text
+
+
+def test_compile_puts_the_clients_plan_beside_the_servers(cli, here):
+    cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy", "--output", "net.hecc")
+    assert Path("net.hecc").exists()
+    assert Path("net.client.hecc").exists()
+    cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy", "--client-output", "for-you.bin")
+    assert Path("for-you.bin").read_bytes() == Path("plan.client.bin").read_bytes()
+
+
+def test_compile_without_calibration_says_that_it_guessed(cli, here):
+    result = cli.succeed("compile", "model.onnx", "--input-range", "-0.5", "1", "--json")
+    found = json.loads(result.stdout)
+    assert found["calibration"] == "synthetic"
+    assert (found["inputs"][0]["low"], found["inputs"][0]["high"]) == (-0.5, 1.0)
+    assert len(found["warnings"]) == 1
+    assert "estimated from made-up inputs from -0.5 to 1" in found["warnings"][0]
+    assert f"warning: {found['warnings'][0]}" in result.stderr
+
+
+def test_compile_warns_when_this_machine_could_not_run_the_plan(cli, here, monkeypatch):
+    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1_000_000)
+    result = cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy")
+    assert "warning: this machine has 1 MB of memory available, and would refuse to run this plan" in result.stderr
+
+
+def test_quantum_and_security_choose_the_column_of_the_table(cli, here):
+    options = ("--calibration", "calibration.npy", "--precision", "8")
+    ring = cli.answer("compile", "model.onnx", "--security", "192", "--quantum", *options)["ring"]
+    assert (ring["security"], ring["adversary"]) == (192, "quantum")
+    assert ring["log2_qp"] <= ring["log2_qp_limit"] == {8192: 119, 16384: 239}[ring["ring_degree"]]
+
+
+def test_the_public_key_alone_can_encrypt(cli, here):
+    secret = Path("keys/secret.bin")
+    kept = secret.read_bytes()
+    secret.unlink()
+    cli.succeed("encrypt", "plan.client.bin", "three.npy", "--public", "--output", "public.bin")
+    cli.succeed("run", "plan.bin", "public.bin", "--output", "public-result.bin")
+    secret.write_bytes(kept)
+    secret.chmod(0o600)
+    found = cli.answer("decrypt", "plan.client.bin", "public-result.bin")
+    assert found["predictions"] == {"logits": [0, 1, 2]}
+
+
+def test_a_passphrase_protects_the_secret_key(cli, here):
+    again = "long enough\n" * 2
+    made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input=again)
+    assert made.exit_code == 0, made.output
+    arguments = ("encrypt", "plan.client.bin", "three.npy", "--keys", "private")
+    right = cli.invoke(*arguments, input="long enough\n")
+    assert right.exit_code == 0, right.output
+    wrong = cli.invoke(*arguments, input="something else\n")
+    assert wrong.exit_code == 1
+    assert "the passphrase does not open this secret key" in wrong.stderr
+    assert cli.invoke(*arguments, input="").exit_code == 130
+
+
+def test_force_replaces_a_whole_key_set(cli, here):
+    before = cli.answer("inspect", "keys/secret.bin")["key_id"]
+    cli.succeed("keygen", "plan.client.bin", "--force")
+    after = [cli.answer("inspect", file)["key_id"] for file in sorted(Path("keys").iterdir())]
+    assert len(after) == 3
+    assert len(set(after)) == 1
+    assert after[0] != before
+
+
+def test_inputs_may_come_in_an_npz_file(cli, here):
+    images = np.load("three.npy")
+    np.savez("named.npz", image=images)
+    np.savez("unnamed.npz", images)
+    for file in ("named.npz", "unnamed.npz"):
+        assert cli.answer("encrypt", "plan.client.bin", file)["rows"] == 3
+
+
+def test_one_example_needs_no_axis_of_rows(cli, here):
+    np.save("one.npy", np.load("three.npy")[0])
+    assert cli.answer("encrypt", "plan.client.bin", "one.npy")["rows"] == 1
+
+
+def test_several_outputs_become_an_npz_file(cli, here):
+    Path("two.onnx").write_bytes(two_output_model())
+    np.save("x.npy", np.array([[0.5, -0.25, 1.0, 0.0]]))
+    cli.succeed("compile", "two.onnx", "--output", "two.bin")
+    cli.succeed("keygen", "two.client.bin", "--keys", "two")
+    cli.succeed("encrypt", "two.client.bin", "x.npy", "--keys", "two")
+    cli.succeed("run", "two.bin", "encrypted.bin", "--evaluation-keys", "two/evaluation.bin")
+    assert cli.answer("decrypt", "two.client.bin", "result.bin", "--keys", "two")["output"] == "output.npz"
+    with np.load("output.npz") as outputs:
+        np.testing.assert_allclose(outputs["y"], [[0.25, 0.0625, 1.0, 0.0]], atol=2**-11)
+        np.testing.assert_allclose(outputs["z"], [[1.0, -0.5, 2.0, 0.0]], atol=2**-11)
+
+
+def test_simulate_measures_the_accuracy(cli, here):
+    found = cli.answer("simulate", "plan.bin", "images.npy", "--labels", "labels.npy")
+    assert found["accuracy"] == 1.0
+    assert found["rows"] == 16
+    assert "accuracy 100.00%" in cli.succeed("simulate", "plan.bin", "images.npy", "--labels", "labels.npy").stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("plan.bin", "a server plan file"),
+        ("plan.client.bin", "a client plan file"),
+        ("keys/secret.bin", "a secret key file"),
+        ("keys/public.bin", "a public key file"),
+        ("keys/evaluation.bin", "an evaluation keys file"),
+        ("encrypted.bin", "a ciphertext file"),
+        ("result.bin", "a result file"),
+    ],
+)
+def test_inspect_knows_every_kind_of_file(cli, made, file, kind):
+    assert f"{kind}, " in cli.succeed("inspect", made / file).stdout.splitlines()[0]
+    assert cli.answer("inspect", made / file)["bytes"] == (made / file).stat().st_size
+
+
+def test_inspect_shows_the_circuit_when_asked(cli, made):
+    assert "linear_transform" not in cli.succeed("inspect", made / "plan.bin").stdout
+    assert "linear_transform" in cli.succeed("inspect", made / "plan.bin", "--circuit").stdout
+    assert "linear_transform" in cli.answer("inspect", made / "plan.bin", "--circuit")["circuit"]
+
+
+def test_inspect_shows_nothing_secret(cli, made):
+    found = cli.answer("inspect", made / "keys/secret.bin")
+    assert set(found) == {"file", "kind", "bytes", "key_id", "protected", "ring", "warnings"}
+
+
+def test_json_is_one_object_and_nothing_else_for_every_command(cli, here):
+    for arguments in (
+        ("compile", "model.onnx", "--calibration", "calibration.npy"),
+        ("keygen", "plan.client.bin", "--force"),
+        ("encrypt", "plan.client.bin", "three.npy"),
+        ("run", "plan.bin", "encrypted.bin"),
+        ("decrypt", "plan.client.bin", "result.bin"),
+        ("inspect", "plan.bin"),
+        ("simulate", "plan.bin", "three.npy"),
+    ):
+        result = cli.succeed(*arguments, "--json")
+        assert result.stdout.count("\n") == 1
+        assert json.loads(result.stdout)["warnings"] == []
+        assert result.stderr  # what humans read is still there
+
+
+def test_the_demonstration_agrees_with_the_network_in_clear(cli):
+    found = cli.answer("demo", "--images", "3")
+    assert found["labels"] == found["clear"] == found["encrypted"] == [0, 1, 2]
+    assert found["agree"] == 3
+    assert found["largest_error"] < 0.01 * found["logit_range"]
+    assert set(found["seconds"]) == {"compile", "keygen", "encrypt", "run", "decrypt"}
+    assert found["plan"]["ring"]["security"] == 128
+
+
+def test_the_demonstration_needs_no_onnxruntime(cli, monkeypatch):
+    monkeypatch.setattr("hecc.cli.demo.find_spec", lambda name: None)
+    found = cli.answer("demo", "--images", "2")
+    assert found["reference"] == "hecc's imported graph"
+    assert found["agree"] == 2
+
+
+def test_the_demonstration_draws_the_digits_and_says_why_it_is_secure(cli):
+    text = cli.succeed("demo", "--images", "2").stdout
+    assert "█" in text
+    assert "encrypted" in text
+    assert "by the table of ia.cr/2024/463" in text

@@ -1,0 +1,89 @@
+"""The installed command, as a shell runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HECC = Path(sys.executable).with_name("hecc")
+HEAVY = ("onnx", "sympy", "networkx", "scipy", "sklearn", "torch")
+
+
+def shell(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in a folder."""
+    return subprocess.run(
+        [HECC, *arguments],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_whole_chain_works_from_a_shell(here):
+    for arguments in (
+        ("compile", "model.onnx", "--security", "128", "--calibration", "calibration.npy"),
+        ("keygen", "plan.client.bin", "--force"),
+        ("encrypt", "plan.client.bin", "three.npy"),
+        ("run", "plan.bin", "encrypted.bin"),
+        ("decrypt", "plan.client.bin", "result.bin"),
+    ):
+        result = shell(*arguments, folder=here)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert np.load(here / "output.npy").argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_user_error_is_one_line_and_exit_code_1(here):
+    result = shell("compile", "relu.onnx", folder=here)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: Relu 'activation' (opset 17): ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
+def test_an_interruption_leaves_no_traceback_and_no_half_a_key_set(here):
+    process = subprocess.Popen(
+        [HECC, "keygen", "plan.client.bin", "--keys", "new"], cwd=here, stderr=subprocess.PIPE, text=True
+    )
+    while not list((here / "new").glob(".*.tmp")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "error: interrupted\n")
+    assert not list((here / "new").iterdir())
+
+
+def test_output_survives_a_terminal_without_unicode(here):
+    result = shell("decrypt", "plan.client.bin", "result.bin", folder=here, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (("--version",), (*HEAVY, "numpy", "tenseal", "rich", "cryptography")),
+        (("run", "plan.bin", "encrypted.bin"), (*HEAVY, "rich", "cryptography")),
+        (("decrypt", "plan.client.bin", "result.bin"), HEAVY),
+    ],
+    ids=lambda value: value[0],
+)
+def test_a_command_loads_only_what_it_needs(here, arguments, unwanted):
+    program = (
+        "import sys, hecc.cli\n"
+        f"sys.argv = ['hecc', *{arguments!r}]\n"
+        "try:\n    hecc.cli.main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"sys.exit(', '.join(name for name in {unwanted!r} if name in sys.modules) or None)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=here, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,255 @@
+"""What a user does wrong becomes one sentence on stderr and exit code 1: never a traceback, never a wrong answer."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["compile", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
+        (
+            ["compile", "relu.onnx"],
+            (
+                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
+                "of low degree and train again"
+            ),
+        ),
+        (
+            ["compile", "model.onnx", "--security", "80"],
+            "a security of 80 bits; hecc knows 128, 192, 256 and nothing below",
+        ),
+        (
+            ["compile", "model.onnx", "--precision", "-1"],
+            "a precision of -1 bits; give a positive number, usually 8 to 20",
+        ),
+        (
+            ["compile", "model.onnx", "--input-range", "1", "0"],
+            "input 'image': the range 1 to 0 is empty; give the lowest and the highest value",
+        ),
+        (
+            ["compile", "model.onnx", "--calibration", "labels.npy"],
+            (
+                "calibration for input 'image': shape (16,); give (1, 8, 8) for one example, "
+                "or (rows, 1, 8, 8) for several"
+            ),
+        ),
+        (
+            ["compile", "model.onnx", "--calibration", "images.npy", "--input-range", "0", "0.5"],
+            (
+                "calibration for input 'image': values from 0 to 1 are outside 0 to 0.5; widen the input range, or "
+                "preprocess the calibration inputs as in training"
+            ),
+        ),
+        (
+            ["compile", "model.onnx", "--output", "nowhere/plan.bin"],
+            "nowhere/plan.bin: cannot be written (No such file or directory); check the folder and the free space",
+        ),
+        (["keygen", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
+        (
+            ["encrypt", "plan.client.bin", "nowhere.npy"],
+            "nowhere.npy: cannot be read (No such file or directory); check the path",
+        ),
+        (
+            ["encrypt", "plan.client.bin", "model.onnx"],
+            "model.onnx: neither a .npy nor an .npz file; save the array with numpy.save",
+        ),
+        (
+            ["encrypt", "plan.client.bin", "three.npy", "--keys", "elsewhere"],
+            "elsewhere: neither secret.bin nor public.bin is here; make keys first, as `hecc keygen` does",
+        ),
+        (
+            ["encrypt", "plan.client.bin", "three.npy", "--keys", "elsewhere", "--public"],
+            "elsewhere: no public.bin is here; make keys first, as `hecc keygen` does",
+        ),
+        (
+            ["run", "plan.client.bin", "encrypted.bin"],
+            "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
+        ),
+        (
+            ["run", "plan.bin", "encrypted.bin", "--memory", "lots"],
+            "--memory lots: not a size; give one as 500MB or 2GB",
+        ),
+        (
+            ["inspect", "plan.client.bin", "--circuit"],
+            "plan.client.bin: this is a client plan file, which holds no circuit; give the server's plan file",
+        ),
+        (
+            ["simulate", "plan.client.bin", "three.npy"],
+            "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
+        ),
+        (
+            ["simulate", "plan.bin", "three.npy", "--labels", "labels.npy"],
+            "labels of shape (16,) and dtype int64; give an integer for each of the 3 rows",
+        ),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_is_refused_with_this_sentence(cli, here, arguments, sentence):
+    assert cli.refusal(*arguments) == sentence
+
+
+@pytest.mark.parametrize(
+    ("array", "fault"),
+    [
+        (np.zeros((3, 28, 28), np.float32), "shape (3, 28, 28)"),
+        (np.zeros((0, 1, 8, 8), np.float32), "shape (0, 1, 8, 8)"),
+        (np.array("an image"), "dtype <U8"),
+        (np.zeros((1, 8, 8), complex), "dtype complex128"),
+        (np.full((1, 8, 8), np.nan), "not a number or infinite"),
+        (np.full((1, 8, 8), np.inf), "not a number or infinite"),
+        (np.full((1, 8, 8), 255.0), "calibrated for 0 to 1"),
+    ],
+)
+def test_inputs_that_the_plan_does_not_take_are_refused(cli, here, array, fault):
+    np.save("x.npy", array)
+    assert fault in cli.refusal("encrypt", "plan.client.bin", "x.npy")
+    assert "input 'image': " in cli.refusal("simulate", "plan.bin", "x.npy")
+
+
+def test_python_objects_in_an_array_are_refused(cli, here):
+    np.save("x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert cli.refusal("encrypt", "plan.client.bin", "x.npy").startswith("x.npy: damaged, or not an array of numbers")
+
+
+def test_damaged_arrays_are_refused(cli, here):
+    whole = Path("three.npy").read_bytes()
+    np.savez("three.npz", image=np.load("three.npy"))
+    archive = Path("three.npz").read_bytes()
+    for name, data in (("x.npy", whole[:-4]), ("x.npy", whole[:20]), ("x.npz", archive[:200])):
+        Path(name).write_bytes(data)
+        assert cli.refusal("encrypt", "plan.client.bin", name).startswith(
+            f"{name}: damaged, or not an array of numbers"
+        )
+    Path("x.npy").write_bytes(b"")
+    assert cli.refusal("encrypt", "plan.client.bin", "x.npy").startswith("x.npy: neither a .npy nor an .npz file")
+
+
+def test_an_array_whose_header_claims_terabytes_is_refused(cli, here):
+    data = Path("three.npy").read_bytes()
+    Path("x.npy").write_bytes(data.replace(b"(3, 1, 8, 8), }   ", b"(3, 1, 8, 999999)}", 1))
+    assert cli.refusal("encrypt", "plan.client.bin", "x.npy").startswith("x.npy: damaged, or not an array of numbers")
+
+
+def test_arrays_under_other_names_are_refused(cli, here):
+    np.savez("x.npz", picture=np.load("three.npy"))
+    assert "'picture'" in cli.refusal("encrypt", "plan.client.bin", "x.npz")
+
+
+def test_a_truncated_plan_is_refused(cli, here):
+    Path("plan.bin").write_bytes(Path("plan.bin").read_bytes()[:-100])
+    assert cli.refusal("run", "plan.bin", "encrypted.bin").startswith("plan.bin: truncated")
+
+
+def test_an_altered_plan_is_refused(cli, here):
+    data = bytearray(Path("plan.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    Path("plan.bin").write_bytes(data)
+    assert "plan.bin: blob" in cli.refusal("inspect", "plan.bin")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["keygen", "encrypted.bin"],
+        ["run", "keys/public.bin", "encrypted.bin"],
+        ["run", "plan.bin", "plan.bin"],
+        ["run", "plan.bin", "encrypted.bin", "--evaluation-keys", "keys/secret.bin"],
+        ["decrypt", "plan.client.bin", "encrypted.bin"],
+    ],
+)
+def test_a_file_of_another_kind_is_refused(cli, here, arguments):
+    assert "expected" in cli.refusal(*arguments)
+
+
+def test_files_of_another_plan_are_refused(cli, here, other):
+    assert "make keys for this plan" in cli.refusal("encrypt", "plan.client.bin", "three.npy", "--keys", other / "keys")
+    assert cli.refusal("run", "plan.bin", other / "encrypted.bin")
+    keys = other / "keys" / "evaluation.bin"
+    assert "make keys for this plan" in cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
+    assert "the result of another plan" in cli.refusal("decrypt", "plan.client.bin", other / "result.bin")
+
+
+def test_the_rows_of_another_client_are_refused(cli, here):
+    cli.succeed("keygen", "plan.client.bin", "--keys", "bob")
+    theirs = ("--evaluation-keys", "bob/evaluation.bin")
+    assert "use the evaluation keys of the client that encrypted" in cli.refusal(
+        "run", "plan.bin", "encrypted.bin", *theirs
+    )
+    assert "use the secret key of the client" in cli.refusal(
+        "decrypt", "plan.client.bin", "result.bin", "--keys", "bob"
+    )
+
+
+def test_an_existing_secret_key_is_not_overwritten(cli, here):
+    before = Path("keys/secret.bin").read_bytes()
+    assert cli.refusal("keygen", "plan.client.bin").startswith("keys/secret.bin: a secret key is here already")
+    assert Path("keys/secret.bin").read_bytes() == before
+
+
+def test_a_public_key_cannot_decrypt(cli, here):
+    Path("keys/secret.bin").unlink()
+    assert "a public key cannot decrypt" in cli.refusal("decrypt", "plan.client.bin", "result.bin")
+
+
+def test_the_client_insists_on_its_own_security(cli, here):
+    assert "192-bit" in cli.refusal("keygen", "plan.client.bin", "--keys", "strong", "--min-security", "192")
+    assert "nothing below" in cli.refusal("keygen", "plan.client.bin", "--keys", "weak", "--min-security", "64")
+    assert not Path("strong").exists()
+
+
+def test_a_machine_without_the_memory_refuses_to_run(cli, here, monkeypatch):
+    monkeypatch.setattr("hecc.server.available_memory", lambda: 1 << 20)
+    assert "a run of this plan needs about" in cli.refusal("run", "plan.bin", "encrypted.bin")
+
+
+def test_a_refusal_is_json_when_that_was_asked_for(cli, here):
+    result = cli.invoke("compile", "relu.onnx", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["kind"] == "UnsupportedError"
+    assert result.stderr == f"error: {found['error']}\n"
+
+
+def test_wrong_usage_has_its_own_exit_code(cli):
+    for arguments in (
+        ["compile"],
+        ["nonsense"],
+        ["compile", "model.onnx", "--security", "high"],
+        ["demo", "--images", "99"],
+    ):
+        assert cli.invoke(*arguments).exit_code == 2
+
+
+def test_an_interruption_has_its_own_exit_code(cli, here, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hecc.compilation.build_plan", interrupt)
+    assert cli.refusal("compile", "model.onnx", code=130) == "interrupted"
+
+
+def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_only_on_request(cli, here, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr("hecc.compilation.build_plan", fail)
+    sentence = cli.refusal("compile", "model.onnx", code=70)
+    assert sentence == "a fault in hecc (KeyError: 'lost'); please report it, with what HECC_DEBUG=1 shows"
+    monkeypatch.setenv("HECC_DEBUG", "1")
+    result = cli.invoke("compile", "model.onnx", "--json")
+    assert "Traceback" in result.stderr
+    assert json.loads(result.stdout)["kind"] == "KeyError"
+
+
+def test_a_failed_keygen_keeps_the_old_keys(cli, here, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    before = {file.name: file.read_bytes() for file in Path("keys").iterdir()}
+    monkeypatch.setattr("hecc.runtime.keyfiles.EvaluationKeyFile.write", fail)
+    assert cli.refusal("keygen", "plan.client.bin", "--force").startswith("out of memory")
+    assert {file.name: file.read_bytes() for file in Path("keys").iterdir()} == before

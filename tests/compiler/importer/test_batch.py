@@ -1,0 +1,162 @@
+"""The batch axis: one example is imported, whatever batch the network was exported with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from hecc.compiler.importer import import_model
+from hecc.runtime.errors import InputError, UnsupportedError
+
+Model = Callable[..., onnx.ModelProto]
+W = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+MIXES = "it mixes the 4 examples of the batch; export the network with a batch of one or a dynamic batch axis"
+
+
+@pytest.mark.parametrize("batch", ["N", "1", "4"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "r = Flatten(x)  y = MatMul(r, w)",
+        "s = Constant<value_ints=[-1, 6]>()  r = Reshape(x, s)  y = MatMul(r, w)",
+        "s = Constant<value_ints=[0, -1]>()  r = Reshape(x, s)  y = MatMul(r, w)",
+        # Through rows that are not examples, and back.
+        (
+            "s = Constant<value_ints=[-1, 3]>()  r = Reshape(x, s)  t = Constant<value_ints=[-1, 6]>()"
+            "  q = Reshape(r, t)  y = MatMul(q, w)"
+        ),
+        # The usual arithmetic of shapes.
+        (
+            "h = Shape(x)  i = Constant<value_int=0>()  b = Gather(h, i)  a = Constant<value_ints=[0]>()  u = "
+            "Unsqueeze(b, a)"
+            "  m = Constant<value_ints=[-1]>()  s = Concat<axis=0>(u, m)  r = Reshape(x, s)  y = MatMul(r, w)"
+        ),
+        "h = Shape(x)  z = ConstantOfShape(h)  p = Add(x, z)  r = Flatten(p)  y = MatMul(r, w)",
+    ],
+)
+def test_each_row_of_a_batch_is_an_example(batch: str, body: str, model: Model, runtime: Callable[..., Any]) -> None:
+    built = model(f"g (float[{batch},2,3] x) => (float[{batch},2] y) {{ {body} }}", w=W)
+    if batch == "4" and "ConstantOfShape" in body:
+        # A constant of the batch's shape might differ from row to row.
+        with pytest.raises(UnsupportedError, match=MIXES):
+            import_model(built)
+        return
+    graph = import_model(built)
+    assert graph.batch_axis
+    assert [graph.node(name).output.shape for name in ("x", "y")] == [(1, 2, 3), (1, 2)]
+    data = np.random.default_rng(1).standard_normal((int(batch) if batch != "N" else 3, 2, 3)).astype(np.float32)
+    np.testing.assert_allclose(graph.evaluate({"x": data})["y"], runtime(built, {"x": data}), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", ["N", "4"])
+def test_a_target_that_names_the_batch_of_the_export_is_adapted(batch: str, model: Model) -> None:
+    built = model(
+        f"g (float[{batch},2,3] x) => (float[4,6] y) {{ s = Constant<value_ints=[4, 6]>()  y = Reshape(x, s) }}"
+    )
+    assert import_model(built).node("y").output.shape == (1, 6)
+
+
+def test_squeezing_all_unit_axes_keeps_an_open_batch(model: Model) -> None:
+    built = model("g (float[N,1,3,1] x) => (float[N,3] y) { y = Squeeze(x) }")
+    assert import_model(built).node("y").output.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("node", "constants"),
+    [
+        ("Transpose(x)", {}),
+        ("Transpose<perm=[1,0]>(x)", {}),
+        ("Flatten<axis=0>(x)", {}),
+        ("ReduceMean<axes=[0]>(x)", {}),
+        ("ReduceMean<axes=[0], keepdims=0>(x)", {}),
+        ("Reshape(x, s)", {"s": np.array([6, 4])}),
+        ("Reshape(x, s)", {"s": np.array([1, -1])}),
+        ("Unsqueeze(x, s)", {"s": np.array([0])}),
+        ("Expand(x, s)", {"s": np.array([3, 4, 6])}),
+        ("Pad(x, s)", {"s": np.array([1, 0, 0, 0])}),
+        ("Add(x, w)", {"w": np.ones((4, 6), np.float32)}),
+        ("Mul(x, w)", {"w": np.ones((2, 4, 6), np.float32)}),
+        ("Gemm<transA=1>(x, w)", {"w": np.ones((4, 2), np.float32)}),
+        ("MatMul(w, x)", {"w": np.ones((3, 4), np.float32)}),
+    ],
+)
+def test_mixing_the_examples_of_a_fixed_batch_is_refused(node: str, constants: Any, model: Model) -> None:
+    built = model(f"g (float[4,6] x) => (float[4,6] y) {{ y = {node} }}", **constants)
+    with pytest.raises(UnsupportedError, match=MIXES):
+        import_model(built)
+
+
+def test_flattening_the_batch_away_is_refused_at_the_output(model: Model) -> None:
+    built = model("g (float[4,6] x) => (float[24] y) { y = Reshape(x, s) }", s=np.array([-1]))
+    with pytest.raises(UnsupportedError, match="output 'y' of one example has shape 6, so its axis 0 is not the batch"):
+        import_model(built)
+
+
+def test_a_node_that_fits_no_batch_is_not_valid(model: Model) -> None:
+    with pytest.raises(InputError, match="its factors have inner extents 6 and 5"):
+        import_model(model("g (float[4,6] x) => (float[4,2] y) { y = MatMul(x, w) }", w=np.ones((5, 2), np.float32)))
+
+
+def test_inputs_that_disagree_about_the_batch_are_refused(model: Model) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        import_model(model("g (float[4,3] x, float[1,3] z) => (float[4,3] y) { y = Add(x, z) }"))
+    assert str(caught.value) == (
+        "input 'x' has a batch of 4 and input 'z' has not; export the network with a batch of one or a dynamic batch "
+        "axis"
+    )
+    with pytest.raises(UnsupportedError) as caught:
+        import_model(model("g (float[N,3] x, float[3] z) => (float[N,3] y) { y = Add(x, z) }"))
+    assert str(caught.value) == (
+        "input 'z' has no batch axis while another input has a dynamic one; export the network with a fixed batch of "
+        "one and "
+        "import it with batch_axis=False"
+    )
+
+
+def test_vectors_have_no_batch(model: Model) -> None:
+    graph = import_model(model("g (float[6] x) => (float[2] y) { y = MatMul(x, w) }", w=W))
+    assert not graph.batch_axis
+    assert graph.node("y").output.shape == (2,)
+
+
+def test_without_a_batch_axis_the_whole_tensor_is_one_example(model: Model) -> None:
+    built = model("g (float[4,6] x) => (float[6,4] y) { y = Transpose(x) }")
+    graph = import_model(built, batch_axis=False)
+    assert not graph.batch_axis
+    data = np.arange(24.0).reshape(4, 6)
+    np.testing.assert_array_equal(graph.evaluate({"x": data[np.newaxis]})["y"].reshape(6, 4), data.T)
+
+
+def test_several_encrypted_inputs(model: Model) -> None:
+    graph = import_model(model("g (float[N,3] x, float[N,3] z) => (float[N,3] y) { p = Mul(x, z)  y = Sub(p, z) }"))
+    x, z = np.random.default_rng(0).standard_normal((2, 5, 3))
+    np.testing.assert_allclose(graph.evaluate({"x": x, "z": z})["y"], x * z - z)
+
+
+def test_the_callers_model_is_left_alone(model: Model) -> None:
+    built = model("g (float[4,6] x) => (float[4,6] y) { z = Neg(x)  y = Neg(x) }")
+    before = built.SerializeToString()
+    import_model(built)
+    assert built.SerializeToString() == before
+
+
+def test_weights_declared_as_inputs_are_not_encrypted(model: Model) -> None:
+    built = model("g (float[1,6] x, float[6,2] w) => (float[1,2] y) { y = MatMul(x, w) }", w=W)
+    assert [node.output.name for node in import_model(built).inputs()] == ["x"]
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [
+        "value_float=2.0",
+        "value_floats=[2.0, 2.0, 2.0]",
+        "value=float[3] {2, 2, 2}",
+        "value=float {2}",
+    ],
+)
+def test_constants_in_all_their_forms(constant: str, model: Model) -> None:
+    graph = import_model(model(f"g (float[1,3] x) => (float[1,3] y) {{ c = Constant<{constant}>()  y = Mul(x, c) }}"))
+    np.testing.assert_array_equal(graph.evaluate({"x": np.ones((1, 3))})["y"], [[2, 2, 2]])
+    assert "c" in graph.parameters

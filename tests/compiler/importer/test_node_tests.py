@@ -1,0 +1,85 @@
+"""The official ONNX node tests: each is passed, or refused for a reason that was looked at."""
+
+import re
+from pathlib import Path
+
+import onnx
+import pytest
+
+from hecc.compiler.importer.conformance import NodeTest, Outcome, node_tests, run
+from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.importer.table import render
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
+
+# Which tests are refused, and what the sentence says. A test that matches no pattern must pass; one that matches a
+# pattern must be refused with that sentence.
+REFUSED = {
+    # Encrypted numbers are real: integers, strings, sequences and optionals cannot be encrypted.
+    r"test_(add|sub|mul|div)_u?int\d+(_trunc)?": r"input 'x' holds u?int\d+",
+    r"test_pow_types_int.*": r"input 'x' holds int(32|64)",
+    r"test_(edge|reflect|wrap)_pad": "input 'x' holds int32",
+    r"test_clip_default_int8_inbounds_expanded": "input 'x' holds int8",
+    r"test_identity_sequence": "declared as sequence",
+    r"test_identity_opt": "declared as optional",
+    r"test_cast(like)?_(e8m0_)?(U?INT|FLOAT[48]E)\w+?_to_\w+": r"input 'input' holds (u?int|float[48]e)\d",
+    # A cast that rounds is not a polynomial.
+    r"test_cast(like)?_(no_saturate_|e8m0_)?(FLOAT|FLOAT16)_to_(U?INT|FLOAT[48]E)\w+": r"casting to .* rounds",
+    # Only the square.
+    r"test_pow(_example|_bcast_array|_types_float32_\w+)?": "only the exponents 1 and 2 are supported",
+    # Training.
+    r"test_batchnorm_\w+_training_mode": "it is in training mode",
+    r"test_training_dropout\w*": "it is in training mode",
+    r"test_dropout_default_mask(_ratio)?": "its additional output 'z' is used",
+    # Nothing is encrypted: the output is a constant.
+    r"test_constant": "does not depend on any input",
+    r"test_shape(_\w+)?": "does not depend on any input",
+    r"test_size(_\w+)?": "does not depend on any input",
+    # No elements.
+    r"test_reshape_allowzero_reordered": "axis 0 has extent 0",
+}
+
+TESTS = list(node_tests())
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return [run(test) for test in TESTS]
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
+def test_an_official_node_test_passes_or_is_refused_for_a_reviewed_reason(test: NodeTest) -> None:
+    refusal = run(test).refusal
+    reasons = [reason for pattern, reason in REFUSED.items() if re.fullmatch(pattern, test.name)]
+    assert len(reasons) <= 1, "a test has one reason"
+    if reasons:
+        assert re.search(reasons[0], refusal), refusal or "it is not refused any more"
+    else:
+        assert refusal == ""
+
+
+def test_every_operator_passes_an_official_test(outcomes: list[Outcome]) -> None:
+    passed = {outcome.operator for outcome in outcomes if not outcome.refusal}
+    assert passed >= CONVERTERS.keys()
+
+
+def test_every_reason_for_refusal_is_needed() -> None:
+    for pattern in REFUSED:
+        assert any(re.fullmatch(pattern, test.name) for test in TESTS), pattern
+
+
+def test_the_operator_table_in_the_documentation_is_current(outcomes: list[Outcome]) -> None:
+    committed = DOCUMENT.read_text(encoding="utf-8")
+    if f"with onnx {onnx.__version__};" not in committed:
+        pytest.skip(
+            f"the table was written with another version of onnx than {onnx.__version__}, which has other tests"
+        )
+    assert committed == render(outcomes), "run: python -m hecc.compiler.importer.table docs/operators.md"
+
+
+def test_a_wrong_result_fails_an_official_test() -> None:
+    test = next(test for test in TESTS if test.name == "test_transpose_default")
+    inputs, outputs = test.data[0]
+    broken = NodeTest(test.name, test.operator, test.model, ((inputs, [outputs[0] + 1]),))
+    with pytest.raises(AssertionError):
+        run(broken)

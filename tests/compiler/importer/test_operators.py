@@ -1,0 +1,359 @@
+"""The maps that operators become, against onnxruntime, over random shapes and attributes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from hecc.compiler.importer import import_model
+from hecc.compiler.ir.graph import AffineNode, PolynomialNode, ProductNode
+
+Array = np.ndarray[Any, Any]
+EXAMPLES = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def random(shape: tuple[int, ...], seed: int = 0) -> Array:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def single(
+    operator: str,
+    data: dict[str, Array],
+    constants: dict[str, Array],
+    order: list[str],
+    opset: int = 13,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """A model of one node."""
+    node = helper.make_node(operator, order, ["y"], name="node", **attributes)
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape) for name, array in data.items()],
+        [helper.make_value_info("y", helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def check(built: onnx.ModelProto, data: dict[str, Array], runtime: Callable[..., Any]) -> None:
+    """The imported graph computes what onnxruntime computes, in the same shape; so do the maps' matrices."""
+    expected = runtime(built, data)
+    graph = import_model(built, batch_axis=False)
+    values = graph.evaluate({name: array[np.newaxis] for name, array in data.items()})
+    assert graph.node("y").output.shape == expected.shape
+    np.testing.assert_allclose(values["y"].reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
+    for node in graph.nodes:
+        for term in node.terms if isinstance(node, AffineNode) else ():
+            x = values[term.value]
+            matrix = term.map.matrix(graph.parameters)
+            np.testing.assert_allclose((matrix @ x.T).T, term.map.apply(x, graph.parameters), rtol=1e-9, atol=1e-9)
+            assert matrix.nnz <= term.map.nonzeros()
+            assert term.map.parameters <= graph.parameters.keys()
+
+
+@st.composite
+def windows(draw: st.DrawFn, dilated: bool = True) -> dict[str, Any]:
+    """Spatial extents and the attributes of a window that fits them."""
+    rank = draw(st.integers(1, 3))
+    few = st.integers(1, 3)
+    kernel = draw(st.lists(few, min_size=rank, max_size=rank))
+    strides = draw(st.lists(few, min_size=rank, max_size=rank))
+    dilations = draw(st.lists(st.integers(1, 2), min_size=rank, max_size=rank)) if dilated else [1] * rank
+    spatial = draw(st.lists(st.integers(5, 7), min_size=rank, max_size=rank))
+    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": strides}
+    if dilated:
+        attributes["dilations"] = dilations
+    padding = draw(st.sampled_from(["explicit", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
+    if padding == "explicit":
+        attributes["pads"] = [draw(st.integers(0, k - 1)) for k in [*kernel, *kernel]]
+    else:
+        attributes["auto_pad"] = padding
+        # No two implementations agree on both; the importer refuses them.
+        assume("SAME" not in padding or max(dilations) == 1)
+    return {"spatial": tuple(spatial), "attributes": attributes}
+
+
+@EXAMPLES
+@given(
+    window=windows(),
+    group=st.sampled_from([1, 2, 4]),
+    maps=st.integers(1, 2),
+    bias=st.booleans(),
+    batch=st.integers(1, 2),
+)
+def test_conv(window: Any, group: int, maps: int, bias: bool, batch: int, runtime: Callable[..., Any]) -> None:
+    data = {"x": random((batch, 4, *window["spatial"]))}
+    weight = random((maps * group, 4 // group, *window["attributes"]["kernel_shape"]))
+    constants = {"w": weight} | ({"b": random((maps * group,))} if bias else {})
+    built = single("Conv", data, constants, ["x", *constants], group=group, **window["attributes"])
+    check(built, data, runtime)
+
+
+@EXAMPLES
+@given(window=windows(), ceil=st.booleans(), counted=st.booleans())
+def test_averagepool(window: Any, ceil: bool, counted: bool, runtime: Callable[..., Any]) -> None:
+    attributes = window["attributes"]
+    # Neither ONNX's reference nor frameworks define both.
+    assume(not (ceil and "auto_pad" in attributes))
+    data = {"x": random((1, 2, *window["spatial"]))}
+    built = single(
+        "AveragePool", data, {}, ["x"], 19, ceil_mode=int(ceil), count_include_pad=int(counted), **attributes
+    )
+    check(built, data, runtime)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (1, 3, 4, 5), (2, 2, 3, 4, 2)])
+def test_globalaveragepool(shape: tuple[int, ...], runtime: Callable[..., Any]) -> None:
+    data = {"x": random(shape)}
+    check(single("GlobalAveragePool", data, {}, ["x"]), data, runtime)
+
+
+@EXAMPLES
+@given(
+    shape=st.sampled_from([(2, 3), (3, 2, 4), (1, 2, 2, 3)]),
+    axes=st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True),
+    keep=st.booleans(),
+    opset=st.sampled_from([13, 18]),
+)
+def test_reducemean(shape: Any, axes: list[int], keep: bool, opset: int, runtime: Callable[..., Any]) -> None:
+    axes = [axis for axis in axes if axis < len(shape)]
+    assume(axes)
+    data = {"x": random(shape)}
+    if opset == 13:
+        built = single("ReduceMean", data, {}, ["x"], opset, axes=axes, keepdims=int(keep))
+    else:
+        built = single("ReduceMean", data, {"axes": np.array(axes)}, ["x", "axes"], opset, keepdims=int(keep))
+    check(built, data, runtime)
+
+
+@EXAMPLES
+@given(
+    m=st.integers(1, 3),
+    k=st.integers(1, 4),
+    n=st.integers(1, 3),
+    flip_a=st.booleans(),
+    flip_b=st.booleans(),
+    left=st.booleans(),
+    alpha=st.sampled_from([1.0, 0.5, -2.0]),
+    beta=st.sampled_from([1.0, 0.25, 0.0]),
+    summand=st.sampled_from(["none", "scalar", "row", "column", "matrix", "encrypted"]),
+)
+def test_gemm(
+    m: int,
+    k: int,
+    n: int,
+    flip_a: bool,
+    flip_b: bool,
+    left: bool,
+    alpha: float,
+    beta: float,
+    summand: str,
+    runtime: Callable[..., Any],
+) -> None:
+    a, b = random((k, m) if flip_a else (m, k)), random((n, k) if flip_b else (k, n), 1)
+    c = random({"scalar": (), "row": (n,), "column": (m, 1), "encrypted": (1, n)}.get(summand, (m, n)), 2)
+    data = {"b": b} if left else {"a": a}
+    constants = {"a": a} if left else {"b": b}
+    order = ["a", "b"] + ([] if summand == "none" else ["c"])
+    if summand == "encrypted":
+        data["c"] = c
+    elif summand != "none":
+        constants["c"] = c
+    built = single("Gemm", data, constants, order, transA=int(flip_a), transB=int(flip_b), alpha=alpha, beta=beta)
+    check(built, data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((2, 3), (3, 4)),
+        ((3,), (3, 4)),
+        ((2, 3), (3,)),
+        ((3,), (3,)),
+        ((5, 2, 3), (3, 4)),
+        ((2, 3), (5, 3, 4)),
+        ((2, 1, 2, 3), (5, 3, 4)),
+        ((3,), (5, 3, 4)),
+        ((5, 2, 3), (3,)),
+    ],
+)
+@pytest.mark.parametrize("left", [False, True])
+def test_matmul(a: tuple[int, ...], b: tuple[int, ...], left: bool, runtime: Callable[..., Any]) -> None:
+    arrays = {"a": random(a), "b": random(b)}
+    data = {"b" if left else "a": arrays.pop("b" if left else "a")}
+    check(single("MatMul", data, arrays, ["a", "b"]), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("operator", "left"),
+    [("Add", False), ("Add", True), ("Sub", False), ("Sub", True), ("Mul", False), ("Mul", True), ("Div", True)],
+)
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 3), ()), ((3,), (2, 3)), ((2, 1), (1, 3)), ((1,), (2, 1, 3))]
+)
+def test_elementwise_arithmetic(
+    operator: str, left: bool, encrypted: bool, a: tuple[int, ...], b: tuple[int, ...], runtime: Callable[..., Any]
+) -> None:
+    data, constants = {"a": random(a)}, {"b": random(b, 1)}
+    if encrypted and operator != "Div":
+        data, constants = data | constants, {}
+    check(single(operator, data, constants, ["a", "b"] if left else ["b", "a"]), data, runtime)
+
+
+def test_sum_of_encrypted_and_constant_tensors(runtime: Callable[..., Any]) -> None:
+    data = {"a": random((2, 3)), "b": random((3,))}
+    constants = {"c": random((2, 1)), "d": random((1, 3), 1)}
+    check(single("Sum", data, constants, ["a", "c", "b", "d"]), data, runtime)
+
+
+def test_a_tensor_may_be_added_to_itself(runtime: Callable[..., Any]) -> None:
+    data = {"a": random((2, 3))}
+    check(single("Add", data, {}, ["a", "a"]), data, runtime)
+
+
+@EXAMPLES
+@given(
+    channels=st.integers(1, 4),
+    spatial=st.lists(st.integers(1, 3), max_size=3),
+    epsilon=st.sampled_from([1e-5, 0.1]),
+    opset=st.sampled_from([7, 9, 13, 15]),
+)
+def test_batchnormalization(
+    channels: int, spatial: list[int], epsilon: float, opset: int, runtime: Callable[..., Any]
+) -> None:
+    data = {"x": random((2, channels, *spatial))}
+    names = ["scale", "shift", "mean", "variance"]
+    constants = {name: random((channels,), i) for i, name in enumerate(names)}
+    constants["variance"] = np.asarray(np.abs(constants["variance"]) + np.float32(0.1))
+    check(single("BatchNormalization", data, constants, ["x", *names], opset, epsilon=epsilon), data, runtime)
+
+
+def test_batchnormalization_of_every_element_on_its_own() -> None:
+    x = random((2, 3, 4))
+    scale, shift, mean, variance = (random((3, 4), i) for i in range(4))
+    variance = np.asarray(np.abs(variance) + np.float32(0.1))
+    constants = {"scale": scale, "shift": shift, "mean": mean, "variance": variance}
+    built = single("BatchNormalization", {"x": x}, constants, ["x", *constants], 7, spatial=0)
+    found = import_model(built, batch_axis=False).evaluate({"x": x[np.newaxis]})["y"].reshape(x.shape)
+    np.testing.assert_allclose(found, (x - mean) / np.sqrt(variance + 1e-5) * scale + shift, rtol=1e-5, atol=1e-5)
+
+
+@EXAMPLES
+@given(
+    mode=st.sampled_from(["constant", "reflect", "edge"]),
+    pads=st.lists(st.integers(-1, 2), min_size=4, max_size=4),
+    filling=st.sampled_from([0.0, 1.5]),
+    opset=st.sampled_from([7, 11, 18]),
+)
+def test_pad(mode: str, pads: list[int], filling: float, opset: int, runtime: Callable[..., Any]) -> None:
+    # onnxruntime mixes cropping with borders made of the tensor in another order.
+    assume(mode == "constant" or min(pads) >= 0)
+    data = {"x": random((3, 4))}
+    if opset == 7:
+        built = single("Pad", data, {}, ["x"], opset, mode=mode, pads=pads, value=filling)
+    else:
+        constants = {"pads": np.array(pads), "value": np.array(filling, np.float32)}
+        built = single("Pad", data, constants, ["x", "pads", "value"], opset, mode=mode)
+    check(built, data, runtime)
+
+
+def test_pad_of_some_axes(runtime: Callable[..., Any]) -> None:
+    data = {"x": random((2, 3, 4))}
+    constants = {"pads": np.array([1, 2, 0, 1]), "axes": np.array([-1, 0])}
+    check(single("Pad", data, constants, ["x", "pads", "", "axes"], 18), data, runtime)
+
+
+@given(order=st.permutations(range(4)))
+@settings(EXAMPLES, max_examples=10)
+def test_transpose(order: list[int], runtime: Callable[..., Any]) -> None:
+    data = {"x": random((2, 1, 3, 4))}
+    check(single("Transpose", data, {}, ["x"], perm=list(order)), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "constants", "attributes"),
+    [
+        ("Flatten", 9, {}, {"axis": 0}),
+        ("Flatten", 9, {}, {"axis": 4}),
+        ("Flatten", 13, {}, {"axis": -1}),
+        ("Reshape", 7, {"s": [0, -1, 2]}, {}),
+        ("Reshape", 14, {"s": [6, -1]}, {"allowzero": 1}),
+        ("Squeeze", 7, {}, {"axes": [1]}),
+        ("Squeeze", 7, {}, {}),
+        ("Squeeze", 13, {"s": [1]}, {}),
+        ("Squeeze", 13, {"s": [-3, 0]}, {}),
+        ("Unsqueeze", 7, {}, {"axes": [0, 3]}),
+        ("Unsqueeze", 13, {"s": [-1, 1]}, {}),
+        ("Identity", 7, {}, {}),
+        ("Neg", 7, {}, {}),
+        ("Dropout", 7, {}, {"ratio": 0.5}),
+        ("Dropout", 13, {}, {}),
+        ("Cast", 13, {}, {"to": onnx.TensorProto.FLOAT}),
+        ("Expand", 8, {"s": [3, 1, 4, 2]}, {}),
+        ("ReduceMean", 13, {}, {}),
+        ("ReduceMean", 18, {}, {"noop_with_empty_axes": 1}),
+    ],
+)
+def test_operators_that_move_elements(
+    operator: str, opset: int, constants: Any, attributes: Any, runtime: Callable[..., Any]
+) -> None:
+    data = {"x": random((1, 1, 4, 2) if operator in {"Squeeze", "Expand"} else (3, 2, 4, 2))}
+    arrays = {name: np.array(numbers) for name, numbers in constants.items()}
+    check(single(operator, data, arrays, ["x", *arrays], opset, **attributes), data, runtime)
+
+
+@pytest.mark.parametrize(("exponent", "kind"), [(2.0, PolynomialNode), (1.0, AffineNode)])
+def test_pow(exponent: float, kind: type, runtime: Callable[..., Any]) -> None:
+    data = {"x": random((2, 3))}
+    built = single("Pow", data, {"e": np.array(exponent, np.float32)}, ["x", "e"])
+    check(built, data, runtime)
+    assert isinstance(import_model(built).node("y"), kind)
+
+
+def test_a_product_of_a_value_with_itself_is_a_square_and_one_of_two_values_a_product(
+    runtime: Callable[..., Any],
+) -> None:
+    data = {"x": random((2, 3)), "z": random((2, 3), 1)}
+    squared = import_model(single("Mul", {"x": data["x"]}, {}, ["x", "x"]), batch_axis=False).node("y")
+    assert isinstance(squared, PolynomialNode)
+    assert isinstance(import_model(single("Mul", data, {}, ["x", "z"]), batch_axis=False).node("y"), ProductNode)
+
+
+def test_parameters_keep_their_names_and_types() -> None:
+    data = {"x": random((1, 4, 5, 5))}
+    constants = {"conv.weight": random((2, 4, 3, 3)), "conv.bias": random((2,))}
+    graph = import_model(single("Conv", data, constants, ["x", *constants]))
+    np.testing.assert_array_equal(graph.parameters["conv.weight"], constants["conv.weight"])
+    np.testing.assert_array_equal(graph.parameters["conv.bias:channels"].reshape(-1), constants["conv.bias"])
+    assert {array.dtype for array in graph.parameters.values()} == {np.dtype(np.float32)}
+    names = ["bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"]
+    statistics = {name: np.abs(random((4,), i)) + np.float32(0.5) for i, name in enumerate(names)}
+    graph = import_model(single("BatchNormalization", data, statistics, ["x", *names]))
+    assert graph.parameters.keys() == {"bn.weight/bn.running_var:scale", "bn.bias-bn.running_mean:shift"}
+
+
+def test_half_precision_weights_become_float32() -> None:
+    built = single("Mul", {"x": random((2, 3))}, {"w": random((3,)).astype(np.float16)}, ["x", "w"])
+    built.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    assert import_model(built).parameters["w"].dtype == np.float32
+
+
+def test_one_name_for_two_derived_parameters_is_told_apart() -> None:
+    node = [
+        helper.make_node("Gemm", ["x", "w"], ["h"], name="first", alpha=0.3000001),
+        helper.make_node("Gemm", ["h", "w"], ["y"], name="second", alpha=0.3000002),
+    ]
+    built = single("Gemm", {"x": random((1, 3))}, {"w": random((3, 3))}, ["x", "w"])
+    del built.graph.node[:]
+    built.graph.node.extend(node)
+    graph = import_model(built)
+    assert graph.parameters.keys() == {"w:alpha=0.3", "w:alpha=0.3#2"}

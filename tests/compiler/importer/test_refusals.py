@@ -1,0 +1,614 @@
+"""Every sentence with which a model is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import external_data_helper, helper, numpy_helper
+
+from hecc.compiler.importer import import_model
+from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.importer.prepare import newest_opset
+from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT
+from hecc.runtime.errors import HeccError, InputError, UnsupportedError
+
+Model = Callable[..., onnx.ModelProto]
+ONES = np.ones((3,), np.float32)
+INVALID = "; the model is not valid ONNX: export the network again"
+
+
+def message(built: Any, kind: type[HeccError] = UnsupportedError, **options: bool) -> str:
+    with pytest.raises(kind) as caught:
+        import_model(built, **options)
+    assert isinstance(caught.value, kind)
+    return str(caught.value)
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def test_an_activation_is_refused_with_its_name_operator_opset_and_a_way_out(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Relu(x) }")
+    built.graph.node[0].name = "/layer1/Relu"
+    assert message(built) == (
+        "Relu '/layer1/Relu' (opset 13): ReLU is not a polynomial; replace it by a square or another polynomial of low "
+        "degree and train again"
+    )
+
+
+def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(model: Model) -> None:
+    built = model(
+        """g (float[1,1,4,4] x, float[1,4] z) => (float[1,4] y, float[1,4] w) {
+            a = Relu(x)  b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Relu(b)
+            s = Shape(c)  i = Constant<value_ints=[1, -1]>()
+            f = Reshape(c, i)  y = Softmax(f)  w = Div(z, f)
+        }"""
+    )
+    assert message(built) == (
+        "Relu 'a' (opset 13): ReLU is not a polynomial; replace it by a square or another polynomial of low degree and "
+        "train again\n"
+        "  the same for Relu 'c'\n"
+        "  MaxPool 'b' (opset 13): a maximum is not a polynomial; use average pooling instead and train again\n"
+        "  Softmax 'y' (opset 13): softmax cannot be computed on encrypted data; cut it off and apply it after "
+        "decryption\n"
+        "  Div 'w' (opset 13): its divisor 'f' is encrypted, and division is not a polynomial; divide by a constant, "
+        "or multiply instead, and train again"
+    )
+
+
+def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
+    built = model(
+        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = Tanh(c)  s = Shape(c)  y = "
+        "Expand(r, s) }"
+    )
+    lines = message(built).splitlines()
+    assert [line.split()[0] for line in lines] == ["NonZero", "Tanh"]
+
+
+def test_nodes_that_no_output_needs_are_not_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Relu(x)  y = Neg(x) }")
+    assert [node.output.name for node in import_model(built).nodes] == ["x", "y"]
+
+
+def test_an_operator_without_a_sentence_of_its_own_gets_the_general_one(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = CumSum(x, k) }", k=np.array(1))
+    assert message(built) == (
+        "CumSum 'y' (opset 13): the operator is not supported; express it by supported ones (see docs/operators.md), "
+        "or cut the network there and do the rest in clear"
+    )
+
+
+def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Frobnicate(x) }")
+    assert message(built).startswith("Frobnicate 'y' (opset 13): the operator is not supported; ")
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        (
+            "ai.onnx.ml",
+            (
+                "ai.onnx.ml.Scaler 'y' (opset 3): operators of classical machine learning (domain ai.onnx.ml) are not "
+                "supported; write the model in plain ONNX operators: scaling is a Sub and a Mul, a linear model a Gemm"
+            ),
+        ),
+        (
+            "com.microsoft",
+            (
+                "com.microsoft.Scaler 'y' (opset 3): operators of the domain 'com.microsoft' are not supported; "
+                "export the "
+                "network with the standard ONNX operators only"
+            ),
+        ),
+    ],
+)
+def test_other_domains_are_refused(domain: str, expected: str, model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }")
+    built.graph.node[0].op_type = "Scaler"
+    built.graph.node[0].domain = domain
+    built.opset_import.append(helper.make_opsetid(domain, 3))
+    assert message(built) == expected
+
+
+def test_the_standard_domain_may_be_written_out(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }")
+    built.graph.node[0].domain = built.opset_import[0].domain = "ai.onnx"
+    assert import_model(built).node("y").source.operator == "Neg"
+
+
+def test_control_flow_is_refused_even_with_a_constant_condition(model: Model) -> None:
+    built = model(
+        """g (float[1,3] x) => (float[1,3] y) {
+            y = If(c) <
+                then_branch = a () => (float[1,3] t) { t = Neg(x) },
+                else_branch = b () => (float[1,3] e) { e = Neg(x) }
+            >
+        }""",
+        c=np.array(True),
+    )
+    assert message(built) == (
+        "If 'y' (opset 13): control flow cannot depend on encrypted data; export the network without it, for "
+        "instance with "
+        "torch.onnx.export(..., dynamo=True)"
+    )
+
+
+def test_random_operators_are_not_folded(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = RandomNormal<shape=[1,3]>()  y = Add(x, r) }")
+    assert message(built) == "RandomNormal 'r' (opset 13): its result is random; export the network in inference mode"
+
+
+def test_every_way_out_is_for_an_operator_of_onnx_and_none_that_is_supported() -> None:
+    known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
+    assert WAYS_OUT.keys() <= known
+    assert not WAYS_OUT.keys() & CONVERTERS.keys()
+    assert {"If", "Loop", "Scan", "RandomNormal"} <= UNFOLDABLE
+
+
+@pytest.mark.parametrize(
+    ("graph", "constants", "expected"),
+    [
+        (
+            "y = Div(w, x)",
+            {"w": ONES},
+            (
+                "Div 'y' (opset 13): its divisor 'x' is encrypted, and division is not a polynomial; divide by a "
+                "constant, or "
+                "multiply instead, and train again"
+            ),
+        ),
+        (
+            "y = Div(x, w)",
+            {"w": np.array([1, 0, 1], np.float32)},
+            "Div 'y' (opset 13): its constant 'w' holds a zero to divide by; remove the division by zero",
+        ),
+        (
+            "y = Pow(x, w)",
+            {"w": np.array(3, np.float32)},
+            (
+                "Pow 'y' (opset 13): only the exponents 1 and 2 are supported, not 3; write other powers as products, "
+                "x * x * x"
+            ),
+        ),
+        (
+            "y = Pow(w, x)",
+            {"w": ONES},
+            "Pow 'y' (opset 13): its exponent 'x' is encrypted; use a constant exponent of 2",
+        ),
+        (
+            "y = Pow(x, w)",
+            {"w": np.full((2, 1, 3), 2, np.float32)},
+            "Pow 'y' (opset 13): its exponent 'w' repeats the base along new axes; use a scalar exponent",
+        ),
+        (
+            "y = MatMul(x, x)",
+            {},
+            "MatMul 'y' (opset 13): both its factors are encrypted; make one of them a constant of the model",
+        ),
+        (
+            "y = Gemm<transB=1>(x, x)",
+            {},
+            "Gemm 'y' (opset 13): both its factors are encrypted; make one of them a constant of the model",
+        ),
+        (
+            "y = Gemm(a, a, x)",
+            {"a": np.ones((3, 3), np.float32)},
+            "Gemm 'y' (opset 13): only its summand C is encrypted; write it as an Add",
+        ),
+        (
+            "y = Dropout(x, , t)",
+            {"t": np.array(True)},
+            (
+                "Dropout 'y' (opset 13): it is in training mode, where its result is random; export the network in "
+                "inference mode: call model.eval() first"
+            ),
+        ),
+        (
+            "y, m = Dropout(x)  z = Cast<to=1>(m)  w = Add(y, z)",
+            {},
+            (
+                "Dropout 'y' (opset 13): its additional output 'm' is used; export the network in inference mode, "
+                "which needs only the first"
+            ),
+        ),
+        (
+            "y = Cast<to=7>(x)",
+            {},
+            "Cast 'y' (opset 13): casting to int64 rounds, which is not a polynomial; keep the network in float32",
+        ),
+        (
+            "n = Neg(x)  s = Cast<to=7>(n)  y = Reshape(x, s)",
+            {},
+            "Cast 's' (opset 13): casting to int64 rounds, which is not a polynomial; keep the network in float32",
+        ),
+        (
+            "y = Pad(x, p, v)",
+            {"p": np.array([0, 1, 0, 1]), "v": np.array(np.inf, np.float32)},
+            "Pad 'y' (opset 13): it pads with infinity or NaN; pad with a number",
+        ),
+        (
+            "y = Conv(w, x)",
+            {"w": np.ones((1, 1, 3), np.float32)},
+            (
+                "Conv 'y' (opset 13): its input 'w' is a constant where the data is expected; make the data the first "
+                "input, "
+                "and the weights constants"
+            ),
+        ),
+        (
+            "v = Neg(x)  y = BatchNormalization(x, w, w, v, w)",
+            {"w": ONES},
+            (
+                "BatchNormalization 'y' (opset 13): its input 'v' depends on encrypted data; make it a constant (an "
+                "initializer) of the model"
+            ),
+        ),
+        (
+            "r = ConstantOfShape(n)  s = Slice(r, i, j)  y = Add(x, s)",
+            {"n": np.array([1 << 40]), "i": np.array([0]), "j": np.array([3])},
+            f"ConstantOfShape 'r' (opset 13): its result would have {1 << 40} elements; stay below {1 << 27} elements",
+        ),
+    ],
+)
+def test_a_use_of_a_supported_operator_is_refused(graph: str, constants: Any, expected: str, model: Model) -> None:
+    output = "w" if "w = " in graph else "y"
+    built = model(f"g (float[1,3] x) => (float[1,3] {output}) {{ {graph} }}", **constants)
+    assert message(built).splitlines()[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("node", "shape", "weight", "expected"),
+    [
+        (
+            'Conv<dilations=[2], auto_pad="SAME_UPPER">(x, w)',
+            "1,1,8",
+            (1, 1, 3),
+            "dilations together with automatic padding are ambiguous; write explicit pads",
+        ),
+        ("Conv<pads=[-1,0]>(x, w)", "1,1,8", (1, 1, 3), "it has negative pads; crop with a Pad or Slice of its own"),
+        ("Conv(x, w)", "1,1,3,3,3,3", (1, 1, 2, 2, 2, 2), "it has 4 spatial axes; use one to three"),
+        ("Conv(x, w)", "1,2,8", (1, 1, 3), f"its weight of shape 1x1x3 does not fit 2 channels in 1 groups{INVALID}"),
+        ("Conv(x, w)", "1,1,2", (1, 1, 3), f"its window of 3 pixels does not fit the padded image of 2{INVALID}"),
+        (
+            "Conv<strides=[1,1]>(x, w)",
+            "1,1,8",
+            (1, 1, 3),
+            f"kernel_shape, strides, dilations and pads do not all fit 1 spatial axes{INVALID}",
+        ),
+        (
+            "Conv<strides=[0]>(x, w)",
+            "1,1,8",
+            (1, 1, 3),
+            f"kernel_shape, strides and dilations must be positive{INVALID}",
+        ),
+        ('Conv<auto_pad="SOME">(x, w)', "1,1,8", (1, 1, 3), f"auto_pad 'SOME' does not exist{INVALID}"),
+        ("Conv(x, w, w)", "1,1,8", (2, 1, 3), f"its bias 'w' does not have one number per output channel{INVALID}"),
+        ("AveragePool<kernel_shape=[1]>(x)", "1,3", (1,), f"its input 'x' has no spatial axes{INVALID}"),
+        ("GlobalAveragePool(x)", "1,3", (1,), f"its input 'x' has no spatial axes{INVALID}"),
+        ("Gemm(x, w)", "1,3", (4, 2), f"its factors have inner extents 3 and 4{INVALID}"),
+        ("Gemm(x, w)", "1,3,1", (4, 2), f"its factors are not matrices{INVALID}"),
+        ("Gemm(x, w, w)", "1,3", (3, 3), f"its summand C does not broadcast to the product's shape{INVALID}"),
+        ("MatMul(x, w)", "1,3", (4, 2), f"its factors have inner extents 3 and 4{INVALID}"),
+        ("MatMul(x, w)", "1,3", (), f"a factor is a scalar{INVALID}"),
+        ("Add(x, w)", "1,3", (4,), f"shapes 1x3 and 4 do not broadcast together{INVALID}"),
+        ("BatchNormalization(x, w, w, w, w)", "1,3", (4,), f"its 'w' has shape 4, not 3{INVALID}"),
+        ("Transpose<perm=[1,1]>(x)", "1,3", (1,), f"axes [1, 1] repeat one another{INVALID}"),
+        ("Transpose<perm=[0]>(x)", "1,3", (1,), f"perm [0] does not name all 2 axes{INVALID}"),
+        ("Flatten<axis=3>(x)", "1,3", (1,), f"axis 3 does not exist in a tensor of rank 2{INVALID}"),
+        ("ReduceMean<axes=[2]>(x)", "1,3", (1,), f"axis 2 does not exist in a tensor of rank 2{INVALID}"),
+    ],
+)
+def test_a_node_that_contradicts_itself_is_refused(
+    node: str, shape: str, weight: tuple[int, ...], expected: str, model: Model
+) -> None:
+    built = model(f"g (float[{shape}] x) => (float[1] y) {{ y = {node} }}", w=np.ones(weight, np.float32))
+    found = message(built, HeccError)
+    assert found == f"{built.graph.node[0].op_type} 'y' (opset 13): {expected}"
+
+
+@pytest.mark.parametrize(
+    ("node", "numbers", "expected"),
+    [
+        ("Reshape(x, s)", [2, 2], f"cannot reshape 1x3 to [2, 2]{INVALID}"),
+        ("Reshape(x, s)", [-1, -1], f"cannot reshape 1x3 to [-1, -1]{INVALID}"),
+        ("Reshape(x, s)", [-1, 2], f"cannot reshape 1x3 to [-1, 2]{INVALID}"),
+        ("Reshape(x, s)", [0, 3, 0], f"cannot reshape 1x3 to [0, 3, 0]{INVALID}"),
+        ("Squeeze(x, s)", [1], f"axis 1 of 'x' has extent 3, not one{INVALID}"),
+        ("Pad(x, s)", [0, 0, 0], f"it has 3 pads for 2 axes{INVALID}"),
+        ("Pad(x, s)", [0, -3, 0, 0], f"its pads leave no elements{INVALID}"),
+        ('Pad<mode="mirror">(x, s)', [0, 0, 0, 0], f"mode 'mirror' does not exist{INVALID}"),
+    ],
+)
+def test_a_node_with_impossible_integers_is_refused(node: str, numbers: list[int], expected: str, model: Model) -> None:
+    built = model(f"g (float[1,3] x) => (float[1] y) {{ y = {node} }}", s=np.array(numbers))
+    assert message(built, InputError) == f"{built.graph.node[0].op_type} 'y' (opset 13): {expected}"
+
+
+def test_training_mode_is_refused(model: Model) -> None:
+    built = model(
+        "g (float[1,3] x) => (float[1,3] y) { y, m, v = BatchNormalization<training_mode=1>(x, w, w, w, w) }",
+        15,
+        w=ONES,
+    )
+    assert message(built) == (
+        "BatchNormalization 'y' (opset 15): it is in training mode, where it divides by the standard deviation of "
+        "encrypted data; export the network in inference mode: call model.eval() first"
+    )
+
+
+def test_a_negative_variance_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = BatchNormalization(x, w, w, w, v) }", w=ONES, v=-ONES)
+    assert message(built, InputError) == f"BatchNormalization 'y' (opset 13): its variance 'v' is not positive{INVALID}"
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(number: float, model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=np.array([1, number, 1], np.float32))
+    assert message(built, InputError) == (
+        "Add 'y' (opset 13): its constant 'w' holds infinity or NaN; train the network again"
+    )
+
+
+def test_integer_weights_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=np.ones(3, np.int64))
+    assert message(built) == "Add 'y' (opset 13): its constant 'w' holds int64; cast it to float32 in the network"
+
+
+def test_a_sparse_constant_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }")
+    values = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([1])), [3])
+    built.graph.node.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    assert message(built) == (
+        "Constant 'w' (opset 13): it holds a sparse tensor; store it densely: hecc finds the zeros by itself"
+    )
+    del built.graph.node[0]
+    built.graph.sparse_initializer.append(sparse)
+    assert message(built) == (
+        "the weight 'w' is a sparse initializer; store it densely: hecc finds the zeros by itself"
+    )
+
+
+def test_what_the_reference_cannot_fold_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { w = MatMul(v, s)  y = Add(x, w) }", v=ONES, s=np.ones((2, 2)))
+    assert message(built) == (
+        "MatMul 'w' (opset 13): its inputs are constants, but ONNX's reference cannot evaluate it (RuntimeTypeError); "
+        "fold the "
+        "network's constants before importing, for instance with onnxsim"
+    )
+
+
+def test_a_folded_sequence_is_refused(model: Model) -> None:
+    built = model(
+        "g (float[1,3] x) => (float[1,3] y) { s = SequenceConstruct(w)  v = SequenceAt(s, i)  y = Add(x, v) }",
+        w=ONES,
+        i=np.array(0),
+    )
+    assert message(built).splitlines()[0] == (
+        "SequenceConstruct 's' (opset 13): its result is not a tensor; use tensors instead of sequences, maps and "
+        "optionals"
+    )
+
+
+# --- inputs and outputs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("declared", "kind", "expected"),
+    [
+        (
+            "int64[1,3] x",
+            UnsupportedError,
+            (
+                "input 'x' holds int64; only real numbers can be encrypted: make the input float32 and drop the Cast "
+                "behind it, "
+                "if any"
+            ),
+        ),
+        (
+            "string[1,3] x",
+            UnsupportedError,
+            (
+                "input 'x' holds string; only real numbers can be encrypted: make the input float32 and drop the Cast "
+                "behind it, if any"
+            ),
+        ),
+        (
+            "seq(float[1,3]) x",
+            UnsupportedError,
+            "input 'x' is declared as sequence, not as a tensor; only tensors can be encrypted",
+        ),
+        (
+            "float[] x",
+            UnsupportedError,
+            "input 'x' has no shape; export the network with a fixed input shape",
+        ),
+        (
+            "float[1,0] x",
+            InputError,
+            "input 'x' has no elements: axis 1 has extent 0; export the network again",
+        ),
+        (
+            "float[N,length] x",
+            UnsupportedError,
+            "input 'x' has a dynamic axis 1 ('length'); export the network with a fixed size there",
+        ),
+        (
+            "float[length] x",
+            UnsupportedError,
+            "input 'x' has a dynamic axis 0 ('length'); export the network with a fixed size there",
+        ),
+    ],
+)
+def test_inputs_that_cannot_be_encrypted_are_refused(
+    declared: str, kind: type[HeccError], expected: str, model: Model
+) -> None:
+    built = model(f"g ({declared}) => (float[1,3] y) {{ y = Identity(x) }}")
+    if declared == "float[] x":
+        built.graph.input[0].type.tensor_type.ClearField("shape")
+    assert message(built, kind) == expected
+
+
+def test_a_dynamic_batch_is_refused_if_there_is_to_be_none(model: Model) -> None:
+    built = model("g (float[N,3] x) => (float[N,3] y) { y = Neg(x) }")
+    assert message(built, batch_axis=False) == (
+        "input 'x' has a dynamic axis 0 ('N'); export the network with a fixed size there, or import with "
+        "batch_axis=True if "
+        "it is the batch"
+    )
+
+
+def test_an_output_that_is_constant_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[3] y) { y = Identity(w) }", w=ONES)
+    assert message(built) == (
+        "output 'y' does not depend on any input; remove it from the model's outputs and read its value from the model"
+    )
+
+
+def test_an_output_without_a_batch_axis_is_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[3,1] y) { y = Transpose(x) }")
+    assert message(built) == (
+        "output 'y' of one example has shape 3x1, so its axis 0 is not the batch axis of the inputs; import with "
+        "batch_axis=False if the whole input is one example, or keep the batch axis in front"
+    )
+    assert import_model(built, batch_axis=False).node("y").output.shape == (3, 1)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+NOT_A_MODEL = "is not an ONNX model; export the network in ONNX's binary format, for instance with torch.onnx.export"
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x08\x07", bytes(range(256)) * 10, b"PK\x03\x04" + bytes(100)])
+def test_bytes_and_files_that_are_no_model_are_refused(content: bytes, tmp_path: Path) -> None:
+    assert message(content, InputError) == f"the bytes given {NOT_A_MODEL}"
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    assert message(path, InputError) == f"'{path}' {NOT_A_MODEL}"
+
+
+def test_a_truncated_model_is_refused(model: Model) -> None:
+    whole = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES).SerializeToString()
+    for length in range(0, len(whole), 7):
+        message(whole[:length], HeccError)
+
+
+def test_damaged_weights_and_names_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES)
+    whole = built.SerializeToString()
+    assert message(whole.replace(b"Add", b"A\xffd"), InputError) == (
+        "the bytes given is damaged: it holds a name that is not text; export the network in ONNX's binary format, for "
+        "instance with torch.onnx.export"
+    )
+    built.graph.initializer[0].dims[0] = 4
+    found = message(built, InputError)
+    assert found.startswith("the model is not valid ONNX: ")
+    assert "w" in found
+    # Where the checker has to give way, because it knows not all operators, the importer finds the damage itself.
+    built.graph.node[0].op_type = "Frobnicate"
+    assert message(built, InputError) == (
+        "the weight 'w' is damaged: its data do not fit its shape and type; export the network again"
+    )
+
+
+def test_attributes_of_the_wrong_type_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Flatten<axis=1>(x) }")
+    built.graph.node[0].attribute[0].type = onnx.AttributeProto.INTS
+    built.graph.node[0].attribute[0].ints.append(1)
+    assert message(built, InputError).startswith("the model is not valid ONNX: ")
+
+
+def test_tensors_of_absurd_size_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Pad(x, p) }", p=np.array([0, 0, 0, 1 << 40]))
+    assert message(built) == (
+        f"Pad 'y' (opset 13): its result would have {(1 << 40) + 3} elements; stay below {1 << 27} elements"
+    )
+    built = model("g (float[1,1099511627776] x) => (float[1,3] y) { y = Neg(x) }")
+    assert message(built) == f"input 'x' has {1 << 40} elements, more than {1 << 27}; use smaller inputs"
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.onnx"
+    assert message(missing, InputError) == f"there is no file '{missing}'; give the path of an ONNX model"
+    assert (
+        message(str(tmp_path), InputError)
+        == f"cannot read '{tmp_path}': Is a directory; give the path of an ONNX model"
+    )
+
+
+def test_weights_in_another_file_are_found_next_to_the_model_or_missed_by_name(tmp_path: Path, model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES)
+    external_data_helper.convert_model_to_external_data(built, location="weights.bin", size_threshold=0)
+    path = tmp_path / "model.onnx"
+    onnx.save(built, path)
+    np.testing.assert_array_equal(import_model(path).parameters["w"], ONES)
+    expected = (
+        "keeps the weight 'w' in another file, 'weights.bin'; give the path of the model, next to which that file lies"
+    )
+    assert message(path.read_bytes(), InputError) == f"the bytes given {expected}"
+    assert message(onnx.load(path, load_external_data=False), InputError) == f"the model in memory {expected}"
+    (tmp_path / "weights.bin").unlink()
+    assert message(path, InputError) == (
+        f"'{path}' keeps the weight 'w' in 'weights.bin', which is missing; put that file next to the model, or save "
+        "the model with its weights inside"
+    )
+
+
+def test_weights_outside_the_models_folder_are_not_read(tmp_path: Path, model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "secret.bin").write_bytes(ONES.tobytes())
+    tensor = built.graph.initializer[0]
+    external_data_helper.set_external_data(tensor, location="../secret.bin")
+    tensor.ClearField("raw_data")
+    (folder / "model.onnx").write_bytes(built.SerializeToString())
+    found = message(folder / "model.onnx", InputError)
+    assert found.startswith(f"the weights of '{folder / 'model.onnx'}' in other files cannot be read: ")
+    assert found.endswith("; save the model with its weights inside")
+
+
+@pytest.mark.parametrize("opset", [1, 6])
+def test_older_opsets_are_refused(opset: int, model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }", opset)
+    assert message(built) == (
+        f"the model uses opset {opset}, older than 7; convert it: onnx.version_converter.convert_version(model, 13), "
+        "or export the network again"
+    )
+
+
+def test_newer_opsets_are_refused(model: Model) -> None:
+    newest = newest_opset()
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }", newest)
+    import_model(built)
+    built.opset_import[0].version = newest + 1
+    assert message(built) == (
+        f"the model uses opset {newest + 1}, newer than {newest}, the newest that the installed onnx "
+        f"{onnx.__version__} "
+        f"knows; upgrade onnx, export with opset_version={newest}, or convert it with onnx.version_converter"
+    )
+
+
+def test_models_that_are_not_valid_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(z) }")
+    assert message(built, InputError) == (
+        "Neg 'y' needs 'z', which nothing defines; the model is not valid ONNX: export it again"
+    )
+    built.graph.node[0].input[0] = "y"
+    assert message(built, InputError) == "Neg 'y' depends on its own output; the model is not valid ONNX"
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }")
+    built.graph.output[0].name = "z"
+    assert message(built, InputError) == (
+        "the model's outputs needs 'z', which nothing defines; the model is not valid ONNX: export it again"
+    )
+    del built.graph.output[:]
+    assert message(built, InputError) == "the model has no outputs; export it again"
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x, x) }")
+    found = message(built, InputError)
+    assert found.startswith("the model is not valid ONNX: ")
+    assert "Neg" in found
+    assert found.endswith("; export the network again")

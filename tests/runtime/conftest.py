@@ -1,0 +1,107 @@
+"""Small plans for tests of files, keys and the client; those on a small ring are insecure, and called so."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from hecc.runtime.circuit import Add, Circuit, Input, MultiplyPlain, Output, Relinearize, Rescale, Rotate, Square
+from hecc.runtime.header import Estimate, InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.layout import vector_layout
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.plan import Plan
+from hecc.runtime.security import TABLE_SOURCE, limit, ntt_primes
+
+SLOTS = 64
+SCALE = Fraction(1 << 35)
+WEIGHT_SCALE = Fraction(1 << 40)
+INSECURE_EVIDENCE = SecurityEvidence(level=0, adversary="classical", table="INSECURE test parameters", log2_limit=0)
+
+
+def specification(ring_degree: int, security: SecurityEvidence) -> KeySpecification:
+    primes = ntt_primes(40, ring_degree, 4)
+    return KeySpecification(
+        ring_degree=ring_degree,
+        data_primes=primes[:3],
+        special_primes=primes[3:],
+        relinearization_limbs=3,
+        galois=(GaloisElement(galois_element(1, ring_degree), 2),),
+        security=security,
+    )
+
+
+def square_plan(keys: KeySpecification, *, model: str = "0" * 64) -> Plan:
+    """``y[s] = w[s] * x[s]^2 + w[s + 1] * x[s + 1]^2``, with the weights ``w = 0, 1/64, …, 63/64``."""
+    layout = vector_layout((4, 16), SLOTS)
+    weights = np.arange(SLOTS).reshape(1, SLOTS) / SLOTS
+    last, middle = keys.data_primes[2], keys.data_primes[1]
+    result = SCALE * SCALE / last * WEIGHT_SCALE / middle
+    circuit = Circuit(
+        SLOTS,
+        (
+            Input(name="x", count=1, occupied="all", period=layout.period, limbs=3, scale=SCALE),
+            Square(x=0),
+            Relinearize(x=1),
+            Rescale(x=2),
+            MultiplyPlain(x=3, vector="w", scale=WEIGHT_SCALE, source="/layer/Mul"),
+            Rotate(x=4, step=1),
+            Add(x=4, y=5),
+            Rescale(x=6),
+            Output(x=7, name="y", occupied="all"),
+        ),
+        {"all": np.ones((1, SLOTS), dtype=np.uint8), "w": weights},
+    )
+    header = PlanHeader(
+        producer="test",
+        model=model,
+        inputs=(InputSignature(name="x", shape=(4, 16), layout=layout, limbs=3, scale=SCALE, low=-1, high=1),),
+        outputs=(
+            OutputSignature(name="y", shape=(4, 16), layout=layout, limbs=1, scale=result, bound=2.5, error=4e-6),
+        ),
+        keys=keys,
+        estimate=Estimate(
+            depth=2,
+            rotations=1,
+            seconds=0.1,
+            peak_memory=1,
+            evaluation_key_bytes=1,
+            input_bytes=1,
+            output_bytes=1,
+            precision_bits=12.0,
+        ),
+    )
+    return Plan(header, circuit)
+
+
+def expected(x: np.ndarray) -> np.ndarray:
+    """What :func:`square_plan` computes, of rows of shape (4, 16)."""
+    flat = x.reshape(-1, SLOTS) ** 2 * np.arange(SLOTS) / SLOTS
+    return (flat + np.roll(flat, -1, axis=1)).reshape(-1, 4, 16)
+
+
+@dataclass(frozen=True)
+class Plans:
+    """What tests make plans with."""
+
+    specification = staticmethod(specification)
+    square = staticmethod(square_plan)
+    expected = staticmethod(expected)
+    insecure_evidence = INSECURE_EVIDENCE
+
+
+@pytest.fixture(scope="session")
+def plans() -> Plans:
+    return Plans()
+
+
+@pytest.fixture(scope="session")
+def insecure_plan() -> Plan:
+    """N = 1024 with 160 bits of modulus: anyone can break it."""
+    return square_plan(specification(1024, INSECURE_EVIDENCE))
+
+
+@pytest.fixture(scope="session")
+def secure_plan() -> Plan:
+    """N = 8192 with 160 of the 214 bits that 128-bit security allows."""
+    return square_plan(specification(8192, SecurityEvidence(128, "classical", TABLE_SOURCE, limit(8192, 128))))
