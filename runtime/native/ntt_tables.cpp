@@ -1,9 +1,11 @@
-// Roots of unity and their Shoup quotients, in the order in which the transforms read them.
+// Roots of unity and their quotients, in the order in which the transforms read them.
 #include <bit>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
-#include "modular.hpp"
 #include "ntt.hpp"
 
 namespace hecc {
@@ -18,67 +20,100 @@ std::size_t checked_degree(std::uint64_t degree) {
   return static_cast<std::size_t>(degree);
 }
 
-std::uint64_t checked_modulus(std::uint64_t degree, std::uint64_t modulus) {
-  const std::string subject = "the modulus " + std::to_string(modulus);
-  if (modulus >> kModulusBits != 0) {
-    throw std::invalid_argument(subject + " is not below 2^" + std::to_string(kModulusBits));
+Modulus checked_modulus(std::uint64_t degree, std::uint64_t modulus) {
+  if (modulus >> kModulusBits == 0 && modulus % (2 * degree) != 1) {
+    throw std::invalid_argument("the modulus " + std::to_string(modulus) + " is not 1 modulo " +
+                                std::to_string(2 * degree) + ", twice the degree");
   }
-  if (modulus % (2 * degree) != 1) {
-    throw std::invalid_argument(subject + " is not 1 modulo " + std::to_string(2 * degree) + ", twice the degree");
-  }
-  if (!is_prime(modulus)) throw std::invalid_argument(subject + " is not a prime");
-  return modulus;
+  return make_modulus(modulus);
 }
 
 // The smallest psi with psi^degree = -1.
-std::uint64_t minimal_primitive_root(std::uint64_t degree, std::uint64_t modulus) {
+std::uint64_t minimal_primitive_root(std::uint64_t degree, const Modulus& modulus) {
+  const std::uint64_t q = modulus.value;
   std::uint64_t root = 0;
   for (std::uint64_t base = 2;; ++base) {  // half of all bases are non-residues, so this ends after a few
-    root = power_modulo(base, (modulus - 1) / (2 * degree), modulus);
-    if (power_modulo(root, degree, modulus) == modulus - 1) break;
+    root = power_modulo(base, (q - 1) / (2 * degree), q);
+    if (power_modulo(root, degree, q) == q - 1) break;
   }
-  const std::uint64_t square = multiply_modulo(root, root, modulus);
-  const std::uint64_t quotient = shoup_quotient(square, modulus);
+  const Factor square = make_factor(multiply_modulo(root, root, modulus), modulus);
   std::uint64_t minimal = root;
   for (std::uint64_t i = 1; i < degree; ++i) {  // the primitive roots are the odd powers of any one of them
-    root = subtract_if_above(multiply_lazy(root, square, quotient, modulus), modulus);
+    root = multiply_by(root, square, q);
     if (root < minimal) minimal = root;
   }
   return minimal;
 }
 
-Factor make_factor(std::uint64_t value, std::uint64_t modulus) { return {value, shoup_quotient(value, modulus)}; }
+}  // namespace
 
-// The powers base^0 ... base^(degree - 1) in bit-reversed order, and their quotients.
-void fill_powers(std::uint64_t base, std::size_t degree, std::uint64_t modulus, std::vector<std::uint64_t>& powers,
-                 std::vector<std::uint64_t>& quotients) {
-  powers.resize(degree);
-  quotients.resize(degree);
-  const Factor factor = make_factor(base, modulus);
+Encoded encode_factor(std::uint64_t w, const Modulus& modulus, FactorFormat format) {
+  const Factor factor = make_factor(w, modulus);
+  switch (format) {
+    case FactorFormat::kWord:
+      return {factor.value, factor.quotient};
+    case FactorFormat::kWord52:
+      return {factor.value, factor.quotient >> 12};
+    case FactorFormat::kDouble:
+      break;
+  }
+  const bool upper = w > modulus.value / 2;
+  const double centred = upper ? -static_cast<double>(modulus.value - w) : static_cast<double>(w);
+  return {std::bit_cast<std::uint64_t>(centred),
+          std::bit_cast<std::uint64_t>(centred / static_cast<double>(modulus.value))};
+}
+
+NttTables::NttTables(std::uint64_t degree, std::uint64_t modulus, FactorFormat format) {
+  view_.degree = checked_degree(degree);
+  view_.modulus = checked_modulus(degree, modulus);
+  const std::uint64_t q = modulus;
+  root_ = minimal_primitive_root(degree, view_.modulus);
+  powers_ = AlignedBuffer<std::uint64_t>(view_.degree);
+  quotients_ = AlignedBuffer<std::uint64_t>(view_.degree);
+  view_.powers = powers_.data();
+  view_.quotients = quotients_.data();
+
+  const Factor psi = make_factor(root_, view_.modulus);
   std::uint64_t power = 1;
   std::size_t reversed = 0;
-  for (std::size_t i = 0; i < degree; ++i) {
-    powers[reversed] = power;
-    quotients[reversed] = shoup_quotient(power, modulus);
-    power = subtract_if_above(multiply_lazy(power, factor.value, factor.quotient, modulus), modulus);
-    std::size_t bit = degree >> 1;  // count upwards from the top bit
+  for (std::size_t i = 0; i < view_.degree; ++i) {
+    const Encoded encoded = encode_factor(power, view_.modulus, format);
+    powers_[reversed] = encoded.value;
+    quotients_[reversed] = encoded.quotient;
+    power = multiply_by(power, psi, q);
+    std::size_t bit = view_.degree >> 1;  // count upwards from the top bit
     for (; reversed & bit; bit >>= 1) reversed ^= bit;
     reversed |= bit;
   }
+
+  const std::uint64_t root_of_minus_one = power_modulo(root_, degree / 2, q);  // psi^reverse(1); its inverse negated
+  const std::uint64_t half = (q + 1) / 2;
+  std::uint64_t inverse = 1;
+  for (int k = 0; k <= kMaxLogDegree; ++k) {
+    view_.inverse_size[k] = encode_factor(inverse, view_.modulus, format);
+    view_.inverse_size_times_root[k] =
+        encode_factor(multiply_modulo(inverse, root_of_minus_one, view_.modulus), view_.modulus, format);
+    inverse = multiply_modulo(inverse, half, view_.modulus);
+  }
 }
 
-}  // namespace
-
-NttTables::NttTables(std::uint64_t degree, std::uint64_t modulus)
-    : degree_(checked_degree(degree)),
-      modulus_(checked_modulus(degree, modulus)),
-      root_(minimal_primitive_root(degree, modulus)) {
-  fill_powers(root_, degree_, modulus_, powers_, quotients_);
-  fill_powers(power_modulo(root_, modulus_ - 2, modulus_), degree_, modulus_, inverse_powers_, inverse_quotients_);
-  const std::uint64_t inverse_degree = power_modulo(degree_, modulus_ - 2, modulus_);
-  one_ = make_factor(1, modulus_);
-  inverse_degree_ = make_factor(inverse_degree, modulus_);
-  inverse_degree_times_root_ = make_factor(multiply_modulo(inverse_degree, inverse_powers_[1], modulus_), modulus_);
+std::shared_ptr<const NttTables> shared_ntt_tables(std::uint64_t degree, std::uint64_t modulus, FactorFormat format) {
+  using Key = std::tuple<std::uint64_t, std::uint64_t, FactorFormat>;
+  static std::mutex mutex;
+  static std::map<Key, std::weak_ptr<const NttTables>> cache;
+  const Key key{degree, modulus, format};
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto entry = cache.find(key); entry != cache.end()) {
+      if (auto found = entry->second.lock()) return found;
+    }
+  }
+  auto made = std::make_shared<const NttTables>(degree, modulus, format);  // outside the lock: it takes milliseconds
+  const std::lock_guard lock(mutex);
+  auto& entry = cache[key];
+  if (auto found = entry.lock()) return found;
+  entry = made;
+  return made;
 }
 
 }  // namespace hecc
