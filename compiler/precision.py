@@ -40,7 +40,7 @@ def simulated_precision(
     bits = []
     for name, clean in exact.items():
         layout = layouts[name]
-        reference = layout.unpack(np.asarray(clean, dtype=np.float64))
-        error = np.abs(layout.unpack(np.asarray(noisy[name], dtype=np.float64)) - reference).max()
+        reference = layout.average(np.asarray(clean, dtype=np.float64))
+        error = np.abs(layout.average(np.asarray(noisy[name], dtype=np.float64)) - reference).max()
         bits.append(-np.log2(max(float(error), 1e-300) / observed[name]))
     return float(min(bits))

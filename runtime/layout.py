@@ -132,6 +132,12 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True)
         flat = slots.reshape(*batch, self.count * self.slots)
         return np.ascontiguousarray(flat[..., self.positions]).reshape(*batch, *self.shape)
 
+    def average(self, slots: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Tensors as by :meth:`unpack`, but each element the mean of its copies, whose errors partly cancel."""
+        repeats = self.slots // self.period
+        mean = slots.reshape(*slots.shape[:-1], repeats, self.period).mean(axis=-2)
+        return self.unpack(np.tile(mean, repeats))
+
     @cached_property
     def occupied(self) -> NDArray[np.bool_]:
         """Which slots hold an element (any copy), shape (count, slots)."""

@@ -52,21 +52,29 @@ WEIGHT_ROUNDING = 2.0**-25
 
 @dataclass(frozen=True)
 class RingNoise:
-    """Variances of the real part of a slot, not yet divided by the square of the scale.
+    """Variances of the real part of a logical slot, not yet divided by the square of the scale.
+
+    A ring with more slots than there are logical ones holds each several times over. The copies go through the same
+    computation with errors of their own, and the client takes their mean: what counts is the variance of that.
 
     Parameters
     ----------
     ring_degree
         N.
     slots
-        Logical slots: plaintexts that repeat have only ``2 * slots`` coefficients that are not zero.
+        Logical slots.
     """
 
     ring_degree: int
     slots: int
 
+    @property
+    def copies(self) -> int:
+        """How many times the ring holds the logical slots."""
+        return self.ring_degree // (2 * self.slots)
+
     def _slot(self, coefficient_variance: float) -> float:
-        return self.ring_degree / 2 * coefficient_variance
+        return self.ring_degree / 2 * coefficient_variance / self.copies
 
     @property
     def rounding(self) -> float:
@@ -75,7 +83,7 @@ class RingNoise:
 
     @property
     def encoding(self) -> float:
-        """A plaintext rounded to integers."""
+        """A plaintext rounded to integers: alike in all copies, as only ``2 * slots`` coefficients are not zero."""
         return self.slots / 12
 
     @property
@@ -98,14 +106,14 @@ class RingNoise:
         """By how much more than elsewhere a key's error shows in each logical slot; shape (slots,).
 
         Slot ``s`` is the polynomial's value at ``z = exp(i pi 3^s / N)``, and the digits' mean of ``q / 2`` becomes
-        ``q / (1 - z)`` there, beside ``sqrt(N / 12) q`` of what is random. Where the ring repeats the logical slots,
-        this is the first copy, which is the one decoded.
+        ``q / (1 - z)`` there, beside ``sqrt(N / 12) q`` of what is random.
         """
         powers, power = [], 1
-        for _ in range(self.slots):
+        for _ in range(self.ring_degree // 2):
             powers.append(power)
             power = power * 3 % (2 * self.ring_degree)
-        return np.asarray(3 / (self.ring_degree * np.sin(np.pi * np.array(powers) / (2 * self.ring_degree)) ** 2))
+        excess = 3 / (self.ring_degree * np.sin(np.pi * np.array(powers) / (2 * self.ring_degree)) ** 2)
+        return np.asarray(excess.reshape(self.copies, self.slots).mean(axis=0))
 
     def fold_bias(self, steps: Sequence[int]) -> NDArray[np.float64]:
         """The same of a fold, whose steps also sum what the steps before them left; shape (slots,)."""

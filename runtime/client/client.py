@@ -198,8 +198,10 @@ class Client:
         except FileFormatError as error:
             where = result.path or "the encrypted result"
             raise FileFormatError(f"{where}: output {signature.name!r}, row {row}: {error}") from None
-        values = layout.unpack(slots.real[:, : layout.slots])
-        _check_result(signature, slots, values)
+        # A ring with more slots than the layout holds it several times; the copies' errors are independent.
+        copies = slots.reshape(layout.count, -1, layout.slots)
+        values = layout.average(copies.real.mean(axis=1))
+        _check_result(signature, copies, values)
         return values.reshape(signature.shape)
 
     def _cipher(self, limbs: int) -> LevelCipher:
@@ -237,17 +239,22 @@ def _rows(signature: InputSignature, tensor: Tensor) -> NDArray[np.float64]:
     return values
 
 
-def _check_result(signature: OutputSignature, slots: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
-    """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none."""
+def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
+    """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none.
+
+    ``copies`` has shape (count, copies in the ring, slots of the layout). The predicted error is that of their mean; a
+    single one may be as far off as makes the mean err by that much.
+    """
     layout, tolerance = signature.layout, ALARM * signature.error
-    copies = slots.shape[1] // layout.slots
-    occupied = np.tile(layout.occupied, copies)
-    deviation = np.abs(slots.real - np.tile(layout.pack(values), copies))
+    slots = copies.mean(axis=1)
+    spread = np.abs(copies.real - slots.real[:, np.newaxis]).max(axis=1) / copies.shape[1]
+    occupied = layout.occupied
+    deviation = np.abs(slots.real - layout.pack(values))
     alarms = (
         (np.abs(slots.imag) > tolerance, "imaginary parts are larger than the predicted error"),
         (~occupied & (deviation > tolerance), "slots that must be zero are not"),
-        # Both copies err.
-        (occupied & (deviation > 2 * tolerance), "copies of one value differ"),
+        # Both the copy and the mean err.
+        (occupied & (np.maximum(deviation, spread) > 2 * tolerance), "copies of one value differ"),
         (
             occupied & (np.abs(slots.real) > signature.bound),
             f"values are beyond the bound of {signature.bound:.6g}",

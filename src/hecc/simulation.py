@@ -70,7 +70,7 @@ def simulate(
     model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
-        signature.name: signature.layout.unpack(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+        signature.name: signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
             -1, *signature.shape
         )
         for signature in header.outputs
