@@ -31,6 +31,7 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
         ring_degree=chain.ring_degree,
         data_primes=chain.data_primes,
         special_primes=chain.special_primes,
+        digit_limbs=chain.digit_limbs,
         relinearization_limbs=max(relinearization, default=0),
         galois=tuple(GaloisElement(element, used) for element, used in sorted(galois.items())),
         security=SecurityEvidence(
@@ -121,7 +122,12 @@ def _scale(kind: ArrayType) -> Fraction:
 
 
 def estimate(
-    circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, depth: int, precision_bits: float
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    keys: KeySpecification,
+    evaluator: str,
+    depth: int,
+    precision_bits: float,
 ) -> Estimate:
     """What running the circuit will cost."""
     limbs = [kind.limbs for kind in types]
@@ -133,12 +139,20 @@ def estimate(
         kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
         for kind in (types[i] for i, _ in circuit.outputs())
     )
+    model = cost.cost_model(
+        evaluator,
+        keys.ring_degree,
+        circuit.slots,
+        digit_limbs=keys.digit_limbs,
+        special_limbs=len(keys.special_primes),
+    )
     return Estimate(
+        evaluator=evaluator,
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
-        seconds=cost.circuit_seconds(circuit, limbs, keys.ring_degree),
-        peak_memory=cost.peak_memory(circuit, limbs, keys),
-        evaluation_key_bytes=cost.evaluation_key_bytes(keys),
+        seconds=cost.circuit_seconds(circuit, limbs, model),
+        peak_memory=cost.peak_memory(circuit, limbs, keys, evaluator),
+        evaluation_key_bytes=cost.evaluation_key_bytes(keys, evaluator),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=precision_bits,

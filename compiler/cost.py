@@ -1,15 +1,17 @@
 """The cost model: seconds and bytes of a Circuit under given parameters, before anything is encrypted.
 
-Times are for SEAL's evaluator on one core, as a number of limb transforms (NTT) each: key switching of a ciphertext
-with ``l`` limbs needs about ``l^2 + 3 l`` of them, which reproduces what was measured at N = 2^13, 2^14 and 2^15
-within 15%. One limb transform takes 0.78 ns x N log2 N on the machine that the model was fitted to; another machine
-changes that one number and leaves the choices the same.
+Times are for one core and are counted in transforms of one limb (NTT) and passes over one limb. For SEAL's evaluator,
+key switching a ciphertext with ``l`` limbs takes about ``l^2 + 3 l`` transforms, which reproduces what was measured at
+N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. What one transform takes
+was measured on the machine that the model was fitted to; another machine changes that number and few of the choices.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,6 @@ from hecc.runtime.circuit import (
     Add,
     AddPlain,
     Circuit,
-    Diagonals,
     Fold,
     LinearTransform,
     Multiply,
@@ -34,56 +35,178 @@ from hecc.runtime.parameters import KeySpecification
 
 __all__ = [
     "CostModel",
+    "NativeCost",
+    "SealCost",
     "ciphertext_bytes",
+    "circuit_rotations",
     "circuit_seconds",
+    "cost_model",
     "encoded_bytes",
     "evaluation_key_bytes",
     "peak_memory",
-    "transform_rotations",
 ]
-
-SECONDS_PER_BUTTERFLY = 0.78e-9
-SECONDS_PER_PRODUCT = 2.4e-9
 
 
 @dataclass(frozen=True)
-class CostModel:
-    """Seconds of the primitive operations in one ring."""
+class CostModel(ABC):
+    """Seconds of an evaluator's operations in one ring.
+
+    Parameters
+    ----------
+    ring_degree
+        N.
+    slots
+        Logical slots.
+    digit_limbs, special_limbs
+        Of key switching.
+    """
 
     ring_degree: int
+    slots: int
+    digit_limbs: int = 1
+    special_limbs: int = 1
+
+    SECONDS_PER_BUTTERFLY: ClassVar[float]
+    SECONDS_PER_PRODUCT: ClassVar[float]
 
     @property
     def transform(self) -> float:
         """NTT of one limb."""
-        return SECONDS_PER_BUTTERFLY * self.ring_degree * (self.ring_degree.bit_length() - 1)
+        return self.SECONDS_PER_BUTTERFLY * self.ring_degree * (self.ring_degree.bit_length() - 1)
 
     @property
     def product(self) -> float:
         """Pointwise product of one limb of one polynomial."""
-        return SECONDS_PER_PRODUCT * self.ring_degree
-
-    def key_switch(self, limbs: int) -> float:
-        """Rotation or relinearisation."""
-        return (limbs * limbs + 3 * limbs) * self.transform
+        return self.SECONDS_PER_PRODUCT * self.ring_degree
 
     def plain_product(self, limbs: int) -> float:
         """Ciphertext times encoded plaintext."""
         return 2 * limbs * self.product
 
-    def encode(self, limbs: int) -> float:
-        """A slot vector to a plaintext: a complex Fourier transform and an NTT per limb."""
-        return (limbs + 3) * self.transform
-
     def rescale(self, limbs: int) -> float:
         """Division by the last prime."""
         return 2 * limbs * self.transform
 
+    @abstractmethod
+    def encode(self, limbs: int) -> float:
+        """A slot vector to a plaintext: a complex Fourier transform and an NTT per limb."""
+
+    @abstractmethod
+    def key_switch(self, limbs: int) -> float:
+        """Rotation or relinearisation on its own."""
+
+    @abstractmethod
+    def hoist(self, limbs: int) -> float:
+        """What a linear transform does once for each ciphertext of its argument."""
+
+    @abstractmethod
+    def baby(self, limbs: int) -> float:
+        """A baby rotation within a linear transform."""
+
+    @abstractmethod
     def diagonal(self, limbs: int) -> float:
         """One diagonal of a linear transform: encode, multiply, add."""
+
+    @abstractmethod
+    def giant(self, limbs: int) -> float:
+        """A giant rotation within a linear transform."""
+
+    @abstractmethod
+    def finish(self, limbs: int) -> float:
+        """What a linear transform does once for each ciphertext of its result."""
+
+
+class SealCost(CostModel):
+    """SEAL's evaluator: every rotation is a key switch of its own."""
+
+    SECONDS_PER_BUTTERFLY = 0.78e-9
+    SECONDS_PER_PRODUCT = 2.4e-9
+
+    def encode(self, limbs: int) -> float:
+        return (limbs + 3) * self.transform
+
+    def key_switch(self, limbs: int) -> float:
+        return (limbs * limbs + 3 * limbs) * self.transform
+
+    def hoist(self, limbs: int) -> float:
+        return 0.0
+
+    def baby(self, limbs: int) -> float:
+        return self.key_switch(limbs)
+
+    def diagonal(self, limbs: int) -> float:
         return self.encode(limbs) + 1.3 * self.plain_product(limbs)
 
+    def giant(self, limbs: int) -> float:
+        return self.key_switch(limbs)
 
-def circuit_seconds(circuit: Circuit, limbs: Sequence[int], ring_degree: int) -> float:
+    def finish(self, limbs: int) -> float:
+        return 0.0
+
+
+class NativeCost(CostModel):
+    """The native evaluator: hybrid key switching, hoisted twice, in basis QP."""
+
+    SECONDS_PER_BUTTERFLY = 0.08e-9
+    SECONDS_PER_PRODUCT = 0.06e-9
+    SECONDS_PER_KEY_WORD: ClassVar[float] = 0.2e-9
+
+    def _digits(self, limbs: int) -> int:
+        return -(-limbs // self.digit_limbs)
+
+    def _width(self, limbs: int) -> int:
+        """Limbs in basis QP."""
+        return limbs + self.special_limbs
+
+    def _decompose(self, limbs: int) -> float:
+        """To coefficients, and every digit to the limbs that it does not have; conversion costs about a transform."""
+        lifted = self._digits(limbs) * self._width(limbs) - limbs
+        return (limbs + 1.3 * lifted) * self.transform
+
+    def _divide(self, limbs: int) -> float:
+        """Division of one polynomial by the special primes."""
+        return (self.special_limbs + 1.2 * limbs) * self.transform
+
+    def _inner_product(self, limbs: int) -> float:
+        """Digits times a key, two polynomials: every key is used once and read from memory, which takes longest."""
+        return 2 * self._digits(limbs) * self._width(limbs) * self.SECONDS_PER_KEY_WORD * self.ring_degree
+
+    def _permute(self, limbs: int) -> float:
+        return 2 * self._width(limbs) * 4 * self.product
+
+    def encode(self, limbs: int) -> float:
+        # A vector that repeats is a polynomial in a power of X: its transforms are that much smaller.
+        share = 2 * self.slots / self.ring_degree
+        return (self._width(limbs) + 6) * self.transform * share + self._width(limbs) * self.product
+
+    def key_switch(self, limbs: int) -> float:
+        return self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs) + 2 * self._divide(limbs)
+
+    def hoist(self, limbs: int) -> float:
+        return self._decompose(limbs)
+
+    def baby(self, limbs: int) -> float:
+        return self._inner_product(limbs) + self._permute(limbs)
+
+    def diagonal(self, limbs: int) -> float:
+        return self.encode(limbs) + 2 * self._width(limbs) * self.product
+
+    def giant(self, limbs: int) -> float:
+        return self._divide(limbs) + self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs)
+
+    def finish(self, limbs: int) -> float:
+        return 2 * self._divide(limbs)
+
+
+def cost_model(
+    evaluator: str, ring_degree: int, slots: int, *, digit_limbs: int = 1, special_limbs: int = 1
+) -> CostModel:
+    """The cost model of an evaluator, by its name."""
+    kind = SealCost if evaluator == "seal" else NativeCost
+    return kind(ring_degree, slots, digit_limbs, special_limbs)
+
+
+def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> float:
     """Predicted seconds of one run on one core.
 
     Parameters
@@ -91,14 +214,16 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], ring_degree: int) ->
     limbs
         Of every instruction's result.
     """
-    model = CostModel(ring_degree)
     counts = circuit.counts()
     total = 0.0
     for i, ins in enumerate(circuit.instructions):
         level, count = limbs[i], counts[i]
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
-            total += transform_rotations(diagonals) * model.key_switch(level) + len(diagonals) * model.diagonal(level)
+            total += counts[ins.x] * model.hoist(level) + count * model.finish(level)
+            total += len(_pairs(diagonals.column, diagonals.baby)) * model.baby(level)
+            total += len(_pairs(diagonals.row, diagonals.giant)) * model.giant(level)
+            total += len(diagonals) * model.diagonal(level)
         elif isinstance(ins, Fold):
             total += count * len(ins.steps) * model.key_switch(level)
         elif isinstance(ins, Rotate | Relinearize):
@@ -122,7 +247,8 @@ def circuit_rotations(circuit: Circuit) -> int:
     total = 0
     for i, ins in enumerate(circuit.instructions):
         if isinstance(ins, LinearTransform):
-            total += transform_rotations(circuit.diagonals(ins))
+            diagonals = circuit.diagonals(ins)
+            total += len(_pairs(diagonals.column, diagonals.baby)) + len(_pairs(diagonals.row, diagonals.giant))
         elif isinstance(ins, Fold):
             total += counts[i] * len(ins.steps)
         elif isinstance(ins, Rotate):
@@ -130,13 +256,8 @@ def circuit_rotations(circuit: Circuit) -> int:
     return total
 
 
-def transform_rotations(diagonals: Diagonals) -> int:
-    """Rotations of a linear transform: babies for each argument ciphertext, giants for each result ciphertext."""
-    return len(_pairs(diagonals.column, diagonals.baby)) + len(_pairs(diagonals.row, diagonals.giant))
-
-
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Distinct (ciphertext, step) with a step that is not zero."""
+    """Distinct (ciphertext, step) with a step that is not zero: rotations of a transform's argument or result."""
     used = step > 0
     return np.unique((ciphertext[used].astype(np.int64) << 20) + step[used])
 
@@ -146,16 +267,36 @@ def ciphertext_bytes(ring_degree: int, limbs: int, *, seeded: bool = False) -> i
     return (1 if seeded else 2) * 8 * ring_degree * limbs
 
 
-def evaluation_key_bytes(keys: KeySpecification) -> int:
-    """All switching keys in memory, in SEAL's shape: one digit per data prime, every digit over all primes."""
-    digits, primes = len(keys.data_primes), len(keys.data_primes) + len(keys.special_primes)
-    switching_keys = len(keys.galois) + (1 if keys.relinearization_limbs else 0)
-    return switching_keys * digits * ciphertext_bytes(keys.ring_degree, primes)
+def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
+    """All switching keys in memory.
+
+    SEAL's have a digit for every prime but one, over all primes; the native evaluator's end where they are used.
+    """
+    if evaluator == "seal":
+        primes = len(keys.data_primes) + len(keys.special_primes)
+        number = len(keys.galois) + (1 if keys.relinearization_limbs else 0)
+        return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
+    used = [element.limbs for element in keys.galois]
+    used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
+    return sum(8 * int(np.prod(keys.switching_key_shape(limbs))) for limbs in used)
 
 
-def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> int:
+def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
+    """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
+    native = evaluator != "seal"
+    extra = len(keys.special_primes) if native else 0
+    coefficients = 2 * circuit.slots if native else keys.ring_degree
+    return sum(
+        len(circuit.diagonals(ins)) * 8 * coefficients * (limbs[i] + extra)
+        for i, ins in enumerate(circuit.instructions)
+        if isinstance(ins, LinearTransform)
+    )
+
+
+def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
     """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself."""
     last, counts = circuit.last_uses(), circuit.counts()
+    extra = 0 if evaluator == "seal" else len(keys.special_primes)
     live: dict[int, int] = {}
     worst = 0
     for i, ins in enumerate(circuit.instructions):
@@ -164,21 +305,12 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) 
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]
-            working = (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, limbs[ins.x])
+            working = (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
         worst = max(worst, sum(live.values()) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
     constants = sum(a.nbytes for a in circuit.constants.values())
-    plaintexts = min(DEFAULT_MEMORY, encoded_bytes(circuit, limbs, keys.ring_degree))
-    return PROGRAM_BYTES + evaluation_key_bytes(keys) + constants + plaintexts + worst
-
-
-def encoded_bytes(circuit: Circuit, limbs: Sequence[int], ring_degree: int) -> int:
-    """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
-    return sum(
-        len(circuit.diagonals(ins)) * 8 * ring_degree * limbs[i]
-        for i, ins in enumerate(circuit.instructions)
-        if isinstance(ins, LinearTransform)
-    )
+    plaintexts = min(DEFAULT_MEMORY, encoded_bytes(circuit, limbs, keys, evaluator))
+    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + plaintexts + worst
 
 
 PROGRAM_BYTES = 120 << 20

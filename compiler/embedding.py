@@ -41,13 +41,19 @@ class Split:
         Number of baby steps, at most.
     origin
         Where counting starts; it belongs to the giant step.
-    rotations
-        Baby rotations summed over the argument's ciphertexts, plus giant rotations summed over the result's.
+    babies, giants
+        Baby rotations summed over the argument's ciphertexts, and giant rotations summed over the result's.
     """
 
     baby_steps: int
     origin: int
-    rotations: int
+    babies: int
+    giants: int
+
+    @property
+    def rotations(self) -> int:
+        """Both together."""
+        return self.babies + self.giants
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +66,19 @@ class Embedding:
         The diagonals in use as sorted keys ``(row * columns + column) * slots + diagonal``.
     source, target
         Layouts of the argument and of the result.
+    weights
+        Cost of a baby and of a giant rotation, relative to each other.
     """
 
     places: Ints
     source: Layout
     target: Layout
+    weights: tuple[float, float] = (1.0, 1.0)
 
     @cached_property
     def split(self) -> Split:
         """The best baby-step/giant-step split; computed when asked for, because most candidates are never used."""
-        return split(self.places, self.source, self.target)
+        return split(self.places, self.source, self.target, self.weights)
 
     @property
     def fold(self) -> tuple[int, int] | None:
@@ -84,8 +93,12 @@ class Embedding:
     @property
     def rotations(self) -> int:
         """How many rotations the transform needs, the fold's included."""
-        folds = (self.fold[1] // self.fold[0]).bit_length() - 1 if self.fold else 0
-        return self.split.rotations + folds
+        return self.split.rotations + self.folds
+
+    @property
+    def folds(self) -> int:
+        """How many of them are the fold's."""
+        return (self.fold[1] // self.fold[0]).bit_length() - 1 if self.fold else 0
 
 
 def _folds(source: Layout, target: Layout) -> bool:
@@ -107,8 +120,16 @@ def _place(source: Layout, target: Layout, rows: Ints, columns: Ints) -> tuple[I
     return ((write // slots) * source.count + read // slots) * slots + diagonal, write_slot
 
 
-def measure(m: AffineMap, parameters: Parameters, pairs: list[tuple[Layout, Layout]]) -> list[Embedding]:
-    """What a map costs under each of several pairs (layout of the argument, layout of the result)."""
+def measure(
+    m: AffineMap,
+    parameters: Parameters,
+    pairs: list[tuple[Layout, Layout]],
+    weights: tuple[float, float] = (1.0, 1.0),
+) -> list[Embedding]:
+    """What a map costs under each of several pairs (layout of the argument, layout of the result).
+
+    ``weights`` are what a baby and a giant rotation cost, relative to each other.
+    """
     seen = [np.zeros(source.count * target.count * source.slots, dtype=bool) for source, target in pairs]
     for rows, columns, _ in m.entries(parameters):
         for marks, (source, target) in zip(seen, pairs, strict=True):
@@ -117,12 +138,13 @@ def measure(m: AffineMap, parameters: Parameters, pairs: list[tuple[Layout, Layo
         # A map that is zero everywhere keeps one diagonal, of a zero: an instruction has a result.
         marks[0] |= not marks.any()
     return [
-        Embedding(np.flatnonzero(marks), source, target) for marks, (source, target) in zip(seen, pairs, strict=True)
+        Embedding(np.flatnonzero(marks), source, target, weights)
+        for marks, (source, target) in zip(seen, pairs, strict=True)
     ]
 
 
-def split(places: Ints, source: Layout, target: Layout) -> Split:
-    """The split with the fewest rotations.
+def split(places: Ints, source: Layout, target: Layout, weights: tuple[float, float] = (1.0, 1.0)) -> Split:
+    """The split whose rotations cost least.
 
     Diagonals of a convolution come in clusters a row of pixels apart, so the multiples of the row pitch are tried
     besides small numbers and powers of two, each counted from the largest cyclic gap on and from zero on.
@@ -133,23 +155,23 @@ def split(places: Ints, source: Layout, target: Layout) -> Split:
     row, column = block // source.count, block % source.count
     distinct = np.unique(diagonal)
     if len(distinct) == 0:
-        return Split(1, 0, 0)
+        return Split(1, 0, 0, 0)
     gaps = np.diff(distinct, append=distinct[0] + slots)
     after_gap = int(distinct[(int(np.argmax(gaps)) + 1) % len(distinct)])
     strides = {d.stride for layout in (source, target) for axis in layout.axes for d in axis if 0 < d.stride < slots}
     root = int(np.sqrt(len(distinct))) + 1
     sizes = {*range(1, 2 * root + 1), *(1 << k for k in range(slots.bit_length()))}
     sizes |= {stride * k for stride in strides for k in range(1, 17)}
-    best: Split | None = None
+    best, least = Split(1, 0, 0, 0), np.inf
     for origin in sorted({0, after_gap}):
         shifted = (diagonal - origin) % slots
         for size in sorted(s for s in sizes if s <= slots):
             baby, giant = shifted % size, (shifted - shifted % size + origin) % slots
-            rotations = _distinct(column[baby > 0] * slots + baby[baby > 0], source.count * slots)
-            rotations += _distinct(row[giant > 0] * slots + giant[giant > 0], target.count * slots)
-            if best is None or rotations < best.rotations:
-                best = Split(size, origin, rotations)
-    assert best is not None
+            babies = _distinct(column[baby > 0] * slots + baby[baby > 0], source.count * slots)
+            giants = _distinct(row[giant > 0] * slots + giant[giant > 0], target.count * slots)
+            cost = babies * weights[0] + giants * weights[1]
+            if cost < least:
+                best, least = Split(size, origin, babies, giants), cost
     return best
 
 

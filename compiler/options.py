@@ -21,6 +21,8 @@ class Options:
         Largest error at most ``2^-precision_bits`` of the largest output, over the calibration inputs.
     margin
         How many times the values observed on the calibration inputs must not overflow.
+    evaluator
+        Name of the evaluator that parameters and layouts are optimised for; others run the plan, too.
     producer
         Name and version for the plan's header.
     """
@@ -29,4 +31,5 @@ class Options:
     adversary: Adversary = "classical"
     precision_bits: float = 12.0
     margin: float = 4.0
+    evaluator: str = "seal"
     producer: str = "hecc"

@@ -39,6 +39,8 @@ class Chain:
         The same for the inputs.
     data_primes, special_primes
         In SEAL's order: a rescale drops the last data prime in use.
+    digit_limbs
+        Data primes per digit of key switching.
     dropped
         For each multiplicative depth, from 0, how many primes a value of that depth is divided by before the next
         product uses it.
@@ -50,11 +52,17 @@ class Chain:
     data_primes: tuple[int, ...]
     special_primes: tuple[int, ...]
     dropped: tuple[int, ...]
+    digit_limbs: int = 1
 
     @property
     def log2_qp(self) -> float:
         """log2 of the product of all primes."""
         return sum(math.log2(q) for q in (*self.data_primes, *self.special_primes))
+
+    def digits(self, limbs: int) -> tuple[int, ...]:
+        """Product of the primes of each digit of a polynomial of ``limbs`` limbs."""
+        primes = self.data_primes[:limbs]
+        return tuple(math.prod(primes[i : i + self.digit_limbs]) for i in range(0, limbs, self.digit_limbs))
 
     def limbs_before(self, depth: int) -> int:
         """Limbs at which the products of a depth are computed."""

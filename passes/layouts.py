@@ -29,10 +29,23 @@ MAX_STATES = 64
 
 @dataclass(frozen=True)
 class Price:
-    """Relative cost of the two things a transform is made of."""
+    """Cost of what a transform is made of, in any unit.
 
+    Attributes
+    ----------
+    baby, giant, rotation
+        A baby rotation, a giant rotation, and one on its own, as a fold's.
+    diagonal
+        A plaintext product.
+    ciphertext
+        Everything that is done once for each ciphertext of a result.
+    """
+
+    baby: float
+    giant: float
     rotation: float
     diagonal: float
+    ciphertext: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
     states = [LayoutChoice({}, {}, 0.0)]
     for i, node in enumerate(graph.nodes):
         if isinstance(node, AffineNode) and not node.reshapes_only:
-            _measure_all(node, graph, states, slots, measured)
+            _measure_all(node, graph, states, slots, price, measured)
         grown = [successor for state in states for successor in _extend(node, state, slots, price, measured)]
         states = _prune(grown, {v for v, last in last_use.items() if last > i})
     return min(states, key=lambda state: state.cost)
@@ -92,13 +105,17 @@ def _extend(
     for target, embeddings in offers:
         if sum(e.diagonals for e in embeddings) > HOPELESS * fewest:
             continue
-        cost = sum(e.rotations * price.rotation + e.diagonals * price.diagonal for e in embeddings)
-        # Everything after works on this many ciphertexts.
-        cost += target.count * price.rotation
+        cost = target.count * price.ciphertext + sum(_cost(e, price) for e in embeddings)
         successors.append(
             LayoutChoice({**state.layouts, name: target}, {**state.embeddings, name: embeddings}, state.cost + cost)
         )
     return successors
+
+
+def _cost(embedding: Embedding, price: Price) -> float:
+    split = embedding.split
+    rotations = split.babies * price.baby + split.giants * price.giant + embedding.folds * price.rotation
+    return rotations + embedding.diagonals * price.diagonal
 
 
 def _measure_all(
@@ -106,6 +123,7 @@ def _measure_all(
     graph: Graph,
     states: list[LayoutChoice],
     slots: int,
+    price: Price,
     measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
 ) -> None:
     """Measure every pair of layouts that the states lead to, enumerating each map's non-zeros once."""
@@ -113,7 +131,12 @@ def _measure_all(
     for sources in dict.fromkeys(tuple(state.layouts[value] for value in node.inputs) for state in states):
         wanted += [(sources, target) for target in _candidates(node, sources, slots)]
     per_term = [
-        measure(term.map, graph.parameters, [(sources[k], target) for sources, target in wanted])
+        measure(
+            term.map,
+            graph.parameters,
+            [(sources[k], target) for sources, target in wanted],
+            (price.baby, price.giant),
+        )
         for k, term in enumerate(node.terms)
     ]
     for j, (sources, target) in enumerate(wanted):

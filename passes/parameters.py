@@ -13,12 +13,13 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.cost import circuit_seconds
+from hecc.compiler.cost import circuit_seconds, cost_model
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
@@ -45,13 +46,19 @@ __all__ = ["Candidate", "Magnitude", "NoisePrediction", "choose_chain", "could_f
 
 SCALE_BITS = range(18, 48)
 SPECIAL_BITS = (MAX_PRIME_BITS, 47, 44, 41, 38, 35, 32, 29, 26)
-"""A special prime larger than the data primes keeps key switching noise down, at the price of log2(QP)."""
+"""Of the one special prime that digits of one prime each need. A larger one keeps key switching noise down."""
+
+SPECIAL_SLACK = (8, 2)
+"""Bits by which the special primes together exceed a digit of several primes."""
 
 INPUT_BITS = (0, 6, 12)
 """An input with a larger scale, and as much larger a prime for its first product: its rotations' noise matters less."""
 
 SPARE_BITS = 3
 """Precision beyond the promise that is taken where it costs no limb."""
+
+MAX_DIGIT = 8
+"""Data primes per digit, at most."""
 
 WORST_DEVIATION = 4.5
 """Standard deviations that the largest of some thousand errors stays within."""
@@ -86,6 +93,10 @@ class Candidate:
     precision_bits: float
     deviations: Mapping[str, float]
 
+    def rank(self, wanted_bits: float) -> tuple[float, float, float]:
+        """Smaller is better: first time, then precision up to a little more than was asked for, then the modulus."""
+        return self.seconds, -min(self.precision_bits, wanted_bits + SPARE_BITS), self.chain.log2_qp
+
 
 def choose_chain(
     lowered: Lowered,
@@ -104,32 +115,98 @@ def choose_chain(
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
     observed = {value: m.observed for value, m in magnitudes.items()}
     best: Candidate | None = None
-    # Sharing primes means fewer limbs, so it wins wherever it is precise enough; sizes do not change the cost.
-    for spending in dict.fromkeys((_paired(graph, depth), _one_each(depth))):
-        if best is not None:
-            break
-        for input_bits, special_bits in itertools.product(INPUT_BITS, SPECIAL_BITS):
-            least: int | None = None
-            for scale_bits in SCALE_BITS:
-                sizes = _sizes(spending, scale_bits, input_bits, special_bits, depth, magnitudes)
-                if sum(sizes) > allowed or max(sizes) > MAX_PRIME_BITS:
-                    break
-                chain = _chain(spending, scale_bits, input_bits, sizes, ring_degree)
-                if chain is None or chain.log2_qp > allowed:
-                    continue
-                scales = assign_scales(lowered, graph, depth, observed, chain)
-                deviations = prediction.deviations(scales)
-                bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
-                if bits < precision_bits:
-                    continue
-                least = scale_bits if least is None else least
-                if best is None:
-                    seconds = circuit_seconds(lowered.circuit, scales.limbs, ring_degree)
-                if best is None or bits > best.precision_bits:
-                    best = Candidate(chain, scales, seconds, bits, deviations)
-                if scale_bits >= least + SPARE_BITS:
-                    break
+    smallest = _least_scale_bits(graph, ring_degree, precision_bits)
+    ways = [(spending, switching) for spending in _spendings(graph, depth) for switching in _switchings(options, depth)]
+    for (spending, switching), input_bits in itertools.product(ways, INPUT_BITS):
+        least: int | None = None
+        for scale_bits in range(smallest, SCALE_BITS.stop):
+            data_bits = _data_bits(spending, scale_bits, input_bits, depth, magnitudes)
+            special_bits = switching.special_bits(data_bits)
+            if sum((*data_bits, *special_bits)) > allowed or max(data_bits) > MAX_PRIME_BITS:
+                break
+            primes = _primes((*data_bits, *special_bits), ring_degree)
+            if primes is None:
+                continue
+            chain = Chain(
+                ring_degree=ring_degree,
+                scale_bits=scale_bits,
+                input_bits=scale_bits + input_bits,
+                data_primes=primes[: len(data_bits)],
+                special_primes=primes[len(data_bits) :],
+                dropped=tuple(1 if times else 0 for times in spending),
+                digit_limbs=switching.digit_limbs,
+            )
+            if chain.log2_qp > allowed:
+                continue
+            scales = assign_scales(lowered, graph, depth, observed, chain)
+            if not _has_room(lowered, scales, magnitudes):
+                continue
+            seconds = _seconds(lowered, scales, options)
+            if best is not None and seconds > best.seconds * (1 + 1e-9):
+                break
+            deviations = prediction.deviations(scales)
+            bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
+            if bits < precision_bits:
+                continue
+            least = scale_bits if least is None else least
+            candidate = Candidate(chain, scales, seconds, bits, deviations)
+            if best is None or candidate.rank(precision_bits) < best.rank(precision_bits):
+                best = candidate
+            if scale_bits >= least + SPARE_BITS:
+                break
     return best
+
+
+def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitude]) -> bool:
+    """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
+    results = {i: magnitudes[value].bound for value, i in lowered.results.items()}
+    primes = scales.chain.data_primes
+    return all(
+        scale * Fraction(max(HEADROOM * results.get(i, 0.0), 1.0)) < math.prod(primes[:limbs])
+        for i, (scale, limbs) in enumerate(zip(scales.scale, scales.limbs, strict=True))
+    )
+
+
+def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
+    chain = scales.chain
+    model = cost_model(
+        options.evaluator,
+        chain.ring_degree,
+        lowered.circuit.slots,
+        digit_limbs=chain.digit_limbs,
+        special_limbs=len(chain.special_primes),
+    )
+    return circuit_seconds(lowered.circuit, scales.limbs, model)
+
+
+@dataclass(frozen=True)
+class _Switching:
+    """How key switching decomposes: data primes per digit, and how large the special primes are.
+
+    ``room`` is the size of the one special prime for digits of one prime, and otherwise the bits by which the special
+    primes together exceed the largest digit.
+    """
+
+    digit_limbs: int
+    room: int
+
+    def special_bits(self, data_bits: tuple[int, ...]) -> tuple[int, ...]:
+        """Sizes of the special primes for data primes of these sizes."""
+        if self.digit_limbs == 1:
+            return (max(self.room, data_bits[0]),)
+        size = self.digit_limbs
+        total = max(sum(data_bits[i : i + size]) for i in range(0, len(data_bits), size)) + self.room
+        number = -(-total // MAX_PRIME_BITS)
+        return tuple(-(-total // number) for _ in range(number))
+
+
+def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
+    """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
+    single = [_Switching(1, bits) for bits in SPECIAL_BITS]
+    if options.evaluator == "seal":
+        return single
+    most = max(depth.values()) + 2
+    return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in SPECIAL_SLACK] + single
 
 
 def could_fit(
@@ -140,24 +217,30 @@ def could_fit(
     options: Options,
     precision_bits: float,
 ) -> bool:
-    """Whether the table has room for the smallest chain, before any layout is computed for this ring.
-
-    The rounding of the last rescale alone bounds the scale from below.
-    """
+    """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
-    rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, 1).rounding)
-    scale_bits = max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
-    return any(
-        sum(_sizes(spending, scale_bits, 0, min(SPECIAL_BITS), depth, magnitudes)) <= allowed
-        for spending in (_paired(graph, depth), _one_each(depth))
-    )
+    scale_bits = _least_scale_bits(graph, ring_degree, precision_bits)
+    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in _spendings(graph, depth))
+    return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
+
+
+def _least_scale_bits(graph: Graph, ring_degree: int, precision_bits: float) -> int:
+    """No smaller scale can do: the rounding of the last rescale alone would be too much."""
+    slots = min(ring_degree // 2, 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length())
+    rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots).rounding)
+    return max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
+
+
+def _spendings(graph: Graph, depth: Mapping[str, int]) -> list[tuple[int, ...]]:
+    """For each depth, how many times the scale's size its prime has; 0 where none is spent."""
+    return list(dict.fromkeys((_paired(graph, depth), _one_each(depth))))
 
 
 def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
-    """After every product a prime of the scale's size: for each depth, how many times the scale its prime has."""
+    """After every product a prime of the scale's size."""
     return (0, *(1 for _ in range(max(depth.values()))))
 
 
@@ -175,15 +258,14 @@ def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(spending)
 
 
-def _sizes(
+def _data_bits(
     spending: tuple[int, ...],
     scale_bits: int,
     input_bits: int,
-    special_bits: int,
     depth: Mapping[str, int],
     magnitudes: Mapping[str, Magnitude],
 ) -> tuple[int, ...]:
-    """Bits of every prime: those that nothing is divided by, the deepest rescale's to the first's, the special one.
+    """Bits of every data prime: those that nothing is divided by, then the deepest rescale's to the first's.
 
     The first are as large as the value with the least headroom needs.
     """
@@ -199,27 +281,21 @@ def _sizes(
     )
     bases = max(1, -(-base_bits // MAX_PRIME_BITS))
     base = max(-(-base_bits // bases), scale_bits)
-    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits), max(special_bits, base))
+    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits))
 
 
-def _chain(
-    spending: tuple[int, ...], scale_bits: int, input_bits: int, sizes: tuple[int, ...], ring_degree: int
-) -> Chain | None:
-    """The chain with these sizes, or None when there are no such primes."""
-    try:
-        *data, special = _primes(sizes, ring_degree)
-    except ParameterError:
-        return None
-    dropped = tuple(1 if times else 0 for times in spending)
-    return Chain(ring_degree, scale_bits, scale_bits + input_bits, tuple(data), (special,), dropped)
-
-
-def _primes(sizes: tuple[int, ...], ring_degree: int) -> tuple[int, ...]:
-    """Distinct primes of about the given sizes."""
+@lru_cache(maxsize=4096)
+def _primes(sizes: tuple[int, ...], ring_degree: int) -> tuple[int, ...] | None:
+    """Distinct primes of about the given sizes, or None when there are not enough."""
     primes: list[int] = []
     for bits in sizes:
-        near = _near(bits, ring_degree)
-        primes.append(next((q for q in near if q not in primes), 0) or ntt_primes(bits, ring_degree, 1, primes)[0])
+        found = next((q for q in _near(bits, ring_degree) if q not in primes), None)
+        if found is None:
+            try:
+                (found,) = ntt_primes(bits, ring_degree, 1, primes)
+            except ParameterError:
+                return None
+        primes.append(found)
     return tuple(primes)
 
 
@@ -275,6 +351,8 @@ class NoisePrediction:
         """Standard deviation of the error of each output, by name."""
         circuit, chain, ring = self._lowered.circuit, scales.chain, self._ring
         special = float(math.prod(chain.special_primes))
+        # Digits of several primes are taken around zero, and have no bias.
+        biased = 1.0 if chain.digit_limbs == 1 else 0.0
         variances: list[float] = []
 
         def ready(value: int) -> float:
@@ -283,7 +361,7 @@ class NoisePrediction:
 
         for i, ins in enumerate(circuit.instructions):
             unit = 1.0 / float(scales.scale[i]) ** 2
-            switching = ring.switching(chain.data_primes[: scales.limbs[i]], special)
+            switching = ring.switching(chain.digits(scales.limbs[i]), special)
             key_switch = ring.rounding + switching
             if isinstance(ins, Input):
                 variance = (ring.fresh + ring.encoding) * unit
@@ -296,11 +374,11 @@ class NoisePrediction:
                 variance = statistics.gain * ready(ins.x)
                 variance += statistics.added(ring, switching, before, float(plain), mean_square)
                 rotated, giant = self._biases[i]
-                variance += switching / before**2 * (rotated + giant / float(plain) ** 2)
+                variance += biased * switching / before**2 * (rotated + giant / float(plain) ** 2)
             elif isinstance(ins, Fold):
                 copies = self._filled[ins.x] * ins.span / max(1, self._filled[i] * ins.period)
                 variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit
-                variance += switching * self._biases[i][0] * unit
+                variance += biased * switching * self._biases[i][0] * unit
             elif isinstance(ins, Square):
                 variance = 4 * self._mean_square(ins.x) * ready(ins.x)
             elif isinstance(ins, MultiplyPlain):
@@ -309,7 +387,7 @@ class NoisePrediction:
                 variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
                 variance += encoding * self._mean_square(ins.x)
             elif isinstance(ins, Relinearize | Rotate):
-                variance = variances[ins.x] + (key_switch + switching * self._biases[i][0]) * unit
+                variance = variances[ins.x] + (key_switch + biased * switching * self._biases[i][0]) * unit
             elif isinstance(ins, Add | Subtract):
                 variance = variances[ins.x] + variances[ins.y]
             elif isinstance(ins, AddPlain):

@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 RETRIES = 3
+SMALL_RING = 1 << 12
+"""Up to this many slots the security table leaves no room for more than one special prime."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def build_plan(
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
                 outputs=assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations),
                 keys=keys,
-                estimate=assembly.estimate(circuit, types, keys, _depth(graph, depth), precision),
+                estimate=assembly.estimate(circuit, types, keys, options.evaluator, _depth(graph, depth), precision),
             )
             return Plan(header, circuit)
         wanted += options.precision_bits - precision + 0.5
@@ -148,7 +150,7 @@ def _search(
     for ring_degree in RING_DEGREES:
         if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
             continue
-        lowering = _lowering(graph, depth, ring_degree // 2, lowerings)
+        lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
         candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
         if candidate is None:
             continue
@@ -168,11 +170,21 @@ def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     return max(depth[name] for name in graph.outputs)
 
 
-def _lowering(graph: Graph, depth: Mapping[str, int], ring_slots: int, known: dict[int, _Lowering]) -> _Lowering:
+def _lowering(
+    graph: Graph, depth: Mapping[str, int], ring_slots: int, options: Options, known: dict[int, _Lowering]
+) -> _Lowering:
     """Layouts and lowering for a ring; with fewer logical slots than the ring has when the network needs no more."""
-    model = cost.CostModel(2 * ring_slots)
+    # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
-    price = Price(model.key_switch(limbs), model.diagonal(limbs))
+    specials = 1 if ring_slots <= SMALL_RING else limbs // 2
+    model = cost.cost_model(options.evaluator, 2 * ring_slots, ring_slots, digit_limbs=specials, special_limbs=specials)
+    price = Price(
+        baby=model.baby(limbs),
+        giant=model.giant(limbs),
+        rotation=model.key_switch(limbs),
+        diagonal=model.diagonal(limbs),
+        ciphertext=model.key_switch(limbs) + model.finish(limbs),
+    )
     largest = max(int(np.prod(node.output.shape)) for node in graph.nodes)
     slots = min(ring_slots, 1 << (largest - 1).bit_length())
     best: LayoutChoice | None = None

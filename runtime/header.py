@@ -64,10 +64,12 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What evaluating the plan will cost, predicted when it was compiled, for one row of input on one core.
 
+    ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on the machine that the cost model was fitted to, memory and files are bytes, precision is
     ``-log2(largest error / largest output)``, both over the calibration inputs.
     """
 
+    evaluator: str = "seal"
     depth: int
     rotations: int
     seconds: float

@@ -13,6 +13,7 @@ first few slots of the ring, where results often are. :meth:`RingNoise.bias` is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -95,7 +96,7 @@ class RingNoise:
         return self.rounding + self._slot(ERROR_VARIANCE)
 
     def switching(self, digits: Sequence[int], special: float) -> float:
-        """What a key's error adds, a digit per prime in ``digits``; ``special`` is the product of special primes.
+        """What a key's error adds; ``digits`` are the digits' products of primes, ``special`` the special primes'.
 
         In a slot ``s`` it is this times ``1 + bias[s]``.
         """
@@ -221,6 +222,8 @@ class GaussianNoise:
         self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
         self._ring = RingNoise(keys.ring_degree, circuit.slots)
         self._special = float(np.prod([float(p) for p in keys.special_primes]))
+        # Digits of several primes are taken around zero, and have no bias.
+        self._biased = 1.0 if keys.digit_limbs == 1 else 0.0
         self._mean_squares: dict[int, float] = {}
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
@@ -249,22 +252,25 @@ class GaussianNoise:
             return self._ring.encoding / scale**2
         switching = self._switching(index)
         if isinstance(ins, Rotate | Relinearize):
-            return (self._ring.rounding + switching * (1 + self._ring.bias)) / scale**2
+            return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
         if isinstance(ins, Fold):
             # The steps double: what the k-th adds is summed by those after it.
             alike = (ins.span // ins.period - 1) * (self._ring.rounding + switching)
-            return (alike + switching * self._ring.fold_bias(ins.steps)) / scale**2
+            return (alike + switching * self._biased * self._ring.fold_bias(ins.steps)) / scale**2
         if isinstance(ins, MultiplyPlain):
             return self._ring.encoding / _number(ins.scale) ** 2 * self._mean_squares[ins.x]
         if isinstance(ins, LinearTransform):
             statistics = self._statistics[index]
             scales = _number(self._types[ins.x].scale), _number(ins.scale)
             alike = statistics.added(self._ring, switching, *scales, self._mean_squares[ins.x])
-            return alike + statistics.biased(switching, *scales)
+            return alike + self._biased * statistics.biased(switching, *scales)
         return 0.0
 
     def _switching(self, index: int) -> float:
-        return self._ring.switching(self._keys.data_primes[: self._types[index].limbs], self._special)
+        limbs, size = self._types[index].limbs, self._keys.digit_limbs
+        primes = self._keys.data_primes[:limbs]
+        digits = [math.prod(primes[i : i + size]) for i in range(0, limbs, size)]
+        return self._ring.switching(digits, self._special)
 
 
 def _number(scale: Fraction | None) -> float:

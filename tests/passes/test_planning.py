@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hecc.compiler import assembly
-from hecc.compiler.cost import circuit_rotations, circuit_seconds
+from hecc.compiler.cost import circuit_rotations, circuit_seconds, cost_model
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
@@ -54,7 +54,7 @@ class Case:
     calibration: dict[str, Array]
 
     def lowered(self, ring_degree: int) -> tuple[Lowered, dict[str, Layout]]:
-        lowering = pipeline._lowering(self.graph, self.depth, ring_degree // 2, {})
+        lowering = pipeline._lowering(self.graph, self.depth, ring_degree // 2, Options(), {})
         return lowering.lowered, lowering.choice.layouts
 
     def choose(self, ring_degree: int, options: Options) -> Candidate | None:
@@ -364,8 +364,11 @@ def test_rotations_are_counted_as_the_evaluator_makes_them() -> None:
     assert circuit_rotations(before) == 3
 
 
-def test_time_grows_with_limbs_and_with_the_ring(planned: Any) -> None:
+@pytest.mark.parametrize("evaluator", ["seal", "native"])
+def test_time_grows_with_limbs_and_with_the_ring(planned: Any, evaluator: str) -> None:
     _, lowered, scales, _ = planned
-    few = circuit_seconds(lowered.circuit, scales.limbs, 8192)
-    assert circuit_seconds(lowered.circuit, [n + 1 for n in scales.limbs], 8192) > few > 0
-    assert circuit_seconds(lowered.circuit, scales.limbs, 16384) > 2 * few
+    slots = lowered.circuit.slots
+    small, large = (cost_model(evaluator, degree, slots) for degree in (8192, 16384))
+    few = circuit_seconds(lowered.circuit, scales.limbs, small)
+    assert circuit_seconds(lowered.circuit, [n + 1 for n in scales.limbs], small) > few > 0
+    assert circuit_seconds(lowered.circuit, scales.limbs, large) > 1.3 * few
