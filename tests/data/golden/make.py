@@ -1,0 +1,43 @@
+"""Makes the golden files: one of each format, which every later version has to read.
+
+    python tests/data/golden/make.py
+
+Run it only when a format changes on purpose, together with its version number and a migration note in CHANGELOG.md. The
+secret key among them is public, like everything else here: never use it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from onnx import numpy_helper, parser
+
+import hecc
+
+FOLDER = Path(__file__).parent
+NETWORK = '<ir_version: 8, opset_import: ["" : 17]> golden (float[1,3] x) => (float[1,2] y) { y = MatMul (x, w) }'
+
+
+def main() -> None:
+    """Write all files."""
+    model = parser.parse_model(NETWORK)
+    weights = np.array([[1.0, -0.5], [0.25, 2.0], [-1.0, 0.125]], np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
+    x = np.array([[0.5, -0.25, 1.0], [0.0, 1.0, -1.0]])
+    for path in FOLDER.glob("*.bin"):
+        path.unlink()
+    plan = hecc.compile(model, calibration=np.random.default_rng(0).uniform(-1, 1, (64, 3)), input_range=(-1.0, 1.0))
+    plan.save(FOLDER / "plan.bin")
+    plan.client().save(FOLDER / "plan.client.bin")
+    client = hecc.Client(plan)
+    keys = client.keygen(FOLDER)
+    request = client.encrypt(x)
+    request.save(FOLDER / "encrypted.bin")
+    with hecc.Server(plan, keys.evaluation) as server:
+        server.run(request).save(FOLDER / "result.bin")
+    np.save(FOLDER / "output.npy", x @ weights)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Files written by earlier versions: each format's golden file is read, and means what it meant."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.client.client import Client
+from hecc.runtime.keyfiles import EvaluationKeyFile
+from hecc.runtime.plan import Plan
+from hecc.runtime.server import Server
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden"
+OUTPUT = np.load(GOLDEN / "output.npy")
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    """A copy with the permissions that a checkout does not keep."""
+    for path in GOLDEN.glob("*.bin"):
+        shutil.copyfile(path, tmp_path / path.name)
+        (tmp_path / path.name).chmod(0o600)
+    return tmp_path
+
+
+def test_the_golden_result_decrypts(golden: Path) -> None:
+    client = Client.open(golden / "plan.client.bin", golden)
+    found = client.decrypt(ResultFile.load(golden / "result.bin"))["y"]
+    np.testing.assert_allclose(found, OUTPUT, atol=2.0**-10)
+
+
+def test_the_golden_plan_runs_on_golden_ciphertexts_with_golden_keys(golden: Path) -> None:
+    plan = Plan.load(golden / "plan.bin")
+    with Server(plan, EvaluationKeyFile.load(golden / "evaluation.bin")) as server:
+        result = server.run(CiphertextFile.load(golden / "encrypted.bin"))
+    found = Client.open(golden / "plan.client.bin", golden).decrypt(result)["y"]
+    np.testing.assert_allclose(found, OUTPUT, atol=2.0**-10)
+
+
+def test_the_golden_public_key_encrypts(golden: Path) -> None:
+    (golden / "secret.bin").rename(golden / "elsewhere.bin")
+    request = Client.open(golden / "plan.client.bin", golden).encrypt(np.zeros((1, 3)))
+    (golden / "elsewhere.bin").rename(golden / "secret.bin")
+    with Server(Plan.load(golden / "plan.bin"), EvaluationKeyFile.load(golden / "evaluation.bin")) as server:
+        result = server.run(request)
+    found = Client.open(golden / "plan.client.bin", golden).decrypt(result)["y"]
+    np.testing.assert_allclose(found, 0.0, atol=2.0**-10)
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(golden: Path) -> None:
+    Plan.load(golden / "plan.bin").save(golden / "again.bin")
+    assert (golden / "again.bin").read_bytes() == (golden / "plan.bin").read_bytes()
