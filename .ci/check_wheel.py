@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTENSIONS = ("hecc/runtime/native/_native.", "hecc/runtime/native/_evaluator.")
 SHIPPED = {".py", ".pyi", ".typed", ".onnx", ".npz", ".npy", ".md"}
 
 
@@ -25,11 +26,12 @@ def main(wheel: str) -> int:
     for name in sorted(names - expected):
         top, _, rest = name.partition("/")
         metadata = top.startswith("hecc-") and top.endswith(".dist-info")
-        extension = name.startswith("hecc/runtime/native/_native.") and name.endswith((".so", ".pyd"))
+        extension = name.startswith(EXTENSIONS) and name.endswith((".so", ".pyd"))
         if not (metadata and rest) and not extension:
             faults.append(f"holds {name}")
-    if not any(name.startswith("hecc/runtime/native/_native.c") for name in names):
-        faults.append("lacks the native extension")
+    for extension_module in EXTENSIONS:
+        if not any(name.startswith(extension_module) and name.endswith((".so", ".pyd")) for name in names):
+            faults.append(f"lacks the extension {extension_module}*")
     for fault in faults:
         print(f"{Path(wheel).name} {fault}")
     print(f"{Path(wheel).name}: {len(names)} files")

@@ -4,7 +4,7 @@ For every network: onnxruntime, the encrypted evaluation and the simulated one m
 first images; the largest error of a logit is put in relation to the range of the logits; and the accuracy simulated
 over the whole test set stands beside the one of onnxruntime.
 
-    python benchmarks/accuracy.py MNIST_FOLDER MODEL.onnx ... [--images 50] [--range 0 1] [--json FILE]
+    python benchmarks/accuracy.py MNIST_FOLDER MODEL.onnx ... [--images 50] [--range 0 1] [--evaluator seal]
 
 ``MNIST_FOLDER`` holds the four idx .gz files. Networks that take 32x32 images get the 28x28 ones with a border of 0.
 """
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.runtime.circuit import LinearTransform
+from hecc.runtime.parameters import KeyShape
 
 
 def main() -> None:
@@ -35,33 +36,39 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--range", type=float, nargs=2, default=(0.0, 1.0), help="what a pixel's 0 and 255 become")
     parser.add_argument("--precision", type=float, default=12.0)
+    parser.add_argument("--evaluator", choices=("native", "seal"), default="native")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     reports = []
     for model in arguments.models:
-        report = measure(model, arguments.mnist, arguments.images, tuple(arguments.range), arguments.precision)
+        pixels = tuple(arguments.range)
+        report = measure(model, arguments.mnist, arguments.images, pixels, arguments.precision, arguments.evaluator)
         reports.append(report)
         print(json.dumps(report), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(reports, indent=1) + "\n")
 
 
-def measure(model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float) -> dict[str, Any]:
+def measure(
+    model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float, evaluator: KeyShape
+) -> dict[str, Any]:
     """Compile, encrypt, run, decrypt, simulate; all figures of one network."""
     session = onnxruntime.InferenceSession(model)
     size = session.get_inputs()[0].shape[-1]
     test, labels = read(mnist, "t10k", size, pixels)
     train, _ = read(mnist, "train", size, pixels)
-    report: dict[str, Any] = {"model": model.name, "images": images}
+    report: dict[str, Any] = {"model": model.name, "evaluator": evaluator, "images": images}
 
     start = time.perf_counter()
-    plan = hecc.compile(model, calibration=train[:256], input_range=pixels, precision=precision)
+    plan = hecc.compile(model, calibration=train[:256], input_range=pixels, precision=precision, evaluator=evaluator)
     report["compile_seconds"] = time.perf_counter() - start
     keys, estimate = plan.header.keys, plan.header.estimate
     assert plan.circuit is not None
     transforms = [ins for ins in plan.circuit.instructions if isinstance(ins, LinearTransform)]
     report |= {
         "ring_degree": keys.ring_degree,
+        "digit_limbs": keys.digit_limbs,
+        "special_primes": len(keys.special_primes),
         "log2_qp": keys.log2_qp,
         "log2_limit": keys.security.log2_limit,
         "primes": [round(float(np.log2(q)), 1) for q in (*keys.data_primes, *keys.special_primes)],

@@ -12,7 +12,7 @@ from hecc.compiler.scaling import Chain
 from hecc.runtime.circuit import Circuit, DropLimbs, Input, Relinearize, Rescale
 from hecc.runtime.header import Estimate, InputSignature, OutputSignature
 from hecc.runtime.layout import Layout
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import GaloisElement, KeyShape, KeySpecification, SecurityEvidence, galois_element
 from hecc.runtime.security import TABLE_SOURCE, limit
 from hecc.runtime.verify import HEADROOM, ArrayType
 
@@ -125,7 +125,7 @@ def estimate(
     circuit: Circuit,
     types: Sequence[ArrayType],
     keys: KeySpecification,
-    evaluator: str,
+    evaluator: KeyShape,
     depth: int,
     precision_bits: float,
 ) -> Estimate:

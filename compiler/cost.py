@@ -147,9 +147,9 @@ class SealCost(CostModel):
 class NativeCost(CostModel):
     """The native evaluator: hybrid key switching, hoisted twice, in basis QP."""
 
-    SECONDS_PER_BUTTERFLY = 0.08e-9
+    SECONDS_PER_BUTTERFLY = 0.11e-9
     SECONDS_PER_PRODUCT = 0.06e-9
-    SECONDS_PER_KEY_WORD: ClassVar[float] = 0.2e-9
+    SECONDS_PER_KEY_WORD: ClassVar[float] = 0.6e-9
 
     def _digits(self, limbs: int) -> int:
         return -(-limbs // self.digit_limbs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hecc.runtime.parameters import KeyShape
 from hecc.runtime.security import Adversary
 
 __all__ = ["Options"]
@@ -22,7 +23,7 @@ class Options:
     margin
         How many times the values observed on the calibration inputs must not overflow.
     evaluator
-        Name of the evaluator that parameters and layouts are optimised for; others run the plan, too.
+        The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
     producer
         Name and version for the plan's header.
     """
@@ -31,5 +32,5 @@ class Options:
     adversary: Adversary = "classical"
     precision_bits: float = 12.0
     margin: float = 4.0
-    evaluator: str = "seal"
+    evaluator: KeyShape = "seal"
     producer: str = "hecc"

@@ -122,7 +122,8 @@ def choose_chain(
         for scale_bits in range(smallest, SCALE_BITS.stop):
             data_bits = _data_bits(spending, scale_bits, input_bits, depth, magnitudes)
             special_bits = switching.special_bits(data_bits)
-            if sum((*data_bits, *special_bits)) > allowed or max(data_bits) > MAX_PRIME_BITS:
+            too_large = sum((*data_bits, *special_bits)) > allowed or max(data_bits) > MAX_PRIME_BITS
+            if too_large or switching.digit_limbs > len(data_bits):
                 break
             primes = _primes((*data_bits, *special_bits), ring_degree)
             if primes is None:

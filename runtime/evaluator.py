@@ -34,7 +34,12 @@ __all__ = [
 DEFAULT_MEMORY = 1 << 31
 """Bytes that an evaluator may spend on intermediate rotations and encoded weights, unless told otherwise."""
 
-EVALUATORS: Mapping[str, str] = MappingProxyType({"seal": "hecc.runtime.seal.evaluator:SealEvaluator"})
+EVALUATORS: Mapping[str, str] = MappingProxyType(
+    {
+        "native": "hecc.runtime.native.evaluator:NativeEvaluator",
+        "seal": "hecc.runtime.seal.evaluator:SealEvaluator",
+    }
+)
 """Where each evaluator is; its module is imported only when it is asked for."""
 
 Buffer: TypeAlias = bytes | memoryview
@@ -82,9 +87,18 @@ class Evaluator(Protocol):
         """The shape of keys that it can use."""
 
     def prepare(
-        self, circuit: Circuit, keys: KeySpecification, source: KeySource, *, memory: int = DEFAULT_MEMORY
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        source: KeySource,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
     ) -> Session:
-        """Verify ``circuit`` against ``keys`` and make it ready to run, within about ``memory`` bytes of caches."""
+        """Verify ``circuit`` against ``keys`` and make it ready to run, within about ``memory`` bytes of caches.
+
+        An evaluator that has threads uses so many, one per processor by default.
+        """
 
 
 def load_evaluator(name: str) -> Evaluator:

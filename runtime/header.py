@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from hecc.runtime.layout import Layout
-from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.parameters import KeyShape, KeySpecification
 
 __all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader"]
 
@@ -69,7 +69,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``-log2(largest error / largest output)``, both over the calibration inputs.
     """
 
-    evaluator: str = "seal"
+    evaluator: KeyShape = "seal"
     depth: int
     rotations: int
     seconds: float

@@ -29,9 +29,12 @@ class Server:
     keys
         The client's evaluation keys. They may cover more than the plan needs.
     evaluator
-        Name of the evaluator, a key of :data:`hecc.runtime.evaluator.EVALUATORS`.
+        Name of the evaluator, a key of :data:`hecc.runtime.evaluator.EVALUATORS`; by default the one that the keys are
+        for.
     memory
         Bytes that the evaluator may spend on caches.
+    threads
+        Threads that it computes with if it can, by default one per processor.
 
     Raises
     ------
@@ -45,19 +48,27 @@ class Server:
     """
 
     def __init__(
-        self, plan: Plan, keys: EvaluationKeyFile, *, evaluator: str = "seal", memory: int = DEFAULT_MEMORY
+        self,
+        plan: Plan,
+        keys: EvaluationKeyFile,
+        *,
+        evaluator: str | None = None,
+        memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
     ) -> None:
         circuit = plan.require_circuit()
         check_covers(keys.header.keys, plan.header.keys, galois=True)
         self._plan = plan
         self._keys = keys
+        evaluator = evaluator or keys.header.shape
         engine = load_evaluator(evaluator)
         if keys.header.shape != engine.key_shape:
             raise KeyMismatchError(
                 f"{keys.path}: keys of shape {keys.header.shape!r}, but the evaluator {evaluator!r} needs shape "
                 f"{engine.key_shape!r}; choose another evaluator, or make keys of that shape"
             )
-        self._session = engine.prepare(circuit, plan.header.keys, keys, memory=memory)
+        self.evaluator = evaluator
+        self._session = engine.prepare(circuit, plan.header.keys, keys, memory=memory, threads=threads)
 
     def __enter__(self) -> Self:
         return self

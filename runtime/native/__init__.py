@@ -1,8 +1,28 @@
 """Kernels in C++ behind typed Python faces.
 
-They see public data only: ciphertexts, evaluation keys and plaintext weights.
+They see public data only: ciphertexts, evaluation keys and plaintext weights. Every kernel exists for several
+instruction sets, which return the same residues to the bit; the fastest that the processor can run is used, unless the
+environment variable ``HECC_KERNELS`` names another one (``avx512ifma``, ``avx2`` or ``portable``).
 """
 
+from hecc.runtime.native._native import (
+    BasisConversion,
+    Encoder,
+    GaloisPermutation,
+    Kernels,
+    ModDown,
+    implementations,
+    time_kernels,
+)
 from hecc.runtime.native.ntt import NttTables
 
-__all__ = ["NttTables"]
+__all__ = [
+    "BasisConversion",
+    "Encoder",
+    "GaloisPermutation",
+    "Kernels",
+    "ModDown",
+    "NttTables",
+    "implementations",
+    "time_kernels",
+]

@@ -1,15 +1,134 @@
-"""hecc's native kernels; use them through the typed faces beside this file."""
+"""hecc's native kernels, one limb or a few at a time.
+
+Arrays are C-contiguous and aligned, and written in place where they are called ``out`` (or ``low``, ``high``,
+``values``, ``quotients``). An ``out`` may be one of the inputs as a whole where coefficient i depends on coefficient i
+alone; sums of several terms, conversions and permutations need one of their own. The last dimension is a multiple of
+64. Residues must be below the modulus, an odd prime below 2^50. What does not fit is refused: ``TypeError`` for another
+dtype or layout, ``ValueError`` for anything else. Other threads run meanwhile, and must leave the arrays alone.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+_Words = npt.NDArray[np.uint64]
+_Slots = npt.NDArray[np.float64] | npt.NDArray[np.float32] | npt.NDArray[np.complex128]
+
+def implementations() -> list[str]:
+    """What this machine can run, the fastest first, "portable" last."""
+
+def time_kernels(kernels: Kernels, degree: int, limbs: int, bits: int, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each kernel, measured inside the extension on random data; of one limb, where a kernel takes one.
+
+    "inner_product_pair" is of as many terms as limbs, for one limb of two polynomials; "mod_up_one" and "mod_up_third"
+    are per target limb, from one limb and from a third of them; "rescale" is of one polynomial; "encode" is of all
+    limbs, "encode_eighth" of an eighth of the slots, and "embed" the part before the residues.
+    """
+
+class Kernels:
+    """The pointwise kernels of one implementation; None stands for HECC_KERNELS, or the fastest."""
+
+    def __init__(self, implementation: str | None = None) -> None: ...
+    @property
+    def implementation(self) -> str: ...
+    def add(self, a: _Words, b: _Words, out: _Words, modulus: int) -> None: ...
+    def subtract(self, a: _Words, b: _Words, out: _Words, modulus: int) -> None: ...
+    def multiply(self, a: _Words, b: _Words, out: _Words, modulus: int) -> None: ...
+    def negate(self, a: _Words, out: _Words, modulus: int) -> None: ...
+    def reduce(self, a: _Words, out: _Words, modulus: int) -> None:
+        """Any words below 2^52 to residues."""
+
+    def multiply_scalar(self, a: _Words, scalar: int, out: _Words, modulus: int) -> None: ...
+    def subtract_multiply_scalar(self, a: _Words, b: _Words, scalar: int, out: _Words, modulus: int) -> None:
+        """out = (a - b) * scalar."""
+
+    def encode_factors(self, a: _Words, values: _Words, quotients: _Words, modulus: int) -> None:
+        """A constant vector and its precomputed quotients, in this implementation's own format."""
+
+    def multiply_encoded(self, a: _Words, values: _Words, quotients: _Words, out: _Words, modulus: int) -> None:
+        """A vector times a constant one that this implementation encoded."""
+
+    def multiply_accumulate(self, a: _Words, b: _Words, low: _Words, high: _Words) -> None:
+        """Add the products of the rows of a and b, unreduced.
+
+        The sum is in a format of the implementation; zeros are zero. It holds 4096 products, then call `fold`, after
+        which it counts as one. The factors are below 2^50.
+        """
+
+    def multiply_accumulate_pair(
+        self, a: _Words, b0: _Words, b1: _Words, low0: _Words, high0: _Words, low1: _Words, high1: _Words
+    ) -> None:
+        """Add the products of a and b0 to one lazy sum, and those of a and b1 to another."""
+
+    def fold(self, low: _Words, high: _Words, modulus: int) -> None:
+        """Make room in a lazy sum."""
+
+    def reduce_sums(self, low: _Words, high: _Words, out: _Words, modulus: int) -> None:
+        """The residues of a lazy sum."""
+
+    def inner_product(self, a: _Words, b: _Words, out: _Words, modulus: int) -> None:
+        """out = sum over the rows of a * b, of any number."""
+
+    def inner_product_pair(
+        self, a: _Words, b0: _Words, b1: _Words, out0: _Words, out1: _Words, modulus: int
+    ) -> None: ...
+    def matrix_product(self, weights: _Words, x: _Words, out: _Words, modulus: int) -> None:
+        """out = weights @ x, of shapes (rows, terms), (terms, count) and (rows, count)."""
+
+    def automorphism_coefficients(self, residues: _Words, out: _Words, element: int, modulus: int) -> None:
+        """X to X^element in coefficient form."""
+
 class NttTables:
-    def __init__(self, degree: int, modulus: int) -> None: ...
+    """See `hecc.runtime.native.NttTables`."""
+
+    def __init__(self, degree: int, modulus: int, implementation: str | None = None) -> None: ...
     @property
     def degree(self) -> int: ...
     @property
     def modulus(self) -> int: ...
     @property
     def root(self) -> int: ...
-    def forward(self, residues: npt.NDArray[np.uint64]) -> None: ...
-    def inverse(self, residues: npt.NDArray[np.uint64]) -> None: ...
+    @property
+    def implementation(self) -> str: ...
+    def forward(self, residues: _Words, sparse: bool = False) -> None: ...
+    def inverse(self, residues: _Words, sparse: bool = False) -> None: ...
+
+class BasisConversion:
+    """From the residues modulo some primes to those modulo others, of coefficients.
+
+    The number meant is the one from 0 to D - 1, D the product of `sources`, or if `centred` the one from -D/2 to D/2.
+    With several sources it may, very near to the borders, be the one beyond.
+    """
+
+    def __init__(self, kernels: Kernels, sources: Sequence[int], targets: Sequence[int], *, centred: bool) -> None: ...
+    def convert(self, residues: _Words, out: _Words) -> None:
+        """Convert residues of shape (sources, count) to shape (targets, count)."""
+
+class ModDown:
+    """Division by the product of the last limbs, with rounding, in NTT form: a mod-down, or a rescale."""
+
+    def __init__(self, kernels: Kernels, kept: Sequence[NttTables], dropped: Sequence[NttTables]) -> None: ...
+    def apply(self, residues: _Words, out: _Words) -> None:
+        """From shape (kept + dropped, degree) to shape (kept, degree)."""
+
+class GaloisPermutation:
+    """X to X^element in NTT form, where it is a permutation."""
+
+    def __init__(self, degree: int, element: int) -> None: ...
+    @property
+    def element(self) -> int: ...
+    def apply(self, kernels: Kernels, residues: _Words, out: _Words) -> None: ...
+
+class Encoder:
+    """CKKS encoding for a ring; slot values are a power of two of them, and repeat to fill the ring."""
+
+    def __init__(self, kernels: Kernels, degree: int) -> None: ...
+    def embed(self, values: _Slots, scale: float) -> npt.NDArray[np.float64]:
+        """The rounded coefficients: with fewer values than slots, every so many-th one of the polynomial."""
+
+    def limbs(self, coefficients: npt.NDArray[np.float64], tables: Sequence[NttTables], out: _Words) -> None:
+        """The plaintext of rounded coefficients, in NTT form, of shape (len(tables), degree)."""
+
+    def encode(self, values: _Slots, scale: float, tables: Sequence[NttTables], out: _Words) -> None:
+        """`embed` and `limbs` in one."""

@@ -3,6 +3,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/complex.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -21,6 +22,7 @@
 
 #include "aligned.hpp"
 #include "kernels.hpp"
+#include "timing.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -134,7 +136,7 @@ struct KernelSet {
       : kernels(name ? &kernels_named(*name) : &default_kernels()) {}
 };
 
-// --- Pointwise ---------------------------------------------------------------------------------------------------------
+// --- Pointwise ------------------------------------------------------------------------------------------------------
 
 using Binary = decltype(PointwiseKernels::add);
 
@@ -317,7 +319,7 @@ void matrix_product(const KernelSet& set, const Words& weights, const Words& x, 
   set.kernels->matrix_product(weights.data(), rows(x).data(), outputs, terms, rows(out).data(), count, q);
 }
 
-// --- Transforms --------------------------------------------------------------------------------------------------------
+// --- Transforms -----------------------------------------------------------------------------------------------------
 
 // Tables together with the kernels whose format they have.
 struct Tables {
@@ -353,7 +355,7 @@ void transform(const Tables& tables, const Output& residues, bool sparse, Transf
   }
 }
 
-// --- Residue number systems --------------------------------------------------------------------------------------------
+// --- Residue number systems -----------------------------------------------------------------------------------------
 
 struct Conversion {
   const Kernels* kernels;
@@ -372,15 +374,15 @@ struct Conversion {
         targets(std::move(to)),
         constants(moduli(sources), moduli(targets), centred, set.kernels->format) {}
 
-  void convert(const Words& input, const Output& out) const {
-    const std::size_t count = count_of("input", input);
-    check_shape("input", input, {sources.size(), count});
+  void convert(const Words& residues, const Output& out) const {
+    const std::size_t count = count_of("residues", residues);
+    check_shape("residues", residues, {sources.size(), count});
     check_shape("out", out, {targets.size(), count});
-    check_apart(out, input);
+    check_apart(out, residues);
     const nb::gil_scoped_release release;
-    check_limbs(input, sources);
+    check_limbs(residues, sources);
     AlignedBuffer<std::uint64_t> scratch(conversion_scratch(sources.size()));
-    kernels->convert(constants.view(), rows(input).data(), rows(out).data(), count, scratch.data());
+    kernels->convert(constants.view(), rows(residues).data(), rows(out).data(), count, scratch.data());
   }
 };
 
@@ -410,53 +412,52 @@ struct Division {
     }
   }
 
-  void apply(const Words& input, const Output& out) const {
+  void apply(const Words& residues, const Output& out) const {
     const std::size_t kept = constants.kept(), degree = constants.degree();
-    check_shape("input", input, {moduli.size(), degree});
+    check_shape("residues", residues, {moduli.size(), degree});
     check_shape("out", out, {kept, degree});
-    const bool same = static_cast<const void*>(out.data()) == static_cast<const void*>(input.data());
-    if (!same) check_apart(out, input);
+    const bool same = static_cast<const void*>(out.data()) == static_cast<const void*>(residues.data());
+    if (!same) check_apart(out, residues);
     const nb::gil_scoped_release release;
-    check_limbs(input, moduli);
+    check_limbs(residues, moduli);
     AlignedBuffer<std::uint64_t> scratch(constants.scratch_words());
-    constants.apply(*kernels, rows(input).data(), rows(out).data(), scratch.data());
+    constants.apply(*kernels, rows(residues).data(), rows(out).data(), scratch.data());
   }
 };
 
-// --- Automorphisms -----------------------------------------------------------------------------------------------------
+// --- Automorphisms --------------------------------------------------------------------------------------------------
 
-void permute(const GaloisPermutation& permutation, const KernelSet& set, const Words& input, const Output& out) {
+void permute(const GaloisPermutation& permutation, const KernelSet& set, const Words& residues, const Output& out) {
   const std::size_t degree = permutation.view().degree;
-  check_shape("input", input, {degree});
+  check_shape("residues", residues, {degree});
   check_shape("out", out, {degree});
-  check_apart(out, input);
+  check_apart(out, residues);
   const nb::gil_scoped_release release;
-  set.kernels->permute(permutation.view(), input.data(), out.data());
+  set.kernels->permute(permutation.view(), residues.data(), out.data());
 }
 
-void automorphism_coefficients(const KernelSet& set, const Words& input, const Output& out, std::uint64_t element,
+void automorphism_coefficients(const KernelSet& set, const Words& residues, const Output& out, std::uint64_t element,
                                std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
-  const std::size_t degree = count_of("input", input);
-  check_shape("input", input, {degree});
+  const std::size_t degree = count_of("residues", residues);
+  check_shape("residues", residues, {degree});
   check_shape("out", out, {degree});
-  check_apart(out, input);
+  check_apart(out, residues);
   if (!std::has_single_bit(degree)) refuse("the degree " + std::to_string(degree) + " is not a power of two");
   if (element % 2 == 0 || element >= 2 * degree) {
     refuse("the Galois element " + std::to_string(element) + " is not odd and below " + std::to_string(2 * degree));
   }
   const nb::gil_scoped_release release;
-  check_reduced(input, q);
-  set.kernels->automorphism_coefficients(input.data(), out.data(), degree, element, q);
+  check_reduced(residues, q);
+  set.kernels->automorphism_coefficients(residues.data(), out.data(), degree, element, q);
 }
 
-// --- Encoding ----------------------------------------------------------------------------------------------------------
+// --- Encoding -------------------------------------------------------------------------------------------------------
 
 struct RingEncoder {
   Encoder encoder;
 
-  RingEncoder(const KernelSet& set, std::uint64_t degree)
-      : encoder{*set.kernels, static_cast<std::size_t>(degree)} {
+  RingEncoder(const KernelSet& set, std::uint64_t degree) : encoder{*set.kernels, static_cast<std::size_t>(degree)} {
     if (!std::has_single_bit(degree) || std::countr_zero(degree) < kMinLogDegree ||
         std::countr_zero(degree) > kMaxLogDegree) {
       refuse("the degree " + std::to_string(degree) + " is not a power of two from 2^11 to 2^17");
@@ -608,8 +609,7 @@ void define_kernels(nb::module_& module) {
       .def("multiply_accumulate", multiply_accumulate, "a"_a.noconvert(), "b"_a.noconvert(), "low"_a.noconvert(),
            "high"_a.noconvert())
       .def("multiply_accumulate_pair", multiply_accumulate_pair, "a"_a.noconvert(), "b0"_a.noconvert(),
-           "b1"_a.noconvert(), "low0"_a.noconvert(), "high0"_a.noconvert(), "low1"_a.noconvert(),
-           "high1"_a.noconvert())
+           "b1"_a.noconvert(), "low0"_a.noconvert(), "high0"_a.noconvert(), "low1"_a.noconvert(), "high1"_a.noconvert())
       .def("fold", fold, "low"_a.noconvert(), "high"_a.noconvert(), "modulus"_a)
       .def("reduce_sums", reduce_sums, "low"_a.noconvert(), "high"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
       .def("inner_product", inner_product, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
@@ -617,7 +617,7 @@ void define_kernels(nb::module_& module) {
            "out0"_a.noconvert(), "out1"_a.noconvert(), "modulus"_a)
       .def("matrix_product", matrix_product, "weights"_a.noconvert(), "x"_a.noconvert(), "out"_a.noconvert(),
            "modulus"_a)
-      .def("automorphism_coefficients", automorphism_coefficients, "input"_a.noconvert(), "out"_a.noconvert(),
+      .def("automorphism_coefficients", automorphism_coefficients, "residues"_a.noconvert(), "out"_a.noconvert(),
            "element"_a, "modulus"_a);
 }
 
@@ -650,23 +650,29 @@ NB_MODULE(_native, module) {
   using namespace hecc;  // NOLINT: the whole module is hecc's
   module.doc() = "hecc's native kernels; use them through hecc.runtime.native";
   module.def("implementations", implementations);
+  module.def(
+      "time_kernels",
+      [](const KernelSet& set, std::uint64_t degree, std::size_t limbs, int bits, std::size_t repeats) {
+        return time_kernels(*set.kernels, degree, limbs, bits, repeats);
+      },
+      "kernels"_a, "degree"_a, "limbs"_a, "bits"_a, "repeats"_a, nb::call_guard<nb::gil_scoped_release>());
   define_kernels(module);
   define_transforms(module);
 
   nb::class_<Conversion>(module, "BasisConversion")
       .def(nb::init<const KernelSet&, std::vector<std::uint64_t>, std::vector<std::uint64_t>, bool>(), "kernels"_a,
            "sources"_a, "targets"_a, nb::kw_only(), "centred"_a)
-      .def("convert", &Conversion::convert, "input"_a.noconvert(), "out"_a.noconvert());
+      .def("convert", &Conversion::convert, "residues"_a.noconvert(), "out"_a.noconvert());
 
   nb::class_<Division>(module, "ModDown")
       .def(nb::init<const KernelSet&, const std::vector<Tables>&, const std::vector<Tables>&>(), "kernels"_a, "kept"_a,
            "dropped"_a)
-      .def("apply", &Division::apply, "input"_a.noconvert(), "out"_a.noconvert());
+      .def("apply", &Division::apply, "residues"_a.noconvert(), "out"_a.noconvert());
 
   nb::class_<GaloisPermutation>(module, "GaloisPermutation")
       .def(nb::init<std::uint64_t, std::uint64_t>(), "degree"_a, "element"_a)
       .def_prop_ro("element", &GaloisPermutation::element)
-      .def("apply", permute, "kernels"_a, "input"_a.noconvert(), "out"_a.noconvert());
+      .def("apply", permute, "kernels"_a, "residues"_a.noconvert(), "out"_a.noconvert());
 
   nb::class_<RingEncoder>(module, "Encoder")
       .def(nb::init<const KernelSet&, std::uint64_t>(), "kernels"_a, "degree"_a)

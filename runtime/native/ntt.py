@@ -10,7 +10,7 @@ from hecc.runtime.native import _native
 __all__ = ["NttTables"]
 
 
-class NttTables:
+class NttTables(_native.NttTables):
     """Tables of roots of unity for one prime, and the two transforms that read them.
 
     The forward transform maps the coefficients of a polynomial of Z_q[X]/(X^N + 1) to its values at the odd powers of
@@ -19,7 +19,7 @@ class NttTables:
     libraries unchanged.
 
     The butterflies are Harvey's ("Faster arithmetic for number-theoretic transforms", 2014): precomputed quotients and
-    lazy reduction. The tables take 32 bytes per coefficient.
+    lazy reduction. The tables take 16 bytes per coefficient and are shared by all objects of the same parameters.
 
     Parameters
     ----------
@@ -27,6 +27,9 @@ class NttTables:
         The ring's degree N, a power of two from 2^11 to 2^17.
     modulus
         The prime q, below 2^50 and equal to 1 modulo 2N.
+    implementation
+        Which of :func:`hecc.runtime.native.implementations` to use; by default the one that the environment variable
+        ``HECC_KERNELS`` names, or the fastest.
 
     Raises
     ------
@@ -36,27 +39,27 @@ class NttTables:
         If a parameter is not as described; the message says which and why.
     """
 
-    def __init__(self, degree: int, modulus: int) -> None:
+    def __init__(self, degree: int, modulus: int, implementation: str | None = None) -> None:
         _check_word("degree", degree)
         _check_word("modulus", modulus)
-        self._tables = _native.NttTables(int(degree), int(modulus))
+        super().__init__(int(degree), int(modulus), implementation)
 
     @property
     def degree(self) -> int:
         """The ring's degree N."""
-        return self._tables.degree
+        return super().degree
 
     @property
     def modulus(self) -> int:
         """The prime q."""
-        return self._tables.modulus
+        return super().modulus
 
     @property
     def root(self) -> int:
         """The minimal primitive 2N-th root of unity modulo q, from which the order of the values follows."""
-        return self._tables.root
+        return super().root
 
-    def forward(self, residues: npt.NDArray[np.uint64]) -> None:
+    def forward(self, residues: npt.NDArray[np.uint64], sparse: bool = False) -> None:
         """Transform coefficients to values, in place; other threads may run meanwhile.
 
         Parameters
@@ -64,6 +67,9 @@ class NttTables:
         residues
             Writable C-contiguous array of unsigned 64-bit residues below the modulus, of shape (..., N): each row is
             transformed by itself.
+        sparse
+            The rows may then be shorter, a power of two M from 64: they hold every (N / M)-th coefficient of a
+            polynomial whose others are zero, and each value stands for N / M equal consecutive ones.
 
         Raises
         ------
@@ -72,26 +78,26 @@ class NttTables:
         ValueError
             If its shape, layout or a residue is not as described. It is then unchanged.
         """
-        self._check(residues)
-        self._tables.forward(residues)
+        self._check(residues, sparse)
+        super().forward(residues, sparse)
 
-    def inverse(self, residues: npt.NDArray[np.uint64]) -> None:
+    def inverse(self, residues: npt.NDArray[np.uint64], sparse: bool = False) -> None:
         """Transform values back to coefficients, in place; `forward` undone exactly.
 
         Takes and raises what `forward` does.
         """
-        self._check(residues)
-        self._tables.inverse(residues)
+        self._check(residues, sparse)
+        super().inverse(residues, sparse)
 
     def __repr__(self) -> str:
         return f"NttTables(degree={self.degree}, modulus={self.modulus})"
 
-    def _check(self, residues: Any) -> None:
+    def _check(self, residues: Any, sparse: bool) -> None:
         if not isinstance(residues, np.ndarray):
             raise TypeError(f"residues must be a numpy array, not {type(residues).__name__}")
         if residues.dtype != np.uint64:
             raise TypeError(f"residues must have dtype uint64, not {residues.dtype}")
-        if residues.ndim == 0 or residues.shape[-1] != self.degree:
+        if residues.ndim == 0 or (residues.shape[-1] != self.degree and not sparse):
             raise ValueError(f"residues must have shape (..., {self.degree}), not {residues.shape}")
         flags = residues.flags
         if not (flags.c_contiguous and flags.aligned and flags.writeable):

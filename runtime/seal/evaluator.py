@@ -59,7 +59,13 @@ class SealEvaluator:
     key_shape: KeyShape = "seal"
 
     def prepare(
-        self, circuit: Circuit, keys: KeySpecification, source: KeySource, *, memory: int = DEFAULT_MEMORY
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        source: KeySource,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
     ) -> SealSession:
         """Verify the circuit and make SEAL's context.
 
@@ -71,6 +77,8 @@ class SealEvaluator:
             The keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
         memory
             Bytes for baby rotations and encoded weights, half for each.
+        threads
+            Of no effect: SEAL evaluates in the thread that calls it.
 
         Raises
         ------

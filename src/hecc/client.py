@@ -70,7 +70,7 @@ class Client:
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        shape: KeyShape = "seal",
+        shape: KeyShape | None = None,
         passphrase: str | None = None,
         force: bool = False,
         progress: Progress | None = None,
@@ -82,7 +82,8 @@ class Client:
         folder
             Made when it does not exist, for this user only.
         shape
-            Which evaluator the evaluation keys are for: "native" or "seal".
+            Which evaluator the evaluation keys are for, "native" or "seal"; by default the one that the plan was
+            compiled for.
         passphrase
             Protects the secret key.
         force
@@ -107,7 +108,7 @@ class Client:
         make = functools.partial(
             generate_keys,
             self.plan.header.keys,
-            shape=shape,
+            shape=shape or self.plan.header.estimate.evaluator,
             min_security=self._min_security,
             passphrase=passphrase,
             progress=progress,

@@ -18,6 +18,7 @@ from hecc.compiler.importer import import_model
 from hecc.compiler.options import Options
 from hecc.passes.pipeline import build_plan
 from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import LEVELS
 from hecc.tensors import Tensor, by_name, check_range, check_rows
@@ -29,6 +30,8 @@ __all__ = ["compile"]
 
 Range: TypeAlias = tuple[float, float]
 Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+
+DEFAULT_EVALUATOR: KeyShape = "native"
 
 DEFAULT_RANGE: Range = (-1.0, 1.0)
 """What inputs are taken to be when nothing is said of them."""
@@ -48,6 +51,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     input_range: Range | Mapping[str, Range] | None = None,
     calibration: Tensor | Mapping[str, Tensor] | None = None,
     batch_axis: bool = True,
+    evaluator: KeyShape = DEFAULT_EVALUATOR,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -72,6 +76,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         values sixteen times as large as those it sees, instead of four times.
     batch_axis
         Whether axis 0 of every input is the batch. With ``False`` the whole tensor is one example.
+    evaluator
+        What the plan is optimised for: "native", the fast one, or "seal", Microsoft SEAL's own, the reference. Either
+        runs the plan; keys are for one of them.
     progress
         Called with the name of each stage as it starts.
 
@@ -124,6 +131,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         adversary="quantum" if quantum else "classical",
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
+        evaluator=evaluator,
         producer=f"hecc {hecc.__version__}",
     )
     return build_plan(imported, _model_bytes(model), rows, declared, options, stage)

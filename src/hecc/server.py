@@ -13,9 +13,7 @@ from hecc.runtime.plan import Plan
 from hecc.runtime.server import RowProgress
 from hecc.runtime.server import Server as Session
 
-__all__ = ["DEFAULT_EVALUATOR", "Server"]
-
-DEFAULT_EVALUATOR = "seal"
+__all__ = ["Server"]
 
 
 class Server(Session):
@@ -28,9 +26,11 @@ class Server(Session):
     evaluation_keys
         The client's evaluation keys, or their file.
     evaluator
-        Name of the evaluator, a key of :data:`hecc.runtime.evaluator.EVALUATORS`.
+        "native" or "seal"; by default the one that the keys are for.
     memory
         Bytes that the evaluator may spend on caches.
+    threads
+        Threads that it computes with if it can, by default one per processor.
 
     Raises
     ------
@@ -45,8 +45,9 @@ class Server(Session):
         plan: Plan | str | os.PathLike[str],
         evaluation_keys: EvaluationKeyFile | str | os.PathLike[str],
         *,
-        evaluator: str = DEFAULT_EVALUATOR,
+        evaluator: str | None = None,
         memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
     ) -> None:
         plan = plan if isinstance(plan, Plan) else Plan.load(plan)
         plan.require_circuit()
@@ -62,6 +63,7 @@ class Server(Session):
             keys if isinstance(keys, EvaluationKeyFile) else EvaluationKeyFile(keys),
             evaluator=evaluator,
             memory=memory,
+            threads=threads,
         )
 
     def run(

@@ -18,10 +18,10 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 OUTPUT = np.load(GOLDEN / "output.npy")
 
 
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
+@pytest.fixture(params=["native", "seal"])
+def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy with the permissions that a checkout does not keep."""
-    for path in GOLDEN.glob("*.bin"):
+    for path in (GOLDEN / request.param).glob("*.bin"):
         shutil.copyfile(path, tmp_path / path.name)
         (tmp_path / path.name).chmod(0o600)
     return tmp_path

@@ -224,7 +224,7 @@ def test_keys_of_a_shape_that_the_evaluator_cannot_use_are_refused(world: World,
         match=r"evaluation.bin: keys of shape 'native', but the evaluator 'seal' needs shape 'seal'; "
         "choose another evaluator, or make keys of that shape",
     ):
-        Server(world.plan, hybrid.evaluation_keys)
+        Server(world.plan, hybrid.evaluation_keys, evaluator="seal")
 
 
 def test_keys_that_lack_what_the_plan_needs_are_refused(world: World) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import hecc
+from hecc.cli.bench import bench_command
 from hecc.cli.compile import compile_command
 from hecc.cli.decrypt import decrypt_command
 from hecc.cli.demo import demo_command
@@ -39,6 +40,7 @@ for _command, _example in (
     (decrypt_command, "hecc decrypt plan.client.bin result.bin"),
     (inspect_command, "hecc inspect plan.bin --circuit"),
     (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
+    (bench_command, "hecc bench plan.bin"),
     (demo_command, "hecc demo --images 6"),
 ):
     app.command(_command.__name__.removesuffix("_command"), epilog=f"Example: {_example}")(_command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,6 +39,10 @@ def compile_command(
     no_batch_axis: Annotated[
         bool, typer.Option("--no-batch-axis", help="The whole input is one example: axis 0 is not the batch.")
     ] = False,
+    evaluator: Annotated[
+        Literal["native", "seal"],
+        typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
+    ] = "native",
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -74,6 +78,7 @@ def compile_command(
                 input_range=input_range,
                 calibration=None if calibration is None else load_arrays(calibration),
                 batch_axis=not no_batch_axis,
+                evaluator=evaluator,
                 progress=stage,
             )
         plan.save(output)

@@ -28,7 +28,18 @@ def run_command(
         str | None,
         typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),
     ] = None,
-    evaluator: Annotated[str, typer.Option(metavar="NAME", help="What evaluates the plan.")] = "seal",
+    evaluator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="What evaluates the plan: native or seal. By default what the keys are for.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="Threads of the native evaluator. By default one per processor."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan on encrypted rows: the server's only step.
@@ -45,7 +56,7 @@ def run_command(
         request = CiphertextFile.load(encrypted)
         rows = request.header.rows
         start = time.perf_counter()
-        with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches) as server:
+        with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             with out.steps("evaluating") as step:
                 result = server.run(
@@ -64,7 +75,7 @@ def run_command(
             bytes=size,
             prepare_seconds=ready - start,
             seconds=seconds,
-            evaluator=evaluator,
+            evaluator=server.evaluator,
         )
 
 

@@ -70,13 +70,18 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield from ring_facts(header.keys)
     yield "rotations", f"{cost.rotations} per row"
     yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
-    yield "predicted time", f"{time_words(cost.seconds)} per row on one core"
+    yield "predicted time", f"{time_words(cost.seconds)} per row on one core, with the {cost.evaluator} evaluator"
     yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
-    # Half of a key is random, and sent as a seed.
-    keys = cost.evaluation_key_bytes
-    yield "evaluation keys", f"at most {size_words(keys / 2)}, sent once; {size_words(keys)} in memory"
+    yield "evaluation keys", f"{_sent(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
     yield "encrypted input", f"at most {size_words(cost.input_bytes)} per row"
     yield "encrypted result", f"at most {size_words(cost.output_bytes)} per row"
+
+
+def _sent(header: PlanHeader) -> str:
+    """Size of the file of evaluation keys."""
+    size = header.estimate.evaluation_key_bytes
+    # Half of a key of SEAL's is random, and sent as a seed.
+    return size_words(size) if header.estimate.evaluator == "native" else f"at most {size_words(size / 2)}"
 
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:
@@ -89,6 +94,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "inputs": [{**_signature(source), "low": source.low, "high": source.high} for source in header.inputs],
         "outputs": [{**_signature(target), "error": target.error} for target in header.outputs],
         "ring": ring_fields(keys),
+        "evaluator": cost.evaluator,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "seconds_per_row": cost.seconds,

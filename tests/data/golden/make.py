@@ -1,4 +1,4 @@
-"""Makes the golden files: one of each format, which every later version has to read.
+"""Makes the golden files: for each evaluator one of each format, which every later version has to read.
 
     python tests/data/golden/make.py
 
@@ -14,6 +14,7 @@ import numpy as np
 from onnx import numpy_helper, parser
 
 import hecc
+from hecc.runtime.parameters import KeyShape
 
 FOLDER = Path(__file__).parent
 NETWORK = '<ir_version: 8, opset_import: ["" : 17]> golden (float[1,3] x) => (float[1,2] y) { y = MatMul (x, w) }'
@@ -25,18 +26,23 @@ def main() -> None:
     weights = np.array([[1.0, -0.5], [0.25, 2.0], [-1.0, 0.125]], np.float32)
     model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
     x = np.array([[0.5, -0.25, 1.0], [0.0, 1.0, -1.0]])
-    for path in FOLDER.glob("*.bin"):
-        path.unlink()
-    plan = hecc.compile(model, calibration=np.random.default_rng(0).uniform(-1, 1, (64, 3)), input_range=(-1.0, 1.0))
-    plan.save(FOLDER / "plan.bin")
-    plan.client().save(FOLDER / "plan.client.bin")
-    client = hecc.Client(plan)
-    keys = client.keygen(FOLDER)
-    request = client.encrypt(x)
-    request.save(FOLDER / "encrypted.bin")
-    with hecc.Server(plan, keys.evaluation) as server:
-        server.run(request).save(FOLDER / "result.bin")
     np.save(FOLDER / "output.npy", x @ weights)
+    calibration = np.random.default_rng(0).uniform(-1, 1, (64, 3))
+    evaluators: tuple[KeyShape, ...] = ("native", "seal")
+    for evaluator in evaluators:
+        folder = FOLDER / evaluator
+        folder.mkdir(exist_ok=True)
+        for path in folder.glob("*.bin"):
+            path.unlink()
+        plan = hecc.compile(model, calibration=calibration, input_range=(-1.0, 1.0), evaluator=evaluator)
+        plan.save(folder / "plan.bin")
+        plan.client().save(folder / "plan.client.bin")
+        client = hecc.Client(plan)
+        keys = client.keygen(folder)
+        request = client.encrypt(x)
+        request.save(folder / "encrypted.bin")
+        with hecc.Server(plan, keys.evaluation) as server:
+            server.run(request).save(folder / "result.bin")
 
 
 if __name__ == "__main__":

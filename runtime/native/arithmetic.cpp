@@ -1,0 +1,295 @@
+#include "arithmetic.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "key_switching.hpp"
+
+namespace hecc {
+namespace {
+
+// Words that the sums of the ciphertexts switched at a time may take.
+constexpr std::size_t kSumWords = std::size_t{1} << 22;
+
+void check_context(const Context& context, const Ciphertexts& x) {
+  if (!x.belong_to(context)) throw std::invalid_argument("an operand was made by another context");
+}
+
+void check_same(const Context& context, const Ciphertexts& x, const Ciphertexts& y) {
+  check_context(context, x);
+  check_context(context, y);
+  if (x.count() != y.count() || x.limbs() != y.limbs()) {
+    throw std::invalid_argument("the operands have " + std::to_string(x.count()) + " and " + std::to_string(y.count()) +
+                                " polynomial vectors of " + std::to_string(x.limbs()) + " and " +
+                                std::to_string(y.limbs()) + " limbs");
+  }
+}
+
+void check_polynomials(const Ciphertexts& x, std::size_t expected) {
+  if (x.polynomials() != expected) {
+    throw std::invalid_argument("an operand has " + std::to_string(x.polynomials()) + " polynomials, not " +
+                                std::to_string(expected));
+  }
+}
+
+void check_dropped(const Ciphertexts& x, std::size_t dropped) {
+  if (dropped < 1 || dropped >= x.limbs()) {
+    throw std::invalid_argument(std::to_string(dropped) + " of " + std::to_string(x.limbs()) +
+                                " limbs cannot be dropped");
+  }
+}
+
+void check_key(const Context& context, const Ciphertexts& x, const SwitchingKey& key) {
+  if (key.limbs < x.limbs() || key.limbs > context.data_limbs()) {
+    throw std::invalid_argument("a switching key of " + std::to_string(key.limbs) + " limbs does not serve " +
+                                std::to_string(x.limbs()));
+  }
+}
+
+// body(ciphertext, polynomial, limb) for each, in parallel.
+template <class Body>
+void for_each_limb(const Context& context, const Ciphertexts& x, const Body& body) {
+  const std::size_t limbs = x.limbs(), polynomials = x.polynomials();
+  context.pool().run(x.count() * polynomials * limbs, [&](std::size_t index, std::size_t) {
+    body(index / limbs / polynomials, index / limbs % polynomials, index % limbs);
+  });
+}
+
+using Binary = void (*)(const std::uint64_t*, const std::uint64_t*, std::uint64_t*, std::size_t, const Modulus&);
+
+// The sum or the difference. A polynomial that only one has is copied, or negated where it is subtracted.
+Ciphertexts combine(const Context& context, const Ciphertexts& x, const Ciphertexts& y, Binary kernel, bool negated) {
+  check_same(context, x, y);
+  const std::size_t degree = context.degree();
+  Ciphertexts result(context, x.count(), std::max(x.polynomials(), y.polynomials()), x.limbs());
+  for_each_limb(context, result, [&](std::size_t i, std::size_t p, std::size_t limb) {
+    std::uint64_t* const output = result.limb(i, p, limb);
+    const Modulus& modulus = context.modulus(limb);
+    if (p < x.polynomials() && p < y.polynomials()) {
+      kernel(x.limb(i, p, limb), y.limb(i, p, limb), output, degree, modulus);
+    } else if (p < y.polynomials() && negated) {
+      context.kernels().negate(y.limb(i, p, limb), output, degree, modulus);
+    } else {
+      const Ciphertexts& longer = p < x.polynomials() ? x : y;
+      std::memcpy(output, longer.limb(i, p, limb), degree * sizeof(std::uint64_t));
+    }
+  });
+  return result;
+}
+
+// Key switching of polynomial `switched` of every ciphertext. finish(ciphertext, limb, first, second) gets one limb of
+// both sums divided by P, which it may overwrite, and runs in parallel.
+template <class Finish>
+void switch_all(const Context& context, const Ciphertexts& x, std::size_t switched, const SwitchingKey& key,
+                Representative representative, const Finish& finish) {
+  const std::size_t degree = context.degree(), limbs = x.limbs(), width = limbs + context.special_limbs();
+  const std::size_t at_once = std::max<std::size_t>(1, kSumWords / (2 * width * degree));
+  const Division division = division_by_special(context, limbs);
+  for (std::size_t first = 0; first < x.count(); first += at_once) {
+    const std::size_t count = std::min(at_once, x.count() - first);
+    std::vector<const std::uint64_t*> polynomials;
+    for (std::size_t i = 0; i < count; ++i) polynomials.push_back(x.limb(first + i, switched, 0));
+    BufferPool::Buffer sums = context.borrow(count * 2 * width * degree);
+    switch_keys(context, Decomposition(context, std::move(polynomials), limbs, representative),
+                std::vector<SwitchingKey>(count, key), sums.data());
+    BufferPool::Buffer divided = context.borrow(count * 2 * limbs * degree);
+    std::vector<const std::uint64_t*> inputs;
+    std::vector<std::uint64_t*> outputs;
+    for (std::size_t i = 0; i < 2 * count; ++i) {
+      inputs.push_back(sums.data() + i * width * degree);
+      outputs.push_back(divided.data() + i * limbs * degree);
+    }
+    divide(context, division, inputs, outputs);
+    context.pool().run(count * limbs, [&](std::size_t index, std::size_t) {
+      const std::size_t i = index / limbs, limb = index % limbs;
+      std::uint64_t* const base = divided.data() + (2 * i * limbs + limb) * degree;
+      finish(first + i, limb, base, base + limbs * degree);
+    });
+  }
+}
+
+Ciphertexts rotated(const Context& context, const Ciphertexts& x, const GaloisKey& key, bool added) {
+  check_context(context, x);
+  check_polynomials(x, 2);
+  check_key(context, x, key.key);
+  const PermutationView& permutation = context.permutation(key.element);
+  Representative representative;
+  if (context.seal_shaped()) representative = {Representative::Kind::kRotated, key.element};
+  const std::size_t degree = context.degree();
+  Ciphertexts result(context, x.count(), 2, x.limbs());
+  const auto finish = [&](std::size_t i, std::size_t limb, std::uint64_t* first, std::uint64_t* second) {
+    const Modulus& modulus = context.modulus(limb);
+    const Kernels& kernels = context.kernels();
+    // P c0 belongs to the first sum; since it is a multiple of P, adding c0 after the division is the same.
+    kernels.add(first, x.limb(i, 0, limb), first, degree, modulus);
+    kernels.permute(permutation, first, result.limb(i, 0, limb));
+    kernels.permute(permutation, second, result.limb(i, 1, limb));
+    if (!added) return;
+    for (std::size_t p = 0; p < 2; ++p) {
+      kernels.add(result.limb(i, p, limb), x.limb(i, p, limb), result.limb(i, p, limb), degree, modulus);
+    }
+  };
+  switch_all(context, x, 1, key.key, representative, finish);
+  return result;
+}
+
+Ciphertexts divided_by_last(const Context& context, const Ciphertexts& x) {
+  Ciphertexts result(context, x.count(), x.polynomials(), x.limbs() - 1);
+  std::vector<const std::uint64_t*> inputs;
+  std::vector<std::uint64_t*> outputs;
+  for (std::size_t i = 0; i < x.count(); ++i) {
+    for (std::size_t p = 0; p < x.polynomials(); ++p) {
+      inputs.push_back(x.limb(i, p, 0));
+      outputs.push_back(result.limb(i, p, 0));
+    }
+  }
+  divide(context, division_by_last(context, x.limbs()), inputs, outputs);
+  return result;
+}
+
+}  // namespace
+
+Ciphertexts add(const Context& context, const Ciphertexts& x, const Ciphertexts& y) {
+  return combine(context, x, y, context.kernels().add, false);
+}
+
+Ciphertexts subtract(const Context& context, const Ciphertexts& x, const Ciphertexts& y) {
+  return combine(context, x, y, context.kernels().subtract, true);
+}
+
+Ciphertexts negate(const Context& context, const Ciphertexts& x) {
+  check_context(context, x);
+  Ciphertexts result(context, x.count(), x.polynomials(), x.limbs());
+  for_each_limb(context, x, [&](std::size_t i, std::size_t p, std::size_t limb) {
+    context.kernels().negate(x.limb(i, p, limb), result.limb(i, p, limb), context.degree(), context.modulus(limb));
+  });
+  return result;
+}
+
+Ciphertexts add_plain(const Context& context, const Ciphertexts& x, const Ciphertexts& plain) {
+  check_polynomials(plain, 1);
+  return combine(context, x, plain, context.kernels().add, false);
+}
+
+Ciphertexts multiply_plain(const Context& context, const Ciphertexts& x, const Ciphertexts& plain) {
+  check_same(context, x, plain);
+  check_polynomials(plain, 1);
+  Ciphertexts result(context, x.count(), x.polynomials(), x.limbs());
+  for_each_limb(context, x, [&](std::size_t i, std::size_t p, std::size_t limb) {
+    context.kernels().multiply(x.limb(i, p, limb), plain.limb(i, 0, limb), result.limb(i, p, limb), context.degree(),
+                               context.modulus(limb));
+  });
+  return result;
+}
+
+Ciphertexts multiply(const Context& context, const Ciphertexts& x, const Ciphertexts& y) {
+  check_same(context, x, y);
+  check_polynomials(x, 2);
+  check_polynomials(y, 2);
+  Ciphertexts result(context, x.count(), 3, x.limbs());
+  for_each_limb(context, result, [&](std::size_t i, std::size_t p, std::size_t limb) {
+    const Modulus& modulus = context.modulus(limb);
+    const std::uint64_t* const left[] = {x.limb(i, 0, limb), x.limb(i, 1, limb)};
+    const std::uint64_t* const right[] = {y.limb(i, 0, limb), y.limb(i, 1, limb)};
+    std::uint64_t* const output = result.limb(i, p, limb);
+    if (p == 1) {
+      const std::uint64_t* const crossed[] = {right[1], right[0]};
+      context.kernels().inner_product(left, crossed, 2, output, context.degree(), modulus);
+    } else {
+      context.kernels().multiply(left[p / 2], right[p / 2], output, context.degree(), modulus);
+    }
+  });
+  return result;
+}
+
+Ciphertexts square(const Context& context, const Ciphertexts& x) { return multiply(context, x, x); }
+
+Ciphertexts relinearize(const Context& context, const Ciphertexts& x, const SwitchingKey& key) {
+  check_context(context, x);
+  check_polynomials(x, 3);
+  check_key(context, x, key);
+  Representative representative;
+  if (context.seal_shaped()) representative.kind = Representative::Kind::kFromZero;
+  const std::size_t degree = context.degree();
+  Ciphertexts result(context, x.count(), 2, x.limbs());
+  const auto finish = [&](std::size_t i, std::size_t limb, std::uint64_t* first, std::uint64_t* second) {
+    const Modulus& modulus = context.modulus(limb);
+    context.kernels().add(first, x.limb(i, 0, limb), result.limb(i, 0, limb), degree, modulus);
+    context.kernels().add(second, x.limb(i, 1, limb), result.limb(i, 1, limb), degree, modulus);
+  };
+  switch_all(context, x, 2, key, representative, finish);
+  return result;
+}
+
+Ciphertexts rotate(const Context& context, const Ciphertexts& x, const GaloisKey& key) {
+  return rotated(context, x, key, false);
+}
+
+std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertexts& x,
+                                        const std::vector<GaloisKey>& keys) {
+  check_context(context, x);
+  check_polynomials(x, 2);
+  for (const GaloisKey& key : keys) {
+    check_key(context, x, key.key);
+    context.permutation(key.element);  // refuses what is no Galois element
+  }
+  const std::size_t degree = context.degree(), limbs = x.limbs(), width = limbs + context.special_limbs();
+  const std::size_t pieces = degree / kPiece;
+  const Division division = division_by_special(context, limbs);
+  std::vector<Ciphertexts> results;
+  for (std::size_t k = 0; k < keys.size(); ++k) results.emplace_back(context, x.count(), 2, limbs);
+  BufferPool::Buffer sums = context.borrow(2 * width * degree), divided = context.borrow(2 * limbs * degree);
+  const std::vector<const std::uint64_t*> inputs = {sums.data(), sums.data() + width * degree};
+  const std::vector<std::uint64_t*> outputs = {divided.data(), divided.data() + limbs * degree};
+  for (std::size_t i = 0; i < x.count(); ++i) {
+    const Digits digits(context, Decomposition(context, {x.limb(i, 1, 0)}, limbs, Representative()));
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+      context.pool().run(width * pieces, [&](std::size_t index, std::size_t) {
+        std::uint64_t* const base = sums.data() + index / pieces * degree;
+        inner_products(context, digits, 0, keys[k].key, limbs, index / pieces, index % pieces * kPiece, kPiece, base,
+                       base + width * degree);
+      });
+      divide(context, division, inputs, outputs);
+      const PermutationView& permutation = context.permutation(keys[k].element);
+      context.pool().run(limbs, [&](std::size_t limb, std::size_t) {
+        std::uint64_t* const first = divided.data() + limb * degree;
+        context.kernels().add(first, x.limb(i, 0, limb), first, degree, context.modulus(limb));
+        context.kernels().permute(permutation, first, results[k].limb(i, 0, limb));
+        context.kernels().permute(permutation, first + limbs * degree, results[k].limb(i, 1, limb));
+      });
+    }
+  }
+  return results;
+}
+
+Ciphertexts rotate_and_add(const Context& context, const Ciphertexts& x, const std::vector<GaloisKey>& keys) {
+  if (keys.empty()) {
+    throw std::invalid_argument("a fold needs a key");
+  }
+  Ciphertexts result = rotated(context, x, keys[0], true);
+  for (std::size_t k = 1; k < keys.size(); ++k) result = rotated(context, result, keys[k], true);
+  return result;
+}
+
+Ciphertexts rescale(const Context& context, const Ciphertexts& x, std::size_t dropped) {
+  check_context(context, x);
+  check_dropped(x, dropped);
+  Ciphertexts result = divided_by_last(context, x);
+  for (std::size_t step = 1; step < dropped; ++step) result = divided_by_last(context, result);
+  return result;
+}
+
+Ciphertexts drop_limbs(const Context& context, const Ciphertexts& x, std::size_t dropped) {
+  check_context(context, x);
+  check_dropped(x, dropped);
+  Ciphertexts result(context, x.count(), x.polynomials(), x.limbs() - dropped);
+  for_each_limb(context, result, [&](std::size_t i, std::size_t p, std::size_t limb) {
+    std::memcpy(result.limb(i, p, limb), x.limb(i, p, limb), context.degree() * sizeof(std::uint64_t));
+  });
+  return result;
+}
+
+}  // namespace hecc

@@ -1,0 +1,415 @@
+"""The native evaluator: hecc's own kernels, on SEAL's representation, without SEAL.
+
+What it computes, and with which algorithms, is in ``docs/native.md``. It sees public data only: ciphertexts,
+evaluation keys and plaintext weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.circuit import (
+    Add,
+    AddPlain,
+    Circuit,
+    DropLimbs,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Negate,
+    Output,
+    Relinearize,
+    Rescale,
+    Rotate,
+    Square,
+    Subtract,
+)
+from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.evaluator import DEFAULT_MEMORY, Buffer, KeySource, Progress, SwitchingKey
+from hecc.runtime.native import _evaluator
+from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
+from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
+from hecc.runtime.verify import ArrayType, verify
+
+__all__ = ["NativeEvaluator", "NativeSession", "default_threads"]
+
+SCALE_TOLERANCE = 1e-9
+"""How far the double of a client's ciphertext may stray from the exact scale by rounding alone."""
+
+SMALLEST_SLOTS = 32
+"""Vectors of fewer slots are encoded as repetitions with so many."""
+
+log = logging.getLogger(__name__)
+
+Value: TypeAlias = _evaluator.Ciphertexts
+
+
+def default_threads() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class NativeEvaluator:
+    """Makes sessions of the native evaluator.
+
+    Parameters
+    ----------
+    kernels
+        Name of the kernels to use: "avx512ifma", "avx2" or "portable"; by default the fastest that this machine can
+        run, or those that the environment variable ``HECC_KERNELS`` names.
+    """
+
+    key_shape: KeyShape = "native"
+
+    def __init__(self, kernels: str = "") -> None:
+        self._kernels = kernels
+
+    def prepare(
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        source: KeySource,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
+    ) -> NativeSession:
+        """Verify the circuit and make the tables of its primes.
+
+        Parameters
+        ----------
+        circuit, keys
+            What to run.
+        source
+            The keys as arrays of shape :meth:`~hecc.runtime.parameters.KeySpecification.switching_key_shape`, each
+            for at least as many limbs as the circuit uses it at. They are not copied.
+        memory
+            Bytes for baby rotations and encoded weights, half for each.
+        threads
+            Threads to compute with, by default one per processor. Results are the same however many.
+
+        Raises
+        ------
+        CircuitError
+            When the circuit does not fit the keys.
+        ParameterError
+            When the kernels cannot work with the parameters.
+        """
+        types = verify(circuit, keys)
+        try:
+            context = _evaluator.Context(
+                keys.ring_degree,
+                keys.data_primes,
+                keys.special_primes,
+                keys.digit_limbs,
+                default_threads() if threads is None else threads,
+                self._kernels,
+            )
+        except (ValueError, TypeError) as error:
+            raise ParameterError(f"the native evaluator refuses these parameters: {error}") from None
+        log.debug("kernels %s, %d threads", context.kernels, context.threads)
+        return NativeSession(circuit, keys, types, _Keys(context, source), context, memory)
+
+
+class NativeSession:
+    """One circuit and one key set on the native kernels; see :class:`hecc.runtime.evaluator.Session`."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        types: Sequence[ArrayType],
+        switching_keys: _Keys,
+        context: _evaluator.Context,
+        memory: int,
+    ) -> None:
+        self._circuit = circuit
+        self._spec = keys
+        self._types = types
+        self._keys = switching_keys
+        self._context = context
+        self._last_uses = circuit.last_uses()
+        # With keys of SEAL's shape a rotation is SEAL's to the bit, and that one cannot be hoisted.
+        exact = keys.digit_limbs == 1 and len(keys.special_primes) == 1
+        self._hoisted = {} if exact else _hoisted(circuit)
+        self._rotations_memory = memory // 2
+        self._weights_memory = memory - memory // 2
+        self._unused = self._weights_memory
+        self._transforms: dict[int, _evaluator.LinearTransform] = {}
+        self._plaintexts: dict[int, Value] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of keys and encoded weights."""
+        self._keys.clear()
+        self._transforms.clear()
+        self._plaintexts.clear()
+        self._unused = self._weights_memory
+
+    def run(
+        self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
+    ) -> dict[str, list[bytes]]:
+        """Evaluate one row.
+
+        Parameters
+        ----------
+        inputs
+            For every input of the circuit its ciphertexts as SEAL streams.
+        progress
+            Called after every instruction. The time that each takes is logged at level DEBUG.
+
+        Returns
+        -------
+        dict
+            For every output its ciphertexts as SEAL streams.
+
+        Raises
+        ------
+        FileFormatError
+            When a stream or a key is damaged, or a stream is not at the level and scale of its input.
+        CircuitError
+            When the kernels refuse an instruction.
+        """
+        values: dict[int, Value] = {}
+        results: dict[str, list[bytes]] = {}
+        instructions = self._circuit.instructions
+        for index, instruction in enumerate(instructions):
+            start = time.perf_counter()
+            operands = [values[v] for v in instruction.operands]
+            for v in instruction.operands:
+                if self._last_uses[v] == index:
+                    values.pop(v, None)
+            if isinstance(instruction, Input):
+                values[index] = self._load(index, instruction, inputs)
+            elif isinstance(instruction, Output):
+                results[instruction.name] = self._save(instruction, operands[0])
+            elif index in self._hoisted:
+                together = self._hoisted[index]
+                elements, keys = self._galois([step for _, step in together])
+                rotations = self._context.rotate_hoisted(operands[0], keys, elements)
+                values.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
+                del rotations
+            elif index not in values:
+                try:
+                    values[index] = _RULES[type(instruction)](self, index, instruction, *operands)
+                except ValueError as error:
+                    raise CircuitError(
+                        f"the kernels refuse %{index} = {instruction.op} ({instruction.source}): {error}"
+                    ) from None
+            del operands
+            if index not in self._last_uses:
+                values.pop(index, None)
+            log.debug("%%%d = %s: %.3f ms", index, instruction.op, 1e3 * (time.perf_counter() - start))
+            if progress is not None:
+                progress(index + 1, len(instructions), instruction)
+        return results
+
+    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
+        """The client's ciphertexts, checked to be what the circuit was verified for."""
+        streams = inputs.get(instruction.name, ())
+        if len(streams) != instruction.count:
+            raise FileFormatError(
+                f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
+            )
+        kind, degree = self._types[index], self._spec.ring_degree
+        identity, scale = self._level(kind.limbs), float(_exact(kind))
+        residues = np.empty((kind.count, kind.polynomials, kind.limbs, degree), dtype=np.uint64)
+        for number, stream in enumerate(streams):
+            where = f"input {instruction.name!r}, ciphertext {number}"
+            parsed = read_ciphertext(
+                stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
+            )
+            if parsed.parms_id != identity:
+                raise FileFormatError(f"{where}: encrypted for other primes; encrypt for this plan")
+            if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
+                raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt for this plan")
+            residues[number, : len(parsed.residues)] = parsed.residues
+            if parsed.seed is not None:
+                self._context.expand_seed(parsed.seed, residues[number, 1])
+        try:
+            return self._context.ciphertexts(residues)
+        except ValueError as error:
+            raise FileFormatError(f"input {instruction.name!r}: {error}; encrypt again") from None
+
+    def _save(self, instruction: Output, value: Value) -> list[bytes]:
+        kind = self._types[instruction.x]
+        identity, scale = self._level(kind.limbs), float(_exact(kind))
+        return [write_ciphertext(identity, scale, residues) for residues in value.array()]
+
+    def _level(self, limbs: int) -> bytes:
+        return parms_id(self._spec.ring_degree, self._spec.data_primes[:limbs])
+
+    def _add(self, index: int, instruction: Add, x: Value, y: Value) -> Value:
+        return self._context.add(x, y)
+
+    def _subtract(self, index: int, instruction: Subtract, x: Value, y: Value) -> Value:
+        return self._context.subtract(x, y)
+
+    def _negate(self, index: int, instruction: Negate, x: Value) -> Value:
+        return self._context.negate(x)
+
+    def _multiply(self, index: int, instruction: Multiply, x: Value, y: Value) -> Value:
+        return self._context.multiply(x, y)
+
+    def _square(self, index: int, instruction: Square, x: Value) -> Value:
+        return self._context.square(x)
+
+    def _relinearize(self, index: int, instruction: Relinearize, x: Value) -> Value:
+        return self._context.relinearize(x, self._keys.relinearization())
+
+    def _add_plain(self, index: int, instruction: AddPlain, x: Value) -> Value:
+        scale = float(_exact(self._types[index]))
+        return self._context.add_plain(x, self._plaintext(index, instruction.vector, scale))
+
+    def _multiply_plain(self, index: int, instruction: MultiplyPlain, x: Value) -> Value:
+        assert instruction.scale is not None
+        return self._context.multiply_plain(x, self._plaintext(index, instruction.vector, float(instruction.scale)))
+
+    def _rotate(self, index: int, instruction: Rotate, x: Value) -> Value:
+        (element,), (key,) = self._galois([instruction.step])
+        return self._context.rotate(x, key, element)
+
+    def _fold(self, index: int, instruction: Fold, x: Value) -> Value:
+        elements, keys = self._galois(instruction.steps)
+        return self._context.rotate_and_add(x, keys, elements) if keys else x
+
+    def _rescale(self, index: int, instruction: Rescale, x: Value) -> Value:
+        return self._context.rescale(x, instruction.limbs)
+
+    def _drop_limbs(self, index: int, instruction: DropLimbs, x: Value) -> Value:
+        return self._context.drop_limbs(x, instruction.limbs)
+
+    def _linear_transform(self, index: int, instruction: LinearTransform, x: Value) -> Value:
+        transform = self._transforms.get(index)
+        if transform is None:
+            transform = self._transforms[index] = self._make_transform(index, instruction)
+        elements, keys = self._galois(transform.steps)
+        return transform.apply(x, keys, elements, self._rotations_memory)
+
+    def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
+        """The transform, with as much memory for its encoded diagonals as it can use and is left."""
+        assert instruction.scale is not None
+        diagonals = self._circuit.diagonals(instruction)
+        limbs, slots = self._types[index].limbs, self._circuit.slots
+        width = limbs + len(self._spec.special_primes)
+        granted = min(self._unused, len(diagonals) * width * 2 * max(slots, SMALLEST_SLOTS) * 8)
+        self._unused -= granted
+        return _evaluator.LinearTransform(
+            self._context,
+            rows=instruction.count,
+            columns=self._types[instruction.x].count,
+            slots=slots,
+            limbs=limbs,
+            scale=float(instruction.scale),
+            row=np.ascontiguousarray(diagonals.row),
+            column=np.ascontiguousarray(diagonals.column),
+            baby=np.ascontiguousarray(diagonals.baby),
+            giant=np.ascontiguousarray(diagonals.giant),
+            offsets=np.ascontiguousarray(diagonals.offsets),
+            value_slots=np.ascontiguousarray(diagonals.slots),
+            values=np.ascontiguousarray(diagonals.values),
+            memory=granted,
+        )
+
+    def _plaintext(self, index: int, name: str, scale: float) -> Value:
+        """An encoded constant, kept if it fits."""
+        plaintext = self._plaintexts.get(index)
+        if plaintext is None:
+            vectors: NDArray[np.float64] = np.ascontiguousarray(self._circuit.constants[name], dtype=np.float64)
+            limbs = self._types[index].limbs
+            plaintext = self._context.encode(vectors, scale, limbs)
+            size = len(vectors) * limbs * self._spec.ring_degree * 8
+            if size <= self._unused:
+                self._unused -= size
+                self._plaintexts[index] = plaintext
+        return plaintext
+
+    def _galois(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
+        elements = [galois_element(step, self._spec.ring_degree) for step in steps]
+        return elements, [self._keys.galois(element) for element in elements]
+
+
+_RULES: Mapping[type[Instruction], Callable[..., Value]] = {
+    Add: NativeSession._add,
+    Subtract: NativeSession._subtract,
+    Negate: NativeSession._negate,
+    Multiply: NativeSession._multiply,
+    Square: NativeSession._square,
+    Relinearize: NativeSession._relinearize,
+    AddPlain: NativeSession._add_plain,
+    MultiplyPlain: NativeSession._multiply_plain,
+    Rotate: NativeSession._rotate,
+    Fold: NativeSession._fold,
+    LinearTransform: NativeSession._linear_transform,
+    Rescale: NativeSession._rescale,
+    DropLimbs: NativeSession._drop_limbs,
+}
+
+
+class _Keys:
+    """Switching keys, checked when they are first used; their residues stay where the source has them."""
+
+    RELINEARIZATION: ClassVar[int] = 0
+    """Stands for the relinearisation key among the Galois elements, which are odd."""
+
+    def __init__(self, context: _evaluator.Context, source: KeySource) -> None:
+        self._context = context
+        self._source = source
+        self._loaded: dict[int, _evaluator.SwitchingKey] = {}
+
+    def relinearization(self) -> _evaluator.SwitchingKey:
+        """The relinearisation key."""
+        return self._get(self.RELINEARIZATION, "the relinearisation key", self._source.relinearization)
+
+    def galois(self, element: int) -> _evaluator.SwitchingKey:
+        """The key of one Galois element."""
+        return self._get(element, f"the key of Galois element {element}", lambda: self._source.galois(element))
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self._loaded.clear()
+
+    def _get(self, name: int, words: str, load: Callable[[], SwitchingKey]) -> _evaluator.SwitchingKey:
+        if name not in self._loaded:
+            residues: Any = load()
+            try:
+                self._loaded[name] = _evaluator.SwitchingKey(self._context, residues)
+            except (ValueError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise FileFormatError(f"{words} is not one for this plan ({reason}); make new keys") from None
+        return self._loaded[name]
+
+
+def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:
+    """By the first of several rotations of one value, all of them: their indices and steps."""
+    rotations: dict[int, list[tuple[int, int]]] = {}
+    for index, instruction in enumerate(circuit.instructions):
+        if isinstance(instruction, Rotate):
+            rotations.setdefault(instruction.x, []).append((index, instruction.step))
+    return {together[0][0]: together for together in rotations.values() if len(together) > 1}
+
+
+def _exact(kind: ArrayType) -> Fraction:
+    assert kind.scale is not None
+    return kind.scale

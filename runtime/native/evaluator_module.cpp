@@ -1,0 +1,290 @@
+// The Python module hecc.runtime.native._evaluator: ciphertexts, switching keys and linear transforms as objects that
+// have been checked once. What is checked here is everything that memory safety rests on.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arithmetic.hpp"
+#include "ciphertexts.hpp"
+#include "context.hpp"
+#include "linear_transform.hpp"
+#include "plaintexts.hpp"
+#include "seal_random.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace hecc {
+namespace {
+
+// C-contiguous, native-endian. Anything else is a TypeError: `noconvert` below forbids a silent copy.
+template <class T, std::size_t dimensions>
+using Array = nb::ndarray<T, nb::ndim<dimensions>, nb::c_contig, nb::device::cpu>;
+
+using SharedContext = std::shared_ptr<Context>;
+
+[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+
+template <class A>
+void check_alignment(const A& array) {
+  if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(typename A::Scalar) != 0) {
+    refuse("an array is not aligned to its elements");
+  }
+}
+
+template <class A>
+void check_shape(const A& array, std::initializer_list<std::size_t> expected) {
+  check_alignment(array);
+  std::string found, wanted;
+  bool equal = true;
+  std::size_t i = 0;
+  for (const std::size_t size : expected) {
+    found.append(" ").append(std::to_string(array.shape(i)));
+    wanted.append(" ").append(std::to_string(size));
+    equal = equal && array.shape(i++) == size;
+  }
+  if (!equal) refuse("an array has the shape" + found + " instead of" + wanted);
+}
+
+std::vector<std::size_t> data_limbs(std::size_t limbs) {
+  std::vector<std::size_t> primes;
+  for (std::size_t i = 0; i < limbs; ++i) primes.push_back(i);
+  return primes;
+}
+
+// A switching key, and what keeps its memory and its primes alive.
+struct Key {
+  SharedContext context;
+  Array<const std::uint64_t, 4> array;
+  SwitchingKey key;
+
+  Key(SharedContext the_context, Array<const std::uint64_t, 4> residues)
+      : context(std::move(the_context)), array(std::move(residues)), key{} {
+    const std::size_t special = context->special_limbs(), width = array.shape(2);
+    if (width <= special) refuse("a switching key of " + std::to_string(width) + " limbs has no data limb");
+    const std::size_t limbs = width - special;
+    context->check_limbs(limbs);
+    check_shape(array, {context->digits(limbs), 2, width, context->degree()});
+    std::vector<std::size_t> primes;
+    for (std::size_t limb = 0; limb < width; ++limb) primes.push_back(context->prime_of(limb, limbs));
+    key = {array.data(), limbs};
+    const nb::gil_scoped_release release;
+    check_residues(*context, array.data(), array.shape(0) * 2, primes);
+  }
+};
+
+const SwitchingKey& key_of(const SharedContext& context, const Key& key) {
+  if (key.context != context) refuse("a switching key was made for another context");
+  return key.key;
+}
+
+GaloisKey galois_key(const SharedContext& context, const Key& key, std::uint64_t element) {
+  return {element, key_of(context, key)};
+}
+
+std::vector<GaloisKey> galois_keys(const SharedContext& context, const std::vector<const Key*>& keys,
+                                   const std::vector<std::uint64_t>& elements) {
+  if (keys.size() != elements.size()) refuse("there must be one key for each Galois element");
+  std::vector<GaloisKey> result;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] == nullptr) refuse("a switching key is missing");
+    result.push_back(galois_key(context, *keys[i], elements[i]));
+  }
+  return result;
+}
+
+Ciphertexts from_array(const SharedContext& context, const Array<const std::uint64_t, 4>& residues) {
+  Ciphertexts result(*context, residues.shape(0), residues.shape(1), residues.shape(2));
+  check_shape(residues, {result.count(), result.polynomials(), result.limbs(), context->degree()});
+  const nb::gil_scoped_release release;
+  // Copied first, so that what has been checked cannot change any more.
+  std::memcpy(result.limb(0, 0, 0), residues.data(), result.words() * sizeof(std::uint64_t));
+  check_residues(*context, result.limb(0, 0, 0), result.count() * result.polynomials(), data_limbs(result.limbs()));
+  return result;
+}
+
+nb::ndarray<nb::numpy, const std::uint64_t, nb::ndim<4>> to_array(nb::handle self) {
+  const Ciphertexts& x = nb::cast<const Ciphertexts&>(self);
+  return {x.limb(0, 0, 0), {x.count(), x.polynomials(), x.limbs(), x.degree()}, self};
+}
+
+Ciphertexts encode(const SharedContext& context, const Array<const double, 2>& vectors, double scale,
+                   std::size_t limbs) {
+  check_alignment(vectors);
+  const nb::gil_scoped_release release;
+  return encode_vectors(*context, vectors.data(), vectors.shape(0), vectors.shape(1), scale, limbs);
+}
+
+void expand(const SharedContext& context, nb::bytes seed, const Array<std::uint64_t, 2>& output) {
+  if (seed.size() != kSeedBytes) refuse("a seed has " + std::to_string(kSeedBytes) + " bytes");
+  std::uint8_t bytes[kSeedBytes];
+  std::memcpy(bytes, seed.data(), kSeedBytes);
+  context->check_limbs(output.shape(0));
+  check_shape(output, {output.shape(0), context->degree()});
+  const nb::gil_scoped_release release;
+  expand_seed(*context, bytes, output.shape(0), output.data());
+}
+
+// A linear transform, and what keeps its arrays and its primes alive.
+class Transform {
+ public:
+  Transform(SharedContext context, std::size_t rows, std::size_t columns, std::size_t slots, std::size_t limbs,
+            double scale, const Array<const std::int32_t, 1>& row, const Array<const std::int32_t, 1>& column,
+            const Array<const std::int32_t, 1>& baby, const Array<const std::int32_t, 1>& giant,
+            const Array<const std::int64_t, 1>& offsets, Array<const std::uint16_t, 1> value_slots,
+            Array<const float, 1> values, std::size_t memory)
+      : context_(std::move(context)),
+        value_slots_(std::move(value_slots)),
+        values_(std::move(values)),
+        transform_(*context_, rows, columns, slots, limbs, scale,
+                   checked(row, column, baby, giant, offsets, value_slots_, values_), memory) {}
+
+  Ciphertexts apply(const Ciphertexts& x, const std::vector<const Key*>& keys,
+                    const std::vector<std::uint64_t>& elements, std::size_t memory) {
+    const std::vector<GaloisKey> galois = galois_keys(context_, keys, elements);
+    const nb::gil_scoped_release release;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return transform_.apply(*context_, x, galois, memory);
+  }
+
+  const std::vector<std::size_t>& steps() const { return transform_.steps(); }
+  std::size_t kept_bytes() const { return transform_.kept_bytes(); }
+
+ private:
+  static SparseDiagonals checked(const Array<const std::int32_t, 1>& row, const Array<const std::int32_t, 1>& column,
+                                 const Array<const std::int32_t, 1>& baby, const Array<const std::int32_t, 1>& giant,
+                                 const Array<const std::int64_t, 1>& offsets,
+                                 const Array<const std::uint16_t, 1>& value_slots,
+                                 const Array<const float, 1>& values) {
+    const std::size_t size = row.shape(0);
+    for (const auto* array : {&row, &column, &baby, &giant}) check_shape(*array, {size});
+    check_shape(offsets, {size + 1});
+    check_shape(value_slots, {values.shape(0)});
+    check_alignment(values);
+    return {size,         values.shape(0), row.data(),         column.data(), baby.data(),
+            giant.data(), offsets.data(),  value_slots.data(), values.data()};
+  }
+
+  SharedContext context_;
+  Array<const std::uint16_t, 1> value_slots_;
+  Array<const float, 1> values_;
+  std::mutex mutex_;
+  LinearTransform transform_;
+};
+
+template <auto operation>
+Ciphertexts unary(const SharedContext& context, const Ciphertexts& x) {
+  const nb::gil_scoped_release release;
+  return operation(*context, x);
+}
+
+template <auto operation>
+Ciphertexts binary(const SharedContext& context, const Ciphertexts& x, const Ciphertexts& y) {
+  const nb::gil_scoped_release release;
+  return operation(*context, x, y);
+}
+
+template <auto operation>
+Ciphertexts fewer_limbs(const SharedContext& context, const Ciphertexts& x, std::size_t dropped) {
+  const nb::gil_scoped_release release;
+  return operation(*context, x, dropped);
+}
+
+}  // namespace
+}  // namespace hecc
+
+NB_MODULE(_evaluator, module) {
+  using namespace hecc;
+  // Objects that a traceback still holds when the interpreter exits are no fault to report to a user.
+  nb::set_leak_warnings(false);
+  module.doc() = "hecc's native evaluator; use it through hecc.runtime.native.evaluator";
+
+  nb::class_<Ciphertexts>(module, "Ciphertexts")
+      .def_prop_ro("count", &Ciphertexts::count)
+      .def_prop_ro("polynomials", &Ciphertexts::polynomials)
+      .def_prop_ro("limbs", &Ciphertexts::limbs)
+      .def("array", &to_array);
+
+  nb::class_<Context>(module, "Context")
+      .def(nb::init<std::uint64_t, const std::vector<std::uint64_t>&, const std::vector<std::uint64_t>&, std::size_t,
+                    std::size_t, const std::string&>(),
+           "degree"_a, "data_primes"_a, "special_primes"_a, "digit_limbs"_a, "threads"_a, "kernels"_a,
+           nb::call_guard<nb::gil_scoped_release>())
+      .def_prop_ro("threads", [](const SharedContext& context) { return context->pool().threads(); })
+      .def_prop_ro("kernels", [](const SharedContext& context) { return std::string(context->kernels().name); })
+      .def("ciphertexts", &from_array, "residues"_a.noconvert())
+      .def("encode", &encode, "vectors"_a.noconvert(), "scale"_a, "limbs"_a)
+      .def("expand_seed", &expand, "seed"_a, "output"_a.noconvert())
+      .def("add", &binary<add>, "x"_a, "y"_a)
+      .def("subtract", &binary<subtract>, "x"_a, "y"_a)
+      .def("negate", &unary<negate>, "x"_a)
+      .def("multiply", &binary<multiply>, "x"_a, "y"_a)
+      .def("square", &unary<square>, "x"_a)
+      .def("add_plain", &binary<add_plain>, "x"_a, "plain"_a)
+      .def("multiply_plain", &binary<multiply_plain>, "x"_a, "plain"_a)
+      .def("rescale", &fewer_limbs<rescale>, "x"_a, "dropped"_a)
+      .def("drop_limbs", &fewer_limbs<drop_limbs>, "x"_a, "dropped"_a)
+      .def(
+          "relinearize",
+          [](const SharedContext& context, const Ciphertexts& x, const Key& key) {
+            const SwitchingKey& switching = key_of(context, key);
+            const nb::gil_scoped_release release;
+            return relinearize(*context, x, switching);
+          },
+          "x"_a, "key"_a)
+      .def(
+          "rotate",
+          [](const SharedContext& context, const Ciphertexts& x, const Key& key, std::uint64_t element) {
+            const GaloisKey galois = galois_key(context, key, element);
+            const nb::gil_scoped_release release;
+            return rotate(*context, x, galois);
+          },
+          "x"_a, "key"_a, "element"_a)
+      .def(
+          "rotate_hoisted",
+          [](const SharedContext& context, const Ciphertexts& x, const std::vector<const Key*>& keys,
+             const std::vector<std::uint64_t>& elements) {
+            const std::vector<GaloisKey> galois = galois_keys(context, keys, elements);
+            const nb::gil_scoped_release release;
+            return rotate_hoisted(*context, x, galois);
+          },
+          "x"_a, "keys"_a, "elements"_a)
+      .def(
+          "rotate_and_add",
+          [](const SharedContext& context, const Ciphertexts& x, const std::vector<const Key*>& keys,
+             const std::vector<std::uint64_t>& elements) {
+            const std::vector<GaloisKey> galois = galois_keys(context, keys, elements);
+            const nb::gil_scoped_release release;
+            return rotate_and_add(*context, x, galois);
+          },
+          "x"_a, "keys"_a, "elements"_a);
+
+  nb::class_<Key>(module, "SwitchingKey")
+      .def(nb::init<SharedContext, Array<const std::uint64_t, 4>>(), "context"_a, "residues"_a.noconvert())
+      .def_prop_ro("limbs", [](const Key& key) { return key.key.limbs; });
+
+  nb::class_<Transform>(module, "LinearTransform")
+      .def(nb::init<SharedContext, std::size_t, std::size_t, std::size_t, std::size_t, double,
+                    const Array<const std::int32_t, 1>&, const Array<const std::int32_t, 1>&,
+                    const Array<const std::int32_t, 1>&, const Array<const std::int32_t, 1>&,
+                    const Array<const std::int64_t, 1>&, Array<const std::uint16_t, 1>, Array<const float, 1>,
+                    std::size_t>(),
+           "context"_a, "rows"_a, "columns"_a, "slots"_a, "limbs"_a, "scale"_a, "row"_a.noconvert(),
+           "column"_a.noconvert(), "baby"_a.noconvert(), "giant"_a.noconvert(), "offsets"_a.noconvert(),
+           "value_slots"_a.noconvert(), "values"_a.noconvert(), "memory"_a)
+      .def("apply", &Transform::apply, "x"_a, "keys"_a, "elements"_a, "memory"_a)
+      .def_prop_ro("steps", &Transform::steps)
+      .def_prop_ro("kept_bytes", &Transform::kept_bytes);
+}

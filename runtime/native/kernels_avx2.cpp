@@ -1,0 +1,28 @@
+// Compiled with AVX2 and FMA switched on; nothing in here may run where they are missing.
+#include "automorphism_kernels.hpp"
+#include "encoding_kernels.hpp"
+#include "isa_avx2.hpp"
+#include "kernels.hpp"
+#include "ntt_kernels.hpp"
+#include "pointwise_kernels.hpp"
+#include "rns_kernels.hpp"
+
+namespace hecc {
+namespace {
+
+void forward(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+  const auto kernel =
+      tables.modulus.bits <= 48 ? transform_forward<Avx2::Field<true>> : transform_forward<Avx2::Field<false>>;
+  kernel(tables, log_size, input, output);
+}
+
+}  // namespace
+
+constinit const Kernels kAvx2Kernels = {{Avx2::kFormat, forward, transform_inverse<Avx2::Field<false>>},
+                                        Pointwise<Avx2>::kernels(),
+                                        Rns<Avx2>::kernels(),
+                                        Automorphism<Avx2>::kernels(),
+                                        Encoding<Avx2>::kernels(),
+                                        "avx2"};
+
+}  // namespace hecc

@@ -1,0 +1,140 @@
+"""``hecc bench``: the figures are there and make sense. How large they are is the machine's business."""
+
+import functools
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hecc import roofline
+from hecc.compiler.cost import NativeCost, circuit_seconds
+from hecc.runtime.native import implementations
+from hecc.runtime.plan import Plan
+from hecc.runtime.verify import verify
+
+
+class TransformCost(NativeCost):
+    """The cost model without everything but transforms, each of them one second."""
+
+    SECONDS_PER_PRODUCT = 0.0
+    SECONDS_PER_KEY_WORD = 0.0
+
+    @property
+    def transform(self) -> float:
+        return 1.0
+
+    def encode(self, limbs: int) -> float:
+        return 0.0  # weights are kept
+
+    def _decompose(self, limbs: int) -> float:
+        return self._digits(limbs) * self._width(limbs) * self.transform
+
+    def _divide(self, limbs: int) -> float:
+        return (self.special_limbs + limbs) * self.transform
+
+
+class KeyCost(TransformCost):
+    """The cost model without everything but key words, each of them as many seconds as it has bytes."""
+
+    SECONDS_PER_KEY_WORD = 8.0
+
+    @property
+    def transform(self) -> float:
+        return 0.0
+
+
+@pytest.fixture(scope="module")
+def measured(cli, made):
+    """A plan's figures, with both evaluators."""
+    arguments = (made / "plan.bin", "--evaluator", "seal", "--runs", 2, "--threads", 1)
+    return json.loads(cli.succeed("bench", *arguments, "--json").stdout)
+
+
+def test_without_a_plan_kernels_and_memory_are_measured(cli):
+    found = cli.answer("bench")
+    assert {row["implementation"] for row in found["kernels"]} == set(implementations())
+    assert {row["ring_degree"] for row in found["kernels"]} == {2**13, 2**14, 2**15}
+    for row in found["kernels"]:
+        assert all(value > 0 for name, value in row.items() if name.endswith("_seconds"))
+    assert found["threads"] >= 1
+    assert found["bandwidth"]["one_thread"] > 0
+    assert found["bandwidth"]["all_threads"] > 0
+    assert "numpy" in found["bandwidth"]["method"]
+
+
+def test_a_plan_is_run_by_each_evaluator(measured):
+    assert measured["runs"] == 2
+    assert measured["threads"] == 1
+    assert measured["kernels"] in implementations()
+    assert list(measured["evaluators"]) == ["native", "seal"]
+    for found in measured["evaluators"].values():
+        assert len(found["samples"]) == 2
+        assert min(found["samples"]) <= found["seconds_per_row"] <= max(found["samples"])
+        assert found["peak_memory_bytes"] > 10_000_000
+        assert found["prepare_seconds"] > 0
+        assert {"input", "linear_transform", "output"} <= set(found["instructions"])
+        assert all(seconds > 0 for seconds in found["instructions"].values())
+        # Medians of two runs are means, which add up.
+        assert sum(found["instructions"].values()) <= found["seconds_per_row"]
+
+
+def test_the_roofline_adds_up(measured):
+    found = measured["roofline"]
+    assert all(value > 0 for value in found.values())
+    transforms = found["forward_transforms"] * found["forward_transform_seconds"]
+    transforms += found["inverse_transforms"] * found["inverse_transform_seconds"]
+    reads = (found["key_bytes"] + found["plaintext_bytes"]) / found["bandwidth"]
+    assert found["transform_seconds"] == pytest.approx(transforms)
+    assert found["read_seconds"] == pytest.approx(reads)
+    assert found["seconds"] == pytest.approx(transforms + reads)
+    assert found["ratio"] == pytest.approx(measured["evaluators"]["native"]["seconds_per_row"] / found["seconds"])
+
+
+def test_work_is_counted_as_the_cost_model_counts_it(made):
+    plan = Plan.load(made / "plan.bin")
+    circuit, keys = plan.require_circuit(), plan.header.keys
+    total = sum(roofline.count_work(circuit, keys), roofline.Work())
+    limbs = [kind.limbs for kind in verify(circuit, keys)]
+    parameters = (keys.ring_degree, circuit.slots, keys.digit_limbs, len(keys.special_primes))
+    assert total.forward + total.inverse == circuit_seconds(circuit, limbs, TransformCost(*parameters))
+    assert total.key_bytes == circuit_seconds(circuit, limbs, KeyCost(*parameters))
+    assert total.plaintext_bytes > 0
+
+
+def test_weights_that_do_not_fit_the_memory_are_transformed_instead_of_read(made):
+    plan = Plan.load(made / "plan.bin")
+    circuit, keys = plan.require_circuit(), plan.header.keys
+    kept, encoded = (sum(roofline.count_work(circuit, keys, memory), roofline.Work()) for memory in (1 << 31, 0))
+    assert encoded.plaintext_bytes == 0
+    assert encoded.forward > kept.forward
+    assert (encoded.inverse, encoded.key_bytes) == (kept.inverse, kept.key_bytes)
+
+
+def test_the_text_has_the_same_figures(cli, made):
+    text = cli.succeed("bench", made / "plan.bin", "--runs", 1).stdout
+    for words in ("native: ", "peak memory", "log2 QP", "roofline", "measured / roofline", "linear_transform"):
+        assert words in text
+
+
+def test_what_is_no_servers_plan_is_refused(cli, here):
+    Path("text.bin").write_text("no plan")
+    assert "not a hecc file" in cli.refusal("bench", "text.bin")
+    assert "the client's plan, without the circuit" in cli.refusal("bench", "plan.client.bin")
+    assert "cannot be read" in cli.refusal("bench", "nowhere.bin")
+    assert cli.refusal("bench", "plan.bin", "--evaluator", "fast").startswith("there is no evaluator 'fast'")
+
+
+def test_kernels_that_there_are_not_are_refused(cli, here, monkeypatch):
+    monkeypatch.setenv("HECC_KERNELS", "magic")
+    assert "no kernels 'magic'" in cli.refusal("bench", "plan.bin")
+
+
+def test_wrong_usage_is_told_from_refusal(cli, here):
+    assert cli.invoke("bench", "plan.bin", "--runs", "0").exit_code == 2
+    assert cli.invoke("bench", "plan.bin", "--threads", "0").exit_code == 2
+
+
+def test_a_killed_server_is_a_refusal(cli, here, monkeypatch):
+    monkeypatch.setattr("hecc.benchmark._run", functools.partial(os._exit, 1))
+    assert "was killed" in cli.refusal("bench", "plan.bin", "--runs", "1")

@@ -1,0 +1,489 @@
+"""The native evaluator against the simulator: every instruction, shapes of keys, levels, threads and kernels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hecc.runtime.circuit import (
+    INSTRUCTIONS,
+    Add,
+    AddPlain,
+    Circuit,
+    Diagonals,
+    DropLimbs,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    Multiply,
+    MultiplyPlain,
+    Negate,
+    Output,
+    Relinearize,
+    Rescale,
+    Rotate,
+    Square,
+    Subtract,
+)
+from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.native import evaluator as evaluator_module
+from hecc.runtime.native import implementations
+from hecc.runtime.native.evaluator import NativeEvaluator
+from hecc.runtime.noise import GaussianNoise
+from hecc.runtime.parameters import galois_element
+from hecc.runtime.seal.evaluator import SealEvaluator
+from hecc.runtime.simulator import Simulator
+from hecc.runtime.verify import verify
+
+SCALE = Fraction(1 << 40)
+SHAPES = [(1, 1), (1, 3), (2, 2), (2, 3), (3, 3)]
+"""Digit limbs and special primes; the chain has five data primes, so that digits of several come out uneven."""
+
+Constants = dict[str, NDArray[Any]]
+Clients = Callable[[int, int], Any]
+
+
+def diagonals_of(name: str, entries: list[tuple[int, int, int, int]], dense: np.ndarray) -> Constants:
+    """Constants from sorted (giant, row, column, baby) and one dense vector each."""
+    giant, row, column, baby = (np.array(e, dtype="<i4") for e in zip(*entries, strict=True))
+    number, slots = np.nonzero(dense)
+    offsets = np.searchsorted(number, np.arange(len(entries) + 1)).astype("<i8")
+    fields = Diagonals(row, column, baby, giant, offsets, slots.astype("<u2"), dense[number, slots].astype("<f4"))
+    return {f"{name}.{field}": getattr(fields, field) for field in Diagonals.FIELDS}
+
+
+def random_diagonals(name: str, rows: int, columns: int, slots: int) -> Constants:
+    """Baby steps 0 to 3 and giant steps 0, 4 and the last multiple of 4; about half of all diagonals, some sparse."""
+    rng = np.random.default_rng(7)
+    steps = [(g, r, c, b) for g in (0, 4, slots - 4) for r in range(rows) for c in range(columns) for b in range(4)]
+    steps = [step for step in steps if rng.random() < 0.5 or step[3] == 0]
+    dense = rng.uniform(-0.5, 0.5, (len(steps), slots))
+    dense[::3, 1:] *= rng.random((len(dense[::3]), slots - 1)) < 0.2
+    return diagonals_of(name, steps, dense)
+
+
+def program(
+    *body: Instruction, slots: int, count: int = 1, outputs: int = 1, limbs: int = 5, **constants: np.ndarray
+) -> Circuit:
+    """Inputs ``a`` (%0) and ``b`` (%1) of ``count`` ciphertexts, the body, and its last value as output ``y``."""
+    masks = {"in": np.ones((count, slots), np.uint8), "out": np.ones((outputs, slots), np.uint8)}
+    sources = [Input(name=n, count=count, occupied="in", period=slots, limbs=limbs, scale=SCALE) for n in "ab"]
+    last = Output(x=len(body) + 1, name="y", occupied="out")
+    return Circuit(slots, (*sources, *body, last), {**masks, **constants})
+
+
+def run(circuit: Circuit, client: Any, evaluator: Any = None, **options: Any) -> tuple[list[bytes], np.ndarray]:
+    """Output streams of one random row, and what they should decrypt to."""
+    keys = client.specification(circuit)
+    rng = np.random.default_rng(5)
+    inputs = {ins.name: rng.uniform(-1, 1, (1, ins.count, circuit.slots)) for _, ins in circuit.inputs()}
+    limbs = next(ins.limbs for _, ins in circuit.inputs())
+    streams = {name: client.encrypt(array[0], limbs=limbs) for name, array in inputs.items()}
+    with (evaluator or NativeEvaluator()).prepare(circuit, keys, client, **options) as session:
+        found = session.run(streams)["y"]
+    return found, Simulator(circuit).run(inputs)["y"][0]
+
+
+def check(circuit: Circuit, client: Any, **options: Any) -> None:
+    """The error is what the noise model predicts, or less; scale and level are those of the circuit."""
+    streams, expected = run(circuit, client, **options)
+    keys = client.specification(circuit)
+    types = verify(circuit, keys)
+    scale = types[-1].scale
+    assert scale is not None
+    found = client.decrypt(streams, circuit.slots, limbs=types[-1].limbs, scale=scale)
+    model = GaussianNoise(circuit, types, keys, np.random.default_rng(9))
+    rng = np.random.default_rng(5)
+    inputs = {ins.name: rng.uniform(-1, 1, (64, ins.count, circuit.slots)) for _, ins in circuit.inputs()}
+    noisy = Simulator(circuit).run(inputs, noise=model)["y"] - Simulator(circuit).run(inputs)["y"]
+    predicted = np.sqrt(np.mean(noisy**2, axis=0))
+    errors = abs(found - expected)
+    assert expected.shape == found.shape
+    assert 0.01 < abs(expected).max() < 100
+    # Keys are new each time, and their errors not independent: the margins are wide. A fault errs by a million sigma.
+    assert (errors < 16 * predicted + 1e-12).all(), (errors / predicted).max()
+    assert np.sqrt(np.mean(errors**2)) < 2.5 * np.sqrt(np.mean(predicted**2))
+
+
+VECTOR = {slots: np.random.default_rng(3).uniform(-1, 1, (1, slots)) for slots in (16, 32, 1024)}
+
+BODIES: dict[str, tuple[Instruction, ...]] = {
+    "add": (Add(x=0, y=1),),
+    "subtract": (Subtract(x=0, y=1),),
+    "negate": (Negate(x=0),),
+    "multiply": (Multiply(x=0, y=1), Relinearize(x=2)),
+    "square": (Square(x=0), Relinearize(x=2)),
+    "three polynomials": (
+        Square(x=0),
+        Multiply(x=0, y=1),
+        Subtract(x=2, y=3),
+        MultiplyPlain(x=4, vector="v", scale=Fraction(1 << 30)),
+        AddPlain(x=5, vector="v"),
+        Negate(x=6),
+        Rescale(x=7),
+        Relinearize(x=8),
+    ),
+    "two and three polynomials": (
+        Square(x=0),
+        MultiplyPlain(x=1, vector="v", scale=SCALE),
+        Subtract(x=3, y=2),
+        Subtract(x=4, y=3),
+        Add(x=3, y=5),
+        Relinearize(x=6),
+    ),
+    "three polynomials dropped": (Square(x=0), DropLimbs(x=2), Relinearize(x=3)),
+    "add plain": (AddPlain(x=0, vector="v"),),
+    "multiply plain": (MultiplyPlain(x=0, vector="v", scale=SCALE),),
+    "multiply plain at a large scale": (
+        MultiplyPlain(x=0, vector="v", scale=Fraction(1 << 120)),
+        Rescale(x=2, limbs=3),
+    ),
+    "rotate": (Rotate(x=0, step=5),),
+    "rotate far": (Rotate(x=0, step=7), Rotate(x=2, step=31)),
+    "rotations of one value": (
+        Rotate(x=0, step=5),
+        Rotate(x=1, step=5),
+        Add(x=2, y=3),
+        Rotate(x=0, step=9),
+        Rotate(x=0, step=9),
+        Add(x=5, y=6),
+        Subtract(x=7, y=4),
+    ),
+    "fold": (Fold(x=0, period=4, span=32),),
+    "fold of nothing": (Fold(x=0, period=32, span=32),),
+    "linear": (LinearTransform(x=0, count=1, diagonals="d", scale=SCALE),),
+    "linear at a low level": (DropLimbs(x=0, limbs=2), LinearTransform(x=2, count=1, diagonals="d", scale=SCALE)),
+    "rescale": (MultiplyPlain(x=0, vector="v", scale=SCALE), Rescale(x=2)),
+    "rescale twice": (MultiplyPlain(x=0, vector="v", scale=Fraction(1 << 80)), Rescale(x=2, limbs=2)),
+    "drop limbs": (DropLimbs(x=0, limbs=4),),
+    "several": (
+        LinearTransform(x=0, count=1, diagonals="d", scale=SCALE),
+        Rescale(x=2),
+        AddPlain(x=3, vector="v"),
+        Square(x=4),
+        Relinearize(x=5),
+        Rescale(x=6),
+    ),
+}
+
+
+def circuit_of(name: str, slots: int) -> Circuit:
+    body = BODIES[name]
+    # A fold needs an operand that repeats with its span: it folds all slots.
+    body = tuple(msgspec.structs.replace(i, span=slots) if isinstance(i, Fold) else i for i in body)
+    return program(*body, slots=slots, v=VECTOR[slots], **random_diagonals("d", 1, 1, slots))
+
+
+def test_the_cases_reach_every_instruction() -> None:
+    assert {type(i) for body in BODIES.values() for i in body} | {Input, Output} == set(INSTRUCTIONS)
+    assert set(evaluator_module._RULES) | {Input, Output} == set(INSTRUCTIONS)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", BODIES)
+def test_every_instruction_errs_as_predicted(hybrid_client: Clients, name: str, shape: tuple[int, int]) -> None:
+    check(circuit_of(name, 32), hybrid_client(*shape))
+
+
+@pytest.mark.parametrize("slots", [1024])
+@pytest.mark.parametrize("name", BODIES)
+def test_every_instruction_in_all_slots_of_the_ring(hybrid_client: Clients, name: str, slots: int) -> None:
+    check(circuit_of(name, slots), hybrid_client(2, 2))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("slots", [16, 32, 1024])
+@pytest.mark.parametrize("memory", [0, 1 << 20, 1 << 26], ids=["no memory", "some memory", "memory"])
+def test_a_linear_transform_of_several_ciphertexts_to_several(
+    hybrid_client: Clients, shape: tuple[int, int], slots: int, memory: int
+) -> None:
+    transform = LinearTransform(x=0, count=3, diagonals="d", scale=SCALE)
+    circuit = program(transform, slots=slots, count=2, outputs=3, **random_diagonals("d", 3, 2, slots))
+    check(circuit, hybrid_client(*shape), memory=memory)
+
+
+def test_memory_changes_the_transform_by_noise_only_where_rotations_come_in_batches(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(
+        LinearTransform(x=0, count=3, diagonals="d", scale=SCALE),
+        slots=32,
+        count=2,
+        outputs=3,
+        **random_diagonals("d", 3, 2, 32),
+    )
+    keys = client.specification(circuit)
+    streams = {name: client.encrypt(VECTOR[32].repeat(2, axis=0)) for name in "ab"}
+    results = []
+    for memory in (1 << 24, 1 << 26, 1 << 28):
+        with NativeEvaluator().prepare(circuit, keys, client, memory=memory) as session:
+            first = session.run(streams)["y"]
+            assert session.run(streams)["y"] == first, "encoded weights that were kept give the same bytes"
+            results.append(first)
+    assert results[1] == results[2]
+
+
+def test_rows_without_diagonals_are_zero(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    constants = diagonals_of("d", [(0, 0, 0, 0), (4, 2, 0, 1)], np.array([[0.5] * 32, [1e-30] * 32]))
+    circuit = program(LinearTransform(x=0, count=4, diagonals="d", scale=SCALE), slots=32, outputs=4, **constants)
+    streams, expected = run(circuit, client)
+    found = client.decrypt(streams, 32, limbs=5, scale=SCALE**2)
+    assert abs(found - expected).max() < 1e-6
+    assert abs(expected[1:]).max() < 1e-20
+    assert (found[[1, 3]] == 0).all()
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_results_do_not_depend_on_the_number_of_threads(hybrid_client: Clients, name: str) -> None:
+    client, circuit = hybrid_client(2, 2), circuit_of(name, 32)
+    assert_all_equal(circuit, client, [(NativeEvaluator(), {"threads": threads}) for threads in (1, 2, 3, 16)])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3)], ids=str)
+@pytest.mark.parametrize("name", BODIES)
+def test_results_do_not_depend_on_the_kernels(hybrid_client: Clients, name: str, shape: tuple[int, int]) -> None:
+    kernels = implementations()
+    assert "portable" in kernels
+    client, circuit = hybrid_client(*shape), circuit_of(name, 32)
+    assert_all_equal(circuit, client, [(NativeEvaluator(name), {}) for name in kernels])
+
+
+def assert_all_equal(circuit: Circuit, client: Any, variants: list[tuple[Any, dict[str, Any]]]) -> None:
+    keys = client.specification(circuit)
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    results = []
+    for evaluator, options in variants:
+        with evaluator.prepare(circuit, keys, client, **options) as session:
+            results.append(session.run(streams)["y"])
+    assert all(result == results[0] for result in results)
+
+
+EXACT = sorted(set(BODIES) - {"linear", "linear at a low level", "several", "fold of nothing"})
+"""All but transforms, whose digits are centred; and SEAL has no instruction for nothing."""
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_with_keys_of_seals_shape_the_results_are_seals_to_the_bit(
+    hybrid_client: Clients, seal_twin: Any, name: str
+) -> None:
+    client = hybrid_client(1, 1)
+    circuit = circuit_of(name, 32)
+    keys = client.specification(circuit)
+    streams = {name: client.encrypt(VECTOR[32] if name == "a" else VECTOR[32] / 2) for name in "ab"}
+    with SealEvaluator().prepare(circuit, keys, seal_twin) as session:
+        reference = session.run(streams)["y"]
+    with NativeEvaluator().prepare(circuit, keys, client) as session:
+        found = session.run(streams)["y"]
+    limbs = verify(circuit, keys)[-1].limbs
+    ours, theirs = (residues_of(streams, client, limbs) for streams in (found, reference))
+    if any(isinstance(i, AddPlain | MultiplyPlain) for i in circuit.instructions):
+        # SEAL's encoder rounds in another order: a coefficient of a plaintext may differ by one.
+        a, b = (client.decrypt(s, 32, limbs=limbs, scale=verify(circuit, keys)[-1].scale) for s in (found, reference))
+        assert abs(a - b).max() < 1e-9
+    else:
+        assert np.array_equal(ours, theirs)
+
+
+def residues_of(streams: list[bytes], client: Any, limbs: int) -> np.ndarray:
+    from hecc.runtime.native.streams import read_ciphertext
+
+    return np.array(
+        [read_ciphertext(s, ring_degree=2048, limbs=limbs, polynomials=2, where="a result").residues for s in streams]
+    )
+
+
+def test_transforms_agree_with_seals_evaluator_within_the_noise(hybrid_client: Clients, seal_twin: Any) -> None:
+    client = hybrid_client(1, 1)
+    circuit = circuit_of("several", 32)
+    keys = client.specification(circuit)
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    scale, limbs = verify(circuit, keys)[-1].scale, verify(circuit, keys)[-1].limbs
+    found = []
+    for evaluator, source in ((NativeEvaluator(), client), (SealEvaluator(), seal_twin)):
+        with evaluator.prepare(circuit, keys, source) as session:
+            found.append(client.decrypt(session.run(streams)["y"], 32, limbs=limbs, scale=scale))
+    assert abs(found[0] - found[1]).max() < 2.0**-20
+
+
+def test_keys_are_asked_for_once_and_again_after_closing(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 3)
+    body = (LinearTransform(x=0, count=1, diagonals="d", scale=SCALE), Square(x=0), Relinearize(x=3))
+    circuit = program(*body, slots=32, **random_diagonals("d", 1, 1, 32))
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    client.asked.clear()
+    with NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session:
+        assert client.asked == []
+        session.run(streams)
+        asked = list(client.asked)
+        session.run(streams)
+        assert client.asked == asked
+        session.close()
+        session.run(streams)
+        assert sorted(client.asked) == sorted(2 * asked)
+    assert set(asked) == {galois_element(step, 2048) for step in circuit.rotations()} | {0}
+    assert len(asked) == len(set(asked))
+
+
+def test_rotations_of_one_value_are_hoisted(hybrid_client: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, circuit = hybrid_client(2, 2), circuit_of("rotations of one value", 32)
+    hoisted, _ = run(circuit, client)
+    assert len(hoisted) == 1
+    seen: list[dict[int, list[tuple[int, int]]]] = []
+    together = evaluator_module._hoisted
+    monkeypatch.setattr(evaluator_module, "_hoisted", lambda c: seen.append(together(c)) or {})
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    results = []
+    for _ in range(2):
+        with NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session:
+            results.append(session.run(streams))
+        monkeypatch.setattr(evaluator_module, "_hoisted", together)
+    assert seen == [{2: [(2, 5), (5, 9), (6, 9)]}]
+    assert results[0] == results[1], "hoisting changes nothing but the time"
+
+
+def test_a_key_for_more_limbs_than_are_needed_serves(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(Rotate(x=0, step=3), Square(x=2), Relinearize(x=3), slots=32, limbs=3)
+    streams, expected = run(circuit, client)
+    found = client.decrypt(streams, 32, limbs=3, scale=SCALE**2)
+    assert abs(found - expected).max() < 1e-6
+
+
+def test_progress_and_the_log_tell_every_instruction(hybrid_client: Clients, caplog: pytest.LogCaptureFixture) -> None:
+    client = hybrid_client(1, 1)
+    circuit = program(Add(x=0, y=1), slots=32)
+    seen: list[tuple[int, int, str]] = []
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    with (
+        caplog.at_level(logging.DEBUG, "hecc.runtime.native.evaluator"),
+        NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session,
+    ):
+        session.run(streams, progress=lambda done, total, ins: seen.append((done, total, ins.op)))
+    assert seen == [(1, 4, "input"), (2, 4, "input"), (3, 4, "add"), (4, 4, "output")]
+    assert sum("%2 = add: " in record.getMessage() for record in caplog.records) == 1
+
+
+# --- What is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alter", "says"),
+    [
+        (lambda client, good: [], "input 'a': 0 ciphertexts found, 1 needed"),
+        (lambda client, good: good * 2, "input 'a': 2 ciphertexts found, 1 needed"),
+        (lambda client, good: client.encrypt(np.zeros((1, 32)), limbs=2), "input 'a', ciphertext 0: 2 limbs, not 5"),
+        (
+            lambda client, good: client.encrypt(np.zeros((1, 32)), scale=2.0**41),
+            r"input 'a', ciphertext 0: scale 2.19902326e\+12, not 1.09951163e\+12",
+        ),
+        (lambda client, good: [good[0][:1000]], "input 'a', ciphertext 0: not a SEAL stream of 1000 bytes"),
+        (lambda client, good: [good[0][:10]], "input 'a', ciphertext 0: truncated"),
+    ],
+    ids=["none", "two", "level", "scale", "truncated", "short"],
+)
+def test_ciphertexts_that_are_not_what_the_circuit_was_verified_for_are_refused(
+    hybrid_client: Clients, alter: Any, says: str
+) -> None:
+    client = hybrid_client(1, 1)
+    circuit = program(Add(x=0, y=1), slots=32)
+    good = client.encrypt(np.zeros((1, 32)))
+    with (
+        NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session,
+        pytest.raises(FileFormatError, match=says),
+    ):
+        session.run({"a": alter(client, good), "b": good})
+
+
+class Source:
+    """Whatever it is given as the key of every element."""
+
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def relinearization(self) -> Any:
+        return self.key
+
+    def galois(self, element: int) -> Any:
+        return self.key
+
+
+def unreduced(key: np.ndarray) -> np.ndarray:
+    altered = key.copy()
+    altered[-1, -1, -1, -1] = 2**63
+    return altered
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda key: key[:1],
+        lambda key: key[:, :1],
+        lambda key: key[:, :, 1:],
+        lambda key: key[..., :1024],
+        lambda key: key[0],
+        lambda key: np.asfortranarray(key),
+        lambda key: key[::-1],
+        lambda key: key.astype(np.int64),
+        lambda key: key.astype(">u8"),
+        lambda key: key.tobytes(),
+        lambda key: None,
+        unreduced,
+    ],
+    ids=["digits", "half", "limbs", "degree", "rank", "order", "stride", "dtype", "endian", "bytes", "none", "residue"],
+)
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_key_of_another_shape_is_refused(hybrid_client: Clients, alter: Any, step: int) -> None:
+    client = hybrid_client(2, 2)
+    body = (Rotate(x=0, step=1),) if step else (Square(x=0), Relinearize(x=2))
+    circuit = program(*body, slots=32)
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    source = Source(alter(client.relinearization()))
+    with (
+        NativeEvaluator().prepare(circuit, client.specification(circuit), source) as session,
+        pytest.raises(FileFormatError, match="is not one for this plan"),
+    ):
+        session.run(streams)
+
+
+def test_a_key_for_fewer_limbs_is_refused(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(Rotate(x=0, step=1), slots=32)
+    streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
+    key = client.galois(galois_element(1, 2048))
+    source = Source(np.ascontiguousarray(np.delete(key[:2], 4, axis=2)))
+    with (
+        NativeEvaluator().prepare(circuit, client.specification(circuit), source) as session,
+        pytest.raises(CircuitError, match=r"refuse %2 = rotate .*: a switching key of 4 limbs does not serve 5"),
+    ):
+        session.run(streams)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_an_impossible_number_of_threads_is_refused(hybrid_client: Clients, threads: int) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(Negate(x=0), slots=32)
+    with pytest.raises(ParameterError, match="the native evaluator refuses"):
+        NativeEvaluator().prepare(circuit, client.specification(circuit), client, threads=threads)
+
+
+def test_kernels_that_do_not_exist_are_refused(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(Negate(x=0), slots=32)
+    with pytest.raises(ParameterError, match="nonsense"):
+        NativeEvaluator("nonsense").prepare(circuit, client.specification(circuit), client)
+
+
+def test_a_circuit_that_breaks_a_rule_is_not_prepared(hybrid_client: Clients) -> None:
+    client = hybrid_client(2, 2)
+    circuit = program(Rotate(x=0, step=1), slots=32)
+    keys = msgspec.structs.replace(client.specification(circuit), galois=())
+    with pytest.raises(CircuitError, match="the rotation key for step 1"):
+        NativeEvaluator().prepare(circuit, keys, client)
