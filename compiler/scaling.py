@@ -21,6 +21,7 @@ from fractions import Fraction
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
 from hecc.runtime.circuit import Input, Instruction, LinearTransform, Multiply, MultiplyPlain, Square
+from hecc.runtime.parameters import digit_products
 
 __all__ = ["Chain", "Scales", "assign_scales", "is_product"]
 
@@ -61,8 +62,7 @@ class Chain:
 
     def digits(self, limbs: int) -> tuple[int, ...]:
         """Product of the primes of each digit of a polynomial of ``limbs`` limbs."""
-        primes = self.data_primes[:limbs]
-        return tuple(math.prod(primes[i : i + self.digit_limbs]) for i in range(0, limbs, self.digit_limbs))
+        return digit_products(self.data_primes[:limbs], self.digit_limbs)
 
     def limbs_before(self, depth: int) -> int:
         """Limbs at which the products of a depth are computed."""

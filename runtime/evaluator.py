@@ -15,19 +15,21 @@ from typing import Protocol, Self, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.circuit import Circuit, Instruction
-from hecc.runtime.errors import InputError
+from hecc.runtime.circuit import Circuit, Input, Instruction
+from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.parameters import KeyShape, KeySpecification
 
 __all__ = [
     "DEFAULT_MEMORY",
     "EVALUATORS",
+    "SCALE_TOLERANCE",
     "Buffer",
     "Evaluator",
     "KeySource",
     "Progress",
     "Session",
     "SwitchingKey",
+    "input_streams",
     "load_evaluator",
 ]
 
@@ -41,6 +43,9 @@ EVALUATORS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Where each evaluator is; its module is imported only when it is asked for."""
+
+SCALE_TOLERANCE = 1e-9
+"""How far the double of a ciphertext's scale may stray from the exact scale by rounding alone."""
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -99,6 +104,22 @@ class Evaluator(Protocol):
 
         An evaluator that has threads uses so many, one per processor by default.
         """
+
+
+def input_streams(instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Sequence[Buffer]:
+    """The client's ciphertexts for one input of a circuit.
+
+    Raises
+    ------
+    FileFormatError
+        When there are not as many as the circuit needs.
+    """
+    streams = inputs.get(instruction.name, ())
+    if len(streams) != instruction.count:
+        raise FileFormatError(
+            f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
+        )
+    return streams
 
 
 def load_evaluator(name: str) -> Evaluator:

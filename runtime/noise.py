@@ -13,7 +13,6 @@ first few slots of the ring, where results often are. :meth:`RingNoise.bias` is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +35,7 @@ from hecc.runtime.circuit import (
     Rescale,
     Rotate,
 )
-from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.parameters import KeySpecification, digit_products
 from hecc.runtime.verify import ArrayType, matrix_entries
 
 __all__ = ["GaussianNoise", "RingNoise", "TransformStatistics"]
@@ -267,10 +266,8 @@ class GaussianNoise:
         return 0.0
 
     def _switching(self, index: int) -> float:
-        limbs, size = self._types[index].limbs, self._keys.digit_limbs
-        primes = self._keys.data_primes[:limbs]
-        digits = [math.prod(primes[i : i + size]) for i in range(0, limbs, size)]
-        return self._ring.switching(digits, self._special)
+        primes = self._keys.data_primes[: self._types[index].limbs]
+        return self._ring.switching(digit_products(primes, self._keys.digit_limbs), self._special)
 
 
 def _number(scale: Fraction | None) -> float:

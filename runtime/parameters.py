@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["GaloisElement", "KeyShape", "KeySpecification", "SecurityEvidence", "galois_element"]
+__all__ = [
+    "GaloisElement",
+    "KeyShape",
+    "KeySpecification",
+    "SecurityEvidence",
+    "digit_products",
+    "galois_element",
+]
 
 
 KeyShape: TypeAlias = Literal["native", "seal"]
@@ -104,6 +112,11 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def fingerprint(self) -> str:
         """SHA-256 of the specification: what keys are bound to."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def digit_products(primes: Sequence[int], digit_limbs: int) -> tuple[int, ...]:
+    """Product of the primes of each digit of a polynomial over ``primes``; the last digit may have fewer."""
+    return tuple(math.prod(primes[i : i + digit_limbs]) for i in range(0, len(primes), digit_limbs))
 
 
 def galois_element(step: int, ring_degree: int) -> int:

@@ -38,16 +38,21 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
-from hecc.runtime.evaluator import DEFAULT_MEMORY, Buffer, KeySource, Progress, SwitchingKey
+from hecc.runtime.evaluator import (
+    DEFAULT_MEMORY,
+    SCALE_TOLERANCE,
+    Buffer,
+    KeySource,
+    Progress,
+    SwitchingKey,
+    input_streams,
+)
 from hecc.runtime.native import _evaluator
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
 from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
 from hecc.runtime.verify import ArrayType, verify
 
 __all__ = ["NativeEvaluator", "NativeSession", "default_threads"]
-
-SCALE_TOLERANCE = 1e-9
-"""How far the double of a client's ciphertext may stray from the exact scale by rounding alone."""
 
 SMALLEST_SLOTS = 32
 """Vectors of fewer slots are encoded as repetitions with so many."""
@@ -227,15 +232,10 @@ class NativeSession:
 
     def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
-        streams = inputs.get(instruction.name, ())
-        if len(streams) != instruction.count:
-            raise FileFormatError(
-                f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
-            )
         kind, degree = self._types[index], self._spec.ring_degree
         identity, scale = self._level(kind.limbs), float(_exact(kind))
         residues = np.empty((kind.count, kind.polynomials, kind.limbs, degree), dtype=np.uint64)
-        for number, stream in enumerate(streams):
+        for number, stream in enumerate(input_streams(instruction, inputs)):
             where = f"input {instruction.name!r}, ciphertext {number}"
             parsed = read_ciphertext(
                 stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where

@@ -33,15 +33,12 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import CircuitError, FileFormatError
-from hecc.runtime.evaluator import DEFAULT_MEMORY, Buffer, KeySource, Progress
+from hecc.runtime.evaluator import DEFAULT_MEMORY, SCALE_TOLERANCE, Buffer, KeySource, Progress, input_streams
 from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream
 from hecc.runtime.verify import ArrayType, verify
 
 __all__ = ["SealEvaluator", "SealSession"]
-
-SCALE_TOLERANCE = 1e-9
-"""How far SEAL's double may stray from the exact scale by rounding alone."""
 
 LARGEST_CHECKED_DEGREE = 32768
 """SEAL's own security table ends here."""
@@ -183,14 +180,9 @@ class SealSession:
 
     def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Ciphertexts:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
-        streams = inputs.get(instruction.name, ())
-        if len(streams) != instruction.count:
-            raise FileFormatError(
-                f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
-            )
         expected = self._types[index]
         loaded = []
-        for number, stream in enumerate(streams):
+        for number, stream in enumerate(input_streams(instruction, inputs)):
             ciphertext = sealapi.Ciphertext()
             load_stream(ciphertext, self._context, stream)
             where = f"input {instruction.name!r}, ciphertext {number}"
