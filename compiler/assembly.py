@@ -9,10 +9,11 @@ from hecc.compiler import cost
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
-from hecc.runtime.circuit import Circuit, DropLimbs, Input, Relinearize, Rescale
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, Polynomial, Relinearize, Rescale
 from hecc.runtime.header import Estimate, InputSignature, OutputSignature
 from hecc.runtime.layout import Layout
-from hecc.runtime.parameters import GaloisElement, KeyShape, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import GaloisElement, KeyShape, KeySpecification, SecurityEvidence
+from hecc.runtime.polynomials import expand_polynomials
 from hecc.runtime.security import TABLE_SOURCE, limit
 from hecc.runtime.verify import HEADROOM, ArrayType
 
@@ -20,13 +21,14 @@ __all__ = ["estimate", "input_signatures", "key_specification", "output_signatur
 
 
 def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
-    """The ring, the primes, and a key for each rotation that the circuit uses and no other."""
+    """The ring, the primes, and a key for each Galois element that the circuit uses and no other."""
     limbs = _limbs(circuit)
     galois: dict[int, int] = {}
-    for step, users in circuit.rotations().items():
-        element = galois_element(step, chain.ring_degree)
-        galois[element] = max(galois.get(element, 0), *(limbs[i] for i in users))
-    relinearization = [limbs[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)]
+    for element, users in circuit.galois_uses(chain.ring_degree).items():
+        galois[element] = max(limbs[i] for i in users)
+    expanded = expand_polynomials(circuit, limbs)
+    steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
+    relinearization = [used for ins, used in steps if isinstance(ins, Relinearize)]
     return KeySpecification(
         ring_degree=chain.ring_degree,
         data_primes=chain.data_primes,
@@ -51,6 +53,8 @@ def _limbs(circuit: Circuit) -> list[int]:
             limbs.append(ins.limbs or 0)
         else:
             dropped = ins.limbs if isinstance(ins, Rescale | DropLimbs) else 0
+            if isinstance(ins, Polynomial):
+                dropped = sum(ins.dropped or ())
             limbs.append(limbs[ins.operands[0]] - dropped)
     return limbs
 

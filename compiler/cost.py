@@ -19,11 +19,15 @@ from numpy.typing import NDArray
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Fold,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Relinearize,
     Rescale,
     Rotate,
@@ -32,6 +36,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.polynomials import expand_polynomials
 
 __all__ = [
     "CostModel",
@@ -68,6 +73,8 @@ class CostModel(ABC):
 
     SECONDS_PER_BUTTERFLY: ClassVar[float]
     SECONDS_PER_PRODUCT: ClassVar[float]
+    SECONDS_PER_TERM: ClassVar[float]
+    SECONDS_PER_STREAMED_WORD: ClassVar[float]
 
     @property
     def transform(self) -> float:
@@ -82,6 +89,14 @@ class CostModel(ABC):
     def plain_product(self, limbs: int) -> float:
         """Ciphertext times encoded plaintext."""
         return 2 * limbs * self.product
+
+    def scalar_product(self, limbs: int) -> float:
+        """Ciphertext times an integer, added to a sum: one entry of a matrix product."""
+        return 2 * limbs * self.SECONDS_PER_TERM * self.ring_degree
+
+    def stream(self, limbs: int) -> float:
+        """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
+        return 2 * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
 
     def rescale(self, limbs: int) -> float:
         """Division by the last prime."""
@@ -121,6 +136,8 @@ class SealCost(CostModel):
 
     SECONDS_PER_BUTTERFLY = 0.78e-9
     SECONDS_PER_PRODUCT = 2.4e-9
+    SECONDS_PER_TERM = 3.2e-9
+    SECONDS_PER_STREAMED_WORD = 0.0
 
     def encode(self, limbs: int) -> float:
         return (limbs + 3) * self.transform
@@ -149,6 +166,8 @@ class NativeCost(CostModel):
 
     SECONDS_PER_BUTTERFLY = 0.11e-9
     SECONDS_PER_PRODUCT = 0.06e-9
+    SECONDS_PER_TERM = 0.04e-9
+    SECONDS_PER_STREAMED_WORD = 0.8e-9
     SECONDS_PER_KEY_WORD: ClassVar[float] = 0.6e-9
 
     def _digits(self, limbs: int) -> int:
@@ -214,6 +233,8 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
     limbs
         Of every instruction's result.
     """
+    expanded = expand_polynomials(circuit, limbs)
+    circuit, limbs = expanded.circuit, expanded.limbs
     counts = circuit.counts()
     total = 0.0
     for i, ins in enumerate(circuit.instructions):
@@ -226,7 +247,11 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
             total += len(diagonals) * model.diagonal(level)
         elif isinstance(ins, Fold):
             total += count * len(ins.steps) * model.key_switch(level)
-        elif isinstance(ins, Rotate | Relinearize):
+        elif isinstance(ins, MatrixProduct):
+            # Every ciphertext of the argument and the result passes through memory once.
+            total += len(circuit.matrix(ins).values) * model.scalar_product(level)
+            total += (counts[ins.x] + count) * model.stream(level)
+        elif isinstance(ins, Rotate | Conjugate | Relinearize):
             total += count * model.key_switch(level)
         elif isinstance(ins, Square | Multiply):
             total += count * 4 * level * model.product
@@ -236,6 +261,8 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
             total += count * model.encode(level)
         elif isinstance(ins, Rescale):
             total += count * model.rescale(level + ins.limbs)
+        elif isinstance(ins, AddScalar | MultiplyScalar):
+            total += count * model.plain_product(level)
         elif isinstance(ins, Add | Subtract):
             total += count * level * model.product
     return total
@@ -251,7 +278,7 @@ def circuit_rotations(circuit: Circuit) -> int:
             total += len(_pairs(diagonals.column, diagonals.baby)) + len(_pairs(diagonals.row, diagonals.giant))
         elif isinstance(ins, Fold):
             total += counts[i] * len(ins.steps)
-        elif isinstance(ins, Rotate):
+        elif isinstance(ins, Rotate | Conjugate):
             total += counts[i]
     return total
 
@@ -295,6 +322,10 @@ def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification
 
 def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
     """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself."""
+    weights = encoded_bytes(circuit, limbs, keys, evaluator)
+    constants = sum(a.nbytes for a in circuit.constants.values())
+    expanded = expand_polynomials(circuit, limbs)
+    circuit, limbs = expanded.circuit, expanded.limbs
     last, counts = circuit.last_uses(), circuit.counts()
     extra = 0 if evaluator == "seal" else len(keys.special_primes)
     live: dict[int, int] = {}
@@ -306,11 +337,12 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, 
             diagonals = circuit.diagonals(ins)
             babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]
             working = (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
+        elif isinstance(ins, MatrixProduct):
+            # Its weights as residues, and as the integers that they are made from.
+            working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
         worst = max(worst, sum(live.values()) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
-    constants = sum(a.nbytes for a in circuit.constants.values())
-    plaintexts = min(DEFAULT_MEMORY, encoded_bytes(circuit, limbs, keys, evaluator))
-    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + plaintexts + worst
+    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + min(DEFAULT_MEMORY, weights) + worst
 
 
 PROGRAM_BYTES = 120 << 20

@@ -10,7 +10,16 @@ from dataclasses import replace
 
 import msgspec
 
-from hecc.runtime.circuit import Circuit, Diagonals, Input, Instruction, LinearTransform, Output
+from hecc.runtime.circuit import (
+    Circuit,
+    Diagonals,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Output,
+    SparseMatrix,
+)
 
 __all__ = ["clean_up"]
 
@@ -53,4 +62,6 @@ def _rename(ins: Instruction, numbers: dict[int, int]) -> Instruction:
 def _constants(ins: Instruction) -> list[str]:
     if isinstance(ins, LinearTransform):
         return [f"{ins.diagonals}.{field}" for field in Diagonals.FIELDS]
-    return [name for field in ("vector", "occupied") if (name := getattr(ins, field, None)) is not None]
+    if isinstance(ins, MatrixProduct):
+        return [f"{ins.matrix}.{field}" for field in SparseMatrix.FIELDS]
+    return [name for field in ("vector", "coefficients", "occupied") if (name := getattr(ins, field, None)) is not None]

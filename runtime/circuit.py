@@ -20,32 +20,39 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import CircuitError
+from hecc.runtime.parameters import conjugation_element, galois_element
 
 __all__ = [
     "INSTRUCTIONS",
     "Add",
     "AddPlain",
+    "AddScalar",
     "Circuit",
+    "Conjugate",
     "Diagonals",
     "DropLimbs",
     "Fold",
     "Input",
     "Instruction",
     "LinearTransform",
+    "MatrixProduct",
     "Multiply",
     "MultiplyPlain",
+    "MultiplyScalar",
     "Negate",
     "Output",
+    "Polynomial",
     "Relinearize",
     "Rescale",
     "Rotate",
+    "SparseMatrix",
     "Square",
     "Subtract",
     "power_of_two",
@@ -152,11 +159,32 @@ class MultiplyPlain(Instruction, frozen=True, tag="multiply_plain"):
     scale: Fraction | None = None
 
 
+class AddScalar(Instruction, frozen=True, tag="add_scalar"):
+    """``x`` plus one number in all slots of all ciphertexts, encoded at the scale of ``x``: a constant polynomial."""
+
+    x: int
+    value: float
+
+
+class MultiplyScalar(Instruction, frozen=True, tag="multiply_scalar"):
+    """``x`` times one number, the integer nearest to ``value * scale``; the scale multiplies by ``scale``."""
+
+    x: int
+    value: float
+    scale: Fraction | None = None
+
+
 class Rotate(Instruction, frozen=True, tag="rotate"):
     """Slot ``s`` becomes slot ``s + step`` of ``x``, cyclically in the logical slots (``0 < step < slots``)."""
 
     x: int
     step: int
+
+
+class Conjugate(Instruction, frozen=True, tag="conjugate"):
+    """The complex conjugate of every slot, by the Galois element 2N - 1; real slots stay as they are."""
+
+    x: int
 
 
 class Fold(Instruction, frozen=True, tag="fold"):
@@ -193,6 +221,37 @@ class LinearTransform(Instruction, frozen=True, tag="linear_transform"):
     scale: Fraction | None = None
 
 
+class MatrixProduct(Instruction, frozen=True, tag="matrix_product"):
+    """Scalar matrix times array of ciphertexts, for layouts with one feature per ciphertext and one example per slot.
+
+    ``y[row] = sum over columns of w[row, column] * x[column]``, the same in all slots (CryptoNets, Gilad-Bachrach et
+    al., ICML 2016, section 4); see :class:`SparseMatrix`, which constant prefix ``matrix`` names. ``count`` ciphertexts
+    result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no key is needed.
+    """
+
+    x: int
+    count: int
+    matrix: str
+    scale: Fraction | None = None
+
+
+class Polynomial(Instruction, frozen=True, tag="polynomial"):
+    """``sum over i of c[i] * B_i(x)`` in every slot, a macro that :mod:`hecc.runtime.polynomials` expands.
+
+    Constant ``coefficients`` is float64 of shape (degree + 1,), one set for all slots, or (degree + 1, count, slots).
+    ``basis`` says what B_i is: ``x**i``, or the Chebyshev polynomial T_i, for which x has to be within [-1, 1].
+
+    ``dropped`` says how many primes each rescale divides by, one number per level, from the first on. There are at
+    least ceil(log2(degree + 1)) levels; more of them save products. The result has exactly the scale ``scale``.
+    """
+
+    x: int
+    coefficients: str
+    basis: Literal["power", "chebyshev"]
+    dropped: tuple[int, ...] | None = None
+    scale: Fraction | None = None
+
+
 class Rescale(Instruction, frozen=True, tag="rescale"):
     """Divide by the last ``limbs`` primes, with rounding; the scale is divided by them exactly."""
 
@@ -218,9 +277,14 @@ AnyInstruction = (
     | Relinearize
     | AddPlain
     | MultiplyPlain
+    | AddScalar
+    | MultiplyScalar
     | Rotate
+    | Conjugate
     | Fold
     | LinearTransform
+    | MatrixProduct
+    | Polynomial
     | Rescale
     | DropLimbs
 )
@@ -307,6 +371,69 @@ class Diagonals:
 
 
 @dataclass(frozen=True)
+class SparseMatrix:
+    """The non-zero entries of a matrix of scalars, row by row (compressed sparse rows).
+
+    The entries of row ``r`` are ``offsets[r]`` to ``offsets[r + 1]`` of ``values``, in the same ones of ``columns``
+    (strictly increasing). A row may have none. Rows with the same columns, such as the output channels of a convolution
+    at one place, are multiplied as a dense block: entries that happen to be zero are better kept there.
+
+    Attributes
+    ----------
+    offsets
+        int64, shape (rows + 1,).
+    columns
+        int32, shape (entries,).
+    values
+        float32, shape (entries,).
+    """
+
+    offsets: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    FIELDS: ClassVar[dict[str, str]] = {"offsets": "<i8", "columns": "<i4", "values": "<f4"}
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row of every entry, shape (entries,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def check(self, *, count: int, columns: int) -> None:
+        """Refuse arrays that would read or write out of bounds.
+
+        Raises
+        ------
+        CircuitError
+            With the first rule broken.
+        """
+        for name, dtype in self.FIELDS.items():
+            array = getattr(self, name)
+            if array.ndim != 1 or array.dtype != np.dtype(dtype):
+                raise CircuitError(f"matrix: {name} is not a vector of {dtype}")
+        if len(self.offsets) != count + 1:
+            raise CircuitError(f"matrix: {len(self.offsets)} offsets, not {count + 1}")
+        if len(self.values) == 0 or len(self.columns) != len(self.values):
+            raise CircuitError(f"matrix: {len(self.columns)} columns for {len(self.values)} values")
+        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.values):
+            raise CircuitError("matrix: offsets do not partition the values")
+        if bool((self.offsets[1:] < self.offsets[:-1]).any()):
+            raise CircuitError("matrix: offsets do not partition the values")
+        if int(self.columns.min()) < 0 or int(self.columns.max()) >= columns:
+            raise CircuitError(f"matrix: a column is outside 0..{columns - 1}")
+        rising = np.diff(self.columns.astype(np.int64)) > 0
+        starts = self.offsets[1:-1]
+        rising[starts[(starts > 0) & (starts < len(self.values))] - 1] = True
+        if not bool(rising.all()):
+            raise CircuitError("matrix: columns are not strictly increasing within a row")
+        if not bool(np.isfinite(self.values).all()):
+            raise CircuitError("matrix: a value is not finite")
+
+
+@dataclass(frozen=True)
 class Circuit:
     """Instructions in execution order, and the constants that they name.
 
@@ -317,7 +444,8 @@ class Circuit:
     instructions
         In SSA form; value ``i`` is the result of instruction ``i``.
     constants
-        Arrays by name. A linear transform named ``d`` has ``d.row``, ``d.column``, … as in :class:`Diagonals`.
+        Arrays by name. A linear transform named ``d`` has ``d.row``, ``d.column``, … as in :class:`Diagonals`, a
+        matrix ``m`` has ``m.offsets``, ``m.columns`` and ``m.values`` as in :class:`SparseMatrix`.
     """
 
     slots: int
@@ -337,6 +465,19 @@ class Circuit:
         except KeyError as missing:
             raise CircuitError(f"linear_transform: constant {missing} is missing") from None
 
+    def matrix(self, instruction: MatrixProduct) -> SparseMatrix:
+        """The weights of a matrix product.
+
+        Raises
+        ------
+        CircuitError
+            When one of its arrays is missing.
+        """
+        try:
+            return SparseMatrix(**{f: self.constants[f"{instruction.matrix}.{f}"] for f in SparseMatrix.FIELDS})
+        except KeyError as missing:
+            raise CircuitError(f"matrix_product: constant {missing} is missing") from None
+
     def inputs(self) -> Iterator[tuple[int, Input]]:
         """Input instructions with their values."""
         return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, Input))
@@ -349,7 +490,10 @@ class Circuit:
         """Ciphertexts of every value."""
         counts: list[int] = []
         for ins in self.instructions:
-            counts.append(ins.count if isinstance(ins, Input | LinearTransform) else counts[ins.operands[0]])
+            if isinstance(ins, Input | LinearTransform | MatrixProduct):
+                counts.append(ins.count)
+            else:
+                counts.append(counts[ins.operands[0]])
         return tuple(counts)
 
     def last_uses(self) -> dict[int, int]:
@@ -372,6 +516,22 @@ class Circuit:
                 uses.setdefault(step, []).append(i)
         return dict(sorted(uses.items()))
 
+    def galois_uses(self, ring_degree: int) -> dict[int, list[int]]:
+        """Every Galois element that the circuit needs a key for, with the instructions that use it.
+
+        Parameters
+        ----------
+        ring_degree
+            N, on which the elements depend.
+        """
+        uses: dict[int, list[int]] = {}
+        for step, users in self.rotations().items():
+            uses.setdefault(galois_element(step, ring_degree), []).extend(users)
+        conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate)]
+        if conjugations:
+            uses[conjugation_element(ring_degree)] = conjugations
+        return dict(sorted(uses.items()))
+
     def __str__(self) -> str:
         """One line per instruction: the debugging tool."""
         lines = [f"circuit with {self.slots} slots"]
@@ -388,6 +548,8 @@ class Circuit:
                     shown.append(f"{field.name}={value}")
             if isinstance(ins, LinearTransform) and f"{ins.diagonals}.row" in self.constants:
                 shown.append(f"[{len(self.constants[f'{ins.diagonals}.row'])} diagonals]")
+            if isinstance(ins, MatrixProduct) and f"{ins.matrix}.values" in self.constants:
+                shown.append(f"[{len(self.constants[f'{ins.matrix}.values'])} weights]")
             source = f"  # {ins.source}" if ins.source else ""
             lines.append(f"  %{i} = {ins.op}({operands}) {' '.join(shown)}{source}")
         return "\n".join(lines)

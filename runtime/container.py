@@ -28,7 +28,10 @@ import os
 import secrets
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Literal, Self, TypeVar
@@ -271,8 +274,11 @@ class ContainerWriter:
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
         self._mode = 0o600 if secret else 0o666
-        self._entries: list[_Entry] = []
+        self._blobs: list[_Blob] = []
         self._names: set[str] = set()
+        # Rows are written by one thread, in order, while the caller makes the next one.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
+        self._tasks: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
@@ -293,6 +299,7 @@ class ContainerWriter:
         """Finish the file, or remove the temporary one."""
         try:
             if kind is None:
+                self._wait()
                 with _writing(self.path):
                     self._finish()
         finally:
@@ -308,12 +315,15 @@ class ContainerWriter:
         """
         if isinstance(blob, np.ndarray):
             dtype, view = _little_endian(blob)
-            self._append(name, dtype, blob.shape, [view])
+            shape = blob.shape
         else:
-            self._append(name, _BYTES, (), [memoryview(blob).cast("B")])
+            dtype, view, shape = _BYTES, memoryview(blob).cast("B"), ()
+        self._begin(name, dtype, shape)
+        self._later(self._write, view)
+        self._wait()
 
     def add_rows(self, name: str, shape: tuple[int, ...], rows: Iterable[NDArray[np.uint64]]) -> None:
-        """Append an array of uint64 row by row, never holding more than the row at hand.
+        """Append an array of uint64 row by row, each of them written while the next one is made.
 
         Parameters
         ----------
@@ -322,34 +332,50 @@ class ContainerWriter:
         shape
             Of the whole array, rows first.
         rows
-            ``shape[0]`` arrays of shape ``shape[1:]``. A row has been written when the next one is asked for, so that
-            all may be the same buffer.
+            ``shape[0]`` arrays of shape ``shape[1:]``. Of two rows the first has been written when the second has
+            been taken, so that two buffers may take turns; the last row of all, when the next blob's first has been
+            taken.
 
         Raises
         ------
         InputError
-            The disk is full, or the file cannot be written for another reason.
+            The disk is full, or the file cannot be written for another reason; also for rows of the blob before.
         """
-        self._append(name, "<u8", shape, (_row(row, shape[1:]) for row in rows))
+        self._begin(name, "<u8", shape)
+        count = 0
+        for row in rows:
+            view = _row(row, shape[1:])
+            self._wait()
+            self._later(self._write, view)
+            count += 1
+        if count != shape[0]:
+            raise ValueError(f"blob {name!r} has {count} rows, not those of shape {shape}")
 
-    def _append(self, name: str, dtype: str, shape: tuple[int, ...], chunks: Iterable[memoryview]) -> None:
+    def _begin(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
         if name in self._names:
             raise ValueError(f"two blobs are named {name!r}")
+        self._names.add(name)
+        self._later(self._open, name, dtype, shape)
+
+    def _later(self, task: Callable[..., None], *arguments: Any) -> None:
+        self._tasks.append(self._thread.submit(task, *arguments))
+
+    def _wait(self) -> None:
+        """Until the thread has done everything; raises what it raised."""
+        while self._tasks:
+            self._tasks.popleft().result()
+
+    def _open(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
         with _writing(self.path):
             self._pad()
-            offset = self._file.tell()
-        digest, length = hashlib.sha256(), 0
-        for chunk in chunks:
-            digest.update(chunk)
-            length += chunk.nbytes
-            with _writing(self.path):
-                self._file.write(chunk)
-        if dtype != _BYTES and length != math.prod(shape) * np.dtype(dtype).itemsize:
-            raise ValueError(f"blob {name!r} has {length} bytes, not those of shape {shape}")
-        entry = _Entry(name, dtype, shape, offset, length, digest.hexdigest())  # type: ignore[arg-type]
-        # Decoding is the one place that knows which names and dtypes a table may hold.
-        self._entries.append(codec.normalise(entry))
-        self._names.add(name)
+            self._blobs.append(_Blob(name, dtype, shape, self._file.tell()))
+
+    def _write(self, view: memoryview) -> None:
+        blob = self._blobs[-1]
+        blob.digest.update(view)
+        blob.length += view.nbytes
+        with _writing(self.path):
+            self._file.write(view)
 
     def _pad(self) -> None:
         position = self._file.tell()
@@ -358,7 +384,7 @@ class ContainerWriter:
     def _finish(self) -> None:
         self._pad()
         offset = self._file.tell()
-        table = codec.encode(self._entries)
+        table = codec.encode([blob.entry() for blob in self._blobs])
         self._file.write(table)
         lengths = (len(self._header), offset, len(table), offset + len(table))
         fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
@@ -370,9 +396,31 @@ class ContainerWriter:
         self._temporary.replace(self.path)
 
     def _abandon(self) -> None:
-        with contextlib.suppress(OSError):
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._thread.shutdown(cancel_futures=True)
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._temporary.unlink(missing_ok=True)
+
+
+@dataclass
+class _Blob:
+    """A blob that is being written."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    length: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def entry(self) -> _Entry:
+        """Its line of the table, once all of it has been written."""
+        sha256 = self.digest.hexdigest()
+        entry = _Entry(self.name, self.dtype, self.shape, self.offset, self.length, sha256)  # type: ignore[arg-type]
+        # Decoding is the one place that knows which names and dtypes a table may hold.
+        return codec.normalise(entry)
 
 
 class _Arrays(Mapping[str, NDArray[Any]]):

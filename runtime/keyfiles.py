@@ -45,7 +45,8 @@ Progress = Callable[[int, int], None]
 """Called with the number of steps done, and of all steps."""
 
 Rows: TypeAlias = Iterable[NDArray[np.uint64]]
-"""A switching key digit by digit, each of shape (2, primes, N); all may be the same buffer."""
+"""A switching key digit by digit, each of shape (2, primes, N). A digit is written while the next one is made, and may
+be overwritten by the one after that."""
 
 _SECRET = "secret"
 _PUBLIC = "public"
@@ -284,7 +285,7 @@ class EvaluationKeyFile:
         galois: Callable[[int], bytes | Rows],
         progress: Progress | None = None,
     ) -> None:
-        """Make the file key by key: only one key, or one row of it, is in memory at any time.
+        """Make the file key by key: only one key, or two rows of it, are in memory at any time.
 
         Parameters
         ----------

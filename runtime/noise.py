@@ -24,21 +24,27 @@ from numpy.typing import NDArray
 
 from hecc.runtime.circuit import (
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     MultiplyPlain,
+    MultiplyScalar,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
 )
 from hecc.runtime.parameters import KeySpecification, digit_products
 from hecc.runtime.verify import ArrayType, matrix_entries
 
-__all__ = ["GaussianNoise", "RingNoise", "TransformStatistics"]
+__all__ = ["GaussianNoise", "MatrixStatistics", "RingNoise", "TransformStatistics", "rounded"]
 
 ERROR_VARIANCE = 10.5
 """SEAL samples errors from a centred binomial distribution of 42 bits: variance 21 / 2, standard deviation 3.24."""
@@ -204,13 +210,57 @@ class TransformStatistics:
         return np.asarray(switching / x_scale**2 * (self.rotated_bias + self.giant_bias / plain_scale**2))
 
 
+@dataclass(frozen=True, eq=False)
+class MatrixStatistics:
+    """What the model needs to know of a matrix product at one scale, row by row.
+
+    Attributes
+    ----------
+    gain
+        Sum of the squared weights: the factor by which noise of the argument grows; shape (count,).
+    rounding
+        Sum of the squared errors of the weights once they are integers over the scale, which are known exactly, as
+        they are the same in all slots; shape (count,).
+    """
+
+    gain: NDArray[np.float64]
+    rounding: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, matrix: SparseMatrix, scale: float) -> MatrixStatistics:
+        """Measure a matrix; time linear in its entries."""
+        values = matrix.values.astype(np.float64)
+        errors = rounded(values, scale) - values
+        return cls(
+            gain=np.bincount(matrix.rows, values**2, len(matrix)).astype(np.float64),
+            rounding=np.bincount(matrix.rows, errors**2, len(matrix)).astype(np.float64),
+        )
+
+    def added(self, x_mean_square: float) -> NDArray[np.float64]:
+        """Variance that the product adds to each ciphertext of the result in units of the value, shape (count,).
+
+        Parameters
+        ----------
+        x_mean_square
+            Mean over all slots of the squared argument, zeros included.
+        """
+        return (self.rounding + self.gain * WEIGHT_ROUNDING**2) * x_mean_square
+
+
+def rounded(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """What numbers become that are encoded as integers: the nearest, halves away from zero, over the scale."""
+    scaled = values * scale
+    return np.asarray(np.trunc(scaled + np.copysign(0.5, scaled)) / scale)
+
+
 class GaussianNoise:
     """The model as the simulator's noise hook: draws what every instruction adds.
 
     Parameters
     ----------
     circuit, types, keys
-        A verified circuit with scales, its derived types, and the keys.
+        A verified circuit with scales and without macros (:func:`hecc.runtime.verify.verify_expanded`), its derived
+        types, and the keys.
     generator
         Source of the simulated noise. It is not used for anything secret.
     """
@@ -218,6 +268,8 @@ class GaussianNoise:
     def __init__(
         self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, generator: np.random.Generator
     ) -> None:
+        if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+            raise ValueError("the noise model needs a circuit whose polynomials are expanded")
         self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
         self._ring = RingNoise(keys.ring_degree, circuit.slots)
         self._special = float(np.prod([float(p) for p in keys.special_primes]))
@@ -228,6 +280,11 @@ class GaussianNoise:
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, LinearTransform)
+        }
+        self._matrices = {
+            i: MatrixStatistics.of(circuit.matrix(ins), _number(ins.scale))
+            for i, ins in enumerate(circuit.instructions)
+            if isinstance(ins, MatrixProduct)
         }
 
     def noise(
@@ -249,8 +306,14 @@ class GaussianNoise:
             return self._ring.rounding / scale**2
         if isinstance(ins, AddPlain):
             return self._ring.encoding / scale**2
+        if isinstance(ins, AddScalar | MultiplyScalar):
+            encoded = scale if isinstance(ins, AddScalar) else _number(ins.scale)
+            error = float(rounded(np.array(ins.value), encoded)) - ins.value
+            return error**2 * (self._mean_squares[ins.x] if isinstance(ins, MultiplyScalar) else 1.0)
+        if isinstance(ins, MatrixProduct):
+            return self._matrices[index].added(self._mean_squares[ins.x])[:, np.newaxis]
         switching = self._switching(index)
-        if isinstance(ins, Rotate | Relinearize):
+        if isinstance(ins, Rotate | Conjugate | Relinearize):
             return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
         if isinstance(ins, Fold):
             # The steps double: what the k-th adds is summed by those after it.

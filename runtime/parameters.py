@@ -17,6 +17,7 @@ __all__ = [
     "KeyShape",
     "KeySpecification",
     "SecurityEvidence",
+    "conjugation_element",
     "digit_products",
     "galois_element",
 ]
@@ -48,7 +49,7 @@ class SecurityEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GaloisElement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A rotation key: its Galois element, and the largest number of data limbs at which the plan uses it."""
+    """A Galois key: its element, and the largest number of data limbs at which the plan uses it."""
 
     element: int
     limbs: int
@@ -77,7 +78,7 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     relinearization_limbs
         Largest number of data limbs at which the plan relinearises, 0 when it never does.
     galois
-        Rotation keys, by ascending element.
+        Keys of rotations and of the conjugation, by ascending element.
     """
 
     scheme: Literal["ckks"] = "ckks"
@@ -122,3 +123,8 @@ def digit_products(primes: Sequence[int], digit_limbs: int) -> tuple[int, ...]:
 def galois_element(step: int, ring_degree: int) -> int:
     """SEAL's Galois element of a rotation by ``step`` slots to the left: 3^step modulo 2N."""
     return pow(3, step % (ring_degree // 2), 2 * ring_degree)
+
+
+def conjugation_element(ring_degree: int) -> int:
+    """Galois element of the complex conjugation of all slots: -1 modulo 2N."""
+    return 2 * ring_degree - 1

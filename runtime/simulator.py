@@ -6,7 +6,7 @@ set, and, with a noise model hooked in, the prediction of a plan's precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -15,16 +15,21 @@ from numpy.typing import DTypeLike, NDArray
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
@@ -75,11 +80,11 @@ class Simulator:
         self._circuit = circuit
         self._dtype = np.dtype(dtype)
         self._last_uses = circuit.last_uses()
-        counts = _counts(circuit)
+        counts = circuit.counts()
         self._products = {
             index: _product(circuit, instruction, counts[instruction.x], self._dtype)
             for index, instruction in enumerate(circuit.instructions)
-            if isinstance(instruction, LinearTransform)
+            if isinstance(instruction, LinearTransform | MatrixProduct)
         }
         per_example = _peak(circuit, counts, self._last_uses) * circuit.slots * self._dtype.itemsize
         self._chunk = min(CHUNK, max(1, memory // per_example))
@@ -140,7 +145,7 @@ class Simulator:
                     values.pop(v, None)
             if isinstance(instruction, Input):
                 value = np.ascontiguousarray(np.moveaxis(inputs[instruction.name], 0, 2), dtype=self._dtype)
-            elif isinstance(instruction, LinearTransform):
+            elif isinstance(instruction, LinearTransform | MatrixProduct):
                 value = self._products[index](operands[0])
             else:
                 value = _RULES[type(instruction)](self._circuit, instruction, *operands)
@@ -174,6 +179,17 @@ def _fold(circuit: Circuit, instruction: Fold, x: Array) -> Array:
     return x
 
 
+def _polynomial(circuit: Circuit, instruction: Polynomial, x: Array) -> Array:
+    """By Horner's or Clenshaw's scheme: independent of how evaluators do it."""
+    coefficients = circuit.constants[instruction.coefficients].astype(x.dtype)
+    if coefficients.ndim == 3:
+        coefficients = coefficients[..., np.newaxis]
+    evaluate = np.polynomial.polynomial.polyval
+    if instruction.basis == "chebyshev":
+        evaluate = np.polynomial.chebyshev.chebval
+    return np.asarray(evaluate(x, coefficients, tensor=False), dtype=x.dtype)
+
+
 _RULES: Mapping[type[Instruction], Callable[..., Array]] = {
     Output: lambda circuit, instruction, x: x,
     Add: lambda circuit, instruction, x, y: x + y,
@@ -184,25 +200,37 @@ _RULES: Mapping[type[Instruction], Callable[..., Array]] = {
     Relinearize: lambda circuit, instruction, x: x,
     AddPlain: lambda circuit, instruction, x: x + _vector(circuit, instruction.vector, x),
     MultiplyPlain: lambda circuit, instruction, x: x * _vector(circuit, instruction.vector, x),
+    AddScalar: lambda circuit, instruction, x: x + x.dtype.type(instruction.value),
+    MultiplyScalar: lambda circuit, instruction, x: x * x.dtype.type(instruction.value),
     Rotate: lambda circuit, instruction, x: np.roll(x, -instruction.step, axis=1),
+    # Slots are real.
+    Conjugate: lambda circuit, instruction, x: x,
     Fold: _fold,
+    Polynomial: _polynomial,
     Rescale: lambda circuit, instruction, x: x,
     DropLimbs: lambda circuit, instruction, x: x,
 }
 
 
 def _product(
-    circuit: Circuit, instruction: LinearTransform, columns: int, dtype: np.dtype[Any]
+    circuit: Circuit, instruction: LinearTransform | MatrixProduct, columns: int, dtype: np.dtype[Any]
 ) -> Callable[[Array], Array]:
-    """The matrix of a linear transform, sparse or dense, as a function of slot values."""
+    """The matrix of a linear transform or a matrix product, sparse or dense, as a function of slot values."""
     # Imported here because a server, which never simulates, needs no scipy.
     from scipy import sparse
 
-    height, width = instruction.count * circuit.slots, columns * circuit.slots
-    entries = list(matrix_entries(circuit.diagonals(instruction), circuit.slots))
-    place, read, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
-    matrix = sparse.csr_matrix((values.astype(dtype), (place, read)), shape=(height, width))
-    used = np.flatnonzero(np.bincount(read, minlength=width))
+    if isinstance(instruction, MatrixProduct):
+        # The scalars are the same in all slots, which are so many more examples.
+        weights = circuit.matrix(instruction)
+        height, width = instruction.count, columns
+        parts = (weights.values.astype(dtype), weights.columns, weights.offsets)
+        matrix = sparse.csr_matrix(parts, shape=(height, width))
+    else:
+        height, width = instruction.count * circuit.slots, columns * circuit.slots
+        entries = list(matrix_entries(circuit.diagonals(instruction), circuit.slots))
+        place, read, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
+        matrix = sparse.csr_matrix((values.astype(dtype), (place, read)), shape=(height, width))
+    used = np.flatnonzero(np.bincount(matrix.indices, minlength=width))
     rows = np.flatnonzero(np.diff(matrix.indptr))
     size = len(rows) * len(used)
     dense = None
@@ -210,29 +238,18 @@ def _product(
         dense = matrix[rows][:, used].toarray()
 
     def product(x: Array) -> Array:
-        flat = x.reshape(width, x.shape[2])
+        flat = x.reshape(width, -1)
         if dense is None:
             result = matrix @ flat
         else:
-            result = np.zeros((height, x.shape[2]), dtype=dtype)
+            result = np.zeros((height, flat.shape[1]), dtype=dtype)
             result[rows] = dense @ flat[used]
         return np.reshape(result, (instruction.count, circuit.slots, x.shape[2]))
 
     return product
 
 
-def _counts(circuit: Circuit) -> list[int]:
-    """Number of ciphertexts of every value."""
-    counts: list[int] = []
-    for instruction in circuit.instructions:
-        if isinstance(instruction, Input | LinearTransform):
-            counts.append(instruction.count)
-        else:
-            counts.append(counts[instruction.operands[0]])
-    return counts
-
-
-def _peak(circuit: Circuit, counts: list[int], last_uses: Mapping[int, int]) -> int:
+def _peak(circuit: Circuit, counts: Sequence[int], last_uses: Mapping[int, int]) -> int:
     """Most ciphertexts alive at once, with a copy of the largest as scratch."""
     alive = peak = 0
     for index, instruction in enumerate(circuit.instructions):

@@ -22,33 +22,41 @@ from numpy.typing import NDArray
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
     power_of_two,
 )
 from hecc.runtime.errors import CircuitError
-from hecc.runtime.parameters import KeySpecification, galois_element
+from hecc.runtime.parameters import KeySpecification, conjugation_element, galois_element
+from hecc.runtime.polynomials import constant_prefix, expand, expand_polynomials
 
-__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify"]
+__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded"]
 
 HEADROOM = 4
 """A value times its scale must stay below the modulus divided by this: a sign bit, and one bit for noise."""
 
 MAX_INSTRUCTIONS = 1 << 16
+MAX_POLYNOMIALS = 1 << 10
 MAX_VALUE_SLOTS = 1 << 26
 """Slots of one value, over all its ciphertexts."""
 MAX_TOTAL_SLOTS = 1 << 32
@@ -56,6 +64,8 @@ MAX_TOTAL_SLOTS = 1 << 32
 MAX_CONSTANT_BYTES = 1 << 36
 MAX_SCALE_BITS = 1 << 16
 """Bits of a scale's numerator or denominator; exact scales of legitimate circuits are far shorter."""
+PIECE = 1 << 24
+"""Slots whose content is looked at together."""
 EXCERPT = 5
 """Instructions shown before and after a fault."""
 
@@ -127,7 +137,7 @@ def verify(
         With the first rule broken, the instruction's source, and the instructions around it.
     """
     _check_sizes(circuit, keys)
-    context = _Context(circuit, keys, [])
+    context = _Context(circuit, keys, [], bounds)
     total = 0
     for index, instruction in enumerate(circuit.instructions):
         try:
@@ -148,6 +158,29 @@ def verify(
         if not names or len(set(names)) != len(names):
             raise CircuitError(f"circuit: {kind}s {names} are not one or more distinct names")
     return context.types
+
+
+def verify_expanded(
+    circuit: Circuit, keys: KeySpecification, *, bounds: Mapping[int, float] | None = None
+) -> tuple[Circuit, list[ArrayType]]:
+    """Verify a circuit and replace its polynomials by the instructions that evaluate them.
+
+    Returns
+    -------
+    circuit
+        The same where there is no polynomial; what an evaluator runs, and what the noise model is of.
+    types
+        Of its values.
+
+    Raises
+    ------
+    CircuitError
+        As :func:`verify`.
+    """
+    types = verify(circuit, keys, bounds=bounds)
+    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
+    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes).circuit
+    return (circuit, types) if expanded is circuit else (expanded, verify(expanded, keys))
 
 
 def matrix_entries(
@@ -177,11 +210,12 @@ def matrix_entries(
 
 @dataclass(frozen=True)
 class _Context:
-    """What the rules see: the circuit, the keys, and the types of all earlier values."""
+    """What the rules see: the circuit, the keys, the types of all earlier values, and the bounds of values."""
 
     circuit: Circuit
     keys: KeySpecification | None
     types: list[ArrayType]
+    bounds: Mapping[int, float] | None
 
     @property
     def slots(self) -> int:
@@ -239,13 +273,20 @@ class _Context:
         """Refuse a rotation that is out of range or has no key at this level."""
         if not 0 < step < self.slots:
             raise CircuitError(f"a rotation by {step} is outside 1..{self.slots - 1}")
-        if self.keys is None:
-            return
-        element = galois_element(step, self.keys.ring_degree)
+        if self.keys is not None:
+            self._check_galois(galois_element(step, self.keys.ring_degree), f"rotation key for step {step}", limbs)
+
+    def check_conjugation(self, limbs: int) -> None:
+        """Refuse a conjugation that has no key at this level."""
+        if self.keys is not None:
+            self._check_galois(conjugation_element(self.keys.ring_degree), "conjugation key", limbs)
+
+    def _check_galois(self, element: int, what: str, limbs: int) -> None:
+        assert self.keys is not None
         present = max((key.limbs for key in self.keys.galois if key.element == element), default=0)
         if present < limbs:
             found = f"only for {present} limbs" if present else "missing"
-            raise CircuitError(f"the rotation key for step {step} (element {element}) at {limbs} limbs is {found}")
+            raise CircuitError(f"the {what} (element {element}) at {limbs} limbs is {found}")
 
 
 def _check_sizes(circuit: Circuit, keys: KeySpecification | None) -> None:
@@ -257,6 +298,9 @@ def _check_sizes(circuit: Circuit, keys: KeySpecification | None) -> None:
         raise CircuitError(f"circuit: {slots} slots do not fit the {keys.slots} of ring degree {keys.ring_degree}")
     if not 0 < len(circuit.instructions) <= MAX_INSTRUCTIONS:
         raise CircuitError(f"circuit: {len(circuit.instructions)} instructions is outside 1..{MAX_INSTRUCTIONS}")
+    polynomials = sum(isinstance(instruction, Polynomial) for instruction in circuit.instructions)
+    if polynomials > MAX_POLYNOMIALS:
+        raise CircuitError(f"circuit: {polynomials} polynomials are more than {MAX_POLYNOMIALS}")
     size = sum(array.nbytes for array in circuit.constants.values())
     if size > MAX_CONSTANT_BYTES:
         raise CircuitError(f"circuit: {size} bytes of constants are more than {MAX_CONSTANT_BYTES}")
@@ -426,12 +470,41 @@ def _multiply_plain(context: _Context, instruction: MultiplyPlain) -> ArrayType:
     return replace(x, scale=product, content=content, period=max(x.period, _period(vector)))
 
 
+def _scalar(context: _Context, value: float, x: ArrayType, scale: Fraction | None) -> int:
+    """The content of a number in all slots, checked as that of a vector."""
+    context.check_magnitude(np.array(value), x, scale)
+    return Content.DATA if value != 0 else Content.ZERO
+
+
+def _add_scalar(context: _Context, instruction: AddScalar) -> ArrayType:
+    x = context.types[instruction.x]
+    _whole(x)
+    added = _scalar(context, instruction.value, x, x.scale)
+    return x if added == Content.ZERO else replace(x, content=np.maximum(x.content, np.uint8(added)))
+
+
+def _multiply_scalar(context: _Context, instruction: MultiplyScalar) -> ArrayType:
+    x = context.types[instruction.x]
+    scale = context.plain_scale(instruction.scale)
+    factor = _scalar(context, instruction.value, x, scale)
+    product = None if x.scale is None or scale is None else x.scale * scale
+    content = np.zeros_like(x.content) if factor == Content.ZERO else x.content
+    return replace(x, scale=product, content=content)
+
+
 def _rotate(context: _Context, instruction: Rotate) -> ArrayType:
     x = context.types[instruction.x]
     _two_polynomials(x)
     _whole(x)
     context.check_rotation(instruction.step, x.limbs)
     return replace(x, content=np.roll(x.content, -instruction.step, axis=1))
+
+
+def _conjugate(context: _Context, instruction: Conjugate) -> ArrayType:
+    x = context.types[instruction.x]
+    _two_polynomials(x)
+    context.check_conjugation(x.limbs)
+    return x
 
 
 def _fold(context: _Context, instruction: Fold) -> ArrayType:
@@ -490,6 +563,88 @@ def _linear_transform(context: _Context, instruction: LinearTransform) -> ArrayT
     return ArrayType(count, x.limbs, product, 2, content.reshape(count, slots), partial, period)
 
 
+def _matrix_product(context: _Context, instruction: MatrixProduct) -> ArrayType:
+    x, count = context.types[instruction.x], instruction.count
+    if count < 1 or count * context.slots > MAX_VALUE_SLOTS:
+        raise CircuitError(f"{count} ciphertexts are outside 1..{MAX_VALUE_SLOTS // context.slots}")
+    matrix = context.circuit.matrix(instruction)
+    matrix.check(count=count, columns=x.count)
+    scale = context.plain_scale(instruction.scale)
+    context.check_magnitude(matrix.values, x, scale)
+    product = None if x.scale is None or scale is None else x.scale * scale
+    # Scalars are the same in all slots: partial sums stay partial sums, and what repeats goes on repeating.
+    return replace(x, count=count, scale=product, content=_product_content(matrix, x.content))
+
+
+def _product_content(matrix: SparseMatrix, content: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Content of the rows of a matrix product: the largest of the columns that a row reads."""
+    used = matrix.values != 0
+    # Most ciphertexts have the same content, so that a row reads a few patterns, however many its entries.
+    first: dict[bytes, int] = {}
+    pattern = np.array([first.setdefault(row.tobytes(), column) for column, row in enumerate(content)])
+    read = np.unique(matrix.rows[used] * len(content) + pattern[matrix.columns[used]])
+    rows, columns = read // len(content), read % len(content)
+    result = np.zeros((len(matrix), content.shape[1]), dtype=np.uint8)
+    start = 0
+    while start < len(rows):
+        # Whole rows at a time.
+        limit = start + max(1, PIECE // content.shape[1])
+        stop = len(rows) if limit >= len(rows) else int(np.searchsorted(rows, rows[limit], side="left"))
+        if stop == start:
+            stop = int(np.searchsorted(rows, rows[start], side="right"))
+        found, starts = np.unique(rows[start:stop], return_index=True)
+        result[found] = np.maximum.reduceat(content[columns[start:stop]], starts, axis=0)
+        start = stop
+    return result
+
+
+def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
+    """The type of the last instruction of the expansion, each of which has to keep its own rule."""
+    x = context.types[instruction.x]
+    _two_polynomials(x)
+    _whole(x)
+    coefficients = context.circuit.constants.get(instruction.coefficients)
+    if coefficients is None:
+        raise CircuitError(f"constant {instruction.coefficients!r} is missing")
+    if coefficients.ndim == 3 and coefficients.shape[1:] != (x.count, context.slots):
+        raise CircuitError(
+            f"constant {instruction.coefficients!r} has shape {coefficients.shape}, not (degree + 1, {x.count}, "
+            f"{context.slots})"
+        )
+    primes: tuple[int, ...] = ()
+    if context.keys is not None:
+        if instruction.scale is None or instruction.dropped is None:
+            raise CircuitError("the scale or the dropped limbs of a polynomial are missing")
+        _check_scale(instruction.scale)
+        primes = context.keys.data_primes
+        if sum(instruction.dropped) >= x.limbs:
+            raise CircuitError(f"{sum(instruction.dropped)} of {x.limbs} limbs are dropped, none would be left")
+    expansion = expand(
+        instruction,
+        coefficients,
+        limbs=x.limbs,
+        scale=x.scale,
+        primes=primes,
+        prefix=constant_prefix(context.circuit, len(context.types)),
+        bound=None if context.bounds is None else context.bounds.get(instruction.x),
+    )
+    constants = {**context.circuit.constants, **expansion.constants}
+    inner = _Context(Circuit(context.slots, expansion.instructions, constants), context.keys, [x], None)
+    total = 0
+    for number, step in enumerate(expansion.instructions):
+        try:
+            derived = _RULES[type(step)](inner, step)
+            _check_level(inner, derived, expansion.bounds.get(number))
+            if not any(derived.content is inner.types[v].content for v in step.operands):
+                total += derived.content.size
+            if total > MAX_TOTAL_SLOTS:
+                raise CircuitError(f"its steps have more than {MAX_TOTAL_SLOTS} slots in all")
+        except CircuitError as fault:
+            raise CircuitError(f"polynomial: {fault}; in step {number + 1}, {step.op}, of its expansion") from None
+        inner.types.append(derived)
+    return inner.types[-1]
+
+
 def _remaining(context: _Context, x: ArrayType, dropped: int) -> int:
     """Limbs left after ``dropped`` are gone, checked."""
     if dropped < 1:
@@ -525,9 +680,14 @@ _RULES: Mapping[type[Instruction], Callable[[_Context, Any], ArrayType]] = {
     Relinearize: _relinearize,
     AddPlain: _add_plain,
     MultiplyPlain: _multiply_plain,
+    AddScalar: _add_scalar,
+    MultiplyScalar: _multiply_scalar,
     Rotate: _rotate,
+    Conjugate: _conjugate,
     Fold: _fold,
     LinearTransform: _linear_transform,
+    MatrixProduct: _matrix_product,
+    Polynomial: _polynomial,
     Rescale: _rescale,
     DropLimbs: _drop_limbs,
 }

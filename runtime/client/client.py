@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
 from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.tensors import Tensor, input_rows
 
 __all__ = ["ALARM", "Client"]
 
@@ -26,8 +27,6 @@ ALARM = 32
 """How many predicted standard deviations a slot that must be zero may show. Noise of 32768 slots reaches about five;
 the rest allows for an imprecise prediction. An overflow is off by the modulus over the scale, thousands of times
 as much."""
-
-Tensor = NDArray[Any]
 
 
 class Client:
@@ -139,17 +138,8 @@ class Client:
             Names, shapes, dtypes or values that the plan does not take.
         """
         signatures = self.plan.header.inputs
-        if not isinstance(tensors, Mapping):
-            if len(signatures) != 1:
-                raise InputError(f"the plan has {len(signatures)} inputs ({_names(signatures)}); give each by its name")
-            tensors = {signatures[0].name: tensors}
-        if set(tensors) != {signature.name for signature in signatures}:
-            raise InputError(f"inputs {', '.join(map(repr, tensors))} were given; the plan takes {_names(signatures)}")
         # All inputs are checked before the first is encrypted.
-        rows = {signature.name: _rows(signature, tensors[signature.name]) for signature in signatures}
-        if len({len(values) for values in rows.values()}) != 1:
-            counts = ", ".join(f"{name!r}: {len(values)}" for name, values in rows.items())
-            raise InputError(f"the inputs have different numbers of rows ({counts}); give as many of each")
+        rows = input_rows(tensors, signatures)
         streams = {signature.name: self._encrypt(signature, rows[signature.name]) for signature in signatures}
         return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams)
 
@@ -212,33 +202,6 @@ class Client:
         return self._ciphers[limbs]
 
 
-def _rows(signature: InputSignature, tensor: Tensor) -> NDArray[np.float64]:
-    """The tensor with an axis of rows, as float64, once it is what the plan takes."""
-    what = f"input {signature.name!r}"
-    tensor = np.asarray(tensor)
-    if tensor.dtype.kind not in "fiu":
-        raise InputError(
-            f"{what}: dtype {tensor.dtype} is not a number; convert it, for example with `x.astype('float32')`"
-        )
-    if tensor.shape == signature.shape:
-        tensor = tensor[np.newaxis]
-    if tensor.shape[1:] != signature.shape or len(tensor) == 0:
-        raise InputError(
-            f"{what}: shape {tensor.shape}; the plan takes {signature.shape} for one example, "
-            f"or {('rows', *signature.shape)} for several".replace("'rows'", "rows")
-        )
-    values = tensor.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
-    low, high = float(values.min()), float(values.max())
-    if low < signature.low or high > signature.high:
-        raise InputError(
-            f"{what}: values from {low:.6g} to {high:.6g}, but the plan was calibrated for {signature.low:.6g} to "
-            f"{signature.high:.6g}; preprocess as in training, or compile again with calibration data that covers them"
-        )
-    return values
-
-
 def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
     """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none.
 
@@ -267,7 +230,3 @@ def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], va
                 "Check that the inputs are like the calibration data, or compile again with more precision; "
                 "do not send the decrypted values or this message to a server that you do not trust"
             )
-
-
-def _names(signatures: tuple[InputSignature, ...]) -> str:
-    return ", ".join(repr(signature.name) for signature in signatures)

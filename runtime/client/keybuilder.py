@@ -6,7 +6,8 @@ file is enough to trust it:
 * It permutes, squares, scales and adds residues, and nothing else. No branch and no memory index depends on secret
   data: what is compared, and what indices are made of, are parameters of the plan. Remainders are corrected with masks.
 * Every row is one sample that it asks SEAL for itself: a symmetric encryption of zero over all primes of the key. It
-  accepts no sample, for two rows made from one would reveal the secret.
+  accepts no sample, for two rows made from one would reveal the secret. SEAL gives the random half of a sample as the
+  seed that it made it from, which is public as that half is.
 * Only the client loads it.
 
 A switching key from ``s'`` to the secret ``s`` has one row per digit (Han and Ki, "Better bootstrapping for
@@ -31,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tenseal import sealapi
 
-from hecc.runtime.client.seal_bridge import key_context, read_residues, secret_key
+from hecc.runtime.client.seal_bridge import key_context, read_sample, secret_key
 from hecc.runtime.parameters import KeySpecification
 
 __all__ = ["KeyBuilder", "galois_permutation"]
@@ -72,14 +73,14 @@ class KeyBuilder:
     def relinearization(self) -> Iterator[Residues]:
         """The relinearisation key, from ``s^2`` to ``s``, row by row.
 
-        Each row has shape (2, primes, N); all are the same buffer.
+        Each row has shape (2, primes, N); two buffers take turns.
         """
         return self._rows(self._spec.relinearization_limbs, 1, self._scaled_square)
 
     def galois(self, element: int) -> Iterator[Residues]:
         """The key of one Galois element of the specification, permuted by its inverse, row by row.
 
-        Each row has shape (2, primes, N); all are the same buffer.
+        Each row has shape (2, primes, N); two buffers take turns.
         """
         inverse = pow(element, -1, 2 * self._spec.ring_degree)
         return self._rows(self._galois_limbs[element], inverse, self._scaled)
@@ -103,30 +104,30 @@ class KeyBuilder:
         """Samples under the automorphism of ``element``, with ``target`` added to the limbs of their digits."""
         spec = self._spec
         order = galois_permutation(element, spec.ring_degree)
-        primes = np.array(spec.data_primes[:limbs], dtype=np.int64)[:, np.newaxis]
-        self._prepare(limbs)
-        shape = (2, limbs + len(spec.special_primes), spec.ring_degree)
-        # A sample and the row made from it differ by the secret: the sample is erased.
-        sample, row = np.empty(shape, dtype=np.uint64), np.empty(shape, dtype=np.uint64)
-        try:
-            for first in range(0, limbs, spec.digit_limbs):
-                digit = slice(first, min(first + spec.digit_limbs, limbs))
-                ciphertext = sealapi.Ciphertext()
-                self._encryptor.encrypt_zero_symmetric(self._parms_id, ciphertext)
-                read_residues(ciphertext, sample)
+        moduli = np.array(spec.data_primes[:limbs], dtype=np.int64)[:, np.newaxis]
+        primes = (*spec.data_primes[:limbs], *spec.special_primes)
+        self._prepare(limbs, primes)
+        shape = (2, len(primes), spec.ring_degree)
+        sample = np.empty(shape, dtype=np.uint64)
+        row, other = np.empty(shape, dtype=np.uint64), np.empty(shape, dtype=np.uint64)
+        for first in range(0, limbs, spec.digit_limbs):
+            digit = slice(first, min(first + spec.digit_limbs, limbs))
+            try:
+                read_sample(self._encryptor.encrypt_zero_symmetric(self._parms_id), primes, sample)
                 # All indices are valid; in any other mode numpy copies the result once more.
                 np.take(sample, order, axis=2, out=row, mode="clip")
-                _add(row[0, digit], target[digit], primes[digit])
-                yield row
-        finally:
-            sample.fill(0)
+                _add(row[0, digit], target[digit], moduli[digit])
+            finally:
+                # A sample and the row made from it differ by the secret.
+                _erase(sample)
+            yield row
+            row, other = other, row
 
-    def _prepare(self, limbs: int) -> None:
+    def _prepare(self, limbs: int, primes: tuple[int, ...]) -> None:
         """SEAL's encryptor over the first ``limbs`` data primes and the special ones; one is kept at a time."""
         if limbs != self._limbs:
             data, special = len(self._spec.data_primes), len(self._spec.special_primes)
             selected = [*range(limbs), *range(data, data + special)]
-            primes = (*self._spec.data_primes[:limbs], *self._spec.special_primes)
             self._encryptor = None
             context = key_context(self._spec.ring_degree, primes, self._enforce)
             self._encryptor = sealapi.Encryptor(context, secret_key(context, self._secret[selected]))

@@ -7,6 +7,7 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +88,10 @@ def generate_keys(
     ParameterError, SecurityError
         The parameters are impossible, or not secure enough.
     InputError
-        The folder holds a secret key already, or cannot be written.
+        There is no such shape; or the folder holds a secret key already, or cannot be written.
     """
+    if shape not in get_args(KeyShape):
+        raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
     keys = KeySet(secrets.token_hex(16), folder / SECRET, folder / PUBLIC, folder / EVALUATION)

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from tenseal import sealapi
 
 from hecc.runtime.errors import FileFormatError
+from hecc.runtime.native import _evaluator
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream, save_stream_to_array
 
-__all__ = ["KeyMaker", "LevelCipher", "key_context", "public_residues", "read_residues", "secret_key"]
+__all__ = ["KeyMaker", "LevelCipher", "key_context", "public_residues", "read_sample", "secret_key"]
 
 LARGEST_CHECKED_DEGREE = 32768
 """SEAL's own security table ends here; above it hecc's alone decides."""
@@ -37,6 +38,8 @@ _UNCOMPRESSED, _ZSTD = 0, 2
 _CIPHERTEXT = struct.Struct("<4QBQQQdQ")
 _PLAINTEXT = struct.Struct("<4QQd")
 _COUNT = struct.Struct("<Q")
+_SEED = struct.Struct("<B64s")
+_BLAKE2XB = 1
 _UNKNOWN_FORMAT = "this SEAL writes another format; install a version of tenseal that hecc knows"
 
 
@@ -199,26 +202,57 @@ def secret_key(context: Any, residues: NDArray[np.uint64]) -> Any:
     return key
 
 
-def read_residues(ciphertext: Any, out: NDArray[np.uint64]) -> None:
-    """Copy the residues of a ciphertext that SEAL has just made into ``out``, shape (polynomials, primes, N).
+def read_sample(sample: Any, primes: Sequence[int], out: NDArray[np.uint64]) -> None:
+    """Copy an encryption that SEAL has just made, seeded, into ``out``.
 
-    The stream on the way is erased; SEAL's and zstandard's own buffers cannot be.
+    The first polynomial is in SEAL's stream. The second is uniform and public, and SEAL has put the seed it comes from
+    in its place: it is expanded as SEAL would, which is several times as fast as SEAL's way of saving residues. The
+    stream is erased; SEAL's and zstandard's own buffers cannot be.
+
+    Parameters
+    ----------
+    sample
+        What SEAL returns for ``encrypt_zero_symmetric`` and its like without a ciphertext to write to.
+    primes
+        Of its residues.
+    out
+        Shape (2, primes, N), C-contiguous.
+
+    Raises
+    ------
+    FileFormatError
+        SEAL's stream is not as hecc knows it.
     """
-    stream = save_stream_to_array(ciphertext)
+    stream = save_stream_to_array(sample)
+    try:
+        seed = _read_seeded(stream, out)
+    finally:
+        stream.fill(0)
+    _evaluator.expand_seed(seed, primes, out[1])
+
+
+def _read_seeded(stream: NDArray[np.uint8], out: NDArray[np.uint64]) -> bytes:
+    """The first polynomial into ``out[0]``; the seed of the second."""
     magic, _, _, _, mode, _, size = _HEADER.unpack_from(stream.data)
+    if magic != _MAGIC or mode not in (_UNCOMPRESSED, _ZSTD) or size != len(stream):
+        raise FileFormatError(_UNKNOWN_FORMAT)
     body = stream[_HEADER.size :].data
     reader: Any = io.BytesIO(body) if mode == _UNCOMPRESSED else zstandard.ZstdDecompressor().stream_reader(body)
     head = reader.read(_CIPHERTEXT.size + _HEADER.size + _COUNT.size)
-    polynomials, degree, limbs = _CIPHERTEXT.unpack_from(head)[5:8]
-    target = out.reshape(-1).view(np.uint8).data
+    target = out[0].reshape(-1).view(np.uint8).data
     found = 0
     while found < len(target) and (count := reader.readinto(target[found:])):
         found += count
-    complete = found == len(target) and not reader.read(1)
-    known = magic == _MAGIC and mode in (_UNCOMPRESSED, _ZSTD) and size == len(stream)
-    stream.fill(0)
-    if not known or not complete or (polynomials, limbs, degree) != out.shape:
+    # One byte more than there may be, so that a longer stream shows.
+    tail = reader.read(_HEADER.size + _SEED.size + 1)
+    if len(head) + found + len(tail) != _CIPHERTEXT.size + 2 * _HEADER.size + _COUNT.size + len(target) + _SEED.size:
         raise FileFormatError(_UNKNOWN_FORMAT)
+    is_ntt, polynomials, degree, limbs = _CIPHERTEXT.unpack_from(head)[4:8]
+    (words,) = _COUNT.unpack_from(head, len(head) - _COUNT.size)
+    generator, seed = _SEED.unpack_from(tail, _HEADER.size)
+    if not is_ntt or (polynomials, limbs, degree) != out.shape or words != out[0].size or generator != _BLAKE2XB:
+        raise FileFormatError(_UNKNOWN_FORMAT)
+    return bytes(seed)
 
 
 def _selection(spec: KeySpecification, limbs: int, enforce_128: bool) -> tuple[Any, list[int]]:

@@ -21,14 +21,18 @@ from numpy.typing import NDArray
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
     Relinearize,
@@ -49,8 +53,8 @@ from hecc.runtime.evaluator import (
 )
 from hecc.runtime.native import _evaluator
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
-from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
-from hecc.runtime.verify import ArrayType, verify
+from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
+from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["NativeEvaluator", "NativeSession", "default_threads"]
 
@@ -114,7 +118,7 @@ class NativeEvaluator:
         ParameterError
             When the kernels cannot work with the parameters.
         """
-        types = verify(circuit, keys)
+        circuit, types = verify_expanded(circuit, keys)
         try:
             context = _evaluator.Context(
                 keys.ring_degree,
@@ -155,6 +159,7 @@ class NativeSession:
         self._weights_memory = memory - memory // 2
         self._unused = self._weights_memory
         self._transforms: dict[int, _evaluator.LinearTransform] = {}
+        self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
         self._plaintexts: dict[int, Value] = {}
 
     def __enter__(self) -> Self:
@@ -169,6 +174,7 @@ class NativeSession:
         """Let go of keys and encoded weights."""
         self._keys.clear()
         self._transforms.clear()
+        self._matrices.clear()
         self._plaintexts.clear()
         self._unused = self._weights_memory
 
@@ -290,6 +296,17 @@ class NativeSession:
         (element,), (key,) = self._galois([instruction.step])
         return self._context.rotate(x, key, element)
 
+    def _add_scalar(self, index: int, instruction: AddScalar, x: Value) -> Value:
+        return self._context.add_scalar(x, instruction.value, float(_exact(self._types[index])))
+
+    def _multiply_scalar(self, index: int, instruction: MultiplyScalar, x: Value) -> Value:
+        assert instruction.scale is not None
+        return self._context.multiply_scalar(x, instruction.value, float(instruction.scale))
+
+    def _conjugate(self, index: int, instruction: Conjugate, x: Value) -> Value:
+        element = conjugation_element(self._spec.ring_degree)
+        return self._context.rotate(x, self._keys.galois(element), element)
+
     def _fold(self, index: int, instruction: Fold, x: Value) -> Value:
         elements, keys = self._galois(instruction.steps)
         return self._context.rotate_and_add(x, keys, elements) if keys else x
@@ -306,6 +323,20 @@ class NativeSession:
             transform = self._transforms[index] = self._make_transform(index, instruction)
         elements, keys = self._galois(transform.steps)
         return transform.apply(x, keys, elements, self._rotations_memory)
+
+    def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
+        matrix = self._matrices.get(index)
+        if matrix is None:
+            assert instruction.scale is not None
+            weights = self._circuit.matrix(instruction)
+            matrix = self._matrices[index] = _evaluator.ScalarMatrix(
+                columns=self._types[instruction.x].count,
+                scale=float(instruction.scale),
+                offsets=np.ascontiguousarray(weights.offsets),
+                column=np.ascontiguousarray(weights.columns),
+                values=np.ascontiguousarray(weights.values),
+            )
+        return self._context.matrix_product(x, matrix)
 
     def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
         """The transform, with as much memory for its encoded diagonals as it can use and is left."""
@@ -359,9 +390,13 @@ _RULES: Mapping[type[Instruction], Callable[..., Value]] = {
     Relinearize: NativeSession._relinearize,
     AddPlain: NativeSession._add_plain,
     MultiplyPlain: NativeSession._multiply_plain,
+    AddScalar: NativeSession._add_scalar,
+    MultiplyScalar: NativeSession._multiply_scalar,
     Rotate: NativeSession._rotate,
+    Conjugate: NativeSession._conjugate,
     Fold: NativeSession._fold,
     LinearTransform: NativeSession._linear_transform,
+    MatrixProduct: NativeSession._matrix_product,
     Rescale: NativeSession._rescale,
     DropLimbs: NativeSession._drop_limbs,
 }

@@ -20,7 +20,9 @@
 #include "ciphertexts.hpp"
 #include "context.hpp"
 #include "linear_transform.hpp"
+#include "matrix_product.hpp"
 #include "plaintexts.hpp"
+#include "scalars.hpp"
 #include "seal_random.hpp"
 
 namespace nb = nanobind;
@@ -127,14 +129,34 @@ Ciphertexts encode(const SharedContext& context, const Array<const double, 2>& v
   return encode_vectors(*context, vectors.data(), vectors.shape(0), vectors.shape(1), scale, limbs);
 }
 
-void expand(const SharedContext& context, nb::bytes seed, const Array<std::uint64_t, 2>& output) {
+// The limbs of a context, or those of any primes.
+void expand(const Kernels& kernels, ThreadPool& pool, const nb::bytes& seed, const std::vector<Modulus>& moduli,
+            const Array<std::uint64_t, 2>& output) {
   if (seed.size() != kSeedBytes) refuse("a seed has " + std::to_string(kSeedBytes) + " bytes");
   std::uint8_t bytes[kSeedBytes];
-  std::memcpy(bytes, seed.data(), kSeedBytes);
+  std::memcpy(bytes, seed.c_str(), kSeedBytes);
+  const nb::gil_scoped_release release;
+  expand_seed(kernels, pool, bytes, moduli, output.shape(1), output.data());
+}
+
+void expand_in_context(const SharedContext& context, const nb::bytes& seed, const Array<std::uint64_t, 2>& output) {
   context->check_limbs(output.shape(0));
   check_shape(output, {output.shape(0), context->degree()});
-  const nb::gil_scoped_release release;
-  expand_seed(*context, bytes, output.shape(0), output.data());
+  std::vector<Modulus> moduli;
+  for (std::size_t limb = 0; limb < output.shape(0); ++limb) moduli.push_back(context->modulus(limb));
+  expand(context->kernels(), context->pool(), seed, moduli, output);
+}
+
+void expand_alone(const nb::bytes& seed, const std::vector<std::uint64_t>& primes,
+                  const Array<std::uint64_t, 2>& output) {
+  check_shape(output, {primes.size(), output.shape(1)});
+  if (output.shape(1) % kSeedDegree != 0) {
+    refuse("a degree of " + std::to_string(output.shape(1)) + " is no multiple of " + std::to_string(kSeedDegree));
+  }
+  std::vector<Modulus> moduli;
+  for (const std::uint64_t prime : primes) moduli.push_back(make_modulus(prime));
+  ThreadPool pool(1);
+  expand(default_kernels(), pool, seed, moduli, output);
 }
 
 // A linear transform, and what keeps its arrays and its primes alive.
@@ -197,6 +219,22 @@ Ciphertexts binary(const SharedContext& context, const Ciphertexts& x, const Cip
 }
 
 template <auto operation>
+Ciphertexts with_scalar(const SharedContext& context, const Ciphertexts& x, double value, double scale) {
+  const nb::gil_scoped_release release;
+  return operation(*context, x, value, scale);
+}
+
+ScalarMatrix make_matrix(std::size_t columns, double scale, const Array<const std::int64_t, 1>& offsets,
+                         const Array<const std::int32_t, 1>& column, const Array<const float, 1>& values) {
+  if (offsets.shape(0) < 2) refuse("a matrix without rows");
+  check_alignment(offsets);
+  check_alignment(values);
+  check_shape(column, {values.shape(0)});
+  const nb::gil_scoped_release release;
+  return {{offsets.shape(0) - 1, values.shape(0), offsets.data(), column.data(), values.data()}, columns, scale};
+}
+
+template <auto operation>
 Ciphertexts fewer_limbs(const SharedContext& context, const Ciphertexts& x, std::size_t dropped) {
   const nb::gil_scoped_release release;
   return operation(*context, x, dropped);
@@ -210,6 +248,8 @@ NB_MODULE(_evaluator, module) {
   // Objects that a traceback still holds when the interpreter exits are no fault to report to a user.
   nb::set_leak_warnings(false);
   module.doc() = "hecc's native evaluator; use it through hecc.runtime.native.evaluator";
+
+  module.def("expand_seed", &expand_alone, "seed"_a, "primes"_a, "output"_a.noconvert());
 
   nb::class_<Ciphertexts>(module, "Ciphertexts")
       .def_prop_ro("count", &Ciphertexts::count)
@@ -226,7 +266,7 @@ NB_MODULE(_evaluator, module) {
       .def_prop_ro("kernels", [](const SharedContext& context) { return std::string(context->kernels().name); })
       .def("ciphertexts", &from_array, "residues"_a.noconvert())
       .def("encode", &encode, "vectors"_a.noconvert(), "scale"_a, "limbs"_a)
-      .def("expand_seed", &expand, "seed"_a, "output"_a.noconvert())
+      .def("expand_seed", &expand_in_context, "seed"_a, "output"_a.noconvert())
       .def("add", &binary<add>, "x"_a, "y"_a)
       .def("subtract", &binary<subtract>, "x"_a, "y"_a)
       .def("negate", &unary<negate>, "x"_a)
@@ -234,6 +274,15 @@ NB_MODULE(_evaluator, module) {
       .def("square", &unary<square>, "x"_a)
       .def("add_plain", &binary<add_plain>, "x"_a, "plain"_a)
       .def("multiply_plain", &binary<multiply_plain>, "x"_a, "plain"_a)
+      .def("add_scalar", &with_scalar<add_scalar>, "x"_a, "value"_a, "scale"_a)
+      .def("multiply_scalar", &with_scalar<multiply_scalar>, "x"_a, "value"_a, "scale"_a)
+      .def(
+          "matrix_product",
+          [](const SharedContext& context, const Ciphertexts& x, const ScalarMatrix& matrix) {
+            const nb::gil_scoped_release release;
+            return matrix.multiply(*context, x);
+          },
+          "x"_a, "matrix"_a)
       .def("rescale", &fewer_limbs<rescale>, "x"_a, "dropped"_a)
       .def("drop_limbs", &fewer_limbs<drop_limbs>, "x"_a, "dropped"_a)
       .def(
@@ -274,6 +323,11 @@ NB_MODULE(_evaluator, module) {
   nb::class_<Key>(module, "SwitchingKey")
       .def(nb::init<SharedContext, Array<const std::uint64_t, 4>>(), "context"_a, "residues"_a.noconvert())
       .def_prop_ro("limbs", [](const Key& key) { return key.key.limbs; });
+
+  nb::class_<ScalarMatrix>(module, "ScalarMatrix")
+      .def(nb::new_(&make_matrix), "columns"_a, "scale"_a, "offsets"_a.noconvert(), "column"_a.noconvert(),
+           "values"_a.noconvert())
+      .def_prop_ro("groups", &ScalarMatrix::groups);
 
   nb::class_<Transform>(module, "LinearTransform")
       .def(nb::init<SharedContext, std::size_t, std::size_t, std::size_t, std::size_t, double,

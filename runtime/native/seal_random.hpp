@@ -6,15 +6,19 @@
 #include <cstdint>
 #include <vector>
 
-#include "context.hpp"
+#include "kernels.hpp"
+#include "modulus.hpp"
+#include "thread_pool.hpp"
 
 namespace hecc {
 
 inline constexpr std::size_t kSeedBytes = 64;
+// The generator's output comes in blocks of so many words: what the degree has to be a multiple of.
+inline constexpr std::size_t kSeedDegree = 512;
 
-// The uniform polynomial that SEAL 4 samples from a seed with its BLAKE2Xb generator, modulo the first `limbs` data
-// primes: `limbs` limbs of N residues in NTT form.
-void expand_seed(const Context& context, const std::uint8_t (&seed)[kSeedBytes], std::size_t limbs,
-                 std::uint64_t* output);
+// The uniform polynomial that SEAL 4 samples from a seed with its BLAKE2Xb generator: for each modulus `degree`
+// residues, NTT form.
+void expand_seed(const Kernels& kernels, ThreadPool& pool, const std::uint8_t (&seed)[kSeedBytes],
+                 const std::vector<Modulus>& moduli, std::size_t degree, std::uint64_t* output);
 
 }  // namespace hecc

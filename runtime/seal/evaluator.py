@@ -16,14 +16,18 @@ from tenseal import sealapi
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
     Relinearize,
@@ -34,9 +38,9 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.evaluator import DEFAULT_MEMORY, SCALE_TOLERANCE, Buffer, KeySource, Progress, input_streams
-from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
+from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream
-from hecc.runtime.verify import ArrayType, verify
+from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["SealEvaluator", "SealSession"]
 
@@ -84,7 +88,7 @@ class SealEvaluator:
         ParameterError
             When SEAL cannot work with the parameters.
         """
-        types = verify(circuit, keys)
+        circuit, types = verify_expanded(circuit, keys)
         checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
         primes = (*keys.data_primes, *keys.special_primes)
         context = make_context(keys.ring_degree, primes, expand=True, enforce_128=checked)
@@ -222,9 +226,24 @@ class SealSession:
         self._evaluator.multiply_plain(x, plaintext, result)
         return result
 
+    def _encode_number(self, value: float, limbs: int, scale: float) -> Any:
+        """A number in all slots as a plaintext: the constant polynomial of the integer nearest to value * scale."""
+        plaintext = sealapi.Plaintext()
+        self._encoder.encode(float(value), self._levels[limbs], scale, plaintext)
+        return plaintext
+
+    def _multiply_number(self, x: Any, value: float, limbs: int, scale: float) -> Any:
+        """``x * value``; a number that encodes to zero becomes the integer 1, as in :meth:`_multiply_plain`."""
+        plaintext = self._encode_number(value, limbs, scale)
+        if plaintext.is_zero():
+            plaintext = self._encode_number(1 / scale, limbs, scale)
+        return _result(self._evaluator.multiply_plain, x, plaintext)
+
     def _rotate(self, x: Any, step: int) -> Any:
         """``x`` rotated by ``step`` slots, by the key of exactly that step."""
-        element = galois_element(step, self._degree)
+        return self._apply_galois(x, galois_element(step, self._degree))
+
+    def _apply_galois(self, x: Any, element: int) -> Any:
         result = sealapi.Ciphertext()
         self._evaluator.apply_galois(x, element, self._keys.galois(element), result)
         return result
@@ -259,6 +278,18 @@ class SealSession:
         limbs = self._types[index].limbs
         scale = _encoding_scale(instruction)
         return [self._multiply_plain(a, vector, limbs, scale) for a, vector in zip(x, vectors, strict=True)]
+
+    def _add_scalar(self, index: int, instruction: AddScalar, x: Ciphertexts) -> Ciphertexts:
+        kind = self._types[index]
+        plaintext = self._encode_number(instruction.value, kind.limbs, _double(kind))
+        return [_result(self._evaluator.add_plain, a, plaintext) for a in x]
+
+    def _multiply_scalar(self, index: int, instruction: MultiplyScalar, x: Ciphertexts) -> Ciphertexts:
+        limbs, scale = self._types[index].limbs, _encoding_scale(instruction)
+        return [self._multiply_number(a, instruction.value, limbs, scale) for a in x]
+
+    def _conjugate(self, index: int, instruction: Conjugate, x: Ciphertexts) -> Ciphertexts:
+        return [self._apply_galois(a, conjugation_element(self._degree)) for a in x]
 
     def _rotate_all(self, index: int, instruction: Rotate, x: Ciphertexts) -> Ciphertexts:
         return [self._rotate(a, instruction.step) for a in x]
@@ -309,6 +340,21 @@ class SealSession:
         zero = np.zeros(slots)
         return [self._multiply_plain(x[0], zero, limbs, scale) if row is None else row for row in rows]
 
+    def _matrix_product(self, index: int, instruction: MatrixProduct, x: Ciphertexts) -> Ciphertexts:
+        """Row by row, entry by entry; weights that encode to zero are skipped."""
+        matrix = self._circuit.matrix(instruction)
+        limbs, scale = self._types[index].limbs, _encoding_scale(instruction)
+        rows = []
+        for first, last in zip(matrix.offsets[:-1].tolist(), matrix.offsets[1:].tolist(), strict=True):
+            row: Any = None
+            entries = zip(matrix.columns[first:last].tolist(), matrix.values[first:last].tolist(), strict=True)
+            for column, value in entries:
+                plaintext = self._encode_number(value, limbs, scale)
+                if not plaintext.is_zero():
+                    row = self._accumulate(row, _result(self._evaluator.multiply_plain, x[column], plaintext))
+            rows.append(self._multiply_number(x[0], 0.0, limbs, scale) if row is None else row)
+        return rows
+
     def _accumulate(self, total: Any, term: Any) -> Any:
         """``total + term`` in place; nothing yet is ``None``."""
         if total is None:
@@ -326,9 +372,13 @@ _RULES: Mapping[type[Instruction], Callable[..., Ciphertexts]] = {
     Relinearize: SealSession._relinearize,
     AddPlain: SealSession._add_vector,
     MultiplyPlain: SealSession._multiply_vector,
+    AddScalar: SealSession._add_scalar,
+    MultiplyScalar: SealSession._multiply_scalar,
     Rotate: SealSession._rotate_all,
+    Conjugate: SealSession._conjugate,
     Fold: SealSession._fold,
     LinearTransform: SealSession._linear_transform,
+    MatrixProduct: SealSession._matrix_product,
     Rescale: SealSession._rescale,
     DropLimbs: SealSession._drop_limbs,
 }
@@ -420,7 +470,7 @@ def _double(kind: ArrayType) -> float:
     return float(kind.scale)
 
 
-def _encoding_scale(instruction: LinearTransform | MultiplyPlain) -> float:
+def _encoding_scale(instruction: LinearTransform | MatrixProduct | MultiplyPlain | MultiplyScalar) -> float:
     assert instruction.scale is not None
     return float(instruction.scale)
 

@@ -19,7 +19,7 @@ from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
-from hecc.tensors import Tensor
+from hecc.runtime.tensors import Tensor
 
 __all__ = ["DEFAULT_KEYS", "Client"]
 
@@ -102,7 +102,7 @@ class Client:
         ParameterError, SecurityError
             The plan's parameters are impossible, or not secure enough.
         InputError
-            The folder holds a secret key already, or cannot be written.
+            There is no such shape; or the folder holds a secret key already, or cannot be written.
         """
         folder = Path(folder)
         make = functools.partial(

@@ -21,7 +21,7 @@ from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import LEVELS
-from hecc.tensors import Tensor, by_name, check_range, check_rows
+from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, check_rows
 
 if TYPE_CHECKING:
     import onnx
@@ -151,9 +151,7 @@ def _calibration(
 ) -> dict[str, NDArray[np.float64]]:
     tensors = by_name("calibration", given, list(shapes))
     rows = {name: check_rows(f"calibration for input {name!r}", tensors[name], shape) for name, shape in shapes.items()}
-    if len({len(values) for values in rows.values()}) != 1:
-        counts = ", ".join(f"{name!r}: {len(values)}" for name, values in rows.items())
-        raise InputError(f"calibration: the inputs have different numbers of rows ({counts}); give as many of each")
+    check_counts("calibration", rows)
     return rows
 
 

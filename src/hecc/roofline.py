@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from hecc.runtime.circuit import (
     AddPlain,
     Circuit,
+    Conjugate,
     Diagonals,
     Fold,
     LinearTransform,
@@ -43,6 +44,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.native.evaluator import SMALLEST_SLOTS
 from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.polynomials import expand_polynomials
 from hecc.runtime.verify import ArrayType, verify
 
 __all__ = ["Machine", "Work", "count_work"]
@@ -130,7 +132,12 @@ def count_work(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_M
     CircuitError
         When the circuit does not fit the keys.
     """
-    return _Counter(circuit, keys, verify(circuit, keys), memory).count()
+    types = verify(circuit, keys)
+    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
+    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
+    steps = _Counter(expanded.circuit, keys, verify(expanded.circuit, keys), memory).count()
+    ends = [last + 1 for last in expanded.moved]
+    return [sum(steps[first:end], Work()) for first, end in zip([0, *ends], ends, strict=False)]
 
 
 class _Counter:
@@ -152,7 +159,7 @@ class _Counter:
             work = Work()
             if isinstance(ins, LinearTransform):
                 work = self._linear_transform(self._circuit.diagonals(ins), kind.limbs)
-            elif isinstance(ins, Rotate | Relinearize):
+            elif isinstance(ins, Rotate | Conjugate | Relinearize):
                 work = self._key_switch(kind.limbs) * kind.count
             elif isinstance(ins, Fold):
                 work = self._key_switch(kind.limbs) * (kind.count * len(ins.steps))

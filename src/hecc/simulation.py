@@ -16,8 +16,8 @@ from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.simulator import Simulator
-from hecc.runtime.verify import ArrayType, verify
-from hecc.tensors import Tensor, by_name, check_range, check_rows
+from hecc.runtime.tensors import Tensor, input_rows
+from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["simulate"]
 
@@ -58,15 +58,12 @@ def simulate(
     """
     plan = plan if isinstance(plan, Plan) else Plan.load(plan)
     circuit, header = plan.require_circuit(), plan.header
-    tensors = by_name("inputs", inputs, [signature.name for signature in header.inputs])
-    slots = {}
-    for signature in header.inputs:
-        what = f"input {signature.name!r}"
-        rows = check_rows(what, tensors[signature.name], signature.shape)
-        remedy = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
-        check_range(what, rows, signature.low, signature.high, remedy)
-        slots[signature.name] = signature.layout.pack(rows.reshape(-1, *signature.layout.shape))
-    types = verify(circuit, header.keys)
+    rows = input_rows(inputs, header.inputs)
+    slots = {
+        signature.name: signature.layout.pack(rows[signature.name].reshape(-1, *signature.layout.shape))
+        for signature in header.inputs
+    }
+    circuit, types = verify_expanded(circuit, header.keys)
     model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {

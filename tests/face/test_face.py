@@ -9,6 +9,7 @@ import pytest
 
 import hecc
 from hecc.runtime.ciphertexts import CiphertextFile
+from hecc.runtime.keyfiles import EvaluationKeyFile
 
 
 def test_six_lines_are_a_session(model, digits, tmp_path):
@@ -38,6 +39,30 @@ def test_client_and_server_meet_in_files_only(plan, digits, tmp_path):
     assert CiphertextFile.load(tmp_path / "public.bin").header.key_id == client.key_id
     with pytest.raises(hecc.InputError, match="a public key cannot decrypt"):
         sender.decrypt(tmp_path / "result.bin")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_keys_that_are_being_replaced_stay_when_the_new_ones_do_not_come(plan, digits, tmp_path, error):
+    def interrupt(done, total):
+        if done == total // 2:
+            raise error
+
+    client = hecc.Client(plan)
+    client.keygen(tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(error):
+        client.keygen(tmp_path, force=True, progress=interrupt)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert hecc.Client(plan, tmp_path).key_id == client.key_id
+
+
+def test_keys_are_for_an_evaluator_that_exists(plan, tmp_path):
+    client = hecc.Client(plan)
+    with pytest.raises(hecc.InputError, match=r"there is no evaluator 'heal'; choose one of native, seal"):
+        client.keygen(tmp_path / "keys", shape="heal")
+    assert not (tmp_path / "keys").exists()
+    for shape in ("seal", "native"):
+        assert EvaluationKeyFile(client.keygen(tmp_path / shape, shape=shape).evaluation).header.shape == shape
 
 
 def test_importing_hecc_imports_nothing_else():

@@ -1,11 +1,13 @@
 """The container: every byte is accounted for, and every refusal is a sentence."""
 
+import errno
 import hashlib
 import json
 import os
 import stat
 import struct
 import tempfile
+import threading
 from pathlib import Path
 
 import msgspec
@@ -128,20 +130,24 @@ def test_layout_and_byte_order_of_the_source_do_not_matter(tmp_path):
 
 
 def test_an_array_written_row_by_row_is_the_array(tmp_path):
-    whole = np.arange(24, dtype=np.uint64).reshape(3, 2, 4)
+    whole = np.arange(96, dtype=np.uint64).reshape(12, 2, 4)
 
     def rows():
-        buffer = np.empty((2, 4), dtype=np.uint64)
-        for row in whole:
-            buffer[...] = row
-            yield buffer
+        row, other = (np.empty((2, 4), dtype=np.uint64) for _ in range(2))
+        for values in whole:
+            row[...] = values
+            yield row
+            row, other = other, row
 
+    blobs = {"array": whole, "after": b"bytes", "none": whole[:0], "again": whole}
     with ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
-        writer.add_rows("array", (3, 2, 4), rows())
+        writer.add_rows("array", (12, 2, 4), rows())
         writer.add("after", b"bytes")
-    assert (tmp_path / "f").read_bytes() == write(tmp_path / "g", {"array": whole, "after": b"bytes"}).read_bytes()
+        writer.add_rows("none", (0, 2, 4), iter(()))
+        writer.add_rows("again", (12, 2, 4), rows())
+    assert (tmp_path / "f").read_bytes() == write(tmp_path / "g", blobs).read_bytes()
     opened = Container(tmp_path / "f", KIND)
-    assert opened.layout("array") == ("<u8", (3, 2, 4))
+    assert opened.layout("array") == ("<u8", (12, 2, 4))
     assert opened.layout("after") == ("bytes", ())
     np.testing.assert_array_equal(opened.array("array"), whole)
 
@@ -159,11 +165,72 @@ def test_an_array_written_row_by_row_is_the_array(tmp_path):
 )
 def test_rows_that_are_not_those_of_the_shape_leave_no_file(tmp_path, rows):
     with (
-        pytest.raises(ValueError, match=r"a row of|has \d+ bytes, not those of shape"),
+        pytest.raises(ValueError, match=r"a row of|has \d+ rows, not those of shape"),
         ContainerWriter(tmp_path / "f", KIND, HEADER) as writer,
     ):
         writer.add_rows("array", (3, 4), iter(rows))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_is_written_while_the_next_one_is_made(tmp_path, monkeypatch):
+    writing, made = threading.Event(), threading.Event()
+    write_row = ContainerWriter._write
+
+    def slow(self, view):
+        writing.set()
+        assert made.wait(10)
+        write_row(self, view)
+
+    def rows():
+        yield np.zeros(4, np.uint64)
+        assert writing.wait(10)
+        made.set()
+        yield np.ones(4, np.uint64)
+
+    monkeypatch.setattr(ContainerWriter, "_write", slow)
+    with ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
+        writer.add_rows("array", (2, 4), rows())
+    np.testing.assert_array_equal(Container(tmp_path / "f", KIND).array("array"), [[0] * 4, [1] * 4])
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2, 3])
+def test_a_row_that_cannot_be_written_is_a_sentence_and_leaves_no_file(tmp_path, monkeypatch, failing):
+    # The last row fails when nothing waits for it any more but the end of the file.
+    written = []
+    write_row = ContainerWriter._write
+
+    def full(self, view):
+        if len(written) == failing:
+            with container._writing(self.path):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(view)
+        write_row(self, view)
+
+    monkeypatch.setattr(ContainerWriter, "_write", full)
+    with pytest.raises(InputError, match=r"f: cannot be written \(No space left on device\)"):
+        write_rows(tmp_path / "f")
+    assert len(written) == failing
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_rows(path):
+    with ContainerWriter(path, KIND, HEADER) as writer:
+        for name in ("a", "b"):
+            writer.add_rows(name, (2, 4), iter([np.zeros(4, np.uint64)] * 2))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_rows_that_fail_leave_no_file_and_no_thread(tmp_path, error):
+    before = set(threading.enumerate())
+
+    def rows():
+        yield np.zeros(4, np.uint64)
+        raise error
+
+    with pytest.raises(error), ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
+        writer.add_rows("array", (3, 4), rows())
+    assert list(tmp_path.iterdir()) == []
+    assert set(threading.enumerate()) == before
 
 
 def test_arrays_by_prefix(tmp_path):

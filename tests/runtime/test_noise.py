@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 from tenseal import sealapi
 
-from hecc.runtime.circuit import Circuit, Diagonals, Fold, Input, LinearTransform, MultiplyPlain, Output, Rescale
+from hecc.runtime.circuit import (
+    Circuit,
+    Diagonals,
+    Fold,
+    Input,
+    LinearTransform,
+    MultiplyPlain,
+    Output,
+    Rescale,
+    SparseMatrix,
+)
 from hecc.runtime.client.keygen import generate_keys, secret_residues
 from hecc.runtime.client.seal_bridge import LevelCipher
 from hecc.runtime.keyfiles import EvaluationKeyFile, SecretKeyFile
-from hecc.runtime.noise import GaussianNoise, RingNoise, TransformStatistics
+from hecc.runtime.noise import GaussianNoise, MatrixStatistics, RingNoise, TransformStatistics, rounded
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
 from hecc.runtime.seal.evaluator import SealEvaluator
 from hecc.runtime.seal.streams import make_context
@@ -166,6 +176,21 @@ def test_multiplication_by_a_plaintext_rounds_it(logical: int) -> None:
         decoded = np.array(ring.encoder.decode_complex(plaintext)) * small
         samples.append(decoded - np.tile(values, ring.slots // logical) * small)
     within(deviation(samples), model.encoding)
+
+
+def test_the_rounding_of_a_matrix_is_known_exactly() -> None:
+    matrix = SparseMatrix(
+        offsets=np.array([0, 2, 2, 3], "<i8"),
+        columns=np.array([0, 2, 1], "<i4"),
+        values=np.array([0.25, -0.375, 0.15625], "<f4"),
+    )
+    statistics = MatrixStatistics.of(matrix, 8.0)
+    # Quarters and eighths are integers over 8; 0.15625 becomes 0.125. Halves go away from zero.
+    np.testing.assert_allclose(statistics.gain, [0.25**2 + 0.375**2, 0, 0.15625**2])
+    np.testing.assert_allclose(statistics.rounding, [0, 0, 0.03125**2])
+    np.testing.assert_allclose(rounded(np.array([0.0625, -0.0625, 0.0624]), 8.0), [0.125, -0.125, 0.0])
+    np.testing.assert_allclose(statistics.added(3.0)[2], 3 * 0.03125**2, rtol=1e-9)
+    assert statistics.added(3.0)[1] == 0
 
 
 def chain(degree: int, special_bits: int) -> tuple[Circuit, KeySpecification]:

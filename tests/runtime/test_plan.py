@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hecc.runtime import codec
+from hecc.runtime.circuit import AddScalar, Circuit, Conjugate, MatrixProduct, MultiplyScalar, Polynomial
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.header import PlanHeader
-from hecc.runtime.plan import Plan, check_header
+from hecc.runtime.plan import Plan, _Program, check_header
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,34 @@ def change(forged, where, value):
     for key in outer:
         forged = forged[key]
     forged[last] = value
+
+
+def test_every_instruction_survives_a_file():
+    instructions = (
+        AddScalar(x=0, value=-0.25),
+        MultiplyScalar(x=0, value=3.0, scale=Fraction(1, 3)),
+        Conjugate(x=0),
+        MatrixProduct(x=0, count=3, matrix="m", scale=Fraction(1 << 20)),
+        Polynomial(x=0, coefficients="c", basis="chebyshev", dropped=(1, 0, 2), scale=Fraction(5, 7)),
+        Polynomial(x=0, coefficients="c", basis="power"),
+    )
+    program = codec.encode(_Program(64, instructions))
+    assert codec.decode(program, _Program, where="a test").instructions == instructions
+
+
+def test_a_plan_with_a_polynomial_is_read_back(tmp_path, insecure_plan):
+    source, result = insecure_plan.circuit.instructions[0], insecure_plan.circuit.instructions[-1]
+    scale = insecure_plan.header.outputs[0].scale
+    polynomial = Polynomial(x=0, coefficients="c", basis="power", dropped=(1, 1), scale=scale)
+    constants = {"all": insecure_plan.circuit.constants["all"], "c": np.array([0.0, 0.5, 0.25])}
+    circuit = Circuit(64, (source, polynomial, msgspec.structs.replace(result, x=1)), constants)
+    Plan(insecure_plan.header, circuit).save(tmp_path / "plan.bin")
+    loaded = Plan.load(tmp_path / "plan.bin").circuit
+    assert loaded.instructions == circuit.instructions
+    forged = tree(Plan(insecure_plan.header, circuit))
+    change(forged, ("circuit", "instructions", 1, "dropped"), [1, 2])
+    with pytest.raises(FileFormatError, match=r"an impossible plan .*3 of 3 limbs are dropped, none would be left"):
+        Plan.load(forge(tmp_path / "forged.bin", forged, constants))
 
 
 def test_both_files_are_read_back(tmp_path, insecure_plan, path):

@@ -15,17 +15,22 @@ from hecc.runtime.circuit import (
     INSTRUCTIONS,
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
@@ -90,6 +95,18 @@ def reference(circuit: Circuit, inputs: Values) -> list[np.ndarray]:
             case Fold():
                 copies = range(0, instruction.span, instruction.period)
                 value = np.array([[sum(row[(s + c) % slots] for c in copies) for s in range(slots)] for row in x])
+            case AddScalar():
+                value = x + instruction.value
+            case MultiplyScalar():
+                value = x * instruction.value
+            case Polynomial():
+                c = circuit.constants[instruction.coefficients]
+                value = c[0] + c[1] * x + c[2] * (x**2 if instruction.basis == "power" else 2 * x**2 - 1)
+            case MatrixProduct():
+                matrix = circuit.matrix(instruction)
+                dense = np.zeros((instruction.count, len(x)))
+                dense[matrix.rows, matrix.columns] = matrix.values
+                value = dense @ x
             case LinearTransform():
                 value = np.zeros((instruction.count, slots))
                 diagonals = circuit.diagonals(instruction)
@@ -137,6 +154,15 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
         count = int(rng.integers(1, 3))
         vector = np.tile(rng.integers(-2, 3, (count, int(rng.choice(powers)))).astype(float), (1, slots))[:, :slots]
         more = {f"v{n}": vector, **constants_of(f"d{n}", random_diagonals(rng, count, count, slots, 6))}
+        entries = rng.random((count, 2)) < 0.6
+        entries[-1, 0] = True
+        more |= {
+            f"w{n}.offsets": np.cumsum([0, *entries.sum(axis=1)]).astype("<i8"),
+            f"w{n}.columns": np.nonzero(entries)[1].astype("<i4"),
+            f"w{n}.values": rng.integers(-2, 3, entries.sum()).astype("<f4"),
+        }
+        shape = (3, count, slots) if rng.random() < 0.5 else (3,)
+        more[f"c{n}"] = rng.integers(-1, 2, shape).astype(float)
         linear = LinearTransform(x=x, count=count, diagonals=f"d{n}", partial=int(rng.choice([0, *powers])))
         candidates: list[Instruction] = [
             Add(x=x, y=y),
@@ -150,6 +176,11 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             Rotate(x=x, step=int(rng.integers(0, slots))),
             Fold(x=x, period=int(rng.choice(powers)), span=int(rng.choice(powers))),
             linear,
+            Polynomial(x=x, coefficients=f"c{n}", basis=draw(st.sampled_from(["power", "chebyshev"]))),
+            MatrixProduct(x=x, count=count, matrix=f"w{n}"),
+            AddScalar(x=x, value=float(rng.integers(-2, 3))),
+            MultiplyScalar(x=x, value=float(rng.integers(-2, 3))),
+            Conjugate(x=x),
             Rescale(x=x),
             DropLimbs(x=x),
             Output(x=x, name=f"o{n}", occupied=("one", "two")[count - 1]),

@@ -7,6 +7,7 @@ import math
 import time
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,25 +18,36 @@ from hecc.runtime.circuit import (
     INSTRUCTIONS,
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
 )
 from hecc.runtime.errors import CircuitError
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import (
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    conjugation_element,
+    galois_element,
+)
 from hecc.runtime.security import ntt_primes
 from hecc.runtime.verify import HEADROOM, Content, matrix_entries, verify
 
@@ -85,6 +97,17 @@ def diagonals(*entries: tuple[int, int, int, int, dict[int, float]]) -> dict[str
 FULL = dict.fromkeys(range(SLOTS), 1.0)
 IDENTITY = diagonals((0, 0, 0, 0, FULL))
 SUMS = diagonals((0, 0, 0, 0, FULL), (0, 0, 1, 0, FULL))
+
+
+def matrix(*rows: dict[int, float], **changes: np.ndarray) -> dict[str, np.ndarray]:
+    """Constants of a matrix ``m``, whose rows give values by column."""
+    arrays = {
+        "offsets": np.cumsum([0, *map(len, rows)]).astype("<i8"),
+        "columns": np.array([column for row in rows for column in row], dtype="<i4"),
+        "values": np.array([value for row in rows for value in row.values()], dtype="<f4"),
+        **changes,
+    }
+    return {f"m.{name}": array for name, array in arrays.items()}
 
 
 def circuit(*instructions: Instruction, slots: int = SLOTS, **constants: np.ndarray) -> Circuit:
@@ -202,6 +225,79 @@ def test_content_of_a_fold_and_of_vectors() -> None:
     assert types[3].content.tolist() == [[1, 0, 0, 0, 1, 0, 0, 0]]
 
 
+def test_scalars_move_scales_and_content() -> None:
+    program = circuit(
+        source(occupied="half"),
+        MultiplyScalar(x=0, value=-2.0, scale=PLAIN),
+        AddScalar(x=1, value=0.0),
+        MultiplyScalar(x=2, value=0.0, scale=PLAIN),
+        AddScalar(x=2, value=1.0),
+        result(4),
+    )
+    types = verify(program, ALL_KEYS)
+    assert [t.scale for t in types[1:5]] == [Fraction(1 << 50), Fraction(1 << 50), Fraction(1 << 70), Fraction(1 << 50)]
+    assert types[2].content.tolist() == MASKS["half"].tolist()
+    assert not types[3].content.any()
+    assert types[4].content.all()
+    assert [t.period for t in types] == [SLOTS] * 6
+
+
+def test_a_conjugation_needs_the_key_of_minus_one_and_changes_no_slot() -> None:
+    program = circuit(source(occupied="half"), DropLimbs(x=0), Conjugate(x=1), Rotate(x=0, step=2), result(2, "half"))
+    elements = {galois_element(2, DEGREE): [3], conjugation_element(DEGREE): [2]}
+    assert program.galois_uses(DEGREE) == dict(sorted(elements.items()))
+    assert program.rotations() == {2: [3]}
+    keys = keys_for(2)
+    conjugation = GaloisElement(2 * DEGREE - 1, 2)
+    types = verify(program, msgspec.structs.replace(keys, galois=(*keys.galois, conjugation)))
+    assert types[2].content is types[0].content
+
+
+def test_a_matrix_product_derives_rows_from_the_columns_that_they_read() -> None:
+    masks = np.uint8([[1, 0] * 4, [0] * 8, [0, 0, 0, 0, 0, 0, 0, 1]])
+    rows = ({0: 1.0, 2: 1.0}, {}, {1: 2.0}, {0: 0.0, 1: 1.0, 2: 1.0}, {0: 1.0})
+    program = circuit(
+        source(count=3, occupied="three"),
+        MatrixProduct(x=0, count=5, matrix="m", scale=PLAIN),
+        result(1, "five"),
+        three=masks,
+        five=np.ones((5, SLOTS), np.uint8),
+        **matrix(*rows),
+    )
+    for keys in (ALL_KEYS, None):
+        kind = verify(program, keys)[1]
+        both = np.maximum(masks[0], masks[2])
+        assert kind.content.tolist() == [m.tolist() for m in (both, masks[1], masks[1], masks[2], masks[0])]
+        assert kind.count == 5
+    assert verify(program, ALL_KEYS)[1].scale == Fraction(1 << 50)
+
+
+def test_the_content_of_a_matrix_product_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    content = rng.integers(0, 3, (40, SLOTS), dtype=np.uint8)
+    dense = rng.uniform(-1, 1, (30, 40)) * (rng.random((30, 40)) < 0.2)
+    rows = [{int(c): float(row[c]) for c in np.flatnonzero(row)} for row in dense]
+    arrays = matrix(*rows)
+    weights = SparseMatrix(**{name: arrays[f"m.{name}"] for name in SparseMatrix.FIELDS})
+    expected = [np.max(content[np.flatnonzero(row)], axis=0, initial=0).tolist() for row in dense]
+    for limit in (1, 50, 1 << 24):
+        monkeypatch.setattr(verify_module, "PIECE", limit)
+        assert verify_module._product_content(weights, content).tolist() == expected
+
+
+def test_partial_sums_pass_a_matrix_product() -> None:
+    program = circuit(
+        source(),
+        LinearTransform(x=0, count=1, diagonals="d", partial=2, scale=PLAIN),
+        MatrixProduct(x=1, count=1, matrix="m", scale=PLAIN),
+        Fold(x=2, period=2, span=8),
+        result(3),
+        **SUMS,
+        **matrix({0: 2.0}),
+    )
+    assert [t.partial for t in verify(program, ALL_KEYS)] == [0, 2, 2, 0, 0]
+
+
 def test_products_are_zero_where_one_operand_is() -> None:
     both = circuit(source(occupied="half"), source(name="z", occupied="first"), Multiply(x=0, y=1), Relinearize(x=2))
     program = dataclasses.replace(both, instructions=(*both.instructions, result(3, occupied="first")))
@@ -265,6 +361,11 @@ def test_headroom_leaves_a_sign_bit_and_one_bit_more() -> None:
 def transform(**changes: object) -> LinearTransform:
     fields: dict[str, object] = {"x": 0, "count": 1, "diagonals": "d", "scale": PLAIN, **changes}
     return LinearTransform(**fields)  # type: ignore[arg-type]
+
+
+def product(**changes: object) -> MatrixProduct:
+    fields: dict[str, object] = {"x": 0, "count": 1, "matrix": "m", "scale": PLAIN, **changes}
+    return MatrixProduct(**fields)  # type: ignore[arg-type]
 
 
 def altered(**changes: np.ndarray) -> dict[str, np.ndarray]:
@@ -407,6 +508,66 @@ FAULTS = {
         "relinearisation at 3 limbs, but the key is for 2",
         (*THREE, Relinearize(x=1), result(2)),
         keys=keys_for(relinearization=2),
+    ),
+    "conjugation key": Fault(
+        "the conjugation key (element 4095) at 3 limbs is missing", (source(), Conjugate(x=0), result(1))
+    ),
+    "conjugation key limbs": Fault(
+        "the conjugation key (element 4095) at 3 limbs is only for 2 limbs",
+        (source(), Conjugate(x=0), result(1)),
+        keys=msgspec.structs.replace(ALL_KEYS, galois=(GaloisElement(4095, 2),)),
+    ),
+    "three: conjugate": Fault("has three polynomials", (*THREE, Conjugate(x=1), result(2))),
+    # scalars
+    "scalar": Fault("a constant is not finite", (source(), AddScalar(x=0, value=math.inf), result(1))),
+    "scalar magnitude": Fault(
+        "a constant of 1e+12 at scale 2^30.000 exceeds the modulus",
+        (source(limbs=1), AddScalar(x=0, value=-1e12), result(1)),
+    ),
+    "scalar scale": Fault(
+        "the scale of the plaintext is missing", (source(), MultiplyScalar(x=0, value=1.0), result(1))
+    ),
+    "partial: add scalar": Fault(
+        "partial sums are read", (source(), transform(partial=2), AddScalar(x=1, value=1.0), result(2)), SUMS
+    ),
+    # matrices
+    "matrix missing": Fault("matrix_product: constant 'm.offsets' is missing", (source(), product(), result(1))),
+    "matrix count": Fault(
+        "8388609 ciphertexts are outside 1..8388608", (source(), product(count=8388609), result(1)), matrix({0: 1.0})
+    ),
+    "matrix rows": Fault("matrix: 2 offsets, not 3", (source(), product(count=2), result(1, "two")), matrix({0: 1.0})),
+    "matrix offsets": Fault(
+        "matrix: offsets do not partition the values",
+        (source(), product(count=2), result(1, "two")),
+        matrix({0: 1.0}, {0: 1.0}, offsets=np.array([0, 3, 2], "<i8")),
+    ),
+    "matrix ends": Fault(
+        "matrix: offsets do not partition the values",
+        (source(), product(), result(1)),
+        matrix({0: 1.0}, offsets=np.array([0, 2], "<i8")),
+    ),
+    "matrix empty": Fault("matrix: 0 columns for 0 values", (source(), product(), result(1)), matrix({})),
+    "matrix column": Fault("matrix: a column is outside 0..0", (source(), product(), result(1)), matrix({1: 1.0})),
+    "matrix order": Fault(
+        "matrix: columns are not strictly increasing within a row",
+        (source(occupied="two"), product(), result(1)),
+        matrix({1: 1.0, 0: 1.0}),
+    ),
+    "matrix dtype": Fault(
+        "matrix: columns is not a vector of <i4",
+        (source(), product(), result(1)),
+        matrix({0: 1.0}, columns=np.zeros(1, "<i8")),
+    ),
+    "matrix not finite": Fault(
+        "matrix: a value is not finite", (source(), product(), result(1)), matrix({0: math.nan})
+    ),
+    "matrix scale": Fault(
+        "the scale of the plaintext is missing", (source(), product(scale=None), result(1)), matrix({0: 1.0})
+    ),
+    "matrix magnitude": Fault(
+        "a constant of 1e+20 at scale 2^20.000 exceeds the modulus",
+        (source(limbs=2), product(), result(1)),
+        matrix({0: 1e20}),
     ),
     # folds
     "fold shape": Fault(

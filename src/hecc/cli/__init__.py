@@ -34,7 +34,7 @@ app = typer.Typer(
 
 for _command, _example in (
     (compile_command, "hecc compile model.onnx --security 128 --calibration images.npy"),
-    (keygen_command, "hecc keygen plan.client.bin"),
+    (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --shape seal"),
     (encrypt_command, "hecc encrypt plan.client.bin images.npy"),
     (run_command, "hecc run plan.bin encrypted.bin"),
     (decrypt_command, "hecc decrypt plan.client.bin result.bin"),

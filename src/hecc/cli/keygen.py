@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,13 @@ __all__ = ["keygen_command"]
 def keygen_command(
     plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
     keys: KeysOption = Path("keys"),
+    shape: Annotated[
+        Literal["native", "seal"] | None,
+        typer.Option(
+            show_default=False,
+            help="Which evaluator the evaluation keys are for. By default the one that the plan was compiled for.",
+        ),
+    ] = None,
     passphrase: Annotated[
         bool, typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key.")
     ] = False,
@@ -44,16 +51,17 @@ def keygen_command(
             chosen = typer.prompt("Passphrase for the secret key", hide_input=True, confirmation_prompt=True, err=True)
         start = time.perf_counter()
         with out.steps("making evaluation keys") as step:
-            made = client.keygen(keys, passphrase=chosen, force=force, progress=step)
+            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, progress=step)
         elapsed = time.perf_counter() - start
-        spec = client.plan.header.keys
+        header = client.plan.header
+        made_for = shape or header.estimate.evaluator
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts(ring_facts(spec))
+        out.facts([("made for", f"the evaluator {made_for}"), *ring_facts(header.keys)])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
@@ -61,6 +69,7 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
+            shape=made_for,
             protected=chosen is not None,
-            ring=ring_fields(spec),
+            ring=ring_fields(header.keys),
         )

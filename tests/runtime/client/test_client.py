@@ -178,24 +178,24 @@ def test_values_repeat_over_all_slots_of_the_ring(insecure_plan, client, shape):
 @pytest.mark.parametrize(
     ("tensors", "problem"),
     [
-        ({"z": np.zeros((4, 16))}, "inputs 'z' were given; the plan takes 'x'"),
-        ({}, "inputs  were given; the plan takes 'x'"),
+        ({"z": np.zeros((4, 16))}, "inputs: 'z' was given; the network takes 'x'"),
+        ({}, "inputs: nothing was given; the network takes 'x'"),
         (
             np.zeros((4, 17)),
-            r"input 'x': shape \(4, 17\); the plan takes \(4, 16\) for one example, or \(rows, 4, 16\)",
+            r"input 'x': shape \(4, 17\); give \(4, 16\) for one example, or \(rows, 4, 16\) for several",
         ),
         (np.zeros((64,)), r"input 'x': shape \(64,\)"),
         (np.zeros((0, 4, 16)), r"input 'x': shape \(0, 4, 16\)"),
-        (np.zeros((4, 16), complex), "input 'x': dtype complex128 is not a number; convert it"),
+        (np.zeros((4, 16), complex), "input 'x': dtype complex128; give floating-point numbers or integers"),
         (np.full((4, 16), "a"), "input 'x': dtype <U1"),
         (np.full((4, 16), True), "input 'x': dtype bool"),
         (np.full((4, 16), np.nan), "input 'x': a value is not a number or infinite; clean the data first"),
         (np.full((4, 16), -np.inf), "input 'x': a value is not a number or infinite"),
         (
             np.arange(64).reshape(4, 16),
-            "values from 0 to 63, but the plan was calibrated for -1 to 1; preprocess as in",
+            "input 'x': values from 0 to 63 are outside -1 to 1; preprocess as in training",
         ),
-        (np.full((4, 16), -1.1), "values from -1.1 to -1.1, but the plan was calibrated for -1 to 1"),
+        (np.full((4, 16), -1.1), "values from -1.1 to -1.1 are outside -1 to 1"),
     ],
 )
 def test_an_input_that_the_plan_does_not_take_is_a_sentence(client, tensors, problem):
@@ -211,9 +211,9 @@ def two_inputs(plan):
 
 def test_several_inputs_go_by_name_and_have_equal_rows(insecure_plan, client):
     maker = client_of(client, two_inputs(insecure_plan))
-    with pytest.raises(InputError, match=r"the plan has 2 inputs .'x', 'x2'.; give each by its name"):
+    with pytest.raises(InputError, match=r"the network has 2 inputs .'x', 'x2'.; give each by its name"):
         maker.encrypt(np.zeros((4, 16)))
-    with pytest.raises(InputError, match=r"different numbers of rows .'x': 1, 'x2': 2.; give as many of each"):
+    with pytest.raises(InputError, match=r"inputs: different numbers of rows .'x': 1, 'x2': 2.; give as many of each"):
         maker.encrypt({"x": np.zeros((4, 16)), "x2": np.zeros((2, 4, 16))})
     made = maker.encrypt({"x2": np.zeros((2, 4, 16)), "x": np.zeros((2, 4, 16))})
     assert [group.name for group in made.header.groups] == ["x", "x2"]

@@ -23,12 +23,15 @@ from tenseal import sealapi
 from hecc.runtime.client import keybuilder, seal_bridge
 from hecc.runtime.client.keybuilder import KeyBuilder, galois_permutation
 from hecc.runtime.client.keygen import generate_keys, secret_residues
-from hecc.runtime.client.seal_bridge import KeyMaker, LevelCipher, read_residues
+from hecc.runtime.client.seal_bridge import KeyMaker, LevelCipher, key_context, read_sample, secret_key
+from hecc.runtime.container import ContainerWriter
 from hecc.runtime.errors import FileFormatError
-from hecc.runtime.keyfiles import EvaluationKeyFile, SecretKeyFile
-from hecc.runtime.native import NttTables
+from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
+from hecc.runtime.native import NttTables, _evaluator
+from hecc.runtime.native.streams import read_ciphertext
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
-from hecc.runtime.seal.streams import load_stream
+from hecc.runtime.seal import streams
+from hecc.runtime.seal.streams import load_stream, save_stream
 from hecc.runtime.security import InsecureLevel, is_prime, ntt_primes
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
@@ -282,18 +285,30 @@ def test_modular_arithmetic_is_exact_at_all_extremes(bits: int) -> None:
         np.testing.assert_array_equal(total[0], (first.astype(object) + second.astype(object)) % prime)
 
 
-def test_what_was_derived_from_the_secret_is_erased() -> None:
+def test_what_was_derived_from_the_secret_is_erased(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = make_spec(2, 2)
     secret = KeyMaker(spec, enforce_128=False).secret_residues()
+    samples: list[Array] = []
+
+    def watch(sample: Any, primes: tuple[int, ...], out: Array) -> None:
+        read_sample(sample, primes, out)
+        assert out.any(axis=2).all()
+        samples.append(out)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keybuilder, "read_sample", watch)
     with KeyBuilder(spec, secret, enforce_128=False) as builder:
         derived = [builder._scaled, builder._scaled_square]
         assert all(array.any() for array in derived)
-        samples: list[Array] = []
-        rows = builder.relinearization()
-        next(rows)
-        samples.append(rows.gi_frame.f_locals["sample"])
-        assert samples[0].any()
-        rows.close()
+        for number, _ in enumerate(builder.galois(ROTATION), start=1):
+            assert len(samples) == number
+            assert not samples[-1].any()
+        monkeypatch.setattr(keybuilder, "_add", fail)
+        with pytest.raises(KeyboardInterrupt):
+            next(builder.relinearization())
+    assert len(samples) == spec.digits(LIMBS) + 1
     assert not any(array.any() for array in (*derived, *samples))
 
 
@@ -327,12 +342,11 @@ def switch(world: World, element: int, values: Array, limbs: int) -> Array:
 
 
 def load(cipher: LevelCipher, stream: bytes, limbs: int) -> Array:
-    """Residues of a ciphertext, shape (2, limbs, N), as Python integers."""
+    """Residues of a ciphertext, shape (2, limbs, N), as Python integers; SEAL expands its seed."""
     ciphertext = sealapi.Ciphertext()
     load_stream(ciphertext, cipher._context, stream)
-    out = np.empty((2, limbs, DEGREE), dtype=np.uint64)
-    read_residues(ciphertext, out)
-    return out.astype(object)
+    whole = read_ciphertext(save_stream(ciphertext), ring_degree=DEGREE, limbs=limbs, polynomials=2, where="here")
+    return whole.residues.astype(object)
 
 
 def save(cipher: LevelCipher, polynomials: Array, scale: float) -> bytes:
@@ -418,14 +432,66 @@ def test_key_generation_writes_hybrid_keys_that_belong_to_the_secret_key(tmp_pat
         assert np.abs(errors(world, element, unpermuted(world, element), limbs)).max() <= 21
 
 
-def test_an_interrupted_generation_of_hybrid_keys_leaves_nothing(tmp_path: Path) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done == 2:
-            raise KeyboardInterrupt
+INTERRUPTIONS = {
+    "before the first key": ("progress", 0),
+    "between two keys": ("progress", 2),
+    "after the last key": ("progress", 4),
+    "at the first row": (keybuilder, "read_sample", 0),
+    "inside a key": (keybuilder, "_add", 3),
+    "inside SEAL's stream": (seal_bridge, "_read_seeded", 1),
+    "when a row is written": (ContainerWriter, "_write", 2),
+    "when the file is finished": (ContainerWriter, "_finish", 0),
+    "at the public key": (PublicKeyFile, "save", 0),
+    "at the secret key": (SecretKeyFile, "save", 0),
+}
 
-    with pytest.raises(KeyboardInterrupt):
-        generate_keys(make_spec(2, 2), tmp_path / "keys", shape="native", min_security=INSECURE, progress=interrupt)
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, MemoryError])
+@pytest.mark.parametrize("place", INTERRUPTIONS)
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_an_interrupted_generation_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], place: str, in_memory: bool
+) -> None:
+    if not in_memory:
+        monkeypatch.delattr(streams.os, "memfd_create", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    where, *what = INTERRUPTIONS[place]
+    calls = 0
+
+    def progress(done: int, _: int) -> None:
+        if where == "progress" and done == what[0]:
+            raise error
+
+    if where != "progress":
+        name, wanted = what
+        original = getattr(where, name)
+
+        def interrupt(*arguments: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > wanted:
+                raise error
+            return original(*arguments)
+
+        monkeypatch.setattr(where, name, interrupt)
+    with pytest.raises(error):
+        generate_keys(make_spec(2, 2), tmp_path / "keys", shape="native", min_security=INSECURE, progress=progress)
     assert list((tmp_path / "keys").iterdir()) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_generation_leaves_three_files_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    if not in_memory:
+        monkeypatch.delattr(streams.os, "memfd_create", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    made = generate_keys(make_spec(2, 2), tmp_path / "keys", shape="native", min_security=INSECURE)
+    assert {*(tmp_path / "keys").iterdir()} == {made.secret, made.public, made.evaluation}
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_a_specification_without_keys_makes_an_empty_file(tmp_path: Path) -> None:
@@ -434,23 +500,82 @@ def test_a_specification_without_keys_makes_an_empty_file(tmp_path: Path) -> Non
     EvaluationKeyFile(made.evaluation).verify()
 
 
-def test_a_stream_that_is_not_as_expected_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def sample() -> tuple[Any, Any, list[int]]:
+    """What SEAL samples for a row: its context, a seeded encryption of zero, and the primes of it."""
     world = make_world(2, 2)
-    cipher = world.cipher(2)
-    ciphertext = sealapi.Ciphertext()
-    load_stream(ciphertext, cipher._context, cipher.encrypt(slots(1), SCALE))
-    for shape in ((2, 3, DEGREE), (2, 1, DEGREE), (2, 2, DEGREE // 2), (1, 4, DEGREE)):
-        with pytest.raises(FileFormatError, match="this SEAL writes another format; install a version of tenseal"):
-            read_residues(ciphertext, np.empty(shape, dtype=np.uint64))
+    primes, secret = world.at(LIMBS)
+    context = key_context(DEGREE, primes, False)
+    encryptor = sealapi.Encryptor(context, secret_key(context, secret.astype(np.uint64)))
+    return context, encryptor.encrypt_zero_symmetric(context.key_parms_id()), primes
+
+
+def test_a_sample_is_what_seal_itself_makes_of_its_seed(sample: tuple[Any, Any, list[int]]) -> None:
+    context, seeded, primes = sample
+    found = np.empty((2, len(primes), DEGREE), dtype=np.uint64)
+    read_sample(seeded, primes, found)
+    # Only a public key may have all primes in SEAL; it is no more than a ciphertext.
+    ciphertext = sealapi.PublicKey()
+    load_stream(ciphertext, context, save_stream(seeded))
+    stream = save_stream(ciphertext)
+    whole = read_ciphertext(stream, ring_degree=DEGREE, limbs=len(primes), polynomials=2, where="here")
+    assert whole.seed is None
+    np.testing.assert_array_equal(found, whole.residues)
+
+
+def test_a_stream_that_is_not_as_expected_is_refused(
+    sample: tuple[Any, Any, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, seeded, primes = sample
+    limbs = len(primes)
+    problem = "this SEAL writes another format; install a version of tenseal"
+    for shape in ((2, limbs + 1, DEGREE), (2, limbs - 1, DEGREE), (2, limbs, DEGREE // 2), (1, limbs, DEGREE)):
+        with pytest.raises(FileFormatError, match=problem):
+            read_sample(seeded, primes, np.empty(shape, dtype=np.uint64))
     # An uncompressed stream is read as well.
-    expected = np.empty((2, 2, DEGREE), dtype=np.uint64)
-    read_residues(ciphertext, expected)
-    stream = np.frombuffer(save(cipher, expected, SCALE), dtype=np.uint8).copy()
-    monkeypatch.setattr(seal_bridge, "save_stream_to_array", lambda _: stream)
-    found = np.empty_like(expected)
-    read_residues(ciphertext, found)
+    expected = np.empty((2, limbs, DEGREE), dtype=np.uint64)
+    read_sample(seeded, primes, expected)
+    body = seal_bridge._body(save_stream(seeded), seal_bridge._CIPHERTEXT.size + 24 + 8 * limbs * DEGREE + 81)
+    found, given = np.empty_like(expected), [np.frombuffer(seal_bridge._stream(body), dtype=np.uint8).copy()]
+    monkeypatch.setattr(seal_bridge, "save_stream_to_array", lambda _: given[0])
+    read_sample(seeded, primes, found)
     np.testing.assert_array_equal(found, expected)
-    assert not stream.any()
+    assert not given[0].any()
+    # The end: a byte more, a byte less, another generator; the fields: not in NTT form, another number of words.
+    words = seal_bridge._CIPHERTEXT.size + 16
+    for changed in (
+        body + b"0",
+        body[:-1],
+        body[:100],
+        b"",
+        body[:-65] + b"\x02" + body[-64:],
+        body[:32] + b"\x00" + body[33:],
+        body[:words] + b"\x01" + body[words + 1 :],
+    ):
+        given[0] = np.frombuffer(seal_bridge._stream(changed), dtype=np.uint8).copy()
+        with pytest.raises(FileFormatError, match=problem):
+            read_sample(seeded, primes, found)
+        assert not given[0].any()
+    for place in (0, 5, 8):
+        given[0] = np.frombuffer(seal_bridge._stream(body), dtype=np.uint8).copy()
+        given[0][place] ^= 0x40
+        with pytest.raises(FileFormatError, match=problem):
+            read_sample(seeded, primes, found)
+
+
+@pytest.mark.parametrize(
+    ("seed", "primes", "output", "problem"),
+    [
+        (b"0" * 63, DATA[:2], np.zeros((2, DEGREE), np.uint64), "a seed has 64 bytes"),
+        (b"0" * 64, DATA[:2], np.zeros((3, DEGREE), np.uint64), "shape 3 2048 instead of 2 2048"),
+        (b"0" * 64, DATA[:2], np.zeros((2, 513), np.uint64), "a degree of 513 is no multiple of 512"),
+        (b"0" * 64, (DATA[0], 35), np.zeros((2, DEGREE), np.uint64), "35"),
+    ],
+)
+def test_a_seed_is_expanded_to_what_fits_only(seed: bytes, primes: Any, output: Array, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        _evaluator.expand_seed(seed, primes, output)
+    assert not output.any()
 
 
 # The rules ------------------------------------------------------------------------------------------------------------
@@ -538,13 +663,15 @@ def test_every_row_is_one_call_of_seals_own_sampling() -> None:
     assert text.count("encrypt_zero_symmetric") == 1
     rows = next(node for node in ast.walk(TREE) if isinstance(node, ast.FunctionDef) and node.name == "_rows")
     loop = next(node for node in ast.walk(rows) if isinstance(node, ast.For))
-    body = [ast.unparse(statement) for statement in loop.body]
-    assert body[1:4] == [
-        "ciphertext = sealapi.Ciphertext()",
-        "self._encryptor.encrypt_zero_symmetric(self._parms_id, ciphertext)",
-        "read_residues(ciphertext, sample)",
+    attempt = next(node for node in loop.body if isinstance(node, ast.Try))
+    # A sample is made, used once and erased, and the row handed out once.
+    assert [ast.unparse(statement) for statement in attempt.body] == [
+        "read_sample(self._encryptor.encrypt_zero_symmetric(self._parms_id), primes, sample)",
+        "np.take(sample, order, axis=2, out=row, mode='clip')",
+        "_add(row[0, digit], target[digit], moduli[digit])",
     ]
-    assert sum(statement.startswith("yield") for statement in body) == 1
+    assert [ast.unparse(statement) for statement in attempt.finalbody] == ["_erase(sample)"]
+    assert sum(isinstance(node, ast.Yield) for node in ast.walk(loop)) == 1
 
 
 def test_only_key_generation_imports_the_key_builder() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +16,7 @@ from hecc.runtime.circuit import Circuit
 from hecc.runtime.client.keybuilder import KeyBuilder, galois_permutation
 from hecc.runtime.client.seal_bridge import KeyMaker, LevelCipher
 from hecc.runtime.native.streams import parms_id, write_ciphertext
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.seal.streams import make_context
 from hecc.runtime.security import ntt_primes
 
@@ -41,23 +41,22 @@ class HybridClient:
         self.asked: list[int] = []
         self._ciphers: dict[int, LevelCipher] = {}
 
-    def specification_of(self, steps: Sequence[int], limbs: int | None = None) -> KeySpecification:
-        """Keys for the steps and for relinearisation, at all limbs or so many."""
+    def specification_of(self, elements: Iterable[int], limbs: int | None = None) -> KeySpecification:
+        """Keys for the Galois elements and for relinearisation, at all limbs or so many."""
         limbs = len(self.data_primes) if limbs is None else limbs
-        elements = sorted(galois_element(step, DEGREE) for step in steps)
         return KeySpecification(
             ring_degree=DEGREE,
             data_primes=self.data_primes,
             special_primes=self.special,
             digit_limbs=self.alpha,
             relinearization_limbs=limbs,
-            galois=tuple(GaloisElement(element, limbs) for element in elements),
+            galois=tuple(GaloisElement(element, limbs) for element in sorted(elements)),
             security=INSECURE,
         )
 
     def specification(self, circuit: Circuit) -> KeySpecification:
         """Keys for all that the circuit needs, at every level."""
-        return self.specification_of(list(circuit.rotations()))
+        return self.specification_of(circuit.galois_uses(DEGREE))
 
     def relinearization(self) -> NDArray[np.uint64]:
         """The relinearisation key."""
@@ -147,6 +146,18 @@ def _client(alpha: int, special: int) -> HybridClient:
 def hybrid_client() -> Callable[[int, int], HybridClient]:
     """A client by digit limbs and number of special primes."""
     return _client
+
+
+@pytest.fixture(scope="session")
+def deep_client() -> HybridClient:
+    """Keys of SEAL's shape for seven data primes: six levels."""
+    return HybridClient(1, 1, (*ntt_primes(49, DEGREE, 1), *ntt_primes(40, DEGREE, 6)))
+
+
+@pytest.fixture(scope="session")
+def deep_twin(deep_client: HybridClient) -> SealTwin:
+    """SEAL's evaluator with the keys of ``deep_client``."""
+    return SealTwin(deep_client)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import zstandard
 from tenseal import sealapi
 
 from hecc.runtime.errors import FileFormatError
-from hecc.runtime.native import _evaluator
+from hecc.runtime.native import _evaluator, implementations
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream
 from hecc.runtime.security import is_prime, ntt_primes
@@ -55,14 +55,17 @@ def rejecting_primes(degree: int, count: int) -> tuple[int, ...]:
     return tuple(primes)
 
 
+@pytest.mark.parametrize("implementation", implementations())
 @pytest.mark.parametrize("degree", [2048, 8192])
 @pytest.mark.parametrize("primes_of", [lambda n: ntt_primes(30, n, 4), lambda n: rejecting_primes(n, 4)])
-def test_seeds_expand_to_what_seal_samples(degree: int, primes_of: Callable[[int], tuple[int, ...]]) -> None:
+def test_seeds_expand_to_what_seal_samples(
+    degree: int, primes_of: Callable[[int], tuple[int, ...]], implementation: str
+) -> None:
     # The second set of primes draws some words again: at N = 8192 about four of the ten times 3 N.
     primes = primes_of(degree)
     seal = make_context(degree, primes, expand=True, enforce_128=False)
     encryptor = sealapi.Encryptor(seal, sealapi.KeyGenerator(seal).secret_key())
-    ours = _evaluator.Context(degree, primes[:3], primes[3:], 1, 2, "")
+    ours = _evaluator.Context(degree, primes[:3], primes[3:], 1, 2, implementation)
     for _ in range(10):
         stream = save_stream(encryptor.encrypt_zero_symmetric(seal.first_parms_id()))
         parsed = read_ciphertext(stream, ring_degree=degree, limbs=3, polynomials=2, where="here")
@@ -76,6 +79,9 @@ def test_seeds_expand_to_what_seal_samples(degree: int, primes_of: Callable[[int
         assert whole.seed is None
         assert np.array_equal(whole.residues[0], parsed.residues[0])
         assert np.array_equal(whole.residues[1], expanded)
+        alone = np.empty_like(expanded)
+        _evaluator.expand_seed(parsed.seed, primes[:3], alone)
+        assert np.array_equal(alone, expanded)
 
 
 def test_seal_reads_what_is_written(hybrid_client: Clients, seal_twin: Any) -> None:

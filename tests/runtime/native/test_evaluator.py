@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -16,20 +17,26 @@ from hecc.runtime.circuit import (
     INSTRUCTIONS,
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
 )
@@ -41,7 +48,7 @@ from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import galois_element
 from hecc.runtime.seal.evaluator import SealEvaluator
 from hecc.runtime.simulator import Simulator
-from hecc.runtime.verify import verify
+from hecc.runtime.verify import verify, verify_expanded
 
 SCALE = Fraction(1 << 40)
 SHAPES = [(1, 1), (1, 3), (2, 2), (2, 3), (3, 3)]
@@ -68,6 +75,16 @@ def random_diagonals(name: str, rows: int, columns: int, slots: int) -> Constant
     dense = rng.uniform(-0.5, 0.5, (len(steps), slots))
     dense[::3, 1:] *= rng.random((len(dense[::3]), slots - 1)) < 0.2
     return diagonals_of(name, steps, dense)
+
+
+def matrix_of(name: str, rows: list[dict[int, float]]) -> Constants:
+    """Constants of a matrix, whose rows give values by column."""
+    fields = SparseMatrix(
+        offsets=np.cumsum([0, *(len(row) for row in rows)]).astype("<i8"),
+        columns=np.array([column for row in rows for column in row], dtype="<i4"),
+        values=np.array([value for row in rows for value in row.values()], dtype="<f4"),
+    )
+    return {f"{name}.{field}": getattr(fields, field) for field in SparseMatrix.FIELDS}
 
 
 def program(
@@ -100,10 +117,11 @@ def check(circuit: Circuit, client: Any, **options: Any) -> None:
     scale = types[-1].scale
     assert scale is not None
     found = client.decrypt(streams, circuit.slots, limbs=types[-1].limbs, scale=scale)
-    model = GaussianNoise(circuit, types, keys, np.random.default_rng(9))
+    expanded, steps = verify_expanded(circuit, keys)
+    model = GaussianNoise(expanded, steps, keys, np.random.default_rng(9))
     rng = np.random.default_rng(5)
     inputs = {ins.name: rng.uniform(-1, 1, (64, ins.count, circuit.slots)) for _, ins in circuit.inputs()}
-    noisy = Simulator(circuit).run(inputs, noise=model)["y"] - Simulator(circuit).run(inputs)["y"]
+    noisy = Simulator(expanded).run(inputs, noise=model)["y"] - Simulator(circuit).run(inputs)["y"]
     predicted = np.sqrt(np.mean(noisy**2, axis=0))
     errors = abs(found - expected)
     assert expected.shape == found.shape
@@ -146,6 +164,29 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
         MultiplyPlain(x=0, vector="v", scale=Fraction(1 << 120)),
         Rescale(x=2, limbs=3),
     ),
+    "add scalar": (AddScalar(x=0, value=-0.3),),
+    "multiply scalar": (MultiplyScalar(x=0, value=-0.7, scale=SCALE), Rescale(x=2)),
+    "scalars and three polynomials": (
+        Square(x=0),
+        MultiplyScalar(x=2, value=3.25, scale=Fraction(1 << 10)),
+        AddScalar(x=3, value=1e-3),
+        Relinearize(x=4),
+    ),
+    "conjugate": (Conjugate(x=0),),
+    "conjugate at a low level": (DropLimbs(x=0, limbs=2), Conjugate(x=2), Rotate(x=2, step=1), Subtract(x=3, y=4)),
+    "matrix product": (MatrixProduct(x=0, count=1, matrix="m", scale=Fraction(1 << 25)),),
+    "matrix product of three polynomials": (
+        Square(x=0),
+        MatrixProduct(x=2, count=1, matrix="m", scale=Fraction(1 << 25)),
+        Relinearize(x=3),
+    ),
+    "polynomial": (Polynomial(x=0, coefficients="c", basis="power", dropped=(1, 1), scale=SCALE),),
+    "chebyshev polynomial": (
+        Rotate(x=0, step=1),
+        Polynomial(x=2, coefficients="c", basis="chebyshev", dropped=(1, 1), scale=SCALE),
+        Polynomial(x=2, coefficients="c1", basis="chebyshev", dropped=(1, 1), scale=SCALE),
+        Subtract(x=3, y=4),
+    ),
     "rotate": (Rotate(x=0, step=5),),
     "rotate far": (Rotate(x=0, step=7), Rotate(x=2, step=31)),
     "rotations of one value": (
@@ -179,12 +220,15 @@ def circuit_of(name: str, slots: int) -> Circuit:
     body = BODIES[name]
     # A fold needs an operand that repeats with its span: it folds all slots.
     body = tuple(msgspec.structs.replace(i, span=slots) if isinstance(i, Fold) else i for i in body)
-    return program(*body, slots=slots, v=VECTOR[slots], **random_diagonals("d", 1, 1, slots))
+    constants = {**random_diagonals("d", 1, 1, slots), **matrix_of("m", [{0: -0.4}])}
+    constants |= {"c": np.array([0.1, -0.5, 0.25, 0.75]), "c1": np.array([0.0, 0.5, 0.0, -0.5])}
+    return program(*body, slots=slots, v=VECTOR[slots], **constants)
 
 
 def test_the_cases_reach_every_instruction() -> None:
     assert {type(i) for body in BODIES.values() for i in body} | {Input, Output} == set(INSTRUCTIONS)
-    assert set(evaluator_module._RULES) | {Input, Output} == set(INSTRUCTIONS)
+    # Polynomials are expanded beforehand.
+    assert set(evaluator_module._RULES) | {Input, Output, Polynomial} == set(INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -239,6 +283,77 @@ def test_rows_without_diagonals_are_zero(hybrid_client: Clients) -> None:
     assert abs(found - expected).max() < 1e-6
     assert abs(expected[1:]).max() < 1e-20
     assert (found[[1, 3]] == 0).all()
+
+
+def random_matrix(name: str, rows: int, columns: int, share: float) -> Constants:
+    """Rows in groups of three with the same columns, in an order that separates them; the fourth is empty."""
+    rng = np.random.default_rng(11)
+    chosen = [np.flatnonzero(rng.random(columns) < share) for _ in range(-(-rows // 3))]
+    sets = [chosen[r % len(chosen)] if r != 3 else [] for r in range(rows)]
+    return matrix_of(name, [{int(c): float(rng.uniform(-1, 1)) for c in columns} for columns in sets])
+
+
+@pytest.mark.parametrize(("rows", "columns", "share"), [(2, 1, 1.0), (7, 5, 0.6), (40, 30, 1.0), (50, 70, 0.1)])
+@pytest.mark.parametrize("polynomials", [2, 3])
+def test_a_matrix_product_is_the_sum_of_scalar_products(
+    hybrid_client: Clients, rows: int, columns: int, share: float, polynomials: int
+) -> None:
+    constants = random_matrix("m", rows, columns, share)
+    body = (
+        *((Square(x=0),) if polynomials == 3 else (Negate(x=0),)),
+        MatrixProduct(x=2, count=rows, matrix="m", scale=Fraction(1 << 30)),
+        *((Relinearize(x=3),) if polynomials == 3 else (Negate(x=3),)),
+    )
+    check(program(*body, slots=32, count=columns, outputs=rows, limbs=3, **constants), hybrid_client(2, 2))
+
+
+def test_a_matrix_product_of_thousands_of_columns_does_not_depend_on_threads_or_kernels(hybrid_client: Clients) -> None:
+    """More columns than a chunk brings into the cache, in several chunks; against integers of any size."""
+    from hecc.runtime.native import _evaluator
+
+    client, columns, scale = hybrid_client(2, 2), 5000, 2.0**30
+    rng = np.random.default_rng(0)
+    windows = [range(first, first + 40) for first in range(0, columns - 40, 400) for _ in range(3)]
+    rows = [*({c: float(rng.uniform(-1, 1)) for c in window} for window in windows), dict.fromkeys(range(columns), 0.5)]
+    matrix = SparseMatrix(**{f: matrix_of("m", rows)[f"m.{f}"] for f in SparseMatrix.FIELDS})
+    prime = client.data_primes[0]
+    residues = rng.integers(0, prime, (columns, 2, 1, 2048), dtype=np.uint64)
+    expected = np.zeros((len(rows), 2, 1, 2048), dtype=np.uint64)
+    for r, row in enumerate(rows):
+        scaled = [float(np.float32(value)) * scale for value in row.values()]
+        integers = [int(math.copysign(abs(value) + 0.5, value)) % prime for value in scaled]
+        # Exact: 24 bits at a time, and at most 5000 terms.
+        total = np.zeros((2, 1, 2048), dtype=object)
+        for shift in (0, 24, 48):
+            part = np.array([(i >> shift) & 0xFFFFFF for i in integers], dtype=np.uint64)
+            low = np.tensordot(part, residues[list(row)] & 0xFFFFFF, (0, 0))
+            middle = np.tensordot(part, (residues[list(row)] >> 24) & 0xFFFFFF, (0, 0))
+            high = np.tensordot(part, residues[list(row)] >> 48, (0, 0))
+            whole = low.astype(object) + (middle.astype(object) << 24) + (high.astype(object) << 48)
+            total = total + (whole << shift)
+        expected[r] = (total % prime).astype(np.uint64)
+    for kernels, threads in [(name, 2) for name in implementations()] + [("", 1), ("", 3), ("", 16)]:
+        context = _evaluator.Context(2048, client.data_primes, client.special, 2, threads, kernels)
+        scalars = _evaluator.ScalarMatrix(columns, scale, matrix.offsets, matrix.columns, matrix.values)
+        assert scalars.groups == len(windows) // 3 + 1
+        assert np.array_equal(context.matrix_product(context.ciphertexts(residues), scalars).array(), expected)
+
+
+def test_a_scalar_of_any_size_is_exact(hybrid_client: Clients) -> None:
+    from hecc.runtime.native import _evaluator
+
+    client = hybrid_client(2, 2)
+    context = _evaluator.Context(2048, client.data_primes, client.special, 2, 1, "")
+    ones = context.ciphertexts(np.ones((1, 2, 5, 2048), dtype=np.uint64))
+    primes = np.array(client.data_primes, dtype=object)
+    for value, scale in [(0.5, 1.0), (-2.5, 1.0), (1e-9, 1.0), (-1.1, 2.0**51), (1.7, 2.0**52), (-1.3, 2.0**180)]:
+        scaled = Fraction(value * scale)
+        integer = int(abs(scaled) + Fraction(1, 2)) * (1 if scaled > 0 else -1)
+        product = context.multiply_scalar(ones, value, scale).array()
+        total = context.add_scalar(ones, value, scale).array()
+        assert (product == np.array(integer % primes, dtype=np.uint64)[:, np.newaxis]).all()
+        assert (total[:, 0] == np.array((integer + 1) % primes, dtype=np.uint64)[:, np.newaxis]).all()
+        assert (total[:, 1] == 1).all()
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -311,6 +426,23 @@ def test_transforms_agree_with_seals_evaluator_within_the_noise(hybrid_client: C
         with evaluator.prepare(circuit, keys, source) as session:
             found.append(client.decrypt(session.run(streams)["y"], 32, limbs=limbs, scale=scale))
     assert abs(found[0] - found[1]).max() < 2.0**-20
+
+
+@pytest.mark.parametrize("polynomials", [2, 3])
+def test_matrix_products_are_seals_to_the_bit(hybrid_client: Clients, seal_twin: Any, polynomials: int) -> None:
+    client, constants = hybrid_client(1, 1), random_matrix("m", 7, 5, 0.6)
+    constants = {name: np.delete(a, 3) if name == "m.offsets" else a for name, a in constants.items()}  # no empty row
+    product = MatrixProduct(x=2, count=6, matrix="m", scale=Fraction(1 << 30))
+    two, three = (Conjugate(x=0), product, Conjugate(x=3)), (Square(x=0), product, Relinearize(x=3))
+    body = two if polynomials == 2 else three
+    circuit = program(*body, slots=32, count=5, outputs=6, **constants)
+    streams = {name: client.encrypt(np.random.default_rng(2).uniform(-1, 1, (5, 32))) for name in "ab"}
+    found = []
+    for evaluator, source in ((NativeEvaluator(), client), (SealEvaluator(), seal_twin)):
+        with evaluator.prepare(circuit, client.specification(circuit), source) as session:
+            found.append(residues_of(session.run(streams)["y"], client, 5))
+    assert found[0].shape == (6, 2, 5, 2048)
+    assert np.array_equal(*found)
 
 
 def test_keys_are_asked_for_once_and_again_after_closing(hybrid_client: Clients) -> None:

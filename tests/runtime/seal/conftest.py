@@ -11,7 +11,7 @@ import pytest
 from tenseal import sealapi
 
 from hecc.runtime.circuit import Circuit
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream
 from hecc.runtime.security import ntt_primes
 
@@ -38,13 +38,12 @@ class InsecureClient:
     def specification(self, circuit: Circuit) -> KeySpecification:
         """Keys for all that the circuit needs, at every level."""
         limbs = len(DATA_PRIMES)
-        elements = sorted(galois_element(step, DEGREE) for step in circuit.rotations())
         return KeySpecification(
             ring_degree=DEGREE,
             data_primes=DATA_PRIMES,
             special_primes=SPECIAL_PRIMES,
             relinearization_limbs=limbs,
-            galois=tuple(GaloisElement(element, limbs) for element in elements),
+            galois=tuple(GaloisElement(element, limbs) for element in circuit.galois_uses(DEGREE)),
             security=SecurityEvidence(level=0, adversary="classical", table="none: insecure", log2_limit=0),
         )
 

@@ -16,20 +16,26 @@ from hecc.runtime.circuit import (
     INSTRUCTIONS,
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
 )
@@ -69,6 +75,16 @@ def random_diagonals(name: str, rows: int, columns: int, slots: int) -> Constant
     dense = rng.uniform(-0.5, 0.5, (len(steps), slots))
     dense[::3, 1:] *= rng.random((len(dense[::3]), slots - 1)) < 0.2
     return diagonals_of(name, steps, dense)
+
+
+def matrix_of(name: str, rows: list[dict[int, float]]) -> Constants:
+    """Constants of a matrix, whose rows give values by column."""
+    fields = SparseMatrix(
+        offsets=np.cumsum([0, *(len(row) for row in rows)]).astype("<i8"),
+        columns=np.array([column for row in rows for column in row], dtype="<i4"),
+        values=np.array([value for row in rows for value in row.values()], dtype="<f4"),
+    )
+    return {f"{name}.{field}": getattr(fields, field) for field in SparseMatrix.FIELDS}
 
 
 def program(*body: Instruction, slots: int, count: int = 1, outputs: int = 1, **constants: np.ndarray) -> Circuit:
@@ -117,6 +133,29 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
     "three polynomials dropped": (Square(x=0), DropLimbs(x=2), Relinearize(x=3)),
     "add plain": (AddPlain(x=0, vector="v"),),
     "multiply plain": (MultiplyPlain(x=0, vector="v", scale=SCALE),),
+    "add scalar": (AddScalar(x=0, value=-0.3),),
+    "multiply scalar": (MultiplyScalar(x=0, value=-0.7, scale=SCALE), Rescale(x=2)),
+    "scalars and three polynomials": (
+        Square(x=0),
+        MultiplyScalar(x=2, value=3.25, scale=Fraction(1 << 10)),
+        AddScalar(x=3, value=1e-3),
+        Relinearize(x=4),
+    ),
+    "conjugate": (Conjugate(x=0),),
+    "conjugate at a low level": (DropLimbs(x=0, limbs=2), Conjugate(x=2), Rotate(x=2, step=1), Subtract(x=3, y=4)),
+    "matrix product": (MatrixProduct(x=0, count=1, matrix="m", scale=Fraction(1 << 25)),),
+    "matrix product of three polynomials": (
+        Square(x=0),
+        MatrixProduct(x=2, count=1, matrix="m", scale=Fraction(1 << 25)),
+        Relinearize(x=3),
+    ),
+    "polynomial": (Polynomial(x=0, coefficients="c", basis="power", dropped=(1, 1), scale=SCALE),),
+    "chebyshev polynomial": (
+        Rotate(x=0, step=1),
+        Polynomial(x=2, coefficients="c", basis="chebyshev", dropped=(1, 1), scale=SCALE),
+        Polynomial(x=2, coefficients="c1", basis="chebyshev", dropped=(1, 1), scale=SCALE),
+        Subtract(x=3, y=4),
+    ),
     "rotate": (Rotate(x=0, step=5),),
     "rotate far": (Rotate(x=0, step=31),),
     "fold": (Fold(x=0, period=4, span=32),),
@@ -137,7 +176,8 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
 
 def test_the_cases_reach_every_instruction() -> None:
     assert {type(i) for body in BODIES.values() for i in body} | {Input, Output} == set(INSTRUCTIONS)
-    assert set(evaluator_module._RULES) | {Input, Output} == set(INSTRUCTIONS)
+    # Polynomials are expanded beforehand.
+    assert set(evaluator_module._RULES) | {Input, Output, Polynomial} == set(INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("slots", [32, 1024])
@@ -147,7 +187,9 @@ def test_every_instruction_agrees_with_the_simulator(
 ) -> None:
     # A fold over 32 of 1024 slots needs an operand that repeats: it folds all of them instead.
     body = tuple(msgspec.structs.replace(i, span=slots) if isinstance(i, Fold) else i for i in body)
-    check(program(*body, slots=slots, v=VECTOR[slots], **random_diagonals("d", 1, 1, slots)), insecure_client)
+    constants = {**random_diagonals("d", 1, 1, slots), **matrix_of("m", [{0: -0.4}])}
+    constants |= {"c": np.array([0.1, -0.5, 0.25, 0.75]), "c1": np.array([0.0, 0.5, 0.0, -0.5])}
+    check(program(*body, slots=slots, v=VECTOR[slots], **constants), insecure_client)
 
 
 @pytest.mark.parametrize("slots", [32, 1024])
@@ -192,6 +234,17 @@ def test_diagonals_that_encode_to_zero_are_skipped_and_empty_rows_are_zero(insec
 def test_a_product_with_a_vector_that_encodes_to_zero_is_zero(insecure_client: Any) -> None:
     for vector in (np.zeros((1, 32)), np.full((1, 32), 1e-20)):
         check(program(MultiplyPlain(x=0, vector="v", scale=SCALE), slots=32, v=vector), insecure_client)
+
+
+def test_a_matrix_product_with_weights_and_rows_that_are_zero(insecure_client: Any) -> None:
+    rows = [{0: 0.5, 2: -1.25}, {}, {1: 1e-20}, {0: 1e-20, 1: 0.75}]
+    product = MatrixProduct(x=0, count=4, matrix="m", scale=SCALE)
+    check(program(product, slots=32, count=3, outputs=4, **matrix_of("m", rows)), insecure_client)
+
+
+def test_a_product_with_a_number_that_encodes_to_zero_is_zero(insecure_client: Any) -> None:
+    for value in (0.0, 1e-20):
+        check(program(MultiplyScalar(x=0, value=value, scale=SCALE), slots=32), insecure_client)
 
 
 def test_a_session_runs_again_without_loading_keys_or_encoding_weights_again(
@@ -325,7 +378,7 @@ def test_a_scale_that_is_not_the_verified_one_stops_the_run(
     wrong = [dataclasses.replace(kind, scale=SCALE**2 + SCALE) for kind in verify(circuit, None)]
     keys = insecure_client.specification(circuit)
     right = verify(circuit, keys)
-    monkeypatch.setattr(evaluator_module, "verify", lambda *_: [*right[:2], wrong[2], *right[3:]])
+    monkeypatch.setattr(evaluator_module, "verify_expanded", lambda *_: (circuit, [*right[:2], wrong[2], *right[3:]]))
     x = insecure_client.encrypt(np.ones((1, 32)))
     monkeypatch.setattr(evaluator_module, "SCALE_TOLERANCE", 1e-13)
     with (

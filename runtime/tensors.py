@@ -9,10 +9,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.header import InputSignature
 
-__all__ = ["Tensor", "by_name", "check_range", "check_rows"]
+__all__ = ["Tensor", "by_name", "check_counts", "check_range", "check_rows", "input_rows"]
 
 Tensor = NDArray[Any]
+
+
+def input_rows(
+    tensors: Tensor | Mapping[str, Tensor], signatures: Sequence[InputSignature]
+) -> dict[str, NDArray[np.float64]]:
+    """What a plan is given, by input name, each of shape (rows, ...): all that the plan takes and nothing else.
+
+    Parameters
+    ----------
+    tensors
+        By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
+        leading axis of rows; all inputs the same number of rows.
+    signatures
+        The plan's inputs.
+
+    Raises
+    ------
+    InputError
+        Names, shapes, dtypes or values that the plan does not take.
+    """
+    named = by_name("inputs", tensors, [signature.name for signature in signatures])
+    rows = {}
+    for signature in signatures:
+        what = f"input {signature.name!r}"
+        rows[signature.name] = check_rows(what, named[signature.name], signature.shape)
+        remedy = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
+        check_range(what, rows[signature.name], signature.low, signature.high, remedy)
+    check_counts("inputs", rows)
+    return rows
 
 
 def by_name(what: str, tensors: Tensor | Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
@@ -54,6 +84,19 @@ def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.
     if not np.isfinite(values).all():
         raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
     return values
+
+
+def check_counts(what: str, rows: Mapping[str, NDArray[np.float64]]) -> None:
+    """Refuse inputs with different numbers of rows.
+
+    Raises
+    ------
+    InputError
+        Naming all of them.
+    """
+    if len({len(values) for values in rows.values()}) != 1:
+        counts = ", ".join(f"{name!r}: {len(values)}" for name, values in rows.items())
+        raise InputError(f"{what}: different numbers of rows ({counts}); give as many of each")
 
 
 def check_range(what: str, values: NDArray[np.float64], low: float, high: float, remedy: str) -> None:
