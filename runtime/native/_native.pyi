@@ -16,7 +16,7 @@ _Words = npt.NDArray[np.uint64]
 _Slots = npt.NDArray[np.float64] | npt.NDArray[np.float32] | npt.NDArray[np.complex128]
 
 def implementations() -> list[str]:
-    """What this machine can run, the fastest first, "portable" last."""
+    """What this machine can run, the fastest first, "portable" last; without what HECC_MASK_CPU hides."""
 
 def time_kernels(kernels: Kernels, degree: int, limbs: int, bits: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of each kernel, measured inside the extension on random data; of one limb, where a kernel takes one.

@@ -17,7 +17,9 @@ struct Kernels : NttKernels, PointwiseKernels, RnsKernels, AutomorphismKernels, 
   const char* name;
 };
 
-// What this processor and its operating system can run, the fastest first, "portable" last.
+// What this processor and its operating system can run, the fastest first, "portable" last. The environment variable
+// HECC_MASK_CPU names features of the processor that are taken for absent; it is read once, at the first call. Throws
+// std::invalid_argument if it names anything else.
 const std::vector<const Kernels*>& available_kernels();
 
 // The implementation of a name, "avx512ifma", "avx2" or "portable"; std::invalid_argument if it is unknown or cannot

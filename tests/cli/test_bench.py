@@ -57,6 +57,7 @@ def test_without_a_plan_kernels_and_memory_are_measured(cli):
     assert {row["ring_degree"] for row in found["kernels"]} == {2**13, 2**14, 2**15}
     for row in found["kernels"]:
         assert all(value > 0 for name, value in row.items() if name.endswith("_seconds"))
+    assert found["chosen"] in implementations()
     assert found["threads"] >= 1
     assert found["bandwidth"]["one_thread"] > 0
     assert found["bandwidth"]["all_threads"] > 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from typer.main import get_command
 
 import hecc
+from hecc.cli import app
 from hecc.runtime.plan import Plan
 
-COMMANDS = ("compile", "keygen", "encrypt", "run", "decrypt", "inspect", "simulate", "demo")
+COMMANDS = ("compile", "keygen", "encrypt", "run", "decrypt", "inspect", "simulate", "bench", "demo")
 
 
 def two_output_model() -> bytes:
@@ -31,9 +34,37 @@ def test_the_version_is_that_of_the_package(cli):
     assert cli.succeed("--version").stdout == f"hecc {hecc.__version__}\n"
 
 
+def test_these_are_all_the_commands():
+    # Or a new command would be in none of the tests of every command.
+    assert set(get_command(app).commands) == set(COMMANDS)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_every_command_has_an_example_of_it(cli, command):
     assert f"Example: hecc {command}" in cli.succeed(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "files"),
+    [
+        ("compile", ["nowhere.onnx"]),
+        ("keygen", ["nowhere.bin"]),
+        ("encrypt", ["nowhere.bin", "three.npy"]),
+        ("run", ["nowhere.bin", "encrypted.bin"]),
+        ("run", ["plan.bin", "nowhere.bin"]),
+        ("decrypt", ["nowhere.bin", "result.bin"]),
+        ("decrypt", ["plan.client.bin", "nowhere.bin"]),
+        ("inspect", ["nowhere.bin"]),
+        ("simulate", ["nowhere.bin", "three.npy"]),
+        ("bench", ["nowhere.bin"]),
+    ],
+)
+def test_every_command_fails_in_one_sentence_that_names_the_file_and_a_way_out(cli, here, command, files):
+    # `hecc demo` takes no file; how it fails is in test_process.py.
+    sentence = cli.refusal(command, *files)
+    assert "\n" not in sentence
+    assert "nowhere." in sentence
+    assert re.search("; (check|give|make) ", sentence)
 
 
 def test_the_help_lists_every_command(cli):
@@ -147,6 +178,18 @@ def test_a_passphrase_protects_the_secret_key(cli, here):
     assert wrong.exit_code == 1
     assert "the passphrase does not open this secret key" in wrong.stderr
     assert cli.invoke(*arguments, input="").exit_code == 130
+
+
+@pytest.mark.parametrize(("options", "shape"), [((), "native"), (("--shape", "seal"), "seal")])
+def test_keys_are_for_the_plans_evaluator_or_the_one_asked_for(cli, here, options, shape):
+    assert cli.answer("keygen", "plan.client.bin", "--keys", "more", *options)["shape"] == shape
+    described = cli.succeed("inspect", "more/evaluation.bin").stdout
+    assert re.search(rf"made for +the evaluator {shape}\n", described)
+    cli.succeed("encrypt", "plan.client.bin", "three.npy", "--keys", "more")
+    ran = cli.answer("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "more/evaluation.bin")
+    assert ran["evaluator"] == shape
+    found = cli.answer("decrypt", "plan.client.bin", "result.bin", "--keys", "more")
+    assert found["predictions"] == {"logits": [0, 1, 2]}
 
 
 def test_force_replaces_a_whole_key_set(cli, here):

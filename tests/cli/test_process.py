@@ -48,6 +48,36 @@ def test_a_user_error_is_one_line_and_exit_code_1(here):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("variable", "sentence"),
+    [
+        ("HECC_KERNELS", "there are no kernels 'magic' for this machine; it can run: "),
+        ("HECC_MASK_CPU", "HECC_MASK_CPU names 'magic', which is no feature that the kernels use; they use: "),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compile model.onnx",
+        "keygen plan.client.bin --keys new",
+        "encrypt plan.client.bin three.npy",
+        "run plan.bin encrypted.bin",
+        "decrypt plan.client.bin result.bin",
+        "inspect plan.bin",
+        "simulate plan.bin three.npy",
+        "bench",
+        "bench plan.bin",
+        "demo",
+    ],
+)
+def test_a_wrong_choice_of_kernels_is_one_line(here, command, variable, sentence):
+    environment = {"HECC_KERNELS": "", "HECC_MASK_CPU": "", variable: "magic"}
+    result = shell(*command.split(), folder=here, **environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {sentence}")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 def test_an_interruption_leaves_no_traceback_and_no_half_a_key_set(here):
     process = subprocess.Popen(

@@ -81,6 +81,8 @@ import pytest
             ["simulate", "plan.client.bin", "three.npy"],
             "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
         ),
+        (["bench", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
+        (["bench", "plan.bin", "--evaluator", "gpu"], "there is no evaluator 'gpu'; choose one of native, seal"),
         (
             ["simulate", "plan.bin", "three.npy", "--labels", "labels.npy"],
             "labels of shape (16,) and dtype int64; give an integer for each of the 3 rows",
@@ -101,7 +103,7 @@ def test_a_wrong_argument_is_refused_with_this_sentence(cli, here, arguments, se
         (np.zeros((1, 8, 8), complex), "dtype complex128"),
         (np.full((1, 8, 8), np.nan), "not a number or infinite"),
         (np.full((1, 8, 8), np.inf), "not a number or infinite"),
-        (np.full((1, 8, 8), 255.0), "calibrated for 0 to 1"),
+        (np.full((1, 8, 8), 255.0), "are outside 0 to 1"),
     ],
 )
 def test_inputs_that_the_plan_does_not_take_are_refused(cli, here, array, fault):

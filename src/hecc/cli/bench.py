@@ -51,9 +51,11 @@ def bench_command(
 
 def _bench_machine(out: Console, threads: int | None) -> None:
     from hecc.benchmark import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels
+    from hecc.runtime.native import Kernels
     from hecc.runtime.native.evaluator import default_threads
 
     threads = threads or default_threads()
+    chosen = Kernels().implementation
     with out.steps("timing kernels") as step:
         kernels = measure_kernels(progress=step)
     one = measure_bandwidth(1)
@@ -74,6 +76,7 @@ def _bench_machine(out: Console, threads: int | None) -> None:
             for found in kernels
         ],
     )
+    out.say(f"plans run with: {chosen}")
     out.say()
     out.say(f"memory, read: {BANDWIDTH_METHOD}")
     rows = [("one thread", f"{one / 1e9:.1f} GB/s")]
@@ -93,6 +96,7 @@ def _bench_machine(out: Console, threads: int | None) -> None:
             }
             for found in kernels
         ],
+        chosen=chosen,
         threads=threads,
         bandwidth={"method": BANDWIDTH_METHOD, "one_thread": one, "all_threads": together},
     )
@@ -113,10 +117,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
 
     threads = threads or default_threads()
     keys = plan.header.keys
-    try:
-        kernels = Kernels().implementation
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    kernels = Kernels().implementation
     with tempfile.TemporaryDirectory(prefix="hecc-bench-") as folder, out.stages(f"measuring {path}") as stage:
         stage("transforms and memory")
         before = measure_machine(keys, threads)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self, TextIO
 
 import typer
 
-from hecc.runtime.errors import HeccError
+from hecc.runtime.errors import HeccError, InputError
 
 __all__ = ["Console", "JsonOption", "console"]
 
@@ -142,6 +142,7 @@ def console(as_json: bool) -> Iterator[Console]:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = handler.show
+            _check_kernels()
             yield own
     except HeccError as error:
         own.failed(error, str(error))
@@ -167,6 +168,17 @@ def console(as_json: bool) -> Iterator[Console]:
         raise typer.Exit(FAULT) from None
     finally:
         logger.removeHandler(handler)
+
+
+def _check_kernels() -> None:
+    """Refuse a wrong choice of kernels before any work is done; without a choice, load nothing."""
+    if os.environ.get("HECC_KERNELS") or os.environ.get("HECC_MASK_CPU"):
+        from hecc.runtime.native import Kernels
+
+        try:
+            Kernels()
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
 
 class _Slow:

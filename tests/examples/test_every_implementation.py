@@ -1,0 +1,109 @@
+"""Every example runs to its end with every implementation of the kernels, and all give the same result files."""
+
+import gzip
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hecc.runtime.native import implementations
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+HECC = Path(sys.executable).with_name("hecc")
+NETWORKS = ("lola", "mlp", "lenet")
+ROWS = 2
+
+
+def run(*command: str | Path, folder: Path, kernels: str = "") -> str:
+    """What a command prints in a folder, with these kernels or those that the tests run with."""
+    environment = {**os.environ, **({"HECC_KERNELS": kernels} if kernels else {})}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def check_that_all_agree(model: Path, folder: Path) -> None:
+    """Compile, make keys and encrypt once; every implementation then gives the same file of results."""
+    for arguments in (
+        ("compile", model, "--calibration", "calibration.npy"),
+        ("keygen", "plan.client.bin"),
+        ("encrypt", "plan.client.bin", "images.npy"),
+        *(("run", "plan.bin", "encrypted.bin", "--output", f"{name}.bin") for name in implementations()),
+    ):
+        kernels = Path(arguments[-1]).stem if arguments[0] == "run" else ""
+        run(HECC, *arguments, folder=folder, kernels=kernels)
+    results = {name: (folder / f"{name}.bin").read_bytes() for name in implementations()}
+    assert len(set(results.values())) == 1, f"the results differ: {sorted(results)}"
+    # And what they agree on is right: as the plan simulated in clear, without noise.
+    run(HECC, "decrypt", "plan.client.bin", "portable.bin", folder=folder)
+    run(HECC, "simulate", "plan.bin", "images.npy", "--no-noise", "--output", "clear.npy", folder=folder)
+    decrypted, clear = np.load(folder / "output.npy"), np.load(folder / "clear.npy")
+    assert decrypted.shape == (ROWS, 10)
+    assert np.abs(decrypted - clear).max() < 2**-10 * np.abs(clear).max()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """A folder with files such as MNIST's, of bright spots on black: no test depends on data that are not here."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    axis = np.arange(28)
+    for part, count in (("train", 600), ("t10k", 16)):
+        images = np.zeros((count, 28, 28))
+        for _ in range(4):
+            x, y = generator.uniform(6, 22, (2, count, 1))
+            across, down = (np.exp(-((axis - centre) ** 2) / 8) for centre in (x, y))
+            images = np.maximum(images, across[:, None, :] * down[:, :, None])
+        labels = generator.integers(0, 10, count)
+        for kind, header, values in (("images-idx3", 16, 255 * images), ("labels-idx1", 8, labels)):
+            with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb") as file:
+                file.write(bytes(header) + values.round().astype(np.uint8).tobytes())
+    return folder
+
+
+def test_the_digits_have_the_same_result_file_with_every_implementation(tmp_path):
+    data = resources.files("hecc") / "data"
+    (tmp_path / "model.onnx").write_bytes((data / "digits.onnx").read_bytes())
+    with np.load(str(data / "digits.npz")) as digits:
+        np.save(tmp_path / "images.npy", digits["images"][:ROWS])
+        np.save(tmp_path / "calibration.npy", digits["calibration"])
+    check_that_all_agree(tmp_path / "model.onnx", tmp_path)
+
+
+@pytest.mark.parametrize("kernels", implementations())
+def test_the_demonstration_runs_to_its_end(kernels, tmp_path):
+    assert "encrypted" in run(HECC, "demo", "--images", "2", folder=tmp_path, kernels=kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_an_mnist_network_has_the_same_result_file_with_every_implementation(network, pictures, tmp_path):
+    script = EXAMPLES / "mnist" / "run.py"
+    run(sys.executable, script, "--data", pictures, "--images", str(ROWS), "--arrays", folder=tmp_path)
+    check_that_all_agree(EXAMPLES / "mnist" / f"{network}.onnx", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", implementations())
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_mnist_example_runs_to_its_end(network, kernels, pictures, tmp_path):
+    script = EXAMPLES / "mnist" / "run.py"
+    arguments = ("--data", pictures, "--network", network, "--images", str(ROWS))
+    text = run(sys.executable, script, *arguments, folder=tmp_path, kernels=kernels)
+    for reference in ("onnxruntime", "simulate"):
+        assert f"same prediction as {reference:13} {ROWS} of {ROWS}" in text
+
+
+def test_there_is_no_example_that_these_tests_forget():
+    # The others train networks, with PyTorch and without hecc.
+    scripts = {str(script.relative_to(EXAMPLES)) for script in EXAMPLES.rglob("*.py")}
+    assert scripts == {"mnist/run.py", "mnist/train.py", "digits/train.py"}
+    assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == set(NETWORKS)
+    for script in ("mnist/train.py", "digits/train.py"):
+        assert "import hecc" not in (EXAMPLES / script).read_text(encoding="utf-8")

@@ -1,0 +1,82 @@
+"""What pyproject.toml says of wheels agrees with what it says of hecc, and with the workflow that builds them."""
+
+import fnmatch
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PLATFORMS = {"manylinux_x86_64", "manylinux_aarch64", "macosx_arm64"}
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def workflow() -> str:
+    path = ROOT / ".github" / "workflows" / "wheels.yml"
+    if not path.exists():
+        pytest.skip("the workflows are in the repository, not in a source distribution")
+    return path.read_text(encoding="utf-8")
+
+
+def identifiers(wheels: dict[str, Any]) -> set[str]:
+    """The builds that are wanted, of all those that cibuildwheel has for these versions and some beside them."""
+    tags = [f"cp3{minor}{threads}" for minor in range(9, 16) for threads in ("", "t")] + ["pp310-pypy310_pp73"]
+    kinds = ["manylinux", "musllinux"]
+    places = [f"{kind}_{arch}" for kind in kinds for arch in ("x86_64", "aarch64", "i686", "ppc64le", "s390x")]
+    archs = {"linux": wheels["linux"]["archs"], "macosx": wheels["macos"]["archs"], "win": ["amd64", "win32"]}
+    places = [place for place in places if place.partition("_")[2] in archs["linux"]]
+    places += [f"macosx_{arch}" for arch in ("x86_64", "arm64", "universal2") if arch in archs["macosx"]]
+    places += ["win_amd64", "win32", "win_arm64"]
+    every = [f"{tag}-{place}" for tag in tags for place in places]
+    return {
+        name
+        for name in every
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in wheels["build"])
+        and not any(fnmatch.fnmatchcase(name, pattern) for pattern in wheels["skip"])
+    }
+
+
+def test_wheels_are_built_for_exactly_the_versions_that_are_promised(settings):
+    project = settings["project"]
+    promised = [
+        entry.rpartition(".")[2]
+        for entry in project["classifiers"]
+        if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", entry)
+    ]
+    assert project["requires-python"] == f">=3.{promised[0]}"
+    wanted = {f"cp3{minor}-{platform}" for minor in promised for platform in PLATFORMS}
+    assert identifiers(settings["tool"]["cibuildwheel"]) == wanted
+
+
+def test_a_wheel_is_tested_by_what_there_is(settings):
+    wheels = settings["tool"]["cibuildwheel"]
+    assert set(wheels["test-extras"]) <= set(settings["project"]["optional-dependencies"])
+    commands = [shlex.split(command) for command in wheels["test-command"]]
+    assert commands[0][0] in settings["project"]["scripts"]
+    paths = [word.partition("{project}/")[2] for command in commands for word in command if "{project}" in word]
+    assert paths
+    assert all((ROOT / path).is_dir() for path in paths)
+
+
+def test_the_workflow_builds_every_platform_and_runs_continuous_integration(settings, workflow):
+    found = re.findall(r"- { platform: (\w+), arch: (\w+), runner: ([\w.-]+) }", workflow)
+    wheels = settings["tool"]["cibuildwheel"]
+    wanted = [(platform, arch) for platform in ("linux", "macos") for arch in wheels[platform]["archs"]]
+    assert [(platform, arch) for platform, arch, _ in found] == wanted
+    # Nothing is emulated: an AArch64 wheel is built and tested on AArch64.
+    assert all(runner.endswith("-arm") == (arch == "aarch64") for _, arch, runner in found)
+    assert "- run: .ci/run\n" in workflow
+    assert "python -m build --sdist" in workflow
+
+
+def test_what_is_only_for_the_repository_is_not_in_a_source_distribution(settings):
+    excluded = settings["tool"]["scikit-build"]["sdist"]["exclude"]
+    assert {".ci", ".github"} <= set(excluded)
