@@ -40,6 +40,7 @@ from tenseal import sealapi
 
 import hecc
 from hecc.benchmark import PlanTimes, measure_plan
+from hecc.primitives import HOISTED, PRIME_BITS, SECURITY, primitive_keys, primitive_work
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
@@ -62,17 +63,15 @@ from hecc.runtime.circuit import (
     Square,
     Subtract,
 )
-from hecc.runtime.errors import HeccError, SecurityError
-from hecc.runtime.native import Kernels, _evaluator, time_kernels
+from hecc.runtime.errors import HeccError
+from hecc.runtime.native import Kernels, time_kernels
 from hecc.runtime.native.evaluator import default_threads
-from hecc.runtime.parameters import KeyShape, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
 from hecc.runtime.seal.streams import make_context
-from hecc.runtime.security import limit, ntt_primes
 from hecc.runtime.verify import ArrayType, verify_expanded
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 NETWORKS = tuple(EXAMPLES / f"{name}.onnx" for name in ("lola", "mlp", "lenet"))
-SECURITY = 128
 
 SAMPLES = 3
 """Of an operation of SEAL before every run, after one that is not counted: SEAL's caches are to be warm, too."""
@@ -83,10 +82,6 @@ SCALE = 2.0**10
 ENCODED = 64
 """Slot values that SEAL is given to encode. It transforms all slots whatever they hold, and the time to convert a long
 list of Python's, which is the binding's, stays out of the measurement."""
-
-PRIME_BITS, SPECIAL_BITS = 40, 41
-HOISTED = 8
-"""Rotations of one ciphertext that are hoisted together."""
 
 TARGET = 8.0
 WIDTH = 140
@@ -416,7 +411,7 @@ def show(report: dict[str, Any], out: Console) -> None:
 
 def measure_primitives(degree: int, limbs: int, threads: Sequence[int], rounds: int) -> dict[str, Any]:
     """Median seconds of SEAL and of the native evaluator, in turns, at the top of a chain."""
-    keys = specification(degree, limbs)
+    keys = primitive_keys(degree, limbs)
     seal = Seal(degree, (*keys.data_primes, keys.special_primes[0]))
     peers = {
         "rotate": Counter([Operation("rotate", limbs)]),
@@ -426,7 +421,7 @@ def measure_primitives(degree: int, limbs: int, threads: Sequence[int], rounds: 
         "transform of one limb": Counter([Operation("transform", limbs)]),
     }
     wanted = sorted(set().union(*peers.values()))
-    works = {number: native_work(keys, number) for number in threads}
+    works = {number: primitive_work(keys, number) for number in threads}
     samples: dict[tuple[str, int], list[float]] = {}
     for _ in range(rounds):
         seal.sample(wanted)
@@ -454,55 +449,6 @@ def measure_primitives(degree: int, limbs: int, threads: Sequence[int], rounds: 
             }
             for name, peer in peers.items()
         },
-    }
-
-
-def specification(degree: int, limbs: int) -> KeySpecification:
-    """Keys with the fewest digits that 128 bits of security allow, and of those with the fewest special primes."""
-    try:
-        allowed = limit(degree, SECURITY, "classical")
-    except SecurityError:
-        allowed = 0  # such rings are for tests
-    fitting = [a for a in range(1, limbs + 1) if limbs * PRIME_BITS + a * SPECIAL_BITS <= allowed] or [1]
-    digit_limbs = min(fitting, key=lambda a: (-(-limbs // a), a))
-    data = ntt_primes(PRIME_BITS, degree, limbs)
-    return KeySpecification(
-        ring_degree=degree,
-        data_primes=data,
-        special_primes=ntt_primes(SPECIAL_BITS, degree, digit_limbs, exclude=data),
-        digit_limbs=digit_limbs,
-        relinearization_limbs=limbs,
-        galois=(),
-        security=SecurityEvidence(
-            level=SECURITY if allowed else 0, adversary="classical", table="ia.cr/2024/463", log2_limit=allowed
-        ),
-    )
-
-
-def native_work(keys: KeySpecification, threads: int) -> dict[str, tuple[Callable[[], Any], int]]:
-    """What the native evaluator does for each primitive, and how many of them that is."""
-    degree, limbs = keys.ring_degree, len(keys.data_primes)
-    context = _evaluator.Context(degree, keys.data_primes, keys.special_primes, keys.digit_limbs, threads, "")
-    generator = np.random.default_rng(0)
-
-    def residues(primes: Sequence[int], *shape: int) -> NDArray[np.uint64]:
-        limbs_of = [generator.integers(0, q, (*shape, degree), dtype=np.uint64) for q in primes]
-        return np.ascontiguousarray(np.stack(limbs_of, axis=-2))
-
-    x, y = (context.ciphertexts(residues(keys.data_primes, 1, 2)) for _ in range(2))
-    # Kernels take the same time whatever the residues; keys of any random ones do.
-    digits = keys.digits(limbs)
-    switching = [
-        _evaluator.SwitchingKey(context, residues((*keys.data_primes, *keys.special_primes), digits, 2))
-        for _ in range(HOISTED)
-    ]
-    elements = [galois_element(step, degree) for step in range(1, HOISTED + 1)]
-    vector = generator.uniform(-1, 1, (1, degree // 2))
-    return {
-        "rotate": (lambda: context.rotate(x, switching[0], elements[0]), 1),
-        "multiply and relinearise": (lambda: context.relinearize(context.multiply(x, y), switching[0]), 1),
-        "hoisted rotation": (lambda: context.rotate_hoisted(x, switching, elements), HOISTED),
-        "encode": (lambda: context.encode(vector, 2.0**PRIME_BITS, limbs), 1),
     }
 
 

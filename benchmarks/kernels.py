@@ -1,8 +1,9 @@
 """The native kernels, implementation by implementation, beside Microsoft SEAL's in the same interleaved run.
 
-Milliseconds of one limb of one polynomial on one thread, except that "rescale" is of one polynomial and "encode" of one
-plaintext with all its limbs; the smallest of all samples. Machines differ: quote the ratios. SEAL's transform is timed
-on a ciphertext in place, so is its addition; its "multiply" is a product with a plaintext.
+Milliseconds of one limb of one polynomial on one thread, except that "rescale" is of one polynomial, "encode" of one
+plaintext with all its limbs and "key_products" of both polynomials and as many digits as limbs; the smallest of all
+samples. Machines differ: quote the ratios. SEAL's transform is timed on a ciphertext in place, so is its addition; its
+"multiply" is a product with a plaintext.
 
     python benchmarks/kernels.py [--rounds 9] [--bits 40] [--sizes 13:4 14:8 15:15 16:24] [--json FILE]
 """

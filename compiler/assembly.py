@@ -148,7 +148,8 @@ def estimate(
         keys.ring_degree,
         circuit.slots,
         digit_limbs=keys.digit_limbs,
-        special_limbs=len(keys.special_primes),
+        special_primes=len(keys.special_primes),
+        primes=(*keys.data_primes, *keys.special_primes),
     )
     return Estimate(
         evaluator=evaluator,

@@ -37,6 +37,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
 __all__ = [
     "CostModel",
@@ -64,12 +65,15 @@ class CostModel(ABC):
         Logical slots.
     digit_limbs, special_limbs
         Of key switching.
+    residue_bytes
+        Of a packed residue, on average over the primes (:func:`hecc.runtime.switching_keys.packed_bytes`).
     """
 
     ring_degree: int
     slots: int
     digit_limbs: int = 1
     special_limbs: int = 1
+    residue_bytes: float = 6.0
 
     SECONDS_PER_BUTTERFLY: ClassVar[float]
     SECONDS_PER_PRODUCT: ClassVar[float]
@@ -120,7 +124,7 @@ class CostModel(ABC):
 
     @abstractmethod
     def diagonal(self, limbs: int) -> float:
-        """One diagonal of a linear transform: encode, multiply, add."""
+        """One diagonal of a linear transform: multiply and add, and encode if the evaluator does not keep it."""
 
     @abstractmethod
     def giant(self, limbs: int) -> float:
@@ -164,11 +168,11 @@ class SealCost(CostModel):
 class NativeCost(CostModel):
     """The native evaluator: hybrid key switching, hoisted twice, in basis QP."""
 
-    SECONDS_PER_BUTTERFLY = 0.11e-9
+    SECONDS_PER_BUTTERFLY = 0.095e-9
     SECONDS_PER_PRODUCT = 0.06e-9
     SECONDS_PER_TERM = 0.04e-9
     SECONDS_PER_STREAMED_WORD = 0.8e-9
-    SECONDS_PER_KEY_WORD: ClassVar[float] = 0.6e-9
+    SECONDS_PER_KEY_BYTE: ClassVar[float] = 0.033e-9
 
     def _digits(self, limbs: int) -> int:
         return -(-limbs // self.digit_limbs)
@@ -178,9 +182,9 @@ class NativeCost(CostModel):
         return limbs + self.special_limbs
 
     def _decompose(self, limbs: int) -> float:
-        """To coefficients, and every digit to the limbs that it does not have; conversion costs about a transform."""
+        """To coefficients, and every digit to the limbs that it does not have, with its conversion."""
         lifted = self._digits(limbs) * self._width(limbs) - limbs
-        return (limbs + 1.3 * lifted) * self.transform
+        return (limbs + 1.2 * lifted) * self.transform
 
     def _divide(self, limbs: int) -> float:
         """Division of one polynomial by the special primes."""
@@ -188,15 +192,17 @@ class NativeCost(CostModel):
 
     def _inner_product(self, limbs: int) -> float:
         """Digits times a key, two polynomials: every key is used once and read from memory, which takes longest."""
-        return 2 * self._digits(limbs) * self._width(limbs) * self.SECONDS_PER_KEY_WORD * self.ring_degree
+        words = 2 * self._digits(limbs) * self._width(limbs) * self.ring_degree
+        return words * self.residue_bytes * self.SECONDS_PER_KEY_BYTE
 
     def _permute(self, limbs: int) -> float:
-        return 2 * self._width(limbs) * 4 * self.product
+        """Two polynomials in basis QP to memory, permuted, and back from there."""
+        return 2 * self._width(limbs) * 10 * self.product
 
     def encode(self, limbs: int) -> float:
         # A vector that repeats is a polynomial in a power of X: its transforms are that much smaller.
         share = 2 * self.slots / self.ring_degree
-        return (self._width(limbs) + 6) * self.transform * share + self._width(limbs) * self.product
+        return (limbs + 6) * self.transform * share + limbs * self.product
 
     def key_switch(self, limbs: int) -> float:
         return self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs) + 2 * self._divide(limbs)
@@ -208,7 +214,7 @@ class NativeCost(CostModel):
         return self._inner_product(limbs) + self._permute(limbs)
 
     def diagonal(self, limbs: int) -> float:
-        return self.encode(limbs) + 2 * self._width(limbs) * self.product
+        return 4.5 * self._width(limbs) * self.product
 
     def giant(self, limbs: int) -> float:
         return self._divide(limbs) + self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs)
@@ -218,15 +224,30 @@ class NativeCost(CostModel):
 
 
 def cost_model(
-    evaluator: str, ring_degree: int, slots: int, *, digit_limbs: int = 1, special_limbs: int = 1
+    evaluator: str,
+    ring_degree: int,
+    slots: int,
+    *,
+    digit_limbs: int = 1,
+    special_primes: int = 1,
+    primes: Sequence[int] = (),
 ) -> CostModel:
-    """The cost model of an evaluator, by its name."""
+    """The cost model of an evaluator, by its name.
+
+    Parameters
+    ----------
+    primes
+        All of them, where they are known.
+    """
     kind = SealCost if evaluator == "seal" else NativeCost
-    return kind(ring_degree, slots, digit_limbs, special_limbs)
+    if not primes:
+        return kind(ring_degree, slots, digit_limbs, special_primes)
+    residue_bytes = sum(map(packed_bytes, primes)) / len(primes)
+    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes)
 
 
 def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> float:
-    """Predicted seconds of one run on one core.
+    """Predicted seconds of one run on one core, once the evaluator has what it keeps.
 
     Parameters
     ----------
@@ -305,19 +326,21 @@ def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
         return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
     used = [element.limbs for element in keys.galois]
     used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
-    return sum(8 * int(np.prod(keys.switching_key_shape(limbs))) for limbs in used)
+    return sum(switching_key_bytes(keys, limbs) for limbs in used)
 
 
 def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
     """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
-    native = evaluator != "seal"
-    extra = len(keys.special_primes) if native else 0
-    coefficients = 2 * circuit.slots if native else keys.ring_degree
-    return sum(
-        len(circuit.diagonals(ins)) * 8 * coefficients * (limbs[i] + extra)
-        for i, ins in enumerate(circuit.instructions)
-        if isinstance(ins, LinearTransform)
-    )
+    total = 0
+    for i, ins in enumerate(circuit.instructions):
+        if isinstance(ins, LinearTransform):
+            values = len(circuit.diagonals(ins))
+            if evaluator == "seal":
+                total += values * 8 * keys.ring_degree * limbs[i]
+            else:
+                primes = (*keys.data_primes[: limbs[i]], *keys.special_primes)
+                total += values * circuit.slots * sum(map(packed_bytes, primes))
+    return total
 
 
 def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
@@ -327,7 +350,8 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, 
     expanded = expand_polynomials(circuit, limbs)
     circuit, limbs = expanded.circuit, expanded.limbs
     last, counts = circuit.last_uses(), circuit.counts()
-    extra = 0 if evaluator == "seal" else len(keys.special_primes)
+    native = evaluator != "seal"
+    extra = len(keys.special_primes) if native else 0
     live: dict[int, int] = {}
     worst = 0
     for i, ins in enumerate(circuit.instructions):
@@ -336,14 +360,26 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, 
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]
-            working = (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
+            pair = ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
+            if native:
+                # Rotations limb by limb, the sums that all giant steps need, and rows.
+                groups = len(_pairs(diagonals.row, diagonals.giant)) + ins.count
+                rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
+                working = rotations + (groups + ins.count) * pair + GIANT_BYTES
+            else:
+                working = (babies + ins.count + 1) * pair
         elif isinstance(ins, MatrixProduct):
             # Its weights as residues, and as the integers that they are made from.
             working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
         worst = max(worst, sum(live.values()) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
-    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + min(DEFAULT_MEMORY, weights) + worst
+    kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
+    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + kept + worst
 
+
+ROTATION_BYTES = 1 << 25
+GIANT_BYTES = 1 << 25
+"""What the native evaluator's linear transform takes at a time where that is enough."""
 
 PROGRAM_BYTES = 120 << 20
 """Python, numpy and SEAL with its tables, measured."""

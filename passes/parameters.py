@@ -175,7 +175,8 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
         chain.ring_degree,
         lowered.circuit.slots,
         digit_limbs=chain.digit_limbs,
-        special_limbs=len(chain.special_primes),
+        special_primes=len(chain.special_primes),
+        primes=(*chain.data_primes, *chain.special_primes),
     )
     return circuit_seconds(lowered.circuit, scales.limbs, model)
 

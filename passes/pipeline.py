@@ -177,7 +177,9 @@ def _lowering(
     # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_slots <= SMALL_RING else limbs // 2
-    model = cost.cost_model(options.evaluator, 2 * ring_slots, ring_slots, digit_limbs=specials, special_limbs=specials)
+    model = cost.cost_model(
+        options.evaluator, 2 * ring_slots, ring_slots, digit_limbs=specials, special_primes=specials
+    )
     price = Price(
         baby=model.baby(limbs),
         giant=model.giant(limbs),

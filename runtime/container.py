@@ -276,7 +276,7 @@ class ContainerWriter:
         self._mode = 0o600 if secret else 0o666
         self._blobs: list[_Blob] = []
         self._names: set[str] = set()
-        # Rows are written by one thread, in order, while the caller makes the next one.
+        # One thread fills and writes arrays, in order, while the caller makes what follows.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
         self._tasks: deque[Future[None]] = deque()
 
@@ -322,34 +322,31 @@ class ContainerWriter:
         self._later(self._write, view)
         self._wait()
 
-    def add_rows(self, name: str, shape: tuple[int, ...], rows: Iterable[NDArray[np.uint64]]) -> None:
-        """Append an array of uint64 row by row, each of them written while the next one is made.
+    def add_filled(self, name: str, blob: NDArray[Any], parts: Iterable[Callable[[], None]]) -> None:
+        """Append an array that is still to be filled, part by part, each while the caller makes the next.
 
         Parameters
         ----------
         name
             Of the blob.
-        shape
-            Of the whole array, rows first.
-        rows
-            ``shape[0]`` arrays of shape ``shape[1:]``. Of two rows the first has been written when the second has
-            been taken, so that two buffers may take turns; the last row of all, when the next blob's first has been
-            taken.
+        blob
+            C-contiguous and little-endian; the writer's own from here on.
+        parts
+            Functions that fill the array, called one after another by a thread of this file. Of two parts the first
+            has returned when the second has been taken, so that two buffers may take turns; the last of all, when the
+            next blob's first has been taken.
 
         Raises
         ------
         InputError
-            The disk is full, or the file cannot be written for another reason; also for rows of the blob before.
+            The disk is full, or the file cannot be written for another reason; also for the blob before.
         """
-        self._begin(name, "<u8", shape)
-        count = 0
-        for row in rows:
-            view = _row(row, shape[1:])
+        dtype, view = _little_endian(blob)
+        self._begin(name, dtype, blob.shape)
+        for part in parts:
             self._wait()
-            self._later(self._write, view)
-            count += 1
-        if count != shape[0]:
-            raise ValueError(f"blob {name!r} has {count} rows, not those of shape {shape}")
+            self._later(part)
+        self._later(self._write, view)
 
     def _begin(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
         if name in self._names:
@@ -451,13 +448,6 @@ def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
     """The dtype of an array as a file has it, and its bytes."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return array.dtype.str, array.reshape(-1).view(np.uint8).data
-
-
-def _row(row: NDArray[np.uint64], shape: tuple[int, ...]) -> memoryview:
-    """The bytes of one row of an array of uint64."""
-    if row.dtype != np.uint64 or row.shape != shape:
-        raise ValueError(f"a row of {row.dtype} and shape {row.shape}, not of uint64 and shape {shape}")
-    return _little_endian(row)[1]
 
 
 def _open(path: Path) -> BinaryIO:

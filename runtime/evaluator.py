@@ -49,7 +49,7 @@ SCALE_TOLERANCE = 1e-9
 
 Buffer: TypeAlias = bytes | memoryview
 
-SwitchingKey: TypeAlias = Buffer | NDArray[np.uint64]
+SwitchingKey: TypeAlias = Buffer | NDArray[np.uint8]
 """In the shape "seal" a SEAL stream; in the shape "native" an array, as ``docs/file-formats.md`` describes it."""
 
 Progress: TypeAlias = Callable[[int, int, Instruction], None]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -21,6 +22,7 @@ from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.security import check_structure
+from hecc.runtime.switching_keys import PackedKey, residues, switching_key_bytes
 
 __all__ = [
     "EvaluationKeyFile",
@@ -198,11 +200,11 @@ class PublicKeyFile:
 class EvaluationKeyFile:
     """The keys that the server computes with, mapped from the file; each is verified when first asked for.
 
-    In the shape "seal" a key is a SEAL stream. In the shape "native" it is a read-only array of uint64 of shape
-    :meth:`~hecc.runtime.parameters.KeySpecification.switching_key_shape`, for the limbs in this file's own
-    specification, which may be more than a plan needs; what comes from here has that shape and dtype, and when it was
-    verified every residue was below its prime. Kernels must be memory-safe whatever the residues are, since a file
-    can change while it is mapped.
+    In the shape "seal" a key is a SEAL stream. In the shape "native" it is a read-only array of uint8, a packed key
+    (:mod:`hecc.runtime.switching_keys`) for the limbs in this file's own specification, which may be more than a plan
+    needs; what comes from here has that size. Whether every residue is below its prime is for evaluators to check, and
+    for :meth:`verify`. Kernels must be memory-safe whatever the residues are, since a file can change while it is
+    mapped.
 
     Parameters
     ----------
@@ -224,19 +226,18 @@ class EvaluationKeyFile:
         self._limbs = _evaluation_keys(self.header)
         _check_names(self._container, self._limbs)
         for name, limbs in self._limbs.items():
-            expected = ("bytes", ()) if self.header.shape == "seal" else ("<u8", spec.switching_key_shape(limbs))
+            expected = ("bytes", ()) if self.header.shape == "seal" else ("|u1", (switching_key_bytes(spec, limbs),))
             if self._container.layout(name) != expected:
                 raise FileFormatError(
                     f"{path}: key {name!r} is not of the shape that the header announces; make new keys"
                 )
-        self._reduced: set[str] = set()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """The same as the constructor; all files of hecc have it."""
         return cls(path)
 
-    def galois(self, element: int) -> memoryview | NDArray[np.uint64]:
+    def galois(self, element: int) -> memoryview | NDArray[np.uint8]:
         """The key for one Galois element.
 
         Raises
@@ -244,14 +245,14 @@ class EvaluationKeyFile:
         KeyMismatchError
             There is no such key.
         FileFormatError
-            The key was altered, or has residues that are not below their primes.
+            The key was altered.
         """
         name = f"{_GALOIS}{element}"
         if name not in self._container:
             raise KeyMismatchError(f"{self.path}: no key for Galois element {element}; make keys for this plan")
         return self._key(name)
 
-    def relinearization(self) -> memoryview | NDArray[np.uint64]:
+    def relinearization(self) -> memoryview | NDArray[np.uint8]:
         """The relinearisation key.
 
         Raises
@@ -259,7 +260,7 @@ class EvaluationKeyFile:
         KeyMismatchError
             There is none.
         FileFormatError
-            The key was altered, or has residues that are not below their primes.
+            The key was altered.
         """
         if _RELINEARIZATION not in self._container:
             raise KeyMismatchError(f"{self.path}: no relinearisation key; make keys for this plan")
@@ -273,8 +274,10 @@ class EvaluationKeyFile:
         FileFormatError
             Naming the first key that was altered, or has residues that are not below their primes.
         """
-        for name in self._limbs:
-            self._key(name)
+        for name, limbs in self._limbs.items():
+            key = self._key(name)
+            if isinstance(key, np.ndarray):
+                check_reduced(key, self.header.keys, limbs, where=f"{self.path}: key {name!r}")
 
     @staticmethod
     def write(
@@ -285,7 +288,7 @@ class EvaluationKeyFile:
         galois: Callable[[int], bytes | Rows],
         progress: Progress | None = None,
     ) -> None:
-        """Make the file key by key: only one key, or two rows of it, are in memory at any time.
+        """Make the file key by key: only two keys, and two rows, are in memory at any time.
 
         Parameters
         ----------
@@ -294,7 +297,8 @@ class EvaluationKeyFile:
         header
             Key set, parameters and shape.
         relinearization, galois
-            Make the relinearisation key, and that of one Galois element: a SEAL stream, or the digits of an array.
+            Make the relinearisation key, and that of one Galois element: a SEAL stream, or the rows of a hybrid key,
+            of shape (2, primes, N), in two buffers at least that take turns.
         progress
             Called before the first key and after each.
         """
@@ -307,31 +311,32 @@ class EvaluationKeyFile:
                 if isinstance(key, bytes):
                     writer.add(name, key)
                 else:
-                    writer.add_rows(name, header.keys.switching_key_shape(limbs), key)
+                    packed = PackedKey(header.keys, limbs)
+                    writer.add_filled(name, packed.array, _packing(packed, key))
             if progress is not None:
                 progress(len(keys), len(keys))
 
-    def _key(self, name: str) -> memoryview | NDArray[np.uint64]:
+    def _key(self, name: str) -> memoryview | NDArray[np.uint8]:
         if self.header.shape == "seal":
             return self._container.bytes(name)
-        key: NDArray[np.uint64] = self._container.array(name)
-        if name not in self._reduced:
-            spec = self.header.keys
-            primes = (*spec.data_primes[: self._limbs[name]], *spec.special_primes)
-            check_reduced(key, primes, where=f"{self.path}: key {name!r}")
-            self._reduced.add(name)
-        return key
+        return self._container.array(name)
 
 
-def check_reduced(key: NDArray[np.uint64], primes: Sequence[int], *, where: str) -> None:
+def _packing(packed: PackedKey, rows: Rows) -> Iterator[Callable[[], None]]:
+    for row in rows:
+        yield partial(packed.add, row)
+    yield packed.finish
+
+
+def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *, where: str) -> None:
     """Refuse a switching key with residues that are not below their primes.
 
     Parameters
     ----------
     key
-        Shape (digits, 2, primes, N).
-    primes
-        One per limb of the key.
+        Packed (:mod:`hecc.runtime.switching_keys`).
+    spec, limbs
+        Its ring and digits; its primes are so many data primes and the special ones.
     where
         What the error message names.
 
@@ -340,9 +345,9 @@ def check_reduced(key: NDArray[np.uint64], primes: Sequence[int], *, where: str)
     FileFormatError
         There is such a residue.
     """
-    for limb, prime in enumerate(primes):
-        # A maximum needs no array of truth values as large as the key.
-        if key[:, :, limb].max() >= prime:
+    primes = (*spec.data_primes[:limbs], *spec.special_primes)
+    for prime, values in zip(primes, residues(key, primes, spec.digits(limbs), spec.ring_degree), strict=True):
+        if values.max() >= prime:
             raise FileFormatError(f"{where} has residues that are not below their prime; make new keys")
 
 

@@ -105,10 +105,6 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Digits of a polynomial of ``limbs`` limbs; the last may have fewer primes than the others."""
         return -(-limbs // self.digit_limbs)
 
-    def switching_key_shape(self, limbs: int) -> tuple[int, int, int, int]:
-        """Shape of a hybrid switching key that is used at up to ``limbs`` limbs: (digits, 2, primes, N)."""
-        return self.digits(limbs), 2, limbs + len(self.special_primes), self.ring_degree
-
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the specification: what keys are bound to."""

@@ -13,15 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 _Words = npt.NDArray[np.uint64]
+_Bytes = npt.NDArray[np.uint8]
 _Slots = npt.NDArray[np.float64] | npt.NDArray[np.float32] | npt.NDArray[np.complex128]
 
 def implementations() -> list[str]:
     """What this machine can run, the fastest first, "portable" last; without what HECC_MASK_CPU hides."""
 
+def packed_bytes(modulus: int) -> int:
+    """Bytes of a packed residue: 4, 5, 6 or 8."""
+
+def pack(words: _Words, out: _Bytes, modulus: int) -> None:
+    """Each row of residues, of shape (runs, count), to a packed run, of shape (runs, count * packed_bytes).
+
+    A run has the low four bytes of each residue, and then the others of each; eight bytes stay as they are.
+    """
+
 def time_kernels(kernels: Kernels, degree: int, limbs: int, bits: int, repeats: int) -> dict[str, list[float]]:
     """Seconds of each kernel, measured inside the extension on random data; of one limb, where a kernel takes one.
 
-    "inner_product_pair" is of as many terms as limbs, for one limb of two polynomials; "mod_up_one" and "mod_up_third"
+    "key_products" is of as many digits as limbs, for one limb of two polynomials; "mod_up_one" and "mod_up_third"
     are per target limb, from one limb and from a third of them; "rescale" is of one polynomial; "encode" is of all
     limbs, "encode_eighth" of an eighth of the slots, and "embed" the part before the residues.
     """
@@ -49,32 +59,44 @@ class Kernels:
     def multiply_encoded(self, a: _Words, values: _Words, quotients: _Words, out: _Words, modulus: int) -> None:
         """A vector times a constant one that this implementation encoded."""
 
-    def multiply_accumulate(self, a: _Words, b: _Words, low: _Words, high: _Words) -> None:
-        """Add the products of the rows of a and b, unreduced.
-
-        The sum is in a format of the implementation; zeros are zero. It holds 4096 products, then call `fold`, after
-        which it counts as one. The factors are below 2^50.
-        """
-
-    def multiply_accumulate_pair(
-        self, a: _Words, b0: _Words, b1: _Words, low0: _Words, high0: _Words, low1: _Words, high1: _Words
-    ) -> None:
-        """Add the products of a and b0 to one lazy sum, and those of a and b1 to another."""
-
-    def fold(self, low: _Words, high: _Words, modulus: int) -> None:
-        """Make room in a lazy sum."""
-
-    def reduce_sums(self, low: _Words, high: _Words, out: _Words, modulus: int) -> None:
-        """The residues of a lazy sum."""
-
     def inner_product(self, a: _Words, b: _Words, out: _Words, modulus: int) -> None:
         """out = sum over the rows of a * b, of any number."""
 
-    def inner_product_pair(
-        self, a: _Words, b0: _Words, b1: _Words, out0: _Words, out1: _Words, modulus: int
-    ) -> None: ...
+    def key_products(
+        self, digits: _Words, key: _Bytes, addend: _Words | None, factor: int, out: _Words, modulus: int
+    ) -> None:
+        """out[h] = sum over the digits of a digit times polynomial h of its row of a switching key.
+
+        `digits` has the shape (digits, count), `out` (2, count), and `key` (count / 32, digits or more, 2, bytes): runs
+        of 32 residues, packed for the modulus. addend * factor is added to out[0].
+        """
+
+    def diagonal_products(
+        self,
+        values: _Bytes,
+        repeats: int,
+        rotated: _Words,
+        rotations: npt.NDArray[np.uint32],
+        out: _Words,
+        added: bool,
+        modulus: int,
+    ) -> None:
+        """Sum over t of diagonal t times rotation rotations[t], for both polynomials; or that, added to `out`.
+
+        `out` has the shape (2, count), and `rotated`, which `GaloisPermutation.apply_to_runs` fills, (count / 32,
+        rotations, 64). A diagonal is the same from both ends, and each of its words stands for `repeats` coefficients,
+        a power of two. `values` has the shape (groups, diagonals or more, bytes): for every 16 coefficients of the
+        first half, or every `repeats` of them where that is more, a packed run of 16 / repeats words, or of one.
+        """
+
     def matrix_product(self, weights: _Words, x: _Words, out: _Words, modulus: int) -> None:
         """out = weights @ x, of shapes (rows, terms), (terms, count) and (rows, count)."""
+
+    def lift(self, residues: _Words, source: int, out: _Words, target: int) -> None:
+        """Residues modulo `source`, which stand for the integers closest to zero, to these modulo `target`."""
+
+    def fold_conjugates(self, residues: _Words, root: int, out: _Words, modulus: int) -> None:
+        """out[i] = residues[i] - root * residues[count - i], of count + 1 residues of which the last is zero."""
 
     def automorphism_coefficients(self, residues: _Words, out: _Words, element: int, modulus: int) -> None:
         """X to X^element in coefficient form."""
@@ -92,6 +114,13 @@ class NttTables:
     @property
     def implementation(self) -> str: ...
     def forward(self, residues: _Words, sparse: bool = False) -> None: ...
+    def forward_half(self, residues: _Words) -> None:
+        """The first half of the values of a polynomial, in place, from what the first stage makes of its coefficients.
+
+        Rows of M words, a power of two from 64 to N / 2, are of a polynomial of 2M coefficients as `forward` with
+        `sparse` takes it: word i is coefficient i plus root^(N / 2) times coefficient M + i.
+        """
+
     def inverse(self, residues: _Words, sparse: bool = False) -> None: ...
 
 class BasisConversion:
@@ -119,6 +148,12 @@ class GaloisPermutation:
     @property
     def element(self) -> int: ...
     def apply(self, kernels: Kernels, residues: _Words, out: _Words) -> None: ...
+    def apply_to_runs(self, kernels: Kernels, residues: _Words, out: _Words, index: int) -> None:
+        """Two polynomials, of shape (2, N), to image `index` of those in `out`, of shape (N / 32, images, 64).
+
+        For every 16 coefficients of the first half, `out` has these of the first image, their counterparts from its
+        end (from N - 16 - 16 r on for run r), and the same of the second image.
+        """
 
 class Encoder:
     """CKKS encoding for a ring; slot values are a power of two of them, and repeat to fill the ring."""

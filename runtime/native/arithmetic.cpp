@@ -237,7 +237,6 @@ std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertext
     context.permutation(key.element);  // refuses what is no Galois element
   }
   const std::size_t degree = context.degree(), limbs = x.limbs(), width = limbs + context.special_limbs();
-  const std::size_t pieces = degree / kPiece;
   const Division division = division_by_special(context, limbs);
   std::vector<Ciphertexts> results;
   for (std::size_t k = 0; k < keys.size(); ++k) results.emplace_back(context, x.count(), 2, limbs);
@@ -245,12 +244,11 @@ std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertext
   const std::vector<const std::uint64_t*> inputs = {sums.data(), sums.data() + width * degree};
   const std::vector<std::uint64_t*> outputs = {divided.data(), divided.data() + limbs * degree};
   for (std::size_t i = 0; i < x.count(); ++i) {
-    const Digits digits(context, Decomposition(context, {x.limb(i, 1, 0)}, limbs, Representative()));
+    const Digits digits(context, Decomposition(context, {x.limb(i, 1, 0)}, limbs, Representative()), 0, width);
     for (std::size_t k = 0; k < keys.size(); ++k) {
-      context.pool().run(width * pieces, [&](std::size_t index, std::size_t) {
-        std::uint64_t* const base = sums.data() + index / pieces * degree;
-        inner_products(context, digits, 0, keys[k].key, limbs, index / pieces, index % pieces * kPiece, kPiece, base,
-                       base + width * degree);
+      context.pool().run(width, [&](std::size_t limb, std::size_t) {
+        std::uint64_t* const base = sums.data() + limb * degree;
+        inner_products(context, digits, 0, keys[k].key, limbs, limb, nullptr, 0, base, base + width * degree);
       });
       divide(context, division, inputs, outputs);
       const PermutationView& permutation = context.permutation(keys[k].element);

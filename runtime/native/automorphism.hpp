@@ -39,6 +39,11 @@ class GaloisPermutation {
 struct AutomorphismKernels {
   // In NTT form: words are moved, whatever they are.
   void (*permute)(const PermutationView& permutation, const std::uint64_t* input, std::uint64_t* output);
+  // The same for two polynomials, with the results in runs: for every run of kDiagonalRun coefficients of the first
+  // half, at `output` and every `stride` words, the run of the first image, its counterpart from the end of that image,
+  // which is run N / kDiagonalRun - 1 - r for run r, and the same of the second image.
+  void (*permute_to_runs)(const PermutationView& permutation, const std::uint64_t* first, const std::uint64_t* second,
+                          std::uint64_t* output, std::size_t stride);
   // In coefficient form: coefficient i goes to i * element modulo 2N, negated above N. Residues below q; the degree is
   // a power of two, the element odd.
   void (*automorphism_coefficients)(const std::uint64_t* input, std::uint64_t* output, std::size_t degree,

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "automorphism.hpp"
+#include "pointwise.hpp"
 
 namespace hecc {
 namespace {
@@ -15,6 +16,24 @@ struct Automorphism {
     for (std::size_t block = 0; block < permutation.degree / 8; ++block) {
       const std::size_t entry = permutation.blocks[block];
       Isa::permute_block(input + (entry & ~std::size_t{7}), permutation.pattern + 8 * (entry & 7), output + 8 * block);
+    }
+  }
+
+  static void permute_to_runs(const PermutationView& permutation, const std::uint64_t* first,
+                              const std::uint64_t* second, std::uint64_t* output, std::size_t stride) {
+    constexpr std::size_t kBlocks = kDiagonalRun / 8;
+    const std::size_t blocks = permutation.degree / 8;
+    for (std::size_t run = 0; run < blocks / 2; run += kBlocks, output += stride) {
+      for (std::size_t i = 0; i < kBlocks; ++i) {
+        for (const bool mirrored : {false, true}) {
+          const std::size_t entry = permutation.blocks[(mirrored ? blocks - kBlocks - run : run) + i];
+          const std::size_t source = entry & ~std::size_t{7};
+          const std::uint64_t* const lanes = permutation.pattern + 8 * (entry & 7);
+          std::uint64_t* const target = output + (mirrored ? kDiagonalRun : 0) + 8 * i;
+          Isa::permute_block(first + source, lanes, target);
+          Isa::permute_block(second + source, lanes, target + 2 * kDiagonalRun);
+        }
+      }
     }
   }
 
@@ -30,7 +49,7 @@ struct Automorphism {
     }
   }
 
-  static constexpr AutomorphismKernels kernels() { return {permute, automorphism_coefficients}; }
+  static constexpr AutomorphismKernels kernels() { return {permute, permute_to_runs, automorphism_coefficients}; }
 };
 
 }  // namespace

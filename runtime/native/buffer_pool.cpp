@@ -8,17 +8,18 @@ BufferPool::Buffer BufferPool::borrow(std::size_t words) {
   Pages found;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    lent_ += words;
-    most_lent_ = std::max(most_lent_, lent_);
-    const auto same_size = unused_.find(words);
-    if (same_size != unused_.end()) {
-      found = std::move(same_size->second.back());
-      same_size->second.pop_back();
-      kept_ -= words;
-      if (same_size->second.empty()) unused_.erase(same_size);
+    // The smallest that is large enough, unless half of it would be wasted.
+    const auto fitting = unused_.lower_bound(words);
+    if (fitting != unused_.end() && fitting->first / 2 <= words) {
+      found = std::move(fitting->second.back());
+      fitting->second.pop_back();
+      kept_ -= found.size();
+      if (fitting->second.empty()) unused_.erase(fitting);
     }
+    lent_ += std::max(words, found.size());
+    most_lent_ = std::max(most_lent_, lent_);
   }
-  if (found.size() == words) return Buffer(shared_from_this(), std::move(found));
+  if (found.size() != 0 || words == 0) return Buffer(shared_from_this(), std::move(found));
   try {
     return Buffer(shared_from_this(), Pages(words));
   } catch (...) {
@@ -35,7 +36,7 @@ void BufferPool::take_back(Pages words) {
   kept_ += words.size();
   unused_[words.size()].push_back(std::move(words));
   // The largest go first: they are the fewest to make again.
-  while (lent_ + kept_ > most_lent_) {
+  while (lent_ + kept_ > most_lent_ + most_lent_ / 4) {
     const auto largest = std::prev(unused_.end());
     kept_ -= largest->first;
     surplus.push_back(std::move(largest->second.back()));

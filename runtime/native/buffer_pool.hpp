@@ -12,8 +12,9 @@
 
 namespace hecc {
 
-// Hands out buffers of words and takes them back. Thread-safe. It keeps no more unused memory than the most that has
-// ever been in use at once.
+// Hands out buffers of words, of the size asked for or somewhat larger, and takes them back. Thread-safe. With what is
+// in use it keeps no more than the most that has ever been in use at once and a quarter: phases of one operation want
+// different sizes, and would make each other's buffers go.
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   // A loan: returns its memory when it ends. Its contents are whatever was there.

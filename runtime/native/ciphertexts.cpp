@@ -19,6 +19,20 @@ std::size_t checked_words(const Context& context, std::size_t count, std::size_t
   return count * each;
 }
 
+// residues[first], residues[first + 1], ...
+void check_below(const std::uint64_t* residues, std::size_t first, std::size_t count, std::uint64_t modulus) {
+  const std::uint64_t* const begin = residues + first;
+  const std::uint64_t* const end = begin + count;
+  bool reduced = true;  // without a branch, so that the compiler vectorises the loop
+  for (std::size_t i = 0; i < count; ++i) reduced &= begin[i] < modulus;
+  if (reduced) return;
+  const std::uint64_t* const found =
+      std::find_if(begin, end, [modulus](std::uint64_t value) { return value >= modulus; });
+  throw std::invalid_argument("residue " + std::to_string(*found) + " at flat index " +
+                              std::to_string(found - residues) + " is not below the modulus " +
+                              std::to_string(modulus));
+}
+
 }  // namespace
 
 Ciphertexts::Ciphertexts(const Context& context, std::size_t count, std::size_t polynomials, std::size_t limbs)
@@ -33,16 +47,29 @@ void check_residues(const Context& context, const std::uint64_t* residues, std::
                     const std::vector<std::size_t>& primes) {
   const std::size_t degree = context.degree();
   context.pool().run(rows * primes.size(), [&](std::size_t index, std::size_t) {
-    const std::uint64_t modulus = context.modulus(primes[index % primes.size()]).value;
-    const std::uint64_t* const values = residues + index * degree;
-    bool reduced = true;  // without a branch, so that the compiler vectorises the loop
-    for (std::size_t i = 0; i < degree; ++i) reduced &= values[i] < modulus;
-    if (reduced) return;
-    const std::uint64_t* const found =
-        std::find_if(values, values + degree, [modulus](std::uint64_t value) { return value >= modulus; });
-    throw std::invalid_argument("residue " + std::to_string(*found) + " at flat index " +
-                                std::to_string(found - residues) + " is not below the modulus " +
-                                std::to_string(modulus));
+    check_below(residues, index * degree, degree, context.modulus(primes[index % primes.size()]).value);
+  });
+}
+
+void check_residues(const Context& context, const SwitchingKey& key) {
+  const std::size_t runs = context.degree() / kKeyRun;
+  context.pool().run((key.limbs + context.special_limbs()) * runs, [&](std::size_t index, std::size_t) {
+    const std::size_t limb = index / runs;
+    const std::uint64_t modulus = context.modulus(context.prime_of(limb, key.limbs)).value;
+    const std::size_t size = key.run_bytes(context, limb);
+    const std::uint8_t* const begin = key.residues + key.offset(context, limb) + index % runs * size;
+    with_packed_bytes(packed_bytes(modulus), [&](auto bytes) {
+      bool reduced = true;
+      for (const std::uint8_t* run = begin; run < begin + size; run += kKeyRun * bytes.value) {
+        for (std::size_t i = 0; i < kKeyRun; ++i) {
+          reduced &= packed_word<bytes.value>(run, kKeyRun, i) < modulus;
+        }
+      }
+      if (!reduced) {
+        throw std::invalid_argument("a residue of limb " + std::to_string(limb) + " is not below the modulus " +
+                                    std::to_string(modulus));
+      }
+    });
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "buffer_pool.hpp"
 #include "context.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 
@@ -37,20 +38,31 @@ class Ciphertexts {
   BufferPool::Buffer buffer_;
 };
 
-// A switching key for up to `limbs` data limbs, in memory that somebody else owns, such as a mapped file: residues of
-// shape (digits, 2, limbs + special limbs, N).
+// A switching key for up to `limbs` data limbs, in memory that somebody else owns, such as a mapped file. For every
+// limb of basis QP, for every kKeyRun coefficients, for every digit, for both polynomials there is a packed run of
+// residues, in the order in which inner products read them.
 struct SwitchingKey {
-  const std::uint64_t* residues;
+  const std::uint8_t* residues;
   std::size_t limbs;
 
-  // The residues of one polynomial of one digit, at limb `limb` of basis QP at `used` <= limbs data limbs.
-  const std::uint64_t* limb(const Context& context, std::size_t digit, std::size_t polynomial, std::size_t limb,
-                            std::size_t used) const {
-    const std::size_t width = limbs + context.special_limbs();
-    const std::size_t index = limb < used ? limb : limbs + limb - used;
-    return residues + ((2 * digit + polynomial) * width + index) * context.degree();
+  // Bytes of both polynomials of all digits for one run of coefficients, at one limb of the key's own basis QP.
+  std::size_t run_bytes(const Context& context, std::size_t limb) const {
+    return context.digits(limbs) * 2 * kKeyRun * packed_bytes(context.modulus(context.prime_of(limb, limbs)).value);
   }
+  std::size_t bytes(const Context& context) const { return offset(context, limbs + context.special_limbs()); }
+  // Where a limb of the key's own basis QP begins.
+  std::size_t offset(const Context& context, std::size_t limb) const {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < limb; ++i) bytes += context.degree() / kKeyRun * run_bytes(context, i);
+    return bytes;
+  }
+  // The limb of the key's own basis QP that is limb `limb` of basis QP at `used` <= limbs data limbs. At fewer limbs
+  // the last digits of every run stay unread.
+  std::size_t own_limb(std::size_t limb, std::size_t used) const { return limb < used ? limb : limbs + limb - used; }
 };
+
+// Throws std::invalid_argument, naming the first one, unless every residue of a key is below the prime of its limb.
+void check_residues(const Context& context, const SwitchingKey& key);
 
 // Throws std::invalid_argument, naming the first one, unless every residue is below the prime of its limb. `residues`
 // has shape (rows, limbs, N); limb i belongs to the prime of index primes[i].

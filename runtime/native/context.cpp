@@ -49,19 +49,29 @@ Context::Context(std::uint64_t degree, const std::vector<std::uint64_t>& data_pr
   }
   for (const std::uint64_t prime : all) primes_.push_back(shared_ntt_tables(degree, prime, kernels_->format));
 
+  std::vector<std::size_t> specials;
+  std::vector<Modulus> special_moduli, data_moduli;
+  for (std::size_t i = data_limbs_; i < primes_.size(); ++i) {
+    specials.push_back(i);
+    special_moduli.push_back(modulus(i));
+  }
+  for (std::size_t i = 0; i < data_limbs_; ++i) data_moduli.push_back(modulus(i));
   digit_conversions_.resize(digits(data_limbs_) * digit_limbs_);
   for (std::size_t digit = 0; digit < digits(data_limbs_); ++digit) {
-    std::vector<std::size_t> sources;
-    for (std::size_t i = digit * digit_limbs_; i < std::min((digit + 1) * digit_limbs_, data_limbs_); ++i) {
-      sources.push_back(i);
-      digit_conversions_[digit * digit_limbs_ + sources.size() - 1] = make_conversion(sources);
+    const std::size_t first = digit * digit_limbs_;
+    for (std::size_t last = first + 2; last <= std::min(first + digit_limbs_, data_limbs_); ++last) {
+      const auto at = [&](std::size_t i) { return data_moduli.begin() + static_cast<std::ptrdiff_t>(i); };
+      std::vector<Modulus> targets = special_moduli;
+      targets.insert(targets.end(), at(0), at(first));
+      targets.insert(targets.end(), at(last), data_moduli.end());
+      digit_conversions_[last - 1] = std::make_unique<const BasisConversion>(std::vector<Modulus>(at(first), at(last)),
+                                                                             targets, true, kernels_->format);
     }
   }
-  std::vector<std::size_t> specials;
-  for (std::size_t i = data_limbs_; i < primes_.size(); ++i) specials.push_back(i);
-  special_conversion_ = make_conversion(specials);
+  if (specials.size() > 1) {
+    special_conversion_ = std::make_unique<const BasisConversion>(special_moduli, data_moduli, true, kernels_->format);
+  }
   for (std::size_t i = 0; i < data_limbs_; ++i) {
-    data_conversions_.push_back(make_conversion({i}));
     std::uint64_t product = 1;
     for (const std::size_t special : specials) {
       product = multiply_modulo(product, modulus(special).value % modulus(i).value, modulus(i).value);
@@ -88,32 +98,6 @@ const PermutationView& Context::permutation(std::uint64_t element) const {
   const auto found = permutations_.find(element);
   if (found != permutations_.end()) return found->second.view();
   return permutations_.emplace(element, GaloisPermutation(degree_, element)).first->second.view();
-}
-
-BaseConversion Context::make_conversion(std::vector<std::size_t> sources) const {
-  BaseConversion conversion;
-  // The product modulo q of the source primes but one; all of them for `without` past the end.
-  const auto product = [&](const Modulus& q, std::size_t without) {
-    std::uint64_t result = 1;
-    for (std::size_t i = 0; i < sources.size(); ++i) {
-      if (i != without) result = multiply_modulo(result, modulus(sources[i]).value % q.value, q.value);
-    }
-    return result;
-  };
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    const Modulus& source = modulus(sources[i]);
-    conversion.inverses.push_back(inverse_modulo(product(source, i), source));
-  }
-  for (std::size_t target = 0; target < primes_.size(); ++target) {
-    const Modulus& q = modulus(target);
-    std::vector<std::uint64_t> weights;
-    for (std::size_t i = 0; i < sources.size(); ++i) weights.push_back(product(q, i));
-    const std::uint64_t whole = product(q, sources.size());
-    weights.push_back(whole == 0 ? 0 : q.value - whole);
-    conversion.weights.push_back(std::move(weights));
-  }
-  conversion.sources = std::move(sources);
-  return conversion;
 }
 
 }  // namespace hecc

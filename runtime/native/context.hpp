@@ -17,18 +17,10 @@
 #include "buffer_pool.hpp"
 #include "kernels.hpp"
 #include "ntt.hpp"
+#include "rns.hpp"
 #include "thread_pool.hpp"
 
 namespace hecc {
-
-// From residues modulo several primes, of product S, to residues modulo another prime. With y_i = x_i (S / s_i)^-1 mod
-// s_i, x = sum y_i S / s_i - v S for an integer v that depends on which representative of x modulo S is wanted.
-struct BaseConversion {
-  std::vector<std::size_t> sources;     // indices of the primes s_i
-  std::vector<std::uint64_t> inverses;  // (S / s_i)^-1 mod s_i
-  // For every prime p of the context, by index: S / s_i mod p for each i, then -S mod p.
-  std::vector<std::vector<std::uint64_t>> weights;
-};
 
 class Context {
  public:
@@ -58,14 +50,13 @@ class Context {
     return limb < limbs ? limb : data_limbs_ + limb - limbs;
   }
 
-  // From the `limbs` primes of digit `digit`.
-  const BaseConversion& digit_conversion(std::size_t digit, std::size_t limbs) const {
-    return digit_conversions_[digit * digit_limbs_ + limbs - 1];
+  // From the `limbs` primes of digit `digit`, two at least, centred around zero. The targets are the special primes and
+  // then all data primes but those of the digit, in order.
+  const BasisConversion& digit_conversion(std::size_t digit, std::size_t limbs) const {
+    return *digit_conversions_[digit * digit_limbs_ + limbs - 1];
   }
-  // From the special primes.
-  const BaseConversion& special_conversion() const { return special_conversion_; }
-  // From one data prime, for a rescale.
-  const BaseConversion& data_conversion(std::size_t prime) const { return data_conversions_[prime]; }
+  // From the special primes, two at least, centred around zero, to the data primes.
+  const BasisConversion& special_conversion() const { return *special_conversion_; }
   // P and its inverse modulo a data prime.
   std::uint64_t special_product(std::size_t prime) const { return special_products_[prime]; }
   std::uint64_t inverse_special_product(std::size_t prime) const { return inverse_special_products_[prime]; }
@@ -92,15 +83,13 @@ class Context {
   void check_limbs(std::size_t limbs) const;
 
  private:
-  BaseConversion make_conversion(std::vector<std::size_t> sources) const;
-
   std::uint64_t identity_;
   std::size_t degree_, data_limbs_, digit_limbs_;
   int log_degree_;
   const Kernels* kernels_;
   std::vector<std::shared_ptr<const NttTables>> primes_;
-  std::vector<BaseConversion> digit_conversions_, data_conversions_;
-  BaseConversion special_conversion_;
+  std::vector<std::unique_ptr<const BasisConversion>> digit_conversions_;
+  std::unique_ptr<const BasisConversion> special_conversion_;
   std::vector<std::uint64_t> special_products_, inverse_special_products_, inverse_primes_;
   std::unique_ptr<ThreadPool> pool_;
   std::shared_ptr<BufferPool> memory_;

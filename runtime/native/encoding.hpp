@@ -65,6 +65,12 @@ struct EncodingKernels {
   // `count` integers (a multiple of kBlock) to residues. `words` is word_count() of the largest magnitude.
   void (*residues)(const double* coefficients, int words, std::uint64_t* out, std::size_t count, const Modulus& q);
 
+  // What the first stage of a transform makes of a polynomial that conjugation leaves as it is, coefficient i being the
+  // negative of coefficient 2 count - i: out[i] = input[i] - root * input[count - i], root below q. `input` holds
+  // count + 1 residues (count a multiple of kBlock), the last of which is zero, and does not overlap `out`.
+  void (*fold_conjugates)(const std::uint64_t* input, std::uint64_t root, std::uint64_t* out, std::size_t count,
+                          const Modulus& q);
+
   // Each of `count` words `times` times, a power of two: the end of a transform of a polynomial in X^times. `input` and
   // `output`, of count * times words, do not overlap unless times is 1.
   void (*repeat)(const std::uint64_t* input, std::size_t times, std::uint64_t* output, std::size_t count);

@@ -182,6 +182,18 @@ struct Encoding {
     return Isa::to_word(quotient);
   }
 
+  static void fold_conjugates(const std::uint64_t* input, std::uint64_t root, std::uint64_t* out, std::size_t count,
+                              const Modulus& q) {
+    const Mod m(q);
+    Word value;
+    const Word quotient = Isa::encode_quotient(Isa::broadcast(root), m, value);
+    for (std::size_t i = 0; i < count; i += kWidth) {
+      const Word mirrored = Isa::reverse(Isa::load(input + count - i - kWidth + 1));
+      const Word product = Isa::multiply_encoded(mirrored, value, quotient, m);
+      Isa::store(out + i, Isa::subtract(Isa::load(input + i), product, m));
+    }
+  }
+
   static void repeat(const std::uint64_t* input, std::size_t times, std::uint64_t* output, std::size_t count) {
     switch (times) {
       case 1:
@@ -205,7 +217,7 @@ struct Encoding {
     }
   }
 
-  static constexpr EncodingKernels kernels() { return {embed, residues, repeat}; }
+  static constexpr EncodingKernels kernels() { return {embed, residues, fold_conjugates, repeat}; }
 };
 
 }  // namespace

@@ -53,13 +53,11 @@ from hecc.runtime.evaluator import (
 )
 from hecc.runtime.native import _evaluator
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
+from hecc.runtime.native.weights import share_memory
 from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
 from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["NativeEvaluator", "NativeSession", "default_threads"]
-
-SMALLEST_SLOTS = 32
-"""Vectors of fewer slots are encoded as repetitions with so many."""
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +102,7 @@ class NativeEvaluator:
         circuit, keys
             What to run.
         source
-            The keys as arrays of shape :meth:`~hecc.runtime.parameters.KeySpecification.switching_key_shape`, each
+            The keys packed (:mod:`hecc.runtime.switching_keys`), each
             for at least as many limbs as the circuit uses it at. They are not copied.
         memory
             Bytes for baby rotations and encoded weights, half for each.
@@ -157,7 +155,8 @@ class NativeSession:
         self._hoisted = {} if exact else _hoisted(circuit)
         self._rotations_memory = memory // 2
         self._weights_memory = memory - memory // 2
-        self._unused = self._weights_memory
+        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, self._weights_memory)
+        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
         self._transforms: dict[int, _evaluator.LinearTransform] = {}
         self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
         self._plaintexts: dict[int, Value] = {}
@@ -176,7 +175,7 @@ class NativeSession:
         self._transforms.clear()
         self._matrices.clear()
         self._plaintexts.clear()
-        self._unused = self._weights_memory
+        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
 
     def run(
         self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
@@ -339,19 +338,14 @@ class NativeSession:
         return self._context.matrix_product(x, matrix)
 
     def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
-        """The transform, with as much memory for its encoded diagonals as it can use and is left."""
         assert instruction.scale is not None
         diagonals = self._circuit.diagonals(instruction)
-        limbs, slots = self._types[index].limbs, self._circuit.slots
-        width = limbs + len(self._spec.special_primes)
-        granted = min(self._unused, len(diagonals) * width * 2 * max(slots, SMALLEST_SLOTS) * 8)
-        self._unused -= granted
         return _evaluator.LinearTransform(
             self._context,
             rows=instruction.count,
             columns=self._types[instruction.x].count,
-            slots=slots,
-            limbs=limbs,
+            slots=self._circuit.slots,
+            limbs=self._types[index].limbs,
             scale=float(instruction.scale),
             row=np.ascontiguousarray(diagonals.row),
             column=np.ascontiguousarray(diagonals.column),
@@ -360,7 +354,7 @@ class NativeSession:
             offsets=np.ascontiguousarray(diagonals.offsets),
             value_slots=np.ascontiguousarray(diagonals.slots),
             values=np.ascontiguousarray(diagonals.values),
-            memory=granted,
+            memory=self._weights[index].granted,
         )
 
     def _plaintext(self, index: int, name: str, scale: float) -> Value:

@@ -69,21 +69,18 @@ std::vector<std::size_t> data_limbs(std::size_t limbs) {
 // A switching key, and what keeps its memory and its primes alive.
 struct Key {
   SharedContext context;
-  Array<const std::uint64_t, 4> array;
+  Array<const std::uint8_t, 1> array;
   SwitchingKey key;
 
-  Key(SharedContext the_context, Array<const std::uint64_t, 4> residues)
-      : context(std::move(the_context)), array(std::move(residues)), key{} {
-    const std::size_t special = context->special_limbs(), width = array.shape(2);
-    if (width <= special) refuse("a switching key of " + std::to_string(width) + " limbs has no data limb");
-    const std::size_t limbs = width - special;
-    context->check_limbs(limbs);
-    check_shape(array, {context->digits(limbs), 2, width, context->degree()});
-    std::vector<std::size_t> primes;
-    for (std::size_t limb = 0; limb < width; ++limb) primes.push_back(context->prime_of(limb, limbs));
-    key = {array.data(), limbs};
+  Key(SharedContext the_context, Array<const std::uint8_t, 1> residues)
+      : context(std::move(the_context)), array(std::move(residues)), key{array.data(), 1} {
+    while (key.bytes(*context) < array.shape(0) && key.limbs < context->data_limbs()) ++key.limbs;
+    if (key.bytes(*context) != array.shape(0)) {
+      refuse("a switching key of " + std::to_string(array.shape(0)) + " bytes is of no number of limbs");
+    }
+    check_alignment(array);
     const nb::gil_scoped_release release;
-    check_residues(*context, array.data(), array.shape(0) * 2, primes);
+    check_residues(*context, key);
   }
 };
 
@@ -321,7 +318,7 @@ NB_MODULE(_evaluator, module) {
           "x"_a, "keys"_a, "elements"_a);
 
   nb::class_<Key>(module, "SwitchingKey")
-      .def(nb::init<SharedContext, Array<const std::uint64_t, 4>>(), "context"_a, "residues"_a.noconvert())
+      .def(nb::init<SharedContext, Array<const std::uint8_t, 1>>(), "context"_a, "residues"_a.noconvert())
       .def_prop_ro("limbs", [](const Key& key) { return key.key.limbs; });
 
   nb::class_<ScalarMatrix>(module, "ScalarMatrix")

@@ -12,6 +12,7 @@
 
 #include "modulus.hpp"
 #include "ntt.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 namespace {
@@ -25,6 +26,32 @@ struct Avx2 {
   static Word load(const std::uint64_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static void store(std::uint64_t* p, Word x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
   static Word broadcast(std::uint64_t x) { return _mm256_set1_epi64x(static_cast<long long>(x)); }
+  // Words [i, i + 4 / kTimes) of a packed run of `count` (packing.hpp), each of which stands for kTimes lanes.
+  template <std::size_t kBytes, std::size_t kTimes>
+  static Word load_packed(const std::uint8_t* run, std::size_t count, std::size_t i) {
+    if constexpr (kTimes >= 4) return broadcast(packed_word<kBytes>(run, count, i));
+    if constexpr (kTimes == 2) {
+      const __m128i words = _mm_set_epi64x(static_cast<long long>(packed_word<kBytes>(run, count, i + 1)),
+                                           static_cast<long long>(packed_word<kBytes>(run, count, i)));
+      return _mm256_permute4x64_epi64(_mm256_castsi128_si256(words), 0x50);  // 0, 0, 1, 1
+    }
+    if constexpr (kTimes == 1) {
+      if constexpr (kBytes == 8) return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run + 8 * i));
+      const Word low = _mm256_cvtepu32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(run + 4 * i)));
+      if constexpr (kBytes == 5) {
+        const Word high = _mm256_cvtepu8_epi64(_mm_loadu_si32(run + 4 * count + i));
+        return _mm256_or_si256(low, _mm256_slli_epi64(high, 32));
+      }
+      if constexpr (kBytes == 6) {
+        const Word high = _mm256_cvtepu16_epi64(_mm_loadu_si64(run + 4 * count + 2 * i));
+        return _mm256_or_si256(low, _mm256_slli_epi64(high, 32));
+      }
+      return low;
+    }
+  }
+  // The last lane first.
+  static Word reverse(Word x) { return _mm256_permute4x64_epi64(x, 0x1B); }
+  static Doubles reverse(Doubles x) { return _mm256_permute4x64_pd(x, 0x1B); }
   static Doubles broadcast_bits(const std::uint64_t* p) {
     return _mm256_castsi256_pd(_mm256_set1_epi64x(static_cast<long long>(*p)));
   }

@@ -12,6 +12,7 @@
 
 #include "modulus.hpp"
 #include "ntt.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 namespace {
@@ -25,6 +26,45 @@ struct Avx512Ifma {
   static Word load(const std::uint64_t* p) { return _mm512_loadu_si512(p); }
   static void store(std::uint64_t* p, Word x) { _mm512_storeu_si512(p, x); }
   static Word broadcast(std::uint64_t x) { return _mm512_set1_epi64(static_cast<long long>(x)); }
+  // Words [i, i + 8 / kTimes) of a packed run of `count` (packing.hpp), each of which stands for kTimes lanes.
+  template <std::size_t kBytes, std::size_t kTimes>
+  static Word load_packed(const std::uint8_t* run, std::size_t count, std::size_t i) {
+    if constexpr (kTimes >= 8) return broadcast(packed_word<kBytes>(run, count, i));
+    if constexpr (kTimes == 4) {
+      const __m128i words = _mm_set_epi64x(static_cast<long long>(packed_word<kBytes>(run, count, i + 1)),
+                                           static_cast<long long>(packed_word<kBytes>(run, count, i)));
+      return _mm512_permutexvar_epi64(_mm512_set_epi64(1, 1, 1, 1, 0, 0, 0, 0), _mm512_castsi128_si512(words));
+    }
+    if constexpr (kTimes == 2) {
+      __m256i words;
+      if constexpr (kBytes == 8) {
+        words = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(run + 8 * i));
+      } else {
+        words = _mm256_cvtepu32_epi64(_mm_loadu_si128(reinterpret_cast<const __m128i*>(run + 4 * i)));
+        if constexpr (kBytes == 5) words = with_high(words, _mm256_cvtepu8_epi64(_mm_loadu_si32(run + 4 * count + i)));
+        if constexpr (kBytes == 6) {
+          words = with_high(words, _mm256_cvtepu16_epi64(_mm_loadu_si64(run + 4 * count + 2 * i)));
+        }
+      }
+      return _mm512_permutexvar_epi64(_mm512_set_epi64(3, 3, 2, 2, 1, 1, 0, 0), _mm512_castsi256_si512(words));
+    }
+    if constexpr (kTimes == 1) {
+      if constexpr (kBytes == 8) return _mm512_loadu_si512(run + 8 * i);
+      const Word low = _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(run + 4 * i)));
+      if constexpr (kBytes == 5) {
+        const Word high = _mm512_cvtepu8_epi64(_mm_loadu_si64(run + 4 * count + i));
+        return _mm512_or_si512(low, _mm512_slli_epi64(high, 32));
+      }
+      if constexpr (kBytes == 6) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(run + 4 * count + 2 * i));
+        return _mm512_or_si512(low, _mm512_slli_epi64(_mm512_cvtepu16_epi64(bytes), 32));
+      }
+      return low;
+    }
+  }
+  static __m256i with_high(__m256i low, __m256i high) { return _mm256_or_si256(low, _mm256_slli_epi64(high, 32)); }
+  // The last lane first.
+  static Word reverse(Word x) { return _mm512_permutexvar_epi64(_mm512_set_epi64(0, 1, 2, 3, 4, 5, 6, 7), x); }
   static Word low_product(Word sum, Word a, Word b) { return _mm512_madd52lo_epu64(sum, a, b); }
   static Word high_product(Word a, Word b) { return _mm512_madd52hi_epu64(_mm512_setzero_si512(), a, b); }
   static Word mask(Word x) { return _mm512_and_si512(x, _mm512_set1_epi64((1LL << 52) - 1)); }

@@ -8,6 +8,7 @@
 #include "modular.hpp"
 #include "modulus.hpp"
 #include "ntt.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 namespace {
@@ -21,6 +22,12 @@ struct Portable {
   static Word load(const std::uint64_t* p) { return *p; }
   static void store(std::uint64_t* p, Word x) { *p = x; }
   static Word broadcast(std::uint64_t x) { return x; }
+  // Word i of a packed run of `count` (packing.hpp).
+  template <std::size_t kBytes, std::size_t>
+  static Word load_packed(const std::uint8_t* run, std::size_t count, std::size_t i) {
+    return packed_word<kBytes>(run, count, i);
+  }
+  static Word reverse(Word x) { return x; }
 
   // --- Arithmetic modulo q ------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@
 
 namespace hecc {
 
-// Pointers to plain functions: `kernels.multiply_accumulate(...)`. The families document their contracts.
+// Pointers to plain functions: `kernels.inner_product(...)`. The families document their contracts.
 struct Kernels : NttKernels, PointwiseKernels, RnsKernels, AutomorphismKernels, EncodingKernels {
   const char* name;
 };

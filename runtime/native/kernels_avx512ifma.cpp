@@ -12,11 +12,20 @@ namespace {
 
 using Bound = Avx512Ifma::Bound;
 
-void forward(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+void forward_below(const NttView& tables, int log_size, std::size_t node, const std::uint64_t* input,
+                   std::uint64_t* output) {
   const auto kernel = tables.modulus.bits <= 46   ? transform_forward<Avx512Ifma::Field<Bound::k46>>
                       : tables.modulus.bits <= 48 ? transform_forward<Avx512Ifma::Field<Bound::k48>>
                                                   : transform_forward<Avx512Ifma::Field<Bound::k50>>;
-  kernel(tables, log_size, input, output);
+  kernel(tables, log_size, node, input, output);
+}
+
+void forward(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+  forward_below(tables, log_size, 1, input, output);
+}
+
+void forward_half(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+  forward_below(tables, log_size - 1, 2, input, output);
 }
 
 void inverse(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
@@ -27,8 +36,11 @@ void inverse(const NttView& tables, int log_size, const std::uint64_t* input, st
 
 }  // namespace
 
-constinit const Kernels kAvx512IfmaKernels = {
-    {Avx512Ifma::kFormat, forward, inverse}, Pointwise<Avx512Ifma>::kernels(), Rns<Avx512Ifma>::kernels(),
-    Automorphism<Avx512Ifma>::kernels(),     Encoding<Avx512Ifma>::kernels(),  "avx512ifma"};
+constinit const Kernels kAvx512IfmaKernels = {{Avx512Ifma::kFormat, forward, forward_half, inverse},
+                                              Pointwise<Avx512Ifma>::kernels(),
+                                              Rns<Avx512Ifma>::kernels(),
+                                              Automorphism<Avx512Ifma>::kernels(),
+                                              Encoding<Avx512Ifma>::kernels(),
+                                              "avx512ifma"};
 
 }  // namespace hecc

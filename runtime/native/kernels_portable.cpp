@@ -7,9 +7,20 @@
 #include "rns_kernels.hpp"
 
 namespace hecc {
+namespace {
+
+void forward(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+  transform_forward<Portable::Field>(tables, log_size, 1, input, output);
+}
+
+void forward_half(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
+  transform_forward<Portable::Field>(tables, log_size - 1, 2, input, output);
+}
+
+}  // namespace
 
 constinit const Kernels kPortableKernels = {
-    {Portable::kFormat, transform_forward<Portable::Field>, transform_inverse<Portable::Field>},
+    {Portable::kFormat, forward, forward_half, transform_inverse<Portable::Field>},
     Pointwise<Portable>::kernels(),
     Rns<Portable>::kernels(),
     Automorphism<Portable>::kernels(),

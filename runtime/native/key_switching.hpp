@@ -38,34 +38,42 @@ class Decomposition {
   std::size_t digits() const { return digits_; }
   std::size_t width() const { return width_; }
 
-  // One limb, of basis QP, of one digit, in NTT form: in `target`, or where the polynomial has it already.
+  // Digits of several primes are converted a few coefficients at a time to all primes, so that each is read once: this
+  // makes those of polynomials [first, first + count) at limbs [first_limb, last_limb) of basis QP, in coefficient
+  // form. `output` has the shape (count, digits, limbs, N); what limb() does not take from it is left as it is.
+  void convert(std::size_t first, std::size_t count, std::size_t first_limb, std::size_t last_limb,
+               std::uint64_t* output) const;
+  // One limb of one digit, in NTT form: in `target`, or where the polynomial has it already. `target` is what convert()
+  // made of it.
   const std::uint64_t* limb(std::size_t polynomial, std::size_t digit, std::size_t limb, std::uint64_t* target) const;
 
  private:
-  void prepare(Representative representative);
   std::size_t digit_limbs(std::size_t digit) const;
-  std::vector<const std::uint64_t*> scaled(std::size_t polynomial, std::size_t digit) const;
+  bool own(std::size_t digit, std::size_t limb) const {
+    return limb < limbs_ && limb / context_.digit_limbs() == digit;
+  }
 
   const Context& context_;
   std::vector<const std::uint64_t*> values_;  // the polynomials in NTT form, or empty
   std::size_t count_, limbs_, digits_, width_;
-  BufferPool::Buffer coefficients_, scaled_, multiples_;
+  Representative::Kind kind_ = Representative::Kind::kCentred;
+  BufferPool::Buffer coefficients_, multiples_;
 };
 
 // The digits of several polynomials, NTT form, in basis QP: what hoisting computes once.
 class Digits {
  public:
   Digits() = default;
-  // Refers to the polynomials' own memory where a digit is a limb.
-  Digits(const Context& context, const Decomposition& decomposition);
+  // At limbs [first, last) of basis QP. Refers to the polynomials' own memory where a digit is a limb.
+  Digits(const Context& context, const Decomposition& decomposition, std::size_t first, std::size_t last);
 
   std::size_t digits() const { return digits_; }
   const std::uint64_t* limb(std::size_t polynomial, std::size_t digit, std::size_t limb) const {
-    return pointers_[(polynomial * digits_ + digit) * width_ + limb];
+    return pointers_[(polynomial * digits_ + digit) * limbs_ + limb - first_];
   }
 
  private:
-  std::size_t digits_ = 0, width_ = 0;
+  std::size_t digits_ = 0, first_ = 0, limbs_ = 0;
   std::vector<const std::uint64_t*> pointers_;
   BufferPool::Buffer buffer_;
 };
@@ -75,24 +83,16 @@ class Digits {
 void switch_keys(const Context& context, const Decomposition& decomposition, const std::vector<SwitchingKey>& keys,
                  std::uint64_t* sums);
 
-// Parts [begin, begin + size) of limb `limb` of both inner products of the digits of a polynomial with a key.
+// Limb `limb` of both inner products of the digits of a polynomial with a key, addend * factor added to the first
+// unless `addend` is null.
 void inner_products(const Context& context, const Digits& digits, std::size_t polynomial, const SwitchingKey& key,
-                    std::size_t limbs, std::size_t limb, std::size_t begin, std::size_t size, std::uint64_t* first,
-                    std::uint64_t* second);
-
-// Pointwise work on a limb is cut into pieces of this many words: small enough for the first-level cache, and many
-// enough for all threads. It divides every degree.
-inline constexpr std::size_t kPiece = 1024;
-
-// first = sum of left[t] * first_right[t], second = sum of left[t] * second_right[t], `size` residues each, a multiple
-// of kSums. No output may be an input.
-void sum_products(const Kernels& kernels, const std::uint64_t* const* left, const std::uint64_t* const* first_right,
-                  const std::uint64_t* const* second_right, std::size_t terms, std::uint64_t* first,
-                  std::uint64_t* second, std::size_t size, const Modulus& modulus);
+                    std::size_t limbs, std::size_t limb, const std::uint64_t* addend, std::uint64_t factor,
+                    std::uint64_t* first, std::uint64_t* second);
 
 // Division by the product of some primes, rounded to nearest.
 struct Division {
-  const BaseConversion* conversion;     // from the primes divided by
+  std::vector<std::size_t> sources;     // indices of the primes divided by
+  const BasisConversion* conversion;    // from them to the others; null where it is one prime
   std::vector<std::size_t> kept;        // indices of the other primes
   std::vector<std::uint64_t> inverses;  // of the divisor, modulo each of them
 };

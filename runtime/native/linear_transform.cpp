@@ -4,22 +4,34 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "key_switching.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 namespace {
 
-// Words that encoded diagonals may take that are used at once and then forgotten, and likewise inner sums with all that
-// their giant steps need.
-constexpr std::size_t kPlaintextWords = std::size_t{1} << 21;
-constexpr std::size_t kGroupWords = std::size_t{1} << 22;
-// Products summed at a time.
+// Terms of a segment.
 constexpr std::size_t kTerms = 32;
+// The smallest diagonal there is: that of the smallest half of a transform.
+constexpr std::size_t kSmallestHalf = std::size_t{1} << kMinLogTransform;
+// Words of the rotations that are read again and again: as much as the first cache may hold.
+constexpr std::size_t kNearWords = std::size_t{1} << 12;
+// Words of the rotations at hand: as much as the last cache may hold.
+constexpr std::size_t kRotationWords = std::size_t{1} << 16;
+// Bytes of residues that are used at once and then forgotten.
+constexpr std::size_t kPassingBytes = std::size_t{1} << 25;
+// Words that giant steps need at a time, of which an inner sum needs several times its own.
+constexpr std::size_t kGiantWords = std::size_t{1} << 22;
+// Parts into which the runs of a limb are cut, one for a worker at a time: within a part one run follows the other.
+constexpr std::size_t kStretches = 8;
+constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
 std::size_t checked(std::int32_t value, std::size_t limit, const char* name) {
   if (value < 0 || static_cast<std::size_t>(value) >= limit) {
@@ -34,30 +46,30 @@ std::uint64_t element_of(std::size_t step, std::size_t degree) {
   return element;
 }
 
-// kPiece words from words of which each stands for `repeats` equal ones.
-void repeat_piece(const Kernels& kernels, const std::uint64_t* values, std::size_t repeats, std::uint64_t* output) {
-  const std::size_t count = kPiece / repeats;
-  if (count >= kBlock) return kernels.repeat(values, repeats, output, count);
-  const std::size_t run = std::min(repeats, kPiece);
-  for (std::size_t i = 0; i < kPiece / run; ++i) std::fill(output + i * run, output + (i + 1) * run, values[i]);
-}
-
 }  // namespace
 
-// Buffers of one pass. QP pairs are two polynomials of `width` limbs each.
+struct LinearTransform::Part {
+  std::size_t first_group, last_group, first_limb, last_limb, first_rotation, last_rotation;
+
+  std::size_t groups() const { return last_group - first_group; }
+  std::size_t limbs() const { return last_limb - first_limb; }
+  std::size_t rotations() const { return last_rotation - first_rotation; }
+};
+
+// Buffers of one application. A QP pair is two polynomials of `width` limbs each.
 struct LinearTransform::Pass {
   const Context& context;
   const Ciphertexts& x;
   const std::map<std::size_t, GaloisKey>& keys;
   std::size_t pair;  // words of a QP pair
 
-  std::size_t first_rotation = 0;
-  BufferPool::Buffer rotated{};      // QP pairs of the rotations at hand
-  std::vector<std::size_t> terms{};  // those that use them, in order
-  std::vector<Group> groups{};       // ranges of `terms`
-  BufferPool::Buffer sums{};         // QP pairs of the groups at hand
-  BufferPool::Buffer rows{};         // QP pairs of all rows
-  std::vector<bool> begun{};         // which rows hold something
+  std::vector<std::size_t> polynomial{};  // of the decomposition, by column; kNone if it is not in it
+  Digits digits{};                        // of the limbs at hand
+  BufferPool::Buffer rotated{};           // shape (limbs, runs, rotations, 4, kDiagonalRun)
+  BufferPool::Buffer sums{};              // QP pairs of the groups at hand
+  std::vector<bool> begun_sums{};         // which of them hold something
+  BufferPool::Buffer rows{};              // QP pairs of all rows
+  std::vector<bool> begun_rows{};         // which of them hold something
 
   Pass(const Context& the_context, const Ciphertexts& the_x, const std::map<std::size_t, GaloisKey>& the_keys,
        std::size_t the_pair)
@@ -74,8 +86,9 @@ LinearTransform::LinearTransform(const Context& context, std::size_t rows, std::
       scale_(scale),
       value_slots_(diagonals.slots),
       values_(diagonals.values),
-      coefficients_(0),
-      memory_words_(memory / sizeof(std::uint64_t)) {
+      half_(std::max(slots, kSmallestHalf)),
+      repeats_(context.degree() / 2 / half_),
+      run_(repeats_ < kDiagonalRun ? kDiagonalRun / std::max<std::size_t>(1, repeats_) : 1) {
   context.check_limbs(limbs);
   if (!std::has_single_bit(slots) || slots > context.degree() / 2) {
     throw std::invalid_argument(std::to_string(slots) + " slots are not a power of two up to " +
@@ -83,24 +96,42 @@ LinearTransform::LinearTransform(const Context& context, std::size_t rows, std::
   }
   if (rows < 1 || columns < 1) throw std::invalid_argument("a transform needs a ciphertext and makes one");
   if (!(scale > 0) || !std::isfinite(scale)) throw std::invalid_argument("the scale is not positive and finite");
-  coefficients_ = Encoder::coefficient_count(slots);
+  bytes_ = residue_bytes(context, 0, width_);
+  read(diagonals);
+  share_memory(memory);
+}
+
+void LinearTransform::read(const SparseDiagonals& diagonals) {
   std::set<std::pair<std::size_t, std::size_t>> rotations;
   std::set<std::size_t> steps;
   std::int64_t previous = 0;
+  std::size_t row = kNone;
   for (std::size_t k = 0; k < diagonals.size; ++k) {
     const std::int64_t begin = diagonals.offsets[k], end = diagonals.offsets[k + 1];
     if (begin != previous || end < begin || static_cast<std::uint64_t>(end) > diagonals.values_size) {
       throw std::invalid_argument("diagonals: offsets do not partition the values");
     }
     previous = end;
-    terms_.push_back({checked(diagonals.row[k], rows, "row"), checked(diagonals.column[k], columns, "column"),
-                      checked(diagonals.baby[k], slots, "baby"), checked(diagonals.giant[k], slots, "giant"),
-                      static_cast<std::size_t>(begin), static_cast<std::size_t>(end), 0});
-    rotations.emplace(terms_.back().column, terms_.back().baby);
-    steps.insert({terms_.back().baby, terms_.back().giant});
+    const std::size_t row_before = row;
+    row = checked(diagonals.row[k], rows_, "row");
+    terms_.push_back({checked(diagonals.column[k], columns_, "column"), checked(diagonals.baby[k], slots_, "baby"),
+                      checked(diagonals.giant[k], slots_, "giant"), static_cast<std::size_t>(begin),
+                      static_cast<std::size_t>(end), 0});
+    const Term& term = terms_.back();
+    rotations.emplace(term.column, term.baby);
+    steps.insert({term.baby, term.giant});
+    if (k == 0 || row != row_before || term.giant != terms_[k - 1].giant) {
+      groups_.push_back({row, term.giant, segments_.size(), segments_.size()});
+    }
+    Group& group = groups_.back();
+    if (group.first_segment == group.last_segment || segments_.back().last - segments_.back().first == kTerms) {
+      segments_.push_back({groups_.size() - 1, k, k});
+      ++group.last_segment;
+    }
+    ++segments_.back().last;
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(previous); ++i) {
-    if (diagonals.slots[i] >= slots || !std::isfinite(diagonals.values[i])) {
+    if (diagonals.slots[i] >= slots_ || !std::isfinite(diagonals.values[i])) {
       throw std::invalid_argument("diagonals: a slot is out of range or a value is not finite");
     }
   }
@@ -111,7 +142,44 @@ LinearTransform::LinearTransform(const Context& context, std::size_t rows, std::
     const auto place = rotations.find({term.column, term.baby});
     term.rotation = static_cast<std::size_t>(std::distance(rotations.begin(), place));
   }
-  kept_.resize(terms_.size());
+}
+
+// Residues are kept for as many segments as leave room for the coefficients of all others: with coefficients alone an
+// encoding costs half a transform per limb, without them a Fourier transform as well.
+void LinearTransform::share_memory(std::size_t bytes) {
+  const std::size_t own_coefficients = half_ * sizeof(double);
+  std::size_t coefficients = terms_.size() * own_coefficients;
+  for (Segment& segment : segments_) {
+    const std::size_t terms = segment.last - segment.first;
+    coefficients -= terms * own_coefficients;
+    std::size_t taken = 0;
+    if (bytes >= terms * bytes_ && bytes - terms * bytes_ >= coefficients) {
+      segment.kept = Segment::Kept::kResidues;
+      taken = terms * bytes_;
+    } else if (bytes >= terms * own_coefficients) {
+      segment.kept = Segment::Kept::kCoefficients;
+      taken = terms * own_coefficients;
+    }
+    bytes -= taken;
+  }
+}
+
+// Bytes of the residues of a diagonal at limbs [first_limb, last_limb).
+std::size_t LinearTransform::residue_bytes(const Context& context, std::size_t first_limb,
+                                           std::size_t last_limb) const {
+  std::size_t bytes = 0;
+  for (std::size_t limb = first_limb; limb < last_limb; ++limb) {
+    bytes += half_ * packed_bytes(context.modulus(context.prime_of(limb, limbs_)).value);
+  }
+  return bytes;
+}
+
+std::size_t LinearTransform::kept_bytes() const {
+  std::size_t bytes = 0;
+  for (const Segment& segment : segments_) {
+    if (segment.ready) bytes += segment.residues.size() + segment.coefficients.size() * sizeof(double);
+  }
+  return bytes;
 }
 
 Ciphertexts LinearTransform::apply(const Context& context, const Ciphertexts& x, const std::vector<GaloisKey>& keys,
@@ -136,41 +204,57 @@ Ciphertexts LinearTransform::apply(const Context& context, const Ciphertexts& x,
 
   Pass pass(context, x, key_of, 2 * width_ * degree);
   pass.rows = context.borrow(rows_ * pass.pair);
-  pass.begun.assign(rows_, false);
-  const std::size_t at_once = std::max<std::size_t>(1, memory / sizeof(std::uint64_t) / pass.pair);
-  // An inner sum, half of it in coefficient form and prepared for its digits, and two sums again.
-  const std::size_t group_words = 4 * pass.pair;
-  const std::size_t groups_at_once = std::max<std::size_t>(2, kGroupWords / group_words);
-  for (std::size_t first = 0; first < rotations_.size(); first += at_once) {
-    const std::size_t last = std::min(first + at_once, rotations_.size());
-    pass.rotated = BufferPool::Buffer();
-    pass.rotated = context.borrow((last - first) * pass.pair);
-    make_rotations(pass, first, last);
-    pass.terms.clear();
-    pass.groups.clear();
-    for (std::size_t k = 0; k < terms_.size(); ++k) {
-      const Term& term = terms_[k];
-      if (term.rotation < first || term.rotation >= last) continue;
-      if (pass.groups.empty() || pass.groups.back().row != term.row || pass.groups.back().giant != term.giant) {
-        pass.groups.push_back({term.row, term.giant, pass.terms.size(), pass.terms.size()});
+  pass.begun_rows.assign(rows_, false);
+  pass.polynomial.assign(columns_, kNone);
+  std::vector<const std::uint64_t*> moved;
+  for (const Rotation& rotation : rotations_) {
+    if (rotation.step == 0 || pass.polynomial[rotation.column] != kNone) continue;
+    pass.polynomial[rotation.column] = moved.size();
+    moved.push_back(x.limb(rotation.column, 1, 0));
+  }
+  const Decomposition decomposition(context, std::move(moved), limbs_, Representative());
+
+  const std::size_t words = memory / sizeof(std::uint64_t), rotation = 2 * degree;
+  const std::size_t groups_at_once = std::max<std::size_t>(1, words / 2 / pass.pair);
+  const std::size_t rotations_at_once = std::clamp<std::size_t>(words / 2 / rotation, 1, rotations_.size());
+  const std::size_t limbs_at_once =
+      std::clamp<std::size_t>(std::min(words / 2, kRotationWords) / (rotation * rotations_.size()), 1, width_);
+  for (std::size_t group = 0; group < groups_.size(); group += groups_at_once) {
+    Part part{group, std::min(group + groups_at_once, groups_.size()), 0, 0, 0, 0};
+    pass.sums = BufferPool::Buffer();
+    pass.sums = context.borrow(part.groups() * pass.pair);
+    for (std::size_t limb = 0; limb < width_; limb += limbs_at_once) {
+      part.first_limb = limb;
+      part.last_limb = std::min(limb + limbs_at_once, width_);
+      pass.digits = Digits();
+      pass.digits = Digits(context, decomposition, part.first_limb, part.last_limb);
+      pass.begun_sums.assign(part.groups(), false);
+      for (std::size_t first = 0; first < rotations_.size(); first += rotations_at_once) {
+        part.first_rotation = first;
+        part.last_rotation = std::min(first + rotations_at_once, rotations_.size());
+        pass.rotated = BufferPool::Buffer();
+        pass.rotated = context.borrow(part.limbs() * part.rotations() * rotation);
+        make_rotations(pass, part);
+        sum_products(pass, part);
       }
-      pass.terms.push_back(k);
-      ++pass.groups.back().last;
     }
-    for (std::size_t group = 0; group < pass.groups.size(); group += groups_at_once) {
-      const std::size_t end = std::min(group + groups_at_once, pass.groups.size());
-      pass.sums = context.borrow((end - group) * pass.pair);
-      sum_products(pass, group, end);
-      take_giant_steps(pass, group, end);
+    pass.digits = Digits();
+    pass.rotated = BufferPool::Buffer();
+    // An inner sum, half of it in coefficient form and prepared for its digits, and two sums again.
+    const std::size_t at_once = std::max<std::size_t>(1, kGiantWords / (3 * pass.pair));
+    for (std::size_t first = part.first_group; first < part.last_group; first += at_once) {
+      take_giant_steps(pass, first, std::min(first + at_once, part.last_group),
+                       pass.sums.data() + (first - part.first_group) * pass.pair);
     }
   }
+  pass.sums = BufferPool::Buffer();
 
   Ciphertexts result(context, rows_, 2, limbs_);
   std::vector<const std::uint64_t*> inputs;
   std::vector<std::uint64_t*> outputs;
   for (std::size_t row = 0; row < rows_; ++row) {
     for (std::size_t p = 0; p < 2; ++p) {
-      if (pass.begun[row]) {
+      if (pass.begun_rows[row]) {
         inputs.push_back(pass.rows.data() + row * pass.pair + p * width_ * degree);
         outputs.push_back(result.limb(row, p, 0));
       } else {
@@ -182,163 +266,208 @@ Ciphertexts LinearTransform::apply(const Context& context, const Ciphertexts& x,
   return result;
 }
 
-// Rotations [first, last), in basis QP: P sigma(c0) + the first inner product, and the second one. A rotation by zero
-// is (P c0, P c1), zero modulo the special primes, where it is left out of all sums.
-void LinearTransform::make_rotations(Pass& pass, std::size_t first, std::size_t last) const {
+// P sigma(c0) + the first inner product, and the second one. A rotation by zero is (P c0, P c1), which is zero modulo
+// the special primes.
+void LinearTransform::make_rotations(Pass& pass, const Part& part) const {
   const Context& context = pass.context;
   const Kernels& kernels = context.kernels();
-  const std::size_t degree = context.degree();
-  pass.first_rotation = first;
-  BufferPool::Buffer scratch = context.borrow(context.pool().threads() * 3 * degree);
-  for (std::size_t begin = first, end = first; begin < last; begin = end) {
-    const std::size_t column = rotations_[begin].column;
-    while (end < last && rotations_[end].column == column) ++end;
-    const bool only_itself = end == begin + 1 && rotations_[begin].step == 0;
-    Digits digits;
-    if (!only_itself) {
-      digits = Digits(context, Decomposition(context, {pass.x.limb(column, 1, 0)}, limbs_, Representative()));
+  const std::size_t degree = context.degree(), stride = part.rotations() * 4 * kDiagonalRun;
+  BufferPool::Buffer scratch = context.borrow(context.pool().threads() * 2 * degree);
+  context.pool().run(part.limbs() * part.rotations(), [&](std::size_t index, std::size_t worker) {
+    const std::size_t number = index % part.rotations(), limb = part.first_limb + index / part.rotations();
+    const auto& [column, step] = rotations_[part.first_rotation + number];
+    const std::uint64_t special = limb < limbs_ ? context.special_product(limb) : 0;
+    std::uint64_t* const first = scratch.data() + worker * 2 * degree;
+    std::uint64_t* const second = first + degree;
+    const PermutationView* permutation = &context.permutation(1);
+    if (step != 0) {
+      const GaloisKey& key = pass.keys.at(step);
+      permutation = &context.permutation(key.element);
+      inner_products(context, pass.digits, pass.polynomial[column], key.key, limbs_, limb,
+                     limb < limbs_ ? pass.x.limb(column, 0, limb) : nullptr, special, first, second);
+    } else if (limb < limbs_) {
+      const Modulus& modulus = context.modulus(limb);
+      kernels.multiply_scalar(pass.x.limb(column, 0, limb), special, first, degree, modulus);
+      kernels.multiply_scalar(pass.x.limb(column, 1, limb), special, second, degree, modulus);
+    } else {
+      std::memset(first, 0, 2 * degree * sizeof(std::uint64_t));
     }
-    std::vector<const PermutationView*> permutations;
-    for (std::size_t r = begin; r < end; ++r) {
-      const std::size_t step = rotations_[r].step;
-      permutations.push_back(step == 0 ? nullptr : &context.permutation(pass.keys.at(step).element));
-    }
-    context.pool().run((end - begin) * width_, [&](std::size_t index, std::size_t worker) {
-      const std::size_t r = begin + index / width_, limb = index % width_, step = rotations_[r].step;
-      const Modulus& modulus = context.modulus(context.prime_of(limb, limbs_));
-      std::uint64_t* const output = pass.rotated.data() + (r - first) * pass.pair + limb * degree;
-      if (step == 0) {
-        for (std::size_t p = 0; p < 2 && limb < limbs_; ++p) {
-          kernels.multiply_scalar(pass.x.limb(column, p, limb), context.special_product(limb),
-                                  output + p * width_ * degree, degree, modulus);
-        }
-        return;
-      }
-      std::uint64_t* const sums = scratch.data() + worker * 3 * degree;
-      for (std::size_t part = 0; part < degree; part += kPiece) {
-        inner_products(context, digits, 0, pass.keys.at(step).key, limbs_, limb, part, kPiece, sums, sums + degree);
-      }
-      if (limb < limbs_) {
-        std::uint64_t* const scaled = sums + 2 * degree;
-        kernels.multiply_scalar(pass.x.limb(column, 0, limb), context.special_product(limb), scaled, degree, modulus);
-        kernels.add(sums, scaled, sums, degree, modulus);
-      }
-      kernels.permute(*permutations[r - begin], sums, output);
-      kernels.permute(*permutations[r - begin], sums + degree, output + width_ * degree);
-    });
-  }
+    const std::size_t runs = degree / (2 * kDiagonalRun);
+    std::uint64_t* const output =
+        pass.rotated.data() + index / part.rotations() * runs * stride + number * 4 * kDiagonalRun;
+    kernels.permute_to_runs(*permutation, first, second, output, stride);
+  });
 }
 
-// For groups [first, last) the sums of products of diagonals with baby rotations. Diagonals that are not kept are
-// encoded some at a time.
-void LinearTransform::sum_products(Pass& pass, std::size_t first_group, std::size_t last_group) {
+// Adds the products of diagonals with the rotations at hand to the sums of the groups at hand.
+void LinearTransform::sum_products(Pass& pass, const Part& part) {
   const Context& context = pass.context;
   const Kernels& kernels = context.kernels();
-  const std::size_t degree = context.degree(), pieces = degree / kPiece, repeats = degree / coefficients_;
-  const std::size_t plaintext = width_ * coefficients_;
-  const std::size_t threads = context.pool().threads();
-  const std::size_t at_once = std::max({threads, kPlaintextWords / plaintext, std::size_t{4}});
-  const std::size_t scratch_words = (kTerms + 2) * kPiece;
-  BufferPool::Buffer scratch = context.borrow(threads * scratch_words);
-  AlignedBuffer<double> doubles(threads * 3 * coefficients_);
+  const std::size_t degree = context.degree(), runs = degree / (2 * kDiagonalRun);
+  const std::size_t rotated_stride = part.rotations() * 4 * kDiagonalRun;
+  // As many runs at a time as the first-level cache holds of all rotations, for all groups to read.
+  const std::size_t at_once = std::bit_floor(std::clamp<std::size_t>(kNearWords / rotated_stride, 2, 16));
+  const auto at_hand = [&](std::size_t term) {
+    return terms_[term].rotation >= part.first_rotation && terms_[term].rotation < part.last_rotation;
+  };
+  const std::size_t part_bytes = residue_bytes(context, part.first_limb, part.last_limb);
   BufferPool::Buffer passing;
-  std::vector<const std::uint64_t*> encoded;
+  std::vector<std::size_t> groups, segments;
+  for (std::size_t group = part.first_group; group < part.last_group;) {
+    // As many groups as there is room to encode.
+    groups.clear();
+    segments.clear();
+    std::size_t bytes = 0;
+    std::vector<std::size_t> place(segments_.size(), kNone);  // of a segment's residues in `passing`
+    for (; group < part.last_group; ++group) {
+      std::size_t more = 0;
+      const std::size_t before = segments.size();
+      for (std::size_t s = groups_[group].first_segment; s < groups_[group].last_segment; ++s) {
+        const Segment& segment = segments_[s];
+        bool wanted = false;
+        for (std::size_t t = segment.first; t < segment.last; ++t) wanted |= at_hand(t);
+        if (!wanted) continue;
+        segments.push_back(s);
+        if (segment.kept == Segment::Kept::kResidues) continue;
+        place[s] = bytes + more;
+        more += (segment.last - segment.first) * part_bytes;
+      }
+      if (bytes != 0 && bytes + more > kPassingBytes) {
+        segments.resize(before);
+        break;
+      }
+      bytes += more;
+      if (segments.size() != before) groups.push_back(group);
+    }
+    if (passing.size() * sizeof(std::uint64_t) < bytes) {
+      passing = BufferPool::Buffer();
+      passing = context.borrow((bytes + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t));
+    }
+    std::uint8_t* const passing_bytes = reinterpret_cast<std::uint8_t*>(passing.data());
+    prepare(context, part, segments, passing_bytes);
 
-  const std::size_t end = pass.groups[last_group - 1].last;
-  for (std::size_t begin = pass.groups[first_group].first; begin < end;) {
-    // As many terms as there is room to encode, and any number of those that are kept already.
-    encoded.clear();
-    std::vector<std::pair<std::size_t, std::uint64_t*>> wanted;
-    std::size_t stop = begin, unkept = 0;
-    for (; stop < end; ++stop) {
-      AlignedBuffer<std::uint64_t>& kept = kept_[pass.terms[stop]];
-      if (kept.size() == 0 && kept_words_ + plaintext <= memory_words_) {
-        kept = AlignedBuffer<std::uint64_t>(plaintext);
-        kept_words_ += plaintext;
-        wanted.emplace_back(pass.terms[stop], kept.data());
-      } else if (kept.size() == 0) {
-        if (unkept == at_once) break;
-        if (passing.size() == 0) passing = context.borrow(at_once * plaintext);
-        wanted.emplace_back(pass.terms[stop], passing.data() + unkept * plaintext);
-        encoded.push_back(wanted.back().second);
-        ++unkept;
-        continue;
-      }
-      encoded.push_back(kept.data());
-    }
-    try {
-      context.pool().run(wanted.size(), [&](std::size_t index, std::size_t worker) {
-        double* const memory = doubles.data() + worker * 3 * coefficients_;
-        encode(context, terms_[wanted[index].first], memory, wanted[index].second);
-      });
-    } catch (...) {
-      for (const auto& [term, values] : wanted) {
-        if (kept_[term].data() == values) {
-          kept_[term] = AlignedBuffer<std::uint64_t>();
-          kept_words_ -= plaintext;
+    // Terms that follow one another and whose rotations are at hand.
+    struct Product {
+      std::size_t group;
+      const Segment* segment;
+      std::size_t first;                       // term of the segment
+      const std::uint8_t* passing;             // residues of the segment, unless it keeps them
+      std::vector<std::uint32_t> rotations{};  // of those at hand
+    };
+    std::vector<Product> products;
+    for (const std::size_t s : segments) {
+      const Segment& segment = segments_[s];
+      bool ended = true;
+      for (std::size_t t = segment.first; t < segment.last; ++t) {
+        if (at_hand(t) && ended) {
+          products.push_back({segment.group - part.first_group, &segment, t - segment.first,
+                              place[s] == kNone ? nullptr : passing_bytes + place[s]});
         }
+        if (at_hand(t)) {
+          const std::size_t rotation = terms_[t].rotation - part.first_rotation;
+          products.back().rotations.push_back(static_cast<std::uint32_t>(rotation));
+        }
+        ended = !at_hand(t);
       }
-      throw;
     }
 
-    std::size_t from = first_group, to = first_group;
-    while (pass.groups[from].last <= begin) ++from;
-    for (to = from; to < last_group && pass.groups[to].first < stop; ++to) {
-    }
-    // Groups vary fastest: a piece of all rotations stays in the second-level cache while every group reads it.
-    const std::size_t groups = to - from;
-    context.pool().run(groups * width_ * pieces, [&](std::size_t index, std::size_t worker) {
-      const std::size_t number = from + index % groups, limb = index / groups / pieces;
-      const std::size_t piece = index / groups % pieces * kPiece;
-      const Group& group = pass.groups[number];
-      const std::size_t prime = context.prime_of(limb, limbs_);
-      const Modulus& modulus = context.modulus(prime);
-      std::uint64_t* const sums = pass.sums.data() + (number - first_group) * pass.pair + limb * degree + piece;
-      std::uint64_t* const expanded = scratch.data() + worker * scratch_words;
-      std::uint64_t* const partial = expanded + kTerms * kPiece;
-      bool begun = group.first < begin;
-      const auto add_products = [&](const std::uint64_t* const* left, const std::uint64_t* const* first,
-                                    const std::uint64_t* const* second, std::size_t terms) {
-        if (!begun) {
-          hecc::sum_products(kernels, left, first, second, terms, sums, sums + width_ * degree, kPiece, modulus);
-          begun = true;
-          return;
+    const std::size_t stretch = std::max(at_once, runs / kStretches);
+    context.pool().run(part.limbs() * runs / stretch, [&](std::size_t index, std::size_t) {
+      const std::size_t limb = part.first_limb + index * stretch / runs, begin = index * stretch % runs;
+      const Modulus& modulus = context.modulus(context.prime_of(limb, limbs_));
+      const std::size_t word = packed_bytes(modulus.value);
+      const std::size_t kept_before = residue_bytes(context, 0, limb);
+      const std::size_t passing_before = residue_bytes(context, part.first_limb, limb);
+      for (std::size_t run = begin; run < begin + stretch; run += at_once) {
+        const std::size_t front = run * kDiagonalRun, back = degree - front - kDiagonalRun;
+        const std::uint64_t* const rotated =
+            pass.rotated.data() + ((limb - part.first_limb) * runs + run) * rotated_stride;
+        std::size_t previous = kNone;
+        for (const Product& product : products) {
+          std::uint64_t* const first = pass.sums.data() + product.group * pass.pair + limb * degree;
+          std::uint64_t* const second = first + width_ * degree;
+          std::uint64_t* const out[] = {first + front, first + back, second + front, second + back};
+          const std::size_t terms = product.segment->last - product.segment->first, stride = terms * run_ * word;
+          const std::uint8_t* const residues = product.passing == nullptr
+                                                   ? product.segment->residues.data() + kept_before * terms
+                                                   : product.passing + passing_before * terms;
+          kernels.diagonal_products(residues + front / repeats_ / run_ * stride + product.first * run_ * word, stride,
+                                    repeats_, rotated, rotated_stride, product.rotations.data(),
+                                    product.rotations.size(), at_once,
+                                    product.group == previous || pass.begun_sums[product.group], out, modulus);
+          previous = product.group;
         }
-        hecc::sum_products(kernels, left, first, second, terms, partial, partial + kPiece, kPiece, modulus);
-        kernels.add(sums, partial, sums, kPiece, modulus);
-        kernels.add(sums + width_ * degree, partial + kPiece, sums + width_ * degree, kPiece, modulus);
-      };
-      const std::uint64_t *left[kTerms], *first[kTerms], *second[kTerms];
-      std::size_t terms = 0;
-      for (std::size_t t = std::max(group.first, begin); t < std::min(group.last, stop); ++t) {
-        const Term& term = terms_[pass.terms[t]];
-        if (term.baby == 0 && limb >= limbs_) continue;
-        const std::uint64_t* const values = encoded[t - begin] + limb * coefficients_ + piece / repeats;
-        left[terms] = values;
-        if (repeats > 1) {
-          std::uint64_t* const copy = expanded + terms * kPiece;
-          repeat_piece(kernels, values, repeats, copy);
-          left[terms] = copy;
-        }
-        first[terms] = pass.rotated.data() + (term.rotation - pass.first_rotation) * pass.pair + limb * degree + piece;
-        second[terms] = first[terms] + width_ * degree;
-        if (++terms == kTerms) {
-          add_products(left, first, second, terms);
-          terms = 0;
-        }
-      }
-      if (terms != 0) add_products(left, first, second, terms);
-      if (!begun) {
-        std::memset(sums, 0, kPiece * sizeof(std::uint64_t));
-        std::memset(sums + width_ * degree, 0, kPiece * sizeof(std::uint64_t));
       }
     });
-    begin = stop;
+    for (const std::size_t number : groups) pass.begun_sums[number - part.first_group] = true;
   }
 }
 
-// For groups [first, last) the giant steps, added to the rows in basis QP.
-void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std::size_t last_group) const {
+// Makes what segments keep and do not have yet, and for those that do not keep residues the ones at hand, one segment
+// after another in `passing`.
+void LinearTransform::prepare(const Context& context, const Part& part, const std::vector<std::size_t>& segments,
+                              std::uint8_t* passing) {
+  struct Work {
+    Segment* segment;
+    std::size_t term;
+    std::uint8_t* residues;  // of the first limb
+    std::size_t first_limb, last_limb;
+  };
+  const std::size_t part_bytes = residue_bytes(context, part.first_limb, part.last_limb);
+  std::vector<Work> work;
+  for (const std::size_t s : segments) {
+    Segment& segment = segments_[s];
+    const std::size_t terms = segment.last - segment.first;
+    std::uint8_t* residues = passing;
+    std::size_t first_limb = part.first_limb, last_limb = part.last_limb;
+    if (segment.kept == Segment::Kept::kResidues) {
+      if (segment.ready) continue;
+      if (segment.residues.size() == 0) segment.residues = AlignedBuffer<std::uint8_t>(terms * bytes_);
+      residues = segment.residues.data();
+      first_limb = 0;
+      last_limb = width_;
+    } else {
+      passing += terms * part_bytes;
+      if (segment.kept == Segment::Kept::kCoefficients && segment.coefficients.size() == 0) {
+        segment.coefficients = AlignedBuffer<double>(terms * half_);
+      }
+    }
+    for (std::size_t t = segment.first; t < segment.last; ++t) {
+      work.push_back({&segment, t, residues, first_limb, last_limb});
+    }
+  }
+  if (work.empty()) return;
+  const std::size_t threads = context.pool().threads();
+  AlignedBuffer<double> doubles(threads * 5 * half_);
+  BufferPool::Buffer scratch = context.borrow(threads * (2 * half_ + kBlock));
+  context.pool().run(work.size(), [&](std::size_t index, std::size_t worker) {
+    const auto& [segment, number, residues, first_limb, last_limb] = work[index];
+    Term& term = terms_[number];
+    const std::size_t own = number - segment->first, terms = segment->last - segment->first;
+    double* coefficients = doubles.data() + worker * 5 * half_;
+    if (segment->kept != Segment::Kept::kCoefficients || !segment->ready) {
+      term.words = embed(context, term, coefficients, coefficients + 2 * half_);
+      if (segment->kept == Segment::Kept::kCoefficients) {
+        std::copy(coefficients, coefficients + half_, segment->coefficients.data() + own * half_);
+      }
+    } else {
+      coefficients = segment->coefficients.data() + own * half_;
+    }
+    std::uint8_t* output = residues;
+    for (std::size_t limb = first_limb; limb < last_limb; ++limb) {
+      const std::size_t prime = context.prime_of(limb, limbs_);
+      const std::size_t word = packed_bytes(context.modulus(prime).value);
+      encode(context, coefficients, term.words, prime, terms, scratch.data() + worker * (2 * half_ + kBlock),
+             output + own * run_ * word);
+      output += terms * half_ * word;
+    }
+  });
+  for (const std::size_t s : segments) segments_[s].ready = true;
+}
+
+// The giant steps of groups [first, last), whose QP pairs `sums` has, added to the rows in basis QP.
+void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std::size_t last_group,
+                                       const std::uint64_t* sums) const {
   const Context& context = pass.context;
   const Kernels& kernels = context.kernels();
   const std::size_t degree = context.degree(), half = width_ * degree;
@@ -346,9 +475,9 @@ void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std:
   std::vector<std::size_t> moving;  // groups whose giant step is not zero
   std::vector<const std::uint64_t*> second;
   for (std::size_t group = first_group; group < last_group; ++group) {
-    if (pass.groups[group].giant == 0) continue;
+    if (groups_[group].giant == 0) continue;
     moving.push_back(group);
-    second.push_back(pass.sums.data() + (group - first_group) * pass.pair + half);
+    second.push_back(sums + (group - first_group) * pass.pair + half);
   }
   BufferPool::Buffer switched;
   if (!moving.empty()) {
@@ -356,29 +485,29 @@ void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std:
     const Decomposition decomposition(
         context, divide_to_coefficients(context, division_by_special(context, limbs_), second), moving.size(), limbs_);
     std::vector<SwitchingKey> keys;
-    for (const std::size_t group : moving) keys.push_back(pass.keys.at(pass.groups[group].giant).key);
+    for (const std::size_t group : moving) keys.push_back(pass.keys.at(groups_[group].giant).key);
     switch_keys(context, decomposition, keys, switched.data());
   }
 
   std::vector<const PermutationView*> permutations;
   for (const std::size_t group : moving) {
-    permutations.push_back(&context.permutation(pass.keys.at(pass.groups[group].giant).element));
+    permutations.push_back(&context.permutation(pass.keys.at(groups_[group].giant).element));
   }
   std::vector<bool> begins(last_group - first_group);  // groups that are the first of their row
   for (std::size_t group = first_group; group < last_group; ++group) {
-    begins[group - first_group] = !pass.begun[pass.groups[group].row];
-    pass.begun[pass.groups[group].row] = true;
+    begins[group - first_group] = !pass.begun_rows[groups_[group].row];
+    pass.begun_rows[groups_[group].row] = true;
   }
   BufferPool::Buffer scratch = context.borrow(context.pool().threads() * degree);
   context.pool().run(2 * width_, [&](std::size_t index, std::size_t worker) {
     const std::size_t limb = index % width_, offset = index * degree;
     const Modulus& modulus = context.modulus(context.prime_of(limb, limbs_));
     for (std::size_t group = first_group, next = 0; group < last_group; ++group) {
-      const std::uint64_t* const sum = pass.sums.data() + (group - first_group) * pass.pair + offset;
-      std::uint64_t* const row = pass.rows.data() + pass.groups[group].row * pass.pair + offset;
+      const std::uint64_t* const sum = sums + (group - first_group) * pass.pair + offset;
+      std::uint64_t* const row = pass.rows.data() + groups_[group].row * pass.pair + offset;
       const bool begin = begins[group - first_group];
       const std::uint64_t* term = sum;
-      if (pass.groups[group].giant != 0) {
+      if (groups_[group].giant != 0) {
         std::uint64_t* const moved = switched.data() + next * pass.pair + offset;
         if (index < width_) kernels.add(moved, sum, moved, degree, modulus);
         std::uint64_t* const image = begin ? row : scratch.data() + worker * degree;
@@ -393,27 +522,39 @@ void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std:
   });
 }
 
-// A diagonal, rolled forward by its giant step, as plaintext in basis QP: `coefficients_` values per limb, each of
-// which stands for as many equal ones as make up the ring's degree.
-void LinearTransform::encode(const Context& context, const Term& term, double* scratch, std::uint64_t* output) const {
-  const Kernels& kernels = context.kernels();
+// A diagonal, rolled forward by its giant step, to rounded coefficients. Conjugation leaves a real vector as it is, so
+// that the first half of its coefficients is enough. `coefficients` is of 2 half_ and `scratch` of 3 half_ doubles.
+int LinearTransform::embed(const Context& context, const Term& term, double* coefficients, double* scratch) const {
   const std::size_t mask = slots_ - 1;
-  double* const coefficients = scratch;
-  double* const dense = scratch + 2 * coefficients_;  // slots_ <= coefficients_
-  std::fill(dense, dense + slots_, 0.0);
+  double* const dense = scratch + 2 * half_;
+  std::fill(dense, dense + half_, 0.0);
   for (std::size_t i = term.begin; i < term.end; ++i) {
     dense[(value_slots_[i] + term.giant) & mask] = static_cast<double>(values_[i]);
   }
-  const Encoder encoder{kernels, context.degree()};
-  const int words = encoder.embed(dense, slots_, scale_, coefficients, scratch + coefficients_);
+  for (std::size_t copy = slots_; copy < half_; copy += slots_) std::copy(dense, dense + slots_, dense + copy);
+  const Encoder encoder{context.kernels(), context.degree()};
+  const int words = encoder.embed(dense, half_, scale_, coefficients, scratch);
   if (words == 0) throw std::invalid_argument("a diagonal at its scale is too large to encode");
-  const int log_size = std::bit_width(coefficients_) - 1;
-  for (std::size_t limb = 0; limb < width_; ++limb) {
-    const std::size_t prime = context.prime_of(limb, limbs_);
-    std::uint64_t* const target = output + limb * coefficients_;
-    kernels.residues(coefficients, words, target, coefficients_, context.modulus(prime));
-    kernels.ntt_forward(context.tables(prime).view(), log_size, target, target);
-  }
+  return words;
+}
+
+// The residues of a diagonal modulo one prime, interleaved with those of the other terms of its segment. `scratch` is
+// of 2 half_ + kBlock words.
+void LinearTransform::encode(const Context& context, const double* coefficients, int words, std::size_t prime,
+                             std::size_t terms, std::uint64_t* scratch, std::uint8_t* output) const {
+  const Kernels& kernels = context.kernels();
+  const NttTables& tables = context.tables(prime);
+  std::uint64_t* const folded = scratch + half_ + kBlock;
+  kernels.residues(coefficients, words, scratch, half_, tables.modulus());
+  scratch[half_] = 0;
+  kernels.fold_conjugates(scratch, tables.root_of_minus_one(), folded, half_, tables.modulus());
+  kernels.ntt_forward_half(tables.view(), std::bit_width(half_), folded, folded);
+  with_packed_bytes(packed_bytes(tables.modulus().value), [&](auto bytes) {
+    std::uint8_t* run = output;
+    for (std::size_t i = 0; i < half_; i += run_, run += terms * run_ * bytes.value) {
+      pack_run<bytes.value>(folded + i, run_, run);
+    }
+  });
 }
 
 }  // namespace hecc

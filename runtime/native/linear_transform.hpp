@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <vector>
 
 #include "aligned.hpp"
@@ -34,50 +33,75 @@ struct SparseDiagonals {
 class LinearTransform {
  public:
   // From `columns` ciphertexts to `rows`, all of `slots` logical slots and `limbs` limbs. The diagonals are encoded at
-  // `scale`. Encoded diagonals are kept in at most `memory` bytes, and the others encoded each time they are used.
-  // Throws std::invalid_argument when an array would read or write out of bounds.
+  // `scale`. What of them is kept from one application to the next takes at most `memory` bytes: residues, or
+  // coefficients where those do not fit, or nothing. Throws std::invalid_argument when an array would read or write out
+  // of bounds.
   LinearTransform(const Context& context, std::size_t rows, std::size_t columns, std::size_t slots, std::size_t limbs,
                   double scale, const SparseDiagonals& diagonals, std::size_t memory);
 
   // The rotations that it needs a key for.
   const std::vector<std::size_t>& steps() const { return steps_; }
-  // Bytes of encoded diagonals kept so far.
-  std::size_t kept_bytes() const { return kept_words_ * sizeof(std::uint64_t); }
+  // Bytes of encoded diagonals that it keeps so far.
+  std::size_t kept_bytes() const;
 
-  // The transform of `x`, with a key per step, in the order of steps(). Baby rotations take at most `memory` bytes, or
-  // one of them as much as it takes. Not for two threads at once.
+  // The transform of `x`, with a key per step, in the order of steps(). Rotations and sums take about `memory` bytes,
+  // or as much as one of each takes. Not for two threads at once.
   Ciphertexts apply(const Context& context, const Ciphertexts& x, const std::vector<GaloisKey>& keys,
                     std::size_t memory);
 
  private:
   struct Term {
-    std::size_t row, column, baby, giant, begin, end;
+    std::size_t column, baby, giant, begin, end;
     std::size_t rotation;  // index of its baby rotation
+    int words = 0;         // word_count() of its coefficients, once they are known
   };
   struct Rotation {
     std::size_t column, step;
   };
-  // Terms of one row and one giant step: [first, last) of a list of terms.
+  // Terms [first, last) of one row and one giant step, as segments [first_segment, last_segment).
   struct Group {
-    std::size_t row, giant, first, last;
+    std::size_t row, giant, first_segment, last_segment;
   };
-  struct Pass;  // what one call of apply() computes with
+  // Some terms of a group that are encoded together. The residues of a diagonal from both ends are the same
+  // (ntt_forward_half), so that the first half is enough. For every limb, for every run, for every term there is a
+  // packed run, see PointwiseKernels::diagonal_products. Coefficients have the shape (terms, slots).
+  struct Segment {
+    enum class Kept { kResidues, kCoefficients, kNothing };
+    std::size_t group, first, last;
+    Kept kept = Kept::kNothing;
+    bool ready = false;  // whether what is kept has been made
+    AlignedBuffer<std::uint8_t> residues{};
+    AlignedBuffer<double> coefficients{};
+  };
+  // Of all that an application computes, what is at hand at one time: groups, limbs of basis QP and baby rotations.
+  struct Part;
+  struct Pass;
 
-  void make_rotations(Pass& pass, std::size_t first, std::size_t last) const;
-  void sum_products(Pass& pass, std::size_t first_group, std::size_t last_group);
-  void take_giant_steps(Pass& pass, std::size_t first_group, std::size_t last_group) const;
-  void encode(const Context& context, const Term& term, double* scratch, std::uint64_t* output) const;
+  void read(const SparseDiagonals& diagonals);
+  void share_memory(std::size_t bytes);
+  std::size_t residue_bytes(const Context& context, std::size_t first_limb, std::size_t last_limb) const;
+  void make_rotations(Pass& pass, const Part& part) const;
+  void sum_products(Pass& pass, const Part& part);
+  void prepare(const Context& context, const Part& part, const std::vector<std::size_t>& segments,
+               std::uint8_t* passing);
+  void take_giant_steps(Pass& pass, std::size_t first_group, std::size_t last_group, const std::uint64_t* sums) const;
+  int embed(const Context& context, const Term& term, double* coefficients, double* scratch) const;
+  void encode(const Context& context, const double* coefficients, int words, std::size_t prime, std::size_t terms,
+              std::uint64_t* scratch, std::uint8_t* output) const;
 
   std::size_t rows_, columns_, slots_, limbs_, width_;
   double scale_;
   const std::uint16_t* value_slots_;
   const float* values_;
-  std::size_t coefficients_;  // of an encoded diagonal: it is a polynomial in a power of X
+  std::size_t half_;     // slots of an encoded diagonal, half its coefficients: a polynomial in a power of X
+  std::size_t repeats_;  // coefficients of a polynomial of the ring for one of these
+  std::size_t run_;      // words that a diagonal has in a run
+  std::size_t bytes_;    // of the residues of a diagonal
   std::vector<Term> terms_;
   std::vector<Rotation> rotations_;
   std::vector<std::size_t> steps_;
-  std::size_t memory_words_, kept_words_ = 0;
-  std::vector<AlignedBuffer<std::uint64_t>> kept_;  // per term, empty when it is not kept
+  std::vector<Group> groups_;
+  std::vector<Segment> segments_;
 };
 
 }  // namespace hecc

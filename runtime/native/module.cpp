@@ -22,6 +22,7 @@
 
 #include "aligned.hpp"
 #include "kernels.hpp"
+#include "packing.hpp"
 #include "timing.hpp"
 
 namespace nb = nanobind;
@@ -33,6 +34,9 @@ namespace {
 // C-contiguous, native-endian. Anything else is a TypeError: `noconvert` below forbids a silent copy.
 using Words = nb::ndarray<const std::uint64_t, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<std::uint64_t, nb::c_contig, nb::device::cpu>;  // writable too
+using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;
+using BytesOutput = nb::ndarray<std::uint8_t, nb::c_contig, nb::device::cpu>;
+using Indices = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Slots = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Coefficients = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
@@ -46,8 +50,11 @@ std::string shape_of(const Array& array) {
   return text + (array.ndim() == 1 ? ",)" : ")");
 }
 
-void check_alignment(const void* p) {
-  if (reinterpret_cast<std::uintptr_t>(p) % alignof(std::uint64_t) != 0) refuse("an array is not aligned to 8 bytes");
+template <class T>
+void check_alignment(const T* p) {
+  if (reinterpret_cast<std::uintptr_t>(p) % alignof(T) != 0) {
+    refuse("an array is not aligned to " + std::to_string(alignof(T)) + " bytes");
+  }
 }
 
 template <class Array>
@@ -211,73 +218,32 @@ void multiply_encoded(const KernelSet& set, const Words& a, const Words& values,
   set.kernels->multiply_encoded(a.data(), values.data(), quotients.data(), out.data(), count, q);
 }
 
-constexpr std::uint64_t kFactorBound = std::uint64_t{1} << kModulusBits;
-
-void check_terms(const Words& a, const Words& b, std::size_t terms, std::size_t count) {
-  check_shape("a", a, {terms, count});
-  check_shape("b", b, {terms, count});
+// Every run of `words` packed residues in the first `used` runs of each row of an array of shape (rows, runs, bytes) is
+// one of residues.
+void check_packed(const Bytes& packed, std::size_t used, std::size_t words, const Modulus& modulus) {
+  const std::size_t bytes = packed.shape(packed.ndim() - 1);
+  const std::size_t runs = packed.shape(0) == 0 ? 0 : packed.size() / packed.shape(0) / bytes;
+  std::vector<std::uint64_t> residues(words);
+  with_packed_bytes(packed_bytes(modulus.value), [&](auto width) {
+    for (std::size_t row = 0; row < packed.shape(0); ++row) {
+      for (std::size_t run = 0; run < used; ++run) {
+        const std::uint8_t* const begin = packed.data() + (row * runs + run) * bytes;
+        for (std::size_t i = 0; i < words; ++i) residues[i] = packed_word<width.value>(begin, words, i);
+        check_below(residues.data(), words, modulus.value, "residue");
+      }
+    }
+  });
 }
 
-void multiply_accumulate(const KernelSet& set, const Words& a, const Words& b, const Output& low, const Output& high) {
-  const std::size_t terms = rows_of("a", a), count = count_of("a", a);
-  check_terms(a, b, terms, count);
-  if (terms > kMaxTerms) refuse("a lazy sum holds at most " + std::to_string(kMaxTerms) + " terms");
-  for (const Output* const sum : {&low, &high}) {
-    check_shape("a sum", *sum, {count});
-    check_apart(*sum, a);
-    check_apart(*sum, b);
-  }
-  check_apart(low, high);
-  const nb::gil_scoped_release release;
-  check_below(a.data(), a.size(), kFactorBound, "factor");
-  check_below(b.data(), b.size(), kFactorBound, "factor");
-  set.kernels->multiply_accumulate(rows(a).data(), rows(b).data(), terms, low.data(), high.data(), count);
-}
-
-void multiply_accumulate_pair(const KernelSet& set, const Words& a, const Words& b0, const Words& b1,
-                              const Output& low0, const Output& high0, const Output& low1, const Output& high1) {
-  const std::size_t terms = rows_of("a", a), count = count_of("a", a);
-  check_terms(a, b0, terms, count);
-  check_terms(a, b1, terms, count);
-  if (terms > kMaxTerms) refuse("a lazy sum holds at most " + std::to_string(kMaxTerms) + " terms");
-  const Output* const sums[] = {&low0, &high0, &low1, &high1};
-  for (std::size_t i = 0; i < 4; ++i) {
-    check_shape("a sum", *sums[i], {count});
-    for (const Words* const input : {&a, &b0, &b1}) check_apart(*sums[i], *input);
-    for (std::size_t j = 0; j < i; ++j) check_apart(*sums[i], *sums[j]);
-  }
-  const nb::gil_scoped_release release;
-  for (const Words* const input : {&a, &b0, &b1}) check_below(input->data(), input->size(), kFactorBound, "factor");
-  set.kernels->multiply_accumulate_pair(rows(a).data(), rows(b0).data(), rows(b1).data(), terms, low0.data(),
-                                        high0.data(), low1.data(), high1.data(), count);
-}
-
-void fold(const KernelSet& set, const Output& low, const Output& high, std::uint64_t modulus) {
-  const Modulus q = make_modulus(modulus);
-  const std::size_t count = count_of("low", low);
-  check_shape("low", low, {count});
-  check_shape("high", high, {count});
-  check_apart(low, high);
-  const nb::gil_scoped_release release;
-  set.kernels->fold(low.data(), high.data(), count, q);
-}
-
-void reduce_sums(const KernelSet& set, const Words& low, const Words& high, const Output& out, std::uint64_t modulus) {
-  const Modulus q = make_modulus(modulus);
-  const std::size_t count = count_of("low", low);
-  check_shape("low", low, {count});
-  check_shape("high", high, {count});
-  check_shape("out", out, {count});
-  check_in_place(out, low);
-  check_in_place(out, high);
-  const nb::gil_scoped_release release;
-  set.kernels->reduce_sums(low.data(), high.data(), out.data(), count, q);
+void check_few(std::size_t terms) {
+  if (terms >= kMaxTerms) refuse("a sum has at most " + std::to_string(kMaxTerms - 1) + " terms");
 }
 
 void inner_product(const KernelSet& set, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
   const std::size_t terms = rows_of("a", a), count = count_of("a", a);
-  check_terms(a, b, terms, count);
+  check_shape("a", a, {terms, count});
+  check_shape("b", b, {terms, count});
   check_shape("out", out, {count});
   check_apart(out, a);
   check_apart(out, b);
@@ -287,21 +253,65 @@ void inner_product(const KernelSet& set, const Words& a, const Words& b, const O
   set.kernels->inner_product(rows(a).data(), rows(b).data(), terms, out.data(), count, q);
 }
 
-void inner_product_pair(const KernelSet& set, const Words& a, const Words& b0, const Words& b1, const Output& out0,
-                        const Output& out1, std::uint64_t modulus) {
+void key_products(const KernelSet& set, const Words& digits, const Bytes& key, const std::optional<Words>& addend,
+                  std::uint64_t factor, const Output& out, std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
-  const std::size_t terms = rows_of("a", a), count = count_of("a", a);
-  check_terms(a, b0, terms, count);
-  check_terms(a, b1, terms, count);
-  for (const Output* const out : {&out0, &out1}) {
-    check_shape("out", *out, {count});
-    for (const Words* const input : {&a, &b0, &b1}) check_apart(*out, *input);
+  const std::size_t terms = rows_of("digits", digits), count = count_of("digits", digits);
+  const std::size_t bytes = kKeyRun * packed_bytes(modulus);
+  check_few(terms);
+  check_shape("digits", digits, {terms, count});
+  // A key may have more digits than are used: those of higher levels.
+  const std::size_t own = key.ndim() == 4 ? std::max(terms, key.shape(1)) : terms;
+  check_shape("key", key, {count / kKeyRun, own, 2, bytes});
+  check_shape("out", out, {2, count});
+  check_apart(out, digits);
+  check_apart(out, key);
+  if (addend) {
+    check_shape("addend", *addend, {count});
+    check_apart(out, *addend);
+    check_below(&factor, 1, modulus, "residue");
   }
-  check_apart(out0, out1);
   const nb::gil_scoped_release release;
-  for (const Words* const input : {&a, &b0, &b1}) check_reduced(*input, q);
-  set.kernels->inner_product_pair(rows(a).data(), rows(b0).data(), rows(b1).data(), terms, out0.data(), out1.data(),
-                                  count, q);
+  check_reduced(digits, q);
+  if (addend) check_reduced(*addend, q);
+  check_packed(key, 2 * terms, kKeyRun, q);
+  set.kernels->key_products(rows(digits).data(), terms, key.data(), own * 2 * bytes, addend ? addend->data() : nullptr,
+                            factor, out.data(), out.data() + count, count, q);
+}
+
+// Of all runs of a polynomial.
+void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, const Words& rotated,
+                       const Indices& rotations, const Output& out, bool added, std::uint64_t modulus) {
+  const Modulus q = make_modulus(modulus);
+  const std::size_t terms = rotations.size(), count = count_of("out", out), runs = count / (2 * kDiagonalRun);
+  if (!std::has_single_bit(repeats)) refuse("repeats are " + std::to_string(repeats) + ", not a power of two");
+  check_few(terms);
+  const std::size_t words = repeats < kDiagonalRun ? kDiagonalRun / repeats : 1;
+  const std::size_t shared = repeats < kDiagonalRun ? 1 : repeats / kDiagonalRun;  // runs of coefficients
+  const std::size_t bytes = words * packed_bytes(modulus);
+  // There may be more diagonals and more rotations than are used.
+  const std::size_t own = values.ndim() == 3 ? std::max(terms, values.shape(1)) : terms;
+  check_shape("values", values, {(runs - 1) / shared + 1, own, bytes});
+  const std::size_t images = rotated.ndim() == 3 ? rotated.shape(1) : 0;
+  check_shape("rotated", rotated, {runs, images, 4 * kDiagonalRun});
+  check_alignment(rotations.data());
+  check_shape("out", out, {2, count});
+  check_apart(out, values);
+  check_apart(out, rotated);
+  check_apart(out, rotations);
+  for (std::size_t t = 0; t < terms; ++t) {
+    if (rotations.data()[t] >= images) {
+      refuse("rotation " + std::to_string(rotations.data()[t]) + " is not one of " + std::to_string(images));
+    }
+  }
+  const nb::gil_scoped_release release;
+  check_packed(values, terms, words, q);
+  check_reduced(rotated, q);
+  if (added) check_reduced(out, q);
+  std::uint64_t* const second = out.data() + count;
+  std::uint64_t* const ends[] = {out.data(), second - kDiagonalRun, second, second + count - kDiagonalRun};
+  set.kernels->diagonal_products(values.data(), own * bytes, repeats, rotated.data(), images * 4 * kDiagonalRun,
+                                 rotations.data(), terms, runs, added, ends, q);
 }
 
 void matrix_product(const KernelSet& set, const Words& weights, const Words& x, const Output& out,
@@ -317,6 +327,22 @@ void matrix_product(const KernelSet& set, const Words& weights, const Words& x, 
   check_reduced(weights, q);
   check_reduced(x, q);
   set.kernels->matrix_product(weights.data(), rows(x).data(), outputs, terms, rows(out).data(), count, q);
+}
+
+// Each row of words becomes a packed run.
+void pack(const Words& words, const BytesOutput& out, std::uint64_t modulus) {
+  const Modulus q = make_modulus(modulus);
+  const std::size_t runs = rows_of("words", words), count = words.shape(1), bytes = count * packed_bytes(modulus);
+  check_shape("words", words, {runs, count});
+  check_shape("out", out, {runs, bytes});
+  check_apart(out, words);
+  const nb::gil_scoped_release release;
+  check_reduced(words, q);
+  with_packed_bytes(packed_bytes(modulus), [&](auto width) {
+    for (std::size_t run = 0; run < runs; ++run) {
+      pack_run<width.value>(words.data() + run * count, count, out.data() + run * bytes);
+    }
+  });
 }
 
 // --- Transforms -----------------------------------------------------------------------------------------------------
@@ -355,6 +381,23 @@ void transform(const Tables& tables, const Output& residues, bool sparse, Transf
   }
 }
 
+// The first half of the values, from what the first stage leaves.
+void transform_half(const Tables& tables, const Output& residues) {
+  const std::size_t degree = tables.shared->degree();
+  const std::size_t size = residues.ndim() == 0 ? 0 : residues.shape(residues.ndim() - 1);
+  if (!std::has_single_bit(size) || size > degree / 2 || size < std::size_t{1} << kMinLogTransform) {
+    refuse("the last dimension is not a power of two from 64 to half the degree " + std::to_string(degree));
+  }
+  std::uint64_t* const values = residues.data();
+  check_alignment(values);
+  const std::size_t count = residues.size();
+  const nb::gil_scoped_release release;
+  check_reduced(residues, tables.shared->modulus());
+  for (std::size_t start = 0; start < count; start += size) {
+    tables.kernels->ntt_forward_half(tables.shared->view(), std::countr_zero(size) + 1, values + start, values + start);
+  }
+}
+
 // --- Residue number systems -----------------------------------------------------------------------------------------
 
 struct Conversion {
@@ -385,6 +428,17 @@ struct Conversion {
     kernels->convert(constants.view(), rows(residues).data(), rows(out).data(), count, scratch.data());
   }
 };
+
+void lift(const KernelSet& set, const Words& residues, std::uint64_t source, const Output& out, std::uint64_t target) {
+  const Modulus q = make_modulus(source), p = make_modulus(target);
+  const std::size_t count = count_of("residues", residues);
+  check_shape("residues", residues, {count});
+  check_shape("out", out, {count});
+  check_in_place(out, residues);
+  const nb::gil_scoped_release release;
+  check_reduced(residues, q);
+  set.kernels->lift(residues.data(), q, out.data(), count, p);
+}
 
 struct Division {
   const Kernels* kernels;
@@ -436,6 +490,20 @@ void permute(const GaloisPermutation& permutation, const KernelSet& set, const W
   set.kernels->permute(permutation.view(), residues.data(), out.data());
 }
 
+// Image `index` of those that `out` has room for.
+void permute_to_runs(const GaloisPermutation& permutation, const KernelSet& set, const Words& residues,
+                     const Output& out, std::size_t index) {
+  const std::size_t degree = permutation.view().degree;
+  check_shape("residues", residues, {2, degree});
+  const std::size_t images = out.ndim() == 3 ? out.shape(1) : 0;
+  check_shape("out", out, {degree / (2 * kDiagonalRun), images, 4 * kDiagonalRun});
+  check_apart(out, residues);
+  if (index >= images) refuse("image " + std::to_string(index) + " is not one of " + std::to_string(images));
+  const nb::gil_scoped_release release;
+  set.kernels->permute_to_runs(permutation.view(), residues.data(), residues.data() + degree,
+                               out.data() + index * 4 * kDiagonalRun, images * 4 * kDiagonalRun);
+}
+
 void automorphism_coefficients(const KernelSet& set, const Words& residues, const Output& out, std::uint64_t element,
                                std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
@@ -453,6 +521,20 @@ void automorphism_coefficients(const KernelSet& set, const Words& residues, cons
 }
 
 // --- Encoding -------------------------------------------------------------------------------------------------------
+
+void fold_conjugates(const KernelSet& set, const Words& residues, std::uint64_t root, const Output& out,
+                     std::uint64_t modulus) {
+  const Modulus q = make_modulus(modulus);
+  const std::size_t count = count_of("out", out);
+  check_shape("residues", residues, {count + 1});
+  check_shape("out", out, {count});
+  check_apart(out, residues);
+  check_below(&root, 1, modulus, "residue");
+  if (residues.data()[count] != 0) refuse("the last of the residues is not zero");
+  const nb::gil_scoped_release release;
+  check_reduced(residues, q);
+  set.kernels->fold_conjugates(residues.data(), root, out.data(), count, q);
+}
 
 struct RingEncoder {
   Encoder encoder;
@@ -606,17 +688,15 @@ void define_kernels(nb::module_& module) {
            "modulus"_a)
       .def("multiply_encoded", multiply_encoded, "a"_a.noconvert(), "values"_a.noconvert(), "quotients"_a.noconvert(),
            "out"_a.noconvert(), "modulus"_a)
-      .def("multiply_accumulate", multiply_accumulate, "a"_a.noconvert(), "b"_a.noconvert(), "low"_a.noconvert(),
-           "high"_a.noconvert())
-      .def("multiply_accumulate_pair", multiply_accumulate_pair, "a"_a.noconvert(), "b0"_a.noconvert(),
-           "b1"_a.noconvert(), "low0"_a.noconvert(), "high0"_a.noconvert(), "low1"_a.noconvert(), "high1"_a.noconvert())
-      .def("fold", fold, "low"_a.noconvert(), "high"_a.noconvert(), "modulus"_a)
-      .def("reduce_sums", reduce_sums, "low"_a.noconvert(), "high"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
       .def("inner_product", inner_product, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
-      .def("inner_product_pair", inner_product_pair, "a"_a.noconvert(), "b0"_a.noconvert(), "b1"_a.noconvert(),
-           "out0"_a.noconvert(), "out1"_a.noconvert(), "modulus"_a)
+      .def("key_products", key_products, "digits"_a.noconvert(), "key"_a.noconvert(), "addend"_a.noconvert().none(),
+           "factor"_a, "out"_a.noconvert(), "modulus"_a)
+      .def("diagonal_products", diagonal_products, "values"_a.noconvert(), "repeats"_a, "rotated"_a.noconvert(),
+           "rotations"_a.noconvert(), "out"_a.noconvert(), "added"_a, "modulus"_a)
       .def("matrix_product", matrix_product, "weights"_a.noconvert(), "x"_a.noconvert(), "out"_a.noconvert(),
            "modulus"_a)
+      .def("lift", lift, "residues"_a.noconvert(), "source"_a, "out"_a.noconvert(), "target"_a)
+      .def("fold_conjugates", fold_conjugates, "residues"_a.noconvert(), "root"_a, "out"_a.noconvert(), "modulus"_a)
       .def("automorphism_coefficients", automorphism_coefficients, "residues"_a.noconvert(), "out"_a.noconvert(),
            "element"_a, "modulus"_a);
 }
@@ -635,6 +715,7 @@ void define_transforms(nb::module_& module) {
             transform(tables, residues, sparse, tables.kernels->ntt_forward);
           },
           "residues"_a.noconvert(), "sparse"_a = false)
+      .def("forward_half", transform_half, "residues"_a.noconvert())
       .def(
           "inverse",
           [](const Tables& tables, const Output& residues, bool sparse) {
@@ -650,6 +731,9 @@ NB_MODULE(_native, module) {
   using namespace hecc;  // NOLINT: the whole module is hecc's
   module.doc() = "hecc's native kernels; use them through hecc.runtime.native";
   module.def("implementations", implementations);
+  module.def(
+      "packed_bytes", [](std::uint64_t modulus) { return packed_bytes(make_modulus(modulus).value); }, "modulus"_a);
+  module.def("pack", pack, "words"_a.noconvert(), "out"_a.noconvert(), "modulus"_a);
   module.def(
       "time_kernels",
       [](const KernelSet& set, std::uint64_t degree, std::size_t limbs, int bits, std::size_t repeats) {
@@ -672,7 +756,8 @@ NB_MODULE(_native, module) {
   nb::class_<GaloisPermutation>(module, "GaloisPermutation")
       .def(nb::init<std::uint64_t, std::uint64_t>(), "degree"_a, "element"_a)
       .def_prop_ro("element", &GaloisPermutation::element)
-      .def("apply", permute, "kernels"_a, "residues"_a.noconvert(), "out"_a.noconvert());
+      .def("apply", permute, "kernels"_a, "residues"_a.noconvert(), "out"_a.noconvert())
+      .def("apply_to_runs", permute_to_runs, "kernels"_a, "residues"_a.noconvert(), "out"_a.noconvert(), "index"_a);
 
   nb::class_<RingEncoder>(module, "Encoder")
       .def(nb::init<const KernelSet&, std::uint64_t>(), "kernels"_a, "degree"_a)

@@ -12,7 +12,7 @@ struct Modulus {
   std::uint64_t value;    // q, an odd prime below 2^50
   int bits;               // n, with 2^(n-1) < q < 2^n
   std::uint64_t barrett;  // floor(2^(2n) / q), below 2^(n+1) (Barrett, CRYPTO 1986)
-  // Powers of two modulo q: what the parts of a lazy sum weigh. See `multiply_accumulate`.
+  // Powers of two modulo q: what the parts of a lazy sum weigh.
   Factor one, power_48, power_51, power_52, power_64, power_96, power_99, power_104;
   double reciprocal;  // 1/q, rounded to nearest
 };

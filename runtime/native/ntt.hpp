@@ -60,9 +60,11 @@ class NttTables {
   const Modulus& modulus() const { return view_.modulus; }
   // psi, the minimal primitive 2N-th root of unity.
   std::uint64_t root() const { return root_; }
+  // psi^reverse(1), a square root of -1: the factor of the first stage.
+  std::uint64_t root_of_minus_one() const { return root_of_minus_one_; }
 
  private:
-  std::uint64_t root_;
+  std::uint64_t root_, root_of_minus_one_;
   AlignedBuffer<std::uint64_t> powers_, quotients_;
   NttView view_{};
 };
@@ -83,7 +85,13 @@ struct NttKernels {
   // r-th coefficient: each output stands for r equal consecutive values.
   void (*ntt_forward)(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output);
 
-  // The inverse of the above.
+  // The first half of the outputs of the above, from 2^(log_size - 1) words to as many: input i is a_i + w a_(i + n), n
+  // that number of words and w = psi^reverse(1), which is what the first stage makes of the coefficients. log_size is
+  // above kMinLogTransform. Enough for a polynomial that conjugation leaves as it is: then output i is output 2n - 1 -
+  // i.
+  void (*ntt_forward_half)(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output);
+
+  // The inverse of `ntt_forward`.
   void (*ntt_inverse)(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output);
 };
 

@@ -31,21 +31,23 @@ class Transform {
   explicit Transform(const NttView& tables)
       : field_(tables.modulus), powers_(tables.powers), quotients_(tables.quotients) {}
 
-  void forward(int log_size, const std::uint64_t* input, std::uint64_t* output) const {
+  // Everything below a node, from residues: node 1 is the whole transform, node 2 the first half of the outputs of one
+  // twice as large, whose first level is done already.
+  void forward(int log_size, std::size_t node, const std::uint64_t* input, std::uint64_t* output) const {
     const int levels = pass_levels(log_size);
     switch (levels) {
       case 0:
-        return forward_base<true>(1, input, output);
+        return forward_base<true>(node, input, output);
       case 1:
-        forward_pass<1, true>(log_size, 1, input, output);
+        forward_pass<1, true>(log_size, node, input, output);
         break;
       case 2:
-        forward_pass<2, true>(log_size, 1, input, output);
+        forward_pass<2, true>(log_size, node, input, output);
         break;
       default:
-        forward_pass<3, true>(log_size, 1, input, output);
+        forward_pass<3, true>(log_size, node, input, output);
     }
-    forward_children(levels, log_size, 1, output);
+    forward_children(levels, log_size, node, output);
   }
 
   void inverse(int log_size, Twiddle scale, Twiddle scale_times_root, const std::uint64_t* input,
@@ -295,8 +297,9 @@ class Transform {
 };
 
 template <class Field>
-void transform_forward(const NttView& tables, int log_size, const std::uint64_t* input, std::uint64_t* output) {
-  Transform<Field>(tables).forward(log_size, input, output);
+void transform_forward(const NttView& tables, int log_size, std::size_t node, const std::uint64_t* input,
+                       std::uint64_t* output) {
+  Transform<Field>(tables).forward(log_size, node, input, output);
 }
 
 template <class Field>

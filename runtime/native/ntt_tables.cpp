@@ -86,13 +86,13 @@ NttTables::NttTables(std::uint64_t degree, std::uint64_t modulus, FactorFormat f
     reversed |= bit;
   }
 
-  const std::uint64_t root_of_minus_one = power_modulo(root_, degree / 2, q);  // psi^reverse(1); its inverse negated
+  root_of_minus_one_ = power_modulo(root_, degree / 2, q);  // its inverse is its negative
   const std::uint64_t half = (q + 1) / 2;
   std::uint64_t inverse = 1;
   for (int k = 0; k <= kMaxLogDegree; ++k) {
     view_.inverse_size[k] = encode_factor(inverse, view_.modulus, format);
     view_.inverse_size_times_root[k] =
-        encode_factor(multiply_modulo(inverse, root_of_minus_one, view_.modulus), view_.modulus, format);
+        encode_factor(multiply_modulo(inverse, root_of_minus_one_, view_.modulus), view_.modulus, format);
     inverse = multiply_modulo(inverse, half, view_.modulus);
   }
 }

@@ -11,8 +11,15 @@ namespace hecc {
 // Every count of words handed to a kernel is a multiple of this.
 inline constexpr std::size_t kBlock = 64;
 
-// Products that a lazy sum can hold between two calls of `fold`.
+// Products that a lazy sum can hold before it is reduced.
 inline constexpr std::size_t kMaxTerms = 4096;
+
+// A switching key lies in memory as the inner product reads it, from the first byte to the last: for every limb, for
+// every kKeyRun coefficients, for every digit, a packed run (packing.hpp) of the one polynomial and then of the other.
+inline constexpr std::size_t kKeyRun = 32;
+
+// Products of diagonals with rotations are made for a run of so many coefficients from each end of both polynomials.
+inline constexpr std::size_t kDiagonalRun = 16;
 
 // Contracts that all kernels share. Arrays hold `count` words, a multiple of kBlock, at least at an alignment of 8
 // bytes (64 is fastest). An output is one of the inputs or does not overlap any. Residues are below the modulus, and so
@@ -42,31 +49,29 @@ struct PointwiseKernels {
   void (*multiply_encoded)(const std::uint64_t* a, const std::uint64_t* values, const std::uint64_t* quotients,
                            std::uint64_t* out, std::size_t count, const Modulus& q);
 
-  // --- Lazy sums. A sum of products is two words per coefficient, `low` and `high`, whose meaning is the
-  // implementation's; zeros are zero. No more than kMaxTerms products may be added before a `fold`, after which a sum
-  // counts as one product. Factors are any words below 2^50. The sum of `terms` products a[t] * b[t] is added.
+  // --- Sums of products, reduced once; or, where `terms` has no bound, once in kMaxTerms - 1 terms.
 
-  void (*multiply_accumulate)(const std::uint64_t* const* a, const std::uint64_t* const* b, std::size_t terms,
-                              std::uint64_t* low, std::uint64_t* high, std::size_t count);
-  // Two sums at once, of a[t] * b0[t] and a[t] * b1[t]: both halves of a ciphertext or of a switching key.
-  void (*multiply_accumulate_pair)(const std::uint64_t* const* a, const std::uint64_t* const* b0,
-                                   const std::uint64_t* const* b1, std::size_t terms, std::uint64_t* low0,
-                                   std::uint64_t* high0, std::uint64_t* low1, std::uint64_t* high1, std::size_t count);
-  // Reduce the sums in place, so that as many terms again but one can follow.
-  void (*fold)(std::uint64_t* low, std::uint64_t* high, std::size_t count, const Modulus& q);
-  // The residues of the sums; `out` may be `low` or `high`.
-  void (*reduce_sums)(const std::uint64_t* low, const std::uint64_t* high, std::uint64_t* out, std::size_t count,
-                      const Modulus& q);
-
-  // --- Sums of any number of terms, reduced.
-
-  // out = sum of a[t] * b[t].
+  // out = sum of a[t] * b[t]. The output may not be an input.
   void (*inner_product)(const std::uint64_t* const* a, const std::uint64_t* const* b, std::size_t terms,
                         std::uint64_t* out, std::size_t count, const Modulus& q);
-  // out0 = sum of a[t] * b0[t], out1 = sum of a[t] * b1[t]. No output may be an input.
-  void (*inner_product_pair)(const std::uint64_t* const* a, const std::uint64_t* const* b0,
-                             const std::uint64_t* const* b1, std::size_t terms, std::uint64_t* out0,
-                             std::uint64_t* out1, std::size_t count, const Modulus& q);
+  // Both inner products of `terms` digits with a switching key: out[h] = sum over t of digits[t] times half h of digit
+  // t of the key, which begins at `key` and has `stride` bytes per run of kKeyRun coefficients, packed for q. The first
+  // sum begins with addend * factor, unless `addend` is null. No output may be an input; terms < kMaxTerms.
+  void (*key_products)(const std::uint64_t* const* digits, std::size_t terms, const std::uint8_t* key,
+                       std::size_t stride, const std::uint64_t* addend, std::uint64_t factor, std::uint64_t* out0,
+                       std::uint64_t* out1, std::size_t count, const Modulus& q);
+  // Sum over t of diagonal t times rotation t, for `runs` runs of kDiagonalRun coefficients from each end of both
+  // polynomials: out[0] and out[2] point to the first runs, out[1] and out[3] to the last, of which there are as many
+  // before. `rotated` has `rotated_stride` words per run, of which rotation t takes 4 kDiagonalRun at index
+  // rotations[t]: see AutomorphismKernels::permute_to_runs. A diagonal is the same from both ends, and each of its
+  // words stands for `repeats` coefficients, a power of two: `values` begins with the runs that all diagonals have for
+  // the first kDiagonalRun coefficients, packed for q, of kDiagonalRun / repeats words or one each, and has `stride`
+  // bytes per kDiagonalRun coefficients, or per `repeats` where that is more. Where `added` is set the sums are added
+  // to what is in `out`. terms < kMaxTerms.
+  void (*diagonal_products)(const std::uint8_t* values, std::size_t stride, std::size_t repeats,
+                            const std::uint64_t* rotated, std::size_t rotated_stride, const std::uint32_t* rotations,
+                            std::size_t terms, std::size_t runs, bool added, std::uint64_t* const* out,
+                            const Modulus& q);
   // out[r] = sum over t of weights[r * terms + t] * x[t]: a matrix of scalars below q times a vector of polynomials,
   // the linear layer of a batch layout. No output may be an input.
   void (*matrix_product)(const std::uint64_t* weights, const std::uint64_t* const* x, std::size_t rows,

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "packing.hpp"
 #include "pointwise.hpp"
 
 namespace hecc {
@@ -96,13 +97,6 @@ struct Pointwise {
   // --- Lazy sums ----------------------------------------------------------------------------------------------------
 
   static Operand load_operand(const std::uint64_t* p) { return Isa::operand(Isa::load(p)); }
-  static Accumulator load_sum(const std::uint64_t* low, const std::uint64_t* high) {
-    return {Isa::load(low), Isa::load(high)};
-  }
-  static void store_sum(const Accumulator& sum, std::uint64_t* low, std::uint64_t* high) {
-    Isa::store(low, sum.low);
-    Isa::store(high, sum.high);
-  }
   static Accumulator zero() { return {Isa::broadcast(0), Isa::broadcast(0)}; }
 
   // Add terms [first, last) to kVectors vectors of sums from word `i` on.
@@ -119,73 +113,9 @@ struct Pointwise {
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kVectors; ++v) Isa::end_terms(sums[v], last - first);
   }
-  static void add_pair_terms(const std::uint64_t* const* a, const std::uint64_t* const* b0,
-                             const std::uint64_t* const* b1, std::size_t first, std::size_t last, std::size_t i,
-                             Accumulator (&sums0)[kVectors], Accumulator (&sums1)[kVectors]) {
-    for (std::size_t t = first; t < last; ++t) {
-      const std::uint64_t* const x = a[t] + i;
-      const std::uint64_t* const y0 = b0[t] + i;
-      const std::uint64_t* const y1 = b1[t] + i;
-#pragma GCC unroll 4
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        const Operand factor = load_operand(x + v * kWidth);
-        Isa::accumulate(sums0[v], factor, load_operand(y0 + v * kWidth));
-        Isa::accumulate(sums1[v], factor, load_operand(y1 + v * kWidth));
-      }
-    }
-#pragma GCC unroll 4
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      Isa::end_terms(sums0[v], last - first);
-      Isa::end_terms(sums1[v], last - first);
-    }
-  }
   static void fold_sums(Accumulator (&sums)[kVectors], const Mod& m) {
 #pragma GCC unroll 4
     for (std::size_t v = 0; v < kVectors; ++v) sums[v] = {Isa::reduce(sums[v], m), Isa::broadcast(0)};
-  }
-
-  static void multiply_accumulate(const std::uint64_t* const* a, const std::uint64_t* const* b, std::size_t terms,
-                                  std::uint64_t* low, std::uint64_t* high, std::size_t count) {
-    for (std::size_t i = 0; i < count; i += kVectors * kWidth) {
-      Accumulator sums[kVectors];
-      for (std::size_t v = 0; v < kVectors; ++v) sums[v] = load_sum(low + i + v * kWidth, high + i + v * kWidth);
-      add_terms(a, b, 0, terms, i, sums);
-      for (std::size_t v = 0; v < kVectors; ++v) store_sum(sums[v], low + i + v * kWidth, high + i + v * kWidth);
-    }
-  }
-
-  static void multiply_accumulate_pair(const std::uint64_t* const* a, const std::uint64_t* const* b0,
-                                       const std::uint64_t* const* b1, std::size_t terms, std::uint64_t* low0,
-                                       std::uint64_t* high0, std::uint64_t* low1, std::uint64_t* high1,
-                                       std::size_t count) {
-    for (std::size_t i = 0; i < count; i += kVectors * kWidth) {
-      Accumulator sums0[kVectors], sums1[kVectors];
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        const std::size_t j = i + v * kWidth;
-        sums0[v] = load_sum(low0 + j, high0 + j);
-        sums1[v] = load_sum(low1 + j, high1 + j);
-      }
-      add_pair_terms(a, b0, b1, 0, terms, i, sums0, sums1);
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        const std::size_t j = i + v * kWidth;
-        store_sum(sums0[v], low0 + j, high0 + j);
-        store_sum(sums1[v], low1 + j, high1 + j);
-      }
-    }
-  }
-
-  static void fold(std::uint64_t* low, std::uint64_t* high, std::size_t count, const Modulus& q) {
-    const Mod m(q);
-    for (std::size_t i = 0; i < count; i += kWidth) {
-      Isa::store(low + i, Isa::reduce(load_sum(low + i, high + i), m));
-      Isa::store(high + i, Isa::broadcast(0));
-    }
-  }
-
-  static void reduce_sums(const std::uint64_t* low, const std::uint64_t* high, std::uint64_t* out, std::size_t count,
-                          const Modulus& q) {
-    const Mod m(q);
-    for (std::size_t i = 0; i < count; i += kWidth) Isa::store(out + i, Isa::reduce(load_sum(low + i, high + i), m));
   }
 
   static void inner_product(const std::uint64_t* const* a, const std::uint64_t* const* b, std::size_t terms,
@@ -203,24 +133,153 @@ struct Pointwise {
     }
   }
 
-  static void inner_product_pair(const std::uint64_t* const* a, const std::uint64_t* const* b0,
-                                 const std::uint64_t* const* b1, std::size_t terms, std::uint64_t* out0,
-                                 std::uint64_t* out1, std::size_t count, const Modulus& q) {
+  static void key_products(const std::uint64_t* const* digits, std::size_t terms, const std::uint8_t* key,
+                           std::size_t stride, const std::uint64_t* addend, std::uint64_t factor, std::uint64_t* out0,
+                           std::uint64_t* out1, std::size_t count, const Modulus& q) {
+    with_packed_bytes(packed_bytes(q.value), [&](auto bytes) {
+      key_products_of<bytes.value>(digits, terms, key, stride, addend, factor, out0, out1, count, q);
+    });
+  }
+
+  template <std::size_t kBytes>
+  static void key_products_of(const std::uint64_t* const* digits, std::size_t terms, const std::uint8_t* key,
+                              std::size_t stride, const std::uint64_t* addend, std::uint64_t factor,
+                              std::uint64_t* out0, std::uint64_t* out1, std::size_t count, const Modulus& q) {
     const Mod m(q);
-    for (std::size_t i = 0; i < count; i += kVectors * kWidth) {
-      Accumulator sums0[kVectors], sums1[kVectors];
-      for (std::size_t v = 0; v < kVectors; ++v) sums0[v] = sums1[v] = zero();
-      for (std::size_t first = 0; first < terms; first += kMaxTerms - 1) {
-        const std::size_t last = terms - first > kMaxTerms - 1 ? first + kMaxTerms - 1 : terms;
-        if (first != 0) {
-          fold_sums(sums0, m);
-          fold_sums(sums1, m);
+    const Operand scalar = Isa::operand(Isa::broadcast(factor));
+    for (std::size_t run = 0; run < count; run += kKeyRun, key += stride) {
+      for (std::size_t i = 0; i < kKeyRun; i += kVectors * kWidth) {
+        Accumulator sums0[kVectors], sums1[kVectors];
+        for (std::size_t v = 0; v < kVectors; ++v) sums0[v] = sums1[v] = zero();
+        for (std::size_t t = 0; t < terms; ++t) {
+          const std::uint64_t* const x = digits[t] + run + i;
+          const std::uint8_t* const y = key + 2 * t * kKeyRun * kBytes;
+          prefetch<2 * kKeyRun * kBytes>(y + kAhead);
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < kVectors; ++v) {
+            const Operand digit = load_operand(x + v * kWidth);
+            const Word first = Isa::template load_packed<kBytes, 1>(y, kKeyRun, i + v * kWidth);
+            const Word second = Isa::template load_packed<kBytes, 1>(y + kKeyRun * kBytes, kKeyRun, i + v * kWidth);
+            Isa::accumulate(sums0[v], digit, Isa::operand(first));
+            Isa::accumulate(sums1[v], digit, Isa::operand(second));
+          }
         }
-        add_pair_terms(a, b0, b1, first, last, i, sums0, sums1);
+        if (addend != nullptr) {
+#pragma GCC unroll 4
+          for (std::size_t v = 0; v < kVectors; ++v) {
+            Isa::accumulate(sums0[v], load_operand(addend + run + i + v * kWidth), scalar);
+          }
+        }
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < kVectors; ++v) {
+          Isa::end_terms(sums0[v], terms + (addend != nullptr ? 1 : 0));
+          Isa::end_terms(sums1[v], terms);
+          Isa::store(out0 + run + i + v * kWidth, Isa::reduce(sums0[v], m));
+          Isa::store(out1 + run + i + v * kWidth, Isa::reduce(sums1[v], m));
+        }
       }
-      for (std::size_t v = 0; v < kVectors; ++v) {
-        Isa::store(out0 + i + v * kWidth, Isa::reduce(sums0[v], m));
-        Isa::store(out1 + i + v * kWidth, Isa::reduce(sums1[v], m));
+    }
+  }
+
+  // Keys are read from memory, once: so far ahead of their use that they arrive in time, and across pages, where the
+  // processor's own prefetching ends.
+  static constexpr std::size_t kAhead = 3072;
+  template <std::size_t kSize>
+  static void prefetch(const std::uint8_t* bytes) {
+#if defined(__GNUC__)
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < kSize; i += 64) __builtin_prefetch(bytes + i);
+#else
+    (void)bytes;
+#endif
+  }
+
+  static void diagonal_products(const std::uint8_t* values, std::size_t stride, std::size_t repeats,
+                                const std::uint64_t* rotated, std::size_t rotated_stride,
+                                const std::uint32_t* rotations, std::size_t terms, std::size_t runs, bool added,
+                                std::uint64_t* const* out, const Modulus& q) {
+    const Rotations x{rotated, rotated_stride, rotations, terms};
+    with_packed_bytes(packed_bytes(q.value), [&](auto bytes) {
+      constexpr std::size_t kBytes = bytes.value;
+      switch (repeats) {
+        case 1:
+          return diagonal_products_of<kBytes, 1>({values, stride, 1}, x, runs, added, out, q);
+        case 2:
+          return diagonal_products_of<kBytes, 2>({values, stride, 1}, x, runs, added, out, q);
+        case 4:
+          return diagonal_products_of<kBytes, 4>({values, stride, 1}, x, runs, added, out, q);
+        case 8:
+          return diagonal_products_of<kBytes, 8>({values, stride, 1}, x, runs, added, out, q);
+        default:
+          return diagonal_products_of<kBytes, kDiagonalRun>({values, stride, repeats / kDiagonalRun}, x, runs, added,
+                                                            out, q);
+      }
+    });
+  }
+
+  struct Rotations {
+    const std::uint64_t* words;
+    std::size_t stride;
+    const std::uint32_t* indices;
+    std::size_t terms;
+  };
+  // A run of packed words stands for `runs` times kDiagonalRun coefficients.
+  struct Diagonals {
+    const std::uint8_t* values;
+    std::size_t stride, runs;
+  };
+
+  // A word of a diagonal stands for kRepeats coefficients. It meets both polynomials at both ends, so that it is loaded
+  // once for four products.
+  template <std::size_t kBytes, std::size_t kRepeats>
+  static void diagonal_products_of(const Diagonals& diagonals, const Rotations& rotations, std::size_t runs, bool added,
+                                   std::uint64_t* const* out, const Modulus& q) {
+    constexpr std::size_t kVectorsNow = kWidth == 8 ? 2 : 1, kWords = kDiagonalRun / kRepeats;
+    const Mod m(q);
+    for (std::size_t run = 0; run < runs; ++run) {
+      const std::uint8_t* const values = diagonals.values + run / diagonals.runs * diagonals.stride;
+      const std::uint64_t* const words = rotations.words + run * rotations.stride;
+      for (std::size_t j = 0; j < kDiagonalRun; j += kVectorsNow * kWidth) {
+        // Vector v of the run begins at j + v kWidth, and its mirror image at `mirror` - v kWidth.
+        const std::size_t mirror = kDiagonalRun - kWidth - j;
+        std::uint64_t* targets[4][kVectorsNow];
+        Accumulator sums[4][kVectorsNow];
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < 4; ++k) {
+#pragma GCC unroll 2
+          for (std::size_t v = 0; v < kVectorsNow; ++v) {
+            targets[k][v] = k % 2 == 0 ? out[k] + run * kDiagonalRun + j + v * kWidth
+                                       : out[k] - run * kDiagonalRun + mirror - v * kWidth;
+            sums[k][v] = zero();
+            if (added) sums[k][v].low = Isa::load(targets[k][v]);
+          }
+        }
+        for (std::size_t t = 0; t < rotations.terms; ++t) {
+          const std::uint64_t* const rotation = words + rotations.indices[t] * 4 * kDiagonalRun;
+          const std::uint8_t* const value = values + t * kWords * kBytes;
+          // Diagonals come from memory, a short stretch at a time of each group: what the next call reads of them.
+          if constexpr (kRepeats < kDiagonalRun) prefetch<kWords * kBytes>(value + runs * diagonals.stride);
+#pragma GCC unroll 2
+          for (std::size_t v = 0; v < kVectorsNow; ++v) {
+            const Operand x =
+                Isa::operand(Isa::template load_packed<kBytes, kRepeats>(value, kWords, (j + v * kWidth) / kRepeats));
+            const Operand mirrored = Isa::reverse(x);
+            const std::uint64_t* const y = rotation + j + v * kWidth;
+            const std::uint64_t* const z = rotation + kDiagonalRun + mirror - v * kWidth;
+            Isa::accumulate(sums[0][v], x, load_operand(y));
+            Isa::accumulate(sums[1][v], mirrored, load_operand(z));
+            Isa::accumulate(sums[2][v], x, load_operand(y + 2 * kDiagonalRun));
+            Isa::accumulate(sums[3][v], mirrored, load_operand(z + 2 * kDiagonalRun));
+          }
+        }
+#pragma GCC unroll 4
+        for (std::size_t k = 0; k < 4; ++k) {
+#pragma GCC unroll 2
+          for (std::size_t v = 0; v < kVectorsNow; ++v) {
+            Isa::end_terms(sums[k][v], rotations.terms);
+            Isa::store(targets[k][v], Isa::reduce(sums[k][v], m));
+          }
+        }
       }
     }
   }
@@ -273,21 +332,8 @@ struct Pointwise {
   }
 
   static constexpr PointwiseKernels kernels() {
-    return {add,
-            subtract,
-            negate,
-            multiply,
-            multiply_scalar,
-            subtract_multiply_scalar,
-            reduce,
-            encode_factors,
-            multiply_encoded,
-            multiply_accumulate,
-            multiply_accumulate_pair,
-            fold,
-            reduce_sums,
-            inner_product,
-            inner_product_pair,
+    return {add,           subtract,       negate,           multiply,      multiply_scalar, subtract_multiply_scalar,
+            reduce,        encode_factors, multiply_encoded, inner_product, key_products,    diagonal_products,
             matrix_product};
   }
 };

@@ -37,6 +37,10 @@ struct RnsKernels {
   // kBlock). An output must not be an input. `scratch` holds conversion_scratch(sources) words.
   void (*convert)(const ConversionView& conversion, const std::uint64_t* const* input, std::uint64_t* const* output,
                   std::size_t count, std::uint64_t* scratch);
+
+  // One limb to another prime: `x`, residues modulo q, stands for the integers closest to zero, and `out`, which may be
+  // `x`, receives these modulo p.
+  void (*lift)(const std::uint64_t* x, const Modulus& q, std::uint64_t* out, std::size_t count, const Modulus& p);
 };
 
 inline std::size_t conversion_scratch(std::size_t sources) { return (sources + 1) * kConversionChunk; }

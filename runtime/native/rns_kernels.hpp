@@ -74,7 +74,7 @@ struct Rns {
 
   static void combine(const ConversionView& c, std::size_t j, const std::uint64_t* scratch, std::uint64_t* out,
                       std::size_t chunk) {
-    constexpr std::size_t kVectors = 2;
+    constexpr std::size_t kVectors = kWidth == 8 ? 8 : 2;
     const Mod m(c.target[j]);
     const Word counter = Isa::broadcast(c.counter[j]);
     const std::uint64_t* const weights = c.weights + j * (c.sources + 1);
@@ -83,7 +83,7 @@ struct Rns {
       for (std::size_t v = 0; v < kVectors; ++v) sums[v] = {Isa::broadcast(0), Isa::broadcast(0)};
       for (std::size_t i = 0; i <= c.sources; ++i) {
         const auto weight = Isa::operand(Isa::broadcast(weights[i]));
-#pragma GCC unroll 2
+#pragma GCC unroll 8
         for (std::size_t v = 0; v < kVectors; ++v) {
           const auto y = Isa::operand(Isa::load(scratch + i * kConversionChunk + k + v * kWidth));
           Isa::accumulate(sums[v], y, weight);
@@ -96,7 +96,24 @@ struct Rns {
     }
   }
 
-  static constexpr RnsKernels kernels() { return {convert}; }
+  // With h = (q - 1) / 2, x + h modulo q is h above the representative closest to zero.
+  static void lift(const std::uint64_t* x, const Modulus& q, std::uint64_t* out, std::size_t count, const Modulus& p) {
+    const Mod source(q), target(p);
+    const std::uint64_t half = q.value / 2;
+    const Word offset = Isa::broadcast(half), counter = Isa::broadcast((p.value - half % p.value) % p.value);
+    if (q.value <= p.value) {
+      for (std::size_t k = 0; k < count; k += kWidth) {
+        Isa::store(out + k, Isa::add(Isa::add(Isa::load(x + k), offset, source), counter, target));
+      }
+      return;
+    }
+    for (std::size_t k = 0; k < count; k += kWidth) {
+      const Word shifted = Isa::reduce(Isa::add(Isa::load(x + k), offset, source), target);
+      Isa::store(out + k, Isa::add(shifted, counter, target));
+    }
+  }
+
+  static constexpr RnsKernels kernels() { return {convert, lift}; }
 };
 
 }  // namespace

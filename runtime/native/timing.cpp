@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "aligned.hpp"
+#include "packing.hpp"
 
 namespace hecc {
 namespace {
@@ -37,6 +38,22 @@ struct Limbs {
     }
   }
 };
+
+// Random residues of one limb of a switching key of so many digits, packed as a key of that prime is.
+AlignedBuffer<std::uint8_t> packed_key_limb(std::size_t digits, std::size_t degree, std::uint64_t prime) {
+  const std::size_t bytes = packed_bytes(prime);
+  AlignedBuffer<std::uint8_t> key(2 * digits * degree * bytes);
+  std::mt19937_64 generator(3);
+  std::uniform_int_distribution<std::uint64_t> distribution(0, prime - 1);
+  std::uint64_t words[kKeyRun];
+  with_packed_bytes(bytes, [&](auto width) {
+    for (std::uint8_t* run = key.data(); run != key.data() + key.size(); run += kKeyRun * width.value) {
+      for (std::uint64_t& word : words) word = distribution(generator);
+      pack_run<width.value>(words, kKeyRun, run);
+    }
+  });
+  return key;
+}
 
 template <class Work>
 std::vector<double> samples(std::size_t repeats, std::size_t divisor, Work work) {
@@ -73,7 +90,7 @@ std::map<std::string, std::vector<double>> time_kernels(const Kernels& k, std::u
   }
   const int log_degree = std::countr_zero(degree);
   const std::size_t n = static_cast<std::size_t>(degree);
-  Limbs a(limbs + 1, n, primes.back(), 1), b(limbs + 1, n, primes.back(), 2), c(limbs + 1, n, primes.back(), 3);
+  Limbs a(limbs + 1, n, primes.back(), 1), b(limbs + 1, n, primes.back(), 2);
   Limbs out(limbs + 1, n, primes.back(), 4);
   std::map<std::string, std::vector<double>> result;
 
@@ -98,9 +115,12 @@ std::map<std::string, std::vector<double>> time_kernels(const Kernels& k, std::u
   const GaloisPermutation permutation(degree, 3);
   by_limb("permute",
           [&](std::size_t i, const Modulus&) { k.permute(permutation.view(), a.rows[i], out.mutable_rows[i]); });
-  by_limb("inner_product_pair", [&](std::size_t i, const Modulus& q) {
-    k.inner_product_pair(a.rows.data(), b.rows.data(), c.rows.data(), limbs, out.mutable_rows[i],
-                         out.mutable_rows[(i + 1) % limbs], n, q);
+  // All primes have the same length, so that one limb of a key serves for each.
+  const std::size_t key_stride = 2 * limbs * kKeyRun * packed_bytes(primes.back());
+  const AlignedBuffer<std::uint8_t> key = packed_key_limb(limbs, n, primes.back());
+  by_limb("key_products", [&](std::size_t i, const Modulus& q) {
+    k.key_products(a.rows.data(), limbs, key.data(), key_stride, nullptr, 0, out.mutable_rows[i],
+                   out.mutable_rows[(i + 1) % limbs], n, q);
   });
 
   const auto conversion = [&](std::size_t sources, bool centred) {

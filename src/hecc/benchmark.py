@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.client import Client
+from hecc.primitives import primitive_keys, primitive_work
 from hecc.roofline import Machine
 from hecc.runtime.circuit import Instruction
 from hecc.runtime.errors import InputError
@@ -39,10 +40,12 @@ __all__ = [
     "KERNEL_SIZES",
     "KernelTimes",
     "PlanTimes",
+    "PrimitiveTimes",
     "measure_bandwidth",
     "measure_kernels",
     "measure_machine",
     "measure_plan",
+    "measure_primitives",
     "measure_transforms",
 ]
 
@@ -77,7 +80,8 @@ class KernelTimes:
     encode
         A vector of N / 2 slots to a plaintext of all limbs.
     multiply_accumulate
-        A product of two limbs, added to a lazy sum of as many products as there are limbs; its reduction included.
+        A product of two limbs, one of them packed as in a switching key, added to a lazy sum of as many products as
+        there are limbs; its reduction included.
     """
 
     implementation: str
@@ -87,6 +91,31 @@ class KernelTimes:
     ntt_inverse: float
     encode: float
     multiply_accumulate: float
+
+
+@dataclass(frozen=True)
+class PrimitiveTimes:
+    """Seconds of single operations of the native evaluator, the smallest of all samples.
+
+    Attributes
+    ----------
+    ring_degree, limbs
+        N, and the data primes.
+    digits, special_primes, log2_qp
+        Of key switching.
+    threads
+        At work.
+    seconds
+        By the operation's name.
+    """
+
+    ring_degree: int
+    limbs: int
+    digits: int
+    special_primes: int
+    log2_qp: float
+    threads: int
+    seconds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -150,9 +179,54 @@ def measure_kernels(
                 ntt_forward=found["ntt_forward"],
                 ntt_inverse=found["ntt_inverse"],
                 encode=found["encode"],
-                multiply_accumulate=found["inner_product_pair"] / (2 * limbs),
+                multiply_accumulate=found["key_products"] / (2 * limbs),
             )
             for name, found in best.items()
+        ]
+    return result
+
+
+def measure_primitives(
+    threads: Sequence[int],
+    sizes: Sequence[tuple[int, int]] = KERNEL_SIZES,
+    *,
+    rounds: int = ROUNDS,
+    progress: Progress | None = None,
+) -> list[PrimitiveTimes]:
+    """Time single operations of the native evaluator, at the top of a chain of 40-bit primes.
+
+    Parameters
+    ----------
+    threads
+        Numbers of threads, which take turns.
+    sizes
+        Ring degrees, each with a number of limbs.
+    rounds
+        Turns of every number of threads.
+    progress
+        Called with (turns done, turns in all).
+    """
+    result = []
+    done, total = 0, len(sizes) * rounds * len(threads)
+    for degree, limbs in sizes:
+        keys = primitive_keys(degree, limbs)
+        works = {number: primitive_work(keys, number) for number in threads}
+        best: dict[int, dict[str, float]] = {number: {} for number in threads}
+        for _ in range(rounds):
+            for number, work in works.items():
+                for name, primitive in work.items():
+                    primitive.run()
+                    for _ in range(SAMPLES):
+                        start = time.perf_counter()
+                        primitive.run()
+                        seconds = (time.perf_counter() - start) / primitive.number
+                        best[number][name] = min(best[number].get(name, seconds), seconds)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+        digits, special = keys.digits(limbs), len(keys.special_primes)
+        result += [
+            PrimitiveTimes(degree, limbs, digits, special, keys.log2_qp, number, best[number]) for number in threads
         ]
     return result
 

@@ -12,12 +12,14 @@ division by the special primes      k            l
 key switch on its own               l + 2k       d (l + k) + l
 giant step                          l + k        d (l + k)
 rescale by one prime                1            l - 1
-weight encoded in basis QP          0            (l + k) M log M / (N log N)
+diagonal that is not kept ready     0            (l + k) M log M / (2 N log N)
+plaintext that is not kept          0            l
 ==================================  ===========  ==============================
 
-A weight of repeating slots is a polynomial of M coefficients. Those that fit the memory for caches are encoded once,
-and then read. A key is read once for every use. Pointwise products, permutations, base conversions and the encoder's
-Fourier transform are not counted: in a perfect evaluator they hide behind the others.
+A diagonal of repeating slots is a polynomial of M coefficients, and real, so that half a transform is enough. What fits
+the memory for caches is encoded once, and then read. A key is read once for every use. Pointwise products,
+permutations, base conversions and the encoder's Fourier transform are not counted: in a perfect evaluator they hide
+behind the others.
 """
 
 from __future__ import annotations
@@ -42,9 +44,10 @@ from hecc.runtime.circuit import (
     Rotate,
 )
 from hecc.runtime.evaluator import DEFAULT_MEMORY
-from hecc.runtime.native.evaluator import SMALLEST_SLOTS
+from hecc.runtime.native.weights import SMALLEST_SLOTS, Weights, share_memory
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.switching_keys import switching_key_bytes
 from hecc.runtime.verify import ArrayType, verify
 
 __all__ = ["Machine", "Work", "count_work"]
@@ -149,7 +152,9 @@ class _Counter:
         self._types = types
         self._special = len(keys.special_primes)
         self._coefficients = 2 * max(circuit.slots, SMALLEST_SLOTS)
-        self._unused = memory - memory // 2
+        memory -= memory // 2
+        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, memory)
+        self._unused = memory - sum(share.granted for share in self._weights.values())
 
     def count(self) -> list[Work]:
         """The work of every instruction."""
@@ -158,7 +163,7 @@ class _Counter:
             kind = self._types[i]
             work = Work()
             if isinstance(ins, LinearTransform):
-                work = self._linear_transform(self._circuit.diagonals(ins), kind.limbs)
+                work = self._linear_transform(self._circuit.diagonals(ins), self._weights[i], kind.limbs)
             elif isinstance(ins, Rotate | Conjugate | Relinearize):
                 work = self._key_switch(kind.limbs) * kind.count
             elif isinstance(ins, Fold):
@@ -173,7 +178,7 @@ class _Counter:
         return result
 
     def _inner_product(self, limbs: int) -> Work:
-        return Work(key_bytes=WORD * math.prod(self._keys.switching_key_shape(limbs)))
+        return Work(key_bytes=switching_key_bytes(self._keys, limbs))
 
     def _decompose(self, limbs: int) -> Work:
         return Work(forward=self._keys.digits(limbs) * (limbs + self._special) - limbs, inverse=limbs)
@@ -189,28 +194,29 @@ class _Counter:
         lifted = Work(forward=self._keys.digits(limbs) * (limbs + self._special), inverse=limbs + self._special)
         return lifted + self._inner_product(limbs)
 
-    def _linear_transform(self, diagonals: Diagonals, limbs: int) -> Work:
+    def _linear_transform(self, diagonals: Diagonals, weights: Weights, limbs: int) -> Work:
         width = limbs + self._special
         moved = diagonals.baby > 0
         work = self._decompose(limbs) * len(np.unique(diagonals.column[moved]))
         work += self._inner_product(limbs) * _pairs(diagonals.column, diagonals.baby)
         work += self._giant(limbs) * _pairs(diagonals.row, diagonals.giant)
         work += self._divide(limbs) * (2 * len(np.unique(diagonals.row)))
-        size = WORD * width * self._coefficients
-        kept = min(len(diagonals), self._unused // size)
-        self._unused -= min(self._unused, len(diagonals) * size)
-        return work + Work(plaintext_bytes=size) * kept + self._encode(width) * (len(diagonals) - kept)
+        work += Work(plaintext_bytes=weights.residues) * weights.encoded
+        work += Work(plaintext_bytes=weights.coefficients) * weights.embedded
+        return work + Work(forward=width * self._half_transform) * (weights.number - weights.encoded)
 
     def _plaintext(self, vectors: int, limbs: int) -> Work:
         size = WORD * vectors * limbs * self._keys.ring_degree
         if size > self._unused:
-            return self._encode(limbs) * vectors
+            return Work(forward=limbs * vectors)
         self._unused -= size
         return Work(plaintext_bytes=size)
 
-    def _encode(self, width: int) -> Work:
+    @property
+    def _half_transform(self) -> float:
+        """Of a diagonal's polynomial, in transforms of the ring."""
         short, full = self._coefficients, self._keys.ring_degree
-        return Work(forward=width * short * math.log2(short) / (full * math.log2(full)))
+        return short * math.log2(short) / (2 * full * math.log2(full))
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> int:

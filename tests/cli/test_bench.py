@@ -11,6 +11,7 @@ from hecc import roofline
 from hecc.compiler.cost import NativeCost, circuit_seconds
 from hecc.runtime.native import implementations
 from hecc.runtime.plan import Plan
+from hecc.runtime.switching_keys import packed_bytes
 from hecc.runtime.verify import verify
 
 
@@ -18,7 +19,7 @@ class TransformCost(NativeCost):
     """The cost model without everything but transforms, each of them one second."""
 
     SECONDS_PER_PRODUCT = 0.0
-    SECONDS_PER_KEY_WORD = 0.0
+    SECONDS_PER_KEY_BYTE = 0.0
 
     @property
     def transform(self) -> float:
@@ -35,9 +36,9 @@ class TransformCost(NativeCost):
 
 
 class KeyCost(TransformCost):
-    """The cost model without everything but key words, each of them as many seconds as it has bytes."""
+    """The cost model without everything but the bytes of keys, each of them a second."""
 
-    SECONDS_PER_KEY_WORD = 8.0
+    SECONDS_PER_KEY_BYTE = 1.0
 
     @property
     def transform(self) -> float:
@@ -59,6 +60,11 @@ def test_without_a_plan_kernels_and_memory_are_measured(cli):
         assert all(value > 0 for name, value in row.items() if name.endswith("_seconds"))
     assert found["chosen"] in implementations()
     assert found["threads"] >= 1
+    assert {row["threads"] for row in found["primitives"]} == {1, found["threads"]}
+    for row in found["primitives"]:
+        assert set(row["seconds"]) == {"rotate", "multiply and relinearise", "hoisted rotation", "encode"}
+        assert 0 < row["seconds"]["hoisted rotation"] < 2 * row["seconds"]["rotate"]
+        assert row["digits"] == -(-row["limbs"] // row["special_primes"])
     assert found["bandwidth"]["one_thread"] > 0
     assert found["bandwidth"]["all_threads"] > 0
     assert "numpy" in found["bandwidth"]["method"]
@@ -98,8 +104,11 @@ def test_work_is_counted_as_the_cost_model_counts_it(made):
     total = sum(roofline.count_work(circuit, keys), roofline.Work())
     limbs = [kind.limbs for kind in verify(circuit, keys)]
     parameters = (keys.ring_degree, circuit.slots, keys.digit_limbs, len(keys.special_primes))
-    assert total.forward + total.inverse == circuit_seconds(circuit, limbs, TransformCost(*parameters))
-    assert total.key_bytes == circuit_seconds(circuit, limbs, KeyCost(*parameters))
+    assert total.forward + total.inverse == pytest.approx(circuit_seconds(circuit, limbs, TransformCost(*parameters)))
+    primes = (*keys.data_primes, *keys.special_primes)
+    mean = sum(map(packed_bytes, primes)) / len(primes)
+    # The model takes all limbs for equally wide.
+    assert total.key_bytes == pytest.approx(circuit_seconds(circuit, limbs, KeyCost(*parameters, mean)), rel=0.1)
     assert total.plaintext_bytes > 0
 
 

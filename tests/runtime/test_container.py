@@ -8,6 +8,7 @@ import stat
 import struct
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -141,10 +142,10 @@ def test_an_array_written_row_by_row_is_the_array(tmp_path):
 
     blobs = {"array": whole, "after": b"bytes", "none": whole[:0], "again": whole}
     with ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
-        writer.add_rows("array", (12, 2, 4), rows())
+        add_rows(writer, "array", (12, 2, 4), rows())
         writer.add("after", b"bytes")
-        writer.add_rows("none", (0, 2, 4), iter(()))
-        writer.add_rows("again", (12, 2, 4), rows())
+        add_rows(writer, "none", (0, 2, 4), iter(()))
+        add_rows(writer, "again", (12, 2, 4), rows())
     assert (tmp_path / "f").read_bytes() == write(tmp_path / "g", blobs).read_bytes()
     opened = Container(tmp_path / "f", KIND)
     assert opened.layout("array") == ("<u8", (12, 2, 4))
@@ -152,50 +153,47 @@ def test_an_array_written_row_by_row_is_the_array(tmp_path):
     np.testing.assert_array_equal(opened.array("array"), whole)
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [np.zeros(4, np.uint64)] * 2,
-        [np.zeros(4, np.uint64)] * 4,
-        [],
-        [np.zeros(3, np.uint64)] * 4,
-        [np.zeros((1, 4), np.uint64)] * 3,
-        [np.zeros(4, np.int64)] * 3,
-    ],
-)
-def test_rows_that_are_not_those_of_the_shape_leave_no_file(tmp_path, rows):
-    with (
-        pytest.raises(ValueError, match=r"a row of|has \d+ rows, not those of shape"),
-        ContainerWriter(tmp_path / "f", KIND, HEADER) as writer,
-    ):
-        writer.add_rows("array", (3, 4), iter(rows))
-    assert list(tmp_path.iterdir()) == []
+def add_rows(writer, name, shape, rows):
+    """An array filled row by row."""
+    blob = np.empty(shape, np.uint64)
+    writer.add_filled(name, blob, (partial(np.copyto, blob[i], row) for i, row in enumerate(rows)))
 
 
-def test_a_row_is_written_while_the_next_one_is_made(tmp_path, monkeypatch):
-    writing, made = threading.Event(), threading.Event()
-    write_row = ContainerWriter._write
+def test_a_part_is_filled_while_the_next_one_is_made(tmp_path):
+    filling, made = threading.Event(), threading.Event()
+    blob = np.empty((2, 4), np.uint64)
 
-    def slow(self, view):
-        writing.set()
+    def slow():
+        filling.set()
         assert made.wait(10)
-        write_row(self, view)
+        blob[0] = 0
 
-    def rows():
-        yield np.zeros(4, np.uint64)
-        assert writing.wait(10)
+    def parts():
+        yield slow
+        assert filling.wait(10)
         made.set()
-        yield np.ones(4, np.uint64)
+        yield partial(blob[1].fill, 1)
 
-    monkeypatch.setattr(ContainerWriter, "_write", slow)
     with ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
-        writer.add_rows("array", (2, 4), rows())
+        writer.add_filled("array", blob, parts())
     np.testing.assert_array_equal(Container(tmp_path / "f", KIND).array("array"), [[0] * 4, [1] * 4])
 
 
-@pytest.mark.parametrize("failing", [0, 1, 2, 3])
-def test_a_row_that_cannot_be_written_is_a_sentence_and_leaves_no_file(tmp_path, monkeypatch, failing):
-    # The last row fails when nothing waits for it any more but the end of the file.
+def test_a_part_that_fails_leaves_no_file(tmp_path):
+    def refuse():
+        raise ValueError("no such part")
+
+    with (
+        pytest.raises(ValueError, match="no such part"),
+        ContainerWriter(tmp_path / "f", KIND, HEADER) as writer,
+    ):
+        writer.add_filled("array", np.empty(4, np.uint8), iter([refuse]))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_array_that_cannot_be_written_is_a_sentence_and_leaves_no_file(tmp_path, monkeypatch, failing):
+    # The last array fails when nothing waits for it any more but the end of the file.
     written = []
     write_row = ContainerWriter._write
 
@@ -216,7 +214,7 @@ def test_a_row_that_cannot_be_written_is_a_sentence_and_leaves_no_file(tmp_path,
 def write_rows(path):
     with ContainerWriter(path, KIND, HEADER) as writer:
         for name in ("a", "b"):
-            writer.add_rows(name, (2, 4), iter([np.zeros(4, np.uint64)] * 2))
+            add_rows(writer, name, (2, 4), iter([np.zeros(4, np.uint64)] * 2))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -228,7 +226,7 @@ def test_rows_that_fail_leave_no_file_and_no_thread(tmp_path, error):
         raise error
 
     with pytest.raises(error), ContainerWriter(tmp_path / "f", KIND, HEADER) as writer:
-        writer.add_rows("array", (3, 4), rows())
+        add_rows(writer, "array", (3, 4), rows())
     assert list(tmp_path.iterdir()) == []
     assert set(threading.enumerate()) == before
 

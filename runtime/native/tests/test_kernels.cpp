@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "packing.hpp"
 
 namespace {
 
 using namespace hecc;  // NOLINT: a program of its own
 using Words = std::vector<std::uint64_t>;
+using Bytes = std::vector<std::uint8_t>;
 
 int failures = 0;
 
@@ -105,50 +107,192 @@ void test_sums(const Kernels& k, std::uint64_t modulus, std::size_t terms) {
   const std::string name = std::string(k.name) + " with " + std::to_string(terms) + " terms: ";
   const Modulus q = make_modulus(modulus);
   const std::size_t count = kBlock;
-  std::vector<Words> a, b, c;
+  std::vector<Words> a, b;
   for (std::size_t t = 0; t < terms; ++t) {
     a.push_back(Words(count, modulus - 1));
     b.push_back(extreme(count, modulus));
-    c.push_back(uniform(count, modulus));
   }
-  Words expected0(count), expected1(count);
+  Words expected(count);
   for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t t = 0; t < terms; ++t) {  // a is -1
-      expected0[i] = (expected0[i] + modulus - b[t][i]) % modulus;
-      expected1[i] = (expected1[i] + modulus - c[t][i]) % modulus;
-    }
+    for (std::size_t t = 0; t < terms; ++t) expected[i] = (expected[i] + modulus - b[t][i]) % modulus;  // a is -1
   }
-  const auto pa = pointers(std::as_const(a)), pb = pointers(std::as_const(b)), pc = pointers(std::as_const(c));
-  Words out0(count), out1(count);
-  k.inner_product(pa.data(), pb.data(), terms, out0.data(), count, q);
-  check(out0 == expected0, name + "inner_product");
-  k.inner_product_pair(pa.data(), pb.data(), pc.data(), terms, out0.data(), out1.data(), count, q);
-  check(out0 == expected0 && out1 == expected1, name + "inner_product_pair");
-
-  Words low(count), high(count), low1(count), high1(count);
-  for (std::size_t done = 0; done < terms; done += 4095) {
-    const std::size_t now = std::min<std::size_t>(terms - done, 4095);
-    k.multiply_accumulate(pa.data() + done, pb.data() + done, now, low.data(), high.data(), count);
-    k.fold(low.data(), high.data(), count, q);
-  }
-  k.reduce_sums(low.data(), high.data(), out0.data(), count, q);
-  check(out0 == expected0, name + "multiply_accumulate");
-  if (terms <= kMaxTerms) {
-    std::fill(low.begin(), low.end(), 0);
-    std::fill(high.begin(), high.end(), 0);
-    k.multiply_accumulate_pair(pa.data(), pb.data(), pc.data(), terms, low.data(), high.data(), low1.data(),
-                               high1.data(), count);
-    k.reduce_sums(low1.data(), high1.data(), low1.data(), count, q);
-    k.reduce_sums(low.data(), high.data(), high.data(), count, q);
-    check(high == expected0 && low1 == expected1, name + "multiply_accumulate_pair");
-  }
+  const auto pa = pointers(std::as_const(a)), pb = pointers(std::as_const(b));
+  Words out(count);
+  k.inner_product(pa.data(), pb.data(), terms, out.data(), count, q);
+  check(out == expected, name + "inner_product");
 
   const std::size_t rows = 7;
   const Words weights(rows * terms, modulus - 1);
   std::vector<Words> product(rows, Words(count));
   k.matrix_product(weights.data(), pb.data(), rows, terms, pointers(product).data(), count, q);
-  check(std::all_of(product.begin(), product.end(), [&](const Words& row) { return row == expected0; }),
+  check(std::all_of(product.begin(), product.end(), [&](const Words& row) { return row == expected; }),
         name + "matrix_product");
+}
+
+Bytes packed(const Words& words, std::size_t run, std::uint64_t modulus) {
+  Bytes bytes(words.size() * packed_bytes(modulus));
+  with_packed_bytes(packed_bytes(modulus), [&](auto width) {
+    for (std::size_t i = 0; i < words.size(); i += run) {
+      pack_run<width.value>(words.data() + i, run, bytes.data() + i * width.value);
+      for (std::size_t j = 0; j < run; ++j) {
+        check(packed_word<width.value>(bytes.data() + i * width.value, run, j) == words[i + j], "packing");
+      }
+    }
+  });
+  return bytes;
+}
+
+// A key of `own` digits, of which the last `terms` are used, so that what is read ends where the key does.
+void test_key_products(const Kernels& k, std::uint64_t modulus, std::size_t terms, std::size_t own, std::size_t count,
+                       bool with_addend) {
+  const std::string name =
+      std::string(k.name) + " modulo " + std::to_string(modulus) + " with " + std::to_string(terms) + " terms: ";
+  const Words words = extreme(2 * own * count, modulus), addend = extreme(count, modulus);
+  const Bytes key = packed(words, kKeyRun, modulus);
+  const std::uint64_t factor = modulus - 1;
+  std::vector<Words> digits;
+  // Many terms are -1: multiplication is slow.
+  for (std::size_t t = 0; t < terms; ++t)
+    digits.push_back(t < 50 ? extreme(count, modulus) : Words(count, modulus - 1));
+  Words out[2] = {Words(count), Words(count)}, expected[2] = {Words(count), Words(count)};
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t half = 0; half < 2; ++half) {
+      std::uint64_t sum = half == 0 && with_addend ? slow_product(addend[i], factor, modulus) : 0;
+      for (std::size_t t = 0; t < terms; ++t) {
+        const std::size_t run = 2 * (i / kKeyRun * own + own - terms + t) + half;
+        const std::uint64_t word = words[run * kKeyRun + i % kKeyRun];
+        sum = (sum + (t < 50 ? slow_product(digits[t][i], word, modulus) : modulus - word)) % modulus;
+      }
+      expected[half][i] = sum;
+    }
+  }
+  const std::size_t digit_bytes = 2 * kKeyRun * packed_bytes(modulus);
+  k.key_products(pointers(std::as_const(digits)).data(), terms, key.data() + (own - terms) * digit_bytes,
+                 own * digit_bytes, with_addend ? addend.data() : nullptr, factor, out[0].data(), out[1].data(), count,
+                 make_modulus(modulus));
+  check(out[0] == expected[0] && out[1] == expected[1], name + "key_products");
+}
+
+// Runs [first, first + runs) of the halves of two polynomials of `count` coefficients. Of `own` diagonals the last
+// `terms` are used, and among the rotations the last one.
+void test_diagonal_products(const Kernels& k, std::uint64_t modulus, std::size_t repeats, std::size_t terms,
+                            std::size_t count, std::size_t first, std::size_t runs, bool added) {
+  const std::string name = std::string(k.name) + " modulo " + std::to_string(modulus) + " with " +
+                           std::to_string(terms) + " terms and " + std::to_string(repeats) + " repeats: ";
+  const std::size_t images = 3, own = terms + 2, all = count / (2 * kDiagonalRun);
+  const std::size_t words = repeats < kDiagonalRun ? kDiagonalRun / repeats : 1;
+  const std::size_t shared = repeats < kDiagonalRun ? 1 : repeats / kDiagonalRun;
+  const Words diagonals = extreme((all + shared - 1) / shared * own * words, modulus);
+  const Words rotated = extreme(all * images * 4 * kDiagonalRun, modulus);
+  const Bytes values = packed(diagonals, words, modulus);
+  std::vector<std::uint32_t> rotations;
+  for (std::size_t t = 0; t < terms; ++t) {
+    rotations.push_back(static_cast<std::uint32_t>(t == 0 ? images - 1 : generator()() % images));
+  }
+  Words out[2] = {extreme(count, modulus), extreme(count, modulus)};
+  Words expected[2] = {out[0], out[1]};
+  for (std::size_t run = first; run < first + runs; ++run) {
+    for (std::size_t i = 0; i < 4 * kDiagonalRun; ++i) {
+      const std::size_t half = i / (2 * kDiagonalRun), lane = i % kDiagonalRun;
+      const bool mirrored = i / kDiagonalRun % 2 == 1;
+      std::uint64_t& target =
+          expected[half][(mirrored ? count - kDiagonalRun - run * kDiagonalRun : run * kDiagonalRun) + lane];
+      std::uint64_t sum = added ? target : 0;
+      for (std::size_t t = 0; t < terms; ++t) {
+        const std::size_t place = (mirrored ? kDiagonalRun - 1 - lane : lane) * words / kDiagonalRun;
+        const std::uint64_t value = diagonals[(run / shared * own + own - terms + t) * words + place];
+        const std::uint64_t x = rotated[(run * images + rotations[t]) * 4 * kDiagonalRun + i];
+        sum = (sum + slow_product(value, x, modulus)) % modulus;
+      }
+      target = sum;
+    }
+  }
+  const std::size_t bytes = words * packed_bytes(modulus), front = first * kDiagonalRun;
+  const std::size_t back = count - front - kDiagonalRun;
+  std::uint64_t* const ends[] = {out[0].data() + front, out[0].data() + back, out[1].data() + front,
+                                 out[1].data() + back};
+  k.diagonal_products(values.data() + (first / shared * own + own - terms) * bytes, own * bytes, repeats,
+                      rotated.data() + first * images * 4 * kDiagonalRun, images * 4 * kDiagonalRun, rotations.data(),
+                      terms, runs, added, ends, make_modulus(modulus));
+  check(out[0] == expected[0] && out[1] == expected[1], name + "diagonal_products");
+}
+
+void test_packed_products(const Kernels& k) {
+  std::vector<std::uint64_t> moduli{3};
+  for (const int bits : {20, 30, 32, 33, 40, 41, 48, 49, 50}) moduli.push_back(prime(2, bits));
+  for (const std::uint64_t modulus : moduli) {
+    for (const std::size_t terms : {0, 1, 2, 5, 40}) {
+      test_key_products(k, modulus, terms, terms, kBlock, terms % 2 == 1);
+      test_key_products(k, modulus, terms, terms + 3, kBlock, terms % 2 == 0);
+    }
+    test_key_products(k, modulus, 3, 4, 3 * kBlock, true);
+    for (std::size_t repeats = 1; repeats <= 2048; repeats *= 2) {
+      test_diagonal_products(k, modulus, repeats, 3, 128, 0, 4, false);
+      test_diagonal_products(k, modulus, repeats, 4, 128, 2, 2, true);
+    }
+    test_diagonal_products(k, modulus, 1, 40, 64, 0, 2, true);
+    test_diagonal_products(k, modulus, 64, 40, 512, 8, 8, false);
+    test_diagonal_products(k, modulus, 2, 0, 64, 1, 1, false);
+    test_diagonal_products(k, modulus, 2, 0, 64, 1, 1, true);
+  }
+  test_key_products(k, prime(2, 50), kMaxTerms - 1, kMaxTerms - 1, kBlock, false);
+  test_key_products(k, prime(2, 50), kMaxTerms - 2, kMaxTerms - 2, kBlock, true);
+  test_diagonal_products(k, prime(2, 50), 1, kMaxTerms - 1, 32, 0, 1, true);
+}
+
+void test_lift(const Kernels& k) {
+  const std::size_t count = 2 * kBlock;
+  for (const std::uint64_t source : {std::uint64_t{3}, prime(2, 20), prime(2, 40), prime(2, 49), prime(2, 50)}) {
+    for (const std::uint64_t target : {std::uint64_t{3}, prime(2, 20), prime(2, 40), prime(2, 49), prime(2, 50)}) {
+      const Words x = extreme(count, source);
+      Words out(count), expected(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        expected[i] = x[i] > source / 2 ? (target - (source - x[i]) % target) % target : x[i] % target;
+      }
+      k.lift(x.data(), make_modulus(source), out.data(), count, make_modulus(target));
+      check(out == expected,
+            std::string(k.name) + ": lift from " + std::to_string(source) + " to " + std::to_string(target));
+    }
+  }
+}
+
+void test_half_transforms(const Kernels& k, int log_degree, int bits) {
+  const std::string name =
+      std::string(k.name) + " 2^" + std::to_string(log_degree) + ", " + std::to_string(bits) + " bits: ";
+  const std::size_t degree = std::size_t{1} << log_degree;
+  const std::uint64_t modulus = prime(2 * degree, bits);
+  const auto tables = shared_ntt_tables(degree, modulus, k.format);
+  for (int log_size = kMinLogTransform + 1; log_size <= log_degree; ++log_size) {
+    const std::size_t half = std::size_t{1} << (log_size - 1);
+    Words front = extreme(half + 1, modulus), folded(half), values(half), full(2 * half), transformed(2 * half);
+    front[half] = 0;
+    for (std::size_t i = 0; i < half; ++i) full[i] = front[i];
+    for (std::size_t i = 1; i < half; ++i) full[2 * half - i] = (modulus - front[i]) % modulus;
+    k.fold_conjugates(front.data(), tables->root_of_minus_one(), folded.data(), half, make_modulus(modulus));
+    k.ntt_forward_half(tables->view(), log_size, folded.data(), values.data());
+    k.ntt_forward(tables->view(), log_size, full.data(), transformed.data());
+    check(std::equal(values.begin(), values.end(), transformed.begin()), name + "the first half");
+    check(std::equal(values.begin(), values.end(), transformed.rbegin()), name + "the second half");
+    k.ntt_forward_half(tables->view(), log_size, folded.data(), folded.data());
+    check(folded == values, name + "ntt_forward_half in place");
+  }
+  for (const std::uint64_t element : {std::uint64_t{3}, std::uint64_t{2 * degree - 1}, std::uint64_t{degree + 1}}) {
+    const GaloisPermutation permutation(degree, element);
+    const std::size_t images = 2, runs = degree / (2 * kDiagonalRun), stride = images * 4 * kDiagonalRun;
+    const Words inputs[] = {uniform(degree, modulus), uniform(degree, modulus)};
+    Words out(runs * stride), expected(runs * stride), image(degree);
+    for (std::size_t half = 0; half < 2; ++half) {
+      k.permute(permutation.view(), inputs[half].data(), image.data());
+      for (std::size_t i = 0; i < degree; ++i) {
+        const std::size_t run = i / kDiagonalRun, from_end = 2 * runs - 1 - run;
+        const std::size_t place = run < runs ? run * stride : from_end * stride + kDiagonalRun;
+        expected[place + (images - 1) * 4 * kDiagonalRun + half * 2 * kDiagonalRun + i % kDiagonalRun] = image[i];
+      }
+    }
+    k.permute_to_runs(permutation.view(), inputs[0].data(), inputs[1].data(),
+                      out.data() + (images - 1) * 4 * kDiagonalRun, stride);
+    check(out == expected, name + "permute_to_runs");
+  }
 }
 
 void test_transforms(const Kernels& k, int log_degree, int bits) {
@@ -296,9 +440,13 @@ int main() {
       test_pointwise(*k, modulus);
     }
     for (const std::size_t terms : {0, 1, 5, 4095, 4096, 8200}) test_sums(*k, prime(4096, 50), terms);
+    test_packed_products(*k);
+    test_lift(*k);
     for (int log_degree = kMinLogDegree; log_degree <= kMaxLogDegree; ++log_degree) {
       for (const int bits : {40, 47, 50}) {
-        if (log_degree < 14 || bits == 50) test_transforms(*k, log_degree, bits);
+        if (log_degree >= 14 && bits != 50) continue;
+        test_transforms(*k, log_degree, bits);
+        test_half_transforms(*k, log_degree, bits);
       }
     }
     for (const bool centred : {false, true}) {

@@ -39,8 +39,9 @@ def bench_command(
 ) -> None:
     """Measure this machine, or a plan on it.
 
-    Without a plan: the kernels of every implementation, and the memory. With one: seconds per row, peak memory, and how
-    far that is from the roofline, which is what the transforms and the reads of keys and weights would take alone.
+    Without a plan: the kernels of every implementation, single operations, and the memory. With one: seconds per row,
+    peak memory, and how far that is from the roofline, which is what the transforms and the reads of keys and weights
+    would take alone.
     """
     with console(as_json) as out:
         if plan is None:
@@ -50,7 +51,7 @@ def bench_command(
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:
-    from hecc.benchmark import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels
+    from hecc.benchmark import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
     from hecc.runtime.native import Kernels
     from hecc.runtime.native.evaluator import default_threads
 
@@ -58,6 +59,8 @@ def _bench_machine(out: Console, threads: int | None) -> None:
     chosen = Kernels().implementation
     with out.steps("timing kernels") as step:
         kernels = measure_kernels(progress=step)
+    with out.steps("timing operations") as step:
+        primitives = measure_primitives(sorted({1, threads}), progress=step)
     one = measure_bandwidth(1)
     together = measure_bandwidth(threads) if threads > 1 else one
     out.say("kernels on one thread, in milliseconds: transforms and a product of one limb, a plaintext of all limbs")
@@ -78,6 +81,24 @@ def _bench_machine(out: Console, threads: int | None) -> None:
     )
     out.say(f"plans run with: {chosen}")
     out.say()
+    names = tuple(primitives[0].seconds)
+    out.say("operations on one ciphertext, in milliseconds, with as few digits as 128 bits of security allow")
+    out.table(
+        ("N", "limbs", "digits", "special", "log2 QP", "threads", *names),
+        [
+            (
+                str(found.ring_degree),
+                str(found.limbs),
+                str(found.digits),
+                str(found.special_primes),
+                f"{found.log2_qp:.0f}",
+                str(found.threads),
+                *(f"{1e3 * found.seconds[name]:.3f}" for name in names),
+            )
+            for found in primitives
+        ],
+    )
+    out.say()
     out.say(f"memory, read: {BANDWIDTH_METHOD}")
     rows = [("one thread", f"{one / 1e9:.1f} GB/s")]
     if threads > 1:
@@ -95,6 +116,18 @@ def _bench_machine(out: Console, threads: int | None) -> None:
                 "multiply_accumulate_seconds": found.multiply_accumulate,
             }
             for found in kernels
+        ],
+        primitives=[
+            {
+                "ring_degree": found.ring_degree,
+                "limbs": found.limbs,
+                "digits": found.digits,
+                "special_primes": found.special_primes,
+                "log2_qp": found.log2_qp,
+                "threads": found.threads,
+                "seconds": dict(found.seconds),
+            }
+            for found in primitives
         ],
         chosen=chosen,
         threads=threads,

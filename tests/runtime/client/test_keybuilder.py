@@ -33,6 +33,7 @@ from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvi
 from hecc.runtime.seal import streams
 from hecc.runtime.seal.streams import load_stream, save_stream
 from hecc.runtime.security import InsecureLevel, is_prime, ntt_primes
+from hecc.runtime.switching_keys import packed_key, residues, switching_key_bytes
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 DEGREE, LIMBS, STEP = 2048, 5, 3
@@ -94,6 +95,11 @@ def make_world(alpha: int, special: int) -> World:
         keys = {0: collect(builder.relinearization())}
         keys.update((key.element, collect(builder.galois(key.element))) for key in spec.galois)
     return World(spec, secret, keys)
+
+
+def rows_of(spec: KeySpecification, key: Any, limbs: int) -> Array:
+    primes = (*spec.data_primes[:limbs], *spec.special_primes)
+    return np.stack(list(residues(key, primes, spec.digits(limbs), DEGREE)), axis=2)
 
 
 def collect(rows: Any) -> Array:
@@ -196,7 +202,7 @@ def test_keys_have_the_shape_of_the_specification(world: World) -> None:
         key = world.keys[element]
         assert key.dtype == np.uint64
         assert key.shape == (math.ceil(limbs / alpha), 2, limbs + special, DEGREE)
-        assert key.shape == world.spec.switching_key_shape(limbs)
+        assert packed_key(key, world.spec, limbs).shape == (switching_key_bytes(world.spec, limbs),)
         primes, _ = world.at(limbs)
         assert (key < column(primes).astype(np.uint64)).all()
 
@@ -251,7 +257,7 @@ def test_part_of_a_key_is_a_key_for_fewer_limbs(world: World) -> None:
     for limbs in range(1, LIMBS):
         digits = math.ceil(limbs / alpha)
         part = np.concatenate((key[:digits, :, :limbs], key[:digits, :, LIMBS:]), axis=2)
-        assert part.shape == world.spec.switching_key_shape(limbs)
+        assert part.shape == (digits, 2, limbs + len(world.spec.special_primes), DEGREE)
         np.testing.assert_array_equal(errors(world, ROTATION, part, limbs), whole[:digits])
 
 
@@ -426,8 +432,10 @@ def test_key_generation_writes_hybrid_keys_that_belong_to_the_secret_key(tmp_pat
     assert file.header.shape == "native"
     file.verify()
     secret = secret_residues(SecretKeyFile.load(made.secret), "correct horse")
-    keys = {element: np.asarray(file.galois(element)) for element in (SHORT, ROTATION, CONJUGATION)}
-    world = World(spec, secret, {0: np.asarray(file.relinearization()), **keys})
+    limbs = {0: spec.relinearization_limbs, **{key.element: key.limbs for key in spec.galois}}
+    packed = {0: file.relinearization(), **{element: file.galois(element) for element in limbs if element}}
+    keys = {element: rows_of(spec, key, limbs[element]) for element, key in packed.items()}
+    world = World(spec, secret, keys)
     for element, limbs in world.limbs.items():
         assert np.abs(errors(world, element, unpermuted(world, element), limbs)).max() <= 21
 

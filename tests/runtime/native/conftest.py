@@ -19,6 +19,7 @@ from hecc.runtime.native.streams import parms_id, write_ciphertext
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.seal.streams import make_context
 from hecc.runtime.security import ntt_primes
+from hecc.runtime.switching_keys import packed_key
 
 DEGREE = 2048
 DATA = (*ntt_primes(49, DEGREE, 1), *ntt_primes(40, DEGREE, 4))
@@ -58,13 +59,17 @@ class HybridClient:
         """Keys for all that the circuit needs, at every level."""
         return self.specification_of(circuit.galois_uses(DEGREE))
 
-    def relinearization(self) -> NDArray[np.uint64]:
+    def relinearization(self) -> NDArray[np.uint8]:
         """The relinearisation key."""
-        return self._key(0)
+        return self.packed(self.rows(0))
 
-    def galois(self, element: int) -> NDArray[np.uint64]:
+    def galois(self, element: int) -> NDArray[np.uint8]:
         """The key of one Galois element."""
-        return self._key(element)
+        return self.packed(self.rows(element))
+
+    def packed(self, rows: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """A key of all limbs from its rows."""
+        return packed_key(rows, self.specification_of([]), len(self.data_primes))
 
     def cipher(self, limbs: int) -> LevelCipher:
         """Encryption and decryption at so many limbs."""
@@ -92,7 +97,8 @@ class HybridClient:
             rows.append(copies.real.mean(axis=0))
         return np.array(rows)
 
-    def _key(self, element: int) -> NDArray[np.uint64]:
+    def rows(self, element: int) -> NDArray[np.uint64]:
+        """The rows of the relinearisation key, for element 0, or of a Galois key: (digits, 2, primes, N)."""
         self.asked.append(element)
         if element not in self.keys:
             limbs = len(self.data_primes)
@@ -121,11 +127,11 @@ class SealTwin:
 
     def relinearization(self) -> bytes:
         """SEAL's stream of ``RelinKeys``."""
-        return self._stream([self._client.relinearization()])
+        return self._stream([self._client.rows(0)])
 
     def galois(self, element: int) -> bytes:
         """SEAL's stream of ``GaloisKeys`` with one key, no longer permuted."""
-        key = self._client.galois(element)[..., galois_permutation(element, DEGREE)]
+        key = self._client.rows(element)[..., galois_permutation(element, DEGREE)]
         return self._stream([None] * ((element - 1) // 2) + [key])
 
     def _stream(self, keys: Sequence[NDArray[np.uint64] | None]) -> bytes:

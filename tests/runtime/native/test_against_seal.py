@@ -19,11 +19,13 @@ from hecc.runtime.native import (
     Kernels,
     ModDown,
     NttTables,
+    _native,
     implementations,
 )
 from hecc.runtime.parameters import galois_element
 from hecc.runtime.seal.streams import make_context, save_stream
 from hecc.runtime.security import ntt_primes
+from hecc.runtime.switching_keys import RUN, packed_bytes
 
 Words = npt.NDArray[np.uint64]
 
@@ -136,6 +138,15 @@ def test_rescale_is_seals(kernels: Kernels, seal: Seal, limbs: int) -> None:
             assert np.array_equal(ours, theirs)
 
 
+def packed(rows: Words, prime: int) -> npt.NDArray[np.uint8]:
+    """One limb of a key, of shape (digits, 2, degree), as key_products reads it."""
+    digits, runs = len(rows), DEGREE // RUN
+    words = np.ascontiguousarray(rows.reshape(digits, 2, runs, RUN).transpose(2, 0, 1, 3)).reshape(-1, RUN)
+    out = np.empty((len(words), RUN * packed_bytes(prime)), dtype=np.uint8)
+    _native.pack(words, out, prime)
+    return out.reshape(runs, digits, 2, -1)
+
+
 def switch_key(kernels: Kernels, primes: tuple[int, ...], limbs: int, polynomial: Words, rows: Words) -> Words:
     """Key switching as SEAL does it, a digit per limb and one special prime, out of the kernels alone."""
     chosen = (*primes[:limbs], primes[-1])
@@ -154,13 +165,12 @@ def switch_key(kernels: Kernels, primes: tuple[int, ...], limbs: int, polynomial
             digits[j, digit] = limb
         digits[digit, digit] = polynomial[digit]
     columns = [*range(limbs), len(primes) - 1]
-    sums = np.empty((2, limbs + 1, DEGREE), dtype=np.uint64)
+    sums = np.empty((limbs + 1, 2, DEGREE), dtype=np.uint64)
     for j, column in enumerate(columns):
-        b, a = (np.ascontiguousarray(rows[:limbs, half, column]) for half in range(2))
-        kernels.inner_product_pair(digits[j], b, a, sums[0, j], sums[1, j], chosen[j])
+        kernels.key_products(digits[j], packed(rows[:limbs, :, column], chosen[j]), None, 0, sums[j], chosen[j])
     out = np.empty((2, limbs, DEGREE), dtype=np.uint64)
     for half in range(2):
-        ModDown(kernels, tables[:-1], tables[-1:]).apply(sums[half], out[half])
+        ModDown(kernels, tables[:-1], tables[-1:]).apply(np.ascontiguousarray(sums[:, half]), out[half])
     return out
 
 

@@ -98,9 +98,11 @@ def test_masking_a_feature_that_nothing_asks_for_is_refused(mask, name):
 
 EVALUATION = """
 import sys
+from types import SimpleNamespace
 import numpy as np
 from hecc.runtime.native import _evaluator
 from hecc.runtime.security import ntt_primes
+from hecc.runtime.switching_keys import packed_key
 
 data, special = ntt_primes(40, 2048, 3), ntt_primes(49, 2048, 1)
 context = _evaluator.Context(2048, data, special, 1, 2, "")
@@ -108,7 +110,8 @@ generator = np.random.default_rng(0)
 def residues(shape, primes):
     return np.stack([generator.integers(0, q, shape, dtype=np.uint64) for q in primes], axis=-2)
 x = context.ciphertexts(np.ascontiguousarray(residues((1, 2, 2048), data)))
-key = _evaluator.SwitchingKey(context, np.ascontiguousarray(residues((3, 2, 2048), (*data, *special))))
+spec = SimpleNamespace(data_primes=data, special_primes=special, ring_degree=2048, digits=lambda limbs: limbs)
+key = _evaluator.SwitchingKey(context, packed_key(residues((3, 2, 2048), (*data, *special)), spec, 3))
 weights = context.encode(generator.uniform(-1, 1, (1, 1024)), 2.0**30, 3)
 result = context.rescale(context.multiply_plain(context.rotate(x, key, 3), weights), 1)
 np.save(sys.argv[1], result.array())

@@ -48,6 +48,7 @@ from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import galois_element
 from hecc.runtime.seal.evaluator import SealEvaluator
 from hecc.runtime.simulator import Simulator
+from hecc.runtime.switching_keys import packed_key
 from hecc.runtime.verify import verify, verify_expanded
 
 SCALE = Fraction(1 << 40)
@@ -254,7 +255,7 @@ def test_a_linear_transform_of_several_ciphertexts_to_several(
     check(circuit, hybrid_client(*shape), memory=memory)
 
 
-def test_memory_changes_the_transform_by_noise_only_where_rotations_come_in_batches(hybrid_client: Clients) -> None:
+def test_memory_does_not_change_a_transform(hybrid_client: Clients) -> None:
     client = hybrid_client(2, 2)
     circuit = program(
         LinearTransform(x=0, count=3, diagonals="d", scale=SCALE),
@@ -266,12 +267,12 @@ def test_memory_changes_the_transform_by_noise_only_where_rotations_come_in_batc
     keys = client.specification(circuit)
     streams = {name: client.encrypt(VECTOR[32].repeat(2, axis=0)) for name in "ab"}
     results = []
-    for memory in (1 << 24, 1 << 26, 1 << 28):
+    for memory in (0, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 28):
         with NativeEvaluator().prepare(circuit, keys, client, memory=memory) as session:
             first = session.run(streams)["y"]
             assert session.run(streams)["y"] == first, "encoded weights that were kept give the same bytes"
             results.append(first)
-    assert results[1] == results[2]
+    assert all(result == results[0] for result in results)
 
 
 def test_rows_without_diagonals_are_zero(hybrid_client: Clients) -> None:
@@ -549,27 +550,26 @@ class Source:
 
 def unreduced(key: np.ndarray) -> np.ndarray:
     altered = key.copy()
-    altered[-1, -1, -1, -1] = 2**63
+    altered[-32:] = 0xFF
     return altered
 
 
 @pytest.mark.parametrize(
     "alter",
     [
-        lambda key: key[:1],
-        lambda key: key[:, :1],
-        lambda key: key[:, :, 1:],
-        lambda key: key[..., :1024],
-        lambda key: key[0],
-        lambda key: np.asfortranarray(key),
+        lambda key: key[:0],
+        lambda key: key[:-1],
+        lambda key: key[: len(key) // 2],
+        lambda key: np.concatenate((key, key[:1])),
+        lambda key: np.concatenate((key, key)),
+        lambda key: key.reshape(2, -1),
         lambda key: key[::-1],
-        lambda key: key.astype(np.int64),
-        lambda key: key.astype(">u8"),
-        lambda key: key.tobytes(),
+        lambda key: key.astype(np.int8),
+        lambda key: key.view(np.uint32),
         lambda key: None,
         unreduced,
     ],
-    ids=["digits", "half", "limbs", "degree", "rank", "order", "stride", "dtype", "endian", "bytes", "none", "residue"],
+    ids=["none", "short", "half", "long", "twice", "rank", "stride", "sign", "dtype", "nothing", "residue"],
 )
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_key_of_another_shape_is_refused(hybrid_client: Clients, alter: Any, step: int) -> None:
@@ -589,8 +589,8 @@ def test_a_key_for_fewer_limbs_is_refused(hybrid_client: Clients) -> None:
     client = hybrid_client(2, 2)
     circuit = program(Rotate(x=0, step=1), slots=32)
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
-    key = client.galois(galois_element(1, 2048))
-    source = Source(np.ascontiguousarray(np.delete(key[:2], 4, axis=2)))
+    rows = client.rows(galois_element(1, 2048))
+    source = Source(packed_key(np.delete(rows[:2], 4, axis=2), client.specification(circuit), 4))
     with (
         NativeEvaluator().prepare(circuit, client.specification(circuit), source) as session,
         pytest.raises(CircuitError, match=r"refuse %2 = rotate .*: a switching key of 4 limbs does not serve 5"),

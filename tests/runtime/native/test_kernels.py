@@ -166,53 +166,29 @@ def test_results_may_be_written_in_place(kernels: Kernels) -> None:
 
 
 @pytest.mark.parametrize("modulus", [12289, primes(2, 26)[0], primes(2, 50)[0], primes(2**18, 50)[0]])
-@pytest.mark.parametrize("terms", [0, 1, 2, 3, 17, 4096])
-def test_a_lazy_sum_holds_4096_products_of_the_largest_residues(kernels: Kernels, modulus: int, terms: int) -> None:
+@pytest.mark.parametrize("terms", [0, 1, 2, 3, 17, 4095, 4096])
+def test_sums_hold_products_of_the_largest_residues(kernels: Kernels, modulus: int, terms: int) -> None:
     count = 2 * BLOCK
     a, b = (np.full((terms, count), modulus - 1, dtype=np.uint64) for _ in range(2))
     a[:, BLOCK:], b[:, BLOCK:] = uniform(terms, modulus, (terms, BLOCK)), uniform(terms + 1, modulus, (terms, BLOCK))
     b[:, 1:BLOCK:2] = 1
     expected = (a.astype(object) * b.astype(object)).sum(axis=0) % modulus
-    low, high, out = (np.zeros(count, dtype=np.uint64) for _ in range(3))
-    kernels.multiply_accumulate(a, b, low, high)
-    kernels.reduce_sums(low, high, out, modulus)
+    out = np.empty(count, dtype=np.uint64)
+    kernels.inner_product(a, b, out, modulus)
     assert out.tolist() == np.broadcast_to(expected, count).tolist()
 
-    pair = [np.zeros(count, dtype=np.uint64) for _ in range(4)]
-    kernels.multiply_accumulate_pair(a, b, a, *pair)
-    assert np.array_equal(pair[0], low)
-    assert np.array_equal(pair[1], high)
-    kernels.reduce_sums(pair[2], pair[3], pair[3], modulus)
-    squares = (a.astype(object) ** 2).sum(axis=0) % modulus
-    assert pair[3].tolist() == np.broadcast_to(squares, count).tolist()
 
-
-def test_lazy_sums_add_up_over_calls_and_folds(kernels: Kernels) -> None:
-    (modulus,) = primes(2, 50)
-    a = np.full((4095, BLOCK), modulus - 1, dtype=np.uint64)
-    low, high, out = (np.zeros(BLOCK, dtype=np.uint64) for _ in range(3))
-    for _ in range(20):  # 81,900 products: more than the high halves could hold without folding either
-        kernels.multiply_accumulate(a, a, low, high)
-        kernels.fold(low, high, modulus)
-    for _ in range(5):
-        kernels.multiply_accumulate(a[:800], a[:800], low, high)
-    kernels.reduce_sums(low, high, out, modulus)
-    assert out.tolist() == [(20 * 4095 + 4000) % modulus] * BLOCK
-
-
-@pytest.mark.parametrize("terms", [0, 1, 5, 4095, 4096, 9001])
+@pytest.mark.parametrize("terms", [0, 1, 5, 4095, 4096, 9001, 81_901])
 def test_inner_products_of_any_length(kernels: Kernels, terms: int) -> None:
     (modulus,) = primes(2, 50)
-    a, b, c = (uniform(seed, modulus, (terms, BLOCK)) for seed in range(3))
-    a[:, 0] = b[:, 0] = c[:, 0] = modulus - 1
-    out, second = np.empty(BLOCK, dtype=np.uint64), np.empty(BLOCK, dtype=np.uint64)
-    expected = np.broadcast_to((a.astype(object) * b.astype(object)).sum(axis=0) % modulus, BLOCK).tolist()
+    a, b = (uniform(seed, modulus, (terms, BLOCK)) for seed in range(2))
+    a[:, 0] = b[:, 0] = modulus - 1
+    out = np.empty(BLOCK, dtype=np.uint64)
     kernels.inner_product(a, b, out, modulus)
-    assert out.tolist() == expected
-    kernels.inner_product_pair(a, c, b, second, out, modulus)
-    assert out.tolist() == expected
-    kernels.inner_product(a, c, out, modulus)
-    assert np.array_equal(out, second)
+    columns = slice(0, 4 if terms > 10_000 else BLOCK)  # Python integers are slow
+    products = (a[:, columns].astype(object) * b[:, columns].astype(object)).sum(axis=0) % modulus
+    assert out[columns].tolist() == np.broadcast_to(products, out[columns].shape).tolist()
+    assert out[0] == terms % modulus
 
 
 @pytest.mark.parametrize(("rows", "terms"), [(1, 1), (3, 2), (4, 5), (9, 40), (2, 5000), (0, 3), (3, 0)])
@@ -542,10 +518,6 @@ REFUSALS: dict[str, tuple[str, Any]] = {
     "unreduced scalar": ("residue", lambda k: k.multiply_scalar(zeros(64), Q, zeros(64), Q)),
     "unreduced third": ("residue", lambda k: k.subtract_multiply_scalar(zeros(64), bad(), 1, zeros(64), Q)),
     "word": ("word 4503599627370496 at flat index 0", lambda k: k.reduce(zeros(64) + np.uint64(2**52), zeros(64), Q)),
-    "factor": (
-        "factor",
-        lambda k: k.multiply_accumulate(zeros(1, 64) + np.uint64(2**50), *(zeros(1, 64), zeros(64), zeros(64))),
-    ),
     "modulus too large": (r"is not below 2\^50", lambda k: k.negate(zeros(64), zeros(64), 2**50)),
     "modulus not prime": ("is not a prime above 2", lambda k: k.negate(zeros(64), zeros(64), 9)),
     "modulus even": ("is not a prime above 2", lambda k: k.negate(zeros(64), zeros(64), 2)),
@@ -556,16 +528,7 @@ REFUSALS: dict[str, tuple[str, Any]] = {
     "short out": (r"out must have shape \(128,\), not \(64,\)", lambda k: k.add(zeros(128), zeros(128), zeros(64), Q)),
     "dimensions": (r"a must have shape", lambda k: k.add(zeros(1, 64), zeros(1, 64), zeros(1, 64), Q)),
     "overlap in part": ("overlaps an input in part", lambda k: k.negate(LONG[:128], LONG[64:192], Q)),
-    "sums overlap": ("overlaps another array", lambda k: k.fold(LONG[:64], LONG[:64], Q)),
-    "sum is a factor": (
-        "overlaps",
-        lambda k: k.multiply_accumulate(LONG[:64].reshape(1, 64), zeros(1, 64), LONG[:64], zeros(64)),
-    ),
     "quotients are values": ("overlaps", lambda k: k.encode_factors(zeros(64), LONG[:64], LONG[:64], Q)),
-    "too many terms": (
-        "at most 4096 terms",
-        lambda k: k.multiply_accumulate(zeros(4097, 64), zeros(4097, 64), zeros(64), zeros(64)),
-    ),
     "terms differ": ("b must have shape", lambda k: k.inner_product(zeros(2, 64), zeros(3, 64), zeros(64), Q)),
     "flat terms": ("a must have two dimensions", lambda k: k.inner_product(zeros(64), zeros(64), zeros(64), Q)),
     "output is a term": ("overlaps", lambda k: k.inner_product(LONG[:64].reshape(1, 64), zeros(1, 64), LONG[:64], Q)),

@@ -29,7 +29,8 @@ def ciphertexts(polynomials: int = 2, limbs: int = 3, count: int = 1, context: A
 
 
 def switching_key(limbs: int = 4, context: Any = CONTEXT) -> Any:
-    return _evaluator.SwitchingKey(context, np.ones(((limbs + 1) // 2, 2, limbs + 2, DEGREE), dtype=np.uint64))
+    # Residues of 30 bits take four bytes.
+    return _evaluator.SwitchingKey(context, np.ones((limbs + 1) // 2 * 2 * (limbs + 2) * DEGREE * 4, dtype=np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_the_transform_that_the_next_tests_change_is_good() -> None:
     good = transform()
     assert good.steps == [1, 4]
     assert good.apply(ciphertexts(count=2), KEYS, ELEMENTS, 0).count == 2
-    assert good.kept_bytes == 2 * 5 * 64 * 8
+    assert good.kept_bytes == 2 * 5 * 64 * 4
 
 
 @pytest.mark.parametrize(

@@ -22,3 +22,17 @@ def test_no_kernel_leaves_its_arrays_or_behaves_undefined(tmp_path: Path) -> Non
     ):
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    check_linkage(tmp_path)
+
+
+def check_linkage(build: Path) -> None:
+    """No function of a vector translation unit can take the place of another unit's on a machine that cannot run it."""
+    nm = shutil.which("nm")
+    if nm is None:
+        return
+    objects = sorted(build.rglob("*_avx*.o"))
+    assert {"kernels_avx2.cpp.o", "kernels_avx512ifma.cpp.o"} <= {path.name for path in objects}
+    for path in objects:
+        symbols = subprocess.run([nm, str(path)], capture_output=True, text=True, check=True).stdout.splitlines()
+        shared = [line for line in symbols if line.split()[-2] == "W"]  # a weak function
+        assert not shared, f"{path.name} shares {shared} with other translation units"
