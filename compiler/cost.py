@@ -365,7 +365,7 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, 
                 # Rotations limb by limb, the sums that all giant steps need, and rows.
                 groups = len(_pairs(diagonals.row, diagonals.giant)) + ins.count
                 rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
-                working = rotations + (groups + ins.count) * pair + GIANT_BYTES
+                working = rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
             else:
                 working = (babies + ins.count + 1) * pair
         elif isinstance(ins, MatrixProduct):
@@ -381,5 +381,5 @@ ROTATION_BYTES = 1 << 25
 GIANT_BYTES = 1 << 25
 """What the native evaluator's linear transform takes at a time where that is enough."""
 
-PROGRAM_BYTES = 120 << 20
-"""Python, numpy and SEAL with its tables, measured."""
+PROGRAM_BYTES = 56 << 20
+"""Python, numpy, the evaluator and its tables, measured."""

@@ -80,8 +80,8 @@ Ciphertexts combine(const Context& context, const Ciphertexts& x, const Cipherte
   return result;
 }
 
-// Key switching of polynomial `switched` of every ciphertext. finish(ciphertext, limb, first, second) gets one limb of
-// both sums divided by P, which it may overwrite, and runs in parallel.
+// Key switching of polynomial `switched` of every ciphertext. finish(ciphertext, half, limb, values) gets one limb of
+// one of both sums divided by P, which it may overwrite, and runs in parallel.
 template <class Finish>
 void switch_all(const Context& context, const Ciphertexts& x, std::size_t switched, const SwitchingKey& key,
                 Representative representative, const Finish& finish) {
@@ -95,18 +95,10 @@ void switch_all(const Context& context, const Ciphertexts& x, std::size_t switch
     BufferPool::Buffer sums = context.borrow(count * 2 * width * degree);
     switch_keys(context, Decomposition(context, std::move(polynomials), limbs, representative),
                 std::vector<SwitchingKey>(count, key), sums.data());
-    BufferPool::Buffer divided = context.borrow(count * 2 * limbs * degree);
     std::vector<const std::uint64_t*> inputs;
-    std::vector<std::uint64_t*> outputs;
-    for (std::size_t i = 0; i < 2 * count; ++i) {
-      inputs.push_back(sums.data() + i * width * degree);
-      outputs.push_back(divided.data() + i * limbs * degree);
-    }
-    divide(context, division, inputs, outputs);
-    context.pool().run(count * limbs, [&](std::size_t index, std::size_t) {
-      const std::size_t i = index / limbs, limb = index % limbs;
-      std::uint64_t* const base = divided.data() + (2 * i * limbs + limb) * degree;
-      finish(first + i, limb, base, base + limbs * degree);
+    for (std::size_t i = 0; i < 2 * count; ++i) inputs.push_back(sums.data() + i * width * degree);
+    divide(context, division, inputs, [&](std::size_t input, std::size_t limb, std::uint64_t* values) {
+      finish(first + input / 2, input % 2, limb, values);
     });
   }
 }
@@ -120,17 +112,14 @@ Ciphertexts rotated(const Context& context, const Ciphertexts& x, const GaloisKe
   if (context.seal_shaped()) representative = {Representative::Kind::kRotated, key.element};
   const std::size_t degree = context.degree();
   Ciphertexts result(context, x.count(), 2, x.limbs());
-  const auto finish = [&](std::size_t i, std::size_t limb, std::uint64_t* first, std::uint64_t* second) {
+  const auto finish = [&](std::size_t i, std::size_t half, std::size_t limb, std::uint64_t* values) {
     const Modulus& modulus = context.modulus(limb);
     const Kernels& kernels = context.kernels();
+    std::uint64_t* const output = result.limb(i, half, limb);
     // P c0 belongs to the first sum; since it is a multiple of P, adding c0 after the division is the same.
-    kernels.add(first, x.limb(i, 0, limb), first, degree, modulus);
-    kernels.permute(permutation, first, result.limb(i, 0, limb));
-    kernels.permute(permutation, second, result.limb(i, 1, limb));
-    if (!added) return;
-    for (std::size_t p = 0; p < 2; ++p) {
-      kernels.add(result.limb(i, p, limb), x.limb(i, p, limb), result.limb(i, p, limb), degree, modulus);
-    }
+    if (half == 0) kernels.add(values, x.limb(i, 0, limb), values, degree, modulus);
+    kernels.permute(permutation, values, output);
+    if (added) kernels.add(output, x.limb(i, half, limb), output, degree, modulus);
   };
   switch_all(context, x, 1, key.key, representative, finish);
   return result;
@@ -215,10 +204,8 @@ Ciphertexts relinearize(const Context& context, const Ciphertexts& x, const Swit
   if (context.seal_shaped()) representative.kind = Representative::Kind::kFromZero;
   const std::size_t degree = context.degree();
   Ciphertexts result(context, x.count(), 2, x.limbs());
-  const auto finish = [&](std::size_t i, std::size_t limb, std::uint64_t* first, std::uint64_t* second) {
-    const Modulus& modulus = context.modulus(limb);
-    context.kernels().add(first, x.limb(i, 0, limb), result.limb(i, 0, limb), degree, modulus);
-    context.kernels().add(second, x.limb(i, 1, limb), result.limb(i, 1, limb), degree, modulus);
+  const auto finish = [&](std::size_t i, std::size_t half, std::size_t limb, const std::uint64_t* values) {
+    context.kernels().add(values, x.limb(i, half, limb), result.limb(i, half, limb), degree, context.modulus(limb));
   };
   switch_all(context, x, 2, key, representative, finish);
   return result;
@@ -240,9 +227,8 @@ std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertext
   const Division division = division_by_special(context, limbs);
   std::vector<Ciphertexts> results;
   for (std::size_t k = 0; k < keys.size(); ++k) results.emplace_back(context, x.count(), 2, limbs);
-  BufferPool::Buffer sums = context.borrow(2 * width * degree), divided = context.borrow(2 * limbs * degree);
+  BufferPool::Buffer sums = context.borrow(2 * width * degree);
   const std::vector<const std::uint64_t*> inputs = {sums.data(), sums.data() + width * degree};
-  const std::vector<std::uint64_t*> outputs = {divided.data(), divided.data() + limbs * degree};
   for (std::size_t i = 0; i < x.count(); ++i) {
     const Digits digits(context, Decomposition(context, {x.limb(i, 1, 0)}, limbs, Representative()), 0, width);
     for (std::size_t k = 0; k < keys.size(); ++k) {
@@ -250,13 +236,10 @@ std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertext
         std::uint64_t* const base = sums.data() + limb * degree;
         inner_products(context, digits, 0, keys[k].key, limbs, limb, nullptr, 0, base, base + width * degree);
       });
-      divide(context, division, inputs, outputs);
       const PermutationView& permutation = context.permutation(keys[k].element);
-      context.pool().run(limbs, [&](std::size_t limb, std::size_t) {
-        std::uint64_t* const first = divided.data() + limb * degree;
-        context.kernels().add(first, x.limb(i, 0, limb), first, degree, context.modulus(limb));
-        context.kernels().permute(permutation, first, results[k].limb(i, 0, limb));
-        context.kernels().permute(permutation, first + limbs * degree, results[k].limb(i, 1, limb));
+      divide(context, division, inputs, [&](std::size_t half, std::size_t limb, std::uint64_t* values) {
+        if (half == 0) context.kernels().add(values, x.limb(i, 0, limb), values, degree, context.modulus(limb));
+        context.kernels().permute(permutation, values, results[k].limb(i, half, limb));
       });
     }
   }

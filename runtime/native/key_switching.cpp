@@ -253,7 +253,7 @@ Division division_by_last(const Context& context, std::size_t limbs) {
 }
 
 void divide(const Context& context, const Division& division, const std::vector<const std::uint64_t*>& inputs,
-            const std::vector<std::uint64_t*>& outputs) {
+            const std::function<void(std::size_t input, std::size_t limb, std::uint64_t* values)>& consume) {
   const std::size_t degree = context.degree(), kept = division.kept.size();
   BufferPool::Buffer subtracted = remainders(context, division, inputs);
   BufferPool::Buffer scratch = context.borrow(context.pool().threads() * degree);
@@ -262,7 +262,15 @@ void divide(const Context& context, const Division& division, const std::vector<
     std::uint64_t* const values = scratch.data() + worker * degree;
     context.forward(prime, remainder(context, division, subtracted, polynomial, limb, values), values);
     context.kernels().subtract_multiply_scalar(inputs[polynomial] + limb * degree, values, division.inverses[limb],
-                                               outputs[polynomial] + limb * degree, degree, context.modulus(prime));
+                                               values, degree, context.modulus(prime));
+    consume(polynomial, limb, values);
+  });
+}
+
+void divide(const Context& context, const Division& division, const std::vector<const std::uint64_t*>& inputs,
+            const std::vector<std::uint64_t*>& outputs) {
+  divide(context, division, inputs, [&](std::size_t polynomial, std::size_t limb, const std::uint64_t* values) {
+    std::copy(values, values + context.degree(), outputs[polynomial] + limb * context.degree());
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "buffer_pool.hpp"
@@ -105,6 +106,11 @@ Division division_by_last(const Context& context, std::size_t limbs);
 // output has the kept ones.
 void divide(const Context& context, const Division& division, const std::vector<const std::uint64_t*>& inputs,
             const std::vector<std::uint64_t*>& outputs);
+
+// The same, one limb of one quotient at a time: consume(input, limb, values) gets it in memory that it may overwrite
+// and that is another's afterwards, and runs in parallel.
+void divide(const Context& context, const Division& division, const std::vector<const std::uint64_t*>& inputs,
+            const std::function<void(std::size_t input, std::size_t limb, std::uint64_t* values)>& consume);
 
 // The same with results in coefficient form, of shape (inputs, limbs kept, N).
 BufferPool::Buffer divide_to_coefficients(const Context& context, const Division& division,

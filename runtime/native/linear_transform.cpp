@@ -56,6 +56,15 @@ struct LinearTransform::Part {
   std::size_t rotations() const { return last_rotation - first_rotation; }
 };
 
+// Terms of a segment that follow one another and whose rotations are at hand.
+struct LinearTransform::Product {
+  std::size_t group;  // of those at hand
+  const Segment* segment;
+  std::size_t first;    // term of the segment
+  std::size_t passing;  // where the segment's residues begin among those that are not kept
+  std::vector<std::uint32_t> rotations;
+};
+
 // Buffers of one application. A QP pair is two polynomials of `width` limbs each.
 struct LinearTransform::Pass {
   const Context& context;
@@ -302,42 +311,24 @@ void LinearTransform::make_rotations(Pass& pass, const Part& part) const {
 // Adds the products of diagonals with the rotations at hand to the sums of the groups at hand.
 void LinearTransform::sum_products(Pass& pass, const Part& part) {
   const Context& context = pass.context;
-  const Kernels& kernels = context.kernels();
-  const std::size_t degree = context.degree(), runs = degree / (2 * kDiagonalRun);
-  const std::size_t rotated_stride = part.rotations() * 4 * kDiagonalRun;
-  // As many runs at a time as the first-level cache holds of all rotations, for all groups to read.
-  const std::size_t at_once = std::bit_floor(std::clamp<std::size_t>(kNearWords / rotated_stride, 2, 16));
-  const auto at_hand = [&](std::size_t term) {
-    return terms_[term].rotation >= part.first_rotation && terms_[term].rotation < part.last_rotation;
-  };
   const std::size_t part_bytes = residue_bytes(context, part.first_limb, part.last_limb);
   BufferPool::Buffer passing;
-  std::vector<std::size_t> groups, segments;
-  for (std::size_t group = part.first_group; group < part.last_group;) {
-    // As many groups as there is room to encode.
-    groups.clear();
+  std::vector<std::size_t> segments;
+  std::vector<Product> products;
+  const std::size_t last = groups_[part.last_group - 1].last_segment;
+  for (std::size_t s = groups_[part.first_group].first_segment; s < last;) {
+    // As many segments as there is room to encode.
     segments.clear();
+    products.clear();
     std::size_t bytes = 0;
-    std::vector<std::size_t> place(segments_.size(), kNone);  // of a segment's residues in `passing`
-    for (; group < part.last_group; ++group) {
-      std::size_t more = 0;
-      const std::size_t before = segments.size();
-      for (std::size_t s = groups_[group].first_segment; s < groups_[group].last_segment; ++s) {
-        const Segment& segment = segments_[s];
-        bool wanted = false;
-        for (std::size_t t = segment.first; t < segment.last; ++t) wanted |= at_hand(t);
-        if (!wanted) continue;
-        segments.push_back(s);
-        if (segment.kept == Segment::Kept::kResidues) continue;
-        place[s] = bytes + more;
-        more += (segment.last - segment.first) * part_bytes;
-      }
-      if (bytes != 0 && bytes + more > kPassingBytes) {
-        segments.resize(before);
-        break;
-      }
+    for (; s < last; ++s) {
+      const Segment& segment = segments_[s];
+      const bool kept = segment.kept == Segment::Kept::kResidues;
+      const std::size_t more = kept ? 0 : (segment.last - segment.first) * part_bytes;
+      if (bytes != 0 && bytes + more > kPassingBytes) break;
+      if (!append_products(part, segment, bytes, products)) continue;
+      segments.push_back(s);
       bytes += more;
-      if (segments.size() != before) groups.push_back(group);
     }
     if (passing.size() * sizeof(std::uint64_t) < bytes) {
       passing = BufferPool::Buffer();
@@ -345,62 +336,67 @@ void LinearTransform::sum_products(Pass& pass, const Part& part) {
     }
     std::uint8_t* const passing_bytes = reinterpret_cast<std::uint8_t*>(passing.data());
     prepare(context, part, segments, passing_bytes);
+    multiply(pass, part, products, passing_bytes);
+    for (const Product& product : products) pass.begun_sums[product.group] = true;
+  }
+}
 
-    // Terms that follow one another and whose rotations are at hand.
-    struct Product {
-      std::size_t group;
-      const Segment* segment;
-      std::size_t first;                       // term of the segment
-      const std::uint8_t* passing;             // residues of the segment, unless it keeps them
-      std::vector<std::uint32_t> rotations{};  // of those at hand
-    };
-    std::vector<Product> products;
-    for (const std::size_t s : segments) {
-      const Segment& segment = segments_[s];
-      bool ended = true;
-      for (std::size_t t = segment.first; t < segment.last; ++t) {
-        if (at_hand(t) && ended) {
-          products.push_back({segment.group - part.first_group, &segment, t - segment.first,
-                              place[s] == kNone ? nullptr : passing_bytes + place[s]});
-        }
-        if (at_hand(t)) {
-          const std::size_t rotation = terms_[t].rotation - part.first_rotation;
-          products.back().rotations.push_back(static_cast<std::uint32_t>(rotation));
-        }
-        ended = !at_hand(t);
+// The products of a segment with the rotations at hand; whether there are any. Residues that are not kept begin at
+// `passing`.
+bool LinearTransform::append_products(const Part& part, const Segment& segment, std::size_t passing,
+                                      std::vector<Product>& products) const {
+  bool ended = true, any = false;
+  for (std::size_t t = segment.first; t < segment.last; ++t) {
+    const std::size_t rotation = terms_[t].rotation;
+    const bool at_hand = rotation >= part.first_rotation && rotation < part.last_rotation;
+    if (at_hand && ended) {
+      products.push_back({segment.group - part.first_group, &segment, t - segment.first, passing, {}});
+    }
+    if (at_hand) {
+      products.back().rotations.push_back(static_cast<std::uint32_t>(rotation - part.first_rotation));
+      any = true;
+    }
+    ended = !at_hand;
+  }
+  return any;
+}
+
+// One worker reads some runs of all rotations for all groups, and then the next ones: they stay in its cache.
+void LinearTransform::multiply(Pass& pass, const Part& part, const std::vector<Product>& products,
+                               const std::uint8_t* passing) const {
+  const Context& context = pass.context;
+  const std::size_t degree = context.degree(), runs = degree / (2 * kDiagonalRun);
+  const std::size_t rotated_stride = part.rotations() * 4 * kDiagonalRun;
+  const std::size_t at_once = std::bit_floor(std::clamp<std::size_t>(kNearWords / rotated_stride, 2, 16));
+  const std::size_t stretch = std::max(at_once, runs / kStretches);
+  context.pool().run(part.limbs() * runs / stretch, [&](std::size_t index, std::size_t) {
+    const std::size_t limb = part.first_limb + index * stretch / runs, begin = index * stretch % runs;
+    const Modulus& modulus = context.modulus(context.prime_of(limb, limbs_));
+    const std::size_t word = packed_bytes(modulus.value);
+    const std::size_t kept_before = residue_bytes(context, 0, limb);
+    const std::size_t passing_before = residue_bytes(context, part.first_limb, limb);
+    for (std::size_t run = begin; run < begin + stretch; run += at_once) {
+      const std::size_t front = run * kDiagonalRun, back = degree - front - kDiagonalRun;
+      const std::uint64_t* const rotated =
+          pass.rotated.data() + ((limb - part.first_limb) * runs + run) * rotated_stride;
+      std::size_t previous = kNone;
+      for (const Product& product : products) {
+        std::uint64_t* const first = pass.sums.data() + product.group * pass.pair + limb * degree;
+        std::uint64_t* const second = first + width_ * degree;
+        std::uint64_t* const out[] = {first + front, first + back, second + front, second + back};
+        const Segment& segment = *product.segment;
+        const std::size_t terms = segment.last - segment.first, stride = terms * run_ * word;
+        const std::uint8_t* const residues = segment.kept == Segment::Kept::kResidues
+                                                 ? segment.residues.data() + kept_before * terms
+                                                 : passing + product.passing + passing_before * terms;
+        const bool added = product.group == previous || pass.begun_sums[product.group];
+        context.kernels().diagonal_products(residues + front / repeats_ / run_ * stride + product.first * run_ * word,
+                                            stride, repeats_, rotated, rotated_stride, product.rotations.data(),
+                                            product.rotations.size(), at_once, added, out, modulus);
+        previous = product.group;
       }
     }
-
-    const std::size_t stretch = std::max(at_once, runs / kStretches);
-    context.pool().run(part.limbs() * runs / stretch, [&](std::size_t index, std::size_t) {
-      const std::size_t limb = part.first_limb + index * stretch / runs, begin = index * stretch % runs;
-      const Modulus& modulus = context.modulus(context.prime_of(limb, limbs_));
-      const std::size_t word = packed_bytes(modulus.value);
-      const std::size_t kept_before = residue_bytes(context, 0, limb);
-      const std::size_t passing_before = residue_bytes(context, part.first_limb, limb);
-      for (std::size_t run = begin; run < begin + stretch; run += at_once) {
-        const std::size_t front = run * kDiagonalRun, back = degree - front - kDiagonalRun;
-        const std::uint64_t* const rotated =
-            pass.rotated.data() + ((limb - part.first_limb) * runs + run) * rotated_stride;
-        std::size_t previous = kNone;
-        for (const Product& product : products) {
-          std::uint64_t* const first = pass.sums.data() + product.group * pass.pair + limb * degree;
-          std::uint64_t* const second = first + width_ * degree;
-          std::uint64_t* const out[] = {first + front, first + back, second + front, second + back};
-          const std::size_t terms = product.segment->last - product.segment->first, stride = terms * run_ * word;
-          const std::uint8_t* const residues = product.passing == nullptr
-                                                   ? product.segment->residues.data() + kept_before * terms
-                                                   : product.passing + passing_before * terms;
-          kernels.diagonal_products(residues + front / repeats_ / run_ * stride + product.first * run_ * word, stride,
-                                    repeats_, rotated, rotated_stride, product.rotations.data(),
-                                    product.rotations.size(), at_once,
-                                    product.group == previous || pass.begun_sums[product.group], out, modulus);
-          previous = product.group;
-        }
-      }
-    });
-    for (const std::size_t number : groups) pass.begun_sums[number - part.first_group] = true;
-  }
+  });
 }
 
 // Makes what segments keep and do not have yet, and for those that do not keep residues the ones at hand, one segment

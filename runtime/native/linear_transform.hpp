@@ -76,12 +76,16 @@ class LinearTransform {
   // Of all that an application computes, what is at hand at one time: groups, limbs of basis QP and baby rotations.
   struct Part;
   struct Pass;
+  struct Product;
 
   void read(const SparseDiagonals& diagonals);
   void share_memory(std::size_t bytes);
   std::size_t residue_bytes(const Context& context, std::size_t first_limb, std::size_t last_limb) const;
   void make_rotations(Pass& pass, const Part& part) const;
   void sum_products(Pass& pass, const Part& part);
+  bool append_products(const Part& part, const Segment& segment, std::size_t passing,
+                       std::vector<Product>& products) const;
+  void multiply(Pass& pass, const Part& part, const std::vector<Product>& products, const std::uint8_t* passing) const;
   void prepare(const Context& context, const Part& part, const std::vector<std::size_t>& segments,
                std::uint8_t* passing);
   void take_giant_steps(Pass& pass, std::size_t first_group, std::size_t last_group, const std::uint64_t* sums) const;
