@@ -172,6 +172,7 @@ struct Avx2 {
                                         multiply_signed(top, m.power_99, m.power_99_quotient, m));
     return from_signed(reduce_signed(_mm256_add_pd(low, upper), m), m);
   }
+  static Word reduce_few(const Accumulator& sum, const Mod& m) { return reduce(sum, m); }
 
   // --- Doubles ------------------------------------------------------------------------------------------------------
 

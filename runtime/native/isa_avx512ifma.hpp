@@ -140,6 +140,13 @@ struct Avx512Ifma {
     sum.high = _mm512_madd52hi_epu64(sum.high, a, b);
   }
   static void end_terms(Accumulator&, std::size_t) {}
+  // Of at most kFewTerms products of factors below 2^50: then what is above 2^52 is below 2^52 itself.
+  static Word reduce_few(const Accumulator& sum, const Mod& m) {
+    const Word high = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, 52));
+    const Word low = mask(reduce_lazy(mask(sum.low), m));
+    const Word upper = mask(multiply_lazy(high, m.power_52, m.power_52_quotient, m));
+    return reduce_once(reduce_once(_mm512_add_epi64(low, upper), m.two_q), m.q);
+  }
   static Word reduce(const Accumulator& sum, const Mod& m) {
     const Word high = _mm512_add_epi64(sum.high, _mm512_srli_epi64(sum.low, 52));
     const Word low = mask(reduce_lazy(mask(sum.low), m));

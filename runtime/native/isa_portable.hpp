@@ -70,6 +70,7 @@ struct Portable {
     const Word high = multiply_lazy(sum.high, m.modulus.power_64.value, m.modulus.power_64.quotient, m.q);
     return subtract_if_above(subtract_if_above(low + high, m.two_q), m.q);
   }
+  static Word reduce_few(const Accumulator& sum, const Mod& m) { return reduce(sum, m); }
 
   // --- Doubles ------------------------------------------------------------------------------------------------------
 

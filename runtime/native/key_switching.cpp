@@ -13,26 +13,33 @@ namespace {
 constexpr std::size_t kDigitWords = std::size_t{1} << 22;
 constexpr std::size_t kConverted = 4 * kConversionChunk;
 
-// 1 where the representative that is 0 to q - 1 after the automorphism is negative: it negates some coefficients.
-void rotated_multiples(std::size_t degree, std::uint64_t element, const std::uint64_t* values,
-                       std::uint64_t* multiples) {
+// All ones where the representative that is 0 to q - 1 after the automorphism is negative, as it negates some
+// coefficients; else zero.
+void rotated_masks(std::size_t degree, std::uint64_t element, const std::uint64_t* values, std::uint64_t* masks) {
   const std::uint64_t mask = 2 * degree - 1;
   for (std::size_t i = 0; i < degree; ++i) {
     const bool negated = ((element * i) & mask) >= degree;
-    multiples[i] = negated && values[i] != 0 ? 1 : 0;
+    masks[i] = negated && values[i] != 0 ? ~std::uint64_t{0} : 0;
   }
 }
 
-// One limb from one prime: of the representatives from zero on, or less the multiples of that prime.
-void reduce(const Context& context, const std::uint64_t* values, const std::uint64_t* multiples, std::size_t source,
+// One limb from one prime q: of the representatives from zero on, less q where a mask says so.
+void reduce(const Context& context, const std::uint64_t* values, const std::uint64_t* masks, std::size_t source,
             std::size_t target, std::uint64_t* output) {
+  constexpr std::size_t kPart = 512;
   const Modulus& modulus = context.modulus(target);
+  const std::uint64_t q = context.modulus(source).value, p = modulus.value;
+  if (q <= p && masks != nullptr) {
+    for (std::size_t i = 0; i < context.degree(); ++i) output[i] = values[i] + (masks[i] & (p - q));
+    return;
+  }
   context.kernels().reduce(values, output, context.degree(), modulus);
-  if (multiples == nullptr) return;
-  const std::uint64_t p = modulus.value, difference = p - context.modulus(source).value % p;
-  for (std::size_t i = 0; i < context.degree(); ++i) {
-    const std::uint64_t sum = output[i] + ((0 - multiples[i]) & difference);
-    output[i] = sum >= p ? sum - p : sum;
+  if (masks == nullptr) return;
+  const std::uint64_t difference = p - q % p;
+  alignas(kAlignment) std::uint64_t terms[kPart];
+  for (std::size_t begin = 0; begin < context.degree(); begin += kPart) {
+    for (std::size_t i = 0; i < kPart; ++i) terms[i] = masks[begin + i] & difference;
+    context.kernels().add(output + begin, terms, output + begin, kPart, modulus);
   }
 }
 
@@ -98,13 +105,13 @@ Decomposition::Decomposition(const Context& context, std::vector<const std::uint
       coefficients_(context.borrow(count_ * limbs * context.degree())) {
   const std::size_t degree = context.degree();
   const bool rotated = kind_ == Representative::Kind::kRotated;
-  if (rotated) multiples_ = context.borrow(count_ * limbs * degree);
+  if (rotated) masks_ = context.borrow(count_ * limbs * degree);
   context.pool().run(count_ * limbs, [&](std::size_t index, std::size_t) {
     const std::size_t limb = index % limbs;
     std::uint64_t* const output = coefficients_.data() + index * degree;
     context.inverse(limb, values_[index / limbs] + limb * degree, output);
     if (rotated) {
-      rotated_multiples(degree, representative.element, output, multiples_.data() + index * degree);
+      rotated_masks(degree, representative.element, output, masks_.data() + index * degree);
     }
   });
 }
@@ -171,8 +178,7 @@ const std::uint64_t* Decomposition::limb(std::size_t polynomial, std::size_t dig
     if (kind_ == Representative::Kind::kCentred) {
       context_.kernels().lift(values, context_.modulus(source), target, degree, context_.modulus(prime));
     } else {
-      reduce(context_, values, multiples_.size() == 0 ? nullptr : multiples_.data() + first * degree, source, prime,
-             target);
+      reduce(context_, values, masks_.size() == 0 ? nullptr : masks_.data() + first * degree, source, prime, target);
     }
   }
   context_.forward(prime, target, target);

@@ -58,7 +58,7 @@ class Decomposition {
   std::vector<const std::uint64_t*> values_;  // the polynomials in NTT form, or empty
   std::size_t count_, limbs_, digits_, width_;
   Representative::Kind kind_ = Representative::Kind::kCentred;
-  BufferPool::Buffer coefficients_, multiples_;
+  BufferPool::Buffer coefficients_, masks_;
 };
 
 // The digits of several polynomials, NTT form, in basis QP: what hoisting computes once.

@@ -21,6 +21,9 @@ inline constexpr std::size_t kKeyRun = 32;
 // Products of diagonals with rotations are made for a run of so many coefficients from each end of both polynomials.
 inline constexpr std::size_t kDiagonalRun = 16;
 
+// Sums of so few products are reduced in fewer steps.
+inline constexpr std::size_t kFewTerms = 15;
+
 // Contracts that all kernels share. Arrays hold `count` words, a multiple of kBlock, at least at an alignment of 8
 // bytes (64 is fastest). An output is one of the inputs or does not overlap any. Residues are below the modulus, and so
 // are results; residues that are not give meaningless results, and never an access outside the arrays. Nothing is

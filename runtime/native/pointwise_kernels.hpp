@@ -137,11 +137,20 @@ struct Pointwise {
                            std::size_t stride, const std::uint64_t* addend, std::uint64_t factor, std::uint64_t* out0,
                            std::uint64_t* out1, std::size_t count, const Modulus& q) {
     with_packed_bytes(packed_bytes(q.value), [&](auto bytes) {
-      key_products_of<bytes.value>(digits, terms, key, stride, addend, factor, out0, out1, count, q);
+      if (terms < kFewTerms) {  // the addend is a term, too
+        key_products_of<bytes.value, true>(digits, terms, key, stride, addend, factor, out0, out1, count, q);
+      } else {
+        key_products_of<bytes.value, false>(digits, terms, key, stride, addend, factor, out0, out1, count, q);
+      }
     });
   }
 
-  template <std::size_t kBytes>
+  template <bool kFew>
+  static Word reduced(const Accumulator& sum, const Mod& m) {
+    return kFew ? Isa::reduce_few(sum, m) : Isa::reduce(sum, m);
+  }
+
+  template <std::size_t kBytes, bool kFew>
   static void key_products_of(const std::uint64_t* const* digits, std::size_t terms, const std::uint8_t* key,
                               std::size_t stride, const std::uint64_t* addend, std::uint64_t factor,
                               std::uint64_t* out0, std::uint64_t* out1, std::size_t count, const Modulus& q) {
@@ -174,8 +183,8 @@ struct Pointwise {
         for (std::size_t v = 0; v < kVectors; ++v) {
           Isa::end_terms(sums0[v], terms + (addend != nullptr ? 1 : 0));
           Isa::end_terms(sums1[v], terms);
-          Isa::store(out0 + run + i + v * kWidth, Isa::reduce(sums0[v], m));
-          Isa::store(out1 + run + i + v * kWidth, Isa::reduce(sums1[v], m));
+          Isa::store(out0 + run + i + v * kWidth, reduced<kFew>(sums0[v], m));
+          Isa::store(out1 + run + i + v * kWidth, reduced<kFew>(sums1[v], m));
         }
       }
     }

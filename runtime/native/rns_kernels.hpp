@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "pointwise.hpp"
 #include "rns.hpp"
 
 namespace hecc {
@@ -27,7 +28,8 @@ struct Rns {
       } else {
         for (std::size_t i = 0; i < c.sources; ++i) scale(c, i, input[i] + start, scratch, chunk);
         truncate(scratch + c.sources * kConversionChunk, chunk);
-        for (std::size_t j = 0; j < c.targets; ++j) combine(c, j, scratch, output[j] + start, chunk);
+        const auto kernel = c.sources < kFewTerms ? combine<true> : combine<false>;
+        for (std::size_t j = 0; j < c.targets; ++j) kernel(c, j, scratch, output[j] + start, chunk);
       }
     }
   }
@@ -72,6 +74,7 @@ struct Rns {
     }
   }
 
+  template <bool kFew>
   static void combine(const ConversionView& c, std::size_t j, const std::uint64_t* scratch, std::uint64_t* out,
                       std::size_t chunk) {
     constexpr std::size_t kVectors = kWidth == 8 ? 8 : 2;
@@ -91,7 +94,8 @@ struct Rns {
       }
       for (std::size_t v = 0; v < kVectors; ++v) {
         Isa::end_terms(sums[v], c.sources + 1);
-        Isa::store(out + k + v * kWidth, Isa::add(Isa::reduce(sums[v], m), counter, m));
+        const Word sum = kFew ? Isa::reduce_few(sums[v], m) : Isa::reduce(sums[v], m);
+        Isa::store(out + k + v * kWidth, Isa::add(sum, counter, m));
       }
     }
   }
