@@ -30,7 +30,7 @@ ThreadPool::~ThreadPool() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
-    generation_.fetch_add(1, std::memory_order_release);
+    state_.fetch_add(kGeneration, std::memory_order_release);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -50,37 +50,48 @@ void ThreadPool::run(std::size_t count, const Body& body) {
     count_ = count;
     error_ = nullptr;
     next_.store(0, std::memory_order_relaxed);
-    busy_.store(workers_.size(), std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
+    // Nobody is in a loop now, so that only the generation is there to keep.
+    const std::uint64_t before = state_.load(std::memory_order_relaxed);
+    state_.store(((before + kGeneration) & ~(kGeneration - 1)) | kOpen, std::memory_order_release);
   }
   wake_.notify_all();
   iterate(0);
-  for (int spins = 0; spins < kSpins && busy_.load(std::memory_order_acquire) != 0; ++spins) pause();
+  // Whoever has not joined by now is not waited for: on a busy machine a worker may get no processor for as long as
+  // many loops take.
+  state_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  const auto left = [this] { return (state_.load(std::memory_order_acquire) & kJoined) == 0; };
+  for (int spins = 0; spins < kSpins && !left(); ++spins) pause();
   std::unique_lock<std::mutex> lock(mutex_);
-  done_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
+  done_.wait(lock, left);
   if (error_ != nullptr) std::rethrow_exception(error_);
 }
 
 void ThreadPool::start() {
   while (workers_.size() + 1 < threads_) {
     const std::size_t worker = workers_.size() + 1;
-    // Counted from here on: no loop is at hand now, and the next one may begin before the thread does.
-    const std::uint64_t seen = generation_.load(std::memory_order_relaxed);
-    workers_.emplace_back([this, worker, seen] { work(worker, seen); });
+    workers_.emplace_back([this, worker] { work(worker); });
   }
 }
 
-void ThreadPool::work(std::size_t worker, std::uint64_t seen) {
+void ThreadPool::work(std::size_t worker) {
+  std::uint64_t seen = 0;  // the generation of the last loop met
+  const auto changed = [this, &seen] { return (state_.load(std::memory_order_acquire) & ~(kGeneration - 1)) != seen; };
   for (;;) {
-    for (int spins = 0; spins < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spins) pause();
+    for (int spins = 0; spins < kSpins && !changed(); ++spins) pause();
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this, seen] { return generation_.load(std::memory_order_relaxed) != seen; });
+      wake_.wait(lock, changed);
       if (stop_) return;
-      seen = generation_.load(std::memory_order_relaxed);
     }
+    std::uint64_t state = state_.load(std::memory_order_acquire);
+    seen = state & ~(kGeneration - 1);
+    bool joined = false;
+    while ((state & ~(kGeneration - 1)) == seen && (state & kOpen) != 0 && !joined) {
+      joined = state_.compare_exchange_weak(state, state + 1, std::memory_order_acq_rel, std::memory_order_acquire);
+    }
+    if (!joined) continue;
     iterate(worker);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (((state_.fetch_sub(1, std::memory_order_acq_rel) - 1) & (kOpen | kJoined)) == 0) {
       // Taken so that the caller is either before its check or asleep, never in between.
       const std::lock_guard<std::mutex> lock(mutex_);
       done_.notify_one();

@@ -13,9 +13,9 @@
 
 namespace hecc {
 
-// Threads are started at the first loop that has work for them and sleep between loops. The calling thread works too.
-// Which thread runs which iteration is left to chance, so an iteration must write only what no other one touches: then
-// results do not depend on the number of threads.
+// Threads are started at the first loop that has work for them and sleep between loops. The calling thread works too,
+// and waits for those only that have joined it in time. Which thread runs which iteration is left to chance, so an
+// iteration must write only what no other one touches: then results do not depend on the number of threads.
 class ThreadPool {
  public:
   using Body = std::function<void(std::size_t index, std::size_t worker)>;
@@ -35,7 +35,7 @@ class ThreadPool {
 
  private:
   void start();
-  void work(std::size_t worker, std::uint64_t seen);
+  void work(std::size_t worker);
   void iterate(std::size_t worker);
 
   std::size_t threads_;
@@ -44,14 +44,15 @@ class ThreadPool {
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::atomic<std::uint64_t> generation_{0};  // changes when there is a new loop
+  // The number of the loop at hand, above kOpen while threads may join it, above how many have.
+  static constexpr std::uint64_t kGeneration = std::uint64_t{1} << 32, kOpen = kGeneration >> 1, kJoined = kOpen - 1;
+  std::atomic<std::uint64_t> state_{0};
   bool stop_ = false;
 
   // The loop at hand.
   const Body* body_ = nullptr;
   std::size_t count_ = 0;
   std::atomic<std::size_t> next_{0};
-  std::atomic<std::size_t> busy_{0};  // workers that have not finished with it
   std::exception_ptr error_;
 };
 
