@@ -3,6 +3,11 @@
 #include <stdexcept>
 #include <string>
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 namespace hecc {
 namespace {
 
@@ -54,6 +59,7 @@ void ThreadPool::run(std::size_t count, const Body& body) {
     const std::uint64_t before = state_.load(std::memory_order_relaxed);
     state_.store(((before + kGeneration) & ~(kGeneration - 1)) | kOpen, std::memory_order_release);
   }
+  if (asleep_.load(std::memory_order_relaxed) != 0) keep_off_this_processor();
   wake_.notify_all();
   iterate(0);
   // Whoever has not joined by now is not waited for: on a busy machine a worker may get no processor for as long as
@@ -64,6 +70,24 @@ void ThreadPool::run(std::size_t count, const Body& body) {
   std::unique_lock<std::mutex> lock(mutex_);
   done_.wait(lock, left);
   if (error_ != nullptr) std::rethrow_exception(error_);
+}
+
+// Linux wakes a thread on the processor of whoever wakes it, where it finds the caller at work and no time to itself;
+// and loops are over before the load is balanced. So sleeping workers are moved to the other processors that the caller
+// may use. It is advice: where it cannot be followed, everything works as well, only slower.
+void ThreadPool::keep_off_this_processor() {
+#if defined(__linux__) && defined(__GLIBC__)
+  const int processor = sched_getcpu();
+  if (processor < 0 || processor == avoided_) return;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || !CPU_ISSET(processor, &allowed)) return;
+  CPU_CLR(processor, &allowed);
+  if (CPU_COUNT(&allowed) == 0) return;
+  for (std::thread& worker : workers_) {
+    static_cast<void>(pthread_setaffinity_np(worker.native_handle(), sizeof allowed, &allowed));
+  }
+  avoided_ = processor;
+#endif
 }
 
 void ThreadPool::start() {
@@ -80,7 +104,9 @@ void ThreadPool::work(std::size_t worker) {
     for (int spins = 0; spins < kSpins && !changed(); ++spins) pause();
     {
       std::unique_lock<std::mutex> lock(mutex_);
+      asleep_.fetch_add(1, std::memory_order_relaxed);
       wake_.wait(lock, changed);
+      asleep_.fetch_sub(1, std::memory_order_relaxed);
       if (stop_) return;
     }
     std::uint64_t state = state_.load(std::memory_order_acquire);

@@ -37,6 +37,7 @@ class ThreadPool {
   void start();
   void work(std::size_t worker);
   void iterate(std::size_t worker);
+  void keep_off_this_processor();
 
   std::size_t threads_;
   std::vector<std::thread> workers_;
@@ -47,6 +48,8 @@ class ThreadPool {
   // The number of the loop at hand, above kOpen while threads may join it, above how many have.
   static constexpr std::uint64_t kGeneration = std::uint64_t{1} << 32, kOpen = kGeneration >> 1, kJoined = kOpen - 1;
   std::atomic<std::uint64_t> state_{0};
+  std::atomic<std::size_t> asleep_{0};  // workers that wait to be woken, or are about to
+  int avoided_ = -1;                    // the processor that workers are kept off
   bool stop_ = false;
 
   // The loop at hand.
