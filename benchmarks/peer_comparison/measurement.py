@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,10 @@ __all__ = ["Comparison", "Contestant", "Figures", "Run", "Setup", "measure"]
 
 SAME_NETWORK = 1e-4
 """Cleartext outputs of one network may differ by this much of the largest: they are in single precision."""
+
+
+REST = 0.2
+"""Seconds between turns: what a system still does in the background, as collecting garbage, is not to meet the next."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +114,24 @@ class Figures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One network on a peer and on hecc, as it is by default and with one thread."""
+    """One network on a peer and on hecc.
+
+    Attributes
+    ----------
+    network
+        Its name.
+    peer
+        The peer's figures.
+    hecc
+        Those of hecc as it is by default, and with one thread.
+    others
+        Which part of all processors' time other programs had meanwhile, where the system tells.
+    """
 
     network: str
     peer: Figures
     hecc: tuple[Figures, ...]
+    others: float | None
 
 
 def measure(
@@ -146,6 +164,7 @@ def measure(
         A system failed, or they do not have the same network.
     """
     contestants = [peer, *hecc]
+    before = _processors()
     with contextlib.ExitStack() as stack:
         loading: list[float] = []
         setups: list[Setup] = []
@@ -162,8 +181,10 @@ def measure(
         for row in range(runs + 1):
             tell(f"{network}: " + (f"run {row} of {runs}" if row else "first run"))
             for worker, of_worker in zip(workers, samples, strict=True):
+                time.sleep(REST)
                 of_worker.append(Run(**worker.ask("run", row=row)))
         peaks = [int(worker.ask("finish")["peak_memory"]) for worker in workers]
+    after = _processors()
     reference = np.array([run.cleartext for run in samples[-1]])
     figures = [
         Figures(
@@ -180,7 +201,23 @@ def measure(
             contestants, workers, loading, setups, samples, peaks, strict=True
         )
     ]
-    return Comparison(network, figures[0], tuple(figures[1:]))
+    others = None
+    if before is not None and after is not None:
+        busy, own, everything = (end - start for start, end in zip(before, after, strict=True))
+        others = max(0.0, (busy - own) / everything)
+    return Comparison(network, figures[0], tuple(figures[1:]), others)
+
+
+def _processors() -> tuple[float, float, float] | None:
+    """Seconds that all processors were busy, those for this process and its ended workers, and all there were."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return None
+    # user, nice, system, idle, waiting for input and output, two kinds of interrupts, taken by other virtual machines
+    everything = sum(ticks) / os.sysconf("SC_CLK_TCK")
+    idle = sum(ticks[3:5]) / os.sysconf("SC_CLK_TCK")
+    return everything - idle, sum(os.times()[:4]), everything
 
 
 def _errors(title: str, runs: Sequence[Run], reference: NDArray[np.float64]) -> Mapping[str, float]:

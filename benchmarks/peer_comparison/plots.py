@@ -35,6 +35,7 @@ def plot(comparisons: Sequence[Comparison], path: Path) -> None:
                 bars = axes.barh([row + side * HEIGHT for row in rows], values, HEIGHT, color=colour, label=name)
                 axes.bar_label(bars, [f"{number:.3g}" for number in values], padding=2, fontsize=8)
             axes.set_xscale("log")
+            axes.minorticks_off()
             axes.margins(x=0.25)
             axes.set_title(title, fontsize=9)
         first = all_axes[0]

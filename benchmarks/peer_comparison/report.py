@@ -96,6 +96,8 @@ def page(conditions: Conditions, comparisons: Sequence[Comparison], plot: str) -
     ]
     for comparison in comparisons:
         lines += ["", f"### {NETWORKS[comparison.network].title}", "", *details(comparison)]
+        if comparison.others is not None:
+            lines += ["", f"Other programs had {comparison.others:.0%} of the processors' time meanwhile."]
     return "\n".join(lines) + "\n"
 
 

@@ -109,6 +109,18 @@ def test_systems_take_turns_and_are_measured_alike(fake, tmp_path):
         assert 1 << 20 < system.peak_memory < 1 << 32
 
 
+def test_processor_time_of_others_is_told_apart(fake, tmp_path, monkeypatch):
+    measurement = part("measurement")
+    states = iter([(100.0, 10.0, 1000.0), (130.0, 15.0, 1100.0)])
+    monkeypatch.setattr(measurement, "_processors", lambda: next(states))
+    assert compared(fake, tmp_path).others == pytest.approx(0.25)
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    if Path("/proc/stat").exists():
+        busy, own, everything = measurement._processors()
+        assert 0 < own < busy < everything
+
+
 def test_another_network_is_noticed(fake, tmp_path):
     with pytest.raises(part("processes").WorkerError, match="Other does not have the same network"):
         part("measurement").measure(
@@ -222,7 +234,7 @@ def test_the_page_says_what_is_missing(fake, tmp_path):
         load=(0.5, 2.0),
         missing=["Other, which could not be installed"],
     )
-    page = report.page(conditions, [compared(fake, tmp_path)], "page.svg")
+    page = report.page(conditions, [replace(compared(fake, tmp_path), others=0.25)], "page.svg")
     for words in (
         "Measured on 2026-01-02:",
         "* processor: one",
@@ -231,6 +243,7 @@ def test_the_page_says_what_is_missing(fake, tmp_path):
         "* missing: Other, which could not be installed",
         "LoLA: hecc is at least as precise",
         "](page.svg)",
+        "Other programs had 25% of the processors' time meanwhile.",
     ):
         assert words in page
 
