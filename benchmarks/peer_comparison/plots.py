@@ -37,11 +37,12 @@ def plot(comparisons: Sequence[Comparison], path: Path) -> None:
             axes.set_xscale("log")
             axes.minorticks_off()
             axes.margins(x=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
             axes.set_title(title, fontsize=9)
         first = all_axes[0]
         first.set_yticks([row + HEIGHT / 2 for row in rows], [_label(comparison) for comparison in comparisons])
         first.invert_yaxis()
-        first.legend(loc="lower right", fontsize=8)
+        figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
         figure.savefig(path, format="svg", metadata={"Date": None})
 
 
