@@ -143,14 +143,7 @@ def estimate(
         kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
         for kind in (types[i] for i, _ in circuit.outputs())
     )
-    model = cost.cost_model(
-        evaluator,
-        keys.ring_degree,
-        circuit.slots,
-        digit_limbs=keys.digit_limbs,
-        special_primes=len(keys.special_primes),
-        primes=(*keys.data_primes, *keys.special_primes),
-    )
+    model = cost.key_cost_model(evaluator, keys, circuit.slots)
     return Estimate(
         evaluator=evaluator,
         depth=depth,

@@ -22,6 +22,7 @@ from hecc.runtime.circuit import (
     AddScalar,
     Circuit,
     Conjugate,
+    Diagonals,
     Fold,
     LinearTransform,
     MatrixProduct,
@@ -41,6 +42,8 @@ from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
 __all__ = [
     "CostModel",
+    "InstructionCost",
+    "MemoryUse",
     "NativeCost",
     "SealCost",
     "ciphertext_bytes",
@@ -49,6 +52,9 @@ __all__ = [
     "cost_model",
     "encoded_bytes",
     "evaluation_key_bytes",
+    "instruction_costs",
+    "key_cost_model",
+    "memory_use",
     "peak_memory",
 ]
 
@@ -246,6 +252,95 @@ def cost_model(
     return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes)
 
 
+def key_cost_model(evaluator: str, keys: KeySpecification, slots: int) -> CostModel:
+    """The cost model of an evaluator with these keys."""
+    return cost_model(
+        evaluator,
+        keys.ring_degree,
+        slots,
+        digit_limbs=keys.digit_limbs,
+        special_primes=len(keys.special_primes),
+        primes=(*keys.data_primes, *keys.special_primes),
+    )
+
+
+@dataclass(frozen=True)
+class InstructionCost:
+    """What one instruction costs, for all of its ciphertexts.
+
+    Attributes
+    ----------
+    key_switching
+        Seconds of rotations and relinearisations.
+    diagonals
+        Seconds of products with plaintexts, encoding included.
+    other
+        All other seconds.
+    rotations
+        How many there are, each a key switch.
+    """
+
+    key_switching: float = 0.0
+    diagonals: float = 0.0
+    other: float = 0.0
+    rotations: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of one run on one core, once the evaluator has what it keeps."""
+        return self.key_switching + self.diagonals + self.other
+
+
+def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> list[InstructionCost]:
+    """Predicted cost of every instruction.
+
+    Parameters
+    ----------
+    circuit
+        Without macros (:func:`hecc.runtime.polynomials.expand_polynomials`).
+    limbs
+        Of every instruction's result.
+    """
+    counts = circuit.counts()
+    costs = []
+    for i, ins in enumerate(circuit.instructions):
+        level, count = limbs[i], counts[i]
+        cost = InstructionCost()
+        if isinstance(ins, LinearTransform):
+            diagonals = circuit.diagonals(ins)
+            babies, giants = _transform_rotations(diagonals)
+            switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
+            switching += babies * model.baby(level) + giants * model.giant(level)
+            cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
+        elif isinstance(ins, Fold):
+            rotations = count * len(ins.steps)
+            cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
+        elif isinstance(ins, MatrixProduct):
+            # Every ciphertext of the argument and the result passes through memory once.
+            stream = (counts[ins.x] + count) * model.stream(level)
+            cost = InstructionCost(
+                diagonals=len(circuit.matrix(ins).values) * model.scalar_product(level), other=stream
+            )
+        elif isinstance(ins, Rotate | Conjugate):
+            cost = InstructionCost(count * model.key_switch(level), rotations=count)
+        elif isinstance(ins, Relinearize):
+            cost = InstructionCost(count * model.key_switch(level))
+        elif isinstance(ins, Square | Multiply):
+            cost = InstructionCost(other=count * 4 * level * model.product)
+        elif isinstance(ins, MultiplyPlain):
+            cost = InstructionCost(diagonals=count * (model.encode(level) + model.plain_product(level)))
+        elif isinstance(ins, AddPlain):
+            cost = InstructionCost(diagonals=count * model.encode(level))
+        elif isinstance(ins, Rescale):
+            cost = InstructionCost(other=count * model.rescale(level + ins.limbs))
+        elif isinstance(ins, AddScalar | MultiplyScalar):
+            cost = InstructionCost(other=count * model.plain_product(level))
+        elif isinstance(ins, Add | Subtract):
+            cost = InstructionCost(other=count * level * model.product)
+        costs.append(cost)
+    return costs
+
+
 def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> float:
     """Predicted seconds of one run on one core, once the evaluator has what it keeps.
 
@@ -255,38 +350,7 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
         Of every instruction's result.
     """
     expanded = expand_polynomials(circuit, limbs)
-    circuit, limbs = expanded.circuit, expanded.limbs
-    counts = circuit.counts()
-    total = 0.0
-    for i, ins in enumerate(circuit.instructions):
-        level, count = limbs[i], counts[i]
-        if isinstance(ins, LinearTransform):
-            diagonals = circuit.diagonals(ins)
-            total += counts[ins.x] * model.hoist(level) + count * model.finish(level)
-            total += len(_pairs(diagonals.column, diagonals.baby)) * model.baby(level)
-            total += len(_pairs(diagonals.row, diagonals.giant)) * model.giant(level)
-            total += len(diagonals) * model.diagonal(level)
-        elif isinstance(ins, Fold):
-            total += count * len(ins.steps) * model.key_switch(level)
-        elif isinstance(ins, MatrixProduct):
-            # Every ciphertext of the argument and the result passes through memory once.
-            total += len(circuit.matrix(ins).values) * model.scalar_product(level)
-            total += (counts[ins.x] + count) * model.stream(level)
-        elif isinstance(ins, Rotate | Conjugate | Relinearize):
-            total += count * model.key_switch(level)
-        elif isinstance(ins, Square | Multiply):
-            total += count * 4 * level * model.product
-        elif isinstance(ins, MultiplyPlain):
-            total += count * (model.encode(level) + model.plain_product(level))
-        elif isinstance(ins, AddPlain):
-            total += count * model.encode(level)
-        elif isinstance(ins, Rescale):
-            total += count * model.rescale(level + ins.limbs)
-        elif isinstance(ins, AddScalar | MultiplyScalar):
-            total += count * model.plain_product(level)
-        elif isinstance(ins, Add | Subtract):
-            total += count * level * model.product
-    return total
+    return sum(cost.seconds for cost in instruction_costs(expanded.circuit, expanded.limbs, model))
 
 
 def circuit_rotations(circuit: Circuit) -> int:
@@ -295,13 +359,17 @@ def circuit_rotations(circuit: Circuit) -> int:
     total = 0
     for i, ins in enumerate(circuit.instructions):
         if isinstance(ins, LinearTransform):
-            diagonals = circuit.diagonals(ins)
-            total += len(_pairs(diagonals.column, diagonals.baby)) + len(_pairs(diagonals.row, diagonals.giant))
+            total += sum(_transform_rotations(circuit.diagonals(ins)))
         elif isinstance(ins, Fold):
             total += counts[i] * len(ins.steps)
         elif isinstance(ins, Rotate | Conjugate):
             total += counts[i]
     return total
+
+
+def _transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
+    """Baby rotations and giant rotations."""
+    return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -343,8 +411,45 @@ def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification
     return total
 
 
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes that a session needs at its worst, by what they hold.
+
+    Attributes
+    ----------
+    program
+        Python, its libraries and their tables.
+    evaluation_keys, weights, encoded_weights
+        For as long as the session lives.
+    ciphertexts
+        With what linear transforms work in, at the instruction that needs most.
+    """
+
+    program: int
+    evaluation_keys: int
+    weights: int
+    encoded_weights: int
+    ciphertexts: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.program + self.evaluation_keys + self.weights + self.encoded_weights + self.ciphertexts
+
+
 def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
     """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself."""
+    return memory_use(circuit, limbs, keys, evaluator).total
+
+
+def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> MemoryUse:
+    """What a session's memory holds when it needs most.
+
+    Parameters
+    ----------
+    limbs
+        Of every instruction's result.
+    """
     weights = encoded_bytes(circuit, limbs, keys, evaluator)
     constants = sum(a.nbytes for a in circuit.constants.values())
     expanded = expand_polynomials(circuit, limbs)
@@ -374,7 +479,7 @@ def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, 
         worst = max(worst, sum(live.values()) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
     kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
-    return PROGRAM_BYTES + evaluation_key_bytes(keys, evaluator) + constants + kept + worst
+    return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst)
 
 
 ROTATION_BYTES = 1 << 25

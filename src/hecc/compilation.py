@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 import hecc
 from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.importer import import_model
+from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.passes.pipeline import build_plan
 from hecc.runtime.errors import InputError, SecurityError
@@ -26,7 +28,7 @@ from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, che
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["compile"]
+__all__ = ["DEFAULT_EVALUATOR", "Model", "Range", "Task", "compile", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
 Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
@@ -98,13 +100,81 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     SecurityError
         A security level that hecc does not know.
     """
+    stage = progress or (lambda _: None)
+    task = prepare(
+        model,
+        security=security,
+        quantum=quantum,
+        precision=precision,
+        input_range=input_range,
+        calibration=calibration,
+        batch_axis=batch_axis,
+        evaluator=evaluator,
+        progress=stage,
+    )
+    return task.build(stage)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a compilation depends on, checked.
+
+    Attributes
+    ----------
+    imported
+        The imported graph.
+    model
+        The ONNX file's bytes.
+    calibration
+        Inputs by name, given or made up.
+    declared
+        Range of each input's elements.
+    options
+        What was asked for.
+    """
+
+    imported: Graph
+    model: bytes
+    calibration: Mapping[str, NDArray[np.float64]]
+    declared: Mapping[str, Range]
+    options: Options
+
+    def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
+        """Compile.
+
+        Raises
+        ------
+        UnsupportedError, CompileError
+            As :func:`compile`.
+        """
+        return build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+
+
+def prepare(
+    model: Model,
+    *,
+    security: int,
+    quantum: bool,
+    precision: float,
+    input_range: Range | Mapping[str, Range] | None,
+    calibration: Tensor | Mapping[str, Tensor] | None,
+    batch_axis: bool,
+    evaluator: KeyShape,
+    progress: Callable[[str], None],
+) -> Task:
+    """Import a model and check what :func:`compile` was given.
+
+    Raises
+    ------
+    InputError, UnsupportedError, SecurityError
+        As :func:`compile`.
+    """
     if security not in LEVELS:
         levels = ", ".join(map(str, LEVELS))
         raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
     if not 0 < precision < math.inf:
         raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
-    stage = progress or (lambda _: None)
-    stage("import the network")
+    progress("import the network")
     imported = import_model(model, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
     shapes = {
@@ -134,7 +204,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         evaluator=evaluator,
         producer=f"hecc {hecc.__version__}",
     )
-    return build_plan(imported, _model_bytes(model), rows, declared, options, stage)
+    return Task(imported, _model_bytes(model), rows, declared, options)
 
 
 def _model_bytes(model: Model) -> bytes:
