@@ -43,7 +43,17 @@ from numpy.typing import NDArray
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
 
-__all__ = ["ALIGNMENT", "MAGIC", "MAX_HEADER", "MAX_TABLE", "VERSION", "Container", "ContainerWriter", "Kind"]
+__all__ = [
+    "ALIGNMENT",
+    "MAGIC",
+    "MAX_HEADER",
+    "MAX_TABLE",
+    "VERSION",
+    "Container",
+    "ContainerWriter",
+    "Kind",
+    "write_file",
+]
 
 T = TypeVar("T")
 
@@ -442,6 +452,25 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
+
+
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that is no container as :class:`ContainerWriter` does: complete, or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    with _writing(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hecc.client import Client
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
+    from hecc.estimation import estimate
+    from hecc.reporting import report
     from hecc.runtime.errors import (
         CircuitError,
         CompileError,
@@ -54,6 +56,8 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "compile",
+    "estimate",
+    "report",
     "simulate",
 ]
 
@@ -62,6 +66,8 @@ _HOMES = {
     "Plan": "hecc.runtime.plan",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
+    "estimate": "hecc.estimation",
+    "report": "hecc.reporting",
     "simulate": "hecc.simulation",
 }
 

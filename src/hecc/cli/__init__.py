@@ -16,8 +16,10 @@ from hecc.cli.compile import compile_command
 from hecc.cli.decrypt import decrypt_command
 from hecc.cli.demo import demo_command
 from hecc.cli.encrypt import encrypt_command
+from hecc.cli.estimate import estimate_command
 from hecc.cli.inspect import inspect_command
 from hecc.cli.keygen import keygen_command
+from hecc.cli.report import report_command
 from hecc.cli.run import run_command
 from hecc.cli.simulate import simulate_command
 
@@ -34,11 +36,13 @@ app = typer.Typer(
 
 for _command, _example in (
     (compile_command, "hecc compile model.onnx --security 128 --calibration images.npy"),
+    (estimate_command, "hecc estimate model.onnx --calibration images.npy"),
     (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --shape seal"),
     (encrypt_command, "hecc encrypt plan.client.bin images.npy"),
     (run_command, "hecc run plan.bin encrypted.bin"),
     (decrypt_command, "hecc decrypt plan.client.bin result.bin"),
     (inspect_command, "hecc inspect plan.bin --circuit"),
+    (report_command, "hecc report plan.bin --output report.html"),
     (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
     (bench_command, "hecc bench plan.bin"),
     (demo_command, "hecc demo --images 6"),

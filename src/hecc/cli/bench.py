@@ -143,10 +143,10 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     circuit = plan.require_circuit()
 
     from hecc.benchmark import measure_machine, measure_plan
-    from hecc.cli.words import security_words, size_words
     from hecc.roofline import Work, count_work
     from hecc.runtime.native import Kernels
     from hecc.runtime.native.evaluator import default_threads
+    from hecc.words import security_words, size_words
 
     threads = threads or default_threads()
     keys = plan.header.keys

@@ -4,45 +4,34 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.options import (
+    CalibrationOption,
+    EvaluatorOption,
+    InputRangeOption,
+    ModelArgument,
+    NoBatchAxisOption,
+    PrecisionOption,
+    QuantumOption,
+    SecurityOption,
+)
 
 __all__ = ["compile_command"]
 
 
 def compile_command(
-    model: Annotated[Path, typer.Argument(help="The network, an ONNX file.")],
-    security: Annotated[int, typer.Option(metavar="BITS", help="Security: 128, 192 or 256 bits.")] = 128,
-    quantum: Annotated[bool, typer.Option("--quantum", help="Keep that level against quantum computers, too.")] = False,
-    precision: Annotated[
-        float, typer.Option(metavar="BITS", help="Largest error of an output, relative to the largest: 2^-BITS.")
-    ] = 12.0,
-    input_range: Annotated[
-        tuple[float, float] | None,
-        typer.Option(
-            metavar="LOW HIGH",
-            show_default=False,
-            help="Lowest and highest input value. By default that of the calibration inputs, else -1 to 1.",
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="Some hundred real inputs (.npy or .npz), which show how large the values inside the network become.",
-        ),
-    ] = None,
-    no_batch_axis: Annotated[
-        bool, typer.Option("--no-batch-axis", help="The whole input is one example: axis 0 is not the batch.")
-    ] = False,
-    evaluator: Annotated[
-        Literal["native", "seal"],
-        typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
-    ] = "native",
+    model: ModelArgument,
+    security: SecurityOption = 128,
+    quantum: QuantumOption = False,
+    precision: PrecisionOption = 12.0,
+    input_range: InputRangeOption = None,
+    calibration: CalibrationOption = None,
+    no_batch_axis: NoBatchAxisOption = False,
+    evaluator: EvaluatorOption = "native",
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -64,8 +53,8 @@ def compile_command(
     with console(as_json) as out:
         import hecc
         from hecc.cli.arrays import load_arrays
-        from hecc.cli.words import plan_facts, plan_fields, size_words, time_words
         from hecc.machine import available_memory
+        from hecc.words import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")

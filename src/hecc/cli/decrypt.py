@@ -31,7 +31,7 @@ def decrypt_command(
     with console(as_json) as out:
         from hecc.cli.arrays import save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
-        from hecc.cli.words import count_words, time_words
+        from hecc.words import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
         start = time.perf_counter()

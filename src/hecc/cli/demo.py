@@ -42,7 +42,7 @@ def demo_command(
         import numpy as np
 
         import hecc
-        from hecc.cli.words import plan_fields
+        from hecc.words import plan_fields
 
         data = resources.files("hecc") / "data"
         with resources.as_file(data / DATA) as path, np.load(path, allow_pickle=False) as archive:
@@ -152,7 +152,7 @@ def _show_facts(
     witness: str,
     comparison: tuple[int, float, float],
 ) -> None:
-    from hecc.cli.words import security_words, size_words, time_words
+    from hecc.words import security_words, size_words, time_words
 
     agree, error, span = comparison
     done: dict[str, Callable[[str], str]] = {

@@ -32,7 +32,7 @@ def encrypt_command(
     """
     with console(as_json) as out:
         from hecc.cli.arrays import load_arrays
-        from hecc.cli.words import count_words, size_words, time_words
+        from hecc.words import count_words, size_words, time_words
 
         client = open_client(plan, keys, public=public, min_security=min_security)
         arrays = load_arrays(inputs)

@@ -28,8 +28,8 @@ def inspect_command(
     Of a secret key nothing is shown but what it is for.
     """
     with console(as_json) as out:
-        from hecc.cli.words import size_words
         from hecc.runtime.container import Container, Kind
+        from hecc.words import size_words
 
         container = Container(file, *Kind)
         container.verify()
@@ -48,11 +48,11 @@ def inspect_command(
 
 def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
     """Fields for JSON, facts for humans, and the circuit where there is one."""
-    from hecc.cli.words import ring_facts, ring_fields
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.container import Kind
     from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
     from hecc.runtime.plan import Plan
+    from hecc.words import ring_facts, ring_fields
 
     if container.kind in (Kind.SERVER_PLAN, Kind.CLIENT_PLAN):
         return _describe_plan(Plan.load(file))
@@ -77,7 +77,7 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
 
 
 def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
-    from hecc.cli.words import plan_facts, plan_fields
+    from hecc.words import plan_facts, plan_fields
 
     header = plan.header
     facts = [("compiled by", header.producer), ("model SHA-256", header.model), ("plan SHA-256", plan.fingerprint)]

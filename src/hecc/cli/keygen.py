@@ -42,8 +42,8 @@ def keygen_command(
     server, which can compute with it but not decrypt.
     """
     with console(as_json) as out:
-        from hecc.cli.words import ring_facts, ring_fields, size_words, time_words
         from hecc.client import Client
+        from hecc.words import ring_facts, ring_fields, size_words, time_words
 
         client = Client(plan, min_security=min_security)
         chosen = None

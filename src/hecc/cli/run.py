@@ -47,10 +47,10 @@ def run_command(
     It needs no secret, and learns nothing of the inputs or the results.
     """
     with console(as_json) as out:
-        from hecc.cli.words import count_words, size_words, time_words
         from hecc.runtime.ciphertexts import CiphertextFile
         from hecc.runtime.evaluator import DEFAULT_MEMORY
         from hecc.server import Server
+        from hecc.words import count_words, size_words, time_words
 
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
         request = CiphertextFile.load(encrypted)

@@ -39,7 +39,7 @@ def simulate_command(
         import hecc
         from hecc.cli.arrays import load_array, load_arrays, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
-        from hecc.cli.words import count_words, time_words
+        from hecc.words import count_words, time_words
 
         arrays = load_arrays(inputs)
         truth = None if labels is None else load_array(labels)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hecc.layers import Layer
     from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
     from hecc.runtime.parameters import KeySpecification
 
 __all__ = [
+    "bits_words",
     "count_words",
+    "layer_fields",
     "plan_facts",
     "plan_fields",
     "ring_facts",
@@ -38,6 +42,11 @@ def time_words(seconds: float) -> str:
 def count_words(number: int, noun: str) -> str:
     """A number of things."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def bits_words(bits: float) -> str:
+    """Bits of precision, of which a value without an error has any number."""
+    return f"{bits:.1f} bits" if math.isfinite(bits) else "exact"
 
 
 def security_words(keys: KeySpecification) -> str:
@@ -104,6 +113,12 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "output_bytes_per_row": cost.output_bytes,
         "precision_bits": cost.precision_bits,
     }
+
+
+def layer_fields(layer: Layer) -> dict[str, Any]:
+    """A layer for JSON, which knows no infinity."""
+    fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__}
+    return {**fields, "precision_bits": layer.precision_bits if math.isfinite(layer.precision_bits) else None}
 
 
 def ring_fields(keys: KeySpecification) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""The options of every command that compiles a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = [
+    "CalibrationOption",
+    "EvaluatorOption",
+    "InputRangeOption",
+    "ModelArgument",
+    "NoBatchAxisOption",
+    "PrecisionOption",
+    "QuantumOption",
+    "SecurityOption",
+]
+
+ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
+SecurityOption = Annotated[int, typer.Option(metavar="BITS", help="Security: 128, 192 or 256 bits.")]
+QuantumOption = Annotated[bool, typer.Option("--quantum", help="Keep that level against quantum computers, too.")]
+PrecisionOption = Annotated[
+    float, typer.Option(metavar="BITS", help="Largest error of an output, relative to the largest: 2^-BITS.")
+]
+InputRangeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        show_default=False,
+        help="Lowest and highest input value. By default that of the calibration inputs, else -1 to 1.",
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="Some hundred real inputs (.npy or .npz), which show how large the values inside the network become.",
+    ),
+]
+NoBatchAxisOption = Annotated[
+    bool, typer.Option("--no-batch-axis", help="The whole input is one example: axis 0 is not the batch.")
+]
+EvaluatorOption = Annotated[
+    Literal["native", "seal"],
+    typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
+]

@@ -1,0 +1,46 @@
+"""``hecc report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+
+__all__ = ["report_command"]
+
+
+def report_command(
+    plan: Annotated[Path, typer.Argument(help="The server's plan file; the client's says less.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Real inputs, as for encrypt, on which the layers' precision is measured. By default made-up ones.",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page, HTML.")] = Path(
+        "report.html"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a plan on a page for the browser: layers, costs, precision, security.
+
+    The page is one file, loads nothing, and holds neither weights nor secrets.
+    """
+    with console(as_json) as out:
+        import hecc
+        from hecc.cli.arrays import load_arrays
+        from hecc.runtime.container import write_file
+        from hecc.words import size_words
+
+        with out.stages(f"describing {plan}") as stage:
+            stage("measure the layers")
+            page = hecc.report(plan, None if inputs is None else load_arrays(inputs))
+        write_file(output, page.encode())
+        size = output.stat().st_size
+        out.say(f"{output} ({size_words(size)}); open it in a browser")
+        out.result(report=str(output), bytes=size)

@@ -1,0 +1,287 @@
+"""A plan layer by layer: what each costs, and what it does to the precision.
+
+A layer is what became of one ONNX node: the instructions that name it as their source and hang together. Times are
+those of the cost model, errors those of the noise model, drawn at random in the simulator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.calibration import synthetic_inputs
+from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, Instruction, LinearTransform, MatrixProduct, Output, Rescale
+from hecc.runtime.noise import GaussianNoise
+from hecc.runtime.parameters import KeySpecification
+from hecc.runtime.plan import Plan
+from hecc.runtime.simulator import Simulator
+from hecc.runtime.tensors import Tensor, input_rows
+from hecc.runtime.verify import ArrayType, Content, verify_expanded
+
+__all__ = ["Layer", "plan_layers"]
+
+ROWS = 6
+"""Rows that errors are measured on, at the most; their slots are thousands of samples."""
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a plan.
+
+    Attributes
+    ----------
+    source
+        The ONNX node, as its operator and name.
+    is_input
+        Whether it is an input of the network, which costs the server nothing.
+    reads
+        Positions of the layers that it reads, all before it.
+    outputs
+        Names of the network's outputs that it computes.
+    seconds, share
+        Predicted time of one row on one core, and its part of the whole.
+    key_switching_seconds, diagonal_seconds
+        Of these seconds: rotations and relinearisations; products with plaintexts.
+    rotations, diagonals
+        Rotations of one run; encoded plaintexts of linear transforms, and weights of matrix products.
+    limbs
+        At which its work is done, at the most.
+    scale_bits
+        log2 of its result's scale.
+    ciphertexts, slots, used_slots, period
+        Of its result: how many ciphertexts of how many logical slots, how many slots hold data in all of them, and
+        after how many slots they repeat.
+    precision_bits
+        log2 of the root mean square of its result's values over that of their errors; of an output's after the client
+        has taken the mean of its copies.
+    error_share
+        Its part of the variance of the outputs' errors.
+    """
+
+    source: str
+    is_input: bool
+    reads: tuple[int, ...]
+    outputs: tuple[str, ...]
+    seconds: float
+    share: float
+    key_switching_seconds: float
+    diagonal_seconds: float
+    rotations: int
+    diagonals: int
+    limbs: int
+    scale_bits: float
+    ciphertexts: int
+    slots: int
+    used_slots: int
+    period: int
+    precision_bits: float
+    error_share: float
+
+
+def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
+    """The layers of a plan, in the order in which they end.
+
+    Parameters
+    ----------
+    plan
+        The server's.
+    inputs
+        What errors are measured on, as for :meth:`hecc.Client.encrypt`; some of its rows are enough. By default inputs
+        made up within the plan's range.
+
+    Raises
+    ------
+    InputError
+        The client's plan, which has no circuit, or inputs that the plan does not take.
+    """
+    circuit, types = verify_expanded(plan.require_circuit(), plan.header.keys)
+    members = _members(circuit)
+    owner = {i: number for number, layer in enumerate(members) for i in layer}
+    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.slots)
+    costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
+    total = sum(cost.seconds for cost in costs)
+    errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], inputs)
+    shares = errors.shares(owner)
+    precision = errors.precision()
+    return tuple(
+        _layer(circuit, types, costs, total, owner, number, layer, precision[number], shares[number])
+        for number, layer in enumerate(members)
+    )
+
+
+def _layer(
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    costs: Sequence[InstructionCost],
+    total: float,
+    owner: Mapping[int, int],
+    number: int,
+    members: Sequence[int],
+    precision_bits: float,
+    error_share: float,
+) -> Layer:
+    instructions = [circuit.instructions[i] for i in members]
+    seconds = sum(costs[i].seconds for i in members)
+    operands = {owner[_unscaled(circuit, v)] for ins in instructions for v in ins.operands}
+    last = _result(circuit, members)
+    kind = types[last]
+    return Layer(
+        source=circuit.instructions[last].source,
+        is_input=any(isinstance(ins, Input) for ins in instructions),
+        # Only a forged circuit has two nodes of one name, each before the other.
+        reads=tuple(sorted(layer for layer in operands if layer < number)),
+        outputs=tuple(ins.name for ins in instructions if isinstance(ins, Output)),
+        seconds=seconds,
+        share=seconds / total if total else 0.0,
+        key_switching_seconds=sum(costs[i].key_switching for i in members),
+        diagonal_seconds=sum(costs[i].diagonals for i in members),
+        rotations=sum(costs[i].rotations for i in members),
+        diagonals=sum(_diagonals(circuit, ins) for ins in instructions),
+        limbs=max(types[i].limbs for i in members),
+        scale_bits=_log2(kind),
+        ciphertexts=kind.count,
+        slots=circuit.slots,
+        used_slots=int((kind.content == Content.DATA).sum()),
+        period=kind.period,
+        precision_bits=precision_bits,
+        error_share=error_share,
+    )
+
+
+def _members(circuit: Circuit) -> list[list[int]]:
+    """Instructions of every layer: those of one source that hang together, outputs with what they return."""
+    flow = nx.Graph()
+    flow.add_nodes_from(range(len(circuit.instructions)))
+    for i, ins in enumerate(circuit.instructions):
+        for v in ins.operands:
+            if not ins.source or ins.source == circuit.instructions[v].source:
+                flow.add_edge(i, v)
+    return sorted((sorted(part) for part in nx.connected_components(flow)), key=lambda part: part[-1])
+
+
+def _result(circuit: Circuit, members: Sequence[int]) -> int:
+    """The last instruction that is the layer's own: rescales for outputs name no source."""
+    return max((i for i in members if circuit.instructions[i].source), default=members[-1])
+
+
+def _unscaled(circuit: Circuit, value: int) -> int:
+    """The value before rescales, which belong to the first of its readers although others may share them."""
+    while isinstance(ins := circuit.instructions[value], Rescale | DropLimbs):
+        value = ins.x
+    return value
+
+
+def _diagonals(circuit: Circuit, ins: Instruction) -> int:
+    if isinstance(ins, LinearTransform):
+        return len(circuit.diagonals(ins))
+    return len(circuit.matrix(ins).values) if isinstance(ins, MatrixProduct) else 0
+
+
+def _log2(kind: ArrayType) -> float:
+    if kind.scale is None:
+        raise ValueError("layers are those of a circuit with scales")
+    # Exact scales are fractions of integers that no float holds.
+    return math.log2(kind.scale.numerator) - math.log2(kind.scale.denominator)
+
+
+class _Errors:
+    """Runs a circuit in clear, without noise and with the noise of some instructions."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        circuit: Circuit,
+        types: Sequence[ArrayType],
+        results: Sequence[int],
+        inputs: Tensor | Mapping[str, Tensor] | None,
+    ) -> None:
+        self._circuit, self._types, self._keys, self._results = circuit, types, plan.header.keys, results
+        header = plan.header
+        if inputs is None:
+            rows = {s.name: synthetic_inputs(s.shape, s.low, s.high) for s in header.inputs}
+        else:
+            rows = input_rows(inputs, header.inputs)
+        # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
+        rows = {name: values[:: -(-len(values) // ROWS)] for name, values in rows.items()}
+        self._returned = _returned(circuit, results)
+        self._inputs = {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in header.inputs}
+        # One chunk: values of two runs are compared, and ROWS of them always fit where one row does.
+        self._simulator = Simulator(circuit, memory=1 << 62)
+        self._clean = self._run(frozenset())
+
+    def precision(self) -> list[float]:
+        """Bits of precision of every layer's result, with the noise of all instructions."""
+        noisy = self._run(frozenset(range(len(self._circuit.instructions))))
+        ratios = [self._variance_ratio(i, noisy) for i in self._results]
+        # Where all is zero, or nothing adds noise, there is no ratio to speak of.
+        return [-math.log2(ratio) / 2 if ratio else math.inf for ratio in ratios]
+
+    def shares(self, owner: Mapping[int, int]) -> list[float]:
+        """Of every layer, the part of the outputs' error that its noise alone makes; errors add as variances."""
+        outputs = [i for i, _ in self._circuit.outputs()]
+        variances = []
+        for number in range(len(self._results)):
+            noisy = self._run(frozenset(i for i, layer in owner.items() if layer == number))
+            variances.append(sum(self._variance_ratio(i, noisy) for i in outputs))
+        total = sum(variances)
+        return [variance / total if total else 0.0 for variance in variances]
+
+    def _variance_ratio(self, value: int, noisy: Mapping[int, Array]) -> float:
+        """Mean square of a value's error over that of the value, in the slots that hold data; 0 where all are zero."""
+        clean, error = self._clean[value], noisy[value] - self._clean[value]
+        period, data = self._types[value].period, self._types[value].content == Content.DATA
+        if value in self._returned:
+            # As the client does, which decrypts all copies.
+            error = np.tile(error.reshape(*error.shape[:2], -1, period).mean(axis=2), error.shape[2] // period)
+        signal = float(np.square(clean[:, data]).mean()) if data.any() else 0.0
+        return float(np.square(error[:, data]).mean()) / signal if signal else 0.0
+
+    def _run(self, noisy: frozenset[int]) -> dict[int, Array]:
+        recorder = _Recorder(self._circuit, self._types, self._keys, noisy, self._results)
+        self._simulator.run(self._inputs, recorder)
+        return recorder.values
+
+
+def _returned(circuit: Circuit, results: Sequence[int]) -> set[int]:
+    """Outputs, and the results of the layers that they return."""
+    outputs = [i for i, _ in circuit.outputs()]
+    return {*outputs, *(_unscaled(circuit, circuit.instructions[i].operands[0]) for i in outputs)} & {
+        *outputs,
+        *results,
+    }
+
+
+class _Recorder:
+    """A noise model for some instructions that keeps the values of layers and outputs."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        types: Sequence[ArrayType],
+        keys: KeySpecification,
+        noisy: frozenset[int],
+        results: Sequence[int],
+    ) -> None:
+        self._model = GaussianNoise(circuit, types, keys, np.random.default_rng(1)) if noisy else None
+        self._noisy = noisy
+        self._kept = {*results, *(i for i, _ in circuit.outputs())}
+        self.values: dict[int, Array] = {}
+
+    def noise(self, index: int, instruction: Instruction, value: Array) -> Array | None:
+        """See :class:`hecc.runtime.simulator.NoiseModel`."""
+        # The model looks at every value, for the mean squares that later noise depends on.
+        added = None if self._model is None else self._model.noise(index, instruction, value)
+        if index not in self._noisy:
+            added = None
+        if index in self._kept:
+            self.values[index] = np.array(value if added is None else value + added)
+        return added
