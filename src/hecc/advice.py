@@ -138,8 +138,11 @@ class _Trial:
     def linear(self) -> Iterator[AffineNode]:
         """Affine nodes that matter, whose results are not the network's."""
         for node in self.graph.nodes:
-            inner = isinstance(node, AffineNode) and node.output.name not in self.graph.outputs
-            if isinstance(node, AffineNode) and inner and not node.reshapes_only and self.share(node) >= RELEVANT:
+            if not isinstance(node, AffineNode) or node.reshapes_only or node.output.name in self.graph.outputs:
+                continue
+            # With another layer behind it a pooling might be fused after all, which no variant of this graph shows.
+            pooled = any(isinstance(self.graph.node(value), WindowSumNode) for value in node.inputs)
+            if not pooled and self.share(node) >= RELEVANT:
                 yield node
 
     def gain(self, speedup: float, ring_degree: int) -> str:
@@ -177,7 +180,8 @@ def _depth(trial: _Trial) -> Iterator[Advice]:
     """The activation without which a smaller ring would do."""
     best: Advice | None = None
     activations = [node for node in trial.graph.nodes if isinstance(node, PolynomialNode)]
-    for node in activations[-MAX_ACTIVATIONS:]:
+    # Without its only one a network would be linear.
+    for node in activations[-MAX_ACTIVATIONS:] if len(activations) > 1 else ():
         variant = variants.without_activation(trial.graph, node.output.name)
         speedup, degree = trial.compiled(f"the network without {trial.name(node.source)}", variant)
         if 0 < degree < trial.ring_degree and speedup >= max(WORTH_CHANGING, (best and best.speedup) or 0.0):

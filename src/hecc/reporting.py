@@ -107,8 +107,7 @@ def report(plan: Plan | str | os.PathLike[str], inputs: Tensor | Mapping[str, Te
 def layout_words(layout: Layout) -> str:
     """Where a tensor's elements sit, in words."""
     slots = f"{count_words(layout.count, 'ciphertext')} of {layout.slots} slots"
-    *_, rows, columns = layout.axes if len(layout.axes) > 1 else ((), *layout.axes)
-    channel = layout.axes[-3] if len(layout.axes) > 2 else ()
+    channel, rows, columns = ((), (), (), *layout.axes)[-3:]
     gap = math.prod(digit.extent for digit in channel[-2:]) if len(channel) > 2 else 1
     if gap > 1:
         order = f"channels multiplexed, {gap} in the gaps between the pixels of one"
@@ -116,7 +115,7 @@ def layout_words(layout: Layout) -> str:
         order = f"pixels {columns[-1].stride} slots apart"
     else:
         order = "row by row" if rows and layout.shape[-2] > 1 else "in order"
-    copies = f", repeated every {layout.period} slots" if layout.period < layout.slots else ""
+    copies = f", repeated every {count_words(layout.period, 'slot')}" if layout.period < layout.slots else ""
     return f"{slots}, {order}{copies}"
 
 
