@@ -167,12 +167,13 @@ def _dominant(trial: _Trial) -> Iterator[Advice]:
         return
     switching, products = (100 * part / top.seconds for part in (top.key_switching_seconds, top.diagonal_seconds))
     if switching >= products:
-        why = f"{switching:.0f}% of that are key switches ({top.rotations} rotations at {top.limbs} limbs)"
-        change = "fewer different offsets between what it reads and writes (smaller kernels, fewer channels or outputs)"
+        why = f"{switching:.0f}% of which are key switches ({top.rotations} rotations at {top.limbs} limbs)"
     else:
-        why = f"{products:.0f}% of that are products ({top.diagonals} diagonals at {top.limbs} limbs)"
-        change = "fewer weights (smaller kernels, fewer channels or outputs)"
-    text = f"{trial.name(top.source)} takes {100 * top.share:.0f}% of the time, and {why}: begin there, with {change}"
+        why = f"{products:.0f}% of which are products ({top.diagonals} diagonals at {top.limbs} limbs)"
+    text = (
+        f"{trial.name(top.source)} takes {100 * top.share:.0f}% of the time, {why}; begin there, with smaller kernels, "
+        "fewer channels or fewer outputs"
+    )
     yield Advice("dominant layer", top.source, text)
 
 

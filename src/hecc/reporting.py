@@ -12,6 +12,7 @@ from hecc.html import Child, Html, element, page, table
 from hecc.layers import Layer, plan_layers
 from hecc.runtime.errors import HeccError
 from hecc.runtime.layout import Layout
+from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.runtime.tensors import Tensor
@@ -21,6 +22,7 @@ from hecc.words import (
     plan_facts,
     ring_facts,
     security_words,
+    sent_words,
     size_words,
 )
 
@@ -45,7 +47,7 @@ p { margin: .4rem 0; } .soft { color: var(--soft); font-size: .9rem; overflow-wr
 table { border-collapse: collapse; font-size: .9rem; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
-td:nth-child(2) { min-width: 11rem; }
+.layers td:nth-child(2) { min-width: 11rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .chart { margin: 0; display: grid; grid-template-columns: minmax(6rem, 16rem) 1fr auto; gap: .25rem .6rem;
   align-items: center; font-size: .9rem; }
@@ -119,8 +121,17 @@ def layout_words(layout: Layout) -> str:
     return f"{slots}, {order}{copies}"
 
 
-def _section(title: str, *children: Child) -> Html:
-    return element("section", element("h2", title), *children)
+def _section(title: str, *children: Child, class_: str | None = None) -> Html:
+    return element("section", element("h2", title), *children, class_=class_)
+
+
+def _fault(keys: KeySpecification) -> str | None:
+    """Why the parameters are not as secure as the plan says, or not at all."""
+    try:
+        check_keys(keys)
+    except HeccError as error:
+        return str(error)
+    return None
 
 
 def _heading(plan: Plan, name: str) -> Html:
@@ -136,7 +147,7 @@ def _totals(plan: Plan) -> Html:
     tiles = (
         (_time(cost.seconds), f"predicted per row, one core, {cost.evaluator} evaluator"),
         (f"{cost.precision_bits:.1f} bits", "precision: largest error over largest output"),
-        (f"{keys.security.level} bits", f"security, {keys.security.adversary} adversary"),
+        ("none" if _fault(keys) else f"{keys.security.level} bits", f"security, {keys.security.adversary} adversary"),
         (f"2^{keys.ring_degree.bit_length() - 1}", "ring degree N"),
         (str(cost.rotations), "rotations per row"),
         (str(cost.depth), "multiplications in a row"),
@@ -175,6 +186,7 @@ def _layer_sections(plan: Plan, layers: Sequence[Layer], *, measured: bool) -> l
             "Layers",
             element("p", "Bits below zero are gained: sums average errors out.", class_="soft"),
             _layer_table(layers),
+            class_="layers",
         ),
         _section(
             "Time per layer",
@@ -286,11 +298,12 @@ def _security(plan: Plan) -> Html:
         f"log2 QP is {keys.log2_qp:.1f}, computed from the primes; the table of {TABLE_SOURCE} is hecc's copy. Clients "
         "check the same before they make a key."
     )
-    try:
-        check_keys(keys)
-        verdict = element("p", f"{security_words(keys)}: checked.")
-    except HeccError as error:
-        verdict = element("p", f"Not secure: {error}.", class_="alarm")
+    fault = _fault(keys)
+    verdict = (
+        element("p", f"{security_words(keys)}: checked.")
+        if fault is None
+        else element("p", f"Not secure: {fault}.", class_="alarm")
+    )
     facts = element(
         "div", *(element("p", f"{name}: {value}") for name, value in ring_facts(keys) if name != "security")
     )
@@ -310,7 +323,7 @@ def _files(plan: Plan) -> Html:
         holds = "the circuit and the weights: stays with the server" if plan.circuit else "no weights: for the client"
         rows.append((plan.path.name, holds, size_words(plan.path.stat().st_size)))
     rows += [
-        ("evaluation keys", "to the server, once", size_words(cost.evaluation_key_bytes)),
+        ("evaluation keys", "to the server, once", sent_words(plan.header)),
         ("encrypted input", "to the server, per row", f"at most {size_words(cost.input_bytes)}"),
         ("encrypted result", "to the client, per row", f"at most {size_words(cost.output_bytes)}"),
     ]

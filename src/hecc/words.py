@@ -20,6 +20,7 @@ __all__ = [
     "ring_facts",
     "ring_fields",
     "security_words",
+    "sent_words",
     "size_words",
     "time_words",
 ]
@@ -81,12 +82,12 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
     yield "predicted time", f"{time_words(cost.seconds)} per row on one core, with the {cost.evaluator} evaluator"
     yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
-    yield "evaluation keys", f"{_sent(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
+    yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
     yield "encrypted input", f"at most {size_words(cost.input_bytes)} per row"
     yield "encrypted result", f"at most {size_words(cost.output_bytes)} per row"
 
 
-def _sent(header: PlanHeader) -> str:
+def sent_words(header: PlanHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
     # Half of a key of SEAL's is random, and sent as a seed.

@@ -16,7 +16,19 @@ import hecc
 from hecc.cli import app
 from hecc.runtime.plan import Plan
 
-COMMANDS = ("compile", "keygen", "encrypt", "run", "decrypt", "inspect", "simulate", "bench", "demo")
+COMMANDS = (
+    "compile",
+    "estimate",
+    "keygen",
+    "encrypt",
+    "run",
+    "decrypt",
+    "inspect",
+    "report",
+    "simulate",
+    "bench",
+    "demo",
+)
 
 
 def two_output_model() -> bytes:
@@ -48,6 +60,7 @@ def test_the_help_of_every_command_has_an_example_of_it(cli, command):
     ("command", "files"),
     [
         ("compile", ["nowhere.onnx"]),
+        ("estimate", ["nowhere.onnx"]),
         ("keygen", ["nowhere.bin"]),
         ("encrypt", ["nowhere.bin", "three.npy"]),
         ("run", ["nowhere.bin", "encrypted.bin"]),
@@ -55,6 +68,8 @@ def test_the_help_of_every_command_has_an_example_of_it(cli, command):
         ("decrypt", ["nowhere.bin", "result.bin"]),
         ("decrypt", ["plan.client.bin", "nowhere.bin"]),
         ("inspect", ["nowhere.bin"]),
+        ("report", ["nowhere.bin"]),
+        ("report", ["plan.bin", "--inputs", "nowhere.npy"]),
         ("simulate", ["nowhere.bin", "three.npy"]),
         ("bench", ["nowhere.bin"]),
     ],
@@ -299,3 +314,67 @@ def test_the_demonstration_draws_the_digits_and_says_why_it_is_secure(cli):
     assert "█" in text
     assert "encrypted" in text
     assert "by the table of ia.cr/2024/463" in text
+
+
+def test_estimate_says_what_every_layer_costs_and_writes_nothing(cli, here):
+    before = sorted(here.rglob("*"))
+    arguments = ("estimate", "model.onnx", "--calibration", "calibration.npy")
+    text = cli.succeed(*arguments).stdout
+    assert sorted(here.rglob("*")) == before
+    assert re.search(r"\n  layer +time +share +rotations +diagonals +limbs +precision +with\n", text)
+    assert re.search(r"\n  Gemm '/3/Gemm' +[\d.]+ ms +[\d.]+% +21 +64 +3 +[\d.]+ bits +Flatten '/2/Flatten'\n", text)
+    assert "\n  advice: Gemm '/3/Gemm' takes " in text
+    found = cli.answer(*arguments)
+    compiled = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")
+    assert (
+        found["seconds_per_row"]
+        == compiled["seconds_per_row"]
+        == pytest.approx(sum(layer["seconds"] for layer in found["layers"]))
+    )
+    assert found["ring"] == compiled["ring"]
+    assert found["layers"][3]["merged"] == ["Flatten '/2/Flatten'"]
+    assert [advice["kind"] for advice in found["advice"]] == ["dominant layer"]
+    assert found["advice"][0]["text"] in text
+
+
+def test_estimate_gives_advice_unless_told_not_to(cli, here):
+    arguments = ("estimate", "model.onnx", "--calibration", "calibration.npy", "--no-advice")
+    assert "advice" not in cli.succeed(*arguments).stdout
+    assert cli.answer(*arguments)["advice"] == []
+
+
+def test_estimate_says_when_it_knows_of_nothing_better(cli, here):
+    # y = x^2 and z = 2x: two layers of which neither is most of the time.
+    Path("two.onnx").write_bytes(two_output_model())
+    text = cli.succeed("estimate", "two.onnx").stdout
+    found = cli.answer("estimate", "two.onnx")["advice"]
+    assert ("no change that was tried would make the network much faster" in text) == (not found)
+
+
+def test_report_writes_one_page_and_replaces_an_older_one(cli, here):
+    assert "report.html (" in cli.succeed("report", "plan.bin").stdout
+    Path("page.html").write_text("an older one")
+    found = cli.answer("report", "plan.bin", "-o", "page.html", "--inputs", "images.npy")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert found == {"report": "page.html", "bytes": len(page.encode()), "warnings": []}
+    assert page.startswith("<!DOCTYPE html>\n")
+    assert page.endswith("</html>\n")
+    assert not list(here.glob(".*.tmp"))
+
+
+def test_report_of_a_clients_plan_says_what_can_be_said(cli, here):
+    cli.succeed("report", "plan.client.bin", "--output", "client.html")
+    assert "This is the client&#x27;s plan." in Path("client.html").read_text(encoding="utf-8")
+
+
+def test_a_report_that_cannot_be_written_leaves_the_older_one(cli, here, monkeypatch):
+    Path("report.html").write_text("an older one")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    sentence = cli.refusal("report", "plan.bin")
+    assert sentence == ("report.html: cannot be written (No space left on device); check the folder and the free space")
+    assert Path("report.html").read_text() == "an older one"
+    assert not list(here.glob(".*.tmp"))

@@ -48,6 +48,22 @@ import pytest
             ["compile", "model.onnx", "--output", "nowhere/plan.bin"],
             "nowhere/plan.bin: cannot be written (No such file or directory); check the folder and the free space",
         ),
+        (["estimate", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
+        (
+            ["estimate", "relu.onnx"],
+            (
+                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
+                "of low degree and train again"
+            ),
+        ),
+        (
+            ["report", "plan.bin", "--output", "nowhere/report.html"],
+            "nowhere/report.html: cannot be written (No such file or directory); check the folder and the free space",
+        ),
+        (
+            ["report", "plan.client.bin", "--inputs", "three.npy"],
+            "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
+        ),
         (["keygen", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
         (
             ["encrypt", "plan.client.bin", "nowhere.npy"],

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from hecc.compiler.assembly import key_specification
-from hecc.compiler.cost import circuit_rotations, circuit_seconds, cost_model, peak_memory
+from hecc.compiler.cost import (
+    circuit_rotations,
+    circuit_seconds,
+    cost_model,
+    evaluation_key_bytes,
+    instruction_costs,
+    key_cost_model,
+    memory_use,
+    peak_memory,
+)
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
 from hecc.passes.cleanup import clean_up
@@ -72,6 +81,29 @@ def limbs_of(circuit: Circuit) -> list[int]:
 
 
 POLYNOMIAL = Polynomial(x=0, coefficients="c", basis="chebyshev", dropped=(1, 1, 1), scale=Fraction(1 << 37))
+
+
+def test_the_seconds_of_a_circuit_are_those_of_its_instructions() -> None:
+    circuit = program(POLYNOMIAL, Rotate(x=1, step=1), c=np.linspace(0.1, 1, 8))
+    expanded, types = verify_expanded(circuit, keys_of(circuit))
+    model = key_cost_model("native", keys_of(circuit), SLOTS)
+    costs = instruction_costs(expanded, [kind.limbs for kind in types], model)
+    assert sum(cost.seconds for cost in costs) == circuit_seconds(circuit, limbs_of(circuit), model)
+    assert sum(cost.rotations for cost in costs) == circuit_rotations(circuit) == 1
+    for cost, ins in zip(costs, expanded.instructions, strict=True):
+        assert (cost.key_switching > 0) == (ins.op in {"rotate", "relinearize"})
+
+
+@pytest.mark.parametrize("evaluator", ["native", "seal"])
+def test_peak_memory_is_the_sum_of_what_memory_holds(evaluator: str) -> None:
+    circuit = program(
+        Rotate(x=0, step=1), MatrixProduct(x=1, count=2, matrix="m", scale=SCALE), outputs=2, **matrix(2, 1)
+    )
+    keys, limbs = keys_of(circuit), limbs_of(circuit)
+    use = memory_use(circuit, limbs, keys, evaluator)
+    assert use.total == peak_memory(circuit, limbs, keys, evaluator)
+    assert use.evaluation_keys == evaluation_key_bytes(keys, evaluator) > 0
+    assert use.weights == sum(array.nbytes for array in circuit.constants.values())
 
 
 def test_a_conjugation_is_a_key_switch_with_a_key_of_its_own() -> None:

@@ -141,8 +141,14 @@ def test_the_dominant_layer_is_named_with_what_dominates_it(estimated):
     (said,) = advice(found, "dominant layer")
     layer = found.layers[1]
     assert said.layer == layer.source == "Gemm 'gemm0'"
-    assert said.text.startswith(f"Gemm 'gemm0' takes {100 * layer.share:.0f}% of the time, and ")
+    assert said.text.startswith(f"Gemm 'gemm0' takes {100 * layer.share:.0f}% of the time, ")
     assert f"{layer.rotations} rotations at {layer.limbs} limbs" in said.text
+
+
+def test_a_layer_behind_a_pooling_is_left_alone(estimated):
+    # The pooling might be fused into a smaller layer, which is another network than the variant.
+    assert not advice(estimated(POOLED), "stride")
+    assert not [said for said in advice(estimated(POOLED), "channels") if "conv3" in said.layer]
 
 
 def test_a_network_is_not_advised_to_become_linear(estimated):

@@ -153,7 +153,9 @@ def test_a_plan_that_lies_about_its_security_is_called_insecure(plan):
     keys = plan.header.keys
     evidence = SecurityEvidence(128, "classical", keys.security.table, 900)
     header = msgspec.structs.replace(plan.header, keys=msgspec.structs.replace(keys, security=evidence))
-    assert "Not secure: the plan's security evidence" in Page(hecc.report(replace(plan, header=header))).text
+    page = Page(hecc.report(replace(plan, header=header)))
+    assert "Not secure: the plan's security evidence" in page.text
+    assert page.texts[page.texts.index("security, classical adversary") - 1] == "none"
     assert "Not secure" not in hecc.report(plan)
 
 
