@@ -12,6 +12,9 @@ __all__ = ["draw_network"]
 WIDTH, HEIGHT, GAP_X, GAP_Y = 300, 56, 24, 34
 """Of a box and between boxes, in the drawing's units, which are pixels on a screen with room for it."""
 
+BEND = 60
+"""How far to the right an edge reaches for that passes other boxes."""
+
 LETTERS = 34
 """As many as a box is sure to have room for."""
 
@@ -35,10 +38,13 @@ def draw_network(layers: Sequence[Layer], captions: Sequence[str]) -> Html:
         for row, column in zip(rows, columns, strict=True)
     ]
     tops = [1 + row * (HEIGHT + GAP_Y) for row in rows]
-    width = 2 + widest * (WIDTH + GAP_X) - GAP_X
+    passing = any(rows[number] - rows[read] > 1 for number, layer in enumerate(layers) for read in layer.reads)
+    width = 2 + widest * (WIDTH + GAP_X) - GAP_X + (BEND if passing else 0)
     height = 2 + (max(rows) + 1) * (HEIGHT + GAP_Y) - GAP_Y
     edges = [
-        _edge(lefts[read] + WIDTH // 2, tops[read] + HEIGHT, lefts[number] + WIDTH // 2, tops[number])
+        _edge(lefts[read], tops[read], lefts[number], tops[number])
+        if rows[number] - rows[read] == 1
+        else _passing_edge(lefts[read], tops[read], lefts[number], tops[number])
         for number, layer in enumerate(layers)
         for read in layer.reads
     ]
@@ -59,11 +65,23 @@ def draw_network(layers: Sequence[Layer], captions: Sequence[str]) -> Html:
     return element("div", drawing, class_="wide", tabindex="0")
 
 
-def _edge(x1: int, y1: int, x2: int, y2: int) -> Html:
+def _edge(from_left: int, from_top: int, to_left: int, to_top: int) -> Html:
+    """From the foot of one box to the head of the next."""
+    x1, y1, x2, y2 = from_left + WIDTH // 2, from_top + HEIGHT, to_left + WIDTH // 2, to_top
     middle = (y1 + y2) // 2
     # The tip is drawn by hand: a marker would have to be referred to by its name in the page.
     line = element("path", d=f"M{x1} {y1} C{x1} {middle} {x2} {middle} {x2} {y2 - 6}", class_="edge")
     tip = element("path", d=f"M{x2 - 5} {y2 - 8} L{x2} {y2} L{x2 + 5} {y2 - 8} Z", class_="tip")
+    return element("g", line, tip)
+
+
+def _passing_edge(from_left: int, from_top: int, to_left: int, to_top: int) -> Html:
+    """Past the boxes between, on their right."""
+    x1, y1, x2, y2 = from_left + WIDTH, from_top + HEIGHT // 2, to_left + WIDTH, to_top + HEIGHT // 2
+    # A cubic curve goes three quarters of the way to its control points.
+    bend = max(x1, x2) + BEND
+    line = element("path", d=f"M{x1} {y1} C{bend} {y1} {bend} {y2} {x2 + 6} {y2}", class_="edge")
+    tip = element("path", d=f"M{x2 + 8} {y2 - 5} L{x2} {y2} L{x2 + 8} {y2 + 5} Z", class_="tip")
     return element("g", line, tip)
 
 

@@ -31,8 +31,8 @@ __all__ = ["layout_words", "report"]
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5a6577; --paper: #ffffff; --panel: #f3f5f8;
   --line: #d5dae2; --bar: #2f6fd0; --bar2: #b3581b; --input: #e4edf9; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #a3adbd; --paper: #14171c; --panel: #1e232b;
-  --line: #39414d; --bar: #6ea3f5; --bar2: #e6975a; --input: #20304a; } }
+@media screen and (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #a3adbd; --paper: #14171c;
+  --panel: #1e232b; --line: #39414d; --bar: #6ea3f5; --bar2: #e6975a; --input: #20304a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 62rem; margin: 0 auto; padding: 1rem; }
@@ -61,7 +61,9 @@ th { color: var(--soft); font-weight: 600; }
 .caption { font: 12px system-ui, sans-serif; fill: var(--soft); }
 .edge { fill: none; stroke: var(--soft); stroke-width: 1.5; } .tip { fill: var(--soft); }
 @media (max-width: 40rem) { .chart { grid-template-columns: 1fr auto; } .chart .label { grid-column: 1 / -1; } }
-@media print { body { font-size: 11px; } main { max-width: none; padding: 0; } h2 { break-after: avoid; }
+@page { margin: 1.5cm; }
+@media print { :root { color-scheme: light; font-size: 11px; } body { font-size: 1rem; }
+  main { max-width: none; padding: 0; } h2 { break-after: avoid; }
   section, tr, .tile, .chart > * { break-inside: avoid; } .wide { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """

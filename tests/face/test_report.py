@@ -100,7 +100,7 @@ def test_the_page_loads_nothing_and_runs_nothing(text):
 
 
 def test_the_page_is_for_dark_and_light_for_phones_and_for_paper(text):
-    assert "@media (prefers-color-scheme: dark)" in text
+    assert "@media screen and (prefers-color-scheme: dark)" in text
     assert "@media print" in text
     assert ("content", "width=device-width, initial-scale=1") in Page(text).attributes
     used, defined = (set(re.findall(pattern, text)) for pattern in (r"var\((--\w+)\)", r"(--\w+):"))
@@ -179,6 +179,17 @@ def test_branches_are_drawn_side_by_side(plan):
     assert len(set(boxes)) == 4
     assert boxes[1][1] == boxes[2][1]
     assert drawing.count('class="edge"') == 4
+
+
+def test_an_edge_that_skips_layers_passes_them_on_the_side(plan):
+    first, *_, last = plan_layers(plan)
+    layers = [first, replace(last, reads=(0,)), replace(last, reads=(0, 1))]
+    straight, *_ = re.findall(r'width="(\d+)" height="\d+" role', draw_network(layers[:2], ["caption"] * 2))
+    drawing = draw_network(layers, ["caption"] * 3)
+    (wider,) = re.findall(r'width="(\d+)" height="\d+" role', drawing)
+    assert int(wider) > int(straight)
+    (bend,) = [int(x) for x in re.findall(r"M301 29 C(\d+) 29", drawing)]
+    assert 301 < bend <= int(wider)
 
 
 def test_layouts_in_words():
