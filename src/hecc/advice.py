@@ -170,10 +170,7 @@ def _dominant(trial: _Trial) -> Iterator[Advice]:
         why = f"{switching:.0f}% of which are key switches ({top.rotations} rotations at {top.limbs} limbs)"
     else:
         why = f"{products:.0f}% of which are products ({top.diagonals} diagonals at {top.limbs} limbs)"
-    text = (
-        f"{trial.name(top.source)} takes {100 * top.share:.0f}% of the time, {why}; begin there, with smaller kernels, "
-        "fewer channels or fewer outputs"
-    )
+    text = f"{trial.name(top.source)} takes {100 * top.share:.0f}% of the time, {why}; what is saved there counts most"
     yield Advice("dominant layer", top.source, text)
 
 

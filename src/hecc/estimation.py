@@ -17,8 +17,8 @@ from hecc.runtime.verify import verify
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 
-WEIGHTED = ("Conv", "Gemm", "MatMul")
-"""Operators that layers are named after."""
+TELLING = (("Conv", "Gemm", "MatMul"), ("AveragePool", "GlobalAveragePool"))
+"""Operators that layers are named after, rather than after others in them."""
 
 
 @dataclass(frozen=True)
@@ -134,5 +134,6 @@ def _merged(imported: Graph, layers: Sequence[Layer]) -> tuple[tuple[str, ...], 
 
 
 def _name(source: str, merged: Sequence[str]) -> str:
-    """What users call a layer: by the node with the weights, if that was merged into another one."""
-    return next((node for node in merged if node.partition(" ")[0] in WEIGHTED), source)
+    """What users call a layer: by the node that says most, if that was merged into another one."""
+    nodes = (source, *merged)
+    return next((node for telling in TELLING for node in nodes if node.partition(" ")[0] in telling), source)

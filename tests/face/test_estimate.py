@@ -163,10 +163,12 @@ def test_features_that_would_cost_nothing_are_offered(estimated, network):
     assert seconds[1] <= 1.02 * seconds[0]
 
 
-def test_a_convolution_is_called_by_its_own_name_even_if_it_was_merged(network):
-    layers = ((1, 8, 8), ("conv", 8, 1), ("pool", 2), FLATTEN, ("gemm", 16), SQUARE, ("gemm", 10))
-    found = hecc.estimate(network(*layers))
-    assert found.merged[1] == ("Conv 'conv0'", "AveragePool 'pool1'", "Flatten 'flatten2'")
+def test_a_layer_is_called_by_the_node_that_says_most(estimated):
+    found = estimated(((1, 16, 16), ("conv", 16, 1), SQUARE, ("pool", 2), FLATTEN, ("gemm", 10)))
+    assert found.layers[3].source == "Flatten 'flatten3'"
+    assert found.merged[3] == ("AveragePool 'pool2'",)
+    (said,) = advice(found, "pooling")
+    assert said.text.startswith("a stride of 2x2 in the layer before instead of AveragePool 'pool2' would ")
 
 
 def test_real_inputs_decide_the_layers_precision(model, digits):
