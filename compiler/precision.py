@@ -36,7 +36,9 @@ def simulated_precision(
         name: layouts[name].pack(rows[:ROWS].reshape(-1, *layouts[name].shape)) for name, rows in calibration.items()
     }
     exact = simulator.run(inputs)
-    noisy = simulator.run(inputs, GaussianNoise(circuit, types, keys, np.random.default_rng(1)))
+    blocks = next(iter(layouts.values())).blocks
+    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1), blocks=blocks)
+    noisy = simulator.run(inputs, model)
     bits = []
     for name, clean in exact.items():
         layout = layouts[name]
