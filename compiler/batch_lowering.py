@@ -2,8 +2,8 @@
 
 Nothing ever moves between slots (CryptoNets, Gilad-Bachrach et al., ICML 2016, section 4). An affine node becomes one
 matrix product per term, the first of which adds the bias; a polynomial a square, a relinearisation and, if it has a
-linear part, the product with a diagonal matrix; a window sum the product with a matrix of ones at scale one, which takes no
-level. The circuit has one logical slot: what happens in it happens in every slot of the ring.
+linear part, the product with a diagonal matrix; a window sum the product with a matrix of ones at scale one, which
+takes no level. The circuit has one logical slot: what happens in it happens in every slot of the ring.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import Parameters
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, PolynomialNode, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, WindowSumNode
 from hecc.compiler.lowering import Builder, Lowered
 from hecc.runtime.circuit import ONE, Add, MatrixProduct, Relinearize, Square
 from hecc.runtime.errors import CompileError
@@ -37,8 +37,8 @@ def batch_layouts(graph: Graph, batch: int) -> dict[str, Layout]:
         layouts[name] = batch_layout(graph.node(name).output.shape, batch)
         if layouts[name].count > MAX_COUNT:
             raise CompileError(
-                f"'{name}' has {layouts[name].count} elements, and a batch needs a ciphertext for each, which may be at "
-                f"most {MAX_COUNT}; compile without a batch"
+                f"'{name}' has {layouts[name].count} elements, and a batch needs a ciphertext for each, at most "
+                f"{MAX_COUNT}; compile without a batch"
             )
     return layouts
 

@@ -268,17 +268,13 @@ _Spending: TypeAlias = tuple[_Prime | None, ...]
 
 def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options) -> list[_Spending]:
     """Ways to spend primes along the depth of the network."""
+    ways = _paired(graph, depth), _one_each(depth)
+    spendings: list[_Spending]
     if options.batch is None:
-        ways: list[_Spending] = [
-            tuple(_Prime(times) if times else None for times in way) for way in (_paired(graph, depth), _one_each(depth))
-        ]
+        spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
     else:
-        ways = [_weighted(graph, depth, way, bits, ring_degree) for way in _sharing(graph, depth) for bits in WEIGHT_BITS]
-    return list(dict.fromkeys(ways))
-
-
-def _sharing(graph: Graph, depth: Mapping[str, int]) -> list[tuple[int, ...]]:
-    return [_paired(graph, depth), _one_each(depth)]
+        spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
+    return list(dict.fromkeys(spendings))
 
 
 def _weighted(
@@ -399,9 +395,7 @@ class NoisePrediction:
             if isinstance(ins, LinearTransform)
         }
         self._matrices = {
-            i: self._matrix_gain(i, ins)
-            for i, ins in enumerate(circuit.instructions)
-            if isinstance(ins, MatrixProduct)
+            i: self._matrix_gain(i, ins) for i, ins in enumerate(circuit.instructions) if isinstance(ins, MatrixProduct)
         }
         self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
         self._biases = {

@@ -1,7 +1,7 @@
 """Encrypted inputs and encrypted results: rows of ciphertexts, and what they are bound to.
 
-A file holds, for each tensor, ``count`` ciphertexts for each batch of rows, each a stream in SEAL's format. A batch is one
-row, unless the plan's layouts hold several examples in a ciphertext.
+A file holds, for each tensor, ``count`` ciphertexts for each batch of rows, each a stream in SEAL's format. A batch is
+one row, unless the plan's layouts hold several examples in a ciphertext.
 """
 
 from __future__ import annotations
@@ -263,9 +263,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         return cls(_result_header(plan, request), blobs)
 
     @classmethod
-    def write(
-        cls, path: str | os.PathLike[str], plan: Plan, request: CiphertextFile, batches: Iterable[Batch]
-    ) -> Self:
+    def write(cls, path: str | os.PathLike[str], plan: Plan, request: CiphertextFile, batches: Iterable[Batch]) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
         Raises

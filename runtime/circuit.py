@@ -231,8 +231,8 @@ class MatrixProduct(Instruction, frozen=True, tag="matrix_product"):
 
     ``y[row] = bias[row] + sum over columns of w[row, column] * x[column]``, the same in all slots (CryptoNets,
     Gilad-Bachrach et al., ICML 2016, section 4); see :class:`SparseMatrix`, which constant prefix ``matrix`` names.
-    ``count`` ciphertexts result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no key
-    is needed. Constant ``bias``, float64 of shape (count,), is encoded in the same way at the scale of the result.
+    ``count`` ciphertexts result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no
+    key is needed. Constant ``bias``, float64 of shape (count,), is encoded in the same way at the scale of the result.
     """
 
     x: int

@@ -237,8 +237,8 @@ class Client:
 def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
     """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none.
 
-    ``copies`` has shape (examples, count, copies in the ring, slots of the layout). The predicted error is that of their
-    mean; a single one may be as far off as makes the mean err by that much.
+    ``copies`` has shape (examples, count, copies in the ring, slots of the layout). The predicted error is that of
+    their mean; a single one may be as far off as makes the mean err by that much.
     """
     layout, tolerance = signature.layout, ALARM * signature.error
     slots = copies.mean(axis=2)

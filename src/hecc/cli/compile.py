@@ -43,6 +43,14 @@ def compile_command(
         Literal["native", "seal"],
         typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
     ] = "native",
+    optimize: Annotated[
+        Literal["latency", "throughput"],
+        typer.Option(help="One row in the shortest time, or as many rows at once as ciphertexts hold."),
+    ] = "latency",
+    batch: Annotated[
+        int | None,
+        typer.Option(metavar="ROWS", show_default=False, help="For throughput, but so many rows at once."),
+    ] = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -79,6 +87,8 @@ def compile_command(
                 calibration=None if calibration is None else load_arrays(calibration),
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
+                optimize=optimize,
+                batch=batch,
                 progress=stage,
             )
         plan.save(output)
