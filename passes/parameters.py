@@ -404,12 +404,13 @@ class NoisePrediction:
             if (profiles := self._profiles(i, ins))
         }
 
-    def _matrix_gain(self, i: int, ins: MatrixProduct) -> tuple[float, float]:
-        """Sum of squared weights, and number of weights, of the typical row; of the largest in a result."""
+    def _matrix_gain(self, i: int, ins: MatrixProduct) -> tuple[float, float, float]:
+        """Sum of squared weights, squared sum, and number of weights of the typical row; of the largest in a result."""
         matrix = self._lowered.circuit.matrix(ins)
-        squares = np.bincount(matrix.rows, matrix.values.astype(np.float64) ** 2, len(matrix))
+        values = matrix.values.astype(np.float64)
+        squares, sums = (np.bincount(matrix.rows, v, len(matrix)) for v in (values**2, values))
         typical = np.max if self._lowered.values[i] in self._outputs else np.mean
-        return float(typical(squares)), float(typical(np.diff(matrix.offsets)))
+        return float(typical(squares)), float(typical(sums**2)), float(typical(np.diff(matrix.offsets)))
 
     def _profiles(self, i: int, ins: Instruction) -> tuple[NDArray[np.float64], ...]:
         """The bias of an instruction's rotations in each slot."""
@@ -433,12 +434,16 @@ class NoisePrediction:
         # Digits of several primes are taken around zero, and have no bias.
         biased = 1.0 if chain.digit_limbs == 1 else 0.0
         variances: list[float] = []
+        # What the bias of relinearisation adds is the same in all ciphertexts of an array, and does not average out in
+        # a matrix product; of such circuits it is kept apart.
+        common: list[float] = []
 
         def ready(value: int) -> float:
             rescaled = chain.divisor(scales.depth[value]) > 1
             return variances[value] + (ring.rounding / float(scales.ready_scale(value)) ** 2 if rescaled else 0.0)
 
         for i, ins in enumerate(circuit.instructions):
+            shared = common[ins.operands[0]] if ins.operands else 0.0
             unit = 1.0 / float(scales.scale[i]) ** 2
             switching = ring.switching(chain.digits(scales.limbs[i]), special)
             key_switch = ring.rounding + switching
@@ -455,7 +460,8 @@ class NoisePrediction:
                 rotated, giant = self._biases[i]
                 variance += biased * switching / before**2 * (rotated + giant / float(plain) ** 2)
             elif isinstance(ins, MatrixProduct):
-                gain, weights = self._matrices[i]
+                gain, sums, weights = self._matrices[i]
+                shared *= sums
                 variance = gain * (ready(ins.x) if is_product(ins) else variances[ins.x])
                 plain = scales.plain[i]
                 # Rounded weights are off by up to half a unit, each by another share of it; integers by nothing.
@@ -466,22 +472,29 @@ class NoisePrediction:
                 variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit
                 variance += biased * switching * self._biases[i][0] * unit
             elif isinstance(ins, Square):
-                variance = 4 * self._mean_square(ins.x) * ready(ins.x)
+                variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
+                shared = 0.0
             elif isinstance(ins, MultiplyPlain):
                 vector = circuit.constants[ins.vector]
                 encoding = ring.encoding / float(scales.ready_scale(ins.x)) ** 2
                 variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
                 variance += encoding * self._mean_square(ins.x)
+            elif isinstance(ins, Relinearize) and self._matrices:
+                variance = variances[ins.x] + key_switch * unit
+                shared += biased * switching * self._biases[i][0] * unit
             elif isinstance(ins, Relinearize | Rotate):
                 variance = variances[ins.x] + (key_switch + biased * switching * self._biases[i][0]) * unit
             elif isinstance(ins, Add | Subtract):
                 variance = variances[ins.x] + variances[ins.y]
+                shared = (math.sqrt(common[ins.x]) + math.sqrt(common[ins.y])) ** 2
             elif isinstance(ins, AddPlain):
                 variance = variances[ins.x] + ring.encoding * unit
             else:
                 variance = ready(ins.operands[0])
             variances.append(variance)
-        return {name: math.sqrt(ready(self._lowered.results[name])) for name in self._outputs}
+            common.append(shared)
+        results = {name: self._lowered.results[name] for name in self._outputs}
+        return {name: math.sqrt(ready(value) + common[value]) for name, value in results.items()}
 
     def _mean_square(self, value: int) -> float:
         """Of the data slots of a value."""

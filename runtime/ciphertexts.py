@@ -158,7 +158,7 @@ class _Ciphertexts(Generic[H]):
         each = sum(group.count for group in header.groups)
         # Counting first: the header's claims are not believed before the blobs are known to be there.
         present = len(names) == len(header.groups) and len(container) == _batches(header.rows, header.batch) * each
-        if not present or set(container) != set(_names(header)):
+        if not present or any(name != expected for name, expected in zip(container, _names(header), strict=True)):
             raise FileFormatError(f"{path}: the ciphertexts in the file are not those of its header; make it again")
         return cls(header, container)
 

@@ -308,7 +308,12 @@ class GaussianNoise:
         variance = self._variance(index, instruction)
         if isinstance(variance, float) and variance == 0.0:
             return None
-        return self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+        drawn = self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+        if isinstance(instruction, Relinearize) and self._biased:
+            # All ciphertexts are multiplied with one key, whose error in a slot is then the same in all of them.
+            common = np.sqrt(self._switching(index) * self._ring.bias) / _number(self._types[index].scale)
+            drawn += self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
+        return drawn
 
     def _variance(self, index: int, ins: Instruction) -> float | NDArray[np.float64]:
         """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
@@ -330,7 +335,9 @@ class GaussianNoise:
                 added = added + (rounded(bias, scale) - bias) ** 2
             return added[:, np.newaxis]
         switching = self._switching(index)
-        if isinstance(ins, Rotate | Conjugate | Relinearize):
+        if isinstance(ins, Relinearize):
+            return (self._ring.rounding + switching) / scale**2
+        if isinstance(ins, Rotate | Conjugate):
             return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
         if isinstance(ins, Fold):
             # The steps double: what the k-th adds is summed by those after it.

@@ -174,8 +174,8 @@ def _check_signature(what: str, signature: InputSignature | OutputSignature, hea
     first = header.inputs[0].layout
     if layout.slots * layout.blocks > keys.slots or (layout.slots, layout.batch) != (first.slots, first.batch):
         raise ParameterError(
-            f"{what}: a layout of {layout.slots} slots and {layout.batch} examples does not fit the ring or the other "
-            "layouts"
+            f"{what}: a layout of {layout.slots} slots does not fit the ring or the other layouts with {layout.batch} "
+            "examples in a ciphertext"
         )
     same = [n for n in layout.shape if n != 1] == [n for n in signature.shape if n != 1]
     # A network may end in a reshape, which moves no slot.

@@ -107,6 +107,8 @@ def reference(circuit: Circuit, inputs: Values) -> list[np.ndarray]:
                 dense = np.zeros((instruction.count, len(x)))
                 dense[matrix.rows, matrix.columns] = matrix.values
                 value = dense @ x
+                if instruction.bias is not None:
+                    value = value + circuit.constants[instruction.bias][:, np.newaxis]
             case LinearTransform():
                 value = np.zeros((instruction.count, slots))
                 diagonals = circuit.diagonals(instruction)
@@ -178,6 +180,7 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             linear,
             Polynomial(x=x, coefficients=f"c{n}", basis=draw(st.sampled_from(["power", "chebyshev"]))),
             MatrixProduct(x=x, count=count, matrix=f"w{n}"),
+            MatrixProduct(x=x, count=count, matrix=f"w{n}", bias=f"b{n}"),
             AddScalar(x=x, value=float(rng.integers(-2, 3))),
             MultiplyScalar(x=x, value=float(rng.integers(-2, 3))),
             Conjugate(x=x),
