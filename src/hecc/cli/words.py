@@ -17,6 +17,7 @@ __all__ = [
     "ring_facts",
     "ring_fields",
     "rows_words",
+    "run_words",
     "security_words",
     "size_words",
     "time_words",
@@ -51,6 +52,11 @@ def rows_words(file: CiphertextFile | ResultFile) -> str:
     return f"{count_words(rows, 'row')} in {file.batches} {plural} of up to {batch}"
 
 
+def run_words(header: PlanHeader) -> str:
+    """What one run of a plan evaluates."""
+    return "row" if header.batch == 1 else "batch"
+
+
 def security_words(keys: KeySpecification) -> str:
     """The level, and why the parameters have it."""
     evidence = keys.security
@@ -72,7 +78,7 @@ def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
 
 def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     """All that is known before any key exists."""
-    cost, each = header.estimate, "row" if header.batch == 1 else "batch"
+    cost, each = header.estimate, run_words(header)
     for source in header.inputs:
         yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
     for target in header.outputs:
@@ -102,7 +108,7 @@ def _sent(header: PlanHeader) -> str:
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:
     """The same for JSON."""
-    keys, cost, each = header.keys, header.estimate, "row" if header.batch == 1 else "batch"
+    keys, cost, each = header.keys, header.estimate, run_words(header)
     return {
         "producer": header.producer,
         "model_sha256": header.model,
