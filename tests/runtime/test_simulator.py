@@ -163,6 +163,7 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             f"w{n}.columns": np.nonzero(entries)[1].astype("<i4"),
             f"w{n}.values": rng.integers(-2, 3, entries.sum()).astype("<f4"),
         }
+        more[f"b{n}"] = rng.integers(-2, 3, count).astype(float)
         shape = (3, count, slots) if rng.random() < 0.5 else (3,)
         more[f"c{n}"] = rng.integers(-1, 2, shape).astype(float)
         linear = LinearTransform(x=x, count=count, diagonals=f"d{n}", partial=int(rng.choice([0, *powers])))
