@@ -55,6 +55,9 @@ log = logging.getLogger(__name__)
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """That a plan may have."""
 
+WORTH_TWICE = 0.9
+"""A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
+
 RETRIES = 3
 SMALL_RING = 1 << 12
 """Up to this many slots the security table leaves no room for more than one special prime."""
@@ -166,7 +169,7 @@ def _search(
         if candidate is None:
             continue
         seconds = candidate.seconds / (examples or 1)
-        if seconds >= least:
+        if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
             break
         best, least = (lowering, candidate), seconds
     if best is None:

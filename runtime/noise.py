@@ -289,6 +289,8 @@ class GaussianNoise:
         # Digits of several primes are taken around zero, and have no bias.
         self._biased = 1.0 if keys.digit_limbs == 1 else 0.0
         self._mean_squares: dict[int, float] = {}
+        # Where slots never meet, as with one logical slot, the secret's value in an example's slots stays with it.
+        self._secret = np.ones((1, 1, 1))
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
             for i, ins in enumerate(circuit.instructions)
@@ -305,6 +307,9 @@ class GaussianNoise:
     ) -> NDArray[np.floating[Any]] | None:
         """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
         self._mean_squares[index] = float(np.mean(np.square(value, dtype=np.float64)))
+        if index == 0 and self._circuit.slots == 1:
+            # The first instruction, an input, of other examples.
+            self._secret = self._draw_secret(len(value))
         variance = self._variance(index, instruction)
         if isinstance(variance, float) and variance == 0.0:
             return None
@@ -315,13 +320,23 @@ class GaussianNoise:
             drawn += self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
         return drawn
 
+    def _draw_secret(self, examples: int) -> NDArray[np.float64]:
+        """By how much rounding shows in each example's slots: rounding is multiplied by the secret.
+
+        The secret's value in a slot is Gaussian in two dimensions, so that its square is exponentially distributed, and
+        the mean of the copies' squares by a gamma distribution.
+        """
+        copies = self._ring.copies
+        return self._generator.gamma(copies, 1 / copies, (examples, 1, 1))
+
     def _variance(self, index: int, ins: Instruction) -> float | NDArray[np.float64]:
         """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
         scale = _number(self._types[index].scale)
+        rounding = self._ring.rounding * self._secret
         if isinstance(ins, Input):
-            return (self._ring.fresh + self._ring.encoding) / scale**2
+            return (rounding + self._ring.fresh - self._ring.rounding + self._ring.encoding) / scale**2
         if isinstance(ins, Rescale):
-            return self._ring.rounding / scale**2
+            return rounding / scale**2
         if isinstance(ins, AddPlain):
             return self._ring.encoding / scale**2
         if isinstance(ins, AddScalar | MultiplyScalar):
@@ -336,7 +351,7 @@ class GaussianNoise:
             return added[:, np.newaxis]
         switching = self._switching(index)
         if isinstance(ins, Relinearize):
-            return (self._ring.rounding + switching) / scale**2
+            return (rounding + switching) / scale**2
         if isinstance(ins, Rotate | Conjugate):
             return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
         if isinstance(ins, Fold):

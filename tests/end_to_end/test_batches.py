@@ -179,6 +179,20 @@ def test_weights_that_are_zero_and_branches_need_no_care(three_way: Any, draw: C
     agree(three_way.encrypted(plan, {"x": inputs["x"][:3]}), three_way.reference(model, inputs), 3)
 
 
+def test_the_simulated_errors_of_a_full_batch_are_as_large_as_the_real_ones(
+    three_way: Any, draw: Callable[..., Array]
+) -> None:
+    """The largest, too, although a slot in which the secret is large has large errors in all ciphertexts."""
+    model, inputs = mlp(three_way, draw)
+    plan = hecc.compile(model, calibration=inputs, optimize="throughput")
+    many = {"x": np.resize(inputs["x"], (plan.header.batch, 6))}
+    exact = hecc.simulate(plan, many, noise=False)["y"]
+    simulated = hecc.simulate(plan, many)["y"] - exact
+    real = three_way.encrypted(plan, many)["y"] - exact
+    assert 0.7 < simulated.std() / real.std() < 1.6
+    assert 0.5 < np.abs(simulated).max() / np.abs(real).max() < 3
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
