@@ -168,13 +168,17 @@ def operations(circuit: Circuit, index: int, types: Sequence[ArrayType]) -> Coun
         case MatrixProduct():
             matrix = circuit.matrix(instruction)
             entries = len(matrix.values)
-            return Counter(
+            counted = Counter(
                 {
                     Operation("encode_scalar", limbs): entries,
                     Operation("multiply_plain", limbs, polynomials): entries,
                     Operation("add", limbs, polynomials): entries - len(np.unique(matrix.rows)),
                 }
             )
+            if instruction.bias is not None:
+                counted[Operation("encode_scalar", limbs)] += count
+                counted[Operation("add_plain", limbs, polynomials)] += count
+            return counted
         case Rotate() | Conjugate():
             return Counter({Operation("rotate", limbs): count})
         case Fold():

@@ -24,6 +24,7 @@ from hecc.runtime.circuit import (
     Conjugate,
     Diagonals,
     Fold,
+    Input,
     LinearTransform,
     MatrixProduct,
     Multiply,
@@ -438,7 +439,10 @@ class MemoryUse:
 
 
 def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
-    """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself."""
+    """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself.
+
+    The native evaluator keeps freed ciphertexts for the next ones, up to a quarter more than were ever alive at once.
+    """
     return memory_use(circuit, limbs, keys, evaluator).total
 
 
@@ -457,11 +461,21 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
     last, counts = circuit.last_uses(), circuit.counts()
     native = evaluator != "seal"
     extra = len(keys.special_primes) if native else 0
+    polynomials: list[int] = []
     live: dict[int, int] = {}
-    worst = 0
+    worst = read = 0
     for i, ins in enumerate(circuit.instructions):
-        live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i])
+        if isinstance(ins, Square | Multiply):
+            polynomials.append(3)
+        elif isinstance(ins, Input | Relinearize):
+            polynomials.append(2)
+        else:
+            polynomials.append(max(polynomials[v] for v in ins.operands))
+        live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
         working = 0
+        if isinstance(ins, Input) and native:
+            # Read into an array of its own first.
+            read = max(read, live[i])
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]
@@ -476,10 +490,11 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
         elif isinstance(ins, MatrixProduct):
             # Its weights as residues, and as the integers that they are made from.
             working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
-        worst = max(worst, sum(live.values()) + working)
+        alive = sum(live.values())
+        worst = max(worst, (alive + alive // 4 if native else alive) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
     kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
-    return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst)
+    return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst + read)
 
 
 ROTATION_BYTES = 1 << 25

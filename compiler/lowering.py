@@ -32,7 +32,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.layout import Layout
 
-__all__ = ["Lowered", "lower"]
+__all__ = ["Builder", "Lowered", "lower"]
 
 
 @dataclass(frozen=True)
@@ -58,18 +58,11 @@ def lower(
     graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]], slots: int
 ) -> Lowered:
     """Lower a canonical graph under chosen layouts."""
-    builder = _Builder(graph, layouts, embeddings)
-    for node in graph.nodes:
-        builder.lower(node)
-    for name in graph.outputs:
-        occupied = builder.constant(f"{name}.occupied", layouts[name].occupied.astype(np.uint8))
-        builder.emit(Output(x=builder.results[name], name=name, occupied=occupied), name)
-    circuit = Circuit(slots, tuple(builder.instructions), builder.constants)
-    return Lowered(circuit, tuple(builder.values), builder.results)
+    return Builder(graph, layouts, embeddings).finish(slots)
 
 
-class _Builder:
-    """Collects instructions and constants."""
+class Builder:
+    """Collects instructions and constants, node by node."""
 
     def __init__(
         self, graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]]
@@ -80,16 +73,28 @@ class _Builder:
         self.results: dict[str, int] = {}
         self.constants: dict[str, NDArray[Any]] = {}
 
+    def finish(self, slots: int) -> Lowered:
+        """Lower all nodes, and the outputs."""
+        for node in self.graph.nodes:
+            self.lower(node)
+        for name in self.graph.outputs:
+            occupied = self.constant(f"{name}.occupied", self.layouts[name].occupied.astype(np.uint8))
+            self.emit(Output(x=self.results[name], name=name, occupied=occupied), name)
+        return Lowered(Circuit(slots, tuple(self.instructions), self.constants), tuple(self.values), self.results)
+
     def emit(self, instruction: Instruction, value: str) -> int:
+        """Append an instruction, which helps to compute a graph value; its number."""
         self.instructions.append(instruction)
         self.values.append(value)
         return len(self.instructions) - 1
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
+        """Add a constant; its name."""
         self.constants[name] = array
         return name
 
     def lower(self, node: Node) -> None:
+        """Append the instructions of a node."""
         name, source = node.output.name, str(node.source)
         if isinstance(node, InputNode):
             layout = self.layouts[name]

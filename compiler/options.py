@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.security import Adversary
@@ -24,6 +25,9 @@ class Options:
         How many times the values observed on the calibration inputs must not overflow.
     evaluator
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    batch
+        Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
+        example in layouts that make it fast.
     producer
         Name and version for the plan's header.
     """
@@ -33,4 +37,9 @@ class Options:
     precision_bits: float = 12.0
     margin: float = 4.0
     evaluator: KeyShape = "seal"
+    batch: int | Literal["ring"] | None = None
     producer: str = "hecc"
+
+    def examples(self, ring_degree: int) -> int | None:
+        """Examples that the ciphertexts of a ring hold, ``None`` without batch layouts."""
+        return ring_degree // 2 if self.batch == "ring" else self.batch

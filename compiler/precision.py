@@ -17,6 +17,7 @@ from hecc.runtime.verify import ArrayType
 __all__ = ["simulated_precision"]
 
 ROWS = 64
+MAX_ROWS = 1 << 12
 
 
 def simulated_precision(
@@ -29,14 +30,19 @@ def simulated_precision(
 ) -> float:
     """Bits of precision of the worst output over the calibration inputs, with noise drawn from the model.
 
-    ``observed`` is the magnitude of each output, to which its error is put in relation.
+    ``observed`` is the magnitude of each output, to which its error is put in relation. In a batch there are as many
+    errors as rows, the largest of which is larger: the calibration inputs are repeated to fill one.
     """
     simulator = Simulator(circuit)
-    inputs = {
-        name: layouts[name].pack(rows[:ROWS].reshape(-1, *layouts[name].shape)) for name, rows in calibration.items()
-    }
+    batch = next(iter(layouts.values())).batch
+    inputs = {}
+    for name, rows in calibration.items():
+        used = rows[:ROWS] if batch == 1 else rows[np.arange(min(max(ROWS, batch), MAX_ROWS)) % len(rows)]
+        inputs[name] = layouts[name].pack(used.reshape(-1, *layouts[name].shape))
     exact = simulator.run(inputs)
-    noisy = simulator.run(inputs, GaussianNoise(circuit, types, keys, np.random.default_rng(1)))
+    blocks = next(iter(layouts.values())).blocks
+    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1), blocks=blocks)
+    noisy = simulator.run(inputs, model)
     bits = []
     for name, clean in exact.items():
         layout = layouts[name]

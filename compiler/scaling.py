@@ -20,7 +20,16 @@ from fractions import Fraction
 
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
-from hecc.runtime.circuit import Input, Instruction, LinearTransform, Multiply, MultiplyPlain, Square
+from hecc.runtime.circuit import (
+    ONE,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Multiply,
+    MultiplyPlain,
+    Square,
+)
 from hecc.runtime.parameters import digit_products
 
 __all__ = ["Chain", "Scales", "assign_scales", "is_product"]
@@ -119,6 +128,7 @@ def assign_scales(
         Observed magnitude of every graph value.
     """
     targets = _targets(graph, depth, magnitudes, chain)
+    polynomials = {node.output.name for node in graph.nodes if isinstance(node, PolynomialNode)}
     depths = [depth[value] for value in lowered.values]
     limbs: list[int] = []
     scale: list[Fraction] = []
@@ -136,12 +146,13 @@ def assign_scales(
         else:
             ready = scale[ins.operands[0]] / chain.divisor(depths[ins.operands[0]])
             limbs.append(chain.limbs_before(d))
-            if isinstance(ins, LinearTransform):
+            if isinstance(ins, LinearTransform | MatrixProduct) and value not in polynomials:
                 wanted = targets[value] * chain.divisor(d)
                 own = wanted / ready
                 scale.append(wanted)
             else:
-                own = ready if isinstance(ins, MultiplyPlain) else None
+                # The linear part of a polynomial is added to the square.
+                own = ready if isinstance(ins, MatrixProduct | MultiplyPlain) else None
                 scale.append(ready * ready)
         plain.append(own)
     return Scales(chain, tuple(depths), tuple(limbs), tuple(scale), tuple(plain))
@@ -149,6 +160,8 @@ def assign_scales(
 
 def is_product(ins: Instruction) -> bool:
     """Whether an instruction multiplies scales, so that its operands have to be rescaled first."""
+    if isinstance(ins, MatrixProduct):
+        return ins.scale != ONE
     return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain)
 
 

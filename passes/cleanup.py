@@ -63,5 +63,6 @@ def _constants(ins: Instruction) -> list[str]:
     if isinstance(ins, LinearTransform):
         return [f"{ins.diagonals}.{field}" for field in Diagonals.FIELDS]
     if isinstance(ins, MatrixProduct):
-        return [f"{ins.matrix}.{field}" for field in SparseMatrix.FIELDS]
+        bias = [] if ins.bias is None else [ins.bias]
+        return [*(f"{ins.matrix}.{field}" for field in SparseMatrix.FIELDS), *bias]
     return [name for field in ("vector", "coefficients", "occupied") if (name := getattr(ins, field, None)) is not None]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from hecc.compiler.cost import circuit_seconds, cost_model
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
-from hecc.compiler.scaling import Chain, Scales, assign_scales
+from hecc.compiler.scaling import Chain, Scales, assign_scales, is_product
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
@@ -31,6 +32,7 @@ from hecc.runtime.circuit import (
     Input,
     Instruction,
     LinearTransform,
+    MatrixProduct,
     MultiplyPlain,
     Relinearize,
     Rotate,
@@ -38,7 +40,7 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import ParameterError, SecurityError
-from hecc.runtime.noise import RingNoise, TransformStatistics
+from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
 
@@ -53,6 +55,10 @@ SPECIAL_SLACK = (8, 2)
 
 INPUT_BITS = (0, 6, 12)
 """An input with a larger scale, and as much larger a prime for its first product: its rotations' noise matters less."""
+
+WEIGHT_BITS = (10, 13, 16, 20)
+"""Of the weights of a matrix product: scalars, whose rounding is as small a part of the result as of the weight. Slot
+values need as many bits as the scale has."""
 
 SPARE_BITS = 3
 """Precision beyond the promise that is taken where it costs no limb."""
@@ -112,12 +118,12 @@ def choose_chain(
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return None
-    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
+    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree, _blocks(options, ring_degree))
     observed = {value: m.observed for value, m in magnitudes.items()}
     best: Candidate | None = None
-    smallest = _least_scale_bits(graph, ring_degree, precision_bits)
-    ways = [(spending, switching) for spending in _spendings(graph, depth) for switching in _switchings(options, depth)]
-    for (spending, switching), input_bits in itertools.product(ways, INPUT_BITS):
+    smallest = _least_scale_bits(graph, ring_degree, options, precision_bits)
+    spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
+    for spending, switching, input_bits in itertools.product(spendings, switchings, INPUT_BITS):
         least: int | None = None
         for scale_bits in range(smallest, SCALE_BITS.stop):
             data_bits = _data_bits(spending, scale_bits, input_bits, depth, magnitudes)
@@ -134,7 +140,7 @@ def choose_chain(
                 input_bits=scale_bits + input_bits,
                 data_primes=primes[: len(data_bits)],
                 special_primes=primes[len(data_bits) :],
-                dropped=tuple(1 if times else 0 for times in spending),
+                dropped=tuple(1 if prime else 0 for prime in spending),
                 digit_limbs=switching.digit_limbs,
             )
             if chain.log2_qp > allowed:
@@ -224,21 +230,75 @@ def could_fit(
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
-    scale_bits = _least_scale_bits(graph, ring_degree, precision_bits)
-    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in _spendings(graph, depth))
+    scale_bits = _least_scale_bits(graph, ring_degree, options, precision_bits)
+    spendings = _spendings(graph, depth, ring_degree, options)
+    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 
-def _least_scale_bits(graph: Graph, ring_degree: int, precision_bits: float) -> int:
+def _blocks(options: Options, ring_degree: int) -> int:
+    """Of logical slots that hold different examples (:attr:`hecc.runtime.layout.Layout.blocks`)."""
+    return 1 << ((options.examples(ring_degree) or 1) - 1).bit_length()
+
+
+def _least_scale_bits(graph: Graph, ring_degree: int, options: Options, precision_bits: float) -> int:
     """No smaller scale can do: the rounding of the last rescale alone would be too much."""
     slots = min(ring_degree // 2, 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length())
+    if options.batch is not None:
+        slots = _blocks(options, ring_degree)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots).rounding)
     return max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
 
 
-def _spendings(graph: Graph, depth: Mapping[str, int]) -> list[tuple[int, ...]]:
-    """For each depth, how many times the scale's size its prime has; 0 where none is spent."""
-    return list(dict.fromkeys((_paired(graph, depth), _one_each(depth))))
+@dataclass(frozen=True)
+class _Prime:
+    """A prime as large as the products that share it need: ``scales`` times the scale's size, and so many bits more."""
+
+    scales: int
+    more: int = 0
+
+    def bits(self, scale_bits: int) -> int:
+        """Size of the prime."""
+        return self.scales * scale_bits + self.more
+
+
+_Spending: TypeAlias = tuple[_Prime | None, ...]
+"""For each depth the prime that its products are divided by, or ``None`` where the next depth's prime does it."""
+
+
+def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options) -> list[_Spending]:
+    """Ways to spend primes along the depth of the network."""
+    ways = _paired(graph, depth), _one_each(depth)
+    spendings: list[_Spending]
+    if options.batch is None:
+        spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
+    else:
+        spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
+    return list(dict.fromkeys(spendings))
+
+
+def _weighted(
+    graph: Graph, depth: Mapping[str, int], way: tuple[int, ...], weight_bits: int, ring_degree: int
+) -> _Spending:
+    """Primes for products with scalars, which need fewer bits than squares do."""
+    squares = _depths_of_squares(graph, depth)
+    primes: list[_Prime | None] = []
+    scales = weights = 0
+    for d, times in enumerate(way):
+        if d:
+            scales, weights = (scales + 1, weights) if d in squares else (scales, weights + 1)
+        if times:
+            # There is no prime that is 1 modulo 2N below 2N, and there are few just above.
+            least = 0 if scales else (2 * ring_degree).bit_length() + 1
+            primes.append(_Prime(scales, max(weights * weight_bits, least)))
+            scales = weights = 0
+        else:
+            primes.append(None)
+    return tuple(primes)
+
+
+def _depths_of_squares(graph: Graph, depth: Mapping[str, int]) -> set[int]:
+    return {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode)}
 
 
 def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
@@ -249,7 +309,7 @@ def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
 def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
     """A square shares one prime of twice the scale's size with the linear layers after it, where such follow."""
     deepest = max(depth.values())
-    squares = {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode)}
+    squares = _depths_of_squares(graph, depth)
     linear = {depth[n.output.name] for n in graph.nodes if isinstance(n, AffineNode) and not n.reshapes_only}
     ends = {depth[name] for name in graph.outputs}
     spending = [0] * (deepest + 1)
@@ -261,7 +321,7 @@ def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _data_bits(
-    spending: tuple[int, ...],
+    spending: _Spending,
     scale_bits: int,
     input_bits: int,
     depth: Mapping[str, int],
@@ -271,7 +331,7 @@ def _data_bits(
 
     The first are as large as the value with the least headroom needs.
     """
-    primes = [times * scale_bits for times in spending]
+    primes = [prime.bits(scale_bits) if prime else 0 for prime in spending]
     if len(primes) > 1:
         primes[1] += input_bits
     # Room for the value at its scale, 2^scale_bits / observed; and for the scale itself, should the value be tiny.
@@ -317,15 +377,25 @@ class NoisePrediction:
     counts with the slot that suffers most.
     """
 
-    def __init__(self, lowered: Lowered, graph: Graph, magnitudes: Mapping[str, Magnitude], ring_degree: int) -> None:
+    def __init__(
+        self,
+        lowered: Lowered,
+        graph: Graph,
+        magnitudes: Mapping[str, Magnitude],
+        ring_degree: int,
+        blocks: int = 1,
+    ) -> None:
         self._lowered, self._outputs, self._magnitudes = lowered, graph.outputs, magnitudes
         circuit = lowered.circuit
-        self._ring = RingNoise(ring_degree, circuit.slots)
+        self._ring = RingNoise(ring_degree, circuit.slots, blocks)
         self._types = verify(circuit, None)
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, LinearTransform)
+        }
+        self._matrices = {
+            i: self._matrix_gain(i, ins) for i, ins in enumerate(circuit.instructions) if isinstance(ins, MatrixProduct)
         }
         self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
         self._biases = {
@@ -333,6 +403,14 @@ class NoisePrediction:
             for i, ins in enumerate(circuit.instructions)
             if (profiles := self._profiles(i, ins))
         }
+
+    def _matrix_gain(self, i: int, ins: MatrixProduct) -> tuple[float, float, float]:
+        """Sum of squared weights, squared sum, and number of weights of the typical row; of the largest in a result."""
+        matrix = self._lowered.circuit.matrix(ins)
+        values = matrix.values.astype(np.float64)
+        squares, sums = (np.bincount(matrix.rows, v, len(matrix)) for v in (values**2, values))
+        typical = np.max if self._lowered.values[i] in self._outputs else np.mean
+        return float(typical(squares)), float(typical(sums**2)), float(typical(np.diff(matrix.offsets)))
 
     def _profiles(self, i: int, ins: Instruction) -> tuple[NDArray[np.float64], ...]:
         """The bias of an instruction's rotations in each slot."""
@@ -356,12 +434,16 @@ class NoisePrediction:
         # Digits of several primes are taken around zero, and have no bias.
         biased = 1.0 if chain.digit_limbs == 1 else 0.0
         variances: list[float] = []
+        # What the bias of relinearisation adds is the same in all ciphertexts of an array, and does not average out in
+        # a matrix product; of such circuits it is kept apart.
+        common: list[float] = []
 
         def ready(value: int) -> float:
             rescaled = chain.divisor(scales.depth[value]) > 1
             return variances[value] + (ring.rounding / float(scales.ready_scale(value)) ** 2 if rescaled else 0.0)
 
         for i, ins in enumerate(circuit.instructions):
+            shared = common[ins.operands[0]] if ins.operands else 0.0
             unit = 1.0 / float(scales.scale[i]) ** 2
             switching = ring.switching(chain.digits(scales.limbs[i]), special)
             key_switch = ring.rounding + switching
@@ -377,27 +459,42 @@ class NoisePrediction:
                 variance += statistics.added(ring, switching, before, float(plain), mean_square)
                 rotated, giant = self._biases[i]
                 variance += biased * switching / before**2 * (rotated + giant / float(plain) ** 2)
+            elif isinstance(ins, MatrixProduct):
+                gain, sums, weights = self._matrices[i]
+                shared *= sums
+                variance = gain * (ready(ins.x) if is_product(ins) else variances[ins.x])
+                plain = scales.plain[i]
+                # Rounded weights are off by up to half a unit, each by another share of it; integers by nothing.
+                rounding = 0.0 if plain is None else weights / (12 * float(plain) ** 2)
+                variance += (rounding + gain * WEIGHT_ROUNDING**2) * self._mean_square(ins.x)
             elif isinstance(ins, Fold):
                 copies = self._filled[ins.x] * ins.span / max(1, self._filled[i] * ins.period)
                 variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit
                 variance += biased * switching * self._biases[i][0] * unit
             elif isinstance(ins, Square):
-                variance = 4 * self._mean_square(ins.x) * ready(ins.x)
+                variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
+                shared = 0.0
             elif isinstance(ins, MultiplyPlain):
                 vector = circuit.constants[ins.vector]
                 encoding = ring.encoding / float(scales.ready_scale(ins.x)) ** 2
                 variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
                 variance += encoding * self._mean_square(ins.x)
+            elif isinstance(ins, Relinearize) and self._matrices:
+                variance = variances[ins.x] + key_switch * unit
+                shared += biased * switching * self._biases[i][0] * unit
             elif isinstance(ins, Relinearize | Rotate):
                 variance = variances[ins.x] + (key_switch + biased * switching * self._biases[i][0]) * unit
             elif isinstance(ins, Add | Subtract):
                 variance = variances[ins.x] + variances[ins.y]
+                shared = (math.sqrt(common[ins.x]) + math.sqrt(common[ins.y])) ** 2
             elif isinstance(ins, AddPlain):
                 variance = variances[ins.x] + ring.encoding * unit
             else:
                 variance = ready(ins.operands[0])
             variances.append(variance)
-        return {name: math.sqrt(ready(self._lowered.results[name])) for name in self._outputs}
+            common.append(shared)
+        results = {name: self._lowered.results[name] for name in self._outputs}
+        return {name: math.sqrt(ready(value) + common[value]) for name, value in results.items()}
 
     def _mean_square(self, value: int) -> float:
         """Of the data slots of a value."""

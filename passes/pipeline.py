@@ -7,8 +7,8 @@
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do:
-        layouts     depend on how many slots a ciphertext has
-        lowering    turns maps and layouts into diagonals
+        layouts     depend on how many slots a ciphertext has; with a batch there is nothing to choose
+        lowering    turns maps and layouts into diagonals, or into sparse matrices with a batch
         parameters  the cheapest modulus chain at the security and precision asked for
     scales        once, for the best of them
     clean-up      after scale planning, which makes rescales that can be shared
@@ -21,13 +21,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
+from hecc.compiler.batch_lowering import batch_layouts, lower_batch
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
@@ -46,11 +48,16 @@ from hecc.runtime.header import PlanHeader
 from hecc.runtime.plan import Plan
 from hecc.runtime.verify import verify
 
-__all__ = ["build_plan", "canonicalise"]
+__all__ = ["RING_DEGREES", "build_plan", "canonicalise"]
 
 log = logging.getLogger(__name__)
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
+"""That a plan may have."""
+
+WORTH_TWICE = 0.9
+"""A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
+
 RETRIES = 3
 SMALL_RING = 1 << 12
 """Up to this many slots the security table leaves no room for more than one special prime."""
@@ -145,18 +152,26 @@ def _search(
     precision_bits: float,
     lowerings: dict[int, _Lowering],
 ) -> tuple[_Lowering, Candidate]:
-    """The best ring degree: the smallest that works, or a larger one for as long as that is faster."""
+    """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
+    least = math.inf
     for ring_degree in RING_DEGREES:
+        examples = options.examples(ring_degree)
+        if examples is not None and examples > ring_degree // 2:
+            continue
         if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
             continue
-        lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
+        if examples is not None:
+            lowering = _batch_lowering(graph, examples, lowerings)
+        else:
+            lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
         candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
         if candidate is None:
             continue
-        if best is not None and candidate.seconds >= best[1].seconds:
+        seconds = candidate.seconds / (examples or 1)
+        if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
             break
-        best = lowering, candidate
+        best, least = (lowering, candidate), seconds
     if best is None:
         raise CompileError(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
@@ -168,6 +183,15 @@ def _search(
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
+
+
+def _batch_lowering(graph: Graph, examples: int, known: dict[int, _Lowering]) -> _Lowering:
+    """Batch layouts for so many examples; the circuit has one logical slot, whatever the ring."""
+    if 1 not in known:
+        lowered = lower_batch(graph)
+        verify(lowered.circuit, None)
+        known[1] = _Lowering(LayoutChoice({}, {}, 0.0), lowered)
+    return replace(known[1], choice=LayoutChoice(batch_layouts(graph, examples), {}, 0.0))
 
 
 def _lowering(

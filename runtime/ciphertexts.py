@@ -1,6 +1,7 @@
 """Encrypted inputs and encrypted results: rows of ciphertexts, and what they are bound to.
 
-A file holds, for each tensor, ``rows`` times ``count`` ciphertexts, each a stream in SEAL's format.
+A file holds, for each tensor, ``count`` ciphertexts for each batch of rows, each a stream in SEAL's format. A batch is
+one row, unless the plan's layouts hold several examples in a ciphertext.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ STREAM_OVERHEAD = 1 << 12
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
+BatchSize = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 Streams = Mapping[str, Sequence[Sequence[bytes | memoryview]]]
-"""By tensor, then by row, then by ciphertext."""
+"""By tensor, then by batch, then by ciphertext."""
+Batch = Mapping[str, Sequence[bytes | memoryview]]
+"""By tensor, then by ciphertext."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One tensor: ``count`` ciphertexts per row, at ``limbs`` limbs."""
+    """One tensor: ``count`` ciphertexts per row, or per batch of rows, at ``limbs`` limbs."""
 
     name: str
     count: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
@@ -41,7 +45,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 Groups = Annotated[tuple[Group, ...], msgspec.Meta(min_length=1, max_length=1024)]
 
 
-class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Header of encrypted inputs.
 
     Attributes
@@ -56,6 +60,8 @@ class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Number of examples.
     groups
         The inputs, in the plan's order.
+    batch
+        Examples that one ciphertext holds.
     """
 
     inputs: Fingerprint
@@ -63,9 +69,10 @@ class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     key_id: KeyId
     rows: Rows
     groups: Groups
+    batch: BatchSize = 1
 
 
-class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Header of encrypted results; ``plan`` is the fingerprint of the plan that made them, the rest as for inputs."""
 
     plan: Fingerprint
@@ -73,6 +80,7 @@ class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     key_id: KeyId
     rows: Rows
     groups: Groups
+    batch: BatchSize = 1
 
 
 H = TypeVar("H", CiphertextHeader, ResultHeader)
@@ -93,7 +101,12 @@ class _Ciphertexts(Generic[H]):
         """The file, when it was loaded from one."""
         return self._source.path if isinstance(self._source, Container) else None
 
-    def stream(self, name: str, row: int, index: int) -> bytes | memoryview:
+    @property
+    def batches(self) -> int:
+        """Number of batches, each of which one run of the plan evaluates; of rows, where a batch is one."""
+        return _batches(self.header.rows, self.header.batch)
+
+    def stream(self, name: str, batch: int, index: int) -> bytes | memoryview:
         """SEAL's stream of one ciphertext; a loaded file verifies its checksum the first time.
 
         Raises
@@ -102,13 +115,13 @@ class _Ciphertexts(Generic[H]):
             The ciphertext was altered.
         """
         group = next(i for i, group in enumerate(self.header.groups) if group.name == name)
-        blob = _blob(group, row, index)
+        blob = _blob(group, batch, index)
         return self._source.bytes(blob) if isinstance(self._source, Container) else self._source[blob]
 
-    def row(self, name: str, row: int) -> list[bytes | memoryview]:
-        """The streams of one tensor of one row."""
+    def row(self, name: str, batch: int) -> list[bytes | memoryview]:
+        """The streams of one tensor of one row, or of one batch of rows."""
         group = next(group for group in self.header.groups if group.name == name)
-        return [self.stream(name, row, index) for index in range(group.count)]
+        return [self.stream(name, batch, index) for index in range(group.count)]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file.
@@ -118,11 +131,17 @@ class _Ciphertexts(Generic[H]):
         InputError
             The file cannot be written.
         """
-        with ContainerWriter(path, self.KIND, self.header) as writer:
-            for group in self.header.groups:
-                for row in range(self.header.rows):
-                    for index, stream in enumerate(self.row(group.name, row)):
-                        writer.add(_blob(self.header.groups.index(group), row, index), stream)
+        names = [group.name for group in self.header.groups]
+        self._write(path, self.header, ({name: self.row(name, k) for name in names} for k in range(self.batches)))
+
+    @classmethod
+    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch]) -> None:
+        """Write each batch when it is there, so that no more than one is in memory."""
+        with ContainerWriter(path, cls.KIND, header) as writer:
+            for number, batch in enumerate(batches):
+                for index, group in enumerate(header.groups):
+                    for place, stream in enumerate(batch[group.name]):
+                        writer.add(_blob(index, number, place), stream)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -136,9 +155,9 @@ class _Ciphertexts(Generic[H]):
         container = Container(path, cls.KIND)
         header: H = container.header(cls.HEADER)
         names = {group.name for group in header.groups}
-        per_row = sum(group.count for group in header.groups)
+        each = sum(group.count for group in header.groups)
         # Counting first: the header's claims are not believed before the blobs are known to be there.
-        present = len(names) == len(header.groups) and len(container) == header.rows * per_row
+        present = len(names) == len(header.groups) and len(container) == _batches(header.rows, header.batch) * each
         if not present or any(name != expected for name, expected in zip(container, _names(header), strict=True)):
             raise FileFormatError(f"{path}: the ciphertexts in the file are not those of its header; make it again")
         return cls(header, container)
@@ -148,10 +167,12 @@ class _Ciphertexts(Generic[H]):
             length = self._source.length(name) if isinstance(self._source, Container) else len(self._source[name])
             yield self.header.groups[int(name.split("/")[0])], length
 
-    def _check_groups(self, expected: Iterable[Group], ring_degree: int) -> None:
+    def _check_groups(self, signatures: Sequence[InputSignature | OutputSignature], ring_degree: int) -> None:
         where = f"{self.path or 'the ciphertexts'}: "
-        if self.header.groups != tuple(expected):
-            raise FileFormatError(f"{where}names, counts or limbs are not those of the plan; make the file again")
+        if (self.header.groups, self.header.batch) != (groups(signatures), signatures[0].layout.batch):
+            raise FileFormatError(
+                f"{where}names, counts, limbs or batches are not those of the plan; make the file again"
+            )
         for group, length in self._lengths():
             if length > 2 * group.limbs * ring_degree * 8 + STREAM_OVERHEAD:
                 raise FileFormatError(f"{where}a ciphertext of {group.name!r} is too long; make the file again")
@@ -164,8 +185,8 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
     HEADER = CiphertextHeader
 
     @classmethod
-    def build(cls, plan: Plan, *, keys: str, key_id: str, streams: Streams) -> Self:
-        """Encrypted inputs of ``plan``, from SEAL streams by input, row and ciphertext.
+    def build(cls, plan: Plan, *, keys: str, key_id: str, streams: Streams, rows: int | None = None) -> Self:
+        """Encrypted inputs of ``plan``, from SEAL streams by input, batch and ciphertext.
 
         Parameters
         ----------
@@ -175,12 +196,35 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
             Fingerprint of the key specification that the keys were made for, and their id.
         streams
             One entry per input.
+        rows
+            Number of examples; by default all batches are full.
         """
-        rows, blobs = _flatten(plan.header.inputs, streams)
-        header = CiphertextHeader(
-            inputs=plan.input_fingerprint, keys=keys, key_id=key_id, rows=rows, groups=groups(plan.header.inputs)
-        )
-        return cls(header, blobs)
+        batches, blobs = _flatten(plan.header.inputs, streams)
+        rows = batches * plan.header.batch if rows is None else rows
+        if _batches(rows, plan.header.batch) != batches:
+            raise ValueError(f"{batches} batches of ciphertexts for {rows} rows")
+        return cls(_input_header(plan, keys, key_id, rows), blobs)
+
+    @classmethod
+    def write(
+        cls,
+        path: str | os.PathLike[str],
+        plan: Plan,
+        *,
+        keys: str,
+        key_id: str,
+        rows: int,
+        batches: Iterable[Batch],
+    ) -> Self:
+        """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        cls._write(path, _input_header(plan, keys, key_id, rows), batches)
+        return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
         """Refuse inputs or keys that do not belong to ``plan``, or to one another.
@@ -201,7 +245,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
                 f"{keys.header.key_id[:8]}; use the evaluation keys of the client that encrypted"
             )
         check_covers(keys.header.keys, plan.header.keys, galois=True)
-        self._check_groups(groups(plan.header.inputs), plan.header.keys.ring_degree)
+        self._check_groups(plan.header.inputs, plan.header.keys.ring_degree)
 
 
 class ResultFile(_Ciphertexts[ResultHeader]):
@@ -212,18 +256,23 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
     @classmethod
     def build(cls, plan: Plan, request: CiphertextFile, streams: Streams) -> Self:
-        """The answer to ``request``, from SEAL streams by output, row and ciphertext."""
-        rows, blobs = _flatten(plan.header.outputs, streams)
-        if rows != request.header.rows:
-            raise ValueError(f"{rows} rows of results for {request.header.rows} rows of inputs")
-        header = ResultHeader(
-            plan=plan.fingerprint,
-            keys=request.header.keys,
-            key_id=request.header.key_id,
-            rows=rows,
-            groups=groups(plan.header.outputs),
-        )
-        return cls(header, blobs)
+        """The answer to ``request``, from SEAL streams by output, batch and ciphertext."""
+        batches, blobs = _flatten(plan.header.outputs, streams)
+        if batches != request.batches:
+            raise ValueError(f"{batches} batches of results for {request.batches} batches of inputs")
+        return cls(_result_header(plan, request), blobs)
+
+    @classmethod
+    def write(cls, path: str | os.PathLike[str], plan: Plan, request: CiphertextFile, batches: Iterable[Batch]) -> Self:
+        """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        """
+        cls._write(path, _result_header(plan, request), batches)
+        return cls.load(path)
 
     def check(self, plan: Plan, key_id: str) -> None:
         """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
@@ -243,36 +292,64 @@ class ResultFile(_Ciphertexts[ResultHeader]):
                 f"{where}: encrypted under key set {self.header.key_id[:8]}, but the secret key is of key set "
                 f"{key_id[:8]}; use the secret key of the client that encrypted the input"
             )
-        self._check_groups(groups(plan.header.outputs), plan.header.keys.ring_degree)
+        self._check_groups(plan.header.outputs, plan.header.keys.ring_degree)
 
 
 def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
-    """The ciphertexts of one row, for all inputs or all outputs of a plan."""
+    """The ciphertexts of one row or batch, for all inputs or all outputs of a plan."""
     return tuple(Group(name=s.name, count=s.layout.count, limbs=s.limbs) for s in signatures)
+
+
+def _input_header(plan: Plan, keys: str, key_id: str, rows: int) -> CiphertextHeader:
+    inputs = plan.header.inputs
+    return CiphertextHeader(
+        inputs=plan.input_fingerprint,
+        keys=keys,
+        key_id=key_id,
+        rows=rows,
+        groups=groups(inputs),
+        batch=plan.header.batch,
+    )
+
+
+def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
+    return ResultHeader(
+        plan=plan.fingerprint,
+        keys=request.header.keys,
+        key_id=request.header.key_id,
+        rows=request.header.rows,
+        groups=groups(plan.header.outputs),
+        batch=plan.header.batch,
+    )
+
+
+def _batches(rows: int, batch: int) -> int:
+    """How many batches the rows fill, the last one perhaps not wholly."""
+    return -(-rows // batch)
 
 
 def _names(header: CiphertextHeader | ResultHeader) -> Iterable[str]:
     return (
-        _blob(number, row, index)
+        _blob(number, batch, index)
+        for batch in range(_batches(header.rows, header.batch))
         for number, group in enumerate(header.groups)
-        for row in range(header.rows)
         for index in range(group.count)
     )
 
 
-def _blob(group: int, row: int, index: int) -> str:
-    return f"{group}/{row}/{index}"
+def _blob(group: int, batch: int, index: int) -> str:
+    return f"{group}/{batch}/{index}"
 
 
 def _flatten(
     signatures: Sequence[InputSignature | OutputSignature], streams: Streams
 ) -> tuple[int, dict[str, bytes | memoryview]]:
-    rows = len(streams[signatures[0].name])
+    batches = len(streams[signatures[0].name])
     blobs: dict[str, bytes | memoryview] = {}
     for number, signature in enumerate(signatures):
         tensor = streams[signature.name]
-        if len(tensor) != rows or any(len(row) != signature.layout.count for row in tensor):
-            raise ValueError(f"{signature.name!r}: expected {rows} rows of {signature.layout.count} ciphertexts")
-        for row, ciphertexts in enumerate(tensor):
-            blobs.update((_blob(number, row, index), stream) for index, stream in enumerate(ciphertexts))
-    return rows, blobs
+        if len(tensor) != batches or any(len(batch) != signature.layout.count for batch in tensor):
+            raise ValueError(f"{signature.name!r}: expected {batches} batches of {signature.layout.count} ciphertexts")
+        for batch, ciphertexts in enumerate(tensor):
+            blobs.update((_blob(number, batch, index), stream) for index, stream in enumerate(ciphertexts))
+    return batches, blobs

@@ -31,6 +31,7 @@ from hecc.runtime.parameters import conjugation_element, galois_element
 
 __all__ = [
     "INSTRUCTIONS",
+    "ONE",
     "Add",
     "AddPlain",
     "AddScalar",
@@ -57,6 +58,10 @@ __all__ = [
     "Subtract",
     "power_of_two",
 ]
+
+
+ONE = Fraction(1)
+"""The scale of integers that are encoded as they are: a product with them takes no level."""
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
@@ -224,14 +229,16 @@ class LinearTransform(Instruction, frozen=True, tag="linear_transform"):
 class MatrixProduct(Instruction, frozen=True, tag="matrix_product"):
     """Scalar matrix times array of ciphertexts, for layouts with one feature per ciphertext and one example per slot.
 
-    ``y[row] = sum over columns of w[row, column] * x[column]``, the same in all slots (CryptoNets, Gilad-Bachrach et
-    al., ICML 2016, section 4); see :class:`SparseMatrix`, which constant prefix ``matrix`` names. ``count`` ciphertexts
-    result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no key is needed.
+    ``y[row] = bias[row] + sum over columns of w[row, column] * x[column]``, the same in all slots (CryptoNets,
+    Gilad-Bachrach et al., ICML 2016, section 4); see :class:`SparseMatrix`, which constant prefix ``matrix`` names.
+    ``count`` ciphertexts result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no
+    key is needed. Constant ``bias``, float64 of shape (count,), is encoded in the same way at the scale of the result.
     """
 
     x: int
     count: int
     matrix: str
+    bias: str | None = None
     scale: Fraction | None = None
 
 

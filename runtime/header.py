@@ -62,7 +62,9 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What evaluating the plan will cost, predicted when it was compiled, for one row of input on one core.
+    """What evaluating the plan will cost, predicted when it was compiled, for one run on one core.
+
+    A run takes one row of input, or one batch of rows (:attr:`PlanHeader.batch`).
 
     ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on the machine that the cost model was fitted to, memory and files are bytes, precision is
@@ -98,3 +100,8 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     outputs: tuple[OutputSignature, ...]
     keys: KeySpecification
     estimate: Estimate
+
+    @property
+    def batch(self) -> int:
+        """Examples that one run takes: more than one in batch layouts only."""
+        return self.inputs[0].layout.batch

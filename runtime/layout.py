@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from hecc.runtime.errors import ParameterError
 
-__all__ = ["Digit", "Layout", "image_layout", "vector_layout"]
+__all__ = ["Digit", "Layout", "batch_layout", "image_layout", "vector_layout"]
 
 MAX_ELEMENTS = 1 << 24
 """Largest tensor a layout may describe; a bound on what a header can make us allocate."""
+
+MAX_COUNT = 1 << 16
+"""Most ciphertexts of a tensor."""
 
 MAX_RANK = 32
 """Most axes of a tensor, as many as every supported numpy has."""
@@ -33,8 +36,11 @@ class Digit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     stride: int
 
 
-class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
+class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True, omit_defaults=True):
     """The place of every tensor element in ``count`` ciphertexts of ``slots`` slots each.
+
+    In a *batch layout* (CryptoNets, Gilad-Bachrach et al., ICML 2016, section 4) each ciphertext holds one element of
+    ``batch`` examples: it has one logical slot, and example ``e`` is in slot ``e`` of the ring.
 
     Parameters
     ----------
@@ -49,6 +55,8 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True)
     period
         The element at slot ``s`` stands again at ``s + period``, ``s + 2 * period``, …; equal to ``slots`` when there
         is just one copy. A layout with several ciphertexts has one copy.
+    batch
+        Examples that the ciphertexts hold, each in a slot of its own. With more than one there is one logical slot.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +64,12 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True)
     slots: int
     count: int
     period: int
+    batch: int = 1
+
+    @property
+    def blocks(self) -> int:
+        """Of logical slots, next to one another in the ring, that hold different examples: a power of two."""
+        return 1 << (self.batch - 1).bit_length()
 
     @property
     def size(self) -> int:
@@ -92,7 +106,9 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True)
         """
         if self.slots < 1 or self.slots & (self.slots - 1) or self.slots > 1 << 16:
             raise ParameterError(f"layout: {self.slots} slots is not a power of two up to 65536")
-        if not 1 <= self.count <= 1 << 16:
+        if not 1 <= self.batch <= 1 << 16 or (self.batch > 1 and self.slots > 1):
+            raise ParameterError(f"layout: {self.batch} examples in ciphertexts of {self.slots} slots each")
+        if not 1 <= self.count <= MAX_COUNT:
             raise ParameterError(f"layout: {self.count} ciphertexts is out of range")
         if len(self.shape) > MAX_RANK or len(self.axes) != len(self.shape):
             raise ParameterError(f"layout: {len(self.axes)} axes of digits for a shape of {len(self.shape)} axes")
@@ -158,6 +174,11 @@ def vector_layout(shape: tuple[int, ...], slots: int) -> Layout:
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = tuple((Digit(extent, stride),) for extent, stride in zip(shape, strides, strict=True))
     return Layout(shape=shape, axes=axes, slots=slots, count=count, period=period if count == 1 else slots)
+
+
+def batch_layout(shape: tuple[int, ...], batch: int) -> Layout:
+    """One ciphertext for each element, in C order, with ``batch`` examples side by side."""
+    return msgspec.structs.replace(vector_layout(shape, 1), batch=batch)
 
 
 def image_layout(

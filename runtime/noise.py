@@ -69,15 +69,18 @@ class RingNoise:
         N.
     slots
         Logical slots.
+    blocks
+        Of logical slots, next to one another, that hold different examples (:attr:`hecc.runtime.layout.Layout.blocks`).
     """
 
     ring_degree: int
     slots: int
+    blocks: int = 1
 
     @property
     def copies(self) -> int:
-        """How many times the ring holds the logical slots."""
-        return self.ring_degree // (2 * self.slots)
+        """How many times the ring holds the logical slots of one example."""
+        return self.ring_degree // (2 * self.slots * self.blocks)
 
     def _slot(self, coefficient_variance: float) -> float:
         return self.ring_degree / 2 * coefficient_variance / self.copies
@@ -89,8 +92,8 @@ class RingNoise:
 
     @property
     def encoding(self) -> float:
-        """A plaintext rounded to integers: alike in all copies, as only ``2 * slots`` coefficients are not zero."""
-        return self.slots / 12
+        """Slot values rounded to integers: alike in all copies, as only so many coefficients are not zero."""
+        return self.slots * self.blocks / 12
 
     @property
     def fresh(self) -> float:
@@ -111,6 +114,8 @@ class RingNoise:
     def bias(self) -> NDArray[np.float64]:
         """By how much more than elsewhere a key's error shows in each logical slot; shape (slots,).
 
+        Of several examples it is that of the one which suffers most.
+
         Slot ``s`` is the polynomial's value at ``z = exp(i pi 3^s / N)``, and the digits' mean of ``q / 2`` becomes
         ``q / (1 - z)`` there, beside ``sqrt(N / 12) q`` of what is random.
         """
@@ -119,7 +124,7 @@ class RingNoise:
             powers.append(power)
             power = power * 3 % (2 * self.ring_degree)
         excess = 3 / (self.ring_degree * np.sin(np.pi * np.array(powers) / (2 * self.ring_degree)) ** 2)
-        return np.asarray(excess.reshape(self.copies, self.slots).mean(axis=0))
+        return np.asarray(excess.reshape(self.copies, self.blocks, self.slots).mean(axis=0).max(axis=0))
 
     def fold_bias(self, steps: Sequence[int]) -> NDArray[np.float64]:
         """The same of a fold, whose steps also sum what the steps before them left; shape (slots,)."""
@@ -263,19 +268,29 @@ class GaussianNoise:
         types, and the keys.
     generator
         Source of the simulated noise. It is not used for anything secret.
+    blocks
+        Of the layouts: more than one where ciphertexts hold several examples.
     """
 
     def __init__(
-        self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, generator: np.random.Generator
+        self,
+        circuit: Circuit,
+        types: Sequence[ArrayType],
+        keys: KeySpecification,
+        generator: np.random.Generator,
+        *,
+        blocks: int = 1,
     ) -> None:
         if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
             raise ValueError("the noise model needs a circuit whose polynomials are expanded")
         self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
-        self._ring = RingNoise(keys.ring_degree, circuit.slots)
+        self._ring = RingNoise(keys.ring_degree, circuit.slots, blocks)
         self._special = float(np.prod([float(p) for p in keys.special_primes]))
         # Digits of several primes are taken around zero, and have no bias.
         self._biased = 1.0 if keys.digit_limbs == 1 else 0.0
         self._mean_squares: dict[int, float] = {}
+        # Where slots never meet, as with one logical slot, the secret's value in an example's slots stays with it.
+        self._secret = np.ones((1, 1, 1))
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
             for i, ins in enumerate(circuit.instructions)
@@ -292,18 +307,36 @@ class GaussianNoise:
     ) -> NDArray[np.floating[Any]] | None:
         """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
         self._mean_squares[index] = float(np.mean(np.square(value, dtype=np.float64)))
+        if index == 0 and self._circuit.slots == 1:
+            # The first instruction, an input, of other examples.
+            self._secret = self._draw_secret(len(value))
         variance = self._variance(index, instruction)
         if isinstance(variance, float) and variance == 0.0:
             return None
-        return self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+        drawn = self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+        if isinstance(instruction, Relinearize) and self._biased:
+            # All ciphertexts are multiplied with one key, whose error in a slot is then the same in all of them.
+            common = np.sqrt(self._switching(index) * self._ring.bias) / _number(self._types[index].scale)
+            drawn += self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
+        return drawn
+
+    def _draw_secret(self, examples: int) -> NDArray[np.float64]:
+        """By how much rounding shows in each example's slots: rounding is multiplied by the secret.
+
+        The secret's value in a slot is Gaussian in two dimensions, so that its square is exponentially distributed, and
+        the mean of the copies' squares by a gamma distribution.
+        """
+        copies = self._ring.copies
+        return self._generator.gamma(copies, 1 / copies, (examples, 1, 1))
 
     def _variance(self, index: int, ins: Instruction) -> float | NDArray[np.float64]:
         """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
         scale = _number(self._types[index].scale)
+        rounding = self._ring.rounding * self._secret
         if isinstance(ins, Input):
-            return (self._ring.fresh + self._ring.encoding) / scale**2
+            return (rounding + self._ring.fresh - self._ring.rounding + self._ring.encoding) / scale**2
         if isinstance(ins, Rescale):
-            return self._ring.rounding / scale**2
+            return rounding / scale**2
         if isinstance(ins, AddPlain):
             return self._ring.encoding / scale**2
         if isinstance(ins, AddScalar | MultiplyScalar):
@@ -311,9 +344,15 @@ class GaussianNoise:
             error = float(rounded(np.array(ins.value), encoded)) - ins.value
             return error**2 * (self._mean_squares[ins.x] if isinstance(ins, MultiplyScalar) else 1.0)
         if isinstance(ins, MatrixProduct):
-            return self._matrices[index].added(self._mean_squares[ins.x])[:, np.newaxis]
+            added = self._matrices[index].added(self._mean_squares[ins.x])
+            if ins.bias is not None:
+                bias = self._circuit.constants[ins.bias]
+                added = added + (rounded(bias, scale) - bias) ** 2
+            return added[:, np.newaxis]
         switching = self._switching(index)
-        if isinstance(ins, Rotate | Conjugate | Relinearize):
+        if isinstance(ins, Relinearize):
+            return (rounding + switching) / scale**2
+        if isinstance(ins, Rotate | Conjugate):
             return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
         if isinstance(ins, Fold):
             # The steps double: what the k-th adds is summed by those after it.

@@ -171,8 +171,12 @@ def _check_signature(what: str, signature: InputSignature | OutputSignature, hea
     if layout.count * layout.slots > MAX_SLOTS:
         raise ParameterError(f"{what}: {layout.count} ciphertexts of {layout.slots} slots are over the limit")
     layout.check()
-    if layout.slots > keys.slots or layout.slots != header.inputs[0].layout.slots:
-        raise ParameterError(f"{what}: a layout of {layout.slots} slots does not fit the ring or the other layouts")
+    first = header.inputs[0].layout
+    if layout.slots * layout.blocks > keys.slots or (layout.slots, layout.batch) != (first.slots, first.batch):
+        raise ParameterError(
+            f"{what}: a layout of {layout.slots} slots does not fit the ring or the other layouts with {layout.batch} "
+            "examples in a ciphertext"
+        )
     same = [n for n in layout.shape if n != 1] == [n for n in signature.shape if n != 1]
     # A network may end in a reshape, which moves no slot.
     reshaped = isinstance(signature, OutputSignature) and math.prod(signature.shape) == layout.size

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -16,7 +17,7 @@ from hecc.runtime.plan import Plan
 __all__ = ["RowProgress", "Server"]
 
 RowProgress: TypeAlias = Callable[[int, int, int, Instruction], None]
-"""Called with (row, instructions done in this row, instructions in all, the one just done)."""
+"""Called with (row or batch of rows, instructions done in this one, instructions in all, the one just done)."""
 
 
 class Server:
@@ -83,14 +84,14 @@ class Server:
         self._session.close()
 
     def run(self, request: CiphertextFile, *, progress: RowProgress | None = None) -> ResultFile:
-        """Evaluate every row of a request, one after another.
+        """Evaluate every row of a request, one after another, or one batch of rows after another.
 
         Parameters
         ----------
         request
             The client's encrypted inputs.
         progress
-            Called after every instruction of every row.
+            Called after every instruction of every row or batch.
 
         Raises
         ------
@@ -100,17 +101,34 @@ class Server:
             When a ciphertext or a key is damaged.
         """
         request.check(self._plan, self._keys)
-        inputs = [signature.name for signature in self._plan.header.inputs]
-        outputs = [signature.name for signature in self._plan.header.outputs]
-        results: dict[str, list[list[bytes]]] = {name: [] for name in outputs}
-        for row in range(request.header.rows):
-            row_progress = None if progress is None else _for_row(progress, row)
-            result = self._session.run({name: request.row(name, row) for name in inputs}, progress=row_progress)
-            for name in outputs:
-                results[name].append(result[name])
+        results: dict[str, list[list[bytes]]] = {signature.name: [] for signature in self._plan.header.outputs}
+        for result in self._evaluate(request, progress):
+            for name, streams in results.items():
+                streams.append(result[name])
         return ResultFile.build(self._plan, request, results)
 
+    def run_to(
+        self, path: str | os.PathLike[str], request: CiphertextFile, *, progress: RowProgress | None = None
+    ) -> ResultFile:
+        """As :meth:`run`, but every batch goes to a file as soon as it is done: memory does not grow with the rows.
 
-def _for_row(progress: RowProgress, row: int) -> Callable[[int, int, Instruction], None]:
-    """A session's progress as that of one row."""
-    return lambda done, total, instruction: progress(row, done, total, instruction)
+        Raises
+        ------
+        InputError
+            When the file cannot be written.
+        KeyMismatchError, FileFormatError
+            As :meth:`run`.
+        """
+        request.check(self._plan, self._keys)
+        return ResultFile.write(path, self._plan, request, self._evaluate(request, progress))
+
+    def _evaluate(self, request: CiphertextFile, progress: RowProgress | None) -> Iterator[dict[str, list[bytes]]]:
+        inputs = [signature.name for signature in self._plan.header.inputs]
+        for batch in range(request.batches):
+            batch_progress = None if progress is None else _for_batch(progress, batch)
+            yield self._session.run({name: request.row(name, batch) for name in inputs}, progress=batch_progress)
+
+
+def _for_batch(progress: RowProgress, batch: int) -> Callable[[int, int, Instruction], None]:
+    """A session's progress as that of one row or batch."""
+    return lambda done, total, instruction: progress(batch, done, total, instruction)

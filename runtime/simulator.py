@@ -237,6 +237,10 @@ def _product(
     if size <= MAX_DENSE and matrix.nnz >= DENSE_FILL * size:
         dense = matrix[rows][:, used].toarray()
 
+    bias = None
+    if isinstance(instruction, MatrixProduct) and instruction.bias is not None:
+        bias = circuit.constants[instruction.bias].astype(dtype)[:, np.newaxis]
+
     def product(x: Array) -> Array:
         flat = x.reshape(width, -1)
         if dense is None:
@@ -244,6 +248,8 @@ def _product(
         else:
             result = np.zeros((height, flat.shape[1]), dtype=dtype)
             result[rows] = dense @ flat[used]
+        if bias is not None:
+            result = result + bias
         return np.reshape(result, (instruction.count, circuit.slots, x.shape[2]))
 
     return product

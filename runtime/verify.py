@@ -224,10 +224,13 @@ class _Context:
 
     def constant(self, name: str, dtype: str, count: int) -> NDArray[Any]:
         """A constant of shape (count, slots), checked."""
+        return self.array(name, dtype, (count, self.slots))
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """A constant of a given shape, checked."""
         array = self.circuit.constants.get(name)
         if array is None:
             raise CircuitError(f"constant {name!r} is missing")
-        shape = (count, self.slots)
         if array.shape != shape or array.dtype != np.dtype(dtype):
             raise CircuitError(
                 f"constant {name!r} is {array.dtype} of shape {array.shape}, not {np.dtype(dtype)} of shape {shape}"
@@ -572,8 +575,14 @@ def _matrix_product(context: _Context, instruction: MatrixProduct) -> ArrayType:
     scale = context.plain_scale(instruction.scale)
     context.check_magnitude(matrix.values, x, scale)
     product = None if x.scale is None or scale is None else x.scale * scale
+    content = _product_content(matrix, x.content)
+    if instruction.bias is not None:
+        _whole(x)
+        bias = context.array(instruction.bias, "<f8", (count,))
+        context.check_magnitude(bias, x, product)
+        content[bias != 0] = Content.DATA
     # Scalars are the same in all slots: partial sums stay partial sums, and what repeats goes on repeating.
-    return replace(x, count=count, scale=product, content=_product_content(matrix, x.content))
+    return replace(x, count=count, scale=product, content=content)
 
 
 def _product_content(matrix: SparseMatrix, content: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -137,11 +137,32 @@ class Client:
         InputError
             Names, shapes, dtypes or values that the plan does not take.
         """
-        signatures = self.plan.header.inputs
         # All inputs are checked before the first is encrypted.
-        rows = input_rows(tensors, signatures)
-        streams = {signature.name: self._encrypt(signature, rows[signature.name]) for signature in signatures}
-        return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams)
+        rows = input_rows(tensors, self.plan.header.inputs)
+        streams: dict[str, list[list[bytes]]] = {name: [] for name in rows}
+        for batch in self._encrypt(rows):
+            for name, ciphertexts in batch.items():
+                streams[name].append(ciphertexts)
+        count = len(next(iter(rows.values())))
+        return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
+
+    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+        """As :meth:`encrypt`, but every row, or batch of rows, goes to a file as soon as it is encrypted.
+
+        Raises
+        ------
+        InputError
+            As :meth:`encrypt`, or the file cannot be written.
+        """
+        rows = input_rows(tensors, self.plan.header.inputs)
+        return CiphertextFile.write(
+            path,
+            self.plan,
+            keys=self._keys,
+            key_id=self.key_id,
+            rows=len(next(iter(rows.values()))),
+            batches=self._encrypt(rows),
+        )
 
     def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, and check what can be checked of it.
@@ -166,33 +187,44 @@ class Client:
         if self._secret is None:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
+        # The last batch is filled up with rows that nobody asked for.
         return {
-            signature.name: np.stack([self._decrypt(signature, result, row) for row in range(result.header.rows)])
+            signature.name: np.concatenate(
+                [self._decrypt(signature, result, batch) for batch in range(result.batches)]
+            )[: result.header.rows]
             for signature in self.plan.header.outputs
         }
 
-    def _encrypt(self, signature: InputSignature, values: NDArray[np.float64]) -> list[list[bytes]]:
+    def _encrypt(self, rows: Mapping[str, NDArray[np.float64]]) -> Iterator[dict[str, list[bytes]]]:
+        """The ciphertexts of every input, batch by batch."""
+        batch, signatures = self.plan.header.batch, self.plan.header.inputs
+        for start in range(0, len(next(iter(rows.values()))), batch):
+            yield {s.name: self._encrypt_batch(s, rows[s.name][start : start + batch]) for s in signatures}
+
+    def _encrypt_batch(self, signature: InputSignature, values: NDArray[np.float64]) -> list[bytes]:
         layout = signature.layout
         cipher, scale = self._cipher(signature.limbs), float(signature.scale)
-        copies = self.plan.header.keys.slots // layout.slots
-        return [
-            [cipher.encrypt(np.tile(slots, copies), scale) for slots in layout.pack(row.reshape(layout.shape))]
-            for row in values
-        ]
+        # The last row fills what is left of a batch: unlike zeros, a row surely does not overflow where others do not.
+        filled = values[np.minimum(np.arange(layout.blocks), len(values) - 1)]
+        packed = np.moveaxis(layout.pack(filled.reshape(layout.blocks, *layout.shape)), 0, 1)
+        copies = self.plan.header.keys.slots // (layout.blocks * layout.slots)
+        return [cipher.encrypt(np.tile(blocks.reshape(-1), copies), scale) for blocks in packed]
 
-    def _decrypt(self, signature: OutputSignature, result: ResultFile, row: int) -> NDArray[np.float64]:
+    def _decrypt(self, signature: OutputSignature, result: ResultFile, batch: int) -> NDArray[np.float64]:
+        """The examples of one batch, shape (batch, ...)."""
         layout = signature.layout
         cipher, scale = self._cipher(signature.limbs), float(signature.scale)
         try:
-            slots = np.stack([cipher.decrypt(stream, scale) for stream in result.row(signature.name, row)])
+            slots = np.stack([cipher.decrypt(stream, scale) for stream in result.row(signature.name, batch)])
         except FileFormatError as error:
             where = result.path or "the encrypted result"
-            raise FileFormatError(f"{where}: output {signature.name!r}, row {row}: {error}") from None
-        # A ring with more slots than the layout holds it several times; the copies' errors are independent.
-        copies = slots.reshape(layout.count, -1, layout.slots)
-        values = layout.average(copies.real.mean(axis=1))
+            number = f"row {batch}" if layout.batch == 1 else f"batch {batch}"
+            raise FileFormatError(f"{where}: output {signature.name!r}, {number}: {error}") from None
+        # A ring with more slots than the examples need holds them several times; the copies' errors are independent.
+        copies = np.moveaxis(slots.reshape(layout.count, -1, layout.blocks, layout.slots), 2, 0)
+        values = layout.average(copies.real.mean(axis=2))
         _check_result(signature, copies, values)
-        return values.reshape(signature.shape)
+        return values[: layout.batch].reshape(layout.batch, *signature.shape)
 
     def _cipher(self, limbs: int) -> LevelCipher:
         if limbs not in self._ciphers:
@@ -205,12 +237,12 @@ class Client:
 def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
     """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none.
 
-    ``copies`` has shape (count, copies in the ring, slots of the layout). The predicted error is that of their mean; a
-    single one may be as far off as makes the mean err by that much.
+    ``copies`` has shape (examples, count, copies in the ring, slots of the layout). The predicted error is that of
+    their mean; a single one may be as far off as makes the mean err by that much.
     """
     layout, tolerance = signature.layout, ALARM * signature.error
-    slots = copies.mean(axis=1)
-    spread = np.abs(copies.real - slots.real[:, np.newaxis]).max(axis=1) / copies.shape[1]
+    slots = copies.mean(axis=2)
+    spread = np.abs(copies.real - slots.real[:, :, np.newaxis]).max(axis=2) / copies.shape[2]
     occupied = layout.occupied
     deviation = np.abs(slots.real - layout.pack(values))
     alarms = (

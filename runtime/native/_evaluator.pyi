@@ -65,6 +65,8 @@ class ScalarMatrix:
         offsets: npt.NDArray[np.int64],
         column: npt.NDArray[np.int32],
         values: npt.NDArray[np.float32],
+        bias: npt.NDArray[np.float64],
+        bias_scale: float,
     ) -> None: ...
     @property
     def groups(self) -> int: ...

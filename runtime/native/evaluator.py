@@ -328,12 +328,15 @@ class NativeSession:
         if matrix is None:
             assert instruction.scale is not None
             weights = self._circuit.matrix(instruction)
+            bias = np.empty(0) if instruction.bias is None else self._circuit.constants[instruction.bias]
             matrix = self._matrices[index] = _evaluator.ScalarMatrix(
                 columns=self._types[instruction.x].count,
                 scale=float(instruction.scale),
                 offsets=np.ascontiguousarray(weights.offsets),
                 column=np.ascontiguousarray(weights.columns),
                 values=np.ascontiguousarray(weights.values),
+                bias=np.ascontiguousarray(bias, dtype=np.float64),
+                bias_scale=float(_exact(self._types[index])),
             )
         return self._context.matrix_product(x, matrix)
 

@@ -222,13 +222,18 @@ Ciphertexts with_scalar(const SharedContext& context, const Ciphertexts& x, doub
 }
 
 ScalarMatrix make_matrix(std::size_t columns, double scale, const Array<const std::int64_t, 1>& offsets,
-                         const Array<const std::int32_t, 1>& column, const Array<const float, 1>& values) {
+                         const Array<const std::int32_t, 1>& column, const Array<const float, 1>& values,
+                         const Array<const double, 1>& bias, double bias_scale) {
   if (offsets.shape(0) < 2) refuse("a matrix without rows");
   check_alignment(offsets);
   check_alignment(values);
+  check_alignment(bias);
   check_shape(column, {values.shape(0)});
   const nb::gil_scoped_release release;
-  return {{offsets.shape(0) - 1, values.shape(0), offsets.data(), column.data(), values.data()}, columns, scale};
+  return {{offsets.shape(0) - 1, values.shape(0), offsets.data(), column.data(), values.data()},
+          {bias.shape(0), bias.data(), bias_scale},
+          columns,
+          scale};
 }
 
 template <auto operation>
@@ -323,7 +328,7 @@ NB_MODULE(_evaluator, module) {
 
   nb::class_<ScalarMatrix>(module, "ScalarMatrix")
       .def(nb::new_(&make_matrix), "columns"_a, "scale"_a, "offsets"_a.noconvert(), "column"_a.noconvert(),
-           "values"_a.noconvert())
+           "values"_a.noconvert(), "bias"_a.noconvert(), "bias_scale"_a)
       .def_prop_ro("groups", &ScalarMatrix::groups);
 
   nb::class_<Transform>(module, "LinearTransform")

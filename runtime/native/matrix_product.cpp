@@ -34,8 +34,14 @@ std::size_t piece_for(std::size_t columns, std::size_t degree) {
 
 }  // namespace
 
-ScalarMatrix::ScalarMatrix(const SparseRows& matrix, std::size_t columns, double scale) : columns_(columns) {
+ScalarMatrix::ScalarMatrix(const SparseRows& matrix, const RowBias& bias, std::size_t columns, double scale)
+    : columns_(columns) {
   check(matrix);
+  if (bias.rows != 0 && bias.rows != matrix.rows) {
+    throw std::invalid_argument("a bias of " + std::to_string(bias.rows) + " numbers for " +
+                                std::to_string(matrix.rows) + " rows");
+  }
+  for (std::size_t row = 0; row < bias.rows; ++row) bias_.push_back(scaled_integer(bias.values[row], bias.scale));
   make_groups(matrix, scale);
   make_chunks();
 }
@@ -148,6 +154,8 @@ Ciphertexts ScalarMatrix::multiply(const Context& context, const Ciphertexts& x)
     tile_words = std::max(tile_words, chunk.columns * (piece + kPadding));
   }
   BufferPool::Buffer tiles = context.borrow(context.pool().threads() * tile_words);
+  // A number in all slots is a constant polynomial, which has the same value everywhere.
+  BufferPool::Buffer constants = context.borrow(context.pool().threads() * kLargestPiece);
   context.pool().run(tasks, [&](std::size_t index, std::size_t worker) {
     const auto number = static_cast<std::size_t>(std::upper_bound(first_task.begin(), first_task.end(), index) -
                                                  first_task.begin() - 1);
@@ -174,6 +182,12 @@ Ciphertexts ScalarMatrix::multiply(const Context& context, const Ciphertexts& x)
       for (std::size_t r = 0; r < group.rows; r += at_once) {
         context.kernels().matrix_product(block + r * group.terms, inputs.data(), std::min(at_once, group.rows - r),
                                          group.terms, outputs.data() + r, piece, context.modulus(limb));
+      }
+      if (bias_.empty() || p != 0) continue;
+      std::uint64_t* const constant = constants.data() + worker * kLargestPiece;
+      for (std::size_t r = 0; r < group.rows; ++r) {
+        std::fill_n(constant, piece, residue_of(bias_[order_[group.row + r]], context.modulus(limb)));
+        context.kernels().add(outputs[r], constant, outputs[r], piece, context.modulus(limb));
       }
     }
   });

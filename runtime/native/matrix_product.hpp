@@ -20,14 +20,21 @@ struct SparseRows {
   const float* values;          // entries
 };
 
+// What is added to the rows of a product, in memory that somebody else owns: the integers nearest to value * scale.
+struct RowBias {
+  std::size_t rows;      // as many as the matrix has, or none
+  const double* values;  // rows
+  double scale;
+};
+
 // A matrix whose weights are the integers nearest to value * scale. Rows with the same columns, such as the output
 // channels of a convolution at one place, form a group, which is a dense block; groups next to one another whose
 // columns overlap form a chunk, whose part of the argument is brought into the cache once.
 class ScalarMatrix {
  public:
   // Copies what it needs. Throws std::invalid_argument, with a sentence for the user, unless the entries are within
-  // `columns` columns and in order, and all numbers finite.
-  ScalarMatrix(const SparseRows& matrix, std::size_t columns, double scale);
+  // `columns` columns and in order, the bias is empty or has a number for each row, and all numbers are finite.
+  ScalarMatrix(const SparseRows& matrix, const RowBias& bias, std::size_t columns, double scale);
 
   std::size_t rows() const { return order_.size(); }
   std::size_t columns() const { return columns_; }
@@ -35,7 +42,7 @@ class ScalarMatrix {
   // Dense blocks.
   std::size_t groups() const { return groups_.size(); }
 
-  // The product; of two or of three polynomials. Results do not depend on the number of threads.
+  // The product and the bias; of two or of three polynomials. Results do not depend on the number of threads.
   Ciphertexts multiply(const Context& context, const Ciphertexts& x) const;
 
  private:
@@ -56,6 +63,7 @@ class ScalarMatrix {
   std::size_t columns_;
   std::vector<std::size_t> order_;  // rows of the result, group by group
   std::vector<double> integers_;    // weights, group by group and row by row
+  std::vector<double> bias_;        // of each row of the result as an integer, or empty
   std::vector<Group> groups_;
   std::vector<std::uint32_t>
       places_;  // columns of each group; once there are chunks, their places among those of the chunk

@@ -353,6 +353,9 @@ class SealSession:
                 if not plaintext.is_zero():
                     row = self._accumulate(row, _result(self._evaluator.multiply_plain, x[column], plaintext))
             rows.append(self._multiply_number(x[0], 0.0, limbs, scale) if row is None else row)
+        if instruction.bias is not None:
+            for row, value in zip(rows, self._circuit.constants[instruction.bias].tolist(), strict=True):
+                self._evaluator.add_plain_inplace(row, self._encode_number(value, limbs, row.scale))
         return rows
 
     def _accumulate(self, total: Any, term: Any) -> Any:

@@ -142,6 +142,16 @@ class Client:
         """
         return self._require().encrypt(tensors)
 
+    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+        """As :meth:`encrypt` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Raises
+        ------
+        InputError
+            As :meth:`encrypt`, or the file cannot be written.
+        """
+        return self._require().encrypt_to(path, tensors)
+
     def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 

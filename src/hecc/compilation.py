@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
-from hecc.passes.pipeline import build_plan
+from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
@@ -41,6 +41,9 @@ DEFAULT_RANGE: Range = (-1.0, 1.0)
 CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 """How many times the observed values must not overflow: synthetic inputs say less about real ones."""
 
+MAX_BATCH = RING_DEGREES[-1] // 2
+"""Slots of the largest ring."""
+
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +57,8 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     calibration: Tensor | Mapping[str, Tensor] | None = None,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
+    optimize: Literal["latency", "throughput"] = "latency",
+    batch: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -81,6 +86,11 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     evaluator
         What the plan is optimised for: "native", the fast one, or "seal", Microsoft SEAL's own, the reference. Either
         runs the plan; keys are for one of them.
+    optimize
+        "latency" for one row in the shortest time, "throughput" for as many rows at once as ciphertexts hold: the plan
+        has a ciphertext for each element of an input, and a row in each slot.
+    batch
+        Rows that are evaluated at once, as with "throughput", but so many.
     progress
         Called with the name of each stage as it starts.
 
@@ -110,6 +120,8 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         calibration=calibration,
         batch_axis=batch_axis,
         evaluator=evaluator,
+        optimize=optimize,
+        batch=batch,
         progress=stage,
     )
     return task.build(stage)
@@ -160,6 +172,8 @@ def prepare(
     calibration: Tensor | Mapping[str, Tensor] | None,
     batch_axis: bool,
     evaluator: KeyShape,
+    optimize: Literal["latency", "throughput"] = "latency",
+    batch: int | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -174,6 +188,10 @@ def prepare(
         raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
     if not 0 < precision < math.inf:
         raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
+    if optimize not in ("latency", "throughput"):
+        raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
+    if batch is not None and not 1 <= batch <= MAX_BATCH:
+        raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
     progress("import the network")
     imported = import_model(model, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
@@ -202,6 +220,7 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         evaluator=evaluator,
+        batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )
     return Task(imported, _model_bytes(model), rows, declared, options)

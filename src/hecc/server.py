@@ -76,7 +76,7 @@ class Server(Session):
         request
             The client's encrypted inputs.
         progress
-            Called after every instruction of every row.
+            Called after every instruction of every row, or batch of rows.
 
         Raises
         ------
@@ -85,5 +85,26 @@ class Server(Session):
         FileFormatError
             A ciphertext or a key is damaged.
         """
-        loaded = request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)
-        return super().run(loaded, progress=progress)
+        return super().run(_loaded(request), progress=progress)
+
+    def run_to(
+        self,
+        path: str | os.PathLike[str],
+        request: CiphertextFile | str | os.PathLike[str],
+        *,
+        progress: RowProgress | None = None,
+    ) -> ResultFile:
+        """As :meth:`run` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Raises
+        ------
+        InputError
+            The file cannot be written.
+        KeyMismatchError, FileFormatError
+            As :meth:`run`.
+        """
+        return super().run_to(path, _loaded(request), progress=progress)
+
+
+def _loaded(request: CiphertextFile | str | os.PathLike[str]) -> CiphertextFile:
+    return request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)

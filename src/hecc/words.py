@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hecc.layers import Layer
+    from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
     from hecc.runtime.parameters import KeySpecification
 
@@ -19,6 +20,8 @@ __all__ = [
     "plan_fields",
     "ring_facts",
     "ring_fields",
+    "rows_words",
+    "run_words",
     "security_words",
     "sent_words",
     "size_words",
@@ -50,6 +53,20 @@ def bits_words(bits: float) -> str:
     return f"{bits:.1f} bits" if math.isfinite(bits) else "exact"
 
 
+def rows_words(file: CiphertextFile | ResultFile) -> str:
+    """How many rows a file holds, and in how many batches where there are such."""
+    rows, batch = file.header.rows, file.header.batch
+    if batch == 1:
+        return count_words(rows, "row")
+    plural = "batch" if file.batches == 1 else "batches"
+    return f"{count_words(rows, 'row')} in {file.batches} {plural} of up to {batch}"
+
+
+def run_words(header: PlanHeader) -> str:
+    """What one run of a plan evaluates."""
+    return "row" if header.batch == 1 else "batch"
+
+
 def security_words(keys: KeySpecification) -> str:
     """The level, and why the parameters have it."""
     evidence = keys.security
@@ -71,20 +88,25 @@ def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
 
 def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     """All that is known before any key exists."""
-    cost = header.estimate
+    cost, each = header.estimate, run_words(header)
     for source in header.inputs:
         yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
     for target in header.outputs:
         yield f"output {target.name}", _tensor(target)
+    if header.batch > 1:
+        yield (
+            "batch",
+            f"up to {header.batch} rows at once: a ciphertext holds one element of the tensor, a slot of it one row",
+        )
     yield "depth", f"{cost.depth} multiplications in a row"
     yield from ring_facts(header.keys)
-    yield "rotations", f"{cost.rotations} per row"
+    yield "rotations", f"{cost.rotations} per {each}"
     yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
-    yield "predicted time", f"{time_words(cost.seconds)} per row on one core, with the {cost.evaluator} evaluator"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
     yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
     yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
-    yield "encrypted input", f"at most {size_words(cost.input_bytes)} per row"
-    yield "encrypted result", f"at most {size_words(cost.output_bytes)} per row"
+    yield "encrypted input", f"at most {size_words(cost.input_bytes)} per {each}"
+    yield "encrypted result", f"at most {size_words(cost.output_bytes)} per {each}"
 
 
 def sent_words(header: PlanHeader) -> str:
@@ -96,7 +118,7 @@ def sent_words(header: PlanHeader) -> str:
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:
     """The same for JSON."""
-    keys, cost = header.keys, header.estimate
+    keys, cost, each = header.keys, header.estimate, run_words(header)
     return {
         "producer": header.producer,
         "model_sha256": header.model,
@@ -107,11 +129,12 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "evaluator": cost.evaluator,
         "depth": cost.depth,
         "rotations": cost.rotations,
-        "seconds_per_row": cost.seconds,
+        "batch": header.batch,
+        f"seconds_per_{each}": cost.seconds,
         "peak_memory_bytes": cost.peak_memory,
         "evaluation_key_bytes": cost.evaluation_key_bytes,
-        "input_bytes_per_row": cost.input_bytes,
-        "output_bytes_per_row": cost.output_bytes,
+        f"input_bytes_per_{each}": cost.input_bytes,
+        f"output_bytes_per_{each}": cost.output_bytes,
         "precision_bits": cost.precision_bits,
     }
 
@@ -140,7 +163,10 @@ def ring_fields(keys: KeySpecification) -> dict[str, Any]:
 
 def _tensor(signature: InputSignature | OutputSignature) -> str:
     ciphertexts = count_words(signature.layout.count, "ciphertext")
-    return f"{_shape(signature.shape)} per row, {ciphertexts} of {count_words(signature.limbs, 'limb')}"
+    limbs = count_words(signature.limbs, "limb")
+    if signature.layout.batch > 1:
+        return f"{_shape(signature.shape)} per row, {ciphertexts} of {limbs} per batch"
+    return f"{_shape(signature.shape)} per row, {ciphertexts} of {limbs}"
 
 
 def _signature(signature: InputSignature | OutputSignature) -> dict[str, Any]:

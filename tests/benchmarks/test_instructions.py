@@ -124,16 +124,18 @@ def test_a_matrix_product_is_a_product_per_weight_and_scalars_are_encoded_once(i
             AddScalar(x=0, value=1.0),
             MultiplyScalar(x=1, value=2.0),
             Conjugate(x=2),
+            MatrixProduct(x=0, count=3, matrix="w", bias="b"),
         ),
         {f"w.{name}": array.astype(SparseMatrix.FIELDS[name]) for name, array in matrix.items()},
     )
-    types = [SimpleNamespace(limbs=4, count=3, polynomials=2)] * 4
-    found = [dict(instructions.operations(circuit, index, types)) for index in range(4)]
+    types = [SimpleNamespace(limbs=4, count=3, polynomials=2)] * 5
+    found = [dict(instructions.operations(circuit, index, types)) for index in range(5)]
     assert found == [
         {("encode_scalar", 4, 2): 5, ("multiply_plain", 4, 2): 5, ("add", 4, 2): 3},
         {("encode_scalar", 4, 2): 1, ("add_plain", 4, 2): 3},
         {("encode_scalar", 4, 2): 1, ("multiply_plain", 4, 2): 3},
         {("rotate", 4, 2): 3},
+        {("encode_scalar", 4, 2): 8, ("multiply_plain", 4, 2): 5, ("add", 4, 2): 3, ("add_plain", 4, 2): 3},
     ]
 
 

@@ -167,7 +167,9 @@ def test_other_names_counts_or_limbs_than_the_plans_are_refused(tmp_path, insecu
     forged = Group(**({"name": "x", "count": 1, "limbs": 3} | group))
     names = [f"0/0/{index}" for index in range(forged.count)]
     loaded = CiphertextFile.load(forge(tmp_path / "f", header_of(insecure_plan, groups=(forged,)), names))
-    with pytest.raises(FileFormatError, match="names, counts or limbs are not those of the plan; make the file again"):
+    with pytest.raises(
+        FileFormatError, match="names, counts, limbs or batches are not those of the plan; make the file again"
+    ):
         loaded.check(insecure_plan, evaluation(tmp_path / "e", insecure_plan.header.keys))
 
 
@@ -187,7 +189,7 @@ def test_an_altered_ciphertext_is_named_when_it_is_touched(tmp_path, request_fil
 
 
 def test_the_builder_refuses_other_rows_or_counts(insecure_plan, request_file):
-    with pytest.raises(ValueError, match="2 rows of results for 3 rows of inputs"):
+    with pytest.raises(ValueError, match="2 batches of results for 3 batches of inputs"):
         ResultFile.build(insecure_plan, request_file, {"y": [[b""], [b""]]})
-    with pytest.raises(ValueError, match="'y': expected 1 rows of 1 ciphertexts"):
+    with pytest.raises(ValueError, match="'y': expected 1 batches of 1 ciphertexts"):
         ResultFile.build(insecure_plan, request_file, {"y": [[b"", b""]]})

@@ -107,6 +107,8 @@ def reference(circuit: Circuit, inputs: Values) -> list[np.ndarray]:
                 dense = np.zeros((instruction.count, len(x)))
                 dense[matrix.rows, matrix.columns] = matrix.values
                 value = dense @ x
+                if instruction.bias is not None:
+                    value = value + circuit.constants[instruction.bias][:, np.newaxis]
             case LinearTransform():
                 value = np.zeros((instruction.count, slots))
                 diagonals = circuit.diagonals(instruction)
@@ -161,6 +163,7 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             f"w{n}.columns": np.nonzero(entries)[1].astype("<i4"),
             f"w{n}.values": rng.integers(-2, 3, entries.sum()).astype("<f4"),
         }
+        more[f"b{n}"] = rng.integers(-2, 3, count).astype(float)
         shape = (3, count, slots) if rng.random() < 0.5 else (3,)
         more[f"c{n}"] = rng.integers(-1, 2, shape).astype(float)
         linear = LinearTransform(x=x, count=count, diagonals=f"d{n}", partial=int(rng.choice([0, *powers])))
@@ -178,6 +181,7 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             linear,
             Polynomial(x=x, coefficients=f"c{n}", basis=draw(st.sampled_from(["power", "chebyshev"]))),
             MatrixProduct(x=x, count=count, matrix=f"w{n}"),
+            MatrixProduct(x=x, count=count, matrix=f"w{n}", bias=f"b{n}"),
             AddScalar(x=x, value=float(rng.integers(-2, 3))),
             MultiplyScalar(x=x, value=float(rng.integers(-2, 3))),
             Conjugate(x=x),

@@ -272,6 +272,20 @@ def test_a_matrix_product_derives_rows_from_the_columns_that_they_read() -> None
     assert verify(program, ALL_KEYS)[1].scale == Fraction(1 << 50)
 
 
+def test_a_bias_fills_the_rows_that_it_is_added_to() -> None:
+    program = circuit(
+        source(),
+        MatrixProduct(x=0, count=3, matrix="m", bias="b", scale=PLAIN),
+        result(1, "three"),
+        three=np.ones((3, SLOTS), np.uint8),
+        b=np.array([0.0, 0.5, 0.0]),
+        **matrix({0: 1.0}, {}, {}),
+    )
+    content = verify(program, ALL_KEYS)[1].content
+    assert content[1].all()
+    assert not content[2].any()
+
+
 def test_the_content_of_a_matrix_product_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     content = rng.integers(0, 3, (40, SLOTS), dtype=np.uint8)
@@ -394,6 +408,23 @@ HUGE = Fraction(1 << 119)
 TWO_INPUTS = (source(), source(name="z", occupied="two"))
 
 FAULTS = {
+    # bias
+    "bias missing": Fault("constant 'b' is missing", (source(), product(bias="b"), result(1)), matrix({0: 1.0})),
+    "bias of another shape": Fault(
+        "constant 'b' is float64 of shape (2,), not float64 of shape (1,)",
+        (source(), product(bias="b"), result(1)),
+        {**matrix({0: 1.0}), "b": np.zeros(2)},
+    ),
+    "bias not finite": Fault(
+        "a constant is not finite",
+        (source(), product(bias="b"), result(1)),
+        {**matrix({0: 1.0}), "b": np.array([math.nan])},
+    ),
+    "bias of partial sums": Fault(
+        "partial sums are read as data",
+        (source(), transform(partial=2), product(x=1, bias="b"), result(2)),
+        {**SUMS, **matrix({0: 1.0}), "b": np.ones(1)},
+    ),
     # structure
     "slots": Fault("3 slots is not a power of two up to 65536", (source(), result(0)), slots=3),
     "ring": Fault("2048 slots do not fit the 1024 of ring degree 2048", (source(), result(0)), slots=2048),

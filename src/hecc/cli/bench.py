@@ -146,10 +146,10 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     from hecc.roofline import Work, count_work
     from hecc.runtime.native import Kernels
     from hecc.runtime.native.evaluator import default_threads
-    from hecc.words import security_words, size_words
+    from hecc.words import run_words, security_words, size_words
 
     threads = threads or default_threads()
-    keys = plan.header.keys
+    keys, each = plan.header.keys, run_words(plan.header)
     kernels = Kernels().implementation
     with tempfile.TemporaryDirectory(prefix="hecc-bench-") as folder, out.stages(f"measuring {path}") as stage:
         stage("transforms and memory")
@@ -165,7 +165,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
 
     for name, found in times.items():
         ratio = "" if name == NATIVE else f", {found.seconds / native.seconds:.1f} times the native one's"
-        out.say(f"{name}: {_ms(found.seconds)} per row, the median of {runs} warm runs{ratio}")
+        out.say(f"{name}: {_ms(found.seconds)} per {each}, the median of {runs} warm runs{ratio}")
         out.facts(
             [
                 ("threads", str(threads) if name == NATIVE else "1"),
@@ -185,7 +185,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         f"{size_words(total.key_bytes)} of keys and {size_words(total.plaintext_bytes)} of encoded weights at "
         f"{machine.bandwidth / 1e9:.1f} GB/s: {_ms(total.read_seconds(machine))}"
     )
-    out.say("roofline of the native evaluator, per row")
+    out.say(f"roofline of the native evaluator, per {each}")
     out.facts(
         [
             ("transforms", transforms),
@@ -214,7 +214,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         digit_limbs=keys.digit_limbs,
         evaluators={
             name: {
-                "seconds_per_row": found.seconds,
+                f"seconds_per_{each}": found.seconds,
                 "samples": list(found.samples),
                 "prepare_seconds": found.prepare,
                 "peak_memory_bytes": found.peak_memory,

@@ -10,11 +10,13 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
+    BatchOption,
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
     ModelArgument,
     NoBatchAxisOption,
+    OptimizeOption,
     PrecisionOption,
     QuantumOption,
     SecurityOption,
@@ -32,6 +34,8 @@ def compile_command(
     calibration: CalibrationOption = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
+    optimize: OptimizeOption = "latency",
+    batch: BatchOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -68,6 +72,8 @@ def compile_command(
                 calibration=None if calibration is None else load_arrays(calibration),
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
+                optimize=optimize,
+                batch=batch,
                 progress=stage,
             )
         plan.save(output)

@@ -32,17 +32,18 @@ def encrypt_command(
     """
     with console(as_json) as out:
         from hecc.cli.arrays import load_arrays
-        from hecc.words import count_words, size_words, time_words
+        from hecc.words import rows_words, size_words, time_words
 
         client = open_client(plan, keys, public=public, min_security=min_security)
         arrays = load_arrays(inputs)
         start = time.perf_counter()
-        encrypted = client.encrypt(arrays)
-        encrypted.save(output)
+        encrypted = client.encrypt_to(output, arrays)
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(
-            f"{output}: {count_words(rows, 'row')} in {size_words(size)}, encrypted in {time_words(elapsed)} "
+            f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
             f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
         )
-        out.result(output=str(output), rows=rows, bytes=size, seconds=elapsed, key_id=client.key_id)
+        out.result(
+            output=str(output), rows=rows, batches=encrypted.batches, bytes=size, seconds=elapsed, key_id=client.key_id
+        )

@@ -90,8 +90,12 @@ def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], s
 
 
 def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:
+    from hecc.words import rows_words
+
     header = rows.header
-    facts = [("key set", header.key_id), ("rows", str(header.rows))]
-    facts += [(group.name, f"{group.count} x {group.limbs} limbs per row") for group in header.groups]
+    each = "row" if header.batch == 1 else "batch"
+    facts = [("key set", header.key_id), ("rows", rows_words(rows))]
+    facts += [(group.name, f"{group.count} x {group.limbs} limbs per {each}") for group in header.groups]
     groups = [{"name": group.name, "ciphertexts": group.count, "limbs": group.limbs} for group in header.groups]
-    return {"key_id": header.key_id, "rows": header.rows, "groups": groups}, facts, None
+    fields = {"key_id": header.key_id, "rows": header.rows, "batch": header.batch, "batches": rows.batches}
+    return {**fields, "groups": groups}, facts, None

@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = [
+    "BatchOption",
     "CalibrationOption",
     "EvaluatorOption",
     "InputRangeOption",
     "ModelArgument",
     "NoBatchAxisOption",
+    "OptimizeOption",
     "PrecisionOption",
     "QuantumOption",
     "SecurityOption",
@@ -46,4 +48,12 @@ NoBatchAxisOption = Annotated[
 EvaluatorOption = Annotated[
     Literal["native", "seal"],
     typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
+]
+OptimizeOption = Annotated[
+    Literal["latency", "throughput"],
+    typer.Option(help="One row in the shortest time, or as many rows at once as ciphertexts hold."),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(metavar="ROWS", show_default=False, help="For throughput, but so many rows at once."),
 ]

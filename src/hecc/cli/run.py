@@ -50,33 +50,42 @@ def run_command(
         from hecc.runtime.ciphertexts import CiphertextFile
         from hecc.runtime.evaluator import DEFAULT_MEMORY
         from hecc.server import Server
-        from hecc.words import count_words, size_words, time_words
+        from hecc.words import rows_words, size_words, time_words
 
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
         request = CiphertextFile.load(encrypted)
-        rows = request.header.rows
+        rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
         with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             with out.steps("evaluating") as step:
-                result = server.run(
-                    request, progress=lambda row, done, total, _: step(row * total + done, rows * total)
+                server.run_to(
+                    output, request, progress=lambda batch, done, total, _: step(batch * total + done, batches * total)
                 )
         finished = time.perf_counter()
-        result.save(output)
         size, seconds = output.stat().st_size, finished - ready
         out.say(
-            f"{output}: {count_words(rows, 'row')} in {size_words(size)}, evaluated in {time_words(seconds)}"
-            + (f" ({time_words(seconds / rows)} per row)" if rows > 1 else "")
+            f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
+            + _each(seconds, rows, batches)
         )
         out.result(
             output=str(output),
             rows=rows,
+            batches=batches,
             bytes=size,
             prepare_seconds=ready - start,
             seconds=seconds,
             evaluator=server.evaluator,
         )
+
+
+def _each(seconds: float, rows: int, batches: int) -> str:
+    """How long each took, if there are several."""
+    from hecc.words import time_words
+
+    if batches < rows:
+        return f" ({time_words(seconds / batches)} per batch, {3600 * rows / seconds:,.0f} rows per hour)"
+    return f" ({time_words(seconds / rows)} per row)" if rows > 1 else ""
 
 
 def _bytes(text: str) -> int:

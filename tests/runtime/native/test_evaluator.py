@@ -299,10 +299,10 @@ def random_matrix(name: str, rows: int, columns: int, share: float) -> Constants
 def test_a_matrix_product_is_the_sum_of_scalar_products(
     hybrid_client: Clients, rows: int, columns: int, share: float, polynomials: int
 ) -> None:
-    constants = random_matrix("m", rows, columns, share)
+    constants = {**random_matrix("m", rows, columns, share), "b": np.linspace(-1, 1, rows)}
     body = (
         *((Square(x=0),) if polynomials == 3 else (Negate(x=0),)),
-        MatrixProduct(x=2, count=rows, matrix="m", scale=Fraction(1 << 30)),
+        MatrixProduct(x=2, count=rows, matrix="m", bias="b", scale=Fraction(1 << 30)),
         *((Relinearize(x=3),) if polynomials == 3 else (Negate(x=3),)),
     )
     check(program(*body, slots=32, count=columns, outputs=rows, limbs=3, **constants), hybrid_client(2, 2))
@@ -335,7 +335,9 @@ def test_a_matrix_product_of_thousands_of_columns_does_not_depend_on_threads_or_
         expected[r] = (total % prime).astype(np.uint64)
     for kernels, threads in [(name, 2) for name in implementations()] + [("", 1), ("", 3), ("", 16)]:
         context = _evaluator.Context(2048, client.data_primes, client.special, 2, threads, kernels)
-        scalars = _evaluator.ScalarMatrix(columns, scale, matrix.offsets, matrix.columns, matrix.values)
+        scalars = _evaluator.ScalarMatrix(
+            columns, scale, matrix.offsets, matrix.columns, matrix.values, np.empty(0), 1.0
+        )
         assert scalars.groups == len(windows) // 3 + 1
         assert np.array_equal(context.matrix_product(context.ciphertexts(residues), scalars).array(), expected)
 

@@ -26,6 +26,8 @@ def matrix(**changes: Any) -> _evaluator.ScalarMatrix:
         "offsets": np.array([0, 2, 3], np.int64),
         "column": np.array([0, 2, 1], np.int32),
         "values": np.array([1, 2, 3], np.float32),
+        "bias": np.zeros(0),
+        "bias_scale": 2.0**40,
         **changes,
     }
     return _evaluator.ScalarMatrix(**fields)
@@ -49,6 +51,9 @@ def matrix(**changes: Any) -> _evaluator.ScalarMatrix:
         ({"column": np.array([0, 2], np.int32)}, "an array has the shape 2 instead of 3"),
         ({"values": np.array([1, math.nan, 3], np.float32)}, "not finite"),
         ({"values": np.array([1, math.inf, 3], np.float32)}, "not finite"),
+        ({"bias": np.zeros(1)}, "a bias of 1 numbers for 2 rows"),
+        ({"bias": np.array([0, math.nan])}, "not finite"),
+        ({"bias": np.zeros(2), "bias_scale": 0.0}, "the scale is not positive and finite"),
         ({"scale": 0.0}, "the scale is not positive and finite"),
         ({"scale": math.nan}, "the scale is not positive and finite"),
         ({"scale": math.inf}, "the scale is not positive and finite"),

@@ -240,6 +240,9 @@ def test_a_matrix_product_with_weights_and_rows_that_are_zero(insecure_client: A
     rows = [{0: 0.5, 2: -1.25}, {}, {1: 1e-20}, {0: 1e-20, 1: 0.75}]
     product = MatrixProduct(x=0, count=4, matrix="m", scale=SCALE)
     check(program(product, slots=32, count=3, outputs=4, **matrix_of("m", rows)), insecure_client)
+    product = MatrixProduct(x=0, count=4, matrix="m", bias="b", scale=SCALE)
+    constants = {**matrix_of("m", rows), "b": np.array([0.0, 1.5, -0.25, 1e-20])}
+    check(program(product, slots=32, count=3, outputs=4, **constants), insecure_client)
 
 
 def test_a_product_with_a_number_that_encodes_to_zero_is_zero(insecure_client: Any) -> None:

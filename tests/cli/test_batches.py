@@ -1,0 +1,46 @@
+"""Batches on the command line: the same commands, and words that say what a batch is."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def batched(cli, here):
+    """A folder with a plan for five rows at once, and its keys."""
+    arguments = ("--calibration", "calibration.npy", "--batch", 5, "--output", "batch.bin")
+    assert cli.answer("compile", "model.onnx", *arguments)["batch"] == 5
+    cli.succeed("keygen", "batch.client.bin", "--keys", "batch-keys")
+    return here
+
+
+def test_rows_come_back_as_they_were_given(cli, batched):
+    encrypted = cli.answer(
+        "encrypt", "batch.client.bin", "images.npy", "--keys", "batch-keys", "--output", "request.bin"
+    )
+    assert (encrypted["rows"], encrypted["batches"]) == (16, 4)
+    result = cli.succeed(
+        "run", "batch.bin", "request.bin", "--evaluation-keys", "batch-keys/evaluation.bin", "--output", "answer.bin"
+    )
+    assert "16 rows in 4 batches of up to 5 in " in result.stdout
+    assert " per batch, " in result.stdout
+    found = cli.answer("decrypt", "batch.client.bin", "answer.bin", "--keys", "batch-keys", "--output", "scores.npy")
+    assert found["rows"] == 16
+    np.testing.assert_array_equal(np.load("scores.npy").argmax(axis=1), np.load("labels.npy"))
+    assert cli.answer("simulate", "batch.bin", "images.npy", "--labels", "labels.npy")["accuracy"] == 1.0
+    described = cli.succeed("inspect", "request.bin").stdout
+    assert "16 rows in 4 batches of up to 5" in described
+    assert " limbs per batch" in described
+    assert cli.answer("inspect", "answer.bin")["batches"] == 4
+
+
+def test_inspect_says_what_a_batch_is(cli, batched):
+    described = cli.succeed("inspect", "batch.client.bin").stdout
+    assert "up to 5 rows at once: a ciphertext holds one element of the tensor, a slot of it one row" in described
+    assert "64 ciphertexts of " in described
+    assert "relinearisation and 0 rotations" in described
+    assert cli.answer("inspect", "batch.bin")["batch"] == 5
+
+
+def test_a_batch_that_cannot_be_is_a_sentence(cli, here):
+    assert "a batch of 0 rows" in cli.refusal("compile", "model.onnx", "--batch", 0)
+    assert "a batch of 65536 rows" in cli.refusal("compile", "model.onnx", "--batch", 65536)
