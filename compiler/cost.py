@@ -407,8 +407,7 @@ def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification
             if evaluator == "seal":
                 total += values * 8 * keys.ring_degree * limbs[i]
             else:
-                primes = (*keys.data_primes[: limbs[i]], *keys.special_primes)
-                total += values * circuit.slots * sum(map(packed_bytes, primes))
+                total += values * circuit.slots * sum(map(packed_bytes, keys.primes(limbs[i])))
     return total
 
 

@@ -345,7 +345,7 @@ def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *,
     FileFormatError
         There is such a residue.
     """
-    primes = (*spec.data_primes[:limbs], *spec.special_primes)
+    primes = spec.primes(limbs)
     for prime, values in zip(primes, residues(key, primes, spec.digits(limbs), spec.ring_degree), strict=True):
         if values.max() >= prime:
             raise FileFormatError(f"{where} has residues that are not below their prime; make new keys")

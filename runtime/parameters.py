@@ -105,6 +105,10 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         """Digits of a polynomial of ``limbs`` limbs; the last may have fewer primes than the others."""
         return -(-limbs // self.digit_limbs)
 
+    def primes(self, limbs: int) -> tuple[int, ...]:
+        """Those of key switching at ``limbs`` limbs: so many data primes, and the special ones."""
+        return (*self.data_primes[:limbs], *self.special_primes)
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the specification: what keys are bound to."""

@@ -30,7 +30,7 @@ def packed_bytes(prime: int) -> int:
 
 def switching_key_bytes(spec: KeySpecification, limbs: int) -> int:
     """Bytes of a switching key that is used at up to ``limbs`` limbs."""
-    return sum(2 * spec.digits(limbs) * spec.ring_degree * packed_bytes(prime) for prime in _primes(spec, limbs))
+    return sum(2 * spec.digits(limbs) * spec.ring_degree * packed_bytes(prime) for prime in spec.primes(limbs))
 
 
 class PackedKey:
@@ -50,7 +50,7 @@ class PackedKey:
     """
 
     def __init__(self, spec: KeySpecification, limbs: int) -> None:
-        primes = _primes(spec, limbs)
+        primes = spec.primes(limbs)
         self.array = np.empty(switching_key_bytes(spec, limbs), dtype=np.uint8)
         self._digits = spec.digits(limbs)
         self._shape = (2, len(primes), spec.ring_degree)
@@ -122,10 +122,6 @@ def residues(
                 high = np.ascontiguousarray(part[..., 4 * RUN :]).view(f"<u{width - 4}")
                 words |= high.astype(np.uint64) << np.uint64(32)
         yield words.transpose(1, 2, 0, 3).reshape(digits, 2, ring_degree)
-
-
-def _primes(spec: KeySpecification, limbs: int) -> tuple[int, ...]:
-    return (*spec.data_primes[:limbs], *spec.special_primes)
 
 
 def _limbs(key: NDArray[np.uint8], primes: Sequence[int], digits: int, ring_degree: int) -> list[NDArray[np.uint8]]:

@@ -105,7 +105,7 @@ class KeyBuilder:
         spec = self._spec
         order = galois_permutation(element, spec.ring_degree)
         moduli = np.array(spec.data_primes[:limbs], dtype=np.int64)[:, np.newaxis]
-        primes = (*spec.data_primes[:limbs], *spec.special_primes)
+        primes = spec.primes(limbs)
         self._prepare(limbs, primes)
         shape = (2, len(primes), spec.ring_degree)
         sample = np.empty(shape, dtype=np.uint64)

@@ -102,8 +102,8 @@ class NativeEvaluator:
         circuit, keys
             What to run.
         source
-            The keys packed (:mod:`hecc.runtime.switching_keys`), each
-            for at least as many limbs as the circuit uses it at. They are not copied.
+            The keys, packed (:mod:`hecc.runtime.switching_keys`), each for at least as many limbs as the circuit uses
+            it at. They are not copied.
         memory
             Bytes for baby rotations and encoded weights, half for each.
         threads

@@ -105,7 +105,8 @@ void ThreadPool::work(std::size_t worker) {
     {
       std::unique_lock<std::mutex> lock(mutex_);
       asleep_.fetch_add(1, std::memory_order_relaxed);
-      wake_.wait(lock, changed);
+      // The end, too, changes the state: a thread that takes it for a loop that it has missed would wait for ever.
+      wake_.wait(lock, [this, &changed] { return stop_ || changed(); });
       asleep_.fetch_sub(1, std::memory_order_relaxed);
       if (stop_) return;
     }

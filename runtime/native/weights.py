@@ -76,9 +76,10 @@ def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification,
     for index, instruction in enumerate(circuit.instructions):
         if isinstance(instruction, LinearTransform):
             slots = max(circuit.slots, SMALLEST_SLOTS)
-            primes = (*spec.data_primes[: limbs[index]], *spec.special_primes)
             number = len(circuit.diagonals(instruction))
-            share = Weights(number, slots * sum(map(packed_bytes, primes)), slots * COEFFICIENT_BYTES)
+            share = Weights(
+                number, slots * sum(map(packed_bytes, spec.primes(limbs[index]))), slots * COEFFICIENT_BYTES
+            )
             share.granted = min(memory, number * min(share.residues, share.coefficients))
             memory -= share.granted
             shares[index] = share

@@ -110,7 +110,7 @@ generator = np.random.default_rng(0)
 def residues(shape, primes):
     return np.stack([generator.integers(0, q, shape, dtype=np.uint64) for q in primes], axis=-2)
 x = context.ciphertexts(np.ascontiguousarray(residues((1, 2, 2048), data)))
-spec = SimpleNamespace(data_primes=data, special_primes=special, ring_degree=2048, digits=lambda limbs: limbs)
+spec = SimpleNamespace(ring_degree=2048, digits=lambda limbs: limbs, primes=lambda limbs: (*data, *special))
 key = _evaluator.SwitchingKey(context, packed_key(residues((3, 2, 2048), (*data, *special)), spec, 3))
 weights = context.encode(generator.uniform(-1, 1, (1, 1024)), 2.0**30, 3)
 result = context.rescale(context.multiply_plain(context.rotate(x, key, 3), weights), 1)

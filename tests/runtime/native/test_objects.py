@@ -112,6 +112,16 @@ def test_an_array_outlives_its_ciphertexts_and_its_context() -> None:
         assert (array[0, 0, 2] == DATA[2] - 1).all()
 
 
+def test_a_pool_ends_whatever_its_threads_are_doing() -> None:
+    # A thread that had just missed a loop once took the end of its pool for another one, and waited for ever.
+    for number in range(3000):
+        context = make_context(threads=2 + number % 3)
+        values = ciphertexts(context=context)
+        for _ in range(number % 4):
+            values = context.negate(values)
+        del values, context
+
+
 Operation = Callable[[Any], Any]
 OPERATIONS: dict[str, Operation] = {
     "add counts": lambda c: c.add(ciphertexts(), ciphertexts(count=2)),
