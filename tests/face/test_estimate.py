@@ -22,7 +22,7 @@ def dense(features):
 
 
 POOLED = ((1, 16, 16), ("conv", 8, 1), SQUARE, ("pool", 2), ("conv", 16, 1), SQUARE, FLATTEN, ("gemm", 10))
-LESS_POOLED = ((1, 16, 16), ("conv", 4, 1), SQUARE, ("pool", 2), ("conv", 8, 1), SQUARE, FLATTEN, ("gemm", 10))
+LESS_POOLED = ((1, 16, 16), ("conv", 2, 1), SQUARE, ("pool", 2), ("conv", 8, 1), SQUARE, FLATTEN, ("gemm", 10))
 CONVOLUTIONS = ((1, 16, 16), ("conv", 4, 2), SQUARE, ("conv", 16, 1), SQUARE, FLATTEN, ("gemm", 10))
 STRIDED = ((1, 16, 16), ("conv", 16, 2), SQUARE, FLATTEN, ("gemm", 10))
 EVEN = ((64,), ("gemm", 64), SQUARE, ("gemm", 64), SQUARE, ("gemm", 64))
