@@ -9,7 +9,7 @@ from hecc.compiler import cost
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
-from hecc.runtime.circuit import Circuit, DropLimbs, Input, Polynomial, Relinearize, Rescale
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, PairedInput, Polynomial, Relinearize, Rescale
 from hecc.runtime.header import Estimate, InputSignature, OutputSignature
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import GaloisElement, KeyShape, KeySpecification, SecurityEvidence
@@ -77,9 +77,10 @@ def input_signatures(
                 shape=_example(graph, shape),
                 layout=layouts[ins.name],
                 limbs=types[i].limbs,
-                scale=_scale(types[i]),
+                scale=_scale(ins.encoding_scale),
                 low=low,
                 high=high,
+                paired=isinstance(ins, PairedInput),
             )
         )
     return tuple(signatures)
@@ -106,8 +107,8 @@ def output_signatures(
                 shape=_example(graph, shape),
                 layout=layouts[ins.name],
                 limbs=types[i].limbs,
-                scale=_scale(types[i]),
-                bound=float(modulus / (HEADROOM * _scale(types[i]))),
+                scale=_scale(types[i].scale),
+                bound=float(modulus / (HEADROOM * _scale(types[i].scale))),
                 error=deviations[ins.name],
             )
         )
@@ -119,10 +120,10 @@ def _example(graph: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[1:] if graph.batch_axis and len(shape) > 1 else shape
 
 
-def _scale(kind: ArrayType) -> Fraction:
-    if kind.scale is None:
+def _scale(scale: Fraction | None) -> Fraction:
+    if scale is None:
         raise ValueError("signatures need a circuit with scales")
-    return kind.scale
+    return scale
 
 
 def estimate(
@@ -136,8 +137,8 @@ def estimate(
     """What running the circuit will cost."""
     limbs = [kind.limbs for kind in types]
     sent = sum(
-        kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs, seeded=True)
-        for kind in (types[i] for i, _ in circuit.inputs())
+        ins.ciphertexts * cost.ciphertext_bytes(keys.ring_degree, types[i].limbs, seeded=True)
+        for i, ins in circuit.inputs()
     )
     received = sum(
         kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)

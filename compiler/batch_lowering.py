@@ -43,16 +43,19 @@ def batch_layouts(graph: Graph) -> dict[str, Layout]:
     return layouts
 
 
-def lower_batch(graph: Graph) -> Lowered:
-    """Lower a canonical graph, for one example; for more it is the same with more lanes."""
-    return _BatchBuilder(graph, batch_layouts(graph)).finish(1)
+def lower_batch(graph: Graph, *, pair_inputs: bool = False) -> Lowered:
+    """Lower a canonical graph, for one example; for more it is the same with more lanes.
+
+    With ``pair_inputs`` a ciphertext of an input holds two of its elements.
+    """
+    return _BatchBuilder(graph, batch_layouts(graph), pair_inputs=pair_inputs).finish(1)
 
 
 class _BatchBuilder(Builder):
     """Matrix products for everything linear."""
 
-    def __init__(self, graph: Graph, layouts: Mapping[str, Layout]) -> None:
-        super().__init__(graph, layouts, {})
+    def __init__(self, graph: Graph, layouts: Mapping[str, Layout], *, pair_inputs: bool) -> None:
+        super().__init__(graph, layouts, {}, pair_inputs=pair_inputs)
 
     def _affine(self, node: AffineNode, source: str) -> int:
         name = node.output.name

@@ -30,6 +30,7 @@ from hecc.runtime.circuit import (
     Multiply,
     MultiplyPlain,
     MultiplyScalar,
+    PairedInput,
     Relinearize,
     Rescale,
     Rotate,
@@ -307,7 +308,9 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     for i, ins in enumerate(circuit.instructions):
         level, count = limbs[i], counts[i]
         cost = InstructionCost()
-        if isinstance(ins, LinearTransform):
+        if isinstance(ins, PairedInput):
+            cost = InstructionCost(ins.ciphertexts * model.key_switch(level))
+        elif isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies, giants = _transform_rotations(diagonals)
             switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
@@ -474,7 +477,7 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
         working = 0
         if isinstance(ins, Input) and native:
             # Read into an array of its own first.
-            read = max(read, live[i])
+            read = max(read, live[i] * ins.ciphertexts // ins.count)
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]

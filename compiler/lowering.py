@@ -26,6 +26,7 @@ from hecc.runtime.circuit import (
     LinearTransform,
     MultiplyPlain,
     Output,
+    PairedInput,
     Relinearize,
     Rotate,
     Square,
@@ -55,19 +56,33 @@ class Lowered:
 
 
 def lower(
-    graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]], slots: int
+    graph: Graph,
+    layouts: Mapping[str, Layout],
+    embeddings: Mapping[str, tuple[Embedding, ...]],
+    slots: int,
+    *,
+    pair_inputs: bool = False,
 ) -> Lowered:
-    """Lower a canonical graph under chosen layouts."""
-    return Builder(graph, layouts, embeddings).finish(slots)
+    """Lower a canonical graph under chosen layouts.
+
+    With ``pair_inputs`` a ciphertext of an input that has several holds two of its vectors.
+    """
+    return Builder(graph, layouts, embeddings, pair_inputs=pair_inputs).finish(slots)
 
 
 class Builder:
     """Collects instructions and constants, node by node."""
 
     def __init__(
-        self, graph: Graph, layouts: Mapping[str, Layout], embeddings: Mapping[str, tuple[Embedding, ...]]
+        self,
+        graph: Graph,
+        layouts: Mapping[str, Layout],
+        embeddings: Mapping[str, tuple[Embedding, ...]],
+        *,
+        pair_inputs: bool,
     ) -> None:
         self.graph, self.layouts, self.embeddings = graph, layouts, embeddings
+        self.pair_inputs = pair_inputs
         self.instructions: list[Instruction] = []
         self.values: list[str] = []
         self.results: dict[str, int] = {}
@@ -100,7 +115,8 @@ class Builder:
             layout = self.layouts[name]
             occupied = self.constant(f"{name}.occupied", layout.occupied.astype(np.uint8))
             period = layout.period
-            ins = Input(name=name, count=layout.count, occupied=occupied, period=period, source=source)
+            kind = PairedInput if self.pair_inputs and layout.count > 1 else Input
+            ins = kind(name=name, count=layout.count, occupied=occupied, period=period, source=source)
             self.results[name] = self.emit(ins, name)
         elif isinstance(node, AffineNode):
             self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)

@@ -35,6 +35,7 @@ from hecc.runtime.circuit import (
     LinearTransform,
     MatrixProduct,
     MultiplyPlain,
+    PairedInput,
     Relinearize,
     Rotate,
     Square,
@@ -414,7 +415,7 @@ class NoisePrediction:
             return self._statistics[i].rotated_bias, self._statistics[i].giant_bias
         if isinstance(ins, Fold):
             return (self._ring.fold_bias(ins.steps),)
-        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate) else ()
+        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate | PairedInput) else ()
 
     def _typical(self, i: int, profile: NDArray[np.float64]) -> float:
         """What stands for a profile over the slots that hold data."""
@@ -445,6 +446,10 @@ class NoisePrediction:
             key_switch = ring.rounding + switching
             if isinstance(ins, Input):
                 variance = (ring.fresh + ring.encoding) * unit
+                if isinstance(ins, PairedInput):
+                    variance = 4 * variance + key_switch * unit
+                    bias = biased * switching * self._biases[i][0] * unit
+                    variance, shared = (variance, bias) if self._matrices else (variance + bias, shared)
             elif isinstance(ins, LinearTransform):
                 plain = scales.plain[i]
                 assert plain is not None

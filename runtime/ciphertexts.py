@@ -297,7 +297,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
 def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
     """The ciphertexts of one row or batch, for all inputs or all outputs of a plan."""
-    return tuple(Group(name=s.name, count=s.layout.count, limbs=s.limbs) for s in signatures)
+    return tuple(Group(name=s.name, count=s.ciphertexts, limbs=s.limbs) for s in signatures)
 
 
 def _input_header(plan: Plan, keys: str, key_id: str, rows: int) -> CiphertextHeader:
@@ -348,8 +348,8 @@ def _flatten(
     blobs: dict[str, bytes | memoryview] = {}
     for number, signature in enumerate(signatures):
         tensor = streams[signature.name]
-        if len(tensor) != batches or any(len(batch) != signature.layout.count for batch in tensor):
-            raise ValueError(f"{signature.name!r}: expected {batches} batches of {signature.layout.count} ciphertexts")
+        if len(tensor) != batches or any(len(batch) != signature.ciphertexts for batch in tensor):
+            raise ValueError(f"{signature.name!r}: expected {batches} batches of {signature.ciphertexts} ciphertexts")
         for batch, ciphertexts in enumerate(tensor):
             blobs.update((_blob(number, batch, index), stream) for index, stream in enumerate(ciphertexts))
     return batches, blobs

@@ -50,6 +50,7 @@ __all__ = [
     "MultiplyScalar",
     "Negate",
     "Output",
+    "PairedInput",
     "Polynomial",
     "Relinearize",
     "Rescale",
@@ -98,6 +99,35 @@ class Input(Instruction, frozen=True, tag="input"):
     period: int
     limbs: int | None = None
     scale: Fraction | None = None
+
+    @property
+    def ciphertexts(self) -> int:
+        """How many the client sends."""
+        return self.count
+
+    @property
+    def encoding_scale(self) -> Fraction | None:
+        """Scale of what the client sends."""
+        return self.scale
+
+
+class PairedInput(Input, frozen=True, tag="paired_input"):
+    """``count`` vectors, of which each of the client's ciphertexts holds two, ``a + X^(N/2) b``; the last may hold one.
+
+    The product with ``X^(N/2)`` makes slots imaginary (complex slots as in Cheon, Kim, Kim and Song, ASIACRYPT 2017,
+    section 3.2), so that the sum with the conjugate and the difference from it tell both apart. That makes the scale
+    twice as large as the client's, ``scale`` is that of the result, and rounds nothing.
+    """
+
+    @property
+    def ciphertexts(self) -> int:
+        """Half as many as vectors, rounded up."""
+        return -(-self.count // 2)
+
+    @property
+    def encoding_scale(self) -> Fraction | None:
+        """Half of the result's."""
+        return None if self.scale is None else self.scale / 2
 
 
 class Output(Instruction, frozen=True, tag="output"):
@@ -276,6 +306,7 @@ class DropLimbs(Instruction, frozen=True, tag="drop_limbs"):
 
 AnyInstruction = (
     Input
+    | PairedInput
     | Output
     | Add
     | Subtract
@@ -557,7 +588,7 @@ class Circuit:
         uses: dict[int, list[int]] = {}
         for step, users in self.rotations().items():
             uses.setdefault(galois_element(step * self.lanes, ring_degree), []).extend(users)
-        conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate)]
+        conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate | PairedInput)]
         if conjugations:
             uses[conjugation_element(ring_degree)] = conjugations
         return dict(sorted(uses.items()))

@@ -115,9 +115,9 @@ def input_streams(instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) ->
         When there are not as many as the circuit needs.
     """
     streams = inputs.get(instruction.name, ())
-    if len(streams) != instruction.count:
+    if len(streams) != instruction.ciphertexts:
         raise FileFormatError(
-            f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.count} needed"
+            f"input {instruction.name!r}: {len(streams)} ciphertexts found, {instruction.ciphertexts} needed"
         )
     return streams
 

@@ -13,7 +13,7 @@ from hecc.runtime.parameters import KeyShape, KeySpecification
 __all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader"]
 
 
-class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One encrypted input.
 
     Attributes
@@ -25,6 +25,8 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         extent one, the C order is the same.
     layout, limbs, scale
         How the client packs, encodes and encrypts it.
+    paired
+        Whether a ciphertext holds two vectors of the layout (:class:`hecc.runtime.circuit.Input`).
     low, high
         Range of values that the plan was calibrated for; the client refuses others.
     """
@@ -36,6 +38,12 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     scale: Fraction
     low: float
     high: float
+    paired: bool = False
+
+    @property
+    def ciphertexts(self) -> int:
+        """How many there are for one example, or one batch."""
+        return -(-self.layout.count // 2) if self.paired else self.layout.count
 
 
 class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +67,11 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scale: Fraction
     bound: float
     error: float
+
+    @property
+    def ciphertexts(self) -> int:
+        """How many there are for one example, or one batch."""
+        return self.layout.count
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -35,6 +35,7 @@ from hecc.runtime.circuit import (
     MatrixProduct,
     MultiplyPlain,
     MultiplyScalar,
+    PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
@@ -310,7 +311,7 @@ class GaussianNoise:
         if isinstance(variance, float) and variance == 0.0:
             return None
         drawn = self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
-        if isinstance(instruction, Relinearize) and self._biased:
+        if isinstance(instruction, Relinearize | PairedInput) and self._biased:
             # All ciphertexts are multiplied with one key, whose error in a slot is then the same in all of them.
             common = np.sqrt(self._switching(index) * self._ring.bias) / _number(self._types[index].scale)
             drawn += self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
@@ -330,7 +331,11 @@ class GaussianNoise:
         scale = _number(self._types[index].scale)
         rounding = self._ring.rounding * self._secret
         if isinstance(ins, Input):
-            return (rounding + self._ring.fresh - self._ring.rounding + self._ring.encoding) / scale**2
+            fresh = rounding + self._ring.fresh - self._ring.rounding + self._ring.encoding
+            if not isinstance(ins, PairedInput):
+                return fresh / scale**2
+            # Of twice the sum, one half is what came and the other its conjugate, with a key's error.
+            return (4 * fresh + self._ring.rounding + self._switching(index)) / scale**2
         if isinstance(ins, Rescale):
             return rounding / scale**2
         if isinstance(ins, AddPlain):

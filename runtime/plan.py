@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from hecc.runtime import codec
-from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output
+from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output, PairedInput
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
@@ -229,9 +229,14 @@ def _check_declared(
         raise ParameterError(f"the circuit's {kind}s are not those of the header")
     for (value, instruction), signature in zip(found, declared, strict=True):
         what, derived, layout = f"{kind} {signature.name!r}", types[value], signature.layout
-        if (derived.count, derived.limbs, derived.scale) != (layout.count, signature.limbs, signature.scale):
+        scale, paired = derived.scale, False
+        if isinstance(instruction, Input):
+            scale, paired = instruction.encoding_scale, isinstance(instruction, PairedInput)
+        if (derived.count, derived.limbs, scale) != (layout.count, signature.limbs, signature.scale):
             raise ParameterError(f"{what}: the circuit's ciphertexts, limbs or scale are not the header's")
         if not np.array_equal(circuit.constants[instruction.occupied] != 0, layout.occupied):
             raise ParameterError(f"{what}: the circuit's occupied slots are not the layout's")
         if isinstance(instruction, Input) and instruction.period != layout.period:
             raise ParameterError(f"{what}: the circuit's period is not the layout's")
+        if isinstance(signature, InputSignature) and signature.paired != paired:
+            raise ParameterError(f"{what}: the circuit's ciphertexts hold two vectors, or the header's do, not both")

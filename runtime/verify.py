@@ -37,6 +37,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
@@ -392,6 +393,8 @@ def _input(context: _Context, instruction: Input) -> ArrayType:
         limbs, scale = instruction.limbs, instruction.scale
         if not 1 <= limbs <= len(context.keys.data_primes):
             raise CircuitError(f"{limbs} limbs are outside 1..{len(context.keys.data_primes)}, the modulus chain")
+        if isinstance(instruction, PairedInput):
+            context.check_conjugation(limbs)
     return ArrayType(instruction.count, limbs, scale, 2, content, partial=0, period=period)
 
 
@@ -683,6 +686,7 @@ def _drop_limbs(context: _Context, instruction: DropLimbs) -> ArrayType:
 
 _RULES: Mapping[type[Instruction], Callable[[_Context, Any], ArrayType]] = {
     Input: _input,
+    PairedInput: _input,
     Output: _output,
     Add: _add,
     Subtract: _add,

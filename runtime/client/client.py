@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -208,7 +208,8 @@ class Client:
         filled = values[np.minimum(np.arange(layout.lanes), len(values) - 1)]
         packed = np.moveaxis(layout.pack(filled.reshape(layout.lanes, *layout.shape)), 0, -1)
         copies = self.plan.header.keys.slots // (layout.lanes * layout.slots)
-        return [cipher.encrypt(np.tile(lanes.reshape(-1), copies), scale) for lanes in packed]
+        vectors = (np.tile(lanes.reshape(-1), copies) for lanes in packed)
+        return [cipher.encrypt(vector, scale) for vector in (paired(vectors) if signature.paired else vectors)]
 
     def _decrypt(self, signature: OutputSignature, result: ResultFile, batch: int) -> NDArray[np.float64]:
         """The examples of one batch, shape (batch, ...)."""
@@ -232,6 +233,19 @@ class Client:
                 self.plan.header.keys, limbs, enforce_128=self._enforce, secret=self._secret, public=self._public
             )
         return self._ciphers[limbs]
+
+
+def paired(vectors: Iterable[NDArray[np.float64]]) -> Iterator[NDArray[np.complex128]]:
+    """Two vectors in one, ``a + X^(N/2) b``, as :class:`hecc.runtime.circuit.Input` wants them; the last may be alone.
+
+    The value of ``X^(N/2)`` is i in even slots and -i in odd ones, as slot ``s`` belongs to the power ``3^s``.
+    """
+    remaining = iter(vectors)
+    for first in remaining:
+        second = next(remaining, np.zeros_like(first))
+        imaginary = second.copy()
+        imaginary[1::2] *= -1
+        yield first + 1j * imaginary
 
 
 def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:

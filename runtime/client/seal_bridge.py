@@ -122,7 +122,7 @@ class LevelCipher:
         elif public is not None:
             self._encryptor = sealapi.Encryptor(self._context, _public_key(self._context, public[:, selected]))
 
-    def encrypt(self, values: NDArray[np.float64], scale: float) -> bytes:
+    def encrypt(self, values: NDArray[np.float64] | NDArray[np.complex128], scale: float) -> bytes:
         """SEAL's stream of one encryption of ``values``, shape (slots of the ring,).
 
         With the secret key its random half is a seed.

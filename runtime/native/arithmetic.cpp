@@ -255,6 +255,41 @@ Ciphertexts rotate_and_add(const Context& context, const Ciphertexts& x, const s
   return result;
 }
 
+Ciphertexts separate(const Context& context, const Ciphertexts& x, const GaloisKey& key, std::size_t count) {
+  check_context(context, x);
+  check_polynomials(x, 2);
+  check_key(context, x, key.key);
+  if (key.element != 2 * context.degree() - 1) throw std::invalid_argument("pairs are separated by conjugation");
+  if (x.count() != (count + 1) / 2) {
+    throw std::invalid_argument(std::to_string(count) + " vectors are not in " + std::to_string(x.count()) +
+                                " ciphertexts");
+  }
+  const PermutationView& permutation = context.permutation(key.element);
+  Representative representative;
+  if (context.seal_shaped()) representative = {Representative::Kind::kRotated, key.element};
+  const std::size_t degree = context.degree(), half_degree = degree / 2;
+  Ciphertexts result(context, count, 2, x.limbs());
+  const auto finish = [&](std::size_t i, std::size_t half, std::size_t limb, std::uint64_t* values) {
+    const Modulus& modulus = context.modulus(limb);
+    const Kernels& kernels = context.kernels();
+    const std::uint64_t* const whole = x.limb(i, half, limb);
+    std::uint64_t* const conjugate = result.limb(2 * i, half, limb);
+    if (half == 0) kernels.add(values, whole, values, degree, modulus);
+    kernels.permute(permutation, values, conjugate);
+    if (2 * i + 1 < count) {
+      // What is left of b is to be divided by X^(N/2), whose values are I in the first half and -I in the second.
+      const std::uint64_t root = context.tables(limb).root_of_minus_one();
+      std::uint64_t* const second = result.limb(2 * i + 1, half, limb);
+      kernels.subtract_multiply_scalar(conjugate, whole, root, second, half_degree, modulus);
+      kernels.subtract_multiply_scalar(whole + half_degree, conjugate + half_degree, root, second + half_degree,
+                                       half_degree, modulus);
+    }
+    kernels.add(conjugate, whole, conjugate, degree, modulus);
+  };
+  switch_all(context, x, 1, key.key, representative, finish);
+  return result;
+}
+
 Ciphertexts rescale(const Context& context, const Ciphertexts& x, std::size_t dropped) {
   check_context(context, x);
   check_dropped(x, dropped);

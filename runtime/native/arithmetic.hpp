@@ -44,6 +44,10 @@ std::vector<Ciphertexts> rotate_hoisted(const Context& context, const Ciphertext
 // For each key in turn, the sum of what there is and its rotation.
 Ciphertexts rotate_and_add(const Context& context, const Ciphertexts& x, const std::vector<GaloisKey>& keys);
 
+// Real vectors a and b from a + X^(N/2) b: twice each of `count` vectors, of which a ciphertext holds two; the last may
+// hold one. The key is that of conjugation, by which a stays and X^(N/2) b becomes its negative.
+Ciphertexts separate(const Context& context, const Ciphertexts& x, const GaloisKey& key, std::size_t count);
+
 // Division by the last `dropped` primes, one after the other, each rounded to nearest as in SEAL.
 Ciphertexts rescale(const Context& context, const Ciphertexts& x, std::size_t dropped);
 

@@ -34,6 +34,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Relinearize,
     Rescale,
     Rotate,
@@ -211,6 +212,10 @@ class NativeSession:
                     values.pop(v, None)
             if isinstance(instruction, Input):
                 values[index] = self._load(index, instruction, inputs)
+                if isinstance(instruction, PairedInput):
+                    element = conjugation_element(self._spec.ring_degree)
+                    key = self._keys.galois(element)
+                    values[index] = self._context.separate(values[index], key, element, instruction.count)
             elif isinstance(instruction, Output):
                 results[instruction.name] = self._save(instruction, operands[0])
             elif index in self._hoisted:
@@ -237,8 +242,9 @@ class NativeSession:
     def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
         kind, degree = self._types[index], self._spec.ring_degree
-        identity, scale = self._level(kind.limbs), float(_exact(kind))
-        residues = np.empty((kind.count, kind.polynomials, kind.limbs, degree), dtype=np.uint64)
+        assert instruction.encoding_scale is not None
+        identity, scale = self._level(kind.limbs), float(instruction.encoding_scale)
+        residues = np.empty((instruction.ciphertexts, kind.polynomials, kind.limbs, degree), dtype=np.uint64)
         for number, stream in enumerate(input_streams(instruction, inputs)):
             where = f"input {instruction.name!r}, ciphertext {number}"
             parsed = read_ciphertext(

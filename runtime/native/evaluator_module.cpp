@@ -304,6 +304,15 @@ NB_MODULE(_evaluator, module) {
           },
           "x"_a, "key"_a, "element"_a)
       .def(
+          "separate",
+          [](const SharedContext& context, const Ciphertexts& x, const Key& key, std::uint64_t element,
+             std::size_t count) {
+            const GaloisKey galois = galois_key(context, key, element);
+            const nb::gil_scoped_release release;
+            return separate(*context, x, galois, count);
+          },
+          "x"_a, "key"_a, "element"_a, "count"_a)
+      .def(
           "rotate_hoisted",
           [](const SharedContext& context, const Ciphertexts& x, const std::vector<const Key*>& keys,
              const std::vector<std::uint64_t>& elements) {

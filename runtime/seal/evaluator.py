@@ -30,6 +30,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Relinearize,
     Rescale,
     Rotate,
@@ -166,6 +167,8 @@ class SealSession:
                     values.pop(v, None)
             if isinstance(instruction, Input):
                 value = self._load(index, instruction, inputs)
+                if isinstance(instruction, PairedInput):
+                    value = self._separate(index, instruction, value)
             elif isinstance(instruction, Output):
                 value = []
                 results[instruction.name] = [save_stream(ciphertext) for ciphertext in operands[0]]
@@ -184,7 +187,8 @@ class SealSession:
 
     def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Ciphertexts:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
-        expected = self._types[index]
+        assert instruction.encoding_scale is not None
+        expected, scale = self._types[index], float(instruction.encoding_scale)
         loaded = []
         for number, stream in enumerate(input_streams(instruction, inputs)):
             ciphertext = sealapi.Ciphertext()
@@ -194,10 +198,26 @@ class SealSession:
                 raise FileFormatError(f"{where}: {ciphertext.coeff_modulus_size()} limbs, not {expected.limbs}")
             if ciphertext.size() != expected.polynomials:
                 raise FileFormatError(f"{where}: {ciphertext.size()} polynomials, not {expected.polynomials}")
-            if not _close(ciphertext.scale, _double(expected)):
-                raise FileFormatError(f"{where}: scale {ciphertext.scale:.9g}, not {_double(expected):.9g}")
+            if not _close(ciphertext.scale, scale):
+                raise FileFormatError(f"{where}: scale {ciphertext.scale:.9g}, not {scale:.9g}")
             loaded.append(ciphertext)
         return loaded
+
+    def _separate(self, index: int, instruction: Input, x: Ciphertexts) -> Ciphertexts:
+        """Twice ``a`` and twice ``b`` from each ``a + X^(N/2) b``."""
+        # Slot s of -X^(N/2), by which the second is divided by X^(N/2).
+        quotient = np.resize([-1j, 1j], self._degree // 2)
+        plaintext = sealapi.Plaintext()
+        self._encoder.encode(quotient.tolist(), self._levels[self._types[index].limbs], 1.0, plaintext)
+        separated: Ciphertexts = []
+        for both in x:
+            conjugate = self._apply_galois(both, conjugation_element(self._degree))
+            separated.append(_result(self._evaluator.add, both, conjugate))
+            difference = _result(self._evaluator.sub, both, conjugate)
+            separated.append(_result(self._evaluator.multiply_plain, difference, plaintext))
+        for ciphertext in separated:
+            ciphertext.scale = 2 * ciphertext.scale
+        return separated[: instruction.count]
 
     def _settle(self, index: int, ciphertext: Any) -> Any:
         """Replace SEAL's rounded scale by the exact one, so that equal scales are equal doubles."""

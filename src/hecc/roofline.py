@@ -39,6 +39,7 @@ from hecc.runtime.circuit import (
     Fold,
     LinearTransform,
     MultiplyPlain,
+    PairedInput,
     Relinearize,
     Rescale,
     Rotate,
@@ -164,6 +165,8 @@ class _Counter:
             work = Work()
             if isinstance(ins, LinearTransform):
                 work = self._linear_transform(self._circuit.diagonals(ins), self._weights[i], kind.limbs)
+            elif isinstance(ins, PairedInput):
+                work = self._key_switch(kind.limbs) * ins.ciphertexts
             elif isinstance(ins, Rotate | Conjugate | Relinearize):
                 work = self._key_switch(kind.limbs) * kind.count
             elif isinstance(ins, Fold):

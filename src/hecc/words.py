@@ -170,7 +170,7 @@ def _packing_words(layout: Layout) -> str:
 
 
 def _tensor(signature: InputSignature | OutputSignature) -> str:
-    ciphertexts = count_words(signature.layout.count, "ciphertext")
+    ciphertexts = count_words(signature.ciphertexts, "ciphertext")
     limbs = count_words(signature.limbs, "limb")
     if signature.layout.batch > 1:
         return f"{_shape(signature.shape)} per row, {ciphertexts} of {limbs} per batch"
@@ -181,7 +181,7 @@ def _signature(signature: InputSignature | OutputSignature) -> dict[str, Any]:
     return {
         "name": signature.name,
         "shape": list(signature.shape),
-        "ciphertexts": signature.layout.count,
+        "ciphertexts": signature.ciphertexts,
         "limbs": signature.limbs,
     }
 

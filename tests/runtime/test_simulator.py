@@ -30,6 +30,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
@@ -148,7 +149,8 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
         count, period = int(rng.integers(1, 3)), int(rng.choice(powers))
         occupied = np.tile((rng.random((count, period)) < 0.7).astype(np.uint8), (1, slots // period))
         constants[f"m{name}"] = occupied
-        program.append(Input(name=name, count=count, occupied=f"m{name}", period=period))
+        kind = PairedInput if rng.random() < 0.3 else Input
+        program.append(kind(name=name, count=count, occupied=f"m{name}", period=period))
         inputs[name] = np.tile(rng.standard_normal((5, count, period)), (1, 1, slots // period)) * occupied
     for _ in range(draw(st.integers(1, 12))):
         n = len(program)

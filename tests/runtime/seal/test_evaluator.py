@@ -31,6 +31,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
@@ -175,9 +176,9 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
 
 
 def test_the_cases_reach_every_instruction() -> None:
-    assert {type(i) for body in BODIES.values() for i in body} | {Input, Output} == set(INSTRUCTIONS)
+    assert {type(i) for body in BODIES.values() for i in body} | {Input, PairedInput, Output} == set(INSTRUCTIONS)
     # Polynomials are expanded beforehand.
-    assert set(evaluator_module._RULES) | {Input, Output, Polynomial} == set(INSTRUCTIONS)
+    assert set(evaluator_module._RULES) | {Input, PairedInput, Output, Polynomial} == set(INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("slots", [32, 1024])
