@@ -57,6 +57,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Relinearize,
     Rescale,
     Rotate,
@@ -152,6 +153,16 @@ def operations(circuit: Circuit, index: int, types: Sequence[ArrayType]) -> Coun
     instruction, kind = circuit.instructions[index], types[index]
     limbs, count, polynomials = kind.limbs, kind.count, kind.polynomials
     match instruction:
+        case PairedInput():
+            pairs = instruction.ciphertexts
+            # The difference is multiplied with a monomial.
+            return Counter(
+                {
+                    Operation("rotate", limbs): pairs,
+                    Operation("add", limbs): 2 * pairs,
+                    Operation("multiply_plain", limbs): pairs,
+                }
+            )
         case Input() | Output():
             return Counter()  # streams, which are no work of an evaluator
         case LinearTransform():

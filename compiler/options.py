@@ -43,6 +43,11 @@ class Options:
     batch: int | None = None
     producer: str = "hecc"
 
+    @property
+    def many(self) -> bool:
+        """Whether there is more than one example at once."""
+        return self.optimize == "throughput" or self.batch not in (None, 1)
+
     def packings(self, ring_degree: int) -> tuple[Packing, ...]:
         """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""
         if self.optimize == "throughput":

@@ -62,6 +62,11 @@ WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
 
 RETRIES = 3
+
+TAIL_BITS = 0.5
+"""By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
+happens to be large has large errors in all ciphertexts."""
+
 SMALL_RING = 1 << 13
 """Up to this degree the security table leaves no room for more than one special prime."""
 
@@ -119,7 +124,8 @@ def build_plan(
     ranges = value_ranges(graph, calibration, declared, options.margin)
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound) for value, r in ranges.items()}
 
-    wanted = options.precision_bits
+    required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
+    wanted = required
     lowerings: dict[int, _Lowering] = {}
     for _ in range(RETRIES):
         progress("select layouts and parameters")
@@ -136,7 +142,7 @@ def build_plan(
             circuit, types, keys, layouts, calibration, {name: ranges[name].observed for name in graph.outputs}
         )
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
-        if precision >= options.precision_bits:
+        if precision >= required:
             header = PlanHeader(
                 producer=options.producer,
                 model=hashlib.sha256(model).hexdigest(),
@@ -146,7 +152,7 @@ def build_plan(
                 estimate=assembly.estimate(circuit, types, keys, options.evaluator, _depth(graph, depth), precision),
             )
             return Plan(header, circuit)
-        wanted += options.precision_bits - precision + 0.5
+        wanted += required - precision + 0.5
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"

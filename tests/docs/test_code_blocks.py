@@ -67,9 +67,13 @@ def blocks(markdown: str) -> list[Block]:
     return found
 
 
+PROGRESS = re.compile(r"^(compiling|describing|estimating|measuring) .*: .*\n", re.MULTILINE)
+"""Stages of a command, which are told only where one takes long."""
+
+
 def normalised(text: str) -> list[str]:
     """The lines of an output without what differs from run to run: numbers, and the spaces that align them."""
-    lines = (re.sub(r"\s+", " ", NUMBER.sub("#", line)).strip() for line in text.splitlines())
+    lines = (re.sub(r"\s+", " ", NUMBER.sub("#", line)).strip() for line in PROGRESS.sub("", text).splitlines())
     # How many primes there are is a number, too.
     return [re.sub(r"#( \+ #)+", "#", line) for line in lines if line]
 
