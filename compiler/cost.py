@@ -101,17 +101,17 @@ class CostModel(ABC):
         """Ciphertext times encoded plaintext."""
         return 2 * limbs * self.product
 
-    def scalar_product(self, limbs: int) -> float:
+    def scalar_product(self, limbs: int, polynomials: int = 2) -> float:
         """Ciphertext times an integer, added to a sum: one entry of a matrix product."""
-        return 2 * limbs * self.SECONDS_PER_TERM * self.ring_degree
+        return polynomials * limbs * self.SECONDS_PER_TERM * self.ring_degree
 
-    def stream(self, limbs: int) -> float:
+    def stream(self, limbs: int, polynomials: int = 2) -> float:
         """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
-        return 2 * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
+        return polynomials * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
 
-    def rescale(self, limbs: int) -> float:
+    def rescale(self, limbs: int, polynomials: int = 2) -> float:
         """Division by the last prime."""
-        return 2 * limbs * self.transform
+        return polynomials * limbs * self.transform
 
     @abstractmethod
     def encode(self, limbs: int) -> float:
@@ -302,10 +302,10 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     limbs
         Of every instruction's result.
     """
-    counts = circuit.counts()
+    counts, polynomials = circuit.counts(), _polynomials(circuit)
     costs = []
     for i, ins in enumerate(circuit.instructions):
-        level, count = limbs[i], counts[i]
+        level, count, size = limbs[i], counts[i], polynomials[i]
         cost = InstructionCost()
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
@@ -318,10 +318,9 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
             cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
         elif isinstance(ins, MatrixProduct):
             # Every ciphertext of the argument and the result passes through memory once.
-            stream = (counts[ins.x] + count) * model.stream(level)
-            cost = InstructionCost(
-                diagonals=len(circuit.matrix(ins).values) * model.scalar_product(level), other=stream
-            )
+            stream = (counts[ins.x] + count) * model.stream(level, size)
+            products = len(circuit.matrix(ins).values) * model.scalar_product(level, size)
+            cost = InstructionCost(diagonals=products, other=stream)
         elif isinstance(ins, Rotate | Conjugate):
             cost = InstructionCost(count * model.key_switch(level), rotations=count)
         elif isinstance(ins, Relinearize):
@@ -333,7 +332,7 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
         elif isinstance(ins, AddPlain):
             cost = InstructionCost(diagonals=count * model.encode(level))
         elif isinstance(ins, Rescale):
-            cost = InstructionCost(other=count * model.rescale(level + ins.limbs))
+            cost = InstructionCost(other=count * model.rescale(level + ins.limbs, size))
         elif isinstance(ins, AddScalar | MultiplyScalar):
             cost = InstructionCost(other=count * model.plain_product(level))
         elif isinstance(ins, Add | Subtract):
@@ -371,6 +370,19 @@ def circuit_rotations(circuit: Circuit) -> int:
 def _transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
     """Baby rotations and giant rotations."""
     return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
+
+
+def _polynomials(circuit: Circuit) -> list[int]:
+    """Polynomials of the ciphertexts of every value: three from a product until it is relinearised."""
+    polynomials: list[int] = []
+    for ins in circuit.instructions:
+        if isinstance(ins, Square | Multiply):
+            polynomials.append(3)
+        elif isinstance(ins, Input | Relinearize):
+            polynomials.append(2)
+        else:
+            polynomials.append(max(polynomials[v] for v in ins.operands))
+    return polynomials
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -460,16 +472,10 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
     last, counts = circuit.last_uses(), circuit.counts()
     native = evaluator != "seal"
     extra = len(keys.special_primes) if native else 0
-    polynomials: list[int] = []
+    polynomials = _polynomials(circuit)
     live: dict[int, int] = {}
     worst = read = 0
     for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, Square | Multiply):
-            polynomials.append(3)
-        elif isinstance(ins, Input | Relinearize):
-            polynomials.append(2)
-        else:
-            polynomials.append(max(polynomials[v] for v in ins.operands))
         live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
         working = 0
         if isinstance(ins, Input) and native:

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
-from hecc.compiler.batch_lowering import batch_layouts, lower_batch
+from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
@@ -162,12 +162,17 @@ def _search(
         if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
             continue
         if examples is not None:
-            lowering = _batch_lowering(graph, examples, lowerings)
+            offered = _batch_lowerings(graph, depth, ring_degree, examples, options, lowerings)
         else:
-            lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
-        candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
-        if candidate is None:
+            offered = [_lowering(graph, depth, ring_degree // 2, options, lowerings)]
+        found = []
+        for lowering in offered:
+            candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+            if candidate is not None:
+                found.append((lowering, candidate))
+        if not found:
             continue
+        lowering, candidate = min(found, key=lambda each: each[1].seconds)
         seconds = candidate.seconds / (examples or 1)
         if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
             break
@@ -185,13 +190,31 @@ def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     return max(depth[name] for name in graph.outputs)
 
 
-def _batch_lowering(graph: Graph, examples: int, known: dict[int, _Lowering]) -> _Lowering:
-    """Batch layouts for so many examples; the circuit has one logical slot, whatever the ring."""
-    if 1 not in known:
-        lowered = lower_batch(graph)
-        verify(lowered.circuit, None)
-        known[1] = _Lowering(LayoutChoice({}, {}, 0.0), lowered)
-    return replace(known[1], choice=LayoutChoice(batch_layouts(graph, examples), {}, 0.0))
+def _batch_lowerings(
+    graph: Graph,
+    depth: Mapping[str, int],
+    ring_degree: int,
+    examples: int,
+    options: Options,
+    known: dict[int, _Lowering],
+) -> list[_Lowering]:
+    """Batch layouts for so many examples; the circuit has one logical slot, whatever the ring.
+
+    Squares are relinearised at once, or late where the cost model says so: late is faster, but may need a larger scale,
+    as a rescale before it leaves more noise.
+    """
+    if not known:
+        # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
+        limbs = 2 + max(depth.values()) // 2
+        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2)
+        entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
+        for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
+            lowered = lower_batch(graph, price)
+            if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.values()):
+                verify(lowered.circuit, None)
+                known[len(known)] = _Lowering(LayoutChoice({}, {}, 0.0), lowered)
+    choice = LayoutChoice(batch_layouts(graph, examples), {}, 0.0)
+    return [replace(lowering, choice=choice) for lowering in known.values()]
 
 
 def _lowering(

@@ -158,6 +158,7 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
         Add(x=3, y=5),
         Relinearize(x=6),
     ),
+    "three polynomials rescaled": (Square(x=0), Rescale(x=2), Relinearize(x=3)),
     "three polynomials dropped": (Square(x=0), DropLimbs(x=2), Relinearize(x=3)),
     "add plain": (AddPlain(x=0, vector="v"),),
     "multiply plain": (MultiplyPlain(x=0, vector="v", scale=SCALE),),
