@@ -39,6 +39,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.streaming import AHEAD, plan_stream
 from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
 __all__ = [
@@ -474,8 +475,16 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
     extra = len(keys.special_primes) if native else 0
     polynomials = _polynomials(circuit)
     live: dict[int, int] = {}
-    worst = read = 0
-    for i, ins in enumerate(circuit.instructions):
+    worst = read = first = 0
+    stream = plan_stream(circuit, limbs, polynomials, keys.ring_degree) if native else None
+    if stream is not None:
+        # In blocks; what is read ahead of them, and their weights, which are kept.
+        streamed = circuit.instructions[: stream.end + 1]
+        ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
+        entries = sum(len(circuit.matrix(ins).values) for ins in streamed if isinstance(ins, MatrixProduct))
+        constants += 8 * entries
+        worst, first = stream.peak + stream.peak // 4 + ahead, stream.end
+    for i, ins in enumerate(circuit.instructions[first:], first):
         live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
         working = 0
         if isinstance(ins, Input) and native:
@@ -492,7 +501,7 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
                 working = rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
             else:
                 working = (babies + ins.count + 1) * pair
-        elif isinstance(ins, MatrixProduct):
+        elif isinstance(ins, MatrixProduct) and (stream is None or i > stream.end):
             # Its weights as residues, and as the integers that they are made from.
             working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
         alive = sum(live.values())

@@ -19,6 +19,7 @@ Checksums detect accidents. Whoever alters a file on purpose alters its checksum
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import enum
 import hashlib
@@ -182,6 +183,22 @@ class Container:
         if entry.dtype != _BYTES:
             raise FileFormatError(f"{self.path}: blob {name!r} is an array; make the file again with hecc")
         return self._touch(entry)
+
+    def read(self, name: str) -> builtins.bytes:
+        """A copy of a blob without structure; memory no longer holds the pages that it was mapped to.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`bytes`.
+        """
+        view = self.bytes(name)
+        content = builtins.bytes(view)
+        if hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+            offset = self._entry(name).offset
+            start = offset - offset % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, start, offset + len(content) - start)
+        return content
 
     def array(self, name: str) -> NDArray[Any]:
         """A blob as an array: a read-only view of the mapped file.
