@@ -483,7 +483,8 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
         ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
         entries = sum(len(circuit.matrix(ins).values) for ins in streamed if isinstance(ins, MatrixProduct))
         constants += 8 * entries
-        worst, first = stream.peak + stream.peak // 4 + ahead, stream.end
+        # Buffers that are lent again may be an eighth larger than what they then hold.
+        worst, first = stream.peak * 45 // 32 + ahead, stream.end
     for i, ins in enumerate(circuit.instructions[first:], first):
         live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
         working = 0
