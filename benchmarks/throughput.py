@@ -4,9 +4,9 @@
 
 For every network a batch of random images, as many as its ciphertexts have slots for, is encrypted to a file,
 evaluated from there to another, and decrypted; the answers are compared with onnxruntime's. Every ciphertext is read
-from its file in every run. The server's seconds are those of a run without *loading*, which is the time that it waits for ciphertexts
-to be read, verified and unpacked; "end to end" is encryption, the whole run and decryption. Encryption and runs are
-processes of their own, so that their peak memory is theirs. ``DIR`` needs room for the encrypted batch.
+from its file in every run. The server's seconds are those of a run without *loading*, which is the time that it waits
+for ciphertexts to be read, verified and unpacked; "end to end" is encryption, the whole run and decryption. Encryption
+and runs are processes of their own, so that their peak memory is theirs. ``DIR`` needs room for the encrypted batch.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ class CostModel(ABC):
     SECONDS_PER_PRODUCT: ClassVar[float]
     SECONDS_PER_TERM: ClassVar[float]
     SECONDS_PER_STREAMED_WORD: ClassVar[float]
+    SECONDS_PER_READ_WORD: ClassVar[float]
 
     @property
     def transform(self) -> float:
@@ -109,6 +110,10 @@ class CostModel(ABC):
     def stream(self, limbs: int, polynomials: int = 2) -> float:
         """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
         return polynomials * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
+
+    def read(self, limbs: int) -> float:
+        """A ciphertext from a request: its checksum, and unpacking it and its seed."""
+        return limbs * self.SECONDS_PER_READ_WORD * self.ring_degree
 
     def rescale(self, limbs: int, polynomials: int = 2) -> float:
         """Division by the last prime."""
@@ -150,6 +155,7 @@ class SealCost(CostModel):
     SECONDS_PER_PRODUCT = 2.4e-9
     SECONDS_PER_TERM = 3.2e-9
     SECONDS_PER_STREAMED_WORD = 0.0
+    SECONDS_PER_READ_WORD = 15e-9
 
     def encode(self, limbs: int) -> float:
         return (limbs + 3) * self.transform
@@ -180,6 +186,7 @@ class NativeCost(CostModel):
     SECONDS_PER_PRODUCT = 0.06e-9
     SECONDS_PER_TERM = 0.04e-9
     SECONDS_PER_STREAMED_WORD = 0.8e-9
+    SECONDS_PER_READ_WORD = 15e-9
     SECONDS_PER_KEY_BYTE: ClassVar[float] = 0.033e-9
 
     def _digits(self, limbs: int) -> int:
@@ -314,6 +321,8 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
             switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
             switching += babies * model.baby(level) + giants * model.giant(level)
             cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
+        elif isinstance(ins, Input):
+            cost = InstructionCost(other=count * model.read(level))
         elif isinstance(ins, Fold):
             rotations = count * len(ins.steps)
             cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
