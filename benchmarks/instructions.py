@@ -65,8 +65,8 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import HeccError
+from hecc.runtime.evaluator import default_threads
 from hecc.runtime.native import Kernels, time_kernels
-from hecc.runtime.native.evaluator import default_threads
 from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
 from hecc.runtime.seal.streams import make_context
 from hecc.runtime.verify import ArrayType, verify_expanded

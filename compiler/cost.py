@@ -40,6 +40,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.streaming import AHEAD, plan_stream
 from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
 __all__ = [
@@ -87,6 +88,7 @@ class CostModel(ABC):
     SECONDS_PER_PRODUCT: ClassVar[float]
     SECONDS_PER_TERM: ClassVar[float]
     SECONDS_PER_STREAMED_WORD: ClassVar[float]
+    SECONDS_PER_READ_WORD: ClassVar[float]
 
     @property
     def transform(self) -> float:
@@ -102,17 +104,21 @@ class CostModel(ABC):
         """Ciphertext times encoded plaintext."""
         return 2 * limbs * self.product
 
-    def scalar_product(self, limbs: int) -> float:
+    def scalar_product(self, limbs: int, polynomials: int = 2) -> float:
         """Ciphertext times an integer, added to a sum: one entry of a matrix product."""
-        return 2 * limbs * self.SECONDS_PER_TERM * self.ring_degree
+        return polynomials * limbs * self.SECONDS_PER_TERM * self.ring_degree
 
-    def stream(self, limbs: int) -> float:
+    def stream(self, limbs: int, polynomials: int = 2) -> float:
         """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
-        return 2 * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
+        return polynomials * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
 
-    def rescale(self, limbs: int) -> float:
+    def read(self, limbs: int) -> float:
+        """A ciphertext from a request: its checksum, and unpacking it and its seed."""
+        return limbs * self.SECONDS_PER_READ_WORD * self.ring_degree
+
+    def rescale(self, limbs: int, polynomials: int = 2) -> float:
         """Division by the last prime."""
-        return 2 * limbs * self.transform
+        return polynomials * limbs * self.transform
 
     @abstractmethod
     def encode(self, limbs: int) -> float:
@@ -150,6 +156,7 @@ class SealCost(CostModel):
     SECONDS_PER_PRODUCT = 2.4e-9
     SECONDS_PER_TERM = 3.2e-9
     SECONDS_PER_STREAMED_WORD = 0.0
+    SECONDS_PER_READ_WORD = 15e-9
 
     def encode(self, limbs: int) -> float:
         return (limbs + 3) * self.transform
@@ -180,6 +187,7 @@ class NativeCost(CostModel):
     SECONDS_PER_PRODUCT = 0.06e-9
     SECONDS_PER_TERM = 0.04e-9
     SECONDS_PER_STREAMED_WORD = 0.8e-9
+    SECONDS_PER_READ_WORD = 15e-9
     SECONDS_PER_KEY_BYTE: ClassVar[float] = 0.033e-9
 
     def _digits(self, limbs: int) -> int:
@@ -303,28 +311,28 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     limbs
         Of every instruction's result.
     """
-    counts = circuit.counts()
+    counts, polynomials = circuit.counts(), _polynomials(circuit)
     costs = []
     for i, ins in enumerate(circuit.instructions):
-        level, count = limbs[i], counts[i]
+        level, count, size = limbs[i], counts[i], polynomials[i]
         cost = InstructionCost()
-        if isinstance(ins, PairedInput):
-            cost = InstructionCost(ins.ciphertexts * model.key_switch(level))
-        elif isinstance(ins, LinearTransform):
+        if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
             babies, giants = _transform_rotations(diagonals)
             switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
             switching += babies * model.baby(level) + giants * model.giant(level)
             cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
+        elif isinstance(ins, Input):
+            switching = ins.ciphertexts * model.key_switch(level) if isinstance(ins, PairedInput) else 0.0
+            cost = InstructionCost(switching, other=ins.ciphertexts * model.read(level))
         elif isinstance(ins, Fold):
             rotations = count * len(ins.steps)
             cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
         elif isinstance(ins, MatrixProduct):
             # Every ciphertext of the argument and the result passes through memory once.
-            stream = (counts[ins.x] + count) * model.stream(level)
-            cost = InstructionCost(
-                diagonals=len(circuit.matrix(ins).values) * model.scalar_product(level), other=stream
-            )
+            stream = (counts[ins.x] + count) * model.stream(level, size)
+            products = len(circuit.matrix(ins).values) * model.scalar_product(level, size)
+            cost = InstructionCost(diagonals=products, other=stream)
         elif isinstance(ins, Rotate | Conjugate):
             cost = InstructionCost(count * model.key_switch(level), rotations=count)
         elif isinstance(ins, Relinearize):
@@ -336,7 +344,7 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
         elif isinstance(ins, AddPlain):
             cost = InstructionCost(diagonals=count * model.encode(level))
         elif isinstance(ins, Rescale):
-            cost = InstructionCost(other=count * model.rescale(level + ins.limbs))
+            cost = InstructionCost(other=count * model.rescale(level + ins.limbs, size))
         elif isinstance(ins, AddScalar | MultiplyScalar):
             cost = InstructionCost(other=count * model.plain_product(level))
         elif isinstance(ins, Add | Subtract):
@@ -374,6 +382,19 @@ def circuit_rotations(circuit: Circuit) -> int:
 def _transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
     """Baby rotations and giant rotations."""
     return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
+
+
+def _polynomials(circuit: Circuit) -> list[int]:
+    """Polynomials of the ciphertexts of every value: three from a product until it is relinearised."""
+    polynomials: list[int] = []
+    for ins in circuit.instructions:
+        if isinstance(ins, Square | Multiply):
+            polynomials.append(3)
+        elif isinstance(ins, Input | Relinearize):
+            polynomials.append(2)
+        else:
+            polynomials.append(max(polynomials[v] for v in ins.operands))
+    return polynomials
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -463,16 +484,19 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
     last, counts = circuit.last_uses(), circuit.counts()
     native = evaluator != "seal"
     extra = len(keys.special_primes) if native else 0
-    polynomials: list[int] = []
+    polynomials = _polynomials(circuit)
     live: dict[int, int] = {}
-    worst = read = 0
-    for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, Square | Multiply):
-            polynomials.append(3)
-        elif isinstance(ins, Input | Relinearize):
-            polynomials.append(2)
-        else:
-            polynomials.append(max(polynomials[v] for v in ins.operands))
+    worst = read = first = 0
+    stream = plan_stream(circuit, limbs, polynomials, keys.ring_degree) if native else None
+    if stream is not None:
+        # In blocks; what is read ahead of them, and their weights, which are kept.
+        streamed = circuit.instructions[: stream.end + 1]
+        ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
+        entries = sum(len(circuit.matrix(ins).values) for ins in streamed if isinstance(ins, MatrixProduct))
+        constants += 8 * entries
+        # Buffers that are lent again may be an eighth larger than what they then hold.
+        worst, first = stream.peak * 45 // 32 + ahead, stream.end
+    for i, ins in enumerate(circuit.instructions[first:], first):
         live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
         working = 0
         if isinstance(ins, Input) and native:
@@ -489,7 +513,7 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
                 working = rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
             else:
                 working = (babies + ins.count + 1) * pair
-        elif isinstance(ins, MatrixProduct):
+        elif isinstance(ins, MatrixProduct) and (stream is None or i > stream.end):
             # Its weights as residues, and as the integers that they are made from.
             working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
         alive = sum(live.values())

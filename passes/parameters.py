@@ -436,8 +436,10 @@ class NoisePrediction:
         common: list[float] = []
 
         def ready(value: int) -> float:
-            rescaled = chain.divisor(scales.depth[value]) > 1
-            return variances[value] + (ring.rounding / float(scales.ready_scale(value)) ** 2 if rescaled else 0.0)
+            if chain.divisor(scales.depth[value]) == 1:
+                return variances[value]
+            rounding = ring.rescaling(self._types[value].polynomials)
+            return variances[value] + rounding / float(scales.ready_scale(value)) ** 2
 
         for i, ins in enumerate(circuit.instructions):
             shared = common[ins.operands[0]] if ins.operands else 0.0

@@ -23,14 +23,14 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import msgspec
 import numpy as np
+from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
-from hecc.compiler.batch_lowering import batch_layouts, lower_batch
+from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
@@ -70,9 +70,6 @@ happens to be large has large errors in all ciphertexts."""
 SMALL_RING = 1 << 13
 """Up to this degree the security table leaves no room for more than one special prime."""
 
-ELEMENTWISE = 0
-"""Among the lowerings by logical slots, that with a ciphertext for each element."""
-
 MOST_CIPHERTEXTS = 64
 """Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
 
@@ -81,6 +78,22 @@ MOST_CIPHERTEXTS = 64
 class _Lowering:
     choice: LayoutChoice
     lowered: Lowered
+
+
+@dataclass
+class _Known:
+    """Lowerings of one example that serve for several rings.
+
+    Attributes
+    ----------
+    diagonals
+        By the number of logical slots.
+    matrices
+        With a ciphertext for each element.
+    """
+
+    diagonals: dict[int, _Lowering] = field(default_factory=dict)
+    matrices: list[_Lowering] = field(default_factory=list)
 
 
 def canonicalise(graph: Graph) -> Graph:
@@ -126,7 +139,7 @@ def build_plan(
 
     required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
     wanted = required
-    lowerings: dict[int, _Lowering] = {}
+    lowerings = _Known()
     for _ in range(RETRIES):
         progress("select layouts and parameters")
         lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings)
@@ -165,7 +178,7 @@ def _search(
     magnitudes: Mapping[str, Magnitude],
     options: Options,
     precision_bits: float,
-    lowerings: dict[int, _Lowering],
+    lowerings: _Known,
 ) -> tuple[_Lowering, Candidate]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
@@ -175,12 +188,12 @@ def _search(
         for packing in _packings(graph, ring_degree, options):
             if not could_fit(graph, depth, magnitudes, ring_degree, options, packing, precision_bits):
                 continue
-            lowering = _lowering(graph, depth, ring_degree, packing, options, lowerings)
-            candidate = choose_chain(
-                lowering.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits
-            )
-            if candidate is not None:
-                found.append((candidate.seconds / packing.batch, lowering, candidate))
+            for lowering in _offered(graph, depth, ring_degree, packing, options, lowerings):
+                candidate = choose_chain(
+                    lowering.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits
+                )
+                if candidate is not None:
+                    found.append((candidate.seconds / packing.batch, lowering, candidate))
         if not found:
             continue
         seconds, lowering, candidate = min(found, key=lambda one: one[0])
@@ -216,35 +229,56 @@ def _largest(graph: Graph) -> int:
     return max(math.prod(node.output.shape) for node in graph.nodes)
 
 
-def _lowering(
+def _offered(
     graph: Graph,
     depth: Mapping[str, int],
     ring_degree: int,
     packing: Packing,
     options: Options,
-    known: dict[int, _Lowering],
-) -> _Lowering:
-    """Layouts and lowering for a ring and a packing."""
+    known: _Known,
+) -> list[_Lowering]:
+    """Layouts and lowering for a ring and a packing, or several to choose from."""
     # To separate two vectors takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction
     # of that, and less than it takes to read another ciphertext.
     pair = options.evaluator == "native"
-    if not packing.elementwise:
-        lowering = _diagonals(graph, depth, ring_degree, packing, options, known, pair)
-    elif ELEMENTWISE in known:
-        lowering = known[ELEMENTWISE]
+    if packing.elementwise:
+        offered = _matrices(graph, depth, ring_degree, options, known, pair)
     else:
-        lowering = known[ELEMENTWISE] = _Lowering(
-            LayoutChoice(batch_layouts(graph), {}, 0.0), lower_batch(graph, pair_inputs=pair)
-        )
-        verify(lowering.lowered.circuit, None)
+        offered = [_diagonals(graph, depth, ring_degree, packing, options, known, pair)]
     if packing.batch == 1:
-        return lowering
+        return offered
     # Examples beside the first take lanes of their own, and the very same instructions.
-    layouts = {
-        value: msgspec.structs.replace(layout, batch=packing.batch) for value, layout in lowering.choice.layouts.items()
-    }
-    circuit = replace(lowering.lowered.circuit, lanes=packing.lanes)
-    return _Lowering(replace(lowering.choice, layouts=layouts), replace(lowering.lowered, circuit=circuit))
+    return [
+        _Lowering(
+            replace(
+                each.choice, layouts={name: replaced(x, batch=packing.batch) for name, x in each.choice.layouts.items()}
+            ),
+            replace(each.lowered, circuit=replace(each.lowered.circuit, lanes=packing.lanes)),
+        )
+        for each in offered
+    ]
+
+
+def _matrices(
+    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: _Known, pair_inputs: bool
+) -> list[_Lowering]:
+    """For one example, with a ciphertext for each element; the circuit has one logical slot, whatever the ring.
+
+    Squares are relinearised at once, or late where the cost model says so: late is faster, but may need a larger scale,
+    as a rescale before it leaves more noise.
+    """
+    if not known.matrices:
+        # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
+        limbs = 2 + max(depth.values()) // 2
+        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2)
+        entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
+        choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
+        for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
+            lowered = lower_batch(graph, price, pair_inputs=pair_inputs)
+            if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
+                verify(lowered.circuit, None)
+                known.matrices.append(_Lowering(choice, lowered))
+    return known.matrices
 
 
 def _diagonals(
@@ -253,7 +287,7 @@ def _diagonals(
     ring_degree: int,
     packing: Packing,
     options: Options,
-    known: dict[int, _Lowering],
+    known: _Known,
     pair_inputs: bool,
 ) -> _Lowering:
     """For one example; with fewer logical slots than there is room for when the network needs no more."""
@@ -274,15 +308,15 @@ def _diagonals(
     slots = min(room, 1 << (_largest(graph) - 1).bit_length())
     best: LayoutChoice | None = None
     while True:
-        choice = known[slots].choice if slots in known else select_layouts(graph, slots, price)
+        choice = known.diagonals[slots].choice if slots in known.diagonals else select_layouts(graph, slots, price)
         if best is None or choice.cost < best.cost:
             best = choice
         if slots == room or all(layout.count == 1 for layout in choice.layouts.values()):
             break
         slots *= 2
     slots = next(iter(best.layouts.values())).slots
-    if slots not in known:
+    if slots not in known.diagonals:
         lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=pair_inputs)
         verify(lowered.circuit, None)
-        known[slots] = _Lowering(best, lowered)
-    return known[slots]
+        known.diagonals[slots] = _Lowering(best, lowered)
+    return known.diagonals[slots]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 
 import msgspec
 
@@ -30,8 +30,8 @@ Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
 BatchSize = Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
 Streams = Mapping[str, Sequence[Sequence[bytes | memoryview]]]
 """By tensor, then by batch, then by ciphertext."""
-Batch = Mapping[str, Sequence[bytes | memoryview]]
-"""By tensor, then by ciphertext."""
+Batch = Mapping[str, Iterable[bytes | memoryview]]
+"""By tensor, then by ciphertext, in the order of the file: each tensor is read once, after those before it."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +86,35 @@ class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 H = TypeVar("H", CiphertextHeader, ResultHeader)
 
 
+class _Streams(Sequence[bytes | memoryview]):
+    """The ciphertexts of one tensor of one batch; those of a file are copied out of it one by one, never all mapped.
+
+    Any number of threads may read.
+    """
+
+    def __init__(
+        self, source: Mapping[str, bytes | memoryview] | Container, group: int, batch: int, count: int
+    ) -> None:
+        self._source, self._group, self._batch, self._count = source, group, batch, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> bytes | memoryview: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes | memoryview]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | memoryview | list[bytes | memoryview]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        name = _blob(self._group, self._batch, index)
+        return self._source.read(name) if isinstance(self._source, Container) else self._source[name]
+
+
 class _Ciphertexts(Generic[H]):
     """What encrypted inputs and results have in common."""
 
@@ -118,10 +147,10 @@ class _Ciphertexts(Generic[H]):
         blob = _blob(group, batch, index)
         return self._source.bytes(blob) if isinstance(self._source, Container) else self._source[blob]
 
-    def row(self, name: str, batch: int) -> list[bytes | memoryview]:
-        """The streams of one tensor of one row, or of one batch of rows."""
-        group = next(group for group in self.header.groups if group.name == name)
-        return [self.stream(name, batch, index) for index in range(group.count)]
+    def row(self, name: str, batch: int) -> Sequence[bytes | memoryview]:
+        """The streams of one tensor of one row, or of one batch of rows; a loaded file is read as they are taken."""
+        index, group = next((i, group) for i, group in enumerate(self.header.groups) if group.name == name)
+        return _Streams(self._source, index, batch, group.count)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file.

@@ -92,6 +92,9 @@ class Input(Instruction, frozen=True, tag="input"):
     The client repeats its data every ``period`` slots (:attr:`hecc.runtime.layout.Layout.period`).
     """
 
+    VECTORS: ClassVar[int] = 1
+    """That a ciphertext holds."""
+
     arity = 0
     name: str
     count: int
@@ -103,7 +106,7 @@ class Input(Instruction, frozen=True, tag="input"):
     @property
     def ciphertexts(self) -> int:
         """How many the client sends."""
-        return self.count
+        return -(-self.count // self.VECTORS)
 
     @property
     def encoding_scale(self) -> Fraction | None:
@@ -119,10 +122,7 @@ class PairedInput(Input, frozen=True, tag="paired_input"):
     twice as large as the client's, ``scale`` is that of the result, and rounds nothing.
     """
 
-    @property
-    def ciphertexts(self) -> int:
-        """Half as many as vectors, rounded up."""
-        return -(-self.count // 2)
+    VECTORS = 2
 
     @property
     def encoding_scale(self) -> Fraction | None:

@@ -19,6 +19,7 @@ Checksums detect accidents. Whoever alters a file on purpose alters its checksum
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import enum
 import hashlib
@@ -66,6 +67,9 @@ ALIGNMENT = 64
 
 MAX_HEADER = 1 << 24
 MAX_TABLE = 1 << 28
+
+FORGET = 1 << 26
+"""Bytes of a file that are looked through before their memory is given back."""
 
 _FIELDS = struct.Struct("<8sIIQQQQ")
 _PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
@@ -183,6 +187,20 @@ class Container:
             raise FileFormatError(f"{self.path}: blob {name!r} is an array; make the file again with hecc")
         return self._touch(entry)
 
+    def read(self, name: str) -> builtins.bytes:
+        """A copy of a blob without structure; memory no longer holds the pages that it was mapped to.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`bytes`.
+        """
+        view = self.bytes(name)
+        content = builtins.bytes(view)
+        offset = self._entry(name).offset
+        self._forget(offset, offset + len(content))
+        return content
+
     def array(self, name: str) -> NDArray[Any]:
         """A blob as an array: a read-only view of the mapped file.
 
@@ -228,7 +246,12 @@ class Container:
     def _check_table(self, entries: list[_Entry], end: int, table_offset: int) -> dict[str, _Entry]:
         """The entries by name, once every blob follows the one before without a gap other than zeros."""
         named: dict[str, _Entry] = {}
+        remembered = 0
         for entry in entries:
+            # Looking at a few bytes between two blobs maps many pages around them.
+            if end - remembered > FORGET:
+                self._forget(remembered, end)
+                remembered = end
             what = f"{self.path}: blob {entry.name!r}"
             if entry.name in named:
                 raise FileFormatError(f"{what} stands twice in the table; make the file again with hecc")
@@ -247,6 +270,12 @@ class Container:
             raise FileFormatError(f"{self.path}: bytes that no blob owns; make the file again with hecc")
         self._check_padding(end, table_offset)
         return named
+
+    def _forget(self, start: int, stop: int) -> None:
+        """Give back the memory that a part of the file is mapped to; it is read again if it is touched again."""
+        if hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+            first = start - start % mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, stop - first)
 
     def _check_padding(self, start: int, stop: int) -> None:
         if any(self._view[start:stop]):

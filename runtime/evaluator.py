@@ -8,6 +8,7 @@ Evaluators hold public data only.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import Protocol, Self, TypeAlias, cast
@@ -29,6 +30,7 @@ __all__ = [
     "Progress",
     "Session",
     "SwitchingKey",
+    "default_threads",
     "input_streams",
     "load_evaluator",
 ]
@@ -104,6 +106,13 @@ class Evaluator(Protocol):
 
         An evaluator that has threads uses so many, one per processor by default.
         """
+
+
+def default_threads() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def input_streams(instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Sequence[Buffer]:

@@ -92,6 +92,22 @@ class RingNoise:
         return self._slot((1 + self.ring_degree * SECRET_VARIANCE) / 12)
 
     @property
+    def square_rounding(self) -> float:
+        """The third polynomial of a product rounded to integers, which the square of the secret multiplies.
+
+        In an example's slots it is this times the square of what :attr:`rounding` is multiplied by there.
+        """
+        return self._slot((self.ring_degree * SECRET_VARIANCE) ** 2 / 12)
+
+    def rescaling(self, polynomials: int) -> float:
+        """What a rescale adds to ciphertexts of two or three polynomials, on average over keys.
+
+        The secret's value in a slot is Gaussian in two dimensions: the mean of its fourth power is twice the square of
+        the mean of its square. Rescaling a product before it is relinearised costs several bits.
+        """
+        return self.rounding + (self.square_rounding * (1 + 1 / self.copies) if polynomials == 3 else 0.0)
+
+    @property
     def encoding(self) -> float:
         """Slot values rounded to integers: alike in all copies, as only so many coefficients are not zero."""
         return self.slots * self.lanes / 12
@@ -337,6 +353,8 @@ class GaussianNoise:
             # Of twice the sum, one half is what came and the other its conjugate, with a key's error.
             return (4 * fresh + self._ring.rounding + self._switching(index)) / scale**2
         if isinstance(ins, Rescale):
+            if self._types[index].polynomials == 3:
+                rounding = rounding + self._ring.square_rounding * self._secret**2
             return rounding / scale**2
         if isinstance(ins, AddPlain):
             return self._ring.encoding / scale**2

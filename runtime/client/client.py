@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
-from hecc.runtime.client.seal_bridge import LevelCipher, public_residues
+from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
+from hecc.runtime.client.workers import Workers
 from hecc.runtime.errors import FileFormatError, InputError, OutputError
+from hecc.runtime.evaluator import default_threads
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.parameters import KeyShape
@@ -27,6 +30,15 @@ ALARM = 32
 """How many predicted standard deviations a slot that must be zero may show. Noise of 32768 slots reaches about five;
 the rest allows for an imprecise prediction. An overflow is off by the modulus over the scale, thousands of times
 as much."""
+
+
+MANY = 128
+"""Ciphertexts for which it is worth to start other processes: about what one encrypts while another starts."""
+
+ELEMENTS = 256
+"""Elements of a batch that are put into slots together."""
+
+_Encryption: TypeAlias = Callable[[Iterable[Vector], float], Iterator[bytes]]
 
 
 class Client:
@@ -123,7 +135,7 @@ class Client:
             header.keys, folder, shape=shape, min_security=min_security, passphrase=passphrase, progress=progress
         )
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:
         """Encrypt one example, or several rows at once.
 
         Parameters
@@ -131,23 +143,28 @@ class Client:
         tensors
             By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
             leading axis of rows; all inputs the same number of rows.
+        processes
+            That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
+            process does it.
 
         Raises
         ------
         InputError
-            Names, shapes, dtypes or values that the plan does not take.
+            Names, shapes, dtypes or values that the plan does not take; or a process ended early.
         """
         # All inputs are checked before the first is encrypted.
         rows = input_rows(tensors, self.plan.header.inputs)
         streams: dict[str, list[list[bytes]]] = {name: [] for name in rows}
-        for batch in self._encrypt(rows):
+        for batch in self._encrypt(rows, processes):
             for name, ciphertexts in batch.items():
-                streams[name].append(ciphertexts)
+                streams[name].append(list(ciphertexts))
         count = len(next(iter(rows.values())))
         return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
 
-    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
-        """As :meth:`encrypt`, but every row, or batch of rows, goes to a file as soon as it is encrypted.
+    def encrypt_to(
+        self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None
+    ) -> CiphertextFile:
+        """As :meth:`encrypt`, but every ciphertext goes to a file as soon as it is made.
 
         Raises
         ------
@@ -161,7 +178,7 @@ class Client:
             keys=self._keys,
             key_id=self.key_id,
             rows=len(next(iter(rows.values()))),
-            batches=self._encrypt(rows),
+            batches=self._encrypt(rows, processes),
         )
 
     def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
@@ -195,21 +212,60 @@ class Client:
             for signature in self.plan.header.outputs
         }
 
-    def _encrypt(self, rows: Mapping[str, NDArray[np.float64]]) -> Iterator[dict[str, list[bytes]]]:
-        """The ciphertexts of every input, batch by batch."""
-        batch, signatures = self.plan.header.batch, self.plan.header.inputs
-        for start in range(0, len(next(iter(rows.values()))), batch):
-            yield {s.name: self._encrypt_batch(s, rows[s.name][start : start + batch]) for s in signatures}
+    def _encrypt(
+        self, rows: Mapping[str, NDArray[np.float64]], processes: int | None
+    ) -> Iterator[dict[str, Iterator[bytes]]]:
+        """The ciphertexts of every input, batch by batch; each is made when it is taken."""
+        header = self.plan.header
+        number = len(next(iter(rows.values())))
+        total = -(-number // header.batch) * sum(signature.ciphertexts for signature in header.inputs)
+        if processes is None:
+            processes = default_threads() if total >= MANY else 1
+        with ExitStack() as stack:
+            encrypt = {limbs: self._encryption(limbs, processes, stack) for limbs in {s.limbs for s in header.inputs}}
+            for start in range(0, number, header.batch):
+                yield {
+                    s.name: encrypt[s.limbs](
+                        self._contents(s, rows[s.name][start : start + header.batch]), float(s.scale)
+                    )
+                    for s in header.inputs
+                }
 
-    def _encrypt_batch(self, signature: InputSignature, values: NDArray[np.float64]) -> list[bytes]:
+    def _encryption(self, limbs: int, processes: int, stack: ExitStack) -> _Encryption:
+        """Encrypts vectors one after another, in this process or several others."""
+        if processes == 1:
+            cipher = self._cipher(limbs)
+            return lambda vectors, scale: (cipher.encrypt(vector, scale) for vector in vectors)
+        workers = Workers(
+            processes,
+            self.plan.header.keys,
+            limbs,
+            enforce_128=self._enforce,
+            secret=self._secret,
+            public=self._public,
+        )
+        return stack.enter_context(workers).encrypt
+
+    def _contents(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[Vector]:
+        """What the slots of each ciphertext hold, shape (slots of the ring,)."""
+        vectors = self._vectors(signature, values)
+        return paired(vectors) if signature.paired else vectors
+
+    def _vectors(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+        """The vectors of an input's layout, repeated over the slots of the ring."""
         layout = signature.layout
-        cipher, scale = self._cipher(signature.limbs), float(signature.scale)
-        # The last row fills what is left of a batch: unlike zeros, a row surely does not overflow where others do not.
-        filled = values[np.minimum(np.arange(layout.lanes), len(values) - 1)]
-        packed = np.moveaxis(layout.pack(filled.reshape(layout.lanes, *layout.shape)), 0, -1)
         copies = self.plan.header.keys.slots // (layout.lanes * layout.slots)
-        vectors = (np.tile(lanes.reshape(-1), copies) for lanes in packed)
-        return [cipher.encrypt(vector, scale) for vector in (paired(vectors) if signature.paired else vectors)]
+        # The last row fills what is left of a batch: unlike zeros, a row surely does not overflow where others do not.
+        rows = np.minimum(np.arange(layout.lanes), len(values) - 1)
+        if layout.slots == 1:
+            # An element in each ciphertext: some at a time, for all of them twice over might not fit the memory.
+            flat, elements = values.reshape(len(values), -1), np.argsort(layout.positions)
+            for first in range(0, len(elements), ELEMENTS):
+                for vector in flat[np.ix_(rows, elements[first : first + ELEMENTS])].T:
+                    yield np.tile(vector, copies)
+            return
+        for lanes in np.moveaxis(layout.pack(values[rows].reshape(layout.lanes, *layout.shape)), 0, -1):
+            yield np.tile(lanes.reshape(-1), copies)
 
     def _decrypt(self, signature: OutputSignature, result: ResultFile, batch: int) -> NDArray[np.float64]:
         """The examples of one batch, shape (batch, ...)."""

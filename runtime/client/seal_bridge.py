@@ -12,7 +12,7 @@ import io
 import math
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import zstandard
@@ -24,7 +24,10 @@ from hecc.runtime.native import _evaluator
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream, save_stream_to_array
 
-__all__ = ["KeyMaker", "LevelCipher", "key_context", "public_residues", "read_sample", "secret_key"]
+__all__ = ["KeyMaker", "LevelCipher", "Vector", "key_context", "public_residues", "read_sample", "secret_key"]
+
+Vector: TypeAlias = "NDArray[np.float64] | NDArray[np.complex128]"
+"""What the slots of a ciphertext hold."""
 
 LARGEST_CHECKED_DEGREE = 32768
 """SEAL's own security table ends here; above it hecc's alone decides."""
@@ -122,7 +125,7 @@ class LevelCipher:
         elif public is not None:
             self._encryptor = sealapi.Encryptor(self._context, _public_key(self._context, public[:, selected]))
 
-    def encrypt(self, values: NDArray[np.float64] | NDArray[np.complex128], scale: float) -> bytes:
+    def encrypt(self, values: Vector, scale: float) -> bytes:
         """SEAL's stream of one encryption of ``values``, shape (slots of the ring,).
 
         With the secret key its random half is a seed.

@@ -8,9 +8,9 @@ BufferPool::Buffer BufferPool::borrow(std::size_t words) {
   Pages found;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    // The smallest that is large enough, unless half of it would be wasted.
+    // The smallest that is large enough, unless an eighth of it would be wasted, perhaps for long.
     const auto fitting = unused_.lower_bound(words);
-    if (fitting != unused_.end() && fitting->first / 2 <= words) {
+    if (fitting != unused_.end() && fitting->first - fitting->first / 8 <= words) {
       found = std::move(fitting->second.back());
       fitting->second.pop_back();
       kept_ -= found.size();

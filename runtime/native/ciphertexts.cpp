@@ -1,9 +1,12 @@
 #include "ciphertexts.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <string>
+
+#include "seal_random.hpp"
 
 namespace hecc {
 namespace {
@@ -42,6 +45,56 @@ Ciphertexts::Ciphertexts(const Context& context, std::size_t count, std::size_t 
       degree_(context.degree()),
       context_(context.identity()),
       buffer_(context.borrow(checked_words(context, count, polynomials, limbs))) {}
+
+void check_places(const Context& context, std::span<const Place> places) {
+  if (places.empty()) throw std::invalid_argument("there are no ciphertexts");
+  const Ciphertexts& first = *places.front().array;
+  for (const Place& place : places) {
+    const Ciphertexts& x = *place.array;
+    if (!x.belong_to(context)) throw std::invalid_argument("an operand was made by another context");
+    if (place.index >= x.count()) {
+      throw std::invalid_argument("ciphertext " + std::to_string(place.index) + " of an array of " +
+                                  std::to_string(x.count()));
+    }
+    if (x.polynomials() != first.polynomials() || x.limbs() != first.limbs()) {
+      throw std::invalid_argument("the operands differ in polynomials or limbs");
+    }
+  }
+}
+
+Ciphertexts gather(const Context& context, std::span<const Place> places) {
+  check_places(context, places);
+  const Ciphertexts& first = *places.front().array;
+  Ciphertexts result(context, places.size(), first.polynomials(), first.limbs());
+  const std::size_t words = first.polynomials() * first.limbs() * context.degree();
+  context.pool().run(places.size(), [&](std::size_t i, std::size_t) {
+    std::memcpy(result.limb(i, 0, 0), places[i].limb(0, 0), words * sizeof(std::uint64_t));
+  });
+  return result;
+}
+
+Ciphertexts read_ciphertext(const Context& context, std::span<const std::uint8_t> residues, std::size_t polynomials,
+                            std::size_t limbs, const std::uint8_t* seed) {
+  Ciphertexts result(context, 1, polynomials, limbs);
+  const std::size_t stored = seed == nullptr ? polynomials : polynomials - 1, degree = context.degree();
+  if (stored == 0 || residues.size() != stored * limbs * degree * sizeof(std::uint64_t)) {
+    throw std::invalid_argument(std::to_string(residues.size()) + " bytes are not the residues of " +
+                                std::to_string(stored) + " polynomials");
+  }
+  // Copied first, so that what has been checked cannot change any more.
+  std::memcpy(result.limb(0, 0, 0), residues.data(), residues.size());
+  for (std::size_t i = 0; i < stored * limbs; ++i) {
+    check_below(result.limb(0, 0, 0), i * degree, degree, context.modulus(i % limbs).value);
+  }
+  if (seed == nullptr) return result;
+  std::uint8_t bytes[kSeedBytes];
+  std::memcpy(bytes, seed, kSeedBytes);
+  std::vector<Modulus> moduli;
+  for (std::size_t limb = 0; limb < limbs; ++limb) moduli.push_back(context.modulus(limb));
+  ThreadPool alone(1);
+  expand_seed(context.kernels(), alone, bytes, moduli, degree, result.limb(0, stored, 0));
+  return result;
+}
 
 void check_residues(const Context& context, const std::uint64_t* residues, std::size_t rows,
                     const std::vector<std::size_t>& primes) {

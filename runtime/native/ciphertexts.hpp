@@ -4,6 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "buffer_pool.hpp"
 #include "context.hpp"
@@ -37,6 +39,29 @@ class Ciphertexts {
   std::uint64_t context_;
   BufferPool::Buffer buffer_;
 };
+
+// One ciphertext of an array.
+struct Place {
+  const Ciphertexts* array;
+  std::size_t index;
+
+  const std::uint64_t* limb(std::size_t polynomial, std::size_t limb) const {
+    return array->limb(index, polynomial, limb);
+  }
+};
+
+// Throws std::invalid_argument unless there is a place at least, and all are within arrays of this context and alike in
+// polynomials and limbs.
+void check_places(const Context& context, std::span<const Place> places);
+
+// Ciphertexts from anywhere, copied into one array.
+Ciphertexts gather(const Context& context, std::span<const Place> places);
+
+// One ciphertext from the bytes of its residues, which need no alignment; `words` of them are of `polynomials`
+// polynomials. With a seed the last polynomial is sampled from it instead. Computed by the calling thread alone, so
+// that several may read at once. Throws std::invalid_argument unless every residue is below its prime.
+Ciphertexts read_ciphertext(const Context& context, std::span<const std::uint8_t> residues, std::size_t polynomials,
+                            std::size_t limbs, const std::uint8_t* seed);
 
 // A switching key for up to `limbs` data limbs, in memory that somebody else owns, such as a mapped file. For every
 // limb of basis QP, for every kKeyRun coefficients, for every digit, for both polynomials there is a packed run of

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeAlias
@@ -38,6 +39,7 @@ from hecc.runtime.circuit import (
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
 )
@@ -49,26 +51,22 @@ from hecc.runtime.evaluator import (
     KeySource,
     Progress,
     SwitchingKey,
+    default_threads,
     input_streams,
 )
 from hecc.runtime.native import _evaluator
+from hecc.runtime.native.reading import read_ahead
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
 from hecc.runtime.native.weights import share_memory
 from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
+from hecc.runtime.streaming import Step, Store, Stream, column_blocks, plan_stream, row_block
 from hecc.runtime.verify import ArrayType, verify_expanded
 
-__all__ = ["NativeEvaluator", "NativeSession", "default_threads"]
+__all__ = ["NativeEvaluator", "NativeSession"]
 
 log = logging.getLogger(__name__)
 
 Value: TypeAlias = _evaluator.Ciphertexts
-
-
-def default_threads() -> int:
-    """The processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class NativeEvaluator:
@@ -160,6 +158,10 @@ class NativeSession:
         self._transforms: dict[int, _evaluator.LinearTransform] = {}
         self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
         self._plaintexts: dict[int, Value] = {}
+        self._stream = plan_stream(
+            circuit, [kind.limbs for kind in types], [kind.polynomials for kind in types], keys.ring_degree
+        )
+        self._shares: dict[tuple[int, int], _evaluator.ScalarMatrix] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -174,6 +176,7 @@ class NativeSession:
         self._keys.clear()
         self._transforms.clear()
         self._matrices.clear()
+        self._shares.clear()
         self._plaintexts.clear()
         self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
 
@@ -204,7 +207,11 @@ class NativeSession:
         values: dict[int, Value] = {}
         results: dict[str, list[bytes]] = {}
         instructions = self._circuit.instructions
-        for index, instruction in enumerate(instructions):
+        first = 0
+        if self._stream is not None:
+            first = self._stream.end + 1
+            values[self._stream.end] = self._run_blocks(self._stream, inputs, progress)
+        for index, instruction in enumerate(instructions[first:], first):
             start = time.perf_counter()
             operands = [values[v] for v in instruction.operands]
             for v in instruction.operands:
@@ -212,10 +219,6 @@ class NativeSession:
                     values.pop(v, None)
             if isinstance(instruction, Input):
                 values[index] = self._load(index, instruction, inputs)
-                if isinstance(instruction, PairedInput):
-                    element = conjugation_element(self._spec.ring_degree)
-                    key = self._keys.galois(element)
-                    values[index] = self._context.separate(values[index], key, element, instruction.count)
             elif isinstance(instruction, Output):
                 results[instruction.name] = self._save(instruction, operands[0])
             elif index in self._hoisted:
@@ -225,12 +228,7 @@ class NativeSession:
                 values.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
                 del rotations
             elif index not in values:
-                try:
-                    values[index] = _RULES[type(instruction)](self, index, instruction, *operands)
-                except ValueError as error:
-                    raise CircuitError(
-                        f"the kernels refuse %{index} = {instruction.op} ({instruction.source}): {error}"
-                    ) from None
+                values[index] = self._apply(index, instruction, operands)
             del operands
             if index not in self._last_uses:
                 values.pop(index, None)
@@ -239,28 +237,138 @@ class NativeSession:
                 progress(index + 1, len(instructions), instruction)
         return results
 
-    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
-        """The client's ciphertexts, checked to be what the circuit was verified for."""
-        kind, degree = self._types[index], self._spec.ring_degree
-        assert instruction.encoding_scale is not None
-        identity, scale = self._level(kind.limbs), float(instruction.encoding_scale)
-        residues = np.empty((instruction.ciphertexts, kind.polynomials, kind.limbs, degree), dtype=np.uint64)
-        for number, stream in enumerate(input_streams(instruction, inputs)):
-            where = f"input {instruction.name!r}, ciphertext {number}"
-            parsed = read_ciphertext(
-                stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
-            )
-            if parsed.parms_id != identity:
-                raise FileFormatError(f"{where}: encrypted for other primes; encrypt for this plan")
-            if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
-                raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt for this plan")
-            residues[number, : len(parsed.residues)] = parsed.residues
-            if parsed.seed is not None:
-                self._context.expand_seed(parsed.seed, residues[number, 1])
+    def _apply(self, index: int, instruction: Instruction, operands: Sequence[Value]) -> Value:
         try:
-            return self._context.ciphertexts(residues)
+            return _RULES[type(instruction)](self, index, instruction, *operands)
         except ValueError as error:
-            raise FileFormatError(f"input {instruction.name!r}: {error}; encrypt again") from None
+            raise self._refusal(index, error) from None
+
+    def _refusal(self, index: int, error: ValueError) -> CircuitError:
+        instruction = self._circuit.instructions[index]
+        return CircuitError(f"the kernels refuse %{index} = {instruction.op} ({instruction.source}): {error}")
+
+    def _run_blocks(self, stream: Stream, inputs: Mapping[str, Sequence[Buffer]], progress: Progress | None) -> Value:
+        """Evaluate the instructions up to the end of a stream, block by block; the result of the last."""
+        instructions = self._circuit.instructions
+        store: Store[Value] = Store(stream.reads)
+        seconds = [0.0] * (stream.end + 1)
+        done = 0
+        total: Value | None = None
+        wanted = ((i, number) for block in stream.blocks for step in block for i, number, _ in step.arrivals)
+        with self._reading(inputs, wanted) as ciphertexts:
+            for number, block in enumerate(stream.blocks):
+                for step in block:
+                    start = time.perf_counter()
+                    i = step.instruction
+                    instruction = instructions[i]
+                    if isinstance(instruction, Input):
+                        for _, _, rows in step.arrivals:
+                            store.put(i, rows, self._vectors(instruction, next(ciphertexts), len(rows)))
+                    elif i < stream.end:
+                        store.put(i, step.rows, self._compute(step, number, stream, store))
+                    else:
+                        share = self._compute(step, number, stream, store)
+                        total = share if total is None else self._context.add(total, share)
+                        del share
+                    for v, rows in zip(step.operands, step.reads, strict=True):
+                        store.release(v, rows)
+                    seconds[i] += time.perf_counter() - start
+                while progress is not None and done * len(stream.blocks) < number * stream.end:
+                    progress(done + 1, len(instructions), instructions[done])
+                    done += 1
+        for index, spent in enumerate(seconds):
+            log.debug("%%%d = %s: %.3f ms", index, instructions[index].op, 1e3 * spent)
+            if progress is not None and index >= done:
+                progress(index + 1, len(instructions), instructions[index])
+        assert total is not None
+        return total
+
+    def _compute(self, step: Step, block: int, stream: Stream, store: Store[Value]) -> Value:
+        """Rows of an instruction from rows of its operands."""
+        i = step.instruction
+        instruction = self._circuit.instructions[i]
+        if isinstance(instruction, MatrixProduct):
+            arrays, places = store.find(instruction.x, step.reads[0])
+            if (i, block) not in self._shares:
+                self._make_shares(i, instruction, stream)
+            try:
+                return self._context.matrix_product_of(arrays, places, self._shares[i, block])
+            except ValueError as error:
+                raise self._refusal(i, error) from None
+        operands = []
+        for v, rows in zip(step.operands, step.reads, strict=True):
+            whole = store.whole(v, rows)
+            operands.append(self._context.gather(*store.find(v, rows)) if whole is None else whole)
+        return self._apply(i, instruction, operands)
+
+    def _make_shares(self, index: int, instruction: MatrixProduct, stream: Stream) -> None:
+        """The parts of a matrix that the blocks of a stream multiply by."""
+        matrix = self._circuit.matrix(instruction)
+        bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
+        steps = [(k, step) for k, block in enumerate(stream.blocks) for step in block if step.instruction == index]
+        if index == stream.end:
+            parts = column_blocks(matrix, [step.reads[0] for _, step in steps])
+            # The first block's share has all of the bias.
+            added = [bias, *([None] * (len(steps) - 1))]
+        else:
+            parts = [row_block(matrix, step.rows, step.reads[0]) for _, step in steps]
+            added = [None if bias is None else bias[step.rows] for _, step in steps]
+        for (block, step), part, numbers in zip(steps, parts, added, strict=True):
+            self._shares[index, block] = self._scalar_matrix(index, instruction, part, len(step.reads[0]), numbers)
+
+    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
+        """All of the client's vectors."""
+        count = instruction.ciphertexts
+        with self._reading(inputs, ((index, number) for number in range(count))) as ciphertexts:
+            arrays = list(ciphertexts)
+        places = np.stack([np.arange(count), np.zeros(count, dtype=np.int64)], axis=1)
+        gathered = arrays[0] if count == 1 else self._context.gather(arrays, places)
+        return self._vectors(instruction, gathered, instruction.count)
+
+    def _vectors(self, instruction: Input, x: Value, count: int) -> Value:
+        """The vectors that some of the client's ciphertexts hold."""
+        if not isinstance(instruction, PairedInput):
+            return x
+        element = conjugation_element(self._spec.ring_degree)
+        return self._context.separate(x, self._keys.galois(element), element, count)
+
+    @contextmanager
+    def _reading(
+        self, inputs: Mapping[str, Sequence[Buffer]], wanted: Iterable[tuple[int, int]]
+    ) -> Iterator[Iterator[Value]]:
+        """Read ciphertexts, each an instruction and a number, by all threads and somewhat ahead of their use."""
+        streams: dict[int, Sequence[Buffer]] = {}
+        for index, instruction in self._circuit.inputs():
+            streams[index] = input_streams(instruction, inputs)
+        if self._context.threads == 1:
+            yield (self._read(index, number, streams[index][number]) for index, number in wanted)
+            return
+        pool = ThreadPoolExecutor(self._context.threads, thread_name_prefix="hecc-reader")
+        try:
+            yield read_ahead(pool, lambda index, number: self._read(index, number, streams[index][number]), wanted)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _read(self, index: int, number: int, stream: Buffer) -> Value:
+        """One of the client's ciphertexts, checked to be what the circuit was verified for."""
+        kind, degree = self._types[index], self._spec.ring_degree
+        instruction = self._circuit.instructions[index]
+        assert isinstance(instruction, Input)
+        assert instruction.encoding_scale is not None
+        scale = float(instruction.encoding_scale)
+        where = f"input {instruction.name!r}, ciphertext {number}"
+        parsed = read_ciphertext(
+            stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
+        )
+        if parsed.parms_id != self._level(kind.limbs):
+            raise FileFormatError(f"{where}: encrypted for other primes; encrypt for this plan")
+        if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
+            raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt for this plan")
+        try:
+            residues = parsed.residues.reshape(-1).view(np.uint8)
+            return self._context.read_ciphertext(residues, kind.polynomials, kind.limbs, parsed.seed)
+        except ValueError as error:
+            raise FileFormatError(f"{where}: {error}; encrypt again") from None
 
     def _save(self, instruction: Output, value: Value) -> list[bytes]:
         kind = self._types[instruction.x]
@@ -331,19 +439,30 @@ class NativeSession:
     def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
         matrix = self._matrices.get(index)
         if matrix is None:
-            assert instruction.scale is not None
+            bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
             weights = self._circuit.matrix(instruction)
-            bias = np.empty(0) if instruction.bias is None else self._circuit.constants[instruction.bias]
-            matrix = self._matrices[index] = _evaluator.ScalarMatrix(
-                columns=self._types[instruction.x].count,
-                scale=float(instruction.scale),
-                offsets=np.ascontiguousarray(weights.offsets),
-                column=np.ascontiguousarray(weights.columns),
-                values=np.ascontiguousarray(weights.values),
-                bias=np.ascontiguousarray(bias, dtype=np.float64),
-                bias_scale=float(_exact(self._types[index])),
-            )
+            matrix = self._scalar_matrix(index, instruction, weights, self._types[instruction.x].count, bias)
+            self._matrices[index] = matrix
         return self._context.matrix_product(x, matrix)
+
+    def _scalar_matrix(
+        self,
+        index: int,
+        instruction: MatrixProduct,
+        weights: SparseMatrix,
+        columns: int,
+        bias: NDArray[np.float64] | None,
+    ) -> _evaluator.ScalarMatrix:
+        assert instruction.scale is not None
+        return _evaluator.ScalarMatrix(
+            columns=columns,
+            scale=float(instruction.scale),
+            offsets=np.ascontiguousarray(weights.offsets),
+            column=np.ascontiguousarray(weights.columns),
+            values=np.ascontiguousarray(weights.values),
+            bias=np.ascontiguousarray(np.empty(0) if bias is None else bias, dtype=np.float64),
+            bias_scale=float(_exact(self._types[index])),
+        )
 
     def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
         assert instruction.scale is not None

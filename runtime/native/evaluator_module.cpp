@@ -2,6 +2,7 @@
 // have been checked once. What is checked here is everything that memory safety rests on.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -111,6 +113,28 @@ Ciphertexts from_array(const SharedContext& context, const Array<const std::uint
   // Copied first, so that what has been checked cannot change any more.
   std::memcpy(result.limb(0, 0, 0), residues.data(), result.words() * sizeof(std::uint64_t));
   check_residues(*context, result.limb(0, 0, 0), result.count() * result.polynomials(), data_limbs(result.limbs()));
+  return result;
+}
+
+Ciphertexts from_bytes(const SharedContext& context, const Array<const std::uint8_t, 1>& residues,
+                       std::size_t polynomials, std::size_t limbs, const std::optional<nb::bytes>& seed) {
+  if (seed && seed->size() != kSeedBytes) refuse("a seed has " + std::to_string(kSeedBytes) + " bytes");
+  const auto* const bytes = seed ? reinterpret_cast<const std::uint8_t*>(seed->c_str()) : nullptr;
+  const nb::gil_scoped_release release;
+  return read_ciphertext(*context, {residues.data(), residues.size()}, polynomials, limbs, bytes);
+}
+
+// places[i] are the number of an array and an index in it.
+std::vector<Place> places_of(const std::vector<const Ciphertexts*>& arrays,
+                             const Array<const std::int64_t, 2>& places) {
+  check_alignment(places);
+  check_shape(places, {places.shape(0), 2});
+  std::vector<Place> result;
+  for (std::size_t i = 0; i < places.shape(0); ++i) {
+    const auto array = static_cast<std::size_t>(places(i, 0)), index = static_cast<std::size_t>(places(i, 1));
+    if (array >= arrays.size() || arrays[array] == nullptr) refuse("there is no array " + std::to_string(array));
+    result.push_back({arrays[array], index});
+  }
   return result;
 }
 
@@ -267,6 +291,16 @@ NB_MODULE(_evaluator, module) {
       .def_prop_ro("threads", [](const SharedContext& context) { return context->pool().threads(); })
       .def_prop_ro("kernels", [](const SharedContext& context) { return std::string(context->kernels().name); })
       .def("ciphertexts", &from_array, "residues"_a.noconvert())
+      .def("read_ciphertext", &from_bytes, "residues"_a.noconvert(), "polynomials"_a, "limbs"_a, "seed"_a.none())
+      .def(
+          "gather",
+          [](const SharedContext& context, const std::vector<const Ciphertexts*>& arrays,
+             const Array<const std::int64_t, 2>& places) {
+            const std::vector<Place> chosen = places_of(arrays, places);
+            const nb::gil_scoped_release release;
+            return gather(*context, chosen);
+          },
+          "arrays"_a, "places"_a.noconvert())
       .def("encode", &encode, "vectors"_a.noconvert(), "scale"_a, "limbs"_a)
       .def("expand_seed", &expand_in_context, "seed"_a, "output"_a.noconvert())
       .def("add", &binary<add>, "x"_a, "y"_a)
@@ -285,6 +319,15 @@ NB_MODULE(_evaluator, module) {
             return matrix.multiply(*context, x);
           },
           "x"_a, "matrix"_a)
+      .def(
+          "matrix_product_of",
+          [](const SharedContext& context, const std::vector<const Ciphertexts*>& arrays,
+             const Array<const std::int64_t, 2>& places, const ScalarMatrix& matrix) {
+            const std::vector<Place> chosen = places_of(arrays, places);
+            const nb::gil_scoped_release release;
+            return matrix.multiply(*context, chosen);
+          },
+          "arrays"_a, "places"_a.noconvert(), "matrix"_a)
       .def("rescale", &fewer_limbs<rescale>, "x"_a, "dropped"_a)
       .def("drop_limbs", &fewer_limbs<drop_limbs>, "x"_a, "dropped"_a)
       .def(

@@ -125,12 +125,19 @@ void ScalarMatrix::make_chunks() {
 }
 
 Ciphertexts ScalarMatrix::multiply(const Context& context, const Ciphertexts& x) const {
-  if (!x.belong_to(context)) throw std::invalid_argument("an operand was made by another context");
-  if (x.count() != columns_) {
+  std::vector<Place> places;
+  for (std::size_t i = 0; i < x.count(); ++i) places.push_back({&x, i});
+  return multiply(context, places);
+}
+
+Ciphertexts ScalarMatrix::multiply(const Context& context, std::span<const Place> x) const {
+  check_places(context, x);
+  if (x.size() != columns_) {
     throw std::invalid_argument("a matrix of " + std::to_string(columns_) + " columns times " +
-                                std::to_string(x.count()) + " ciphertexts");
+                                std::to_string(x.size()) + " ciphertexts");
   }
-  const std::size_t degree = context.degree(), limbs = x.limbs(), polynomials = x.polynomials();
+  const std::size_t degree = context.degree(), limbs = x.front().array->limbs();
+  const std::size_t polynomials = x.front().array->polynomials();
   Ciphertexts result(context, rows(), polynomials, limbs);
 
   // Encoding all weights takes a few nanoseconds each, against N products: they are not worth keeping.
@@ -165,7 +172,7 @@ Ciphertexts ScalarMatrix::multiply(const Context& context, const Ciphertexts& x)
     const std::size_t word = task % pieces * piece, p = task / pieces % polynomials, limb = task / pieces / polynomials;
     std::uint64_t* const tile = tiles.data() + worker * tile_words;
     for (std::size_t i = 0; i < chunk.columns; ++i) {
-      std::memcpy(tile + i * stride, x.limb(read_[chunk.column + i], p, limb) + word, piece * sizeof(std::uint64_t));
+      std::memcpy(tile + i * stride, x[read_[chunk.column + i]].limb(p, limb) + word, piece * sizeof(std::uint64_t));
     }
     std::vector<const std::uint64_t*> inputs;
     std::vector<std::uint64_t*> outputs;

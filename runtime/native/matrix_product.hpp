@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "ciphertexts.hpp"
@@ -44,6 +45,8 @@ class ScalarMatrix {
 
   // The product and the bias; of two or of three polynomials. Results do not depend on the number of threads.
   Ciphertexts multiply(const Context& context, const Ciphertexts& x) const;
+  // The same of ciphertexts that stand anywhere, one for each column.
+  Ciphertexts multiply(const Context& context, std::span<const Place> x) const;
 
  private:
   struct Group {

@@ -126,7 +126,7 @@ class Client:
         self._session = self._open(folder, passphrase, False)
         return keys
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
@@ -134,23 +134,28 @@ class Client:
         tensors
             By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
             leading axis of rows.
+        processes
+            That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
+            process does it.
 
         Raises
         ------
         InputError
-            Names, shapes, dtypes or values that the plan does not take.
+            Names, shapes, dtypes or values that the plan does not take; or a process ended early.
         """
-        return self._require().encrypt(tensors)
+        return self._require().encrypt(tensors, processes=_positive(processes))
 
-    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
-        """As :meth:`encrypt` and ``save``, but no more than one row, or batch of rows, is in memory.
+    def encrypt_to(
+        self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None
+    ) -> CiphertextFile:
+        """As :meth:`encrypt` and ``save``, but no more than a few ciphertexts are in memory.
 
         Raises
         ------
         InputError
             As :meth:`encrypt`, or the file cannot be written.
         """
-        return self._require().encrypt_to(path, tensors)
+        return self._require().encrypt_to(path, tensors, processes=_positive(processes))
 
     def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
@@ -184,3 +189,9 @@ class Client:
             return Session(self.plan, public=PublicKeyFile.load(folder / PUBLIC), min_security=self._min_security)
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(f"{folder}: {'no ' if public else ''}{wanted} is here; make keys first, as `hecc keygen` does")
+
+
+def _positive(processes: int | None) -> int | None:
+    if processes is not None and processes < 1:
+        raise InputError(f"{processes} processes cannot encrypt; give 1 or more")
+    return processes

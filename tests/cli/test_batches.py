@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import hecc
+
 
 @pytest.fixture
 def batched(cli, here):
@@ -46,3 +48,21 @@ def test_inspect_says_what_a_batch_is(cli, batched):
 def test_a_batch_that_cannot_be_is_a_sentence(cli, here):
     assert "a batch of 0 rows" in cli.refusal("compile", "model.onnx", "--batch", 0)
     assert "a batch of 65536 rows" in cli.refusal("compile", "model.onnx", "--batch", 65536)
+
+
+def test_several_processes_encrypt(cli, batched):
+    arguments = ("batch.client.bin", "images.npy", "--keys", "batch-keys", "--output", "request.bin")
+    assert cli.answer("encrypt", *arguments, "--processes", 2)["batches"] == 4
+    cli.succeed(
+        "run", "batch.bin", "request.bin", "--evaluation-keys", "batch-keys/evaluation.bin", "--output", "answer.bin"
+    )
+    cli.succeed("decrypt", "batch.client.bin", "answer.bin", "--keys", "batch-keys", "--output", "scores.npy")
+    np.testing.assert_array_equal(np.load("scores.npy").argmax(axis=1), np.load("labels.npy"))
+
+
+def test_no_processes_are_refused_in_python_as_on_the_command_line(cli, batched):
+    arguments = ("batch.client.bin", "images.npy", "--keys", "batch-keys", "--processes", 0)
+    assert cli.invoke("encrypt", *arguments).exit_code == 2
+    client = hecc.Client("batch.client.bin", "batch-keys")
+    with pytest.raises(hecc.InputError, match="0 processes cannot encrypt; give 1 or more"):
+        client.encrypt(np.load("images.npy"), processes=0)

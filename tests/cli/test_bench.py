@@ -20,6 +20,7 @@ class TransformCost(NativeCost):
 
     SECONDS_PER_PRODUCT = 0.0
     SECONDS_PER_KEY_BYTE = 0.0
+    SECONDS_PER_READ_WORD = 0.0
 
     @property
     def transform(self) -> float:

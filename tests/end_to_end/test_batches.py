@@ -274,3 +274,60 @@ def test_a_matrix_product_is_as_sparse_as_the_network(three_way: Any, draw: Call
     assert circuit.slots == 1
     assert max(array.size for array in circuit.constants.values()) <= 2 * (16 * 9 + 16 * 6 + 4 * 4)
     assert sum(isinstance(ins, Relinearize) for ins in circuit.instructions) == 1
+
+
+def narrowing(three_way: Any, draw: Callable[..., Array]) -> tuple[Any, dict[str, Array]]:
+    """Twelve squares, of which only two sums are squared again; a shortcut with two polynomials joins them."""
+    model = three_way.build(
+        """g (float[N,6] x) => (float[N,1] y) {
+            h = MatMul (x, w1)
+            s = Mul (h, h)
+            k = MatMul (s, w2)
+            l = MatMul (x, w3)
+            m = Add (k, l)
+            t = Mul (m, m)
+            y = MatMul (t, w4)
+        }""",
+        w1=draw(6, 12),
+        w2=draw(12, 2, seed=1),
+        w3=draw(6, 2, seed=2),
+        w4=draw(2, 1, seed=3),
+    )
+    return model, {"x": draw(40, 6, seed=4)}
+
+
+@pytest.mark.parametrize("evaluator", ["native", "seal"])
+def test_squares_are_relinearised_where_they_are_fewer(
+    three_way: Any, draw: Callable[..., Array], evaluator: str, tmp_path: Path
+) -> None:
+    model, inputs = narrowing(three_way, draw)
+    plan = hecc.compile(model, calibration=inputs, batch=7, evaluator=evaluator)
+    circuit, counts = circuit_of(plan), circuit_of(plan).counts()
+    relinearised = [counts[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)]
+    # Of a dense layer of twelve by two, and of one of two by one.
+    assert relinearised == [2, 1]
+    client = hecc.Client(plan)
+    keys = client.keygen(tmp_path)
+    with hecc.Server(plan, keys.evaluation) as server:
+        result = server.run(client.encrypt(inputs["x"][:7]))
+    agree(client.decrypt(result), three_way.reference(model, inputs), 7)
+
+
+def test_squares_stay_where_a_linear_layer_widens(three_way: Any, draw: Callable[..., Array]) -> None:
+    model = three_way.build(
+        """g (float[N,6] x) => (float[N,1] y) {
+            h = MatMul (x, w1)
+            s = Mul (h, h)
+            k = MatMul (s, w2)
+            t = Mul (k, k)
+            y = MatMul (t, w3)
+        }""",
+        w1=draw(6, 2),
+        w2=draw(2, 9, seed=1),
+        w3=draw(9, 1, seed=2),
+    )
+    inputs = {"x": draw(20, 6, seed=3)}
+    plan = hecc.compile(model, calibration=inputs, batch=4)
+    circuit, counts = circuit_of(plan), circuit_of(plan).counts()
+    assert [counts[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)] == [2, 1]
+    agree(three_way.encrypted(plan, {"x": inputs["x"][:4]}), three_way.reference(model, inputs), 4)

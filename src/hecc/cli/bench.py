@@ -52,8 +52,8 @@ def bench_command(
 
 def _bench_machine(out: Console, threads: int | None) -> None:
     from hecc.benchmark import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
+    from hecc.runtime.evaluator import default_threads
     from hecc.runtime.native import Kernels
-    from hecc.runtime.native.evaluator import default_threads
 
     threads = threads or default_threads()
     chosen = Kernels().implementation
@@ -144,8 +144,8 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
 
     from hecc.benchmark import measure_machine, measure_plan
     from hecc.roofline import Work, count_work
+    from hecc.runtime.evaluator import default_threads
     from hecc.runtime.native import Kernels
-    from hecc.runtime.native.evaluator import default_threads
     from hecc.words import run_words, security_words, size_words
 
     threads = threads or default_threads()

@@ -24,6 +24,14 @@ def encrypt_command(
     output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
     min_security: MinSecurityOption = 128,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=False,
+            help="Processes that encrypt. By default one per processor where there is much to encrypt.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Encrypt inputs.
@@ -37,7 +45,7 @@ def encrypt_command(
         client = open_client(plan, keys, public=public, min_security=min_security)
         arrays = load_arrays(inputs)
         start = time.perf_counter()
-        encrypted = client.encrypt_to(output, arrays)
+        encrypted = client.encrypt_to(output, arrays, processes=processes)
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(

@@ -159,6 +159,7 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
         Add(x=3, y=5),
         Relinearize(x=6),
     ),
+    "three polynomials rescaled": (Square(x=0), Rescale(x=2), Relinearize(x=3)),
     "three polynomials dropped": (Square(x=0), DropLimbs(x=2), Relinearize(x=3)),
     "add plain": (AddPlain(x=0, vector="v"),),
     "multiply plain": (MultiplyPlain(x=0, vector="v", scale=SCALE),),
@@ -341,6 +342,122 @@ def test_a_matrix_product_of_thousands_of_columns_does_not_depend_on_threads_or_
         )
         assert scalars.groups == len(windows) // 3 + 1
         assert np.array_equal(context.matrix_product(context.ciphertexts(residues), scalars).array(), expected)
+
+
+def blocks_and_whole(client: Any) -> Circuit:
+    """Two sparse products with a linear part and an empty row between them, biases, and a dense product."""
+    rng = np.random.default_rng(4)
+    windows = [{c: float(rng.uniform(-1, 1)) for c in range(r, r + 4)} for r in range(0, 36, 2)]
+    second = [{c: float(rng.uniform(-1, 1)) for c in range(r, r + 3)} if r != 2 else {} for r in range(12)]
+    dense = [{c: float(rng.uniform(-1, 1)) for c in range(12)} for _ in range(3)]
+    diagonal = [{r: 0.5} for r in range(18)]
+    constants = {"b": rng.uniform(-1, 1, 18), "e": rng.uniform(-1, 1, 3)}
+    for name, rows in (("m", windows), ("n", second), ("d", dense), ("l", diagonal)):
+        constants |= matrix_of(name, rows)
+    plain = Fraction(1 << 20)
+    return program(
+        Add(x=0, y=1),
+        MatrixProduct(x=2, count=18, matrix="m", bias="b", scale=plain),
+        Rescale(x=3),
+        Square(x=4),
+        MatrixProduct(x=4, count=18, matrix="l", scale=SCALE * plain / client.data_primes[4]),
+        Add(x=5, y=6),
+        MatrixProduct(x=7, count=12, matrix="n", scale=plain),
+        Relinearize(x=8),
+        MatrixProduct(x=9, count=3, matrix="d", bias="e", scale=plain),
+        slots=32,
+        count=38,
+        outputs=3,
+        **constants,
+    )
+
+
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_blocks_make_what_the_whole_does_to_the_bit(
+    hybrid_client: Clients, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    from hecc.runtime import streaming
+
+    client = hybrid_client(1, 2)
+    circuit = blocks_and_whole(client)
+    keys = client.specification(circuit)
+    rng = np.random.default_rng(5)
+    streams = {name: client.encrypt(rng.uniform(-1, 1, (38, 32))) for name in "ab"}
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluator_module, "plan_stream", lambda *_: None)
+        with NativeEvaluator().prepare(circuit, keys, client) as session:
+            expected = session.run(streams)["y"]
+    monkeypatch.setattr(streaming, "BLOCK_ROWS", rows)
+    steps: list[tuple[int, int]] = []
+    for kernels, threads in [(name, 2) for name in implementations()] + [("", 1), ("", 3)]:
+        with NativeEvaluator(kernels).prepare(circuit, keys, client, threads=threads) as session:
+            assert session._stream is not None
+            steps.clear()
+            assert session.run(streams, progress=lambda done, total, _: steps.append((done, total)))["y"] == expected
+            assert steps == [(i + 1, len(circuit.instructions)) for i in range(len(circuit.instructions))]
+            # The weights of blocks are kept.
+            assert session.run(streams)["y"] == expected
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_damaged_ciphertext_among_many_is_named(hybrid_client: Clients, threads: int) -> None:
+    client = hybrid_client(1, 2)
+    circuit = blocks_and_whole(client)
+    streams = {name: client.encrypt(np.zeros((38, 32))) for name in "ab"}
+    streams["b"][17] = streams["b"][17][:-1]
+    with (
+        NativeEvaluator().prepare(circuit, client.specification(circuit), client, threads=threads) as session,
+        pytest.raises(FileFormatError, match="input 'b', ciphertext 17: not a SEAL stream"),
+    ):
+        session.run(streams)
+
+
+def test_ciphertexts_are_gathered_from_within_arrays(hybrid_client: Clients) -> None:
+    from hecc.runtime.native import _evaluator
+
+    client = hybrid_client(1, 1)
+    context = _evaluator.Context(2048, client.data_primes, client.special, 1, 2, "")
+    residues = np.arange(3 * 2 * 2 * 2048, dtype=np.uint64).reshape(3, 2, 2, 2048)
+    arrays = [context.ciphertexts(residues), context.ciphertexts(residues[1:] + np.uint64(5))]
+    places = np.array([[1, 1], [0, 0], [0, 0], [1, 0]])
+    found = context.gather(arrays, places).array()
+    assert np.array_equal(
+        found, np.stack([residues[2] + np.uint64(5), residues[0], residues[0], residues[1] + np.uint64(5)])
+    )
+    with pytest.raises(ValueError, match="ciphertext 2 of an array of 2"):
+        context.gather(arrays, np.array([[1, 2]]))
+    with pytest.raises(ValueError, match="there is no array"):
+        context.gather(arrays, np.array([[2, 0]]))
+    with pytest.raises(ValueError, match="there is no array"):
+        context.gather(arrays, np.array([[-1, 0]]))
+    with pytest.raises(ValueError, match="there are no ciphertexts"):
+        context.gather(arrays, np.empty((0, 2), dtype=np.int64))
+    with pytest.raises(ValueError, match="differ in polynomials or limbs"):
+        context.gather([arrays[0], context.ciphertexts(residues[:, :, :1].copy())], np.array([[0, 0], [1, 0]]))
+    other = _evaluator.Context(2048, client.data_primes, client.special, 1, 1, "")
+    with pytest.raises(ValueError, match="made by another context"):
+        other.gather(arrays, places)
+
+
+def test_residues_are_read_from_anywhere_in_memory(hybrid_client: Clients) -> None:
+    from hecc.runtime.native import _evaluator
+
+    client = hybrid_client(1, 1)
+    context = _evaluator.Context(2048, client.data_primes, client.special, 1, 2, "")
+    residues = np.arange(2 * 2 * 2048, dtype=np.uint64).reshape(2, 2, 2048)
+    shifted = np.frombuffer(b"x" + residues.tobytes(), dtype=np.uint8)[1:]
+    assert np.array_equal(context.read_ciphertext(shifted, 2, 2, None).array()[0], residues)
+    seeded = context.read_ciphertext(shifted[: residues[0].nbytes], 2, 2, bytes(64)).array()[0]
+    expanded = np.empty((2, 2048), dtype=np.uint64)
+    context.expand_seed(bytes(64), expanded)
+    assert np.array_equal(seeded, np.stack([residues[0], expanded]))
+    residues[1, 1, 7] = 2**63
+    with pytest.raises(ValueError, match="residue 9223372036854775808 at flat index 6151 is not below the modulus"):
+        context.read_ciphertext(residues.reshape(-1).view(np.uint8), 2, 2, None)
+    with pytest.raises(ValueError, match="are not the residues of 2 polynomials"):
+        context.read_ciphertext(shifted[:-8], 2, 2, None)
+    with pytest.raises(ValueError, match="a seed has 64 bytes"):
+        context.read_ciphertext(shifted, 2, 2, b"short")
 
 
 def test_a_scalar_of_any_size_is_exact(hybrid_client: Clients) -> None:
