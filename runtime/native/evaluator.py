@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hecc.runtime.circuit import (
     Add,
