@@ -301,7 +301,7 @@ def test_squares_are_relinearised_where_they_are_fewer(
     three_way: Any, draw: Callable[..., Array], evaluator: str, tmp_path: Path
 ) -> None:
     model, inputs = narrowing(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, batch=7, evaluator=evaluator)
+    plan = hecc.compile(model, calibration=inputs, optimize="throughput", batch=7, evaluator=evaluator)
     circuit, counts = circuit_of(plan), circuit_of(plan).counts()
     relinearised = [counts[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)]
     # Of a dense layer of twelve by two, and of one of two by one.
@@ -327,7 +327,7 @@ def test_squares_stay_where_a_linear_layer_widens(three_way: Any, draw: Callable
         w3=draw(9, 1, seed=2),
     )
     inputs = {"x": draw(20, 6, seed=3)}
-    plan = hecc.compile(model, calibration=inputs, batch=4)
+    plan = hecc.compile(model, calibration=inputs, optimize="throughput", batch=4)
     circuit, counts = circuit_of(plan), circuit_of(plan).counts()
     assert [counts[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)] == [2, 1]
     agree(three_way.encrypted(plan, {"x": inputs["x"][:4]}), three_way.reference(model, inputs), 4)
