@@ -15,6 +15,7 @@ import msgspec
 
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
+from hecc.runtime.files import check_target
 from hecc.runtime.header import InputSignature, OutputSignature
 from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.plan import Plan
@@ -24,6 +25,8 @@ __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultH
 MAX_ROWS = 1 << 24
 STREAM_OVERHEAD = 1 << 12
 """Bytes that a SEAL stream may be longer than its residues."""
+BLOB_BYTES, MAX_OVERHEAD = 512, 1 << 14
+"""What a file holds besides residues: for each ciphertext SEAL's headers and a line of the table; and its header."""
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
@@ -215,15 +218,23 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         key_id: str,
         rows: int,
         batches: Iterable[Batch],
+        seeded: bool = False,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Parameters
+        ----------
+        seeded
+            Whether the ciphertexts have a seed in place of their second half.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or is on a disk without the space.
         """
-        cls._write(path, _input_header(plan, keys, key_id, rows), batches)
+        header = _input_header(plan, keys, key_id, rows)
+        check_target(path, _most_bytes(header, plan, 1 if seeded else 2))
+        cls._write(path, header, batches)
         return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
@@ -269,10 +280,16 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or is on a disk without the space.
         """
+        check_target(path, cls.most_bytes(plan, request))
         cls._write(path, _result_header(plan, request), batches)
         return cls.load(path)
+
+    @classmethod
+    def most_bytes(cls, plan: Plan, request: CiphertextFile) -> int:
+        """How large a file the answer to ``request`` becomes, at most."""
+        return _most_bytes(_result_header(plan, request), plan, 2)
 
     def check(self, plan: Plan, key_id: str) -> None:
         """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
@@ -321,6 +338,14 @@ def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
         groups=groups(plan.header.outputs),
         batch=plan.header.batch,
     )
+
+
+def _most_bytes(header: CiphertextHeader | ResultHeader, plan: Plan, halves: int) -> int:
+    """Bytes of a file whose ciphertexts each have so many polynomials, uncompressed."""
+    each = (
+        group.count * (halves * group.limbs * plan.header.keys.ring_degree * 8 + BLOB_BYTES) for group in header.groups
+    )
+    return _batches(header.rows, header.batch) * sum(each) + MAX_OVERHEAD
 
 
 def _batches(rows: int, batch: int) -> int:

@@ -19,13 +19,11 @@ Checksums detect accidents. Whoever alters a file on purpose alters its checksum
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
 import math
 import mmap
 import os
-import secrets
 import stat
 import struct
 from collections import deque
@@ -42,6 +40,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import NewFile, writing
 
 __all__ = [
     "ALIGNMENT",
@@ -52,7 +51,6 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Kind",
-    "write_file",
 ]
 
 T = TypeVar("T")
@@ -283,7 +281,7 @@ class ContainerWriter:
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
-        self._mode = 0o600 if secret else 0o666
+        self._secret = secret
         self._blobs: list[_Blob] = []
         self._names: set[str] = set()
         # One thread fills and writes arrays, in order, while the caller makes what follows.
@@ -292,15 +290,14 @@ class ContainerWriter:
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
-        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
-        with _writing(self.path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._file = os.fdopen(os.open(self._temporary, flags, self._mode), "wb")
-            try:
+        self._new = NewFile(self.path, secret=self._secret)
+        self._file = self._new.file
+        try:
+            with writing(self.path):
                 self._file.write(bytes(_PROLOGUE) + self._header)
-            except BaseException:
-                self._abandon()
-                raise
+        except BaseException:
+            self._abandon()
+            raise
         return self
 
     def __exit__(
@@ -310,8 +307,9 @@ class ContainerWriter:
         try:
             if kind is None:
                 self._wait()
-                with _writing(self.path):
+                with writing(self.path):
                     self._finish()
+                self._new.commit()
         finally:
             self._abandon()
 
@@ -373,7 +371,7 @@ class ContainerWriter:
             self._tasks.popleft().result()
 
     def _open(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
-        with _writing(self.path):
+        with writing(self.path):
             self._pad()
             self._blobs.append(_Blob(name, dtype, shape, self._file.tell()))
 
@@ -381,7 +379,7 @@ class ContainerWriter:
         blob = self._blobs[-1]
         blob.digest.update(view)
         blob.length += view.nbytes
-        with _writing(self.path):
+        with writing(self.path):
             self._file.write(view)
 
     def _pad(self) -> None:
@@ -397,18 +395,12 @@ class ContainerWriter:
         fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
         self._file.seek(0)
         self._file.write(fields + _checksum(fields, self._header, table))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self.path)
 
     def _abandon(self) -> None:
         try:
             self._thread.shutdown(cancel_futures=True)
         finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._new.discard()
 
 
 @dataclass
@@ -452,25 +444,6 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
-
-
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that is no container as :class:`ContainerWriter` does: complete, or not at all.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    with _writing(path):
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
@@ -534,11 +507,3 @@ def _checksum(fields: bytes, header: bytes | memoryview, table: bytes | memoryvi
     digest.update(header)
     digest.update(table)
     return digest.digest()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None

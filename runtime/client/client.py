@@ -162,6 +162,7 @@ class Client:
             key_id=self.key_id,
             rows=len(next(iter(rows.values()))),
             batches=self._encrypt(rows),
+            seeded=self._secret is not None,
         )
 
     def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:

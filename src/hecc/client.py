@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
-from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys
+from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
@@ -102,29 +103,36 @@ class Client:
         ParameterError, SecurityError
             The plan's parameters are impossible, or not secure enough.
         InputError
-            There is no such shape; or the folder holds a secret key already, or cannot be written.
+            There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
+            has not the memory or the disk for the keys.
         """
-        folder = Path(folder)
+        folder, keys = Path(folder), self.plan.header.keys
+        shape = shape or self.plan.header.estimate.evaluator
+        require_memory(
+            key_making_memory(keys, shape, protected=passphrase is not None),
+            "making keys for this plan",
+            "or compile a smaller network or for less precision",
+        )
         make = functools.partial(
             generate_keys,
-            self.plan.header.keys,
-            shape=shape or self.plan.header.estimate.evaluator,
+            keys,
+            shape=shape,
             min_security=self._min_security,
             passphrase=passphrase,
             progress=progress,
         )
         if force and (folder / SECRET).exists():
             # Made beside the old ones, which are lost only when the new ones are complete.
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".keygen-") as temporary:
+            with temporary_folder(folder / "keys") as temporary:
                 new = make(temporary)
                 # The secret last, as generate_keys does.
                 for name in (EVALUATION, PUBLIC, SECRET):
-                    (Path(temporary) / name).replace(folder / name)
-            keys = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
+                    (temporary / name).replace(folder / name)
+            made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
         else:
-            keys = make(folder)
+            made = make(folder)
         self._session = self._open(folder, passphrase, False)
-        return keys
+        return made
 
     def encrypt(self, tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from hecc.machine import available_memory
+from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.errors import InputError
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan import Plan
@@ -51,12 +50,11 @@ class Server(Session):
     ) -> None:
         plan = plan if isinstance(plan, Plan) else Plan.load(plan)
         plan.require_circuit()
-        needed, available = plan.header.estimate.peak_memory, available_memory()
-        if available is not None and needed > available:
-            raise InputError(
-                f"a run of this plan needs about {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are "
-                "available; free some, use a larger machine, or compile a smaller network or for less precision"
-            )
+        require_memory(
+            plan.header.estimate.peak_memory,
+            "a run of this plan",
+            "or compile a smaller network or for less precision",
+        )
         keys = evaluation_keys
         super().__init__(
             plan,

@@ -58,10 +58,13 @@ def compile_command(
         import hecc
         from hecc.cli.arrays import load_arrays
         from hecc.machine import available_memory
+        from hecc.runtime.files import check_target
         from hecc.words import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
+        for path in (output, client_path):
+            check_target(path)
         with out.stages(f"compiling {model}") as stage:
             plan = hecc.compile(
                 model,

@@ -29,16 +29,19 @@ def decrypt_command(
     An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
     """
     with console(as_json) as out:
-        from hecc.cli.arrays import save_outputs
+        from hecc.cli.arrays import check_outputs, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.runtime.ciphertexts import ResultFile
         from hecc.words import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
-        start = time.perf_counter()
-        outputs = client.decrypt(result)
-        elapsed = time.perf_counter() - start
-        if len(outputs) > 1 and output == Path("output.npy"):
+        if len(client.plan.header.outputs) > 1 and output == Path("output.npy"):
             output = Path("output.npz")
+        encrypted = ResultFile.load(result)
+        check_outputs(output, client.plan.header, encrypted.header.rows)
+        start = time.perf_counter()
+        outputs = client.decrypt(encrypted)
+        elapsed = time.perf_counter() - start
         save_outputs(output, outputs)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")

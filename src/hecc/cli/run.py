@@ -47,16 +47,19 @@ def run_command(
     It needs no secret, and learns nothing of the inputs or the results.
     """
     with console(as_json) as out:
-        from hecc.runtime.ciphertexts import CiphertextFile
+        from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
         from hecc.runtime.evaluator import DEFAULT_MEMORY
+        from hecc.runtime.files import check_target
+        from hecc.runtime.plan import Plan
         from hecc.server import Server
         from hecc.words import rows_words, size_words, time_words
 
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
-        request = CiphertextFile.load(encrypted)
+        loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
+        check_target(output, ResultFile.most_bytes(loaded, request))
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
-        with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             with out.steps("evaluating") as step:
                 server.run_to(
