@@ -14,6 +14,7 @@ from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
 from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
+from hecc.runtime.client.ledger import LEDGER
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
@@ -131,6 +132,8 @@ class Client:
             made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
         else:
             made = make(folder)
+        # What was shown of older keys does not count for these.
+        (folder / LEDGER).unlink(missing_ok=True)
         self._session = self._open(folder, passphrase, False)
         return made
 
@@ -160,8 +163,16 @@ class Client:
         """
         return self._require().encrypt_to(path, tensors)
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
+    def decrypt(
+        self, result: ResultFile | str | os.PathLike[str], *, share: bool = False
+    ) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
+
+        Parameters
+        ----------
+        share
+            The values are to be shown to others, the server included. They get the noise that hides what they tell of
+            the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
 
         Raises
         ------
@@ -171,8 +182,22 @@ class Client:
             It is not a result of this plan for this key set.
         OutputError
             The values show that the evaluation overflowed. Do not tell a server that you do not trust.
+        ShareError
+            The plan was not compiled for results to be shown, or so many were shown already.
         """
-        return self._require().decrypt(result if isinstance(result, ResultFile) else ResultFile.load(result))
+        loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
+        return self._require().decrypt(loaded, share=share)
+
+    @property
+    def shares_left(self) -> int:
+        """How many more results may be shown to others, of a plan that was compiled for that.
+
+        Raises
+        ------
+        ShareError
+            It was not.
+        """
+        return self._require().shares_left
 
     @property
     def key_id(self) -> str:
@@ -187,7 +212,9 @@ class Client:
     def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
         if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
-            return Session(self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security)
+            return Session(
+                self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
+            )
         if (folder / PUBLIC).exists():
             return Session(self.plan, public=PublicKeyFile.load(folder / PUBLIC), min_security=self._min_security)
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"

@@ -274,6 +274,16 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
     assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
 
 
+def test_results_of_an_ordinary_plan_are_not_to_be_shown(cli, here):
+    sentence = cli.refusal("decrypt", "plan.client.bin", "result.bin", "--share")
+    assert sentence.startswith("the plan has no room for the noise that a result needs before it is shown to others")
+    assert not Path("output.npy").exists()
+
+
+def test_sharing_needs_a_number_of_results(cli, here):
+    assert "0 results to be shared" in cli.refusal("compile", "model.onnx", "--share", "0")
+
+
 def test_a_refusal_is_json_when_that_was_asked_for(cli, here):
     result = cli.invoke("compile", "relu.onnx", "--json")
     assert result.exit_code == 1

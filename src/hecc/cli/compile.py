@@ -20,6 +20,7 @@ from hecc.cli.options import (
     PrecisionOption,
     QuantumOption,
     SecurityOption,
+    ShareOption,
 )
 
 __all__ = ["compile_command"]
@@ -36,6 +37,7 @@ def compile_command(
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
+    share: ShareOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -77,6 +79,7 @@ def compile_command(
                 evaluator=evaluator,
                 optimize=optimize,
                 batch=batch,
+                share=share,
                 progress=stage,
             )
         plan.save(output)

@@ -21,6 +21,13 @@ def decrypt_command(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="The values: .npy, or .npz when the network has several outputs.")
     ] = Path("output.npy"),
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
+        ),
+    ] = False,
     min_security: MinSecurityOption = 128,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,16 +47,20 @@ def decrypt_command(
         encrypted = ResultFile.load(result)
         check_outputs(output, client.plan.header, encrypted.header.rows)
         start = time.perf_counter()
-        outputs = client.decrypt(encrypted)
+        outputs = client.decrypt(encrypted, share=share)
         elapsed = time.perf_counter() - start
         save_outputs(output, outputs)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
         show_predictions(out, outputs)
+        left = client.shares_left if share else None
+        if left is not None:
+            out.say(f"these values may be shown to others; {count_words(left, 'result')} of this key are left to show")
         out.result(
             output=str(output),
             rows=rows,
             seconds=elapsed,
+            shares_left=left,
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
         )

@@ -18,6 +18,7 @@ __all__ = [
     "PrecisionOption",
     "QuantumOption",
     "SecurityOption",
+    "ShareOption",
 ]
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
@@ -56,4 +57,12 @@ OptimizeOption = Annotated[
 BatchOption = Annotated[
     int | None,
     typer.Option(metavar="ROWS", show_default=False, help="For throughput, but so many rows at once."),
+]
+ShareOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="RESULTS",
+        show_default=False,
+        help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+    ),
 ]
