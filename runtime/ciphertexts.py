@@ -6,19 +6,22 @@ one row, unless the plan's layouts hold several examples in a ciphertext.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
+from hecc.runtime import codec
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.files import check_target
 from hecc.runtime.header import InputSignature, OutputSignature
 from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.plan import Plan
+from hecc.runtime.resuming import ResumableWriter, partial_size
 
 __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
 
@@ -35,6 +38,8 @@ Streams = Mapping[str, Sequence[Sequence[bytes | memoryview]]]
 """By tensor, then by batch, then by ciphertext."""
 Batch = Mapping[str, Sequence[bytes | memoryview]]
 """By tensor, then by ciphertext."""
+Batches = Callable[[int], Iterable[Batch]]
+"""All batches from the one of that number on."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +114,16 @@ class _Ciphertexts(Generic[H]):
         """Number of batches, each of which one run of the plan evaluates; of rows, where a batch is one."""
         return _batches(self.header.rows, self.header.batch)
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256 that no other contents have: of a file, what its first bytes say."""
+        if isinstance(self._source, Container):
+            return self._source.checksum
+        digest = hashlib.sha256(codec.encode(self.header))
+        for name in _names(self.header):
+            digest.update(hashlib.sha256(self._source[name]).digest())
+        return digest.hexdigest()
+
     def stream(self, name: str, batch: int, index: int) -> bytes | memoryview:
         """SEAL's stream of one ciphertext; a loaded file verifies its checksum the first time.
 
@@ -142,9 +157,23 @@ class _Ciphertexts(Generic[H]):
         """Write each batch when it is there, so that no more than one is in memory."""
         with ContainerWriter(path, cls.KIND, header) as writer:
             for number, batch in enumerate(batches):
-                for index, group in enumerate(header.groups):
-                    for place, stream in enumerate(batch[group.name]):
-                        writer.add(_blob(index, number, place), stream)
+                _add(writer, header, number, batch)
+
+    @classmethod
+    def _write_resumable(
+        cls, path: str | os.PathLike[str], header: H, batches: Batches, most: int, source: str, resume: bool
+    ) -> None:
+        """The same, from where an interrupted one stopped; a single batch has nothing to go on from."""
+        check_target(path, most - (partial_size(path) if resume else 0))
+        number = _batches(header.rows, header.batch)
+        if number == 1:
+            cls._write(path, header, batches(0))
+            return
+        unit = "rows" if header.batch == 1 else "batches of rows"
+        with ResumableWriter(path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume) as writer:
+            for done, batch in enumerate(batches(writer.done), writer.done):
+                _add(writer, header, done, batch)
+                writer.end_part()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -217,15 +246,23 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         keys: str,
         key_id: str,
         rows: int,
-        batches: Iterable[Batch],
+        batches: Batches,
+        source: str,
         seeded: bool = False,
+        resume: bool = True,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
         Parameters
         ----------
+        batches
+            Encrypts all batches from one on. Those that are there already are kept, and never encrypted again.
+        source
+            Fingerprint of what is encrypted.
         seeded
             Whether the ciphertexts have a seed in place of their second half.
+        resume
+            Whether to go on where an interrupted command stopped.
 
         Raises
         ------
@@ -233,8 +270,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
             The file cannot be written, or is on a disk without the space.
         """
         header = _input_header(plan, keys, key_id, rows)
-        check_target(path, _most_bytes(header, plan, 1 if seeded else 2))
-        cls._write(path, header, batches)
+        cls._write_resumable(path, header, batches, _most_bytes(header, plan, 1 if seeded else 2), source, resume)
         return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
@@ -274,16 +310,31 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         return cls(_result_header(plan, request), blobs)
 
     @classmethod
-    def write(cls, path: str | os.PathLike[str], plan: Plan, request: CiphertextFile, batches: Iterable[Batch]) -> Self:
+    def write(
+        cls,
+        path: str | os.PathLike[str],
+        plan: Plan,
+        request: CiphertextFile,
+        batches: Batches,
+        *,
+        resume: bool = True,
+    ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Parameters
+        ----------
+        batches
+            Evaluates all batches from one on.
+        resume
+            Whether to go on where an interrupted command stopped.
 
         Raises
         ------
         InputError
             The file cannot be written, or is on a disk without the space.
         """
-        check_target(path, cls.most_bytes(plan, request))
-        cls._write(path, _result_header(plan, request), batches)
+        most = cls.most_bytes(plan, request)
+        cls._write_resumable(path, _result_header(plan, request), batches, most, request.checksum, resume)
         return cls.load(path)
 
     @classmethod
@@ -338,6 +389,12 @@ def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
         groups=groups(plan.header.outputs),
         batch=plan.header.batch,
     )
+
+
+def _add(writer: ContainerWriter, header: CiphertextHeader | ResultHeader, number: int, batch: Batch) -> None:
+    for index, group in enumerate(header.groups):
+        for place, stream in enumerate(batch[group.name]):
+            writer.add(_blob(index, number, place), stream)
 
 
 def _most_bytes(header: CiphertextHeader | ResultHeader, plan: Plan, halves: int) -> int:

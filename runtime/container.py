@@ -47,7 +47,9 @@ __all__ = [
     "MAGIC",
     "MAX_HEADER",
     "MAX_TABLE",
+    "PROLOGUE",
     "VERSION",
+    "Blob",
     "Container",
     "ContainerWriter",
     "Kind",
@@ -66,7 +68,7 @@ MAX_HEADER = 1 << 24
 MAX_TABLE = 1 << 28
 
 _FIELDS = struct.Struct("<8sIIQQQQ")
-_PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
+PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
 _BYTES = "bytes"
 _FOREIGN = {b"\x93NUMPY": "a NumPy array", b"PK\x03\x04": "a zip archive (.npz or PyTorch)"}
 
@@ -113,6 +115,11 @@ class Container:
     kinds
         Kinds that the caller can use.
 
+    Attributes
+    ----------
+    checksum
+        Of the header and the table, which has those of all blobs: a fingerprint of the file, in hexadecimal.
+
     Raises
     ------
     InputError
@@ -125,16 +132,17 @@ class Container:
         self.path = Path(path)
         with _open(self.path) as file:
             size = os.fstat(file.fileno()).st_size
-            head = file.read(_PROLOGUE)
+            head = file.read(PROLOGUE)
             self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self._view = memoryview(self._map)
-        self._header = self._view[_PROLOGUE : _PROLOGUE + header_length]
+        self.checksum = head[_FIELDS.size :].hex()
+        self._header = self._view[PROLOGUE : PROLOGUE + header_length]
         table = self._view[table_offset:]
         if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:
             raise FileFormatError(f"{self.path}: the header or the blob table was altered; copy or make the file again")
         entries = codec.decode(table, list[_Entry], where=f"{self.path}: the blob table")
-        self._entries = self._check_table(entries, _PROLOGUE + header_length, table_offset)
+        self._entries = self._check_table(entries, PROLOGUE + header_length, table_offset)
         self._verified: set[str] = set()
 
     def header(self, kind: type[T]) -> T:
@@ -282,7 +290,7 @@ class ContainerWriter:
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
         self._secret = secret
-        self._blobs: list[_Blob] = []
+        self._blobs: list[Blob] = []
         self._names: set[str] = set()
         # One thread fills and writes arrays, in order, while the caller makes what follows.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
@@ -294,7 +302,7 @@ class ContainerWriter:
         self._file = self._new.file
         try:
             with writing(self.path):
-                self._file.write(bytes(_PROLOGUE) + self._header)
+                self._file.write(bytes(PROLOGUE) + self._header)
         except BaseException:
             self._abandon()
             raise
@@ -373,7 +381,7 @@ class ContainerWriter:
     def _open(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
         with writing(self.path):
             self._pad()
-            self._blobs.append(_Blob(name, dtype, shape, self._file.tell()))
+            self._blobs.append(Blob(name, dtype, shape, self._file.tell()))
 
     def _write(self, view: memoryview) -> None:
         blob = self._blobs[-1]
@@ -404,7 +412,7 @@ class ContainerWriter:
 
 
 @dataclass
-class _Blob:
+class Blob:
     """A blob that is being written."""
 
     name: str
@@ -469,7 +477,7 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
         found = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
         found = found or (f"it begins with {head[:8].hex(' ')}" if head else "it is empty")
         raise FileFormatError(f"{path}: not a hecc file ({found}); expected {_expected(kinds)}")
-    if len(head) < _PROLOGUE:
+    if len(head) < PROLOGUE:
         raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
     _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
     if version != VERSION:
@@ -489,7 +497,7 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
         raise FileFormatError(f"{path}: this is {kind.label}; expected {_expected(kinds)}")
     if header_length > MAX_HEADER or table_length > MAX_TABLE:
         raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
-    if _PROLOGUE + header_length > table_offset or table_offset + table_length != length:
+    if PROLOGUE + header_length > table_offset or table_offset + table_length != length:
         raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
     return kind, header_length, table_offset
 

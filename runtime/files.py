@@ -23,7 +23,7 @@ from hecc.runtime.errors import InputError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["NewFile", "check_target", "lock", "replacing", "temporary_folder", "write_file", "writing"]
+__all__ = ["NewFile", "check_target", "is_at", "lock", "replacing", "temporary_folder", "write_file", "writing"]
 
 LOCKS = sys.platform != "win32"
 """Whether there are the locks by which a killed process's files are known; elsewhere nothing is swept."""
@@ -62,7 +62,7 @@ class NewFile:
                 self._temporary = _temporary(path)
                 self.file = _create(self._temporary, 0o600 if secret else 0o666)
                 # Somebody who sweeps may have seen the file before it was locked.
-                if lock(self.file.fileno()) and _is_at(self.file.fileno(), self._temporary):
+                if lock(self.file.fileno()) and is_at(self.file.fileno(), self._temporary):
                     break
                 self.discard()
 
@@ -168,7 +168,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
                 folder = _temporary(path)
                 folder.mkdir(mode=0o700)
                 handle = os.open(folder, os.O_RDONLY) if LOCKS else None
-                if handle is None or (lock(handle) and _is_at(handle, folder)):
+                if handle is None or (lock(handle) and is_at(handle, folder)):
                     break
                 os.close(handle)
         yield folder
@@ -188,6 +188,14 @@ def lock(handle: int) -> bool:
         except OSError:  # a file system without locks
             return True
     return True
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -212,13 +220,6 @@ def _create(path: Path, mode: int) -> BinaryIO:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _sweep(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -153,13 +154,30 @@ class Client:
         count = len(next(iter(rows.values())))
         return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
 
-    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt_to(
+        self,
+        path: str | os.PathLike[str],
+        tensors: Tensor | Mapping[str, Tensor],
+        *,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> CiphertextFile:
         """As :meth:`encrypt`, but every row, or batch of rows, goes to a file as soon as it is encrypted.
+
+        Whatever interrupts it, what is encrypted stays, and the same call goes on from there: with the rows that are
+        not encrypted yet, each with randomness of its own as always.
+
+        Parameters
+        ----------
+        progress
+            Called with the rows, or batches of rows, that are encrypted, and all of them.
+        resume
+            Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
 
         Raises
         ------
         InputError
-            As :meth:`encrypt`, or the file cannot be written.
+            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
         rows = input_rows(tensors, self.plan.header.inputs)
         return CiphertextFile.write(
@@ -168,8 +186,10 @@ class Client:
             keys=self._keys,
             key_id=self.key_id,
             rows=len(next(iter(rows.values()))),
-            batches=self._encrypt(rows),
+            batches=lambda first: self._encrypt(rows, first, progress),
+            source=self._fingerprint(rows),
             seeded=self._secret is not None,
+            resume=resume,
         )
 
     def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[np.float64]]:
@@ -251,11 +271,25 @@ class Client:
             outputs[signature.name] = np.round(np.concatenate(batches)[: result.header.rows] / digit) * digit
         return outputs
 
-    def _encrypt(self, rows: Mapping[str, NDArray[np.float64]]) -> Iterator[dict[str, list[bytes]]]:
-        """The ciphertexts of every input, batch by batch."""
+    def _encrypt(
+        self, rows: Mapping[str, NDArray[np.float64]], first: int = 0, progress: Progress | None = None
+    ) -> Iterator[dict[str, list[bytes]]]:
+        """The ciphertexts of every input, batch by batch, from that batch on."""
         batch, signatures = self.plan.header.batch, self.plan.header.inputs
-        for start in range(0, len(next(iter(rows.values()))), batch):
-            yield {s.name: self._encrypt_batch(s, rows[s.name][start : start + batch]) for s in signatures}
+        starts = range(0, len(next(iter(rows.values()))), batch)
+        for number in range(first, len(starts)):
+            part = slice(starts[number], starts[number] + batch)
+            yield {s.name: self._encrypt_batch(s, rows[s.name][part]) for s in signatures}
+            if progress is not None:
+                progress(number + 1, len(starts))
+
+    def _fingerprint(self, rows: Mapping[str, NDArray[np.float64]]) -> str:
+        """Of what is encrypted, and with which half of the key: half a file of each would be none."""
+        digest = hashlib.sha256(b"secret" if self._secret is not None else b"public")
+        for signature in self.plan.header.inputs:
+            values = np.ascontiguousarray(rows[signature.name], dtype="<f8")
+            digest.update(hashlib.sha256(values.data).digest())
+        return digest.hexdigest()
 
     def _encrypt_batch(self, signature: InputSignature, values: NDArray[np.float64]) -> list[bytes]:
         layout = signature.layout

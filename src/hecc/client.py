@@ -153,15 +153,31 @@ class Client:
         """
         return self._require().encrypt(tensors)
 
-    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt_to(
+        self,
+        path: str | os.PathLike[str],
+        tensors: Tensor | Mapping[str, Tensor],
+        *,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> CiphertextFile:
         """As :meth:`encrypt` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Whatever interrupts it, what is encrypted stays in ``PATH.partial``, and the same call goes on from there.
+
+        Parameters
+        ----------
+        progress
+            Called with the rows, or batches of rows, that are encrypted, and all of them.
+        resume
+            Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
 
         Raises
         ------
         InputError
-            As :meth:`encrypt`, or the file cannot be written.
+            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
-        return self._require().encrypt_to(path, tensors)
+        return self._require().encrypt_to(path, tensors, progress=progress, resume=resume)
 
     def decrypt(
         self, result: ResultFile | str | os.PathLike[str], *, share: bool = False

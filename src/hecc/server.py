@@ -91,17 +91,25 @@ class Server(Session):
         request: CiphertextFile | str | os.PathLike[str],
         *,
         progress: RowProgress | None = None,
+        resume: bool = True,
     ) -> ResultFile:
         """As :meth:`run` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Whatever interrupts it, what is done stays in ``PATH.partial``, and the same call goes on from there.
+
+        Parameters
+        ----------
+        resume
+            Whether to go on where an interrupted run of the same request stopped, or begin anew.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
-        return super().run_to(path, _loaded(request), progress=progress)
+        return super().run_to(path, _loaded(request), progress=progress, resume=resume)
 
 
 def _loaded(request: CiphertextFile | str | os.PathLike[str]) -> CiphertextFile:

@@ -17,6 +17,7 @@ __all__ = [
     "OptimizeOption",
     "PrecisionOption",
     "QuantumOption",
+    "ResumeOption",
     "SecurityOption",
     "ShareOption",
 ]
@@ -64,5 +65,12 @@ ShareOption = Annotated[
         metavar="RESULTS",
         show_default=False,
         help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on where the same command was interrupted, or remove what it left.",
     ),
 ]
