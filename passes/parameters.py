@@ -50,8 +50,8 @@ SCALE_BITS = range(18, 48)
 SHARED_SCALE_BITS = range(40, 121)
 """Of results that are shown to others: noise that hides the largest error there can be needs so many bits more."""
 
-SHARED_WEIGHT_BITS = (28, 38)
-"""The weights of such a network need no more bits than those of others: their rounding tells nothing of the key."""
+SHARED_WEIGHT_BITS = 16
+"""Bits of such a network's weights beyond the precision, as for others: their rounding tells nothing of the key."""
 
 ENCODED_BITS = 140
 """Of a constant at its scale; the native evaluator's encoder ends at 148."""
@@ -136,7 +136,9 @@ def choose_chain(
     best: Candidate | None = None
     smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, precision_bits))
     spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
-    for spending, switching, input_bits in itertools.product(spendings, switchings, INPUT_BITS):
+    # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
+    inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
+    for spending, switching, input_bits in itertools.product(spendings, switchings, inputs):
         least: int | None = None
         for scale_bits in range(smallest, _scales(options).stop):
             data_bits, dropped = _data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
@@ -228,11 +230,12 @@ class _Switching:
 
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
-    single = [_Switching(1, bits) for bits in SPECIAL_BITS]
+    single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.share else SPECIAL_BITS)]
     if options.evaluator == "seal":
         return single
     most = max(depth.values()) + 2
-    return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in SPECIAL_SLACK] + single
+    slacks = SPECIAL_SLACK[:1] if options.share else SPECIAL_SLACK
+    return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in slacks] + single
 
 
 def could_fit(
@@ -296,7 +299,8 @@ def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, options
     spendings: list[_Spending]
     if options.share:
         single = _one_each(depth)
-        spendings = [_weighted(graph, depth, single, bits, ring_degree) for bits in SHARED_WEIGHT_BITS]
+        weight_bits = math.ceil(options.precision_bits) + SHARED_WEIGHT_BITS
+        spendings = [_weighted(graph, depth, single, weight_bits, ring_degree)]
     elif options.batch is None:
         spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
     else:
