@@ -60,7 +60,7 @@ def value_deviation(signature: OutputSignature, deviation: float) -> float:
 
     The client takes the mean of all copies of a value, which keeps two coefficients for each different slot.
     """
-    return deviation * math.sqrt(signature.layout.period * signature.layout.blocks) / float(signature.scale)
+    return deviation * math.sqrt(signature.layout.period * signature.layout.lanes) / float(signature.scale)
 
 
 def discrete_gaussian(deviation: int, count: int) -> list[int]:

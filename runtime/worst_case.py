@@ -78,8 +78,6 @@ def worst_errors(
     types: Sequence[ArrayType],
     keys: KeySpecification,
     ranges: Mapping[str, tuple[float, float]],
-    *,
-    blocks: int = 1,
 ) -> dict[str, float]:
     """The largest error that a slot of each output can have, by name, in units of the value.
 
@@ -90,8 +88,6 @@ def worst_errors(
         types, and the keys.
     ranges
         Lowest and highest value of each input's elements.
-    blocks
-        Of the layouts: more than one where ciphertexts hold several examples.
 
     Raises
     ------
@@ -100,7 +96,7 @@ def worst_errors(
     """
     if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
         raise ValueError("the worst case needs a circuit whose polynomials are expanded")
-    propagation = _Propagation(circuit, types, keys, ranges, blocks)
+    propagation = _Propagation(circuit, types, keys, ranges)
     last = circuit.last_uses()
     values: dict[int, _Value] = {}
     errors: dict[str, float] = {}
@@ -160,7 +156,6 @@ class _Ring:
 
     keys: KeySpecification
     slots: int
-    blocks: int
 
     def _tail(self, variance: float) -> float:
         """Of a polynomial with independent, centred, strictly sub-Gaussian coefficients of such a variance.
@@ -190,7 +185,7 @@ class _Ring:
     @cached_property
     def encoding(self) -> int:
         """Slot values rounded: twice as many coefficients as there are slots may be off by a half."""
-        return self.slots * self.blocks
+        return self.slots
 
     @cached_property
     def fresh(self) -> float:
@@ -215,10 +210,9 @@ class _Propagation:
         types: Sequence[ArrayType],
         keys: KeySpecification,
         ranges: Mapping[str, tuple[float, float]],
-        blocks: int,
     ) -> None:
         self._circuit, self._types, self._keys, self._ranges = circuit, types, keys, ranges
-        self._ring = _Ring(keys, circuit.slots, blocks)
+        self._ring = _Ring(keys, circuit.slots * circuit.lanes)
 
     def value(self, index: int, ins: Instruction, operands: Sequence[_Value]) -> _Value:
         """The result of instruction ``index``; scales and limbs are those of its type."""
