@@ -49,6 +49,15 @@ from hecc.runtime.verify import HEADROOM, verify
 __all__ = ["Candidate", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
 
 SCALE_BITS = range(18, 48)
+SHARED_SCALE_BITS = range(40, 121)
+"""Of results that are shown to others: noise that hides the largest error there can be needs so many bits more."""
+
+SHARED_WEIGHT_BITS = 16
+"""Bits of such a network's weights beyond the precision, as for others: their rounding tells nothing of the key."""
+
+ENCODED_BITS = 140
+"""Of a constant at its scale; the native evaluator's encoder ends at 148."""
+
 SPECIAL_BITS = (MAX_PRIME_BITS, 47, 44, 41, 38, 35, 32, 29, 26)
 """Of the one special prime that digits of one prime each need. A larger one keeps key switching noise down."""
 
@@ -115,8 +124,12 @@ def choose_chain(
     options: Options,
     packing: Packing,
     precision_bits: float,
+    scale_bits_from: int = 0,
 ) -> Candidate | None:
-    """The cheapest chain for one ring, or None when the table or the precision rules all of them out."""
+    """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
+
+    ``scale_bits_from`` is the smallest scale to try.
+    """
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
@@ -124,12 +137,14 @@ def choose_chain(
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
     observed = {value: m.observed for value, m in magnitudes.items()}
     best: Candidate | None = None
-    smallest = _least_scale_bits(graph, ring_degree, packing, precision_bits)
-    spendings, switchings = _spendings(graph, depth, ring_degree, packing), _switchings(options, depth)
-    for spending, switching, input_bits in itertools.product(spendings, switchings, INPUT_BITS):
+    smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
+    spendings, switchings = _spendings(graph, depth, ring_degree, options, packing), _switchings(options, depth)
+    # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
+    inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
+    for spending, switching, input_bits in itertools.product(spendings, switchings, inputs):
         least: int | None = None
-        for scale_bits in range(smallest, SCALE_BITS.stop):
-            data_bits = _data_bits(spending, scale_bits, input_bits, depth, magnitudes)
+        for scale_bits in range(smallest, _scales(options).stop):
+            data_bits, dropped = _data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
             special_bits = switching.special_bits(data_bits)
             too_large = sum((*data_bits, *special_bits)) > allowed or max(data_bits) > MAX_PRIME_BITS
             if too_large or switching.digit_limbs > len(data_bits):
@@ -143,7 +158,7 @@ def choose_chain(
                 input_bits=scale_bits + input_bits,
                 data_primes=primes[: len(data_bits)],
                 special_primes=primes[len(data_bits) :],
-                dropped=tuple(1 if prime else 0 for prime in spending),
+                dropped=dropped,
                 digit_limbs=switching.digit_limbs,
             )
             if chain.log2_qp > allowed:
@@ -171,6 +186,11 @@ def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitu
     """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
     results = {i: magnitudes[value].bound for value, i in lowered.results.items()}
     primes = scales.chain.data_primes
+    if any(
+        isinstance(ins, AddPlain) and scale >= 1 << ENCODED_BITS
+        for ins, scale in zip(lowered.circuit.instructions, scales.scale, strict=True)
+    ):
+        return False
     return all(
         scale * Fraction(max(HEADROOM * results.get(i, 0.0), 1.0)) < math.prod(primes[:limbs])
         for i, (scale, limbs) in enumerate(zip(scales.scale, scales.limbs, strict=True))
@@ -213,11 +233,12 @@ class _Switching:
 
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
-    single = [_Switching(1, bits) for bits in SPECIAL_BITS]
+    single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.share else SPECIAL_BITS)]
     if options.evaluator == "seal":
         return single
     most = max(depth.values()) + 2
-    return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in SPECIAL_SLACK] + single
+    slacks = SPECIAL_SLACK[:1] if options.share else SPECIAL_SLACK
+    return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in slacks] + single
 
 
 def could_fit(
@@ -228,24 +249,30 @@ def could_fit(
     options: Options,
     packing: Packing,
     precision_bits: float,
+    scale_bits_from: int = 0,
 ) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
-    scale_bits = _least_scale_bits(graph, ring_degree, packing, precision_bits)
-    spendings = _spendings(graph, depth, ring_degree, packing)
-    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in spendings)
+    scale_bits = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
+    spendings = _spendings(graph, depth, ring_degree, options, packing)
+    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 
-def _least_scale_bits(graph: Graph, ring_degree: int, packing: Packing, precision_bits: float) -> int:
+def _least_scale_bits(graph: Graph, ring_degree: int, options: Options, packing: Packing, precision_bits: float) -> int:
     """No smaller scale can do: the rounding of the last rescale alone would be too much."""
     largest = 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length()
     slots = min(packing.slots(ring_degree), largest)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
-    return max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
+    return max(_scales(options).start, math.floor(precision_bits + math.log2(rounding)))
+
+
+def _scales(options: Options) -> range:
+    """Bits of the scales to try."""
+    return SHARED_SCALE_BITS if options.share else SCALE_BITS
 
 
 @dataclass(frozen=True)
@@ -264,11 +291,17 @@ _Spending: TypeAlias = tuple[_Prime | None, ...]
 """For each depth the prime that its products are divided by, or ``None`` where the next depth's prime does it."""
 
 
-def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, packing: Packing) -> list[_Spending]:
+def _spendings(
+    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, packing: Packing
+) -> list[_Spending]:
     """Ways to spend primes along the depth of the network."""
     ways = _paired(graph, depth), _one_each(depth)
     spendings: list[_Spending]
-    if packing.elementwise:
+    if options.share:
+        single = _one_each(depth)
+        weight_bits = math.ceil(options.precision_bits) + SHARED_WEIGHT_BITS
+        spendings = [_weighted(graph, depth, single, weight_bits, ring_degree)]
+    elif packing.elementwise:
         spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
     else:
         spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
@@ -324,10 +357,14 @@ def _data_bits(
     input_bits: int,
     depth: Mapping[str, int],
     magnitudes: Mapping[str, Magnitude],
-) -> tuple[int, ...]:
-    """Bits of every data prime: those that nothing is divided by, then the deepest rescale's to the first's.
+    options: Options,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Bits of every data prime, and for each depth how many primes its values are divided by.
 
-    The first are as large as the value with the least headroom needs.
+    The primes are those that nothing is divided by, then the deepest rescale's to the first's. The first are as large
+    as the value with the least headroom needs. For results to be shown to others scales are larger than primes can be,
+    and a rescale divides by several (Agrawal et al., "High-precision RNS-CKKS on fixed but smaller word-size
+    architectures", WAHC 2023).
     """
     primes = [prime.bits(scale_bits) if prime else 0 for prime in spending]
     if len(primes) > 1:
@@ -339,9 +376,20 @@ def _data_bits(
         - sum(primes[depth[value] + 1 :])
         for value, m in magnitudes.items()
     )
+    if options.share:
+        groups = [_split(bits) for bits in primes]
+        flat = (bits for group in reversed(groups) for bits in group)
+        return (*_split(max(base_bits, scale_bits)), *flat), tuple(len(group) for group in groups)
     bases = max(1, -(-base_bits // MAX_PRIME_BITS))
     base = max(-(-base_bits // bases), scale_bits)
-    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits))
+    dropped = tuple(1 if bits else 0 for bits in primes)
+    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits)), dropped
+
+
+def _split(bits: int) -> tuple[int, ...]:
+    """The sizes of as few primes as together have so many bits."""
+    number = -(-bits // MAX_PRIME_BITS)
+    return tuple(-(-bits // number) for _ in range(number))
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,8 @@ from hecc.runtime import codec
 from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output, PairedInput
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
-from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.flooding import flooding_factor
+from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.security import check_structure
 
 if TYPE_CHECKING:
@@ -164,6 +165,21 @@ def check_header(header: PlanHeader) -> None:
             raise ParameterError(
                 f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"
             )
+    if header.share:
+        _check_sharing(header.share, header)
+
+
+def _check_sharing(share: Sharing, header: PlanHeader) -> None:
+    """What can be checked without the circuit: noise that would not hide an error of one in a slot hides none."""
+    least = flooding_factor(share.results, sum(result.layout.count for result in header.outputs))
+    modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.outputs]
+    if len(share.deviations) != len(header.outputs) or any(
+        not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
+    ):
+        raise ParameterError(
+            f"the noise for {share.results} results to be shown to others is less than hides any error, or more than "
+            "the modulus holds; compile the plan again"
+        )
 
 
 def _check_signature(what: str, signature: InputSignature | OutputSignature, header: PlanHeader) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -13,11 +15,13 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
 from hecc.runtime.client.workers import Workers
-from hecc.runtime.errors import FileFormatError, InputError, OutputError
+from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
-from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.flooding import discrete_gaussian, value_deviation
+from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
@@ -56,6 +60,8 @@ class Client:
         Of the secret key, when it is protected.
     min_security
         Bits of security to insist on, whatever the plan claims.
+    folder
+        Where the secret key lies, and the list of results shown to others beside it (:class:`Ledger`).
 
     Raises
     ------
@@ -75,6 +81,7 @@ class Client:
         public: PublicKeyFile | None = None,
         passphrase: str | None = None,
         min_security: int | InsecureLevel = 128,
+        folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.plan = plan if isinstance(plan, Plan) else Plan(plan)
         spec = self.plan.header.keys
@@ -93,6 +100,7 @@ class Client:
         elif public is not None:
             self._public = public_residues(spec, public.stream, enforce_128=self._enforce)
         self._ciphers: dict[int, LevelCipher] = {}
+        self._folder = None if folder is None else Path(folder)
 
     @classmethod
     def open(
@@ -114,7 +122,7 @@ class Client:
         loaded = Plan.load(plan)
         if (folder / SECRET).exists():
             secret = SecretKeyFile.load(folder / SECRET)
-            return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security)
+            return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
             return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security)
         raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
@@ -162,14 +170,30 @@ class Client:
         return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
 
     def encrypt_to(
-        self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        tensors: Tensor | Mapping[str, Tensor],
+        *,
+        processes: int | None = None,
+        progress: Progress | None = None,
+        resume: bool = True,
     ) -> CiphertextFile:
         """As :meth:`encrypt`, but every ciphertext goes to a file as soon as it is made.
+
+        Whatever interrupts it, what is encrypted stays, and the same call goes on from there: with the rows that are
+        not encrypted yet, each with randomness of its own as always.
+
+        Parameters
+        ----------
+        progress
+            Called with the rows, or batches of rows, that are encrypted, and all of them.
+        resume
+            Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
 
         Raises
         ------
         InputError
-            As :meth:`encrypt`, or the file cannot be written.
+            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
         rows = input_rows(tensors, self.plan.header.inputs)
         return CiphertextFile.write(
@@ -178,11 +202,20 @@ class Client:
             keys=self._keys,
             key_id=self.key_id,
             rows=len(next(iter(rows.values()))),
-            batches=self._encrypt(rows, processes),
+            batches=lambda first: self._encrypt(rows, processes, first, progress),
+            source=self._fingerprint(rows),
+            seeded=self._secret is not None,
+            resume=resume,
         )
 
-    def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
+    def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, and check what can be checked of it.
+
+        Parameters
+        ----------
+        share
+            The values are to be shown to others: they get the noise that hides what they tell of the key, are rounded
+            to the digits that are left, and count as results shown, a row or batch of rows each.
 
         Returns
         -------
@@ -200,36 +233,91 @@ class Client:
         OutputError
             The values show that the evaluation overflowed, or that the ciphertexts are not a result of this plan. Do
             not tell a server that you do not trust: what it learns of a decryption can reveal the key.
+        ShareError
+            The plan was not compiled for results to be shown, or so many were shown already.
         """
         if self._secret is None:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
+        if share:
+            self._check_sharing()
         # The last batch is filled up with rows that nobody asked for.
-        return {
+        values = {
             signature.name: np.concatenate(
                 [self._decrypt(signature, result, batch) for batch in range(result.batches)]
             )[: result.header.rows]
             for signature in self.plan.header.outputs
         }
+        return self._flooded(result) if share else values
+
+    @property
+    def shares_left(self) -> int:
+        """How many more results may be shown to others.
+
+        Raises
+        ------
+        ShareError
+            The plan was not compiled for that.
+        FileFormatError
+            The list of results shown was altered.
+        """
+        share, ledger = self._check_sharing()
+        return ledger.left(self.plan.fingerprint, share.results)
+
+    def _check_sharing(self) -> tuple[Sharing, Ledger]:
+        share = self.plan.header.share
+        if not share:
+            raise ShareError(
+                "the plan has no room for the noise that a result needs before it is shown to others; compile it with "
+                "--share RESULTS, and encrypt and run again"
+            )
+        if self._secret is None or self._folder is None:
+            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
+        return share, Ledger(self._folder, self.key_id, self._secret)
+
+    def _flooded(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
+        """The values with their noise, once they are counted."""
+        share, ledger = self._check_sharing()
+        ledger.spend(self.plan.fingerprint, share.results, result.batches)
+        outputs: dict[str, NDArray[np.float64]] = {}
+        for signature, deviation in zip(self.plan.header.outputs, share.deviations, strict=True):
+            batches = [self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches)]
+            # The leading digit of the noise is the last one that says anything.
+            digit = 10.0 ** math.floor(math.log10(value_deviation(signature, deviation)))
+            outputs[signature.name] = np.round(np.concatenate(batches)[: result.header.rows] / digit) * digit
+        return outputs
 
     def _encrypt(
-        self, rows: Mapping[str, NDArray[np.float64]], processes: int | None
+        self,
+        rows: Mapping[str, NDArray[np.float64]],
+        processes: int | None,
+        first: int = 0,
+        progress: Progress | None = None,
     ) -> Iterator[dict[str, Iterator[bytes]]]:
-        """The ciphertexts of every input, batch by batch; each is made when it is taken."""
+        """The ciphertexts of every input, batch by batch from that one on; each is made when it is taken."""
         header = self.plan.header
-        number = len(next(iter(rows.values())))
-        total = -(-number // header.batch) * sum(signature.ciphertexts for signature in header.inputs)
+        starts = range(0, len(next(iter(rows.values()))), header.batch)
+        total = (len(starts) - first) * sum(signature.ciphertexts for signature in header.inputs)
         if processes is None:
             processes = default_threads() if total >= MANY else 1
         with ExitStack() as stack:
             encrypt = {limbs: self._encryption(limbs, processes, stack) for limbs in {s.limbs for s in header.inputs}}
-            for start in range(0, number, header.batch):
+            for number, start in enumerate(starts[first:], first + 1):
+                part = slice(start, start + header.batch)
                 yield {
-                    s.name: encrypt[s.limbs](
-                        self._contents(s, rows[s.name][start : start + header.batch]), float(s.scale)
-                    )
+                    s.name: encrypt[s.limbs](self._contents(s, rows[s.name][part]), float(s.scale))
                     for s in header.inputs
                 }
+                if progress is not None:
+                    progress(number, len(starts))
+
+    def _fingerprint(self, rows: Mapping[str, NDArray[np.float64]]) -> str:
+        """Of what is encrypted, and with which half of the key: half a file of each would be none."""
+        digest = hashlib.sha256(b"secret" if self._secret is not None else b"public")
+        for signature in self.plan.header.inputs:
+            values = np.ascontiguousarray(rows[signature.name], dtype="<f8")
+            digest.update(hashlib.sha256(values.data).digest())
+        return digest.hexdigest()
 
     def _encryption(self, limbs: int, processes: int, stack: ExitStack) -> _Encryption:
         """Encrypts vectors one after another, in this process or several others."""
@@ -267,12 +355,21 @@ class Client:
         for lanes in np.moveaxis(layout.pack(values[rows].reshape(layout.lanes, *layout.shape)), 0, -1):
             yield np.tile(lanes.reshape(-1), copies)
 
-    def _decrypt(self, signature: OutputSignature, result: ResultFile, batch: int) -> NDArray[np.float64]:
-        """The examples of one batch, shape (batch, ...)."""
+    def _decrypt(
+        self, signature: OutputSignature, result: ResultFile, batch: int, flooding: int | None = None
+    ) -> NDArray[np.float64]:
+        """The examples of one batch, shape (batch, ...); with noise of that deviation, if any, and then not checked."""
         layout = signature.layout
         cipher, scale = self._cipher(signature.limbs), float(signature.scale)
         try:
-            slots = np.stack([cipher.decrypt(stream, scale) for stream in result.row(signature.name, batch)])
+            streams = result.row(signature.name, batch)
+            if flooding is None:
+                slots = np.stack([cipher.decrypt(stream, scale) for stream in streams])
+            else:
+                noise = (discrete_gaussian(flooding, 2 * layout.period * layout.lanes) for _ in streams)
+                slots = np.stack(
+                    [cipher.decrypt_flooded(stream, scale, n) for stream, n in zip(streams, noise, strict=True)]
+                )
         except FileFormatError as error:
             where = result.path or "the encrypted result"
             number = f"row {batch}" if layout.batch == 1 else f"batch {batch}"
@@ -280,7 +377,8 @@ class Client:
         # A ring with more slots than the examples need holds them several times; the copies' errors are independent.
         copies = np.moveaxis(slots.reshape(layout.count, -1, layout.slots, layout.lanes), -1, 0)
         values = layout.average(copies.real.mean(axis=2))
-        _check_result(signature, copies, values)
+        if flooding is None:
+            _check_result(signature, copies, values)
         return values[: layout.batch].reshape(layout.batch, *signature.shape)
 
     def _cipher(self, limbs: int) -> LevelCipher:

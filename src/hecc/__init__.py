@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         SecurityError,
+        ShareError,
         UnsupportedError,
     )
     from hecc.runtime.plan import Plan
@@ -53,6 +54,7 @@ __all__ = [
     "Plan",
     "SecurityError",
     "Server",
+    "ShareError",
     "UnsupportedError",
     "__version__",
     "compile",

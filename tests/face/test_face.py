@@ -153,6 +153,6 @@ def test_simulate_names_the_layer_that_would_overflow(model, digits):
 
 
 def test_a_server_refuses_a_plan_that_does_not_fit_the_memory(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr("hecc.server.available_memory", lambda: 10**6)
-    with pytest.raises(hecc.InputError, match=r"needs about \d\.\d GB of memory, and 0\.0 GB are available"):
+    monkeypatch.setattr("hecc.machine.available_memory", lambda: 10**6)
+    with pytest.raises(hecc.InputError, match=r"needs about [\d.]+ MB of memory, and 1 MB are available"):
         hecc.Server(plan, tmp_path / "evaluation.bin")

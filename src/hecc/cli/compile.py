@@ -20,6 +20,7 @@ from hecc.cli.options import (
     PrecisionOption,
     QuantumOption,
     SecurityOption,
+    ShareOption,
 )
 
 __all__ = ["compile_command"]
@@ -36,6 +37,7 @@ def compile_command(
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
+    share: ShareOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -58,10 +60,13 @@ def compile_command(
         import hecc
         from hecc.cli.arrays import load_arrays
         from hecc.machine import available_memory
+        from hecc.runtime.files import check_target
         from hecc.words import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
+        for path in (output, client_path):
+            check_target(path)
         with out.stages(f"compiling {model}") as stage:
             plan = hecc.compile(
                 model,
@@ -74,6 +79,7 @@ def compile_command(
                 evaluator=evaluator,
                 optimize=optimize,
                 batch=batch,
+                share=share,
                 progress=stage,
             )
         plan.save(output)

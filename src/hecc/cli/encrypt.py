@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.options import ResumeOption
 
 __all__ = ["encrypt_command"]
 
@@ -23,6 +24,7 @@ def encrypt_command(
     keys: KeysOption = Path("keys"),
     output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    resume: ResumeOption = True,
     min_security: MinSecurityOption = 128,
     processes: Annotated[
         int | None,
@@ -45,7 +47,8 @@ def encrypt_command(
         client = open_client(plan, keys, public=public, min_security=min_security)
         arrays = load_arrays(inputs)
         start = time.perf_counter()
-        encrypted = client.encrypt_to(output, arrays, processes=processes)
+        with out.steps("encrypting") as step:
+            encrypted = client.encrypt_to(output, arrays, processes=processes, progress=step, resume=resume)
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(

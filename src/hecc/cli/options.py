@@ -17,7 +17,9 @@ __all__ = [
     "OptimizeOption",
     "PrecisionOption",
     "QuantumOption",
+    "ResumeOption",
     "SecurityOption",
+    "ShareOption",
 ]
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
@@ -56,4 +58,19 @@ OptimizeOption = Annotated[
 BatchOption = Annotated[
     int | None,
     typer.Option(metavar="ROWS", show_default=False, help="So many rows at once, side by side where there is room."),
+]
+ShareOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="RESULTS",
+        show_default=False,
+        help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on where the same command was interrupted, or remove what it left.",
+    ),
 ]

@@ -37,14 +37,20 @@ def simulate_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import load_array, load_arrays, save_outputs
+        from hecc.cli.arrays import check_outputs, load_array, load_arrays, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.runtime.plan import Plan
+        from hecc.runtime.tensors import input_rows
         from hecc.words import count_words, time_words
 
         arrays = load_arrays(inputs)
         truth = None if labels is None else load_array(labels)
+        loaded = Plan.load(plan)
+        if output is not None:
+            given = input_rows(arrays, loaded.header.inputs)
+            check_outputs(output, loaded.header, len(next(iter(given.values()))))
         start = time.perf_counter()
-        outputs = hecc.simulate(plan, arrays, noise=not no_noise)
+        outputs = hecc.simulate(loaded, arrays, noise=not no_noise)
         elapsed = time.perf_counter() - start
         rows = len(next(iter(outputs.values())))
         accuracy = None if truth is None else _accuracy(outputs, truth)

@@ -485,7 +485,7 @@ def test_an_interrupted_generation_leaves_no_file(
         monkeypatch.setattr(where, name, interrupt)
     with pytest.raises(error):
         generate_keys(make_spec(2, 2), tmp_path / "keys", shape="native", min_security=INSECURE, progress=progress)
-    assert list((tmp_path / "keys").iterdir()) == []
+    assert not (tmp_path / "keys").exists()
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
