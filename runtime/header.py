@@ -9,11 +9,12 @@ import msgspec
 
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
+from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader"]
 
 
-class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One encrypted input.
 
     Attributes
@@ -27,6 +28,8 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         How the client packs, encodes and encrypts it.
     low, high
         Range of values that the plan was calibrated for; the client refuses others.
+    preprocessing
+        What the client does to raw inputs; ``None`` if nothing was said of it.
     """
 
     name: str
@@ -36,9 +39,10 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     scale: Fraction
     low: float
     high: float
+    preprocessing: Preprocessing | None = None
 
 
-class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One result.
 
     Attributes
@@ -50,6 +54,9 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     error
         Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
         imaginary parts, show errors of this size; much larger ones are an alarm.
+    labels
+        Names of the classes, in the order of the scores along the last axis; two for a single score, the first for
+        "no". Empty if nothing was said of them.
     """
 
     name: str
@@ -59,6 +66,7 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scale: Fraction
     bound: float
     error: float
+    labels: tuple[str, ...] = ()
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
 from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys
+from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape
@@ -126,31 +128,37 @@ class Client:
         self._session = self._open(folder, passphrase, False)
         return keys
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt(self, inputs: Source, *, raw: bool = False) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
         ----------
-        tensors
-            By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
-            leading axis of rows.
+        inputs
+            Tensors by input name, or just the tensor of a plan with one input. Of the input's shape for one example, or
+            with a leading axis of rows. Or paths: a .npy, .npz or .csv file, an image, several images, or a folder of
+            images, in the order of their names. Images and tables are preprocessed as the plan says; arrays are the
+            network's own inputs.
+        raw
+            Arrays hold raw values, too, which are to be preprocessed.
 
         Raises
         ------
         InputError
-            Names, shapes, dtypes or values that the plan does not take.
+            Names, shapes, dtypes or values that the plan does not take, or files that cannot be read.
+        FileFormatError
+            A file is damaged.
         """
-        return self._require().encrypt(tensors)
+        return self._require().encrypt(self._load(inputs, raw))
 
-    def encrypt_to(self, path: str | os.PathLike[str], tensors: Tensor | Mapping[str, Tensor]) -> CiphertextFile:
+    def encrypt_to(self, path: str | os.PathLike[str], inputs: Source, *, raw: bool = False) -> CiphertextFile:
         """As :meth:`encrypt` and ``save``, but no more than one row, or batch of rows, is in memory.
 
         Raises
         ------
-        InputError
+        InputError, FileFormatError
             As :meth:`encrypt`, or the file cannot be written.
         """
-        return self._require().encrypt_to(path, tensors)
+        return self._require().encrypt_to(path, self._load(inputs, raw))
 
     def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
@@ -166,10 +174,35 @@ class Client:
         """
         return self._require().decrypt(result if isinstance(result, ResultFile) else ResultFile.load(result))
 
+    def classify(self, outputs: Mapping[str, NDArray[np.float64]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
+        """The most probable classes of decrypted scores, by name where the plan has labels.
+
+        Parameters
+        ----------
+        outputs
+            What :meth:`decrypt` returned.
+        top
+            How many classes per row.
+
+        Returns
+        -------
+        dict
+            For every output of scores, for every row the classes with their confidences, the first one first. The
+            confidences are the softmax of the scores; of a single score the logistic function.
+        """
+        return {
+            signature.name: predictions(signature, outputs[signature.name], top)
+            for signature in self.plan.header.outputs
+            if are_scores(signature)
+        }
+
     @property
     def key_id(self) -> str:
         """Random id of the key set, the same in all its files."""
         return self._require().key_id
+
+    def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
+        return load_inputs(inputs, forms(self.plan.header.inputs), raw=raw).tensors
 
     def _require(self) -> Session:
         if self._session is None:

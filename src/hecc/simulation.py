@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction
 from hecc.runtime.errors import OutputError
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.simulator import Simulator
-from hecc.runtime.tensors import Tensor, input_rows
+from hecc.runtime.tensors import input_rows
 from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["simulate"]
@@ -26,9 +27,10 @@ Array = NDArray[np.floating[Any]]
 
 def simulate(
     plan: Plan | str | os.PathLike[str],
-    inputs: Tensor | Mapping[str, Tensor],
+    inputs: Source,
     noise: bool = True,
     *,
+    raw: bool = False,
     seed: int = 0,
 ) -> dict[str, NDArray[np.float64]]:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
@@ -41,6 +43,8 @@ def simulate(
         As for :meth:`hecc.Client.encrypt`.
     noise
         Add random noise as large as that of encryption.
+    raw
+        Arrays hold raw values, which are to be preprocessed.
     seed
         Of the random noise.
 
@@ -58,7 +62,7 @@ def simulate(
     """
     plan = plan if isinstance(plan, Plan) else Plan.load(plan)
     circuit, header = plan.require_circuit(), plan.header
-    rows = input_rows(inputs, header.inputs)
+    rows = input_rows(load_inputs(inputs, forms(header.inputs), raw=raw).tensors, header.inputs)
     slots = {
         signature.name: signature.layout.pack(rows[signature.name].reshape(-1, *signature.layout.shape))
         for signature in header.inputs

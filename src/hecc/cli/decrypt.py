@@ -29,8 +29,8 @@ def decrypt_command(
     An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
     """
     with console(as_json) as out:
-        from hecc.cli.arrays import save_outputs
-        from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.arrays import save_outputs
+        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields
         from hecc.words import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
@@ -42,11 +42,13 @@ def decrypt_command(
         save_outputs(output, outputs)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
-        show_predictions(out, outputs)
+        header = client.plan.header
+        show_predictions(out, header, outputs)
         out.result(
             output=str(output),
             rows=rows,
             seconds=elapsed,
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
+            top=top_fields(header, outputs),
         )

@@ -33,13 +33,12 @@ def report_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import load_arrays
         from hecc.runtime.container import write_file
         from hecc.words import size_words
 
         with out.stages(f"describing {plan}") as stage:
             stage("measure the layers")
-            page = hecc.report(plan, None if inputs is None else load_arrays(inputs))
+            page = hecc.report(plan, inputs)
         write_file(output, page.encode())
         size = output.stat().st_size
         out.say(f"{output} ({size_words(size)}); open it in a browser")
