@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime.header import OutputSignature
 
-__all__ = ["Prediction", "are_scores", "confidence_words", "confidences", "predictions"]
+__all__ = ["TOP", "Prediction", "are_scores", "classes", "confidence_words", "confidences", "predictions"]
 
 TOP = 3
 """How many classes are named."""
@@ -50,6 +50,11 @@ def confidences(signature: OutputSignature, values: NDArray[np.float64]) -> NDAr
     # The largest exponent is zero, so that nothing overflows.
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def classes(signature: OutputSignature, values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The number of the most probable class of every row; the first one of several."""
+    return np.asarray(confidences(signature, values).argmax(axis=1), dtype=np.int64)
 
 
 def predictions(signature: OutputSignature, values: NDArray[np.float64], top: int = TOP) -> list[list[Prediction]]:

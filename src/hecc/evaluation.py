@@ -19,7 +19,7 @@ from hecc.client import Client
 from hecc.inputs import Source, forms, load_inputs
 from hecc.labels import Truth, class_numbers, load_truth
 from hecc.runtime.client.keygen import EVALUATION
-from hecc.runtime.client.predictions import are_scores, confidences
+from hecc.runtime.client.predictions import are_scores, classes
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import OutputSignature
 from hecc.runtime.plan import Plan
@@ -184,14 +184,14 @@ def evaluate(
             add("encrypted", *_run(client, server, first, tell))
 
     simulated = outcomes[1].predictions
-    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     confusion = None
     if task == "classification":
-        classes = signature.labels or tuple(map(str, range(_classes(signature))))
+        names = signature.labels or tuple(map(str, range(_count(signature))))
         if simulated is not None and truth is not None:
-            confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+            confusion = np.zeros((len(names), len(names)), dtype=np.int64)
             np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
-    return Evaluation(task, signature.name, classes, tuple(outcomes), confusion)
+    return Evaluation(task, signature.name, names, tuple(outcomes), confusion)
 
 
 def _output(outputs: Sequence[OutputSignature]) -> OutputSignature:
@@ -203,9 +203,9 @@ def _output(outputs: Sequence[OutputSignature]) -> OutputSignature:
     return candidates[0]
 
 
-def _answers(labels: Truth | None, classes: Sequence[str], count: int) -> NDArray[np.generic] | None:
+def _answers(labels: Truth | None, folders: Sequence[str], count: int) -> NDArray[np.generic] | None:
     if labels is None:
-        return np.array(classes) if classes else None
+        return np.array(folders) if folders else None
     answers = load_truth(labels)
     if len(answers) != count or answers.ndim == 0:
         raise InputError(f"labels of shape {answers.shape} for {count} rows; give one for each row")
@@ -225,7 +225,7 @@ def _task(
     binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
     single = math.prod(signature.shape) == 1
     if answers.ndim == 1 and (are_scores(signature) or (single and binary)):
-        return "classification", class_numbers(answers, signature.labels, _classes(signature))
+        return "classification", class_numbers(answers, signature.labels, _count(signature))
     if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(signature.shape):
         raise InputError(
             f"labels of shape {answers.shape} and dtype {answers.dtype} for an output of shape {signature.shape}; give "
@@ -234,7 +234,8 @@ def _task(
     return "regression", answers.reshape(-1, *signature.shape)
 
 
-def _classes(signature: OutputSignature) -> int:
+def _count(signature: OutputSignature) -> int:
+    """How many classes there are: of a single score no and yes."""
     return max(2, math.prod(signature.shape))
 
 
@@ -252,7 +253,7 @@ def _outcome(
     error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
     predictions, agreement, score = None, None, None
     if task == "classification":
-        predictions = confidences(signature, values).argmax(axis=1)
+        predictions = classes(signature, values)
         expected = predictions if clear is None or clear.predictions is None else clear.predictions[:rows]
         agreement = float((predictions == expected).mean())
         if truth is not None:
