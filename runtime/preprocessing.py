@@ -20,6 +20,9 @@ __all__ = ["MAX_SIDE", "Preprocessing"]
 MAX_SIDE = 1 << 14
 """Longest side to which an image is resized, in pixels."""
 
+LIMIT = 2.0**100
+"""Largest factor, mean or deviation, and the inverse of the smallest: so that no pixel can overflow."""
+
 BYTE = 255.0
 """Largest raw value of a pixel."""
 
@@ -74,14 +77,16 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """
         if self.layout not in ("nchw", "nhwc"):
             raise InputError(f"a layout {self.layout!r}; choose nchw or nhwc")
-        if not 0 < self.scale < math.inf:
+        if not 1 / LIMIT <= self.scale <= LIMIT:
             raise InputError(f"a scale of {self.scale:g}; give what raw values are multiplied by, as 1/255 for bytes")
         if self.resize is not None:
             self._check_resize(shape)
         grid = self._grid(shape)
-        for name, values, least in (("mean", self.mean, -math.inf), ("std", self.std, 0.0)):
-            if not all(least < value < math.inf for value in values):
-                raise InputError(f"the {name} has a value that is infinite, not a number, or not possible")
+        for name, values, least in (("mean", self.mean, -LIMIT), ("std", self.std, 1 / LIMIT)):
+            if not all(least <= value <= LIMIT for value in values):
+                raise InputError(
+                    f"the {name} has a value that is not possible; give numbers from {least:g} to {LIMIT:g}"
+                )
             if len(values) not in (0, 1, self._channels(grid), math.prod(grid)):
                 raise InputError(
                     f"a {name} of {len(values)} values; an input of shape {shape} in layout {self.layout} takes one, "
@@ -121,11 +126,13 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The arithmetic on raw values that have the network's shape and layout already, (rows, *shape)."""
         grid = self._grid(shape)
         values = rows.astype(np.float64).reshape(len(rows), *grid)
-        values *= self.scale
-        if self.mean:
-            values -= self._spread(self.mean, grid)
-        if self.std:
-            values /= self._spread(self.std, grid)
+        # Raw values of any size: what overflows is refused with everything that is not finite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            values *= self.scale
+            if self.mean:
+                values -= self._spread(self.mean, grid)
+            if self.std:
+                values /= self._spread(self.std, grid)
         return values.reshape(len(rows), *shape)
 
     def image_range(self, shape: tuple[int, ...]) -> tuple[float, float] | None:

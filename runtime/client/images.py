@@ -30,7 +30,7 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may read: fewer decoders, fewer ways for a made-up file to do harm."""
 
-MAX_PIXELS = 1 << 26
+MAX_PIXELS = 64_000_000
 """Larger images are refused before they are unpacked: a small file can claim any size."""
 
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -158,4 +158,4 @@ def _check_pixels(what: str, size: Sequence[int]) -> None:
 
 
 def _refuse_size(what: str) -> NoReturn:
-    raise FileFormatError(f"{what}: over {MAX_PIXELS >> 20} million pixels; give a smaller image") from None
+    raise FileFormatError(f"{what}: over {MAX_PIXELS // 10**6} million pixels; give a smaller image") from None

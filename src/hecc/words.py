@@ -35,6 +35,9 @@ __all__ = [
 SHOWN = 8
 """How many of many words are shown."""
 
+MIN_RATIO = 1e-6
+"""Smallest factor that is shown as one over an integer."""
+
 
 def size_words(count: float) -> str:
     """Bytes, in decimal units."""
@@ -99,7 +102,8 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     for source in header.inputs:
         yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
         if source.preprocessing is not None:
-            yield f"raw {source.name}", preprocessing_words(source.preprocessing, source.shape)
+            name = "preprocessing" if len(header.inputs) == 1 else f"preprocessing {source.name}"
+            yield name, preprocessing_words(source.preprocessing, source.shape)
     for target in header.outputs:
         yield f"output {target.name}", _tensor(target)
         if target.labels:
@@ -128,8 +132,9 @@ def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
         words = f"shorter side to {stated.resize}" if isinstance(stated.resize, int) else f"to {_shape(stated.resize)}"
         steps += [f"{'grey' if channels == 1 else 'RGB'} images resized ({words})", f"centre {height}x{width}"]
     if stated.scale != 1:
-        ratio = round(1 / stated.scale)
-        steps.append(f"times 1/{ratio}" if stated.scale == 1 / ratio else f"times {stated.scale:g}")
+        # Written as users write it, if it is one over a bit pattern's largest value or the like.
+        ratio = round(1 / stated.scale) if MIN_RATIO < stated.scale < 1 else 0
+        steps.append(f"times 1/{ratio}" if ratio and stated.scale == 1 / ratio else f"times {stated.scale:g}")
     if stated.mean:
         steps.append(f"minus {_shortened([f'{value:g}' for value in stated.mean])}")
     if stated.std:

@@ -120,6 +120,21 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
     assert found["precision"] == found["recall"] == [1.0] * 10
 
 
+def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):
+    made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input="long enough\n" * 2)
+    assert made.exit_code == 0, made.output
+    arguments = ("evaluate", "plan.bin", "--data", "three.npy", "--keys", "private", "--rows", "1", "--json")
+    found = cli.invoke(*arguments, input="long enough\n")
+    assert json.loads(found.stdout)["encrypted"]["agreement"] == 1.0
+    assert "does not open this secret key" in cli.invoke(*arguments, input="something else\n").stderr
+
+
+def test_a_factor_of_any_size_can_be_shown(cli, here):
+    for scale in ("1e-30", "1e30", "0.7"):
+        cli.succeed("compile", "model.onnx", "--scale", scale, "--calibrate", "calibration.npy")
+        assert f"times {float(scale):g}; layout nchw" in cli.succeed("inspect", "plan.client.bin").stdout
+
+
 def test_evaluate_takes_labels_from_the_folders(cli, photos):
     cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibrate", "photos")
     found = cli.answer("evaluate", "plan.bin", "--data", "photos")

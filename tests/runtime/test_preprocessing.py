@@ -75,8 +75,8 @@ def test_the_range_of_an_image_is_that_of_its_bytes():
     [
         (Preprocessing(scale=0), (3,), "a scale of 0; give what raw values are multiplied by"),
         (Preprocessing(scale=math.nan), (3,), "a scale of nan"),
-        (Preprocessing(std=(0.0,)), (3,), "the std has a value that is infinite, not a number, or not possible"),
-        (Preprocessing(mean=(math.inf,)), (3,), "the mean has a value that is infinite"),
+        (Preprocessing(std=(0.0,)), (3,), "the std has a value that is not possible; give numbers from 7.88861e-31 to"),
+        (Preprocessing(mean=(math.inf,)), (3,), "the mean has a value that is not possible"),
         (Preprocessing(mean=(1, 2)), (3, 4, 4), r"a mean of 2 values; .* takes one, one for each of 3 channels"),
         (Preprocessing(mean=(1, 2)), (5,), "a mean of 2 values"),
         (Preprocessing(layout="hwcn"), (3,), "a layout 'hwcn'; choose nchw or nhwc"),
@@ -94,6 +94,10 @@ def test_the_range_of_an_image_is_that_of_its_bytes():
 def test_what_contradicts_itself_or_the_network_is_refused(stated, shape, fault):
     with pytest.raises(InputError, match=fault):
         stated.check(shape)
+
+
+def test_values_that_overflow_are_left_for_the_check_of_the_inputs():
+    assert np.isinf(Preprocessing(scale=1e30).apply(np.array([[1e300]]), (1,))).all()
 
 
 def test_any_sequence_of_numbers_will_do():

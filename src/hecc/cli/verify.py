@@ -16,7 +16,9 @@ __all__ = ["verify_command"]
 
 
 def verify_command(
-    files: Annotated[list[Path], typer.Argument(help="Files of hecc: plans, keys, encrypted rows, results.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Files of hecc: plans, keys, encrypted rows, results.")
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Check that files are whole, and that they belong together.
