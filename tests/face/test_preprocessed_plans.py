@@ -99,3 +99,25 @@ def test_calibration_images_are_preprocessed_with_the_same_code(model, digits, t
 def test_what_does_not_fit_the_network_is_refused(model, options, fault):
     with pytest.raises(hecc.InputError, match=fault):
         hecc.compile(model, **options)
+
+
+def test_a_table_goes_from_its_raw_columns_to_a_diagnosis(network, tmp_path):
+    generator = np.random.default_rng(4)
+    means, deviations = np.array([50.0, 120.0, 0.2]), np.array([10.0, 15.0, 0.1])
+    patients = means + deviations * generator.uniform(-2, 2, (40, 3))
+    np.savetxt(tmp_path / "patients.csv", patients, delimiter=",", header="age,pressure,ratio", comments="")
+    plan = hecc.compile(
+        network((3,), ("gemm", 1)),
+        preprocessing=hecc.Preprocessing(mean=means, std=deviations),
+        calibration=tmp_path / "patients.csv",
+        labels=["healthy", "ill"],
+        precision=8,
+    )
+    (source,) = plan.header.inputs
+    assert -2 <= source.low < -1 < 1 < source.high <= 2
+    clear = hecc.simulate(plan, (patients - means) / deviations, noise=False)["gemm0"][:, 0]
+    (tmp_path / "truth.txt").write_text("\n".join("ill" if score > 0 else "healthy" for score in clear))
+    found = hecc.evaluate(plan, tmp_path / "patients.csv", tmp_path / "truth.txt", encrypted=True, rows=2)
+    assert found.classes == ("healthy", "ill")
+    assert [outcome.score for outcome in found.outcomes] == [1.0, pytest.approx(1.0, abs=0.05), 1.0]
+    np.testing.assert_allclose(found.outcomes[0].values[:, 0], clear, rtol=1e-6)

@@ -1,7 +1,9 @@
 """Images become what torchvision makes of them, upright, in the right colours; what is ambiguous is refused."""
 
+import io
 import math
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -70,6 +72,20 @@ def test_resizing_and_cropping_are_torchvisions(tmp_path, size, resize):
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
         difference = np.abs(found[channel] - (expected[..., channel] - mean) / std)
         assert difference.max() <= LEVEL / 255 / std
+
+
+@pytest.mark.parametrize("archive", ["chest_xray/chest_xray_224_test.zip", "skin_lesions/ham10000_224_test.zip"])
+def test_real_photographs_agree_to_a_grey_level(shared_data, archive):
+    with zipfile.ZipFile(shared_data / archive) as opened:
+        names = [name for name in sorted(opened.namelist()) if name.lower().endswith((".jpg", ".jpeg", ".png"))]
+        for number, name in enumerate(names[:: len(names) // 10]):
+            # Of other shapes than squares, too.
+            image = Image.open(io.BytesIO(opened.read(name))).convert("RGB").crop((0, 0, 224, 120 + 10 * number))
+            pixels = np.asarray(image)
+            for resize in (96, (64, 64), 230):
+                found = read_pixels(name, pixels[np.newaxis], Preprocessing(resize=resize), (3, 64, 64))[0]
+                expected = reference(pixels, resize, 64, 64)
+                assert np.abs(np.moveaxis(found, 0, 2) - expected).max() <= LEVEL
 
 
 def test_a_crop_that_has_no_middle_is_rounded_as_torchvision_does(tmp_path):
