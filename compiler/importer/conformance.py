@@ -1,27 +1,29 @@
 """The official ONNX backend node tests, run on the importer's cleartext semantics.
 
-Of every test, the first input is the data; the other inputs become constants, as the weights of a network are. A test
-passes if every output agrees with the expected one, and is refused if the importer raises one of its sentences. There
-is no third way: anything else is an error of hecc.
+Of every test, all inputs that hold real numbers are encrypted inputs of the network; the others, such as shapes,
+indices and conditions, are constants. Where that is refused, only the first input is the data, and all others become
+constants, as the weights of a network are. A test passes if every output agrees with the expected one, and is refused
+if the importer raises one of its sentences both times. There is no third way: anything else is an error of hecc.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from hecc.compiler.importer.batch import FLOATS
 from hecc.compiler.importer.importer import import_model
 from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.ir.graph import Graph
 from hecc.runtime.errors import HeccError
 
-__all__ = ["FOLDED", "NodeTest", "Outcome", "node_tests", "run"]
+__all__ = ["FOLDED", "Network", "NodeTest", "Outcome", "networks", "node_tests", "run"]
 
 FOLDED = ("Constant", "Shape", "Size")
 """Operators that are claimed although they have no converter: they are always folded."""
@@ -45,11 +47,31 @@ class NodeTest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a test; ``refusal`` is the sentence if it was refused, and empty if it passed."""
+    """What became of a test.
+
+    Attributes
+    ----------
+    name, operator
+        Of the test.
+    refusal
+        The sentence if it was refused, and empty if it passed.
+    encrypted
+        How many of its inputs were encrypted.
+    """
 
     name: str
     operator: str
     refusal: str = ""
+    encrypted: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A test as a network: what is encrypted, and what has to come out."""
+
+    model: onnx.ModelProto
+    data: Mapping[str, Any]
+    expected: tuple[Any, ...]
 
 
 def node_tests() -> Iterator[NodeTest]:
@@ -80,37 +102,52 @@ def run(test: NodeTest) -> Outcome:
     AssertionError
         The importer's graph computes something else than expected.
     """
-    for inputs, outputs in test.data:
-        model, data = _with_constants(test.model, inputs)
+    refusal = HeccError()
+    for encrypted in _choices(test):
         try:
-            graph = import_model(model, batch_axis=False)
-        except HeccError as refusal:
-            return Outcome(test.name, test.operator, str(refusal).splitlines()[0])
-        values = graph.evaluate({name: array[np.newaxis] for name, array in data.items()})
-        shapes = {node.output.name: node.output.shape for node in graph.nodes}
-        for name, expected in zip(graph.outputs, map(_array, outputs), strict=True):
-            if shapes[name] != expected.shape:
-                raise AssertionError(f"{test.name}: shape {shapes[name]} instead of {expected.shape}")
-            relative = TOLERANCE.get(expected.dtype.name, 1e-4)
-            absolute = 1e-4 if test.name in FOUR_DECIMALS else 1e-6
-            np.testing.assert_allclose(
-                values[name].reshape(expected.shape), expected.astype(np.float64), relative, absolute, err_msg=test.name
-            )
-    return Outcome(test.name, test.operator)
+            graphs = [(network, import_model(network.model, batch_axis=False)) for network in networks(test, encrypted)]
+        except HeccError as error:
+            refusal = error
+            continue
+        for network, graph in graphs:
+            _compare(test, network, graph)
+        return Outcome(test.name, test.operator, encrypted=len(encrypted))
+    return Outcome(test.name, test.operator, str(refusal).splitlines()[0])
 
 
-def _with_constants(model: onnx.ModelProto, inputs: Sequence[Any]) -> tuple[onnx.ModelProto, dict[str, NDArray[Any]]]:
-    """The model with all inputs but the data made constants, and the data by name."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    given = list(zip(changed.graph.input, map(_array, inputs), strict=True))
-    arrays: dict[str, Any] = {}
-    for item, value in given:
-        if not arrays or not isinstance(value, np.ndarray):
-            arrays[item.name] = value
-        else:
-            changed.graph.initializer.append(numpy_helper.from_array(value, item.name))
-    return changed, arrays
+def networks(test: NodeTest, encrypted: Collection[str]) -> Iterator[Network]:
+    """A test's data sets, with all inputs but some made constants."""
+    for inputs, outputs in test.data:
+        model = onnx.ModelProto()
+        model.CopyFrom(test.model)
+        data = {}
+        for item, value in zip(model.graph.input, map(_array, inputs), strict=True):
+            if item.name in encrypted or not isinstance(value, np.ndarray):
+                data[item.name] = value
+            else:
+                model.graph.initializer.append(numpy_helper.from_array(value, item.name))
+        yield Network(model, data, tuple(map(_array, outputs)))
+
+
+def _choices(test: NodeTest) -> list[tuple[str, ...]]:
+    """Which inputs to encrypt: all that hold real numbers; if that is refused, only the first input."""
+    inputs = list(test.model.graph.input)
+    real = tuple(item.name for item in inputs if item.type.tensor_type.elem_type in FLOATS)
+    return list(dict.fromkeys([real or (inputs[0].name,), (inputs[0].name,)])) if inputs else [()]
+
+
+def _compare(test: NodeTest, network: Network, graph: Graph) -> None:
+    """Compare what the graph computes with what has to come out."""
+    values = graph.evaluate({name: array[np.newaxis] for name, array in network.data.items()})
+    shapes = {node.output.name: node.output.shape for node in graph.nodes}
+    for name, expected in zip(graph.outputs, network.expected, strict=True):
+        if shapes[name] != expected.shape:
+            raise AssertionError(f"{test.name}: shape {shapes[name]} instead of {expected.shape}")
+        relative = TOLERANCE.get(expected.dtype.name, 1e-4)
+        absolute = 1e-4 if test.name in FOUR_DECIMALS else 1e-6
+        np.testing.assert_allclose(
+            values[name].reshape(expected.shape), expected.astype(np.float64), relative, absolute, err_msg=test.name
+        )
 
 
 def _array(value: Any) -> Any:

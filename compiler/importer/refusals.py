@@ -135,11 +135,9 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "GreaterOrEqual": _COMPARISON,
         "Less": _COMPARISON,
         "LessOrEqual": _COMPARISON,
-        "Where": ("a choice cannot depend on encrypted data", "replace it by a product with a constant mask"),
         "NonZero": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,
         "Unique": _DYNAMIC,
-        "Compress": _DYNAMIC,
         "InstanceNormalization": (
             "it divides by a standard deviation of encrypted data",
             "use BatchNormalization instead and train again",
