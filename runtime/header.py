@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hecc.runtime.epilogue import Step
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
 
@@ -38,7 +39,7 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     high: float
 
 
-class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One result.
 
     Attributes
@@ -50,6 +51,8 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     error
         Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
         imaginary parts, show errors of this size; much larger ones are an alarm.
+    epilogue
+        What the client does to the decrypted values, which the shape and the error are those of.
     """
 
     name: str
@@ -59,6 +62,7 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scale: Fraction
     bound: float
     error: float
+    epilogue: tuple[Step, ...] = ()
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

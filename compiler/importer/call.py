@@ -197,4 +197,6 @@ def _plain(value: Any) -> Any:
     """An attribute's value without the traces of protocol buffers."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    return value if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else tuple(value)
+    if isinstance(value, str | int | float) or not hasattr(value, "__iter__"):
+        return value
+    return tuple(_plain(item) if isinstance(item, bytes) else item for item in value)

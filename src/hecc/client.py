@@ -7,8 +7,8 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
@@ -152,8 +152,10 @@ class Client:
         """
         return self._require().encrypt_to(path, tensors)
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
+    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
+
+        What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
         Raises
         ------

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.circuit import Circuit, Instruction
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
@@ -30,7 +31,7 @@ def simulate(
     noise: bool = True,
     *,
     seed: int = 0,
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, NDArray[Any]]:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
 
     Parameters
@@ -47,7 +48,7 @@ def simulate(
     Returns
     -------
     dict
-        By output name, each of shape (rows, ...).
+        By output name, each of shape (rows, ...), as :meth:`hecc.Client.decrypt` returns them.
 
     Raises
     ------
@@ -68,8 +69,11 @@ def simulate(
     model = GaussianNoise(circuit, types, header.keys, generator, blocks=blocks) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
-        signature.name: signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
-            -1, *signature.shape
+        signature.name: apply_steps(
+            signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+                -1, *signature.shape
+            ),
+            signature.epilogue,
         )
         for signature in header.outputs
     }

@@ -6,6 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from hecc.runtime.epilogue import describe
+
 if TYPE_CHECKING:
     from hecc.layers import Layer
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
@@ -92,7 +96,8 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     for source in header.inputs:
         yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
     for target in header.outputs:
-        yield f"output {target.name}", _tensor(target)
+        steps = f", then {describe(target.epilogue)} on the client" if target.epilogue else ""
+        yield f"output {target.name}", _tensor(target) + steps
     if header.batch > 1:
         yield (
             "batch",
@@ -124,7 +129,10 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "model_sha256": header.model,
         "scheme": header.scheme,
         "inputs": [{**_signature(source), "low": source.low, "high": source.high} for source in header.inputs],
-        "outputs": [{**_signature(target), "error": target.error} for target in header.outputs],
+        "outputs": [
+            {**_signature(target), "error": target.error, "epilogue": msgspec.to_builtins(target.epilogue)}
+            for target in header.outputs
+        ],
         "ring": ring_fields(keys),
         "evaluator": cost.evaluator,
         "depth": cost.depth,

@@ -23,7 +23,7 @@ def show_predictions(console: Console, outputs: Mapping[str, NDArray[Any]]) -> N
         scores = _is_scores(values)
         rows = []
         for number, row in enumerate(flat[:MAX_ROWS]):
-            listed = " ".join(f"{value:.4g}" for value in row[:MAX_VALUES])
+            listed = " ".join(f"{value:.4g}" if values.dtype.kind == "f" else str(value) for value in row[:MAX_VALUES])
             more = f" ... ({row.size} values)" if row.size > MAX_VALUES else ""
             rows.append([str(number), *([str(int(row.argmax()))] if scores else []), listed + more])
         console.table(["row", *(["prediction"] if scores else []), name], rows)
@@ -37,4 +37,4 @@ def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int
 
 
 def _is_scores(values: NDArray[Any]) -> bool:
-    return values.ndim == 2 and values.shape[1] > 1
+    return values.dtype.kind == "f" and values.ndim == 2 and values.shape[1] > 1
