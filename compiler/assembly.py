@@ -109,6 +109,7 @@ def output_signatures(
                 scale=_scale(types[i]),
                 bound=float(modulus / (HEADROOM * _scale(types[i]))),
                 error=deviations[ins.name],
+                epilogue=tuple(graph.epilogues.get(ins.name, ())),
             )
         )
     return tuple(signatures)

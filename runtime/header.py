@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from hecc.runtime.epilogue import Step
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.preprocessing import Preprocessing
@@ -54,6 +55,8 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     error
         Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
         imaginary parts, show errors of this size; much larger ones are an alarm.
+    epilogue
+        What the client does to the decrypted values, which the shape and the error are those of.
     labels
         Names of the classes, in the order of the scores along the last axis; two for a single score, the first for
         "no". Empty if nothing was said of them.
@@ -66,6 +69,7 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scale: Fraction
     bound: float
     error: float
+    epilogue: tuple[Step, ...] = ()
     labels: tuple[str, ...] = ()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from hecc.runtime import codec
 from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output
 from hecc.runtime.container import Container, ContainerWriter, Kind
+from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.security import check_structure
@@ -164,6 +165,7 @@ def check_header(header: PlanHeader) -> None:
         except InputError as error:
             raise ParameterError(f"input {source.name!r}: {error}") from None
     for result in header.outputs:
+        result_shape(result.shape, result.epilogue)
         if not (result.bound > 0 and result.error > 0):
             raise ParameterError(
                 f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
 from hecc.runtime.client.seal_bridge import LevelCipher, public_residues
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
@@ -164,13 +165,13 @@ class Client:
             batches=self._encrypt(rows),
         )
 
-    def decrypt(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
-        """Decrypt a result, and check what can be checked of it.
+    def decrypt(self, result: ResultFile) -> dict[str, NDArray[Any]]:
+        """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Returns
         -------
         dict
-            By output name, each of shape (rows, ...).
+            By output name, each of shape (rows, ...): float64, unless the network ends in a choice of classes.
 
         Raises
         ------
@@ -189,9 +190,12 @@ class Client:
         result.check(self.plan, self.key_id)
         # The last batch is filled up with rows that nobody asked for.
         return {
-            signature.name: np.concatenate(
-                [self._decrypt(signature, result, batch) for batch in range(result.batches)]
-            )[: result.header.rows]
+            signature.name: apply_steps(
+                np.concatenate([self._decrypt(signature, result, batch) for batch in range(result.batches)])[
+                    : result.header.rows
+                ],
+                signature.epilogue,
+            )
             for signature in self.plan.header.outputs
         }
 

@@ -7,8 +7,8 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hecc.inputs import Source, forms, load_inputs
@@ -160,8 +160,10 @@ class Client:
         """
         return self._require().encrypt_to(path, self._load(inputs, raw))
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[np.float64]]:
+    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
+
+        What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
         Raises
         ------
@@ -174,7 +176,7 @@ class Client:
         """
         return self._require().decrypt(result if isinstance(result, ResultFile) else ResultFile.load(result))
 
-    def classify(self, outputs: Mapping[str, NDArray[np.float64]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
+    def classify(self, outputs: Mapping[str, NDArray[Any]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
         """The most probable classes of decrypted scores, by name where the plan has labels.
 
         Parameters
@@ -188,7 +190,8 @@ class Client:
         -------
         dict
             For every output of scores, for every row the classes with their confidences, the first one first. The
-            confidences are the softmax of the scores; of a single score the logistic function.
+            confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
+            score the logistic function; none where the network ends in the choice of a class.
         """
         return {
             signature.name: predictions(signature, outputs[signature.name], top)

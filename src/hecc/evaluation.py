@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from hecc.client import Client
 from hecc.inputs import Source, forms, load_inputs
 from hecc.labels import Truth, class_numbers, load_truth
 from hecc.runtime.client.keygen import EVALUATION
-from hecc.runtime.client.predictions import are_scores, classes
+from hecc.runtime.client.predictions import are_scores, class_names, classes, is_choice
+from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import OutputSignature
 from hecc.runtime.plan import Plan
@@ -57,18 +58,19 @@ class Outcome:
     agreement
         Share of the rows whose class is the one found in clear; ``None`` for a regression.
     largest_error
-        Largest difference from the values in clear, relative to the largest of them.
+        Largest difference from the values in clear, relative to the largest of them; ``None`` where the network ends
+        in the choice of a class.
     seconds
         For all rows; of the encrypted ones the server's part.
     """
 
     name: str
     rows: int
-    values: Array
+    values: NDArray[Any]
     predictions: NDArray[np.int64] | None
     score: float | None
     agreement: float | None
-    largest_error: float
+    largest_error: float | None
     seconds: float
 
 
@@ -168,7 +170,7 @@ def evaluate(
 
     outcomes: list[Outcome] = []
 
-    def add(name: str, outputs: Mapping[str, Array], seconds: float) -> None:
+    def add(name: str, outputs: Mapping[str, NDArray[Any]], seconds: float) -> None:
         values = outputs[signature.name]
         clear = outcomes[0] if outcomes else None
         outcomes.append(_outcome(name, signature, task, values, truth, clear, seconds))
@@ -187,7 +189,7 @@ def evaluate(
     names: tuple[str, ...] = ()
     confusion = None
     if task == "classification":
-        names = signature.labels or tuple(map(str, range(_count(signature))))
+        names = class_names(signature) or tuple(map(str, range(_count(signature))))
         if simulated is not None and truth is not None:
             confusion = np.zeros((len(names), len(names)), dtype=np.int64)
             np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
@@ -197,6 +199,9 @@ def evaluate(
 def _output(outputs: Sequence[OutputSignature]) -> OutputSignature:
     """The one output to look at: the only one, or the only one of scores."""
     candidates = list(outputs) if len(outputs) == 1 else [signature for signature in outputs if are_scores(signature)]
+    if len(candidates) > 1:
+        # Scores say more than the choice that the network makes of them.
+        candidates = [signature for signature in candidates if not is_choice(signature)] or candidates
     if len(candidates) != 1:
         names = ", ".join(repr(signature.name) for signature in outputs)
         raise InputError(f"of the plan's outputs ({names}) {len(candidates)} look like scores of classes, not one")
@@ -225,13 +230,14 @@ def _task(
     binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
     single = math.prod(signature.shape) == 1
     if answers.ndim == 1 and (are_scores(signature) or (single and binary)):
-        return "classification", class_numbers(answers, signature.labels, _count(signature))
-    if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(signature.shape):
+        return "classification", class_numbers(answers, class_names(signature), _count(signature))
+    shape = result_shape(signature.shape, signature.epilogue)
+    if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(shape):
         raise InputError(
-            f"labels of shape {answers.shape} and dtype {answers.dtype} for an output of shape {signature.shape}; give "
+            f"labels of shape {answers.shape} and dtype {answers.dtype} for an output of shape {shape}; give "
             "a class, or the values of a regression, for each row"
         )
-    return "regression", answers.reshape(-1, *signature.shape)
+    return "regression", answers.reshape(-1, *shape)
 
 
 def _count(signature: OutputSignature) -> int:
@@ -243,14 +249,16 @@ def _outcome(
     name: str,
     signature: OutputSignature,
     task: str,
-    values: Array,
+    values: NDArray[Any],
     truth: NDArray[np.generic] | None,
     clear: Outcome | None,
     seconds: float,
 ) -> Outcome:
     rows = len(values)
     reference = values if clear is None else clear.values[:rows]
-    error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
+    error = None
+    if values.dtype.kind == "f":
+        error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
     predictions, agreement, score = None, None, None
     if task == "classification":
         predictions = classes(signature, values)
@@ -280,10 +288,10 @@ def _session(
 
 def _run(
     client: Client, server: Server, tensors: Mapping[str, Array], tell: StageProgress
-) -> tuple[dict[str, Array], float]:
+) -> tuple[dict[str, NDArray[Any]], float]:
     """Encrypt, evaluate and decrypt, row by row or batch by batch; the outputs, and the server's seconds."""
     count, batch = len(next(iter(tensors.values()))), client.plan.header.batch
-    parts: list[dict[str, Array]] = []
+    parts: list[dict[str, NDArray[Any]]] = []
     seconds = 0.0
     for begin in range(0, count, batch):
         tell("evaluating encrypted rows", begin, count)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
@@ -32,7 +33,7 @@ def simulate(
     *,
     raw: bool = False,
     seed: int = 0,
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, NDArray[Any]]:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
 
     Parameters
@@ -51,7 +52,7 @@ def simulate(
     Returns
     -------
     dict
-        By output name, each of shape (rows, ...).
+        By output name, each of shape (rows, ...), as :meth:`hecc.Client.decrypt` returns them.
 
     Raises
     ------
@@ -72,8 +73,11 @@ def simulate(
     model = GaussianNoise(circuit, types, header.keys, generator, blocks=blocks) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
-        signature.name: signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
-            -1, *signature.shape
+        signature.name: apply_steps(
+            signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+                -1, *signature.shape
+            ),
+            signature.epilogue,
         )
         for signature in header.outputs
     }

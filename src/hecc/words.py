@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hecc.runtime.client.predictions import class_names
+from hecc.runtime.epilogue import describe
+
 if TYPE_CHECKING:
     from hecc.layers import Layer
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
@@ -105,9 +108,10 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
             name = "preprocessing" if len(header.inputs) == 1 else f"preprocessing {source.name}"
             yield name, preprocessing_words(source.preprocessing, source.shape)
     for target in header.outputs:
-        yield f"output {target.name}", _tensor(target)
-        if target.labels:
-            yield f"labels {target.name}", _shortened(target.labels)
+        steps = f", then {describe(target.epilogue)} on the client" if target.epilogue else ""
+        yield f"output {target.name}", _tensor(target) + steps
+        if names := class_names(target):
+            yield f"labels {target.name}", _shortened(names)
     if header.batch > 1:
         yield (
             "batch",
@@ -166,7 +170,13 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
             for source in header.inputs
         ],
         "outputs": [
-            {**_signature(target), "error": target.error, "labels": list(target.labels)} for target in header.outputs
+            {
+                **_signature(target),
+                "error": target.error,
+                "epilogue": msgspec.to_builtins(target.epilogue),
+                "labels": list(target.labels),
+            }
+            for target in header.outputs
         ],
         "ring": ring_fields(keys),
         "evaluator": cost.evaluator,

@@ -1,7 +1,9 @@
 """`hecc.evaluate`: accuracy, agreement and confusion in clear, simulated and encrypted; errors of a regression."""
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 import hecc
@@ -126,3 +128,33 @@ def test_labels_that_do_not_fit_are_refused(plan, digits, labels, options, fault
 def test_the_clients_plan_cannot_be_evaluated(plan, digits):
     with pytest.raises(hecc.InputError, match="this is the client's plan, without the circuit"):
         hecc.evaluate(plan.client(), digits["images"])
+
+
+def ending_in(model, operator, **attributes):
+    """The digit network with one more operator at its end."""
+    changed = onnx.load_model_from_string(model)
+    (scores,) = (output.name for output in changed.graph.output)
+    changed.graph.node.append(helper.make_node(operator, [scores], ["end"], **attributes))
+    del changed.graph.output[:]
+    kind = TensorProto.INT64 if operator == "ArgMax" else TensorProto.FLOAT
+    changed.graph.output.append(helper.make_tensor_value_info("end", kind, None))
+    return changed
+
+
+@pytest.mark.parametrize(("operator", "attributes"), [("Softmax", {"axis": 1}), ("ArgMax", {"axis": 1, "keepdims": 0})])
+def test_a_network_may_end_in_probabilities_or_in_a_choice(model, digits, operator, attributes):
+    plan = hecc.compile(
+        ending_in(model, operator, **attributes),
+        calibration=digits["calibration"],
+        labels=[f"digit {number}" for number in range(10)],
+        precision=8,
+    )
+    found = hecc.evaluate(plan, digits["images"], digits["labels"], encrypted=True, rows=2)
+    assert [outcome.score for outcome in found.outcomes] == [1.0, 1.0, 1.0]
+    assert np.trace(found.confusion) == 16
+    errors = [outcome.largest_error for outcome in found.outcomes]
+    assert errors == [None] * 3 if operator == "ArgMax" else 0 < errors[2] < 2**-8
+    client = hecc.Client(plan)
+    (best,) = client.classify({"end": found.outcomes[2].values[:1]})["end"]
+    assert best[0].label == "digit 0"
+    assert (best[0].confidence is None) == (operator == "ArgMax")

@@ -99,8 +99,9 @@ def _show(out: Console, found: Evaluation) -> None:
     for outcome in found.outcomes:
         measured = "no labels" if outcome.score is None else _score(outcome, regression)
         same = [] if regression else ["" if outcome.name == "clear" else _percent(outcome.agreement)]
-        error = "" if outcome.name == "clear" else f"{100 * outcome.largest_error:.2g}%"
-        rows.append([outcome.name, str(outcome.rows), measured, *same, error, time_words(outcome.seconds)])
+        error = outcome.largest_error
+        shown = "" if outcome.name == "clear" or error is None else f"{100 * error:.2g}%"
+        rows.append([outcome.name, str(outcome.rows), measured, *same, shown, time_words(outcome.seconds)])
     same = [] if regression else ["same class as in clear"]
     out.table(["", "rows", score, *same, "largest error", "time"], rows)
     if found.confusion is not None:

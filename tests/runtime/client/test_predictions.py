@@ -5,12 +5,20 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hecc.runtime.client.predictions import are_scores, confidences, predictions
+from hecc.runtime.client.predictions import (
+    Prediction,
+    are_scores,
+    classes,
+    confidence_words,
+    confidences,
+    predictions,
+)
+from hecc.runtime.epilogue import ArgMax, Columns, Labels, LogSoftmax, Normalize, Sigmoid, Softmax
 from hecc.runtime.header import OutputSignature
 from hecc.runtime.layout import vector_layout
 
 
-def output(shape, labels=()):
+def output(shape, labels=(), epilogue=()):
     """The signature of an output; nothing but its shape and its labels matters here."""
     return OutputSignature(
         name="y",
@@ -21,6 +29,7 @@ def output(shape, labels=()):
         bound=1.0,
         error=1e-6,
         labels=labels,
+        epilogue=epilogue,
     )
 
 
@@ -60,3 +69,42 @@ def test_large_scores_do_not_overflow():
 )
 def test_which_outputs_are_scores(shape, labels, scores):
     assert are_scores(output(shape, labels)) is scores
+
+
+@pytest.mark.parametrize("step", [Softmax(axes=(0,)), Sigmoid(), Normalize(norm="l1", axis=0)])
+def test_probabilities_are_taken_as_they_are(step):
+    values = np.array([[0.2, 0.5, 0.3]])
+    np.testing.assert_array_equal(confidences(output((3,), epilogue=(step,)), values), values)
+    assert confidence_words(output((3,), epilogue=(step,))) == "the probabilities"
+
+
+def test_a_single_probability_is_that_of_yes():
+    signature = output((1,), ("healthy", "ill"), (Sigmoid(),))
+    (found,) = predictions(signature, np.array([[0.75]]))
+    assert [(one.label, one.confidence) for one in found] == [("ill", 0.75), ("healthy", 0.25)]
+
+
+def test_the_logarithm_of_a_softmax_is_undone():
+    values = np.log([[0.2, 0.5, 0.3]])
+    found = confidences(output((3,), epilogue=(LogSoftmax(axes=(0,)),)), values)
+    np.testing.assert_allclose(found, np.exp(values))
+
+
+def test_a_choice_has_a_name_and_no_confidence():
+    chosen = (ArgMax(axis=0),)
+    found = predictions(output((3,), ("cat", "dog", "owl"), chosen), np.array([2, 0]))
+    assert found == [[Prediction("owl", 2, None)], [Prediction("cat", 0, None)]]
+    assert predictions(output((3,), (), chosen), np.array([1])) == [[Prediction("1", 1, None)]]
+
+
+@pytest.mark.parametrize(("labels", "values"), [(("a", "b", "c"), ["c", "a"]), ((7, 8, 9), [9, 7])])
+def test_the_networks_own_names_are_understood(labels, values):
+    signature = output((3,), (), (ArgMax(axis=0), Labels(labels=labels)))
+    assert classes(signature, np.array(values)).tolist() == [2, 0]
+    assert [row[0].label for row in predictions(signature, np.array(values))] == [str(value) for value in values]
+    named = output((3,), (), (Softmax(axes=(0,)), Columns(labels=labels)))
+    assert predictions(named, np.array([[0.1, 0.7, 0.2]]))[0][0].label == str(labels[1])
+
+
+def test_a_map_of_choices_is_no_choice_of_one_class():
+    assert not are_scores(output((3, 4), (), (ArgMax(axis=0),)))
