@@ -213,7 +213,7 @@ def _answers(labels: Truth | None, folders: Sequence[str], count: int) -> NDArra
         return np.array(folders) if folders else None
     answers = load_truth(labels)
     if len(answers) != count or answers.ndim == 0:
-        raise InputError(f"labels of shape {answers.shape} for {count} rows; give one for each row")
+        raise InputError(f"labels of shape {answers.shape} for {count} rows; give one for each row, and no header")
     # A column is as good as a list.
     return answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers
 
