@@ -17,6 +17,9 @@ from hecc.runtime.polynomials import expand_polynomials
 from hecc.runtime.security import TABLE_SOURCE, limit
 from hecc.runtime.verify import HEADROOM, ArrayType
 
+DECODED = 2.0**-44
+"""Precision of decoding, in double precision, relative to the largest value."""
+
 __all__ = ["estimate", "input_signatures", "key_specification", "output_signatures"]
 
 
@@ -92,6 +95,7 @@ def output_signatures(
     keys: KeySpecification,
     layouts: Mapping[str, Layout],
     deviations: Mapping[str, float],
+    largest: Mapping[str, float],
 ) -> tuple[OutputSignature, ...]:
     """How the client decrypts and unpacks each result, and what it may expect to find."""
     signatures = []
@@ -108,7 +112,7 @@ def output_signatures(
                 limbs=types[i].limbs,
                 scale=_scale(types[i]),
                 bound=float(modulus / (HEADROOM * _scale(types[i]))),
-                error=deviations[ins.name],
+                error=max(deviations[ins.name], DECODED * largest[ins.name]),
                 epilogue=tuple(graph.epilogues.get(ins.name, ())),
             )
         )

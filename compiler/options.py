@@ -28,6 +28,8 @@ class Options:
     batch
         Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
         example in layouts that make it fast.
+    share
+        How many results of one key may be shown to others, 0 for none.
     producer
         Name and version for the plan's header.
     """
@@ -38,6 +40,7 @@ class Options:
     margin: float = 4.0
     evaluator: KeyShape = "seal"
     batch: int | Literal["ring"] | None = None
+    share: int = 0
     producer: str = "hecc"
 
     def examples(self, ring_degree: int) -> int | None:

@@ -47,6 +47,15 @@ from hecc.runtime.verify import HEADROOM, verify
 __all__ = ["Candidate", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
 
 SCALE_BITS = range(18, 48)
+SHARED_SCALE_BITS = range(40, 121)
+"""Of results that are shown to others: noise that hides the largest error there can be needs so many bits more."""
+
+SHARED_WEIGHT_BITS = (28, 38)
+"""The weights of such a network need no more bits than those of others: their rounding tells nothing of the key."""
+
+ENCODED_BITS = 140
+"""Of a constant at its scale; the native evaluator's encoder ends at 148."""
+
 SPECIAL_BITS = (MAX_PRIME_BITS, 47, 44, 41, 38, 35, 32, 29, 26)
 """Of the one special prime that digits of one prime each need. A larger one keeps key switching noise down."""
 
@@ -112,8 +121,12 @@ def choose_chain(
     ring_degree: int,
     options: Options,
     precision_bits: float,
+    scale_bits_from: int = 0,
 ) -> Candidate | None:
-    """The cheapest chain for one ring, or None when the table or the precision rules all of them out."""
+    """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
+
+    ``scale_bits_from`` is the smallest scale to try.
+    """
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
@@ -121,12 +134,12 @@ def choose_chain(
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree, _blocks(options, ring_degree))
     observed = {value: m.observed for value, m in magnitudes.items()}
     best: Candidate | None = None
-    smallest = _least_scale_bits(graph, ring_degree, options, precision_bits)
+    smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, precision_bits))
     spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
     for spending, switching, input_bits in itertools.product(spendings, switchings, INPUT_BITS):
         least: int | None = None
-        for scale_bits in range(smallest, SCALE_BITS.stop):
-            data_bits = _data_bits(spending, scale_bits, input_bits, depth, magnitudes)
+        for scale_bits in range(smallest, _scales(options).stop):
+            data_bits, dropped = _data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
             special_bits = switching.special_bits(data_bits)
             too_large = sum((*data_bits, *special_bits)) > allowed or max(data_bits) > MAX_PRIME_BITS
             if too_large or switching.digit_limbs > len(data_bits):
@@ -140,7 +153,7 @@ def choose_chain(
                 input_bits=scale_bits + input_bits,
                 data_primes=primes[: len(data_bits)],
                 special_primes=primes[len(data_bits) :],
-                dropped=tuple(1 if prime else 0 for prime in spending),
+                dropped=dropped,
                 digit_limbs=switching.digit_limbs,
             )
             if chain.log2_qp > allowed:
@@ -168,6 +181,11 @@ def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitu
     """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
     results = {i: magnitudes[value].bound for value, i in lowered.results.items()}
     primes = scales.chain.data_primes
+    if any(
+        isinstance(ins, AddPlain) and scale >= 1 << ENCODED_BITS
+        for ins, scale in zip(lowered.circuit.instructions, scales.scale, strict=True)
+    ):
+        return False
     return all(
         scale * Fraction(max(HEADROOM * results.get(i, 0.0), 1.0)) < math.prod(primes[:limbs])
         for i, (scale, limbs) in enumerate(zip(scales.scale, scales.limbs, strict=True))
@@ -224,15 +242,16 @@ def could_fit(
     ring_degree: int,
     options: Options,
     precision_bits: float,
+    scale_bits_from: int = 0,
 ) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
-    scale_bits = _least_scale_bits(graph, ring_degree, options, precision_bits)
+    scale_bits = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, precision_bits))
     spendings = _spendings(graph, depth, ring_degree, options)
-    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in spendings)
+    smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 
@@ -247,7 +266,12 @@ def _least_scale_bits(graph: Graph, ring_degree: int, options: Options, precisio
     if options.batch is not None:
         slots = _blocks(options, ring_degree)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots).rounding)
-    return max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
+    return max(_scales(options).start, math.floor(precision_bits + math.log2(rounding)))
+
+
+def _scales(options: Options) -> range:
+    """Bits of the scales to try."""
+    return SHARED_SCALE_BITS if options.share else SCALE_BITS
 
 
 @dataclass(frozen=True)
@@ -270,7 +294,10 @@ def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, options
     """Ways to spend primes along the depth of the network."""
     ways = _paired(graph, depth), _one_each(depth)
     spendings: list[_Spending]
-    if options.batch is None:
+    if options.share:
+        single = _one_each(depth)
+        spendings = [_weighted(graph, depth, single, bits, ring_degree) for bits in SHARED_WEIGHT_BITS]
+    elif options.batch is None:
         spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
     else:
         spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
@@ -326,10 +353,14 @@ def _data_bits(
     input_bits: int,
     depth: Mapping[str, int],
     magnitudes: Mapping[str, Magnitude],
-) -> tuple[int, ...]:
-    """Bits of every data prime: those that nothing is divided by, then the deepest rescale's to the first's.
+    options: Options,
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Bits of every data prime, and for each depth how many primes its values are divided by.
 
-    The first are as large as the value with the least headroom needs.
+    The primes are those that nothing is divided by, then the deepest rescale's to the first's. The first are as large
+    as the value with the least headroom needs. For results to be shown to others scales are larger than primes can be,
+    and a rescale divides by several (Agrawal et al., "High-precision RNS-CKKS on fixed but smaller word-size
+    architectures", WAHC 2023).
     """
     primes = [prime.bits(scale_bits) if prime else 0 for prime in spending]
     if len(primes) > 1:
@@ -341,9 +372,20 @@ def _data_bits(
         - sum(primes[depth[value] + 1 :])
         for value, m in magnitudes.items()
     )
+    if options.share:
+        groups = [_split(bits) for bits in primes]
+        flat = (bits for group in reversed(groups) for bits in group)
+        return (*_split(max(base_bits, scale_bits)), *flat), tuple(len(group) for group in groups)
     bases = max(1, -(-base_bits // MAX_PRIME_BITS))
     base = max(-(-base_bits // bases), scale_bits)
-    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits))
+    dropped = tuple(1 if bits else 0 for bits in primes)
+    return (*(base for _ in range(bases)), *(bits for bits in reversed(primes) if bits)), dropped
+
+
+def _split(bits: int) -> tuple[int, ...]:
+    """The sizes of as few primes as together have so many bits."""
+    number = -(-bits // MAX_PRIME_BITS)
+    return tuple(-(-bits // number) for _ in range(number))
 
 
 @lru_cache(maxsize=4096)

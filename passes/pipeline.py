@@ -13,6 +13,7 @@
     scales        once, for the best of them
     clean-up      after scale planning, which makes rescales that can be shared
     simulation    the precision promised, checked with simulated noise on the calibration inputs
+    flooding      for results to be shown to others: the noise that hides the largest error of any input
 
 The verifier runs after each step that makes a circuit.
 """
@@ -25,6 +26,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,14 +41,18 @@ from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, Price, select_layouts
-from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
+from hecc.passes.parameters import WORST_DEVIATION, Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.window_sums import sum_windows
-from hecc.runtime.errors import CompileError
-from hecc.runtime.header import PlanHeader
+from hecc.runtime.circuit import Circuit
+from hecc.runtime.errors import CircuitError, CompileError
+from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
+from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
+from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify
+from hecc.runtime.verify import verify, verify_expanded
+from hecc.runtime.worst_case import worst_errors
 
 __all__ = ["RING_DEGREES", "build_plan", "canonicalise"]
 
@@ -59,6 +65,14 @@ WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
 
 RETRIES = 3
+
+SHARED_RETRIES, SHARED_STEP = 32, 4
+"""For results to be shown to others the scale grows until the precision is there, by so many bits at most: where
+scales are too small for the largest error, it is far larger than it has to be."""
+
+LEAST_ERROR = 16
+"""Bits of the largest error of any circuit, less than that of a single rescale."""
+
 SMALL_RING = 1 << 12
 """Up to this many slots the security table leaves no room for more than one special prime."""
 
@@ -107,14 +121,16 @@ def build_plan(
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    ranges = value_ranges(graph, calibration, declared, options.margin)
+    # Results may be shown only if no input at all can overflow: then the modulus has room for all that is proved.
+    ranges = value_ranges(graph, calibration, declared, math.inf if options.share else options.margin)
+    observed = {name: ranges[name].observed for name in graph.outputs}
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound) for value, r in ranges.items()}
 
-    wanted = options.precision_bits
+    wanted, scale_bits_from = options.precision_bits, _first_scale_bits(options)
     lowerings: dict[int, _Lowering] = {}
-    for _ in range(RETRIES):
+    for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings)
+        lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings, scale_bits_from)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
@@ -123,18 +139,28 @@ def build_plan(
         types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
         progress("check precision")
         layouts = lowering.choice.layouts
-        precision = simulated_precision(
-            circuit, types, keys, layouts, calibration, {name: ranges[name].observed for name in graph.outputs}
-        )
+        precision = simulated_precision(circuit, types, keys, layouts, calibration, observed)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
+        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
+        share: Sharing | msgspec.UnsetType = msgspec.UNSET
+        if options.share:
+            progress("bound the largest error")
+            share = _sharing(circuit, keys, declared, outputs, options.share)
+            flooded = _flooded_precision(share, outputs, observed)
+            if flooded < options.precision_bits:
+                missing = math.ceil(options.precision_bits - flooded)
+                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
+                continue
+            precision = min(precision, flooded)
         if precision >= options.precision_bits:
             header = PlanHeader(
                 producer=options.producer,
                 model=hashlib.sha256(model).hexdigest(),
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
-                outputs=assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations),
+                outputs=outputs,
                 keys=keys,
                 estimate=assembly.estimate(circuit, types, keys, options.evaluator, _depth(graph, depth), precision),
+                share=share,
             )
             return Plan(header, circuit)
         wanted += options.precision_bits - precision + 0.5
@@ -151,6 +177,7 @@ def _search(
     options: Options,
     precision_bits: float,
     lowerings: dict[int, _Lowering],
+    scale_bits_from: int = 0,
 ) -> tuple[_Lowering, Candidate]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
@@ -159,25 +186,66 @@ def _search(
         examples = options.examples(ring_degree)
         if examples is not None and examples > ring_degree // 2:
             continue
-        if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
+        if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits, scale_bits_from):
             continue
         if examples is not None:
             lowering = _batch_lowering(graph, examples, lowerings)
         else:
             lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
-        candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+        candidate = choose_chain(
+            lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits, scale_bits_from
+        )
         if candidate is None:
             continue
         seconds = candidate.seconds / (examples or 1)
         if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
             break
         best, least = (lowering, candidate), seconds
+    if best is None and options.share:
+        raise CompileError(
+            f"no parameters leave {precision_bits:g} bits of precision under the noise that {options.share} results to "
+            f"be shown to others need, at depth {max(depth.values())} and {options.level}-bit security up to "
+            f"N = {RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers"
+        )
     if best is None:
         raise CompileError(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
             f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
         )
     return best
+
+
+def _first_scale_bits(options: Options) -> int:
+    """Bits of scale to begin with: what no circuit can do without."""
+    if not options.share:
+        return 0
+    flooding = math.log2(WORST_DEVIATION * flooding_factor(options.share, 1))
+    return math.ceil(options.precision_bits + flooding + LEAST_ERROR)
+
+
+def _sharing(
+    circuit: Circuit,
+    keys: KeySpecification,
+    declared: Mapping[str, tuple[float, float]],
+    outputs: tuple[OutputSignature, ...],
+    results: int,
+) -> Sharing:
+    """The noise that hides the largest error of each output."""
+    expanded, types = verify_expanded(circuit, keys)
+    try:
+        errors = worst_errors(expanded, types, keys, declared, blocks=outputs[0].layout.blocks)
+    except CircuitError as error:
+        raise CompileError(f"results cannot be shared: {error}") from None
+    return Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
+
+
+def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], observed: Mapping[str, float]) -> float:
+    """Bits of precision of the worst output after flooding."""
+    worst = max(
+        math.hypot(value_deviation(s, deviation), s.error) / observed[s.name]
+        for s, deviation in zip(outputs, share.deviations, strict=True)
+    )
+    return -math.log2(WORST_DEVIATION * worst)
 
 
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:

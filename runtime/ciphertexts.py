@@ -6,24 +6,30 @@ one row, unless the plan's layouts hold several examples in a ciphertext.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
+from hecc.runtime import codec
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
+from hecc.runtime.files import check_target
 from hecc.runtime.header import InputSignature, OutputSignature
 from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.plan import Plan
+from hecc.runtime.resuming import ResumableWriter, partial_size
 
 __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
 
 MAX_ROWS = 1 << 24
 STREAM_OVERHEAD = 1 << 12
 """Bytes that a SEAL stream may be longer than its residues."""
+BLOB_BYTES, MAX_OVERHEAD = 512, 1 << 14
+"""What a file holds besides residues: for each ciphertext SEAL's headers and a line of the table; and its header."""
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
@@ -32,6 +38,8 @@ Streams = Mapping[str, Sequence[Sequence[bytes | memoryview]]]
 """By tensor, then by batch, then by ciphertext."""
 Batch = Mapping[str, Sequence[bytes | memoryview]]
 """By tensor, then by ciphertext."""
+Batches = Callable[[int], Iterable[Batch]]
+"""All batches from the one of that number on."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -106,6 +114,16 @@ class _Ciphertexts(Generic[H]):
         """Number of batches, each of which one run of the plan evaluates; of rows, where a batch is one."""
         return _batches(self.header.rows, self.header.batch)
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256 that no other contents have: of a file, what its first bytes say."""
+        if isinstance(self._source, Container):
+            return self._source.checksum
+        digest = hashlib.sha256(codec.encode(self.header))
+        for name in _names(self.header):
+            digest.update(hashlib.sha256(self._source[name]).digest())
+        return digest.hexdigest()
+
     def stream(self, name: str, batch: int, index: int) -> bytes | memoryview:
         """SEAL's stream of one ciphertext; a loaded file verifies its checksum the first time.
 
@@ -139,9 +157,23 @@ class _Ciphertexts(Generic[H]):
         """Write each batch when it is there, so that no more than one is in memory."""
         with ContainerWriter(path, cls.KIND, header) as writer:
             for number, batch in enumerate(batches):
-                for index, group in enumerate(header.groups):
-                    for place, stream in enumerate(batch[group.name]):
-                        writer.add(_blob(index, number, place), stream)
+                _add(writer, header, number, batch)
+
+    @classmethod
+    def _write_resumable(
+        cls, path: str | os.PathLike[str], header: H, batches: Batches, most: int, source: str, resume: bool
+    ) -> None:
+        """The same, from where an interrupted one stopped; a single batch has nothing to go on from."""
+        check_target(path, most - (partial_size(path) if resume else 0))
+        number = _batches(header.rows, header.batch)
+        if number == 1:
+            cls._write(path, header, batches(0))
+            return
+        unit = "rows" if header.batch == 1 else "batches of rows"
+        with ResumableWriter(path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume) as writer:
+            for done, batch in enumerate(batches(writer.done), writer.done):
+                _add(writer, header, done, batch)
+                writer.end_part()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -214,16 +246,31 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         keys: str,
         key_id: str,
         rows: int,
-        batches: Iterable[Batch],
+        batches: Batches,
+        source: str,
+        seeded: bool = False,
+        resume: bool = True,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Parameters
+        ----------
+        batches
+            Encrypts all batches from one on. Those that are there already are kept, and never encrypted again.
+        source
+            Fingerprint of what is encrypted.
+        seeded
+            Whether the ciphertexts have a seed in place of their second half.
+        resume
+            Whether to go on where an interrupted command stopped.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or is on a disk without the space.
         """
-        cls._write(path, _input_header(plan, keys, key_id, rows), batches)
+        header = _input_header(plan, keys, key_id, rows)
+        cls._write_resumable(path, header, batches, _most_bytes(header, plan, 1 if seeded else 2), source, resume)
         return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
@@ -263,16 +310,37 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         return cls(_result_header(plan, request), blobs)
 
     @classmethod
-    def write(cls, path: str | os.PathLike[str], plan: Plan, request: CiphertextFile, batches: Iterable[Batch]) -> Self:
+    def write(
+        cls,
+        path: str | os.PathLike[str],
+        plan: Plan,
+        request: CiphertextFile,
+        batches: Batches,
+        *,
+        resume: bool = True,
+    ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
+
+        Parameters
+        ----------
+        batches
+            Evaluates all batches from one on.
+        resume
+            Whether to go on where an interrupted command stopped.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or is on a disk without the space.
         """
-        cls._write(path, _result_header(plan, request), batches)
+        most = cls.most_bytes(plan, request)
+        cls._write_resumable(path, _result_header(plan, request), batches, most, request.checksum, resume)
         return cls.load(path)
+
+    @classmethod
+    def most_bytes(cls, plan: Plan, request: CiphertextFile) -> int:
+        """How large a file the answer to ``request`` becomes, at most."""
+        return _most_bytes(_result_header(plan, request), plan, 2)
 
     def check(self, plan: Plan, key_id: str) -> None:
         """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
@@ -321,6 +389,20 @@ def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
         groups=groups(plan.header.outputs),
         batch=plan.header.batch,
     )
+
+
+def _add(writer: ContainerWriter, header: CiphertextHeader | ResultHeader, number: int, batch: Batch) -> None:
+    for index, group in enumerate(header.groups):
+        for place, stream in enumerate(batch[group.name]):
+            writer.add(_blob(index, number, place), stream)
+
+
+def _most_bytes(header: CiphertextHeader | ResultHeader, plan: Plan, halves: int) -> int:
+    """Bytes of a file whose ciphertexts each have so many polynomials, uncompressed."""
+    each = (
+        group.count * (halves * group.limbs * plan.header.keys.ring_degree * 8 + BLOB_BYTES) for group in header.groups
+    )
+    return _batches(header.rows, header.batch) * sum(each) + MAX_OVERHEAD
 
 
 def _batches(rows: int, batch: int) -> int:

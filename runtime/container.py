@@ -19,13 +19,11 @@ Checksums detect accidents. Whoever alters a file on purpose alters its checksum
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
 import math
 import mmap
 import os
-import secrets
 import stat
 import struct
 from collections import deque
@@ -42,17 +40,19 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import NewFile, writing
 
 __all__ = [
     "ALIGNMENT",
     "MAGIC",
     "MAX_HEADER",
     "MAX_TABLE",
+    "PROLOGUE",
     "VERSION",
+    "Blob",
     "Container",
     "ContainerWriter",
     "Kind",
-    "write_file",
 ]
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ MAX_HEADER = 1 << 24
 MAX_TABLE = 1 << 28
 
 _FIELDS = struct.Struct("<8sIIQQQQ")
-_PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
+PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
 _BYTES = "bytes"
 _FOREIGN = {b"\x93NUMPY": "a NumPy array", b"PK\x03\x04": "a zip archive (.npz or PyTorch)"}
 
@@ -115,6 +115,11 @@ class Container:
     kinds
         Kinds that the caller can use.
 
+    Attributes
+    ----------
+    checksum
+        Of the header and the table, which has those of all blobs: a fingerprint of the file, in hexadecimal.
+
     Raises
     ------
     InputError
@@ -127,16 +132,17 @@ class Container:
         self.path = Path(path)
         with _open(self.path) as file:
             size = os.fstat(file.fileno()).st_size
-            head = file.read(_PROLOGUE)
+            head = file.read(PROLOGUE)
             self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self._view = memoryview(self._map)
-        self._header = self._view[_PROLOGUE : _PROLOGUE + header_length]
+        self.checksum = head[_FIELDS.size :].hex()
+        self._header = self._view[PROLOGUE : PROLOGUE + header_length]
         table = self._view[table_offset:]
         if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:
             raise FileFormatError(f"{self.path}: the header or the blob table was altered; copy or make the file again")
         entries = codec.decode(table, list[_Entry], where=f"{self.path}: the blob table")
-        self._entries = self._check_table(entries, _PROLOGUE + header_length, table_offset)
+        self._entries = self._check_table(entries, PROLOGUE + header_length, table_offset)
         self._verified: set[str] = set()
 
     def header(self, kind: type[T]) -> T:
@@ -283,8 +289,8 @@ class ContainerWriter:
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
-        self._mode = 0o600 if secret else 0o666
-        self._blobs: list[_Blob] = []
+        self._secret = secret
+        self._blobs: list[Blob] = []
         self._names: set[str] = set()
         # One thread fills and writes arrays, in order, while the caller makes what follows.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
@@ -292,15 +298,14 @@ class ContainerWriter:
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
-        self._temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.tmp")
-        with _writing(self.path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._file = os.fdopen(os.open(self._temporary, flags, self._mode), "wb")
-            try:
-                self._file.write(bytes(_PROLOGUE) + self._header)
-            except BaseException:
-                self._abandon()
-                raise
+        self._new = NewFile(self.path, secret=self._secret)
+        self._file = self._new.file
+        try:
+            with writing(self.path):
+                self._file.write(bytes(PROLOGUE) + self._header)
+        except BaseException:
+            self._abandon()
+            raise
         return self
 
     def __exit__(
@@ -310,8 +315,9 @@ class ContainerWriter:
         try:
             if kind is None:
                 self._wait()
-                with _writing(self.path):
+                with writing(self.path):
                     self._finish()
+                self._new.commit()
         finally:
             self._abandon()
 
@@ -373,15 +379,15 @@ class ContainerWriter:
             self._tasks.popleft().result()
 
     def _open(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
-        with _writing(self.path):
+        with writing(self.path):
             self._pad()
-            self._blobs.append(_Blob(name, dtype, shape, self._file.tell()))
+            self._blobs.append(Blob(name, dtype, shape, self._file.tell()))
 
     def _write(self, view: memoryview) -> None:
         blob = self._blobs[-1]
         blob.digest.update(view)
         blob.length += view.nbytes
-        with _writing(self.path):
+        with writing(self.path):
             self._file.write(view)
 
     def _pad(self) -> None:
@@ -397,22 +403,16 @@ class ContainerWriter:
         fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
         self._file.seek(0)
         self._file.write(fields + _checksum(fields, self._header, table))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._temporary.replace(self.path)
 
     def _abandon(self) -> None:
         try:
             self._thread.shutdown(cancel_futures=True)
         finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            self._new.discard()
 
 
 @dataclass
-class _Blob:
+class Blob:
     """A blob that is being written."""
 
     name: str
@@ -454,25 +454,6 @@ class _Arrays(Mapping[str, NDArray[Any]]):
         return name in self._known
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that is no container as :class:`ContainerWriter` does: complete, or not at all.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    with _writing(path):
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
 def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
     """The dtype of an array as a file has it, and its bytes."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -496,7 +477,7 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
         found = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
         found = found or (f"it begins with {head[:8].hex(' ')}" if head else "it is empty")
         raise FileFormatError(f"{path}: not a hecc file ({found}); expected {_expected(kinds)}")
-    if len(head) < _PROLOGUE:
+    if len(head) < PROLOGUE:
         raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
     _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
     if version != VERSION:
@@ -516,7 +497,7 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
         raise FileFormatError(f"{path}: this is {kind.label}; expected {_expected(kinds)}")
     if header_length > MAX_HEADER or table_length > MAX_TABLE:
         raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
-    if _PROLOGUE + header_length > table_offset or table_offset + table_length != length:
+    if PROLOGUE + header_length > table_offset or table_offset + table_length != length:
         raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
     return kind, header_length, table_offset
 
@@ -534,11 +515,3 @@ def _checksum(fields: bytes, header: bytes | memoryview, table: bytes | memoryvi
     digest.update(header)
     digest.update(table)
     return digest.digest()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None

@@ -16,6 +16,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "SecurityError",
+    "ShareError",
     "UnsupportedError",
 ]
 
@@ -44,6 +45,10 @@ class ParameterError(HeccError):
 
 class SecurityError(HeccError):
     """Parameters below the security level asked for."""
+
+
+class ShareError(HeccError):
+    """A result that must not be shown to others: its plan has no room for the noise, or too many were shown."""
 
 
 class FileFormatError(HeccError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,7 +12,7 @@ from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.preprocessing import Preprocessing
 
-__all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader"]
+__all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
 
 
 class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -94,6 +94,21 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     precision_bits: float
 
 
+class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That results of the plan may be shown to others, and what has to hide their noise (:mod:`hecc.runtime.flooding`).
+
+    Attributes
+    ----------
+    results
+        How many results of one key, rows or batches of rows.
+    deviations
+        Standard deviation of the noise to add to every coefficient of each output's ciphertexts, as an integer's.
+    """
+
+    results: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+    deviations: tuple[float, ...]
+
+
 class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about a plan that the client needs, and that the server file repeats.
 
@@ -103,6 +118,8 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Name and version of the compiler.
     model
         SHA-256 of the ONNX file's bytes.
+    share
+        Left out where results are for the client alone.
     """
 
     producer: str
@@ -112,6 +129,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     outputs: tuple[OutputSignature, ...]
     keys: KeySpecification
     estimate: Estimate
+    share: Sharing | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def batch(self) -> int:

@@ -19,7 +19,8 @@ from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
-from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.flooding import flooding_factor
+from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.security import check_structure
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ def check_header(header: PlanHeader) -> None:
             check_labels(result.labels, result.shape)
         except InputError as error:
             raise ParameterError(f"output {result.name!r}: {error}") from None
+    if header.share:
+        _check_sharing(header.share, header)
 
 
 def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -196,6 +199,19 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
     if len(set(labels)) != len(labels):
         twice = next(label for number, label in enumerate(labels) if label in labels[:number])
         raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
+
+
+def _check_sharing(share: Sharing, header: PlanHeader) -> None:
+    """What can be checked without the circuit: noise that would not hide an error of one in a slot hides none."""
+    least = flooding_factor(share.results, sum(result.layout.count for result in header.outputs))
+    modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.outputs]
+    if len(share.deviations) != len(header.outputs) or any(
+        not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
+    ):
+        raise ParameterError(
+            f"the noise for {share.results} results to be shown to others is less than hides any error, or more than "
+            "the modulus holds; compile the plan again"
+        )
 
 
 def _check_signature(what: str, signature: InputSignature | OutputSignature, header: PlanHeader) -> None:

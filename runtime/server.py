@@ -108,23 +108,39 @@ class Server:
         return ResultFile.build(self._plan, request, results)
 
     def run_to(
-        self, path: str | os.PathLike[str], request: CiphertextFile, *, progress: RowProgress | None = None
+        self,
+        path: str | os.PathLike[str],
+        request: CiphertextFile,
+        *,
+        progress: RowProgress | None = None,
+        resume: bool = True,
     ) -> ResultFile:
         """As :meth:`run`, but every batch goes to a file as soon as it is done: memory does not grow with the rows.
+
+        Whatever interrupts it, what is done stays, and the same call goes on from there.
+
+        Parameters
+        ----------
+        resume
+            Whether to go on where an interrupted run of the same request stopped, or begin anew.
 
         Raises
         ------
         InputError
-            When the file cannot be written.
+            When the file cannot be written, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
         request.check(self._plan, self._keys)
-        return ResultFile.write(path, self._plan, request, self._evaluate(request, progress))
+        return ResultFile.write(
+            path, self._plan, request, lambda first: self._evaluate(request, progress, first), resume=resume
+        )
 
-    def _evaluate(self, request: CiphertextFile, progress: RowProgress | None) -> Iterator[dict[str, list[bytes]]]:
+    def _evaluate(
+        self, request: CiphertextFile, progress: RowProgress | None, first: int = 0
+    ) -> Iterator[dict[str, list[bytes]]]:
         inputs = [signature.name for signature in self._plan.header.inputs]
-        for batch in range(request.batches):
+        for batch in range(first, request.batches):
             batch_progress = None if progress is None else _for_batch(progress, batch)
             yield self._session.run({name: request.row(name, batch) for name in inputs}, progress=batch_progress)
 

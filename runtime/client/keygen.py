@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime import codec
-from hecc.runtime.client.passphrase import new_protection, protect, unprotect
+from hecc.runtime.client.passphrase import new_protection, protect, scrypt_memory, unprotect
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import check_target
 from hecc.runtime.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -26,10 +27,15 @@ from hecc.runtime.keyfiles import (
 )
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.switching_keys import switching_key_bytes
 
-__all__ = ["EVALUATION", "PUBLIC", "SECRET", "KeySet", "generate_keys", "secret_residues"]
+__all__ = ["EVALUATION", "PUBLIC", "SECRET", "KeySet", "generate_keys", "key_making_memory", "secret_residues"]
 
 SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
+
+PROGRAM_BYTES = 24 << 20
+POLYNOMIALS = 48
+"""What SEAL and hecc need besides the keys at hand, measured: so many polynomials over all primes."""
 
 
 @dataclass(frozen=True)
@@ -88,23 +94,25 @@ def generate_keys(
     ParameterError, SecurityError
         The parameters are impossible, or not secure enough.
     InputError
-        There is no such shape; or the folder holds a secret key already, or cannot be written.
+        There is no such shape; or the folder holds a secret key already, cannot be written, or is on a disk without
+        the space.
     """
     if shape not in get_args(KeyShape):
         raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
     keys = KeySet(secrets.token_hex(16), folder / SECRET, folder / PUBLIC, folder / EVALUATION)
-    _prepare(folder, keys.secret)
+    made_folder = _prepare(folder, keys.secret)
 
     # The binding is imported here, so that a refusal above does not wait for it.
     from hecc.runtime.client.keybuilder import KeyBuilder
     from hecc.runtime.client.seal_bridge import KeyMaker
 
     enforce = not isinstance(min_security, InsecureLevel)
-    seal = KeyMaker(spec, enforce_128=enforce)
-    residues, public = seal.secret_residues(), seal.public()
     try:
+        check_target(keys.evaluation, _disk_bytes(spec, shape))
+        seal = KeyMaker(spec, enforce_128=enforce)
+        residues, public = seal.secret_residues(), seal.public()
         with contextlib.ExitStack() as stack:
             maker: KeyMaker | KeyBuilder = seal
             if shape == "native":
@@ -123,8 +131,21 @@ def generate_keys(
     except BaseException:
         for path in (keys.secret, keys.public, keys.evaluation):
             path.unlink(missing_ok=True)
+        if made_folder:
+            with contextlib.suppress(OSError):  # somebody else uses it
+                folder.rmdir()
         raise
     return keys
+
+
+def key_making_memory(spec: KeySpecification, shape: KeyShape, *, protected: bool) -> int:
+    """Bytes that :func:`generate_keys` is going to need: two switching keys, one of which is being written.
+
+    A passphrase needs more, and by intent (:mod:`hecc.runtime.client.passphrase`).
+    """
+    polynomial = 8 * spec.ring_degree * (len(spec.data_primes) + len(spec.special_primes))
+    largest = max(_switching_keys(spec, shape), default=0)
+    return PROGRAM_BYTES + 2 * largest + POLYNOMIALS * polynomial + (scrypt_memory() if protected else 0)
 
 
 def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.uint64]:
@@ -157,12 +178,39 @@ def _secret_file(
     return SecretKeyFile(header, sealed=protect(residues.tobytes(), passphrase, protection, codec.encode(header)))
 
 
-def _prepare(folder: Path, secret: Path) -> None:
+def _disk_bytes(spec: KeySpecification, shape: KeyShape) -> int:
+    """All three files, at most. One half of each of SEAL's keys is a seed."""
+    primes = len(spec.data_primes) + len(spec.special_primes)
+    evaluation = sum(_switching_keys(spec, shape)) // (2 if shape == "seal" else 1)
+    return evaluation + 8 * spec.ring_degree * (primes + len(spec.data_primes) + 1)
+
+
+def _switching_keys(spec: KeySpecification, shape: KeyShape) -> list[int]:
+    """Bytes of each switching key in memory. SEAL's have a digit for every prime but one, over all primes."""
+    limbs = [key.limbs for key in spec.galois]
+    limbs += [spec.relinearization_limbs] if spec.relinearization_limbs else []
+    if shape == "seal":
+        primes = len(spec.data_primes) + len(spec.special_primes)
+        return [16 * (primes - 1) * primes * spec.ring_degree] * len(limbs)
+    return [switching_key_bytes(spec, used) for used in limbs]
+
+
+def _prepare(folder: Path, secret: Path) -> bool:
+    """Make the folder; whether it was not there."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            made = False
+            if not folder.is_dir():
+                raise
+        else:
+            made = True
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
     if secret.exists():
         raise InputError(
             f"{secret}: a secret key is here already, and without it its results are lost; choose another folder"
         )
+    return made

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hecc.runtime.errors import InputError
 from hecc.runtime.keyfiles import Protection
 
-__all__ = ["new_protection", "protect", "unprotect"]
+__all__ = ["new_protection", "protect", "scrypt_memory", "unprotect"]
 
 LOG2_COST = 17
 """scrypt's cost for new keys: 128 MiB and about half a second for each guess."""
@@ -21,6 +21,11 @@ LOG2_COST = 17
 def new_protection(log2_cost: int = LOG2_COST) -> Protection:
     """Fresh salt and nonce, for one key only."""
     return Protection(log2_cost=log2_cost, salt=secrets.token_hex(16), nonce=secrets.token_hex(12))
+
+
+def scrypt_memory(log2_cost: int = LOG2_COST) -> int:
+    """Bytes that scrypt takes, so that guessing takes as much."""
+    return 1 << (log2_cost + 10)
 
 
 def protect(data: bytes, passphrase: str, protection: Protection, bound: bytes) -> bytes:

@@ -21,6 +21,7 @@ from tenseal import sealapi
 
 from hecc.runtime.errors import FileFormatError
 from hecc.runtime.native import _evaluator
+from hecc.runtime.native.ntt import NttTables
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream, save_stream_to_array
 
@@ -112,6 +113,7 @@ class LevelCipher:
         public: NDArray[np.uint64] | None = None,
     ) -> None:
         self._limbs = limbs
+        self._primes, self._degree = spec.data_primes[:limbs], spec.ring_degree
         self._context, selected = _selection(spec, limbs, enforce_128)
         self._encoder = sealapi.CKKSEncoder(self._context)
         self._symmetric = secret is not None
@@ -143,6 +145,46 @@ class LevelCipher:
         FileFormatError
             It is no ciphertext of two polynomials with these limbs and this scale.
         """
+        return self._decode(self._decrypt(stream, scale))
+
+    def decrypt_flooded(self, stream: bytes | memoryview, scale: float, noise: Sequence[int]) -> NDArray[np.complex128]:
+        """The same with noise, which is added to the polynomial before anything is decoded.
+
+        Slots that repeat, as those do whose mean a client takes, are those of a polynomial in a power of X: the mean
+        keeps its coefficients and loses all others. Here the others are removed, and need no noise.
+
+        Parameters
+        ----------
+        noise
+            Twice as many integers as there are different slots, a power of two; of any size.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`decrypt`.
+        """
+        plain = self._decrypt(stream, scale)
+        shape = (self._limbs, self._degree)
+        body = _body(save_stream(plain), _PLAINTEXT.size + _HEADER.size + _COUNT.size + 8 * math.prod(shape))
+        residues = _words(body, _PLAINTEXT.size, math.prod(shape)).reshape(shape).astype(np.uint64)
+        spacing = self._degree // len(noise)
+        for limb, prime in zip(residues, self._primes, strict=True):
+            tables = NttTables(self._degree, prime)
+            tables.inverse(limb)
+            added = np.array([value % prime for value in noise], dtype=np.uint64)
+            kept = (limb[::spacing] + added) % np.uint64(prime)
+            limb[:] = 0
+            limb[::spacing] = kept
+            tables.forward(limb)
+        result = sealapi.Plaintext()
+        load_stream(result, self._context, _stream(body[: _PLAINTEXT.size] + _array(residues)))
+        return self._decode(result)
+
+    def _decode(self, plain: Any) -> NDArray[np.complex128]:
+        return np.array(self._encoder.decode_complex(plain), dtype=np.complex128)
+
+    def _decrypt(self, stream: bytes | memoryview, scale: float) -> Any:
+        """SEAL's plaintext, in NTT form."""
         ciphertext = sealapi.Ciphertext()
         load_stream(ciphertext, self._context, stream)
         if ciphertext.parms_id() != self._context.first_parms_id() or not ciphertext.is_ntt_form():
@@ -153,7 +195,7 @@ class LevelCipher:
             raise FileFormatError("a ciphertext does not have the scale of the plan; ask for the result again")
         plain = sealapi.Plaintext()
         self._decryptor.decrypt(ciphertext, plain)
-        return np.array(self._encoder.decode_complex(plain), dtype=np.complex128)
+        return plain
 
 
 def public_residues(spec: KeySpecification, stream: bytes | memoryview, *, enforce_128: bool) -> NDArray[np.uint64]:

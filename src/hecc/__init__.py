@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         SecurityError,
+        ShareError,
         UnsupportedError,
     )
     from hecc.runtime.plan import Plan
@@ -57,6 +58,7 @@ __all__ = [
     "Preprocessing",
     "SecurityError",
     "Server",
+    "ShareError",
     "UnsupportedError",
     "__version__",
     "compile",

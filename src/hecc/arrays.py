@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,12 @@ from hecc.runtime.errors import FileFormatError, InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["load_array", "load_arrays", "save_outputs"]
+    from hecc.runtime.header import PlanHeader
+
+__all__ = ["check_outputs", "load_array", "load_arrays", "save_outputs"]
+
+HEADERS = 1 << 10
+"""What a file holds besides the numbers, for each array, at most."""
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
@@ -79,11 +85,24 @@ def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
     """
     import numpy as np
 
-    try:
-        with path.open("wb") as file:
-            if len(outputs) == 1:
-                np.save(file, next(iter(outputs.values())), allow_pickle=False)
-            else:
-                np.savez(file, allow_pickle=False, **outputs)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None
+    from hecc.runtime.files import replacing
+
+    with replacing(path) as file:
+        if len(outputs) == 1:
+            np.save(file, next(iter(outputs.values())), allow_pickle=False)
+        else:
+            np.savez(file, allow_pickle=False, **outputs)
+
+
+def check_outputs(path: Path, header: PlanHeader, rows: int) -> None:
+    """Refuse early what :func:`save_outputs` could not write: the outputs of so many rows.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist, cannot be written to, or is on a disk with less space.
+    """
+    from hecc.runtime.files import check_target
+
+    values = sum(math.prod(signature.shape) for signature in header.outputs)
+    check_target(path, 8 * rows * values + HEADERS * len(header.outputs))

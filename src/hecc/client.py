@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hecc.inputs import Source, forms, load_inputs
+from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
-from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys
+from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
+from hecc.runtime.client.ledger import LEDGER
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
@@ -104,29 +106,38 @@ class Client:
         ParameterError, SecurityError
             The plan's parameters are impossible, or not secure enough.
         InputError
-            There is no such shape; or the folder holds a secret key already, or cannot be written.
+            There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
+            has not the memory or the disk for the keys.
         """
-        folder = Path(folder)
+        folder, keys = Path(folder), self.plan.header.keys
+        shape = shape or self.plan.header.estimate.evaluator
+        require_memory(
+            key_making_memory(keys, shape, protected=passphrase is not None),
+            "making keys for this plan",
+            "or compile a smaller network or for less precision",
+        )
         make = functools.partial(
             generate_keys,
-            self.plan.header.keys,
-            shape=shape or self.plan.header.estimate.evaluator,
+            keys,
+            shape=shape,
             min_security=self._min_security,
             passphrase=passphrase,
             progress=progress,
         )
         if force and (folder / SECRET).exists():
             # Made beside the old ones, which are lost only when the new ones are complete.
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".keygen-") as temporary:
+            with temporary_folder(folder / "keys") as temporary:
                 new = make(temporary)
                 # The secret last, as generate_keys does.
                 for name in (EVALUATION, PUBLIC, SECRET):
-                    (Path(temporary) / name).replace(folder / name)
-            keys = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
+                    (temporary / name).replace(folder / name)
+            made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
         else:
-            keys = make(folder)
+            made = make(folder)
+        # What was shown of older keys does not count for these.
+        (folder / LEDGER).unlink(missing_ok=True)
         self._session = self._open(folder, passphrase, False)
-        return keys
+        return made
 
     def encrypt(self, inputs: Source, *, raw: bool = False) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
@@ -150,20 +161,43 @@ class Client:
         """
         return self._require().encrypt(self._load(inputs, raw))
 
-    def encrypt_to(self, path: str | os.PathLike[str], inputs: Source, *, raw: bool = False) -> CiphertextFile:
+    def encrypt_to(
+        self,
+        path: str | os.PathLike[str],
+        inputs: Source,
+        *,
+        raw: bool = False,
+        progress: Progress | None = None,
+        resume: bool = True,
+    ) -> CiphertextFile:
         """As :meth:`encrypt` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Whatever interrupts it, what is encrypted stays in ``PATH.partial``, and the same call goes on from there.
+
+        Parameters
+        ----------
+        progress
+            Called with the rows, or batches of rows, that are encrypted, and all of them.
+        resume
+            Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
 
         Raises
         ------
         InputError, FileFormatError
-            As :meth:`encrypt`, or the file cannot be written.
+            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
-        return self._require().encrypt_to(path, self._load(inputs, raw))
+        return self._require().encrypt_to(path, self._load(inputs, raw), progress=progress, resume=resume)
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
+
+        Parameters
+        ----------
+        share
+            The values are to be shown to others, the server included. They get the noise that hides what they tell of
+            the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
 
         Raises
         ------
@@ -173,8 +207,22 @@ class Client:
             It is not a result of this plan for this key set.
         OutputError
             The values show that the evaluation overflowed. Do not tell a server that you do not trust.
+        ShareError
+            The plan was not compiled for results to be shown, or so many were shown already.
         """
-        return self._require().decrypt(result if isinstance(result, ResultFile) else ResultFile.load(result))
+        loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
+        return self._require().decrypt(loaded, share=share)
+
+    @property
+    def shares_left(self) -> int:
+        """How many more results may be shown to others, of a plan that was compiled for that.
+
+        Raises
+        ------
+        ShareError
+            It was not.
+        """
+        return self._require().shares_left
 
     def classify(self, outputs: Mapping[str, NDArray[Any]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
         """The most probable classes of decrypted scores, by name where the plan has labels.
@@ -215,7 +263,9 @@ class Client:
     def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
         if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
-            return Session(self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security)
+            return Session(
+                self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
+            )
         if (folder / PUBLIC).exists():
             return Session(self.plan, public=PublicKeyFile.load(folder / PUBLIC), min_security=self._min_security)
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"

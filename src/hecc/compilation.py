@@ -23,6 +23,7 @@ from hecc.inputs import Form, Source, load_inputs
 from hecc.labels import Labels, output_labels
 from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.flooding import MAX_RESULTS
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
 from hecc.runtime.preprocessing import Preprocessing
@@ -66,6 +67,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
+    share: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -108,6 +110,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         has a ciphertext for each element of an input, and a row in each slot.
     batch
         Rows that are evaluated at once, as with "throughput", but so many.
+    share
+        How many results of one key the client may show to others, the server included: rows, or batches of rows. Such
+        a plan has room for the noise that hides what a result tells of the key, and promises its precision with it.
     progress
         Called with the name of each stage as it starts.
 
@@ -143,6 +148,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         evaluator=evaluator,
         optimize=optimize,
         batch=batch,
+        share=share,
         progress=stage,
     )
     return task.build(stage)
@@ -205,6 +211,7 @@ def prepare(
     evaluator: KeyShape,
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
+    share: int | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -223,6 +230,8 @@ def prepare(
         raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
     if batch is not None and not 1 <= batch <= MAX_BATCH:
         raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
+    if share is not None and not 1 <= share <= MAX_RESULTS:
+        raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
     progress("import the network")
     imported = import_model(model, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
@@ -251,6 +260,7 @@ def prepare(
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         evaluator=evaluator,
         batch="ring" if batch is None and optimize == "throughput" else batch,
+        share=share or 0,
         producer=f"hecc {hecc.__version__}",
     )
     stated = {form.name: form.preprocessing for form in wanted}

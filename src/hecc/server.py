@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from hecc.machine import available_memory
+from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.errors import InputError
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan import Plan
@@ -51,12 +50,11 @@ class Server(Session):
     ) -> None:
         plan = plan if isinstance(plan, Plan) else Plan.load(plan)
         plan.require_circuit()
-        needed, available = plan.header.estimate.peak_memory, available_memory()
-        if available is not None and needed > available:
-            raise InputError(
-                f"a run of this plan needs about {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are "
-                "available; free some, use a larger machine, or compile a smaller network or for less precision"
-            )
+        require_memory(
+            plan.header.estimate.peak_memory,
+            "a run of this plan",
+            "or compile a smaller network or for less precision",
+        )
         keys = evaluation_keys
         super().__init__(
             plan,
@@ -93,17 +91,25 @@ class Server(Session):
         request: CiphertextFile | str | os.PathLike[str],
         *,
         progress: RowProgress | None = None,
+        resume: bool = True,
     ) -> ResultFile:
         """As :meth:`run` and ``save``, but no more than one row, or batch of rows, is in memory.
+
+        Whatever interrupts it, what is done stays in ``PATH.partial``, and the same call goes on from there.
+
+        Parameters
+        ----------
+        resume
+            Whether to go on where an interrupted run of the same request stopped, or begin anew.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
-        return super().run_to(path, _loaded(request), progress=progress)
+        return super().run_to(path, _loaded(request), progress=progress, resume=resume)
 
 
 def _loaded(request: CiphertextFile | str | os.PathLike[str]) -> CiphertextFile:

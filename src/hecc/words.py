@@ -121,6 +121,9 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield from ring_facts(header.keys)
     yield "rotations", f"{cost.rotations} per {each}"
     yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
+    if header.share:
+        shown = f"{header.share.results} results of one key, a {each} each"
+        yield "to be shared", f"{shown}, with noise that the precision allows for"
     yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
     yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
     yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
@@ -183,6 +186,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,
+        "share": header.share.results if header.share else None,
         f"seconds_per_{each}": cost.seconds,
         "peak_memory_bytes": cost.peak_memory,
         "evaluation_key_bytes": cost.evaluation_key_bytes,

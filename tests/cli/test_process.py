@@ -1,16 +1,20 @@
 """The installed command, as a shell runs it."""
 
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 HECC = Path(sys.executable).with_name("hecc")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
 HEAVY = ("onnx", "sympy", "networkx", "scipy", "sklearn", "torch", "PIL")
 
 
@@ -78,18 +82,55 @@ def test_a_wrong_choice_of_kernels_is_one_line(here, command, variable, sentence
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-def test_an_interruption_leaves_no_traceback_and_no_half_a_key_set(here):
-    process = subprocess.Popen(
-        [HECC, "keygen", "plan.client.bin", "--keys", "new"], cwd=here, stderr=subprocess.PIPE, text=True
-    )
-    while not list((here / "new").glob(".*.tmp")):
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "error: interrupted\n")
-    assert not list((here / "new").iterdir())
+@contextlib.contextmanager
+def making_keys(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that is just writing evaluation keys to the folder "new"."""
+    command = [HECC, "keygen", "plan.client.bin", "--keys", "new"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while not list((folder / "new").glob(".*.tmp")):
+            assert process.poll() is None
+            time.sleep(0.005)
+        yield process
+        process.kill()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [
+        ("SIGINT", 130, "interrupted"),
+        ("SIGTERM", 143, "ended by SIGTERM"),
+        ("SIGHUP", 129, "ended by SIGHUP"),
+    ],
+)
+def test_a_signal_leaves_no_traceback_and_no_half_a_key_set(here, number, code, sentence):
+    with making_keys(here) as process:
+        process.send_signal(getattr(signal, number))
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, f"error: {sentence}\n")
+    assert not (here / "new").exists()
+
+
+@posix
+def test_what_a_killed_process_leaves_is_no_key_and_goes_with_the_next(here):
+    with making_keys(here) as process:
+        process.kill()
+        process.wait()
+    (left,) = (here / "new").iterdir()
+    assert re.fullmatch(r"\.evaluation\.bin\.[0-9a-f]{16}\.tmp", left.name)
+    refused = shell("inspect", f"new/{left.name}", folder=here)
+    assert refused.returncode == 1
+    assert "not a hecc file" in refused.stderr
+    assert shell("keygen", "plan.client.bin", "--keys", "new", folder=here).returncode == 0
+    assert {file.name for file in (here / "new").iterdir()} == {"secret.bin", "public.bin", "evaluation.bin"}
+
+
+@posix
+def test_two_processes_do_not_sweep_each_others_files(here):
+    with making_keys(here) as process:
+        assert shell("keygen", "plan.client.bin", "--keys", "new", folder=here).returncode == 0
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_output_survives_a_terminal_without_unicode(here):

@@ -1,6 +1,7 @@
 """What a user does wrong becomes one sentence on stderr and exit code 1: never a traceback, never a wrong answer."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -220,8 +221,67 @@ def test_the_client_insists_on_its_own_security(cli, here):
 
 
 def test_a_machine_without_the_memory_refuses_to_run(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.server.available_memory", lambda: 1 << 20)
+    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1 << 20)
     assert "a run of this plan needs about" in cli.refusal("run", "plan.bin", "encrypted.bin")
+
+
+def test_a_machine_without_the_memory_refuses_to_make_keys(cli, here, monkeypatch):
+    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1 << 20)
+    sentence = cli.refusal("keygen", "plan.client.bin", "--keys", "new")
+    assert sentence.startswith("making keys for this plan needs about ")
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "free"),
+    [
+        ("keygen plan.client.bin --keys new", "new", 30_000_000),
+        ("encrypt plan.client.bin three.npy --output new", "new", 300_000),
+        ("run plan.bin encrypted.bin --output new", "new", 300_000),
+        ("decrypt plan.client.bin result.bin --output new", "new", 200),
+        ("simulate plan.bin three.npy --output new", "new", 200),
+        ("report plan.bin --output new", "new", 200),
+    ],
+)
+def test_a_disk_without_the_space_is_refused_early(cli, here, monkeypatch, command, output, free):
+    usage = shutil._ntuple_diskusage(1 << 40, (1 << 40) - free, free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert "are free there; free some, or choose another folder" in cli.refusal(*command.split())
+    assert not Path(output).exists()
+    assert not list(here.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compile model.onnx --output nowhere/f",
+        "compile model.onnx --client-output nowhere/f",
+        "encrypt plan.client.bin three.npy --output nowhere/f",
+        "run plan.bin encrypted.bin --output nowhere/f",
+        "decrypt plan.client.bin result.bin --output nowhere/f",
+        "simulate plan.bin three.npy --output nowhere/f",
+        "report plan.bin --output nowhere/f",
+    ],
+)
+def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkeypatch, command):
+    def work(*_: object, **__: object) -> None:
+        pytest.fail("the work began")
+
+    for name in ("hecc.compile", "hecc.simulate", "hecc.report", "hecc.server.Server.__init__"):
+        monkeypatch.setattr(name, work)
+    for name in ("_encrypt_batch", "_decrypt"):
+        monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
+    assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
+
+
+def test_results_of_an_ordinary_plan_are_not_to_be_shown(cli, here):
+    sentence = cli.refusal("decrypt", "plan.client.bin", "result.bin", "--share")
+    assert sentence.startswith("the plan has no room for the noise that a result needs before it is shown to others")
+    assert not Path("output.npy").exists()
+
+
+def test_sharing_needs_a_number_of_results(cli, here):
+    assert "0 results to be shared" in cli.refusal("compile", "model.onnx", "--share", "0")
 
 
 def test_a_refusal_is_json_when_that_was_asked_for(cli, here):

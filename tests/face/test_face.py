@@ -82,7 +82,7 @@ def test_every_public_name_is_there_and_documented():
 
 def test_all_errors_are_hecc_errors():
     errors = [getattr(hecc, name) for name in hecc.__all__ if name.endswith("Error")]
-    assert len(errors) == 10
+    assert len(errors) == 11
     assert all(issubclass(error, hecc.HeccError) for error in errors)
 
 
@@ -153,6 +153,6 @@ def test_simulate_names_the_layer_that_would_overflow(model, digits):
 
 
 def test_a_server_refuses_a_plan_that_does_not_fit_the_memory(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr("hecc.server.available_memory", lambda: 10**6)
-    with pytest.raises(hecc.InputError, match=r"needs about \d\.\d GB of memory, and 0\.0 GB are available"):
+    monkeypatch.setattr("hecc.machine.available_memory", lambda: 10**6)
+    with pytest.raises(hecc.InputError, match=r"needs about [\d.]+ MB of memory, and 1 MB are available"):
         hecc.Server(plan, tmp_path / "evaluation.bin")

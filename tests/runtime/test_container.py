@@ -199,7 +199,7 @@ def test_an_array_that_cannot_be_written_is_a_sentence_and_leaves_no_file(tmp_pa
 
     def full(self, view):
         if len(written) == failing:
-            with container._writing(self.path):
+            with container.writing(self.path):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written.append(view)
         write_row(self, view)

@@ -1,7 +1,7 @@
 """The command line: one file per command, and what is common to all of them in :mod:`hecc.cli.console`.
 
-Exit codes: 0, 1 for an error that the message says how to mend, 2 for wrong usage, 70 for a fault in hecc, 130 for an
-interruption.
+Exit codes: 0, 1 for an error that the message says how to mend, 2 for wrong usage, 70 for a fault in hecc, and 128 plus
+its number for a signal, which is 130 for an interruption.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from hecc.cli.options import (
     ResizeOption,
     ScaleOption,
     SecurityOption,
+    ShareOption,
     StdOption,
     stated_preprocessing,
 )
@@ -63,6 +64,7 @@ def compile_command(
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
+    share: ShareOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -84,10 +86,13 @@ def compile_command(
     with console(as_json) as out:
         import hecc
         from hecc.machine import available_memory
+        from hecc.runtime.files import check_target
         from hecc.words import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
+        for path in (output, client_path):
+            check_target(path)
         with out.stages(f"compiling {model}") as stage:
             plan = hecc.compile(
                 model,
@@ -103,6 +108,7 @@ def compile_command(
                 evaluator=evaluator,
                 optimize=optimize,
                 batch=batch,
+                share=share,
                 progress=stage,
             )
         plan.save(output)

@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -24,11 +25,22 @@ __all__ = ["Console", "JsonOption", "console"]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 FAULT, INTERRUPTED = 70, 130
+ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that ask a process to end. As after Ctrl-C, what is half-written is removed first."""
+
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines of progress where there is no terminal."""
 
 QUIET = 2.0
 """Seconds that a stage may take before it is worth a line where there is no terminal."""
+
+
+class Ended(BaseException):
+    """A signal asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Console:
@@ -143,13 +155,17 @@ def console(as_json: bool) -> Iterator[Console]:
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = handler.show
             _check_kernels()
-            yield own
+            with _ending():
+                yield own
     except HeccError as error:
         own.failed(error, str(error))
         raise typer.Exit(error.exit_code) from None
     except (KeyboardInterrupt, typer.Abort) as error:
         own.failed(error, "interrupted")
         raise typer.Exit(INTERRUPTED) from None
+    except Ended as error:
+        own.failed(error, f"ended by {signal.Signals(error.number).name}")
+        raise typer.Exit(128 + error.number) from None
     except MemoryError as error:
         own.failed(error, "out of memory; use a machine with more, or fewer rows at once")
         raise typer.Exit(1) from None
@@ -168,6 +184,24 @@ def console(as_json: bool) -> Iterator[Console]:
         raise typer.Exit(FAULT) from None
     finally:
         logger.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    """Signals that ask the process to end become exceptions, so that every ``finally`` runs; ignored ones stay so."""
+
+    def end(number: int, _: object) -> None:
+        raise Ended(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+        before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _check_kernels() -> None:

@@ -21,6 +21,13 @@ def decrypt_command(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="The values: .npy, or .npz when the network has several outputs.")
     ] = Path("output.npy"),
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
+        ),
+    ] = False,
     min_security: MinSecurityOption = 128,
     as_json: JsonOption = False,
 ) -> None:
@@ -29,25 +36,32 @@ def decrypt_command(
     An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
     """
     with console(as_json) as out:
-        from hecc.arrays import save_outputs
+        from hecc.arrays import check_outputs, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions, top_fields
+        from hecc.runtime.ciphertexts import ResultFile
         from hecc.words import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
-        start = time.perf_counter()
-        outputs = client.decrypt(result)
-        elapsed = time.perf_counter() - start
-        if len(outputs) > 1 and output == Path("output.npy"):
+        if len(client.plan.header.outputs) > 1 and output == Path("output.npy"):
             output = Path("output.npz")
+        encrypted = ResultFile.load(result)
+        check_outputs(output, client.plan.header, encrypted.header.rows)
+        start = time.perf_counter()
+        outputs = client.decrypt(encrypted, share=share)
+        elapsed = time.perf_counter() - start
         save_outputs(output, outputs)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
         header = client.plan.header
         show_predictions(out, header, outputs)
+        left = client.shares_left if share else None
+        if left is not None:
+            out.say(f"these values may be shown to others; {count_words(left, 'result')} of this key are left to show")
         out.result(
             output=str(output),
             rows=rows,
             seconds=elapsed,
+            shares_left=left,
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),

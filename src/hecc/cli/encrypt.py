@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
-from hecc.cli.options import RawOption
+from hecc.cli.options import RawOption, ResumeOption
 
 __all__ = ["encrypt_command"]
 
@@ -29,6 +29,7 @@ def encrypt_command(
     keys: KeysOption = Path("keys"),
     output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    resume: ResumeOption = True,
     min_security: MinSecurityOption = 128,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,7 +49,8 @@ def encrypt_command(
         with out.steps("reading images") as step:
             loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
         start = time.perf_counter()
-        encrypted = client.encrypt_to(output, loaded.tensors)
+        with out.steps("encrypting") as step:
+            encrypted = client.encrypt_to(output, loaded.tensors, progress=step, resume=resume)
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(

@@ -26,8 +26,10 @@ __all__ = [
     "QuantumOption",
     "RawOption",
     "ResizeOption",
+    "ResumeOption",
     "ScaleOption",
     "SecurityOption",
+    "ShareOption",
     "StdOption",
     "stated_preprocessing",
 ]
@@ -112,6 +114,21 @@ LayoutOption = Annotated[
 RawOption = Annotated[
     bool,
     typer.Option("--raw", help="Arrays hold raw values, too: preprocess them. Images and tables always are."),
+]
+ShareOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="RESULTS",
+        show_default=False,
+        help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+    ),
+]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on where the same command was interrupted, or remove what it left.",
+    ),
 ]
 
 

@@ -33,9 +33,10 @@ def report_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.runtime.container import write_file
+        from hecc.runtime.files import check_target, write_file
         from hecc.words import size_words
 
+        check_target(output)
         with out.stages(f"describing {plan}") as stage:
             stage("measure the layers")
             page = hecc.report(plan, inputs)

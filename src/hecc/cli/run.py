@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ResumeOption
 from hecc.runtime.errors import InputError
 
 __all__ = ["run_command"]
@@ -40,6 +41,7 @@ def run_command(
         int | None,
         typer.Option(min=1, show_default=False, help="Threads of the native evaluator. By default one per processor."),
     ] = None,
+    resume: ResumeOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan on encrypted rows: the server's only step.
@@ -47,20 +49,27 @@ def run_command(
     It needs no secret, and learns nothing of the inputs or the results.
     """
     with console(as_json) as out:
-        from hecc.runtime.ciphertexts import CiphertextFile
+        from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
         from hecc.runtime.evaluator import DEFAULT_MEMORY
+        from hecc.runtime.files import check_target
+        from hecc.runtime.plan import Plan
+        from hecc.runtime.resuming import partial_size
         from hecc.server import Server
         from hecc.words import rows_words, size_words, time_words
 
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
-        request = CiphertextFile.load(encrypted)
+        loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
+        check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
-        with Server(plan, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             with out.steps("evaluating") as step:
                 server.run_to(
-                    output, request, progress=lambda batch, done, total, _: step(batch * total + done, batches * total)
+                    output,
+                    request,
+                    progress=lambda batch, done, total, _: step(batch * total + done, batches * total),
+                    resume=resume,
                 )
         finished = time.perf_counter()
         size, seconds = output.stat().st_size, finished - ready

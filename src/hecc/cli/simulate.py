@@ -39,15 +39,20 @@ def simulate_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.arrays import load_array, save_outputs
+        from hecc.arrays import check_outputs, load_array, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.inputs import forms, load_inputs
         from hecc.runtime.plan import Plan
+        from hecc.runtime.tensors import input_rows
         from hecc.words import count_words, time_words
 
         truth = None if labels is None else load_array(labels)
         loaded = Plan.load(plan)
+        given = input_rows(load_inputs(inputs, forms(loaded.header.inputs), raw=raw).tensors, loaded.header.inputs)
+        if output is not None:
+            check_outputs(output, loaded.header, len(next(iter(given.values()))))
         start = time.perf_counter()
-        outputs = hecc.simulate(loaded, inputs, noise=not no_noise, raw=raw)
+        outputs = hecc.simulate(loaded, given, noise=not no_noise)
         elapsed = time.perf_counter() - start
         rows = len(next(iter(outputs.values())))
         accuracy = None if truth is None else _accuracy(outputs, truth)

@@ -1,0 +1,249 @@
+"""Files that appear whole or not at all.
+
+A new file is written under a temporary name in the folder of its target, and takes the target's name when it is
+complete. An exception removes it. A process that is killed cannot clean up: its temporary file stays, recognisable by
+its name, never mistaken for the whole one, and the next file of the same name sweeps it away. What tells it from the
+file that another process is just writing is a lock, which the system releases with its process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from hecc.runtime.errors import InputError
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["NewFile", "check_target", "is_at", "lock", "replacing", "temporary_folder", "write_file", "writing"]
+
+LOCKS = sys.platform != "win32"
+"""Whether there are the locks by which a killed process's files are known; elsewhere nothing is swept."""
+
+_TEMPORARY = r"\.{name}\.[0-9a-f]{{16}}\.tmp"
+
+
+class NewFile:
+    """A file in the making beside its target, opened.
+
+    Parameters
+    ----------
+    path
+        The target.
+    secret
+        Whether only the owner may read the file, from its creation on (mode 0600); otherwise the process's umask
+        decides.
+
+    Attributes
+    ----------
+    file
+        What to write to.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+    """
+
+    def __init__(self, path: Path, *, secret: bool = False) -> None:
+        self.path = path
+        with writing(path):
+            _check_regular(path)
+            _sweep(path)
+            while True:
+                self._temporary = _temporary(path)
+                self.file = _create(self._temporary, 0o600 if secret else 0o666)
+                # Somebody who sweeps may have seen the file before it was locked.
+                if lock(self.file.fileno()) and is_at(self.file.fileno(), self._temporary):
+                    break
+                self.discard()
+
+    def commit(self) -> None:
+        """Give the file its name, with all its bytes on the disk.
+
+        Raises
+        ------
+        InputError
+            The disk is full, or the file cannot be written for another reason.
+        """
+        with writing(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            # Renamed while it is locked, so that nobody sweeps it; where there are no locks, open files keep names.
+            if not LOCKS:
+                self.file.close()
+            self._temporary.replace(self.path)
+            self.file.close()
+
+    def discard(self) -> None:
+        """Remove the file, unless it has its name already."""
+        # Removed first: what is still buffered may not fit the disk.
+        if LOCKS:
+            self._temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, secret: bool = False) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of ``path`` when the block ends without an exception.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    new = NewFile(Path(path), secret=secret)
+    try:
+        with writing(new.path):
+            yield new.file
+        new.commit()
+    finally:
+        new.discard()
+
+
+def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file, complete or not at all.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
+    check_target(path, len(content))
+    with replacing(path) as file:
+        file.write(content)
+
+
+def check_target(path: str | os.PathLike[str], size: int = 0) -> None:
+    """Refuse, before any work is done, a file that could not be written.
+
+    Parameters
+    ----------
+    size
+        Bytes that it may become, as predicted. What is there already does not count: it stays until the new file is
+        complete.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist, cannot be written to, or is on a disk with less space.
+    """
+    path = Path(path)
+    with writing(path):
+        free = shutil.disk_usage(path.parent).free
+        _check_regular(path)
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise PermissionError(0, "no permission to write to the folder")
+    if size > free:
+        raise InputError(
+            f"{path}: may take {_size(size)} of disk, and {_size(free)} are free there; free some, or choose another "
+            "folder"
+        )
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """A folder beside ``path``, for this user only, for files that are to replace others together.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made.
+    """
+    _sweep(path)
+    handle = None
+    try:
+        with writing(path):
+            while True:
+                folder = _temporary(path)
+                folder.mkdir(mode=0o700)
+                handle = os.open(folder, os.O_RDONLY) if LOCKS else None
+                if handle is None or (lock(handle) and is_at(handle, folder)):
+                    break
+                os.close(handle)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def lock(handle: int) -> bool:
+    """Whether this process holds an open file alone from now on; always where the system has no such locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            return True
+    return True
+
+
+def is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the system refuses becomes a sentence about ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None
+
+
+def _check_regular(path: Path) -> None:
+    """Refuse a folder, and what is no file at all: a name must not take the place of a device."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is a folder" if path.is_dir() else "it is not a regular file")
+
+
+def _create(path: Path, mode: int) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, mode), "w+b")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left of files, or folders, of this name."""
+    pattern = re.compile(_TEMPORARY.format(name=re.escape(path.name)))
+    with contextlib.suppress(OSError):
+        for left in path.parent.iterdir():
+            if pattern.fullmatch(left.name) and not left.is_symlink():
+                _remove_unlocked(left)
+
+
+def _remove_unlocked(path: Path) -> None:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            finally:
+                os.close(handle)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,154 @@
+"""Results to be shown to others, from compile to decrypt: noise that is large enough, precision that is kept."""
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+import hecc
+from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.errors import ParameterError
+from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
+from hecc.runtime.plan import Plan
+from hecc.runtime.verify import verify_expanded
+from hecc.runtime.worst_case import worst_errors
+
+RESULTS, PRECISION = 300, 10.0
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return np.random.default_rng(7).uniform(-1, 1, (64, 4))
+
+
+@pytest.fixture(scope="module")
+def shared(network, calibration) -> Plan:
+    model = network((4,), ("gemm", 3), ("square",), ("gemm", 2))
+    return hecc.compile(model, calibration=calibration, input_range=(-1, 1), precision=PRECISION, share=RESULTS)
+
+
+@pytest.fixture(scope="module")
+def answered(shared, calibration, tmp_path_factory):
+    """A client, the folder of its keys, an encrypted result of 100 rows, and what it should be."""
+    folder = tmp_path_factory.mktemp("shared") / "keys"
+    client = hecc.Client(shared)
+    keys = client.keygen(folder)
+    rows = np.repeat(calibration[:1], 100, axis=0)
+    rows[-1] = [1, -1, 1, -1]
+    with hecc.Server(shared, keys.evaluation) as server:
+        result = server.run(client.encrypt(rows))
+    (expected,) = hecc.simulate(shared, rows, noise=False).values()
+    return client, folder, result, expected
+
+
+def test_the_noise_of_a_plan_hides_the_largest_error(shared):
+    header = shared.header
+    circuit, types = verify_expanded(shared.require_circuit(), header.keys)
+    errors = worst_errors(circuit, types, header.keys, {s.name: (s.low, s.high) for s in header.inputs})
+    assert header.share.deviations == deviations(RESULTS, header.outputs, list(errors.values()))
+    (signature,) = header.outputs
+    in_units = header.share.deviations[0] / float(signature.scale)
+    assert in_units == pytest.approx(math.sqrt(12 * RESULTS) * 2**32 * errors[signature.name])
+
+
+@pytest.mark.parametrize("options", [{"precision": 20}, {"batch": 8}])
+def test_linear_layers_are_never_off_by_more_than_the_bound(network, calibration, tmp_path, options):
+    plan = hecc.compile(network((4,), ("gemm", 3)), calibration=calibration, input_range=(-1, 1), **options)
+    header = plan.header
+    circuit, types = verify_expanded(plan.require_circuit(), header.keys)
+    ranges = {s.name: (s.low, s.high) for s in header.inputs}
+    ((name, bound),) = worst_errors(circuit, types, header.keys, ranges, blocks=header.inputs[0].layout.blocks).items()
+    rows = np.concatenate([np.sign(calibration[:8]), calibration[:8]])
+    client = hecc.Client(plan)
+    keys = client.keygen(tmp_path / "keys")
+    with hecc.Server(plan, keys.evaluation) as server:
+        decrypted = client.decrypt(server.run(client.encrypt(rows)))[name]
+    observed = np.abs(decrypted - hecc.simulate(plan, rows, noise=False)[name]).max()
+    assert observed < bound < 2**28 * observed
+
+
+def test_what_is_released_has_that_noise_and_the_precision_that_was_promised(shared, answered):
+    client, _, result, expected = answered
+    before = client.shares_left
+    (exact,) = client.decrypt(result).values()
+    (released,) = client.decrypt(result, share=True).values()
+    predicted = value_deviation(shared.header.outputs[0], shared.header.share.deviations[0])
+    # The promise is of the flooded values, and the error without flooding is far smaller.
+    assert np.abs(exact - expected).max() < predicted / 10
+    assert np.abs(released - expected).max() < 2.0**-PRECISION * np.abs(expected).max()
+    assert shared.header.estimate.precision_bits >= PRECISION
+    noise = (released - exact) / predicted
+    assert noise.std() == pytest.approx(1, abs=0.25)
+    assert abs(noise.mean()) < 0.4
+    # Drawn for each row anew.
+    assert len(np.unique(released[:99, 0])) > 5
+    digit = 10.0 ** math.floor(math.log10(predicted))
+    np.testing.assert_allclose(released / digit, np.round(released / digit), atol=1e-6)
+    assert client.shares_left == before - 100
+
+
+def test_no_more_than_the_plan_allows_is_released(answered):
+    client, folder, result, _ = answered
+    while client.shares_left >= 100:
+        client.decrypt(result, share=True)
+    before = (folder / LEDGER).read_bytes()
+    with pytest.raises(hecc.ShareError, match=r"100 results to be shown to others, and \d+ are left of the 300"):
+        client.decrypt(result, share=True)
+    assert (folder / LEDGER).read_bytes() == before
+    client.decrypt(result)
+    # New keys in the same place begin at nothing.
+    again = hecc.Client(client.plan)
+    again.keygen(folder, force=True)
+    assert again.shares_left == RESULTS
+
+
+def test_a_plan_without_room_for_noise_shares_nothing(plan, digits, tmp_path):
+    client = hecc.Client(plan)
+    keys = client.keygen(tmp_path / "keys")
+    with hecc.Server(plan, keys.evaluation) as server:
+        result = server.run(client.encrypt(digits["images"][:1]))
+    with pytest.raises(hecc.ShareError, match=r"no room for the noise .* compile it with --share RESULTS"):
+        client.decrypt(result, share=True)
+    assert not (tmp_path / "keys" / LEDGER).exists()
+
+
+@pytest.mark.parametrize("options", [{"batch": 8}, {"evaluator": "seal"}])
+def test_batches_and_seals_evaluator_share_too(network, calibration, tmp_path, options):
+    model = network((4,), ("gemm", 3), ("square",))
+    plan = hecc.compile(model, calibration=calibration, input_range=(-1, 1), precision=8, share=4, **options)
+    client = hecc.Client(plan)
+    keys = client.keygen(tmp_path / "keys")
+    with hecc.Server(plan, keys.evaluation) as server:
+        result = server.run(client.encrypt(calibration[:3]))
+    (released,) = client.decrypt(result, share=True).values()
+    (expected,) = hecc.simulate(plan, calibration[:3], noise=False).values()
+    assert np.abs(released - expected).max() < 2.0**-8 * np.abs(expected).max() * 2
+    # A batch counts once.
+    assert client.shares_left == (3 if "batch" in options else 1)
+
+
+def test_what_does_not_fit_is_refused_with_a_way_out(network, calibration):
+    model = network((4,), ("gemm", 3), ("square",), ("gemm", 2))
+    with pytest.raises(hecc.CompileError, match=r"share fewer results, ask for less precision, or use fewer layers"):
+        hecc.compile(model, calibration=calibration, precision=45, share=1 << 40)
+    for number in (0, -1, (1 << 40) + 1):
+        with pytest.raises(hecc.InputError, match=r"give how many of one key, from 1 to 1099511627776"):
+            hecc.compile(model, calibration=calibration, share=number)
+
+
+def test_a_plan_with_too_little_noise_is_refused(shared):
+    least = flooding_factor(RESULTS, 1)
+    for values in ((least / 2,), (), (math.inf,), (math.nan,), (2.0**200,), (least, least)):
+        forged = msgspec.structs.replace(shared.header.share, deviations=values)
+        header = msgspec.structs.replace(shared.header, share=forged)
+        with pytest.raises(ParameterError, match="the noise for 300 results"):
+            hecc.runtime.plan.check_header(header)
+    hecc.runtime.plan.check_header(shared.header)
+
+
+def test_the_header_survives_a_file_and_others_do_not_mention_it(shared, plan, tmp_path):
+    shared.save(tmp_path / "shared.bin")
+    assert Plan.load(tmp_path / "shared.bin").header == shared.header
+    plan.client().save(tmp_path / "plan.bin")
+    assert b"share" not in (tmp_path / "plan.bin").read_bytes()
