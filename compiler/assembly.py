@@ -114,6 +114,7 @@ def output_signatures(
                 scale=_scale(types[i].scale),
                 bound=float(modulus / (HEADROOM * _scale(types[i].scale))),
                 error=max(deviations[ins.name], DECODED * largest[ins.name]),
+                epilogue=tuple(graph.epilogues.get(ins.name, ())),
             )
         )
     return tuple(signatures)

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from hecc.runtime.epilogue import Step
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
+from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
 
@@ -29,6 +31,8 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Whether a ciphertext holds two vectors of the layout (:class:`hecc.runtime.circuit.Input`).
     low, high
         Range of values that the plan was calibrated for; the client refuses others.
+    preprocessing
+        What the client does to raw inputs; ``None`` if nothing was said of it.
     """
 
     name: str
@@ -39,6 +43,7 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     low: float
     high: float
     paired: bool = False
+    preprocessing: Preprocessing | None = None
 
     @property
     def ciphertexts(self) -> int:
@@ -46,7 +51,7 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return -(-self.layout.count // 2) if self.paired else self.layout.count
 
 
-class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One result.
 
     Attributes
@@ -58,6 +63,11 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     error
         Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
         imaginary parts, show errors of this size; much larger ones are an alarm.
+    epilogue
+        What the client does to the decrypted values, which the shape and the error are those of.
+    labels
+        Names of the classes, in the order of the scores along the last axis; two for a single score, the first for
+        "no". Empty if nothing was said of them.
     """
 
     name: str
@@ -67,6 +77,8 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     scale: Fraction
     bound: float
     error: float
+    epilogue: tuple[Step, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def ciphertexts(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from hecc.runtime import codec
 from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output, PairedInput
 from hecc.runtime.container import Container, ContainerWriter, Kind
+from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.flooding import flooding_factor
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
@@ -25,7 +26,7 @@ from hecc.runtime.security import check_structure
 if TYPE_CHECKING:
     from hecc.runtime.verify import ArrayType
 
-__all__ = ["Plan", "check_header", "signature_fingerprint"]
+__all__ = ["Plan", "check_header", "check_labels", "signature_fingerprint"]
 
 MAX_NAME = 256
 """Longest name of an input, an output or a compiler, in characters."""
@@ -160,13 +161,45 @@ def check_header(header: PlanHeader) -> None:
     for source in header.inputs:
         if not source.low < source.high:
             raise ParameterError(f"input {source.name!r}: the range {source.low} to {source.high} is empty")
+        try:
+            if source.preprocessing is not None:
+                source.preprocessing.check(source.shape)
+        except InputError as error:
+            raise ParameterError(f"input {source.name!r}: {error}") from None
     for result in header.outputs:
+        result_shape(result.shape, result.epilogue)
         if not (result.bound > 0 and result.error > 0):
             raise ParameterError(
                 f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"
             )
+        try:
+            check_labels(result.labels, result.shape)
+        except InputError as error:
+            raise ParameterError(f"output {result.name!r}: {error}") from None
     if header.share:
         _check_sharing(header.share, header)
+
+
+def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Refuse names of classes that are not one for each score of an output of ``shape``; none at all are right.
+
+    Raises
+    ------
+    InputError
+        A wrong number of names, or names that are empty, not printable, too long, or the same.
+    """
+    if not labels:
+        return
+    scores = math.prod(shape)
+    if scores != (shape[-1] if shape else 1) or len(labels) != (scores if scores > 1 else 2):
+        wanted = f"{scores}, one for each score" if scores > 1 else "2 for a single score, that of no and that of yes"
+        raise InputError(f"{len(labels)} labels for an output of shape {shape}, which takes {wanted}")
+    for number, label in enumerate(labels, 1):
+        if not 0 < len(label) <= MAX_NAME or not label.isprintable():
+            raise InputError(f"label {number} is empty, not printable or over {MAX_NAME} characters")
+    if len(set(labels)) != len(labels):
+        twice = next(label for number, label in enumerate(labels) if label in labels[:number])
+        raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
 
 
 def _check_sharing(share: Sharing, header: PlanHeader) -> None:

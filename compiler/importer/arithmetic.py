@@ -37,7 +37,10 @@ def _bias(call: Call, constants: Sequence[tuple[Constant, float]]) -> str | None
         return None
     if len(constants) == 1:
         constant, factor = constants[0]
-        return call.parameter(constant) if factor == 1.0 else _derived(call, constant, ":negated", -constant.array)
+        if factor == 1.0:
+            return call.parameter(constant)
+        suffix = ":negated" if factor == -1.0 else f":times {factor:g}"
+        return _derived(call, constant, suffix, constant.array * factor)
     for constant, _ in constants:
         call.parameter(constant)
     total = sum(

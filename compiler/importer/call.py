@@ -161,10 +161,12 @@ class Call:
         output = Value(self.name, value.shape if shape is None else shape)
         self.affine(output, (value, Reshape(value.shape, output.shape)))
 
-    def square(self, value: Value) -> None:
-        """Define the output as a value's square."""
+    def square(self, value: Value, name: str | None = None) -> Value:
+        """Define a value's square: the output, or an intermediate value of another name."""
         zero, one = self.number(0.0), self.number(1.0)
-        self.scope.define(PolynomialNode(Value(self.name, value.shape), self.source, value.name, (zero, zero, one)))
+        squared = Value(self.name if name is None else self.scope.fresh(name), value.shape)
+        self.scope.define(PolynomialNode(squared, self.source, value.name, (zero, zero, one)))
+        return squared
 
     @property
     def place(self) -> str:
@@ -195,4 +197,6 @@ def _plain(value: Any) -> Any:
     """An attribute's value without the traces of protocol buffers."""
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="replace")
-    return value if isinstance(value, str | int | float) or not hasattr(value, "__iter__") else tuple(value)
+    if isinstance(value, str | int | float) or not hasattr(value, "__iter__"):
+        return value
+    return tuple(_plain(item) if isinstance(item, bytes) else item for item in value)

@@ -1,33 +1,40 @@
 """The official ONNX backend node tests, run on the importer's cleartext semantics.
 
-Of every test, the first input is the data; the other inputs become constants, as the weights of a network are. A test
-passes if every output agrees with the expected one, and is refused if the importer raises one of its sentences. There
-is no third way: anything else is an error of hecc.
+Of every test, all inputs that hold real numbers are encrypted inputs of the network; the others, such as shapes,
+indices and conditions, are constants. Where that is refused, only the first input is the data, and all others become
+constants, as the weights of a network are. A test passes if every output agrees with the expected one, and is refused
+if the importer raises one of its sentences both times. There is no third way: anything else is an error of hecc.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from hecc.compiler.importer.batch import FLOATS
+from hecc.compiler.importer.epilogue import STEPS
 from hecc.compiler.importer.importer import import_model
 from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.ir.graph import Graph
+from hecc.runtime.epilogue import apply_steps, describe
 from hecc.runtime.errors import HeccError
 
-__all__ = ["FOLDED", "NodeTest", "Outcome", "node_tests", "run"]
+__all__ = ["FOLDED", "Network", "NodeTest", "Outcome", "choices", "networks", "node_tests", "run"]
 
 FOLDED = ("Constant", "Shape", "Size")
 """Operators that are claimed although they have no converter: they are always folded."""
 
 TOLERANCE = {"float16": 1e-3, "bfloat16": 1e-2}
 """Relative tolerance where the expected output itself was rounded to a short type; 1e-4 elsewhere."""
+
+SMALL_ERROR = 1e-4
+"""What a result must not change much for, if it is to be computed encrypted."""
 
 FOUR_DECIMALS = frozenset({"test_averagepool_2d_ceil_last_window_starts_on_pad"})
 """Tests whose expected outputs somebody wrote down with four decimals."""
@@ -45,11 +52,35 @@ class NodeTest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a test; ``refusal`` is the sentence if it was refused, and empty if it passed."""
+    """What became of a test.
+
+    Attributes
+    ----------
+    name, operator
+        Of the test.
+    refusal
+        The sentence if it was refused, and empty if it passed.
+    steps
+        What the client does after decryption, in words.
+    encryptable
+        Whether the test says something about encrypted data: numbers that can be encrypted, and a result that a small
+        error does not change into another, as it does a choice among equal values.
+    """
 
     name: str
     operator: str
     refusal: str = ""
+    steps: str = ""
+    encryptable: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A test as a network: what is encrypted, and what has to come out."""
+
+    model: onnx.ModelProto
+    data: Mapping[str, Any]
+    expected: tuple[Any, ...]
 
 
 def node_tests() -> Iterator[NodeTest]:
@@ -59,7 +90,7 @@ def node_tests() -> Iterator[NodeTest]:
     """
     from onnx.backend.test.loader import load_model_tests
 
-    claimed = {*CONVERTERS, *FOLDED}
+    claimed = {*CONVERTERS, *FOLDED, *STEPS}
     with warnings.catch_warnings():
         # Writing the tests' data divides by zero and overflows on purpose.
         warnings.simplefilter("ignore")
@@ -80,37 +111,59 @@ def run(test: NodeTest) -> Outcome:
     AssertionError
         The importer's graph computes something else than expected.
     """
-    for inputs, outputs in test.data:
-        model, data = _with_constants(test.model, inputs)
+    refusal = HeccError()
+    for encrypted in choices(test):
         try:
-            graph = import_model(model, batch_axis=False)
-        except HeccError as refusal:
-            return Outcome(test.name, test.operator, str(refusal).splitlines()[0])
-        values = graph.evaluate({name: array[np.newaxis] for name, array in data.items()})
-        shapes = {node.output.name: node.output.shape for node in graph.nodes}
-        for name, expected in zip(graph.outputs, map(_array, outputs), strict=True):
-            if shapes[name] != expected.shape:
-                raise AssertionError(f"{test.name}: shape {shapes[name]} instead of {expected.shape}")
-            relative = TOLERANCE.get(expected.dtype.name, 1e-4)
-            absolute = 1e-4 if test.name in FOUR_DECIMALS else 1e-6
-            np.testing.assert_allclose(
-                values[name].reshape(expected.shape), expected.astype(np.float64), relative, absolute, err_msg=test.name
-            )
-    return Outcome(test.name, test.operator)
+            graphs = [(network, import_model(network.model, batch_axis=False)) for network in networks(test, encrypted)]
+        except HeccError as error:
+            refusal = error
+            continue
+        compared = [_compare(test, network, graph) for network, graph in graphs]
+        steps = {describe(steps) for _, graph in graphs for steps in graph.epilogues.values()}
+        return Outcome(test.name, test.operator, "", ", ".join(sorted(steps)), all(compared))
+    return Outcome(test.name, test.operator, str(refusal).splitlines()[0])
 
 
-def _with_constants(model: onnx.ModelProto, inputs: Sequence[Any]) -> tuple[onnx.ModelProto, dict[str, NDArray[Any]]]:
-    """The model with all inputs but the data made constants, and the data by name."""
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    given = list(zip(changed.graph.input, map(_array, inputs), strict=True))
-    arrays: dict[str, Any] = {}
-    for item, value in given:
-        if not arrays or not isinstance(value, np.ndarray):
-            arrays[item.name] = value
-        else:
-            changed.graph.initializer.append(numpy_helper.from_array(value, item.name))
-    return changed, arrays
+def choices(test: NodeTest) -> list[tuple[str, ...]]:
+    """Which inputs to encrypt: all that hold real numbers; if that is refused, only the first input."""
+    inputs = list(test.model.graph.input)
+    real = tuple(item.name for item in inputs if item.type.tensor_type.elem_type in FLOATS)
+    return list(dict.fromkeys([real or (inputs[0].name,), (inputs[0].name,)])) if inputs else [()]
+
+
+def networks(test: NodeTest, encrypted: Collection[str]) -> Iterator[Network]:
+    """A test's data sets, with all inputs but some made constants."""
+    for inputs, outputs in test.data:
+        model = onnx.ModelProto()
+        model.CopyFrom(test.model)
+        data = {}
+        for item, value in zip(model.graph.input, map(_array, inputs), strict=True):
+            if item.name in encrypted or not isinstance(value, np.ndarray):
+                data[item.name] = value
+            else:
+                model.graph.initializer.append(numpy_helper.from_array(value, item.name))
+        yield Network(model, data, tuple(map(_array, outputs)))
+
+
+def _compare(test: NodeTest, network: Network, graph: Graph) -> bool:
+    """Compare what the graph computes with what has to come out; returns whether the test can be run encrypted."""
+    values = graph.evaluate({name: array[np.newaxis] for name, array in network.data.items()})
+    shapes = {node.output.name: node.output.shape for node in graph.nodes}
+    encryptable = all(array.size > 0 and bool(np.isfinite(array).all()) for array in network.data.values())
+    for name, expected in zip(graph.outputs, network.expected, strict=True):
+        steps = graph.epilogues.get(name, ())
+        decrypted = values[name].reshape(1, *shapes[name])
+        found = apply_steps(decrypted, steps)[0]
+        if found.shape != expected.shape:
+            raise AssertionError(f"{test.name}: shape {found.shape} instead of {expected.shape}")
+        relative = TOLERANCE.get(expected.dtype.name, 1e-4)
+        absolute = 1e-4 if test.name in FOUR_DECIMALS else 1e-6
+        np.testing.assert_allclose(found, expected.astype(np.float64), relative, absolute, err_msg=test.name)
+        if steps and encryptable:
+            error = SMALL_ERROR * np.random.default_rng(0).standard_normal(decrypted.shape)
+            disturbed = apply_steps(decrypted + error, steps)[0], apply_steps(decrypted - error, steps)[0]
+            encryptable = all(bool(np.abs(result - found).max() < 10 * SMALL_ERROR) for result in disturbed)
+    return encryptable
 
 
 def _array(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hecc.compiler.importer.inference import infer_shapes
 from hecc.compiler.importer.scope import Constant
 from hecc.compiler.ir.graph import Value
 
-__all__ = ["fold"]
+__all__ = ["evaluate", "fold"]
 
 
 def fold(call: Call) -> dict[str, Constant]:
@@ -33,7 +34,12 @@ def fold(call: Call) -> dict[str, Constant]:
         raise call.refuse("it holds a sparse tensor", "store it densely: hecc finds the zeros by itself")
     for shape in infer_shapes(call.scope, call.node).values():
         call.bounded(shape)
-    feeds = {name: _array(call, name) for name in call.node.input if name}
+    results = evaluate(call, {name: _array(call, name) for name in call.node.input if name})
+    return {name: Constant(name, array) for name, array in results.items()}
+
+
+def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """What ONNX's reference implementation computes for a node, by the names of its outputs."""
     outputs = [name for name in call.node.output if name]
     graph = helper.make_graph(
         [call.node],
@@ -45,15 +51,15 @@ def fold(call: Call) -> dict[str, Constant]:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            results: Any = ReferenceEvaluator(model).run(None, feeds)
+            results: Any = ReferenceEvaluator(model).run(None, dict(feeds))
     except Exception as error:  # the evaluator raises whatever its numpy code happens to raise
         raise call.refuse(
-            f"its inputs are constants, but ONNX's reference cannot evaluate it ({type(error).__name__})",
+            f"ONNX's reference implementation cannot evaluate it ({type(error).__name__})",
             "fold the network's constants before importing, for instance with onnxsim",
         ) from None
     if not all(isinstance(result, np.ndarray | np.generic) for result in results):
         raise call.refuse("its result is not a tensor", "use tensors instead of sequences, maps and optionals")
-    return {name: Constant(name, np.asarray(result)) for name, result in zip(outputs, results, strict=True)}
+    return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
 
 
 def _array(call: Call, name: str) -> NDArray[Any]:

@@ -1,10 +1,11 @@
 """The importer: an ONNX model becomes a :class:`Graph` whose parameters are still named and separate.
 
 The network is imported as it acts on *one example*: a batch axis, whatever its extent in the file, has extent one in
-the graph. Nodes are converted one by one, in order; each is one of three things:
+the graph. Nodes are converted one by one, in order; each is one of four things:
 
 * all its inputs are constants: it is evaluated at once (:mod:`hecc.compiler.importer.fold`), so the arithmetic of
   shapes that exporters write around a Reshape disappears;
+* it is at the end of the network, and the client computes it (:mod:`hecc.compiler.importer.epilogue`);
 * its operator has a converter (:mod:`hecc.compiler.importer.operators`), which adds nodes to the graph;
 * it is refused. The import goes on behind it, so that one error names everything in the model that cannot be compiled.
 """
@@ -18,14 +19,17 @@ import onnx
 
 from hecc.compiler.importer.batch import LARGEST, Batch
 from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.epilogue import convert_step, is_step, tail
 from hecc.compiler.importer.fold import fold
 from hecc.compiler.importer.inference import infer_shapes
 from hecc.compiler.importer.load import load_model
 from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
 from hecc.compiler.importer.prepare import prepare, validate
 from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT, InvalidNodeError, RefusedNodeError, describe
-from hecc.compiler.importer.scope import Constant, Scope, Unknown
-from hecc.compiler.ir.graph import Graph, Value
+from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
+from hecc.compiler.ir.affine import Reshape
+from hecc.compiler.ir.graph import AffineNode, Graph, Term, Value
 from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = ["import_model"]
@@ -57,7 +61,7 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     model = prepare(load_model(source))
     batch = Batch.of(model, batch_axis)
     validate(model)
-    scope = Scope.of(model, batch)
+    scope = Scope.of(model, batch, tail(model.graph))
     refusals: list[RefusedNodeError] = []
     for node in model.graph.node:
         try:
@@ -85,7 +89,11 @@ def _convert(call: Call) -> None:
     if _known(call):
         scope.operands.update(fold(call))
         return
-    converter = CONVERTERS.get(node.op_type) if standard else None
+    if node.output[0] in scope.tail and is_step(call):
+        convert_step(call)
+        return
+    known = CONVERTERS if standard else ML_CONVERTERS if node.domain == ML else {}
+    converter = known.get(node.op_type)
     if converter is None:
         raise call.refuse_operator()
     if scope.batch.extent == 1:
@@ -106,7 +114,7 @@ def _known(call: Call) -> bool:
     operator = call.node.op_type if call.node.domain == "" else ""
     if operator == "CastLike":
         return isinstance(call.operands[0], Constant)
-    return operator in {"Shape", "Size"} or not any(isinstance(operand, Value) for operand in call.operands)
+    return operator in {"Shape", "Size"} or not any(isinstance(operand, Value | Decoded) for operand in call.operands)
 
 
 def _check_rows(call: Call) -> None:
@@ -135,8 +143,16 @@ def _stand_in(scope: Scope, node: onnx.NodeProto) -> None:
 
 def _finish(scope: Scope, outputs: list[str]) -> Graph:
     """The graph, once its outputs are known to be what a client can decrypt."""
+    epilogues = {}
     for name in outputs:
         operand = scope.operands[name]
+        if isinstance(operand, Decoded):
+            epilogues[name] = operand.steps
+            # Encrypted under the output's name is what the client's steps start from.
+            value = Value(name, operand.value.shape)
+            term = Term(operand.value.name, Reshape(value.shape, value.shape))
+            scope.define(AffineNode(value, operand.source, (term,)))
+            operand = Value(name, operand.shape)
         if isinstance(operand, Constant):
             raise UnsupportedError(
                 f"output '{name}' does not depend on any input; remove it from the model's outputs and read its value "
@@ -152,5 +168,5 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
     defined = {node.output.name for node in scope.nodes}
     if missing := [name for name in outputs if name not in defined]:
         raise InputError(f"output '{missing[0]}' is not computed by any node; the model is not valid ONNX")
-    graph = Graph((), tuple(outputs), {}, scope.batch.axis)
+    graph = Graph((), tuple(outputs), {}, scope.batch.axis, {name: done for name, done in epilogues.items() if done})
     return graph.with_nodes(scope.nodes, scope.parameters)

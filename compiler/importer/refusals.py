@@ -45,9 +45,11 @@ def describe(refusals: Iterable[RefusedNodeError]) -> str:
 def way_out(domain: str, operator: str) -> tuple[str, str]:
     """Why an operator is not supported, and what to do about it."""
     if domain == "ai.onnx.ml":
+        if operator == "Normalizer":
+            return _NORM
         return (
-            "operators of classical machine learning (domain ai.onnx.ml) are not supported",
-            "write the model in plain ONNX operators: scaling is a Sub and a Mul, a linear model a Gemm",
+            "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
+            "use a linear model or a neural network (see docs/operators.md)",
         )
     if domain:
         return (
@@ -72,7 +74,10 @@ def _activation(what: str) -> tuple[str, str]:
 
 
 def _epilogue(what: str) -> tuple[str, str]:
-    return f"{what} cannot be computed on encrypted data", "cut it off and apply it after decryption"
+    return (
+        f"{what} cannot be computed on encrypted data in the middle of a network",
+        "move it to the end, where the client applies it after decryption",
+    )
 
 
 _COMPARISON = ("comparisons cannot be computed on encrypted data", "cut it off and apply it after decryption")
@@ -84,6 +89,10 @@ _RECURRENT = ("recurrent layers are not supported", "use convolutions over time,
 _RANDOM = ("its result is random", "export the network in inference mode")
 _MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
 _DYNAMIC = ("the shape of its result depends on encrypted data", "cut it off and apply it after decryption")
+_NORM = (
+    "it divides by a norm of encrypted data",
+    "normalise the data before encryption and remove it from the model; at the end the client can do it",
+)
 _QUANTISED = ("quantised networks are not supported", "export the network in float32, before quantisation")
 
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -129,17 +138,15 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Hardmax": _epilogue("hardmax"),
         "ArgMax": _epilogue("argmax"),
         "ArgMin": _epilogue("argmin"),
-        "TopK": _epilogue("top-k"),
+        "TopK": ("top-k cannot be computed on encrypted data", "cut it off and apply it after decryption"),
         "Equal": _COMPARISON,
         "Greater": _COMPARISON,
         "GreaterOrEqual": _COMPARISON,
         "Less": _COMPARISON,
         "LessOrEqual": _COMPARISON,
-        "Where": ("a choice cannot depend on encrypted data", "replace it by a product with a constant mask"),
         "NonZero": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,
         "Unique": _DYNAMIC,
-        "Compress": _DYNAMIC,
         "InstanceNormalization": (
             "it divides by a standard deviation of encrypted data",
             "use BatchNormalization instead and train again",
@@ -157,7 +164,7 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
             "use BatchNormalization instead and train again",
         ),
         "LRN": ("it divides by a norm of encrypted data", "use BatchNormalization instead and train again"),
-        "LpNormalization": ("it divides by a norm of encrypted data", "normalise the data before encryption"),
+        "LpNormalization": _NORM,
         "LSTM": _RECURRENT,
         "GRU": _RECURRENT,
         "RNN": _RECURRENT,

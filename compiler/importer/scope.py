@@ -14,9 +14,10 @@ from onnx import numpy_helper
 from hecc.compiler.importer.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.prepare import opset_of
 from hecc.compiler.ir.graph import InputNode, Node, Source, Value
+from hecc.runtime.epilogue import Step
 from hecc.runtime.errors import InputError
 
-__all__ = ["Constant", "Operand", "Scope", "Unknown"]
+__all__ = ["Constant", "Decoded", "Operand", "Scope", "Unknown"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +33,35 @@ class Constant:
         return self.array.shape
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """What the client computes from an encrypted value after decryption.
+
+    Attributes
+    ----------
+    value
+        The value.
+    shape
+        Of the result, for one example, with the batch axis where the network has one.
+    steps
+        What the client does to it.
+    source
+        The node that made it.
+    """
+
+    value: Value
+    shape: tuple[int, ...]
+    steps: tuple[Step, ...]
+    source: Source
+
+
 class Unknown(enum.Enum):
     """The result of a refused node, if not even its shape could be inferred."""
 
     UNKNOWN = "unknown"
 
 
-Operand = Value | Constant | Unknown
+Operand = Value | Constant | Decoded | Unknown
 
 
 @dataclass
@@ -51,6 +74,8 @@ class Scope:
         The prepared model.
     batch
         Its batch axis.
+    tail
+        Tensors at the end of the network, which the client can compute.
     operands
         What each tensor name stands for, so far.
     nodes
@@ -61,14 +86,15 @@ class Scope:
 
     model: onnx.ModelProto
     batch: Batch
+    tail: frozenset[str] = frozenset()
     operands: dict[str, Operand] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, batch: Batch) -> Scope:
+    def of(cls, model: onnx.ModelProto, batch: Batch, tail: frozenset[str] = frozenset()) -> Scope:
         """Start an import: the inputs are values, the initializers constants."""
-        scope = cls(model, batch)
+        scope = cls(model, batch, tail)
         for tensor in model.graph.initializer:
             scope.operands[tensor.name] = Constant(tensor.name, _array(tensor))
         for item in encrypted_inputs(model):

@@ -32,6 +32,7 @@ __all__ = [
     "Scale",
     "Select",
     "Sum",
+    "Weighted",
     "compose",
 ]
 
@@ -166,6 +167,41 @@ class Select(AffineMap):
     def apply(self, x: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
         index = self.index.array
         return np.where(index >= 0, x[:, index], 0.0)
+
+
+@dataclass(frozen=True)
+class Weighted(AffineMap):
+    """``y[rows[k]] += weight[k] * x[columns[k]]`` with parameter ``weight``, of shape (k,): Resize, Einsum."""
+
+    rows: _Index
+    columns: _Index
+    weight: str
+
+    @classmethod
+    def of(
+        cls, in_shape: Shape, out_shape: Shape, rows: NDArray[np.int64], columns: NDArray[np.int64], weight: str
+    ) -> Weighted:
+        """Make one from two index arrays of one length."""
+        if rows.shape != columns.shape or rows.ndim != 1:
+            raise ValueError("one row and one column per weight")
+        rows, columns = (np.ascontiguousarray(index, dtype=np.int64) for index in (rows, columns))
+        return cls(in_shape, out_shape, _Index(rows), _Index(columns), weight)
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        return frozenset({self.weight})
+
+    def entries(self, parameters: Parameters) -> Iterator[Entries]:
+        values = np.asarray(parameters[self.weight], dtype=np.float64)
+        for start in range(0, len(values), BLOCK):
+            part = slice(start, start + BLOCK)
+            yield Entries(self.rows.array[part], self.columns.array[part], values[part])
+
+    def nonzeros(self) -> int:
+        return len(self.rows.array)
+
+    def fan_in(self) -> int:
+        return int(np.bincount(self.rows.array, minlength=1).max())
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import networkx as nx
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import AffineMap, Parameters, Pool, Reshape
+from hecc.runtime.epilogue import Step
 
 __all__ = [
     "AffineNode",
@@ -162,12 +163,15 @@ class Graph:
         Arrays by name; several nodes may share one.
     batch_axis
         True when axis 0 of inputs and outputs is the network's batch axis (of extent one here).
+    epilogues
+        What the client does to the outputs after decryption, by the names of those to which it does anything.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     parameters: Mapping[str, NDArray[Any]]
     batch_axis: bool = True
+    epilogues: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
     def node(self, value: str) -> Node:
         """The node that defines a value."""

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, se
 from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
 from hecc.runtime.client.workers import Workers
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
 from hecc.runtime.flooding import discrete_gaussian, value_deviation
@@ -208,8 +209,8 @@ class Client:
             resume=resume,
         )
 
-    def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[np.float64]]:
-        """Decrypt a result, and check what can be checked of it.
+    def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[Any]]:
+        """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Parameters
         ----------
@@ -220,7 +221,7 @@ class Client:
         Returns
         -------
         dict
-            By output name, each of shape (rows, ...).
+            By output name, each of shape (rows, ...): float64, unless the network ends in a choice of classes.
 
         Raises
         ------
@@ -248,7 +249,9 @@ class Client:
             )[: result.header.rows]
             for signature in self.plan.header.outputs
         }
-        return self._flooded(result) if share else values
+        if share:
+            values = self._flooded(result)
+        return {s.name: apply_steps(values[s.name], s.epilogue) for s in self.plan.header.outputs}
 
     @property
     def shares_left(self) -> int:

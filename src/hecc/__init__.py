@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hecc.client import Client
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate
+    from hecc.evaluation import evaluate
     from hecc.reporting import report
     from hecc.runtime.errors import (
         CircuitError,
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from hecc.runtime.plan import Plan
+    from hecc.runtime.preprocessing import Preprocessing
     from hecc.server import Server
     from hecc.simulation import simulate
+    from hecc.verification import verify
 
 __version__ = "0.1.0"
 
@@ -52,6 +55,7 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "Plan",
+    "Preprocessing",
     "SecurityError",
     "Server",
     "ShareError",
@@ -59,18 +63,23 @@ __all__ = [
     "__version__",
     "compile",
     "estimate",
+    "evaluate",
     "report",
     "simulate",
+    "verify",
 ]
 
 _HOMES = {
     "Client": "hecc.client",
     "Plan": "hecc.runtime.plan",
+    "Preprocessing": "hecc.runtime.preprocessing",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
     "estimate": "hecc.estimation",
+    "evaluate": "hecc.evaluation",
     "report": "hecc.reporting",
     "simulate": "hecc.simulation",
+    "verify": "hecc.verification",
 }
 
 

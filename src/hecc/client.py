@@ -6,15 +6,17 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from hecc.inputs import Source, forms, load_inputs
 from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
 from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
 from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
@@ -137,14 +139,18 @@ class Client:
         self._session = self._open(folder, passphrase, False)
         return made
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:
+    def encrypt(self, inputs: Source, *, raw: bool = False, processes: int | None = None) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
         ----------
-        tensors
-            By input name, or just the tensor of a plan with one input. Of the input's shape for one example, or with a
-            leading axis of rows.
+        inputs
+            Tensors by input name, or just the tensor of a plan with one input. Of the input's shape for one example, or
+            with a leading axis of rows. Or paths: a .npy, .npz or .csv file, an image, several images, or a folder of
+            images, in the order of their names. Images and tables are preprocessed as the plan says; arrays are the
+            network's own inputs.
+        raw
+            Arrays hold raw values, too, which are to be preprocessed.
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
@@ -152,15 +158,19 @@ class Client:
         Raises
         ------
         InputError
-            Names, shapes, dtypes or values that the plan does not take; or a process ended early.
+            Names, shapes, dtypes or values that the plan does not take, or files that cannot be read; or a process ended
+            early.
+        FileFormatError
+            A file is damaged.
         """
-        return self._require().encrypt(tensors, processes=_positive(processes))
+        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes))
 
     def encrypt_to(
         self,
         path: str | os.PathLike[str],
-        tensors: Tensor | Mapping[str, Tensor],
+        inputs: Source,
         *,
+        raw: bool = False,
         processes: int | None = None,
         progress: Progress | None = None,
         resume: bool = True,
@@ -178,17 +188,17 @@ class Client:
 
         Raises
         ------
-        InputError
+        InputError, FileFormatError
             As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
         return self._require().encrypt_to(
-            path, tensors, processes=_positive(processes), progress=progress, resume=resume
+            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume
         )
 
-    def decrypt(
-        self, result: ResultFile | str | os.PathLike[str], *, share: bool = False
-    ) -> dict[str, NDArray[np.float64]]:
+    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
+
+        What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
         Parameters
         ----------
@@ -221,10 +231,36 @@ class Client:
         """
         return self._require().shares_left
 
+    def classify(self, outputs: Mapping[str, NDArray[Any]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
+        """The most probable classes of decrypted scores, by name where the plan has labels.
+
+        Parameters
+        ----------
+        outputs
+            What :meth:`decrypt` returned.
+        top
+            How many classes per row.
+
+        Returns
+        -------
+        dict
+            For every output of scores, for every row the classes with their confidences, the first one first. The
+            confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
+            score the logistic function; none where the network ends in the choice of a class.
+        """
+        return {
+            signature.name: predictions(signature, outputs[signature.name], top)
+            for signature in self.plan.header.outputs
+            if are_scores(signature)
+        }
+
     @property
     def key_id(self) -> str:
         """Random id of the key set, the same in all its files."""
         return self._require().key_id
+
+    def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
+        return load_inputs(inputs, forms(self.plan.header.inputs), raw=raw).tensors
 
     def _require(self) -> Session:
         if self._session is None:

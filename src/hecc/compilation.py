@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +19,16 @@ from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
+from hecc.inputs import Form, Source, load_inputs
+from hecc.labels import Labels, output_labels
 from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.flooding import MAX_RESULTS
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
+from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
-from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, check_rows
+from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows
 
 if TYPE_CHECKING:
     import onnx
@@ -55,7 +59,10 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     quantum: bool = False,
     precision: float = 12.0,
     input_range: Range | Mapping[str, Range] | None = None,
-    calibration: Tensor | Mapping[str, Tensor] | None = None,
+    calibration: Source | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+    raw: bool = False,
+    labels: Labels | Mapping[str, Labels] | None = None,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     optimize: Literal["latency", "throughput"] = "latency",
@@ -78,11 +85,21 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         calibration inputs.
     input_range
         Lowest and highest value of an input's elements, for all inputs or by name; the client refuses to encrypt
-        others. By default the range of ``calibration``, or -1 to 1 when there is none.
+        others. It is that of the values after preprocessing. By default what 8-bit images become if ``preprocessing``
+        is stated for an image, and the range of ``calibration``; or -1 to 1 when there is neither.
     calibration
-        Some hundred real inputs, shape (rows, ...), for a network with one input, or by name: from them the compiler
-        learns how large the values inside the network become. Without them it makes inputs up, and has to allow for
-        values sixteen times as large as those it sees, instead of four times.
+        Some hundred real inputs, shape (rows, ...), for a network with one input, or by name; or the path of a .npy,
+        .npz or .csv file, an image or a folder of images. From them the compiler learns how large the values inside the
+        network become. Without them it makes inputs up, and has to allow for values sixteen times as large as those it
+        sees, instead of four times.
+    preprocessing
+        What turns raw values into the network's inputs, for all inputs or by name. It is stored in the plan: the client
+        does it to images and tables.
+    raw
+        The arrays of ``calibration`` hold raw values, too, which are to be preprocessed.
+    labels
+        Names of the classes, or a text file of them, one per line: for the only output, or by output. They are stored
+        in the plan, for the client's predictions.
     batch_axis
         Whether axis 0 of every input is the batch. With ``False`` the whole tensor is one example.
     evaluator
@@ -108,7 +125,8 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     Raises
     ------
     InputError
-        The file is missing or no ONNX model, or the calibration inputs do not fit the network or the range.
+        The file is missing or no ONNX model; the calibration inputs do not fit the network or the range; the
+        preprocessing or the labels do not fit the network.
     UnsupportedError
         The network has an operator that cannot be evaluated on encrypted data; the message names the node.
     CompileError
@@ -124,6 +142,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         precision=precision,
         input_range=input_range,
         calibration=calibration,
+        preprocessing=preprocessing,
+        raw=raw,
+        labels=labels,
         batch_axis=batch_axis,
         evaluator=evaluator,
         optimize=optimize,
@@ -150,6 +171,8 @@ class Task:
         Range of each input's elements.
     options
         What was asked for.
+    preprocessing, labels
+        What the plan tells the client, by input and by output.
     """
 
     imported: Graph
@@ -157,6 +180,8 @@ class Task:
     calibration: Mapping[str, NDArray[np.float64]]
     declared: Mapping[str, Range]
     options: Options
+    preprocessing: Mapping[str, Preprocessing | None]
+    labels: Mapping[str, tuple[str, ...]]
 
     def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Compile.
@@ -166,7 +191,10 @@ class Task:
         UnsupportedError, CompileError
             As :func:`compile`.
         """
-        return build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+        plan = build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+        inputs = (msgspec.structs.replace(s, preprocessing=self.preprocessing[s.name]) for s in plan.header.inputs)
+        outputs = (msgspec.structs.replace(s, labels=self.labels.get(s.name, ())) for s in plan.header.outputs)
+        return replace(plan, header=msgspec.structs.replace(plan.header, inputs=tuple(inputs), outputs=tuple(outputs)))
 
 
 def prepare(
@@ -176,7 +204,10 @@ def prepare(
     quantum: bool,
     precision: float,
     input_range: Range | Mapping[str, Range] | None,
-    calibration: Tensor | Mapping[str, Tensor] | None,
+    calibration: Source | None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+    raw: bool = False,
+    labels: Labels | Mapping[str, Labels] | None = None,
     batch_axis: bool,
     evaluator: KeyShape,
     optimize: Literal["latency", "throughput"] = "latency",
@@ -205,14 +236,13 @@ def prepare(
     progress("import the network")
     imported = import_model(model, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
-    shapes = {
-        node.output.name: node.output.shape[1:]
-        if imported.batch_axis and len(node.output.shape) > 1
-        else node.output.shape
-        for node in imported.inputs()
-    }
-    rows = None if calibration is None else _calibration(calibration, shapes)
-    declared = _declared(input_range, rows, list(shapes))
+    wanted = [Form(node.output.name, _example(imported, node.output.shape), None) for node in imported.inputs()]
+    wanted = _with_preprocessing(wanted, preprocessing)
+    shapes = {form.name: form.shape for form in wanted}
+    outputs = {name: _example(imported, imported.node(name).output.shape) for name in imported.outputs}
+    names = output_labels(labels, outputs)
+    rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, shapes)
+    declared = _declared(input_range, rows, wanted)
     if rows is None:
         rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
         log.warning(
@@ -235,7 +265,36 @@ def prepare(
         share=share or 0,
         producer=f"hecc {hecc.__version__}",
     )
-    return Task(imported, _model_bytes(model), rows, declared, options)
+    stated = {form.name: form.preprocessing for form in wanted}
+    return Task(imported, _model_bytes(model), rows, declared, options, stated, names)
+
+
+def _example(imported: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of one example: a batch axis has extent one in the graph, and is kept only where there is no other."""
+    return shape[1:] if imported.batch_axis and len(shape) > 1 else shape
+
+
+def _with_preprocessing(
+    wanted: Sequence[Form], given: Preprocessing | Mapping[str, Preprocessing] | None
+) -> list[Form]:
+    if given is None:
+        return list(wanted)
+    if isinstance(given, Preprocessing):
+        given = {form.name: given for form in wanted}
+    unknown = set(given) - {form.name for form in wanted}
+    if unknown:
+        known = ", ".join(repr(form.name) for form in wanted)
+        raise InputError(f"preprocessing: there is no input {min(unknown)!r}; the network takes {known}")
+    found = []
+    for form in wanted:
+        stated = given.get(form.name)
+        try:
+            if stated is not None:
+                stated.check(form.shape)
+        except InputError as error:
+            raise InputError(f"preprocessing of input {form.name!r}: {error}") from None
+        found.append(replace(form, preprocessing=stated))
+    return found
 
 
 def _model_bytes(model: Model) -> bytes:
@@ -248,27 +307,29 @@ def _model_bytes(model: Model) -> bytes:
 
 
 def _calibration(
-    given: Tensor | Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, NDArray[np.float64]]:
-    tensors = by_name("calibration", given, list(shapes))
     rows = {name: check_rows(f"calibration for input {name!r}", tensors[name], shape) for name, shape in shapes.items()}
     check_counts("calibration", rows)
     return rows
 
 
 def _declared(
-    given: Range | Mapping[str, Range] | None, rows: Mapping[str, NDArray[np.float64]] | None, names: list[str]
+    given: Range | Mapping[str, Range] | None,
+    rows: Mapping[str, NDArray[np.float64]] | None,
+    wanted: Sequence[Form],
 ) -> dict[str, Range]:
-    """The range of each input: as given, else that of the calibration inputs, else the default."""
-    if given is None and rows is not None:
-        ranges = {name: (float(values.min()), float(values.max())) for name, values in rows.items()}
+    """The range of each input: as given, else that of images and of the calibration inputs, else the default."""
+    names = [form.name for form in wanted]
+    if given is None:
+        ranges = {form.name: _default_range(form, None if rows is None else rows[form.name]) for form in wanted}
     elif isinstance(given, Mapping):
         if set(given) != set(names):
             known = ", ".join(map(repr, names))
             raise InputError(f"input range: {', '.join(map(repr, given))} was given; the network takes {known}")
         ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
     else:
-        low, high = given or DEFAULT_RANGE
+        low, high = given
         ranges = dict.fromkeys(names, (float(low), float(high)))
     for name, (low, high) in ranges.items():
         if not -math.inf < low < high < math.inf:
@@ -276,3 +337,10 @@ def _declared(
                 f"input {name!r}: the range {low:g} to {high:g} is empty; give the lowest and the highest value"
             )
     return ranges
+
+
+def _default_range(form: Form, rows: NDArray[np.float64] | None) -> Range:
+    image = None if form.preprocessing is None else form.preprocessing.image_range(form.shape)
+    found = None if rows is None else (float(rows.min()), float(rows.max()))
+    ranges = [bounds for bounds in (image, found) if bounds is not None] or [DEFAULT_RANGE]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)

@@ -9,10 +9,11 @@ from hecc.advice import Advice, advise
 from hecc.compilation import DEFAULT_EVALUATOR, Model, Range, prepare
 from hecc.compiler.cost import MemoryUse, memory_use
 from hecc.compiler.ir.graph import Graph, InputNode
+from hecc.inputs import Source
 from hecc.layers import Layer, plan_layers
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
-from hecc.runtime.tensors import Tensor
+from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.verify import verify
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
@@ -53,7 +54,9 @@ def estimate(
     quantum: bool = False,
     precision: float = 12.0,
     input_range: Range | Mapping[str, Range] | None = None,
-    calibration: Tensor | Mapping[str, Tensor] | None = None,
+    calibration: Source | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+    raw: bool = False,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     advice: bool = True,
@@ -63,7 +66,7 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, progress
+    model, security, quantum, precision, input_range, calibration, preprocessing, raw, batch_axis, evaluator, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -82,6 +85,8 @@ def estimate(
         precision=precision,
         input_range=input_range,
         calibration=calibration,
+        preprocessing=preprocessing,
+        raw=raw,
         batch_axis=batch_axis,
         evaluator=evaluator,
         progress=stage,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from hecc.drawing import draw_network
 from hecc.estimation import plan_memory
 from hecc.html import Child, Html, element, page, table
+from hecc.inputs import Source, forms, load_inputs
 from hecc.layers import Layer, plan_layers
 from hecc.runtime.errors import HeccError
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import TABLE, TABLE_SOURCE, check_keys
-from hecc.runtime.tensors import Tensor
 from hecc.words import (
     bits_words,
     count_words,
@@ -69,7 +69,7 @@ th { color: var(--soft); font-weight: 600; }
 """
 
 
-def report(plan: Plan | str | os.PathLike[str], inputs: Tensor | Mapping[str, Tensor] | None = None) -> str:
+def report(plan: Plan | str | os.PathLike[str], inputs: Source | None = None) -> str:
     """Describe a plan on one page of HTML: its layers, costs, precision and security, without weights and secrets.
 
     Parameters
@@ -103,7 +103,8 @@ def report(plan: Plan | str | os.PathLike[str], inputs: Tensor | Mapping[str, Te
         )
         sections.append(_section("Layers", element("p", text)))
     else:
-        sections += _layer_sections(plan, plan_layers(plan, inputs), measured=inputs is not None)
+        tensors = None if inputs is None else load_inputs(inputs, forms(plan.header.inputs)).tensors
+        sections += _layer_sections(plan, plan_layers(plan, tensors), measured=inputs is not None)
     sections += [_tensors(plan), _security(plan), _files(plan), _all_facts(plan)]
     return page(f"{name}: report of hecc", STYLE, *sections)
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.simulator import Simulator
-from hecc.runtime.tensors import Tensor, input_rows
+from hecc.runtime.tensors import input_rows
 from hecc.runtime.verify import ArrayType, verify_expanded
 
 __all__ = ["simulate"]
@@ -26,11 +28,12 @@ Array = NDArray[np.floating[Any]]
 
 def simulate(
     plan: Plan | str | os.PathLike[str],
-    inputs: Tensor | Mapping[str, Tensor],
+    inputs: Source,
     noise: bool = True,
     *,
+    raw: bool = False,
     seed: int = 0,
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, NDArray[Any]]:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
 
     Parameters
@@ -41,13 +44,15 @@ def simulate(
         As for :meth:`hecc.Client.encrypt`.
     noise
         Add random noise as large as that of encryption.
+    raw
+        Arrays hold raw values, which are to be preprocessed.
     seed
         Of the random noise.
 
     Returns
     -------
     dict
-        By output name, each of shape (rows, ...).
+        By output name, each of shape (rows, ...), as :meth:`hecc.Client.decrypt` returns them.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def simulate(
     """
     plan = plan if isinstance(plan, Plan) else Plan.load(plan)
     circuit, header = plan.require_circuit(), plan.header
-    rows = input_rows(inputs, header.inputs)
+    rows = input_rows(load_inputs(inputs, forms(header.inputs), raw=raw).tensors, header.inputs)
     slots = {
         signature.name: signature.layout.pack(rows[signature.name].reshape(-1, *signature.layout.shape))
         for signature in header.inputs
@@ -67,8 +72,11 @@ def simulate(
     model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
-        signature.name: signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
-            -1, *signature.shape
+        signature.name: apply_steps(
+            signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+                -1, *signature.shape
+            ),
+            signature.epilogue,
         )
         for signature in header.outputs
     }

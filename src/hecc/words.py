@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from hecc.runtime.client.predictions import class_names
+from hecc.runtime.epilogue import describe
 
 if TYPE_CHECKING:
     from hecc.layers import Layer
@@ -12,6 +17,7 @@ if TYPE_CHECKING:
     from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
     from hecc.runtime.layout import Layout
     from hecc.runtime.parameters import KeySpecification
+    from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = [
     "bits_words",
@@ -19,6 +25,7 @@ __all__ = [
     "layer_fields",
     "plan_facts",
     "plan_fields",
+    "preprocessing_words",
     "ring_facts",
     "ring_fields",
     "rows_words",
@@ -28,6 +35,12 @@ __all__ = [
     "size_words",
     "time_words",
 ]
+
+SHOWN = 8
+"""How many of many words are shown."""
+
+MIN_RATIO = 1e-6
+"""Smallest factor that is shown as one over an integer."""
 
 
 def size_words(count: float) -> str:
@@ -92,8 +105,14 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     cost, each = header.estimate, run_words(header)
     for source in header.inputs:
         yield f"input {source.name}", f"{_tensor(source)}, values {source.low:g} to {source.high:g}"
+        if source.preprocessing is not None:
+            name = "preprocessing" if len(header.inputs) == 1 else f"preprocessing {source.name}"
+            yield name, preprocessing_words(source.preprocessing, source.shape)
     for target in header.outputs:
-        yield f"output {target.name}", _tensor(target)
+        steps = f", then {describe(target.epilogue)} on the client" if target.epilogue else ""
+        yield f"output {target.name}", _tensor(target) + steps
+        if names := class_names(target):
+            yield f"labels {target.name}", _shortened(names)
     if header.batch > 1:
         yield (
             "batch",
@@ -113,6 +132,24 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "encrypted result", f"at most {size_words(cost.output_bytes)} per {each}"
 
 
+def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
+    """What is done to raw values, step by step."""
+    steps = []
+    if stated.resize is not None:
+        height, width, channels = stated.image_shape(shape)
+        words = f"shorter side to {stated.resize}" if isinstance(stated.resize, int) else f"to {_shape(stated.resize)}"
+        steps += [f"{'grey' if channels == 1 else 'RGB'} images resized ({words})", f"centre {height}x{width}"]
+    if stated.scale != 1:
+        # Written as users write it, if it is one over a bit pattern's largest value or the like.
+        ratio = round(1 / stated.scale) if MIN_RATIO < stated.scale < 1 else 0
+        steps.append(f"times 1/{ratio}" if ratio and stated.scale == 1 / ratio else f"times {stated.scale:g}")
+    if stated.mean:
+        steps.append(f"minus {_shortened([f'{value:g}' for value in stated.mean])}")
+    if stated.std:
+        steps.append(f"divided by {_shortened([f'{value:g}' for value in stated.std])}")
+    return "; ".join([*steps, f"layout {stated.layout}"])
+
+
 def sent_words(header: PlanHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
@@ -127,8 +164,24 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "producer": header.producer,
         "model_sha256": header.model,
         "scheme": header.scheme,
-        "inputs": [{**_signature(source), "low": source.low, "high": source.high} for source in header.inputs],
-        "outputs": [{**_signature(target), "error": target.error} for target in header.outputs],
+        "inputs": [
+            {
+                **_signature(source),
+                "low": source.low,
+                "high": source.high,
+                "preprocessing": None if source.preprocessing is None else msgspec.to_builtins(source.preprocessing),
+            }
+            for source in header.inputs
+        ],
+        "outputs": [
+            {
+                **_signature(target),
+                "error": target.error,
+                "epilogue": msgspec.to_builtins(target.epilogue),
+                "labels": list(target.labels),
+            }
+            for target in header.outputs
+        ],
         "ring": ring_fields(keys),
         "evaluator": cost.evaluator,
         "depth": cost.depth,
@@ -192,6 +245,12 @@ def _signature(signature: InputSignature | OutputSignature) -> dict[str, Any]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
+
+
+def _shortened(words: Sequence[str]) -> str:
+    """The first few of many words."""
+    more = f", ... ({len(words)})" if len(words) > SHOWN else ""
+    return ", ".join(words[:SHOWN]) + more
 
 
 def _list(numbers: list[int]) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 HECC = Path(sys.executable).with_name("hecc")
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX")
-HEAVY = ("onnx", "sympy", "networkx", "scipy", "sklearn", "torch")
+HEAVY = ("onnx", "sympy", "networkx", "scipy", "sklearn", "torch", "PIL")
 
 
 def shell(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -143,6 +143,7 @@ def test_output_survives_a_terminal_without_unicode(here):
     [
         (("--version",), (*HEAVY, "numpy", "tenseal", "rich", "cryptography")),
         (("run", "plan.bin", "encrypted.bin"), (*HEAVY, "rich", "cryptography")),
+        (("encrypt", "plan.client.bin", "three.npy"), HEAVY),
         (("decrypt", "plan.client.bin", "result.bin"), HEAVY),
     ],
     ids=lambda value: value[0],

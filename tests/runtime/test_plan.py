@@ -146,6 +146,7 @@ def test_another_kind_of_file_is_a_sentence(tmp_path, insecure_plan):
 
 
 INPUT, OUTPUT, KEYS = ("header", "inputs", 0), ("header", "outputs", 0), ("header", "keys")
+STATED = {"resize": None, "scale": 1.0, "mean": [], "std": [], "layout": "nchw"}
 COMPOSITE = (1 << 40) + 2048 * 3 + 1
 
 
@@ -175,6 +176,13 @@ COMPOSITE = (1 << 40) + 2048 * 3 + 1
         ((*OUTPUT, "error"), -1.0, "output 'y': bound .* is not positive"),
         ((*INPUT, "shape"), [4, 17], r"input 'x': shape \(4, 17\) is not the layout's \(4, 16\)"),
         ((*INPUT, "shape"), [16, 4], "is not the layout's"),
+        ((*INPUT, "preprocessing"), None, "not in canonical form"),
+        ((*INPUT, "preprocessing"), {**STATED, "scale": 0.0}, "input 'x': a scale of 0"),
+        ((*INPUT, "preprocessing"), {**STATED, "resize": 3}, "input 'x': a resize to 3 is smaller"),
+        ((*INPUT, "preprocessing"), {**STATED, "mean": [1.0, 2.0]}, "input 'x': a mean of 2 values"),
+        ((*INPUT, "preprocessing"), {**STATED, "crop": 3}, "unknown field `crop`"),
+        ((*OUTPUT, "labels"), [], "not in canonical form"),
+        ((*OUTPUT, "labels"), ["a", "b"], "output 'y': 2 labels for an output of shape"),
         ((*INPUT, "layout", "slots"), 63, "layout: 63 slots is not a power of two"),
         ((*INPUT, "layout", "slots"), 1024, "input 'x': a layout of 1024 slots does not fit"),
         ((*OUTPUT, "layout", "slots"), 128, "output 'y': "),

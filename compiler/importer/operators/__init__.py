@@ -11,26 +11,50 @@ from hecc.compiler.importer.operators.averagepool import AveragePool
 from hecc.compiler.importer.operators.batchnormalization import BatchNormalization
 from hecc.compiler.importer.operators.cast import Cast
 from hecc.compiler.importer.operators.castlike import CastLike
+from hecc.compiler.importer.operators.centercroppad import CenterCropPad
+from hecc.compiler.importer.operators.compress import Compress
+from hecc.compiler.importer.operators.concat import Concat
 from hecc.compiler.importer.operators.conv import Conv
+from hecc.compiler.importer.operators.convtranspose import ConvTranspose
+from hecc.compiler.importer.operators.cumsum import CumSum
+from hecc.compiler.importer.operators.depthtospace import DepthToSpace
 from hecc.compiler.importer.operators.div import Div
 from hecc.compiler.importer.operators.dropout import Dropout
+from hecc.compiler.importer.operators.einsum import Einsum
 from hecc.compiler.importer.operators.expand import Expand
 from hecc.compiler.importer.operators.flatten import Flatten
+from hecc.compiler.importer.operators.gather import Gather
+from hecc.compiler.importer.operators.gatherelements import GatherElements
+from hecc.compiler.importer.operators.gathernd import GatherND
 from hecc.compiler.importer.operators.gemm import Gemm
 from hecc.compiler.importer.operators.globalaveragepool import GlobalAveragePool
 from hecc.compiler.importer.operators.identity import Identity
 from hecc.compiler.importer.operators.matmul import MatMul
+from hecc.compiler.importer.operators.mean import Mean
 from hecc.compiler.importer.operators.mul import Mul
 from hecc.compiler.importer.operators.neg import Neg
 from hecc.compiler.importer.operators.pad import Pad
 from hecc.compiler.importer.operators.pow import Pow
 from hecc.compiler.importer.operators.reducemean import ReduceMean
+from hecc.compiler.importer.operators.reducesum import ReduceSum
+from hecc.compiler.importer.operators.reducesumsquare import ReduceSumSquare
 from hecc.compiler.importer.operators.reshape import Reshape
+from hecc.compiler.importer.operators.resize import Resize
+from hecc.compiler.importer.operators.reversesequence import ReverseSequence
+from hecc.compiler.importer.operators.scatterelements import ScatterElements
+from hecc.compiler.importer.operators.scatternd import ScatterND
+from hecc.compiler.importer.operators.slice import Slice
+from hecc.compiler.importer.operators.spacetodepth import SpaceToDepth
+from hecc.compiler.importer.operators.split import Split
 from hecc.compiler.importer.operators.squeeze import Squeeze
 from hecc.compiler.importer.operators.sub import Sub
 from hecc.compiler.importer.operators.sum import Sum
+from hecc.compiler.importer.operators.tile import Tile
 from hecc.compiler.importer.operators.transpose import Transpose
+from hecc.compiler.importer.operators.trilu import Trilu
 from hecc.compiler.importer.operators.unsqueeze import Unsqueeze
+from hecc.compiler.importer.operators.upsample import Upsample
+from hecc.compiler.importer.operators.where import Where
 
 __all__ = ["CONVERTERS"]
 
@@ -43,26 +67,50 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             BatchNormalization,
             Cast,
             CastLike,
+            CenterCropPad,
+            Compress,
+            Concat,
             Conv,
+            ConvTranspose,
+            CumSum,
+            DepthToSpace,
             Div,
             Dropout,
+            Einsum,
             Expand,
             Flatten,
+            Gather,
+            GatherElements,
+            GatherND,
             Gemm,
             GlobalAveragePool,
             Identity,
             MatMul,
+            Mean,
             Mul,
             Neg,
             Pad,
             Pow,
             ReduceMean,
+            ReduceSum,
+            ReduceSumSquare,
             Reshape,
+            Resize,
+            ReverseSequence,
+            ScatterElements,
+            ScatterND,
+            Slice,
+            SpaceToDepth,
+            Split,
             Squeeze,
             Sub,
             Sum,
+            Tile,
             Transpose,
+            Trilu,
             Unsqueeze,
+            Upsample,
+            Where,
         )
     }
 )

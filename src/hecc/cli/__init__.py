@@ -17,11 +17,13 @@ from hecc.cli.decrypt import decrypt_command
 from hecc.cli.demo import demo_command
 from hecc.cli.encrypt import encrypt_command
 from hecc.cli.estimate import estimate_command
+from hecc.cli.evaluate import evaluate_command
 from hecc.cli.inspect import inspect_command
 from hecc.cli.keygen import keygen_command
 from hecc.cli.report import report_command
 from hecc.cli.run import run_command
 from hecc.cli.simulate import simulate_command
+from hecc.cli.verify import verify_command
 
 __all__ = ["app", "main"]
 
@@ -35,15 +37,20 @@ app = typer.Typer(
 )
 
 for _command, _example in (
-    (compile_command, "hecc compile model.onnx --security 128 --calibration images.npy"),
-    (estimate_command, "hecc estimate model.onnx --calibration images.npy"),
+    (
+        compile_command,
+        "hecc compile model.onnx --calibrate photos --resize 256 --scale 1/255 --mean .5 --std .25 --labels names.txt",
+    ),
+    (estimate_command, "hecc estimate model.onnx --calibrate images.npy"),
     (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --shape seal"),
-    (encrypt_command, "hecc encrypt plan.client.bin images.npy"),
+    (encrypt_command, "hecc encrypt plan.client.bin photo.jpg"),
     (run_command, "hecc run plan.bin encrypted.bin"),
     (decrypt_command, "hecc decrypt plan.client.bin result.bin"),
     (inspect_command, "hecc inspect plan.bin --circuit"),
+    (verify_command, "hecc verify plan.bin keys/evaluation.bin encrypted.bin result.bin"),
     (report_command, "hecc report plan.bin --output report.html"),
     (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
+    (evaluate_command, "hecc evaluate plan.bin --data test.npy --labels test-labels.npy --encrypted --rows 5"),
     (bench_command, "hecc bench plan.bin"),
     (demo_command, "hecc demo --images 6"),
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,14 +14,27 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    LayoutOption,
+    MeanOption,
     ModelArgument,
     NoBatchAxisOption,
     OptimizeOption,
     PrecisionOption,
     QuantumOption,
+    RawOption,
+    ResizeOption,
+    ScaleOption,
     SecurityOption,
     ShareOption,
+    StdOption,
+    stated_preprocessing,
 )
+from hecc.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hecc.labels import Labels
 
 __all__ = ["compile_command"]
 
@@ -33,6 +46,20 @@ def compile_command(
     precision: PrecisionOption = 12.0,
     input_range: InputRangeOption = None,
     calibration: CalibrationOption = None,
+    raw: RawOption = False,
+    resize: ResizeOption = None,
+    scale: ScaleOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    layout: LayoutOption = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[OUTPUT=]FILE",
+            show_default=False,
+            help="Names of the classes, one per line, that decrypt is to show.",
+        ),
+    ] = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
@@ -58,7 +85,6 @@ def compile_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import load_arrays
         from hecc.machine import available_memory
         from hecc.runtime.files import check_target
         from hecc.words import plan_facts, plan_fields, size_words, time_words
@@ -74,7 +100,10 @@ def compile_command(
                 quantum=quantum,
                 precision=precision,
                 input_range=input_range,
-                calibration=None if calibration is None else load_arrays(calibration),
+                calibration=calibration,
+                preprocessing=stated_preprocessing(resize, scale, mean, std, layout),
+                raw=raw,
+                labels=_labels(labels),
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
                 optimize=optimize,
@@ -105,3 +134,15 @@ def compile_command(
             calibration="synthetic" if calibration is None else "given",
             **plan_fields(plan.header),
         )
+
+
+def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None:
+    """The option as Python takes it: a file, or files by output."""
+    if not given:
+        return None
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).exists()):
+        return given[0]
+    named = [text.partition("=") for text in given]
+    if not all(name and file for name, _, file in named):
+        raise InputError("--labels: several files need the names of their outputs; give each as OUTPUT=FILE")
+    return {name: file for name, _, file in named}

@@ -36,8 +36,8 @@ def decrypt_command(
     An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
     """
     with console(as_json) as out:
-        from hecc.cli.arrays import check_outputs, save_outputs
-        from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.arrays import check_outputs, save_outputs
+        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields
         from hecc.runtime.ciphertexts import ResultFile
         from hecc.words import count_words, time_words
 
@@ -52,7 +52,8 @@ def decrypt_command(
         save_outputs(output, outputs)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
-        show_predictions(out, outputs)
+        header = client.plan.header
+        show_predictions(out, header, outputs)
         left = client.shares_left if share else None
         if left is not None:
             out.say(f"these values may be shown to others; {count_words(left, 'result')} of this key are left to show")
@@ -63,4 +64,5 @@ def decrypt_command(
             shares_left=left,
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
+            top=top_fields(header, outputs),
         )

@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
-from hecc.cli.options import ResumeOption
+from hecc.cli.options import RawOption, ResumeOption
 
 __all__ = ["encrypt_command"]
 
@@ -18,9 +18,14 @@ __all__ = ["encrypt_command"]
 def encrypt_command(
     plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
     inputs: Annotated[
-        Path,
-        typer.Argument(help="A .npy file with one example or several rows, or an .npz file with an array per input."),
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="A .npy file with one example or several rows; .npz with an array per input; a .csv table; or images, "
+            "or a folder of them, one row each.",
+        ),
     ],
+    raw: RawOption = False,
     keys: KeysOption = Path("keys"),
     output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
@@ -38,17 +43,22 @@ def encrypt_command(
 ) -> None:
     """Encrypt inputs.
 
+    Images and tables are preprocessed as the plan says; arrays are the network's own inputs, unless they are --raw. The
+    rows of a folder are its images in the order of their names.
+
     Values outside the range that the plan was compiled for are refused: the network would compute nonsense.
     """
     with console(as_json) as out:
-        from hecc.cli.arrays import load_arrays
+        from hecc.inputs import forms, load_inputs
         from hecc.words import rows_words, size_words, time_words
 
         client = open_client(plan, keys, public=public, min_security=min_security)
-        arrays = load_arrays(inputs)
+        source = inputs[0] if len(inputs) == 1 else inputs
+        with out.steps("reading images") as step:
+            loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
         start = time.perf_counter()
         with out.steps("encrypting") as step:
-            encrypted = client.encrypt_to(output, arrays, processes=processes, progress=step, resume=resume)
+            encrypted = client.encrypt_to(output, loaded.tensors, processes=processes, progress=step, resume=resume)
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(
@@ -56,5 +66,11 @@ def encrypt_command(
             f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
         )
         out.result(
-            output=str(output), rows=rows, batches=encrypted.batches, bytes=size, seconds=elapsed, key_id=client.key_id
+            output=str(output),
+            rows=rows,
+            batches=encrypted.batches,
+            bytes=size,
+            seconds=elapsed,
+            key_id=client.key_id,
+            files=list(loaded.files),
         )

@@ -11,11 +11,18 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    LayoutOption,
+    MeanOption,
     ModelArgument,
     NoBatchAxisOption,
     PrecisionOption,
     QuantumOption,
+    RawOption,
+    ResizeOption,
+    ScaleOption,
     SecurityOption,
+    StdOption,
+    stated_preprocessing,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +38,12 @@ def estimate_command(
     precision: PrecisionOption = 12.0,
     input_range: InputRangeOption = None,
     calibration: CalibrationOption = None,
+    raw: RawOption = False,
+    resize: ResizeOption = None,
+    scale: ScaleOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    layout: LayoutOption = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
     no_advice: Annotated[
@@ -45,7 +58,6 @@ def estimate_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import load_arrays
         from hecc.words import layer_fields, plan_facts, plan_fields
 
         with out.stages(f"estimating {model}") as stage:
@@ -55,7 +67,9 @@ def estimate_command(
                 quantum=quantum,
                 precision=precision,
                 input_range=input_range,
-                calibration=None if calibration is None else load_arrays(calibration),
+                calibration=calibration,
+                preprocessing=stated_preprocessing(resize, scale, mean, std, layout),
+                raw=raw,
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
                 advice=not no_advice,

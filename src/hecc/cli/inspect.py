@@ -23,7 +23,9 @@ def inspect_command(
     circuit: Annotated[bool, typer.Option("--circuit", help="Print the instructions of a server's plan, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a file is, and check it.
+    """Describe one file: what it is, what it holds, and its parameters.
+
+    Its checksums are verified. Whether files belong together is what `hecc verify` says.
 
     Of a secret key nothing is shown but what it is for.
     """

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from hecc.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = [
     "BatchOption",
     "CalibrationOption",
     "EvaluatorOption",
     "InputRangeOption",
+    "LayoutOption",
+    "MeanOption",
     "ModelArgument",
     "NoBatchAxisOption",
     "OptimizeOption",
     "PrecisionOption",
     "QuantumOption",
+    "RawOption",
+    "ResizeOption",
     "ResumeOption",
+    "ScaleOption",
     "SecurityOption",
     "ShareOption",
+    "StdOption",
+    "stated_preprocessing",
 ]
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
@@ -33,15 +45,19 @@ InputRangeOption = Annotated[
     typer.Option(
         metavar="LOW HIGH",
         show_default=False,
-        help="Lowest and highest input value. By default that of the calibration inputs, else -1 to 1.",
+        help="Lowest and highest input value, after preprocessing. By default what 8-bit images become, if that was "
+        "stated, and the range of the calibration inputs; else -1 to 1.",
     ),
 ]
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE",
+        "--calibrate",
+        "--calibration",
+        metavar="PATH",
         show_default=False,
-        help="Some hundred real inputs (.npy or .npz), which show how large the values inside the network become.",
+        help="Some hundred real inputs (.npy, .npz, .csv, or a folder of images), which show how large the values "
+        "inside the network become.",
     ),
 ]
 NoBatchAxisOption = Annotated[
@@ -59,6 +75,46 @@ BatchOption = Annotated[
     int | None,
     typer.Option(metavar="ROWS", show_default=False, help="So many rows at once, side by side where there is room."),
 ]
+ResizeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        show_default=False,
+        help="Preprocessing of images: 256 for the shorter side, or HEIGHTxWIDTH. The centre is cropped to the "
+        "network's size.",
+    ),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FACTOR",
+        show_default=False,
+        help="Preprocessing: what raw values are multiplied by, as 1/255 for bytes to 0 to 1.",
+    ),
+]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        show_default=False,
+        help="Preprocessing: what is subtracted after scaling: one number, or one per channel or column with commas "
+        "between, or a .npy file of them.",
+    ),
+]
+StdOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS", show_default=False, help="Preprocessing: what is divided by in the end; as --mean."
+    ),
+]
+LayoutOption = Annotated[
+    Literal["nchw", "nhwc"] | None,
+    typer.Option(show_default=False, help="Preprocessing: where the network's input has its channels. [nchw]"),
+]
+RawOption = Annotated[
+    bool,
+    typer.Option("--raw", help="Arrays hold raw values, too: preprocess them. Images and tables always are."),
+]
 ShareOption = Annotated[
     int | None,
     typer.Option(
@@ -74,3 +130,54 @@ ResumeOption = Annotated[
         help="Go on where the same command was interrupted, or remove what it left.",
     ),
 ]
+
+
+def stated_preprocessing(
+    resize: str | None, scale: str | None, mean: str | None, std: str | None, layout: Literal["nchw", "nhwc"] | None
+) -> Preprocessing | None:
+    """What the options state; ``None`` if there is none of them.
+
+    Raises
+    ------
+    InputError
+        An option that is no number, or no size.
+    """
+    if all(option is None for option in (resize, scale, mean, std, layout)):
+        return None
+    from hecc.runtime.preprocessing import Preprocessing
+
+    return Preprocessing(
+        resize=None if resize is None else _size(resize),
+        scale=1.0 if scale is None else _number("--scale", scale),
+        mean=_numbers("--mean", mean),
+        std=_numbers("--std", std),
+        layout=layout or "nchw",
+    )
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().isdecimal() for side in sides):
+        raise InputError(f"--resize {text}: not a size; give one number of pixels, or HEIGHTxWIDTH, as 224x224")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def _number(option: str, text: str) -> float:
+    above, _, below = text.partition("/")
+    try:
+        return float(above) / (float(below) if below else 1.0)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{option}: {text!r} is not a number; give one as 0.5 or 1/255") from None
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    if not text.endswith(".npy"):
+        return tuple(_number(option, part) for part in text.split(","))
+    from hecc.arrays import load_array
+
+    array = load_array(Path(text))
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{option} {text}: an array of dtype {array.dtype}; give numbers")
+    return tuple(map(float, array.reshape(-1)))

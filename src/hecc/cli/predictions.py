@@ -1,4 +1,4 @@
-"""Outputs of a network as text: values, and the prediction where they look like the scores of classes."""
+"""Outputs of a network as text: values, and the predictions where they are the scores of classes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,66 @@ from hecc.cli.console import Console
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["prediction_fields", "show_predictions"]
+    from hecc.runtime.client.predictions import Prediction
+    from hecc.runtime.header import OutputSignature, PlanHeader
+
+__all__ = ["prediction_fields", "show_predictions", "top_fields"]
 
 MAX_ROWS, MAX_VALUES = 20, 10
 """How much of an output is shown."""
 
 
-def show_predictions(console: Console, outputs: Mapping[str, NDArray[Any]]) -> None:
-    """A table per output, one line per row."""
-    for name, values in outputs.items():
+def show_predictions(console: Console, header: PlanHeader, outputs: Mapping[str, NDArray[Any]]) -> None:
+    """A table per output, one line per row: names and confidences where the plan has labels, else values."""
+    from hecc.runtime.client.predictions import class_names, is_choice
+
+    for signature in header.outputs:
+        name, values = signature.name, outputs[signature.name]
+        if signature.labels or (class_names(signature) and not is_choice(signature)):
+            _show_labels(console, signature, values)
+            continue
         flat = values.reshape(len(values), -1)
         scores = _is_scores(values)
         rows = []
         for number, row in enumerate(flat[:MAX_ROWS]):
-            listed = " ".join(f"{value:.4g}" for value in row[:MAX_VALUES])
+            listed = " ".join(f"{value:.4g}" if values.dtype.kind == "f" else str(value) for value in row[:MAX_VALUES])
             more = f" ... ({row.size} values)" if row.size > MAX_VALUES else ""
             rows.append([str(number), *([str(int(row.argmax()))] if scores else []), listed + more])
         console.table(["row", *(["prediction"] if scores else []), name], rows)
         if len(flat) > MAX_ROWS:
             console.say(f"  ... and {len(flat) - MAX_ROWS} more rows")
+
+
+def top_fields(header: PlanHeader, outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[list[dict[str, Any]]]]:
+    """For every output with labels, the most probable classes of each row."""
+    from hecc.runtime.client.predictions import class_names, predictions
+
+    return {
+        signature.name: [
+            [{"label": found.label, "class": found.number, "confidence": found.confidence} for found in row]
+            for row in predictions(signature, outputs[signature.name])
+        ]
+        for signature in header.outputs
+        if class_names(signature)
+    }
+
+
+def _show_labels(console: Console, signature: OutputSignature, values: NDArray[Any]) -> None:
+    from hecc.runtime.client.predictions import confidence_words, is_choice, predictions
+
+    rows = []
+    for number, found in enumerate(predictions(signature, values[:MAX_ROWS])):
+        first, *others = (_words(one) for one in found)
+        rows.append([str(number), first, ", ".join(others)])
+    console.table(["row", "prediction", "then"], rows)
+    if len(values) > MAX_ROWS:
+        console.say(f"  ... and {len(values) - MAX_ROWS} more rows")
+    if not is_choice(signature):
+        console.say(f"  the confidences are {confidence_words(signature)} of {signature.name!r}")
+
+
+def _words(one: Prediction) -> str:
+    return one.label if one.confidence is None else f"{one.label} {100 * one.confidence:.1f}%"
 
 
 def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int]]:
@@ -37,4 +78,4 @@ def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int
 
 
 def _is_scores(values: NDArray[Any]) -> bool:
-    return values.ndim == 2 and values.shape[1] > 1
+    return values.dtype.kind == "f" and values.ndim == 2 and values.shape[1] > 1

@@ -33,14 +33,13 @@ def report_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import load_arrays
         from hecc.runtime.files import check_target, write_file
         from hecc.words import size_words
 
         check_target(output)
         with out.stages(f"describing {plan}") as stage:
             stage("measure the layers")
-            page = hecc.report(plan, None if inputs is None else load_arrays(inputs))
+            page = hecc.report(plan, inputs)
         write_file(output, page.encode())
         size = output.stat().st_size
         out.say(f"{output} ({size_words(size)}); open it in a browser")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.options import RawOption
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ __all__ = ["simulate_command"]
 
 def simulate_command(
     plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
-    inputs: Annotated[Path, typer.Argument(help="As for encrypt: a .npy file, or .npz with an array per input.")],
+    inputs: Annotated[Path, typer.Argument(help="As for encrypt: .npy, .npz, .csv, an image or a folder.")],
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", show_default=False, help="The right class of every row, to measure the accuracy."),
     ] = None,
+    raw: RawOption = False,
     no_noise: Annotated[bool, typer.Option("--no-noise", help="Leave out the noise of encryption.")] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", show_default=False, help="Write the values, as decrypt does.")
@@ -37,20 +39,20 @@ def simulate_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.cli.arrays import check_outputs, load_array, load_arrays, save_outputs
+        from hecc.arrays import check_outputs, load_array, save_outputs
         from hecc.cli.predictions import prediction_fields, show_predictions
+        from hecc.inputs import forms, load_inputs
         from hecc.runtime.plan import Plan
         from hecc.runtime.tensors import input_rows
         from hecc.words import count_words, time_words
 
-        arrays = load_arrays(inputs)
         truth = None if labels is None else load_array(labels)
         loaded = Plan.load(plan)
+        given = input_rows(load_inputs(inputs, forms(loaded.header.inputs), raw=raw).tensors, loaded.header.inputs)
         if output is not None:
-            given = input_rows(arrays, loaded.header.inputs)
             check_outputs(output, loaded.header, len(next(iter(given.values()))))
         start = time.perf_counter()
-        outputs = hecc.simulate(loaded, arrays, noise=not no_noise)
+        outputs = hecc.simulate(loaded, given, noise=not no_noise)
         elapsed = time.perf_counter() - start
         rows = len(next(iter(outputs.values())))
         accuracy = None if truth is None else _accuracy(outputs, truth)
@@ -59,7 +61,7 @@ def simulate_command(
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         if accuracy is None:
-            show_predictions(out, outputs)
+            show_predictions(out, loaded.header, outputs)
         else:
             out.say(f"accuracy {100 * accuracy:.2f}%")
         out.result(

@@ -33,11 +33,18 @@ MIXES = "it mixes the 4 examples of the batch; export the network with a batch o
             "Unsqueeze(b, a)"
             "  m = Constant<value_ints=[-1]>()  s = Concat<axis=0>(u, m)  r = Reshape(x, s)  y = MatMul(r, w)"
         ),
+        # Elements that are moved.
+        (
+            "s = Constant<value_ints=[0, 2]>()  r = Gather<axis=2>(x, s)  p = Concat<axis=2>(r, x, r)  "
+            "a, b = Split<axis=2>(p, l)  f = Flatten(b)  y = MatMul(f, w)"
+        ),
+        "t = Slice(x, one, nine, one, one)  q = Flatten(t)  v = Concat<axis=1>(q, q)  y = MatMul(v, w)",
         "h = Shape(x)  z = ConstantOfShape(h)  p = Add(x, z)  r = Flatten(p)  y = MatMul(r, w)",
     ],
 )
 def test_each_row_of_a_batch_is_an_example(batch: str, body: str, model: Model, runtime: Callable[..., Any]) -> None:
-    built = model(f"g (float[{batch},2,3] x) => (float[{batch},2] y) {{ {body} }}", w=W)
+    moves = {"l": np.array([4, 3]), "one": np.array([1]), "nine": np.array([9])}
+    built = model(f"g (float[{batch},2,3] x) => (float[{batch},2] y) {{ {body} }}", w=W, **moves)
     if batch == "4" and "ConstantOfShape" in body:
         # A constant of the batch's shape might differ from row to row.
         with pytest.raises(UnsupportedError, match=MIXES):
@@ -80,6 +87,19 @@ def test_squeezing_all_unit_axes_keeps_an_open_batch(model: Model) -> None:
         ("Mul(x, w)", {"w": np.ones((2, 4, 6), np.float32)}),
         ("Gemm<transA=1>(x, w)", {"w": np.ones((4, 2), np.float32)}),
         ("MatMul(w, x)", {"w": np.ones((3, 4), np.float32)}),
+        ("Slice(x, a, b, c, d)", {"a": np.array([-1]), "b": np.array([-9]), "c": np.array([0]), "d": np.array([-1])}),
+        ("Slice(x, a, b)", {"a": np.array([1]), "b": np.array([4])}),
+        ("Gather(x, s)", {"s": np.array([3, 1, 2, 0])}),
+        ("Gather(x, s)", {"s": np.array([0, 0, 0, 0])}),
+        ("GatherElements(x, s)", {"s": np.zeros((4, 6), np.int64)}),
+        ("Tile(x, s)", {"s": np.array([2, 1])}),
+        ("Concat<axis=0>(x, x)", {}),
+        ("Concat<axis=1>(x, w)", {"w": np.arange(8, dtype=np.float32).reshape(4, 2)}),
+        ("Where(m, x, x)", {"m": np.ones((3, 4, 6), bool)}),
+        ("CumSum(x, s)", {"s": np.array(0)}),
+        ("ReduceSum(x, s)", {"s": np.array([0])}),
+        ('Einsum<equation = "ij->j">(x)', {}),
+        ("Resize(x, , s)", {"s": np.array([2, 1], np.float32)}),
     ],
 )
 def test_mixing_the_examples_of_a_fixed_batch_is_refused(node: str, constants: Any, model: Model) -> None:

@@ -357,3 +357,227 @@ def test_one_name_for_two_derived_parameters_is_told_apart() -> None:
     built.graph.node.extend(node)
     graph = import_model(built)
     assert graph.parameters.keys() == {"w:alpha=0.3", "w:alpha=0.3#2"}
+
+
+@EXAMPLES
+@given(
+    window=windows(),
+    group=st.sampled_from([1, 2]),
+    maps=st.integers(1, 2),
+    bias=st.booleans(),
+    extra=st.booleans(),
+)
+def test_convtranspose(
+    window: Any, group: int, maps: int, bias: bool, extra: bool, runtime: Callable[..., Any]
+) -> None:
+    attributes = dict(window["attributes"])
+    # What has to be padded to reach the strides is refused.
+    short = any(k < s for k, s in zip(attributes["kernel_shape"], attributes["strides"], strict=True))
+    assume(not (short and attributes.get("auto_pad", "").startswith("SAME")))
+    if extra and "auto_pad" not in attributes:
+        # A padding of the output is smaller than what makes it ambiguous.
+        attributes["output_padding"] = [
+            min(s, d) - 1 for s, d in zip(attributes["strides"], attributes["dilations"], strict=True)
+        ]
+    data = {"x": random((2, 4, *window["spatial"]))}
+    constants = {"w": random((4, maps, *attributes["kernel_shape"]))} | ({"b": random((maps * group,))} if bias else {})
+    built = single("ConvTranspose", data, constants, ["x", *constants], group=group, **attributes)
+    check(built, data, runtime)
+
+
+def test_convtranspose_with_the_size_of_its_output(runtime: Callable[..., Any]) -> None:
+    data = {"x": random((1, 2, 3, 3))}
+    built = single("ConvTranspose", data, {"w": random((2, 2, 3, 3))}, ["x", "w"], strides=[3, 2], output_shape=[10, 8])
+    check(built, data, runtime)
+
+
+@EXAMPLES
+@given(
+    sizes=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    mode=st.sampled_from(["nearest", "linear", "cubic"]),
+    coordinates=st.sampled_from(["half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"]),
+    rounding=st.sampled_from(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]),
+)
+def test_resize_to_a_size(
+    sizes: tuple[int, int], mode: str, coordinates: str, rounding: str, runtime: Callable[..., Any]
+) -> None:
+    data = {"x": random((1, 2, 4, 3))}
+    built = single(
+        "Resize",
+        data,
+        {"sizes": np.array([1, 2, *sizes])},
+        ["x", "", "", "sizes"],
+        mode=mode,
+        coordinate_transformation_mode=coordinates,
+        nearest_mode=rounding,
+    )
+    check(built, data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("opset", "order", "attributes"),
+    [
+        (10, ["x", "scales"], {"mode": "nearest"}),
+        (10, ["x", "scales"], {"mode": "linear"}),
+        (13, ["x", "", "scales"], {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+        (18, ["x", "", "scales"], {"mode": "cubic", "exclude_outside": 1, "cubic_coeff_a": -0.5}),
+        (19, ["x", "", "scales"], {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}),
+    ],
+)
+def test_resize_by_scales(opset: int, order: list[str], attributes: Any, runtime: Callable[..., Any]) -> None:
+    data = {"x": random((1, 2, 4, 3))}
+    constants = {"scales": np.array([1, 1, 2, 3], np.float32)}
+    check(single("Resize", data, constants, order, opset, **attributes), data, runtime)
+
+
+def test_resize_with_antialiasing(runtime: Callable[..., Any]) -> None:
+    data = {"x": random((1, 2, 12, 9))}
+    for mode in ("linear", "cubic"):
+        built = single(
+            "Resize", data, {"sizes": np.array([5, 4])}, ["x", "", "", "sizes"], 18, mode=mode, axes=[2, 3], antialias=1
+        )
+        check(built, data, runtime)
+
+
+@pytest.mark.parametrize("opset", [7, 9])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_upsample(opset: int, mode: str, runtime: Callable[..., Any]) -> None:
+    data = {"x": random((1, 2, 3, 4))}
+    scales = [1.0, 1.0, 2.0, 3.0]
+    if opset == 7:
+        built = single("Upsample", data, {}, ["x"], opset, mode=mode, scales=scales)
+    else:
+        built = single("Upsample", data, {"s": np.array(scales, np.float32)}, ["x", "s"], opset, mode=mode)
+    check(built, data, runtime)
+
+
+def parts(extent: int) -> st.SearchStrategy[tuple[int, int, int]]:
+    """Start, end and step of all slices of an axis that hold something."""
+    bounds = range(-extent - 2, extent + 2)
+    found = [(s, e, t) for s in bounds for e in bounds for t in (-3, -2, -1, 1, 2) if range(extent)[s:e:t]]
+    return st.sampled_from(found)
+
+
+@EXAMPLES
+@given(rows=parts(5), columns=parts(4))
+def test_slice(rows: tuple[int, int, int], columns: tuple[int, int, int], runtime: Callable[..., Any]) -> None:
+    data = {"x": random((2, 5, 4))}
+    starts, ends, steps = np.array([rows, columns]).T
+    constants = {"s": starts, "e": ends, "a": np.array([1, -1]), "t": steps}
+    check(single("Slice", data, constants, ["x", *constants]), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "constants", "attributes"),
+    [
+        ("Slice", 9, {}, {"starts": [1, 0], "ends": [3, -1], "axes": [2, 0]}),
+        ("Gather", 13, {"i": [[1, -1], [0, 0]]}, {"axis": 2}),
+        ("Gather", 13, {"i": 1}, {"axis": 0}),
+        ("GatherElements", 13, {"i": [[[[1], [0]]]]}, {"axis": 3}),
+        ("GatherND", 13, {"i": [[0, 1], [2, 0]]}, {}),
+        ("GatherND", 13, {"i": [[1], [0], [1]]}, {"batch_dims": 1}),
+        ("Tile", 13, {"r": [1, 2, 1, 3]}, {}),
+        ("DepthToSpace", 13, {}, {"blocksize": 2, "mode": "DCR"}),
+        ("DepthToSpace", 13, {}, {"blocksize": 2, "mode": "CRD"}),
+        ("SpaceToDepth", 13, {}, {"blocksize": 2}),
+        ("Trilu", 14, {"k": -1}, {"upper": 0}),
+        ("Trilu", 14, {}, {}),
+        ("CumSum", 14, {"a": 1}, {"exclusive": 1, "reverse": 1}),
+        ("CumSum", 14, {"a": -2}, {}),
+        ("ReduceSum", 11, {}, {"axes": [1, 3], "keepdims": 0}),
+        ("ReduceSum", 13, {"a": [-1]}, {}),
+        ("ReduceSum", 13, {}, {"noop_with_empty_axes": 1}),
+        ("ReduceSumSquare", 13, {}, {"axes": [0, 2]}),
+        ("ReduceSumSquare", 18, {"a": [3]}, {"keepdims": 0}),
+        ("Einsum", 13, {}, {"equation": "...ij->...ji"}),
+        ("Einsum", 13, {}, {"equation": "abcd"}),
+    ],
+)
+def test_linear_operators_of_one_tensor(
+    operator: str, opset: int, constants: Any, attributes: Any, runtime: Callable[..., Any]
+) -> None:
+    data = {"x": random((3, 4, 2, 4))}
+    arrays = {name: np.array(numbers) for name, numbers in constants.items()}
+    check(single(operator, data, arrays, ["x", *arrays], opset, **attributes), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("bij,jk->bik", ((2, 3, 4), (4, 5))),
+        ("bij,bjk", ((2, 3, 4), (2, 4, 5))),
+        ("i,j->ij", ((3,), (4,))),
+        ("ii,i->i", ((3, 3), (3,))),
+        ("...k,kd->...d", ((2, 3, 4), (4, 2))),
+        ("ij,ij->", ((3, 4), (3, 4))),
+    ],
+)
+@pytest.mark.parametrize("left", [False, True])
+def test_einsum_with_a_constant(equation: str, shapes: Any, left: bool, runtime: Callable[..., Any]) -> None:
+    arrays = {"a": random(shapes[0]), "b": random(shapes[1], 1)}
+    data = {"b" if left else "a": arrays.pop("b" if left else "a")}
+    check(single("Einsum", data, arrays, ["a", "b"], equation=equation), data, runtime)
+
+
+@pytest.mark.parametrize("constant", [None, "a", "b"])
+def test_concat_of_encrypted_and_constant_tensors(constant: str | None, runtime: Callable[..., Any]) -> None:
+    data = {"a": random((2, 3)), "b": random((2, 1), 1), "c": random((2, 2), 2)}
+    constants = {} if constant is None else {constant: data.pop(constant)}
+    check(single("Concat", data, constants, ["a", "b", "a", "c"], axis=-1), data, runtime)
+
+
+def test_where_chooses_between_encrypted_and_constant_tensors(runtime: Callable[..., Any]) -> None:
+    mask = np.array([[True, False, True]])
+    for data, constants in (({"a", "b"}, set()), ({"a"}, {"b"}), ({"b"}, {"a"})):
+        arrays = {"a": random((2, 3)), "b": random((2, 1), 1)}
+        built = single(
+            "Where",
+            {name: arrays[name] for name in sorted(data)},
+            {"m": mask, **{name: arrays[name] for name in constants}},
+            ["m", "a", "b"],
+        )
+        check(built, {name: arrays[name] for name in data}, runtime)
+
+
+def test_scatter_puts_constants_into_encrypted_tensors_and_the_reverse(runtime: Callable[..., Any]) -> None:
+    arrays = {"x": random((3, 4)), "u": random((2, 4), 1)}
+    index = np.array([[0], [2]])
+    for data in ({"x"}, {"u"}, {"x", "u"}):
+        constants = {"i": index, **{name: array for name, array in arrays.items() if name not in data}}
+        given = {name: arrays[name] for name in sorted(data)}
+        check(single("ScatterND", given, constants, ["x", "i", "u"], 16), given, runtime)
+
+
+def test_mean_of_encrypted_and_constant_tensors(runtime: Callable[..., Any]) -> None:
+    data = {"a": random((2, 3)), "b": random((3,))}
+    check(single("Mean", data, {"c": random((2, 1))}, ["a", "c", "b"]), data, runtime)
+
+
+@pytest.mark.parametrize(("opset", "sizes"), [(11, [1, 3, 2]), (13, [1, 3, 2]), (13, None), (18, None)])
+def test_all_outputs_of_a_split(opset: int, sizes: list[int] | None) -> None:
+    data = {"x": random((2, 6))}
+    constants = {"s": np.array(sizes)} if sizes and opset > 11 else {}
+    attributes: dict[str, Any] = {"split": sizes} if sizes and opset == 11 else {}
+    if opset == 18:
+        attributes["num_outputs"] = 3
+    built = single("Split", data, constants, ["x", *constants], opset, axis=1, **attributes)
+    built.graph.node[0].output.extend(["z", "w"])
+    for name in ("w", "z"):
+        kind = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)
+        built.graph.output.append(helper.make_value_info(name, kind))
+    graph = import_model(built, batch_axis=False)
+    values = graph.evaluate({"x": data["x"][np.newaxis]})
+    parts = np.split(data["x"], np.cumsum(sizes or [2, 2])[:2] if sizes else 3, axis=1)
+    assert graph.outputs == ("y", "w", "z")
+    for name, part in zip(("y", "z", "w"), parts, strict=True):
+        np.testing.assert_array_equal(values[name].reshape(part.shape), part)
+
+
+def test_a_part_without_elements_disappears(runtime: Callable[..., Any]) -> None:
+    """Exporters cut tensors in two of which one may be empty, and put them together again."""
+    data = {"x": random((2, 4))}
+    built = single("Concat", data, {}, ["none", "x"], axis=1)
+    constants = {"s": np.array([4]), "e": np.array([9]), "a": np.array([1])}
+    built.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+    built.graph.node.insert(0, helper.make_node("Slice", ["x", *constants], ["none"]))
+    check(built, data, runtime)

@@ -19,6 +19,7 @@ from hecc.compiler.ir.affine import (
     Scale,
     Select,
     Sum,
+    Weighted,
     compose,
 )
 
@@ -99,11 +100,21 @@ def windows(draw: st.DrawFn, shape: tuple[int, ...], pooling: bool) -> Made:
     return map_, {name: weight}
 
 
+@st.composite
+def weighted(draw: st.DrawFn, shape: tuple[int, ...]) -> Made:
+    size, out = int(np.prod(shape)), draw(st.integers(1, 6))
+    places = st.tuples(st.integers(0, out - 1), st.integers(0, size - 1))
+    rows, columns = np.array(draw(st.lists(places, min_size=1, max_size=12))).T
+    name = f"e{draw(st.integers(0, 99))}:{len(rows)}"
+    return Weighted.of(shape, (out,), rows, columns, name), {name: random(len(rows), (len(rows),))}
+
+
 KINDS: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[Made]]] = {
     "Reshape": reshapes,
     "Select": selects,
     "Scale": scales,
     "MatrixProduct": products,
+    "Weighted": weighted,
 }
 IMAGES: dict[str, Callable[[tuple[int, ...]], st.SearchStrategy[Made]]] = {
     "Convolution": lambda shape: windows(shape, False),
@@ -228,6 +239,7 @@ def test_enumeration_is_in_bounded_blocks(monkeypatch: pytest.MonkeyPatch) -> No
         (MatrixProduct((30,), (20,), "w"), {"w": random(1, (30, 20))}),
         (Select.of((200,), (200,), np.arange(200)[::-1]), {}),
         (Scale.of((200,), "s"), {"s": random(2, (200,))}),
+        (Weighted.of((9,), (70,), np.arange(70), np.arange(70) % 9, "e"), {"e": random(3, (70,))}),
         (Reshape((200,), (20, 10)), {}),
     ]
     for m, parameters in made:
@@ -242,6 +254,8 @@ def test_impossible_maps_are_refused() -> None:
         Reshape((2, 3), (5,))
     with pytest.raises(ValueError, match="one index per output element"):
         Select.of((2,), (3,), np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match="one row and one column per weight"):
+        Weighted.of((2,), (3,), np.zeros(2, np.int64), np.zeros(3, np.int64), "w")
 
 
 def test_maps_compare_and_hash_by_what_they_are() -> None:

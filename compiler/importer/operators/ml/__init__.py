@@ -1,0 +1,21 @@
+"""Operators of classical machine learning, domain ai.onnx.ml, as scikit-learn's exporter writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.operators.ml.arrayfeatureextractor import ArrayFeatureExtractor
+from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier
+from hecc.compiler.importer.operators.ml.linearregressor import LinearRegressor
+from hecc.compiler.importer.operators.ml.scaler import Scaler
+
+__all__ = ["ML", "ML_CONVERTERS"]
+
+ML = "ai.onnx.ml"
+
+ML_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
+    {converter.__name__: converter for converter in (ArrayFeatureExtractor, LinearClassifier, LinearRegressor, Scaler)}
+)
+"""The converter of every operator of the domain that can act on encrypted data."""

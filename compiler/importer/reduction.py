@@ -1,0 +1,37 @@
+"""Reductions that are linear: means and sums over axes."""
+
+from __future__ import annotations
+
+import math
+
+from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.maps import average
+from hecc.compiler.ir.affine import Reshape, Scale, compose
+from hecc.compiler.ir.graph import Value
+
+__all__ = ["reduce", "reduce_given"]
+
+
+def reduce_given(call: Call, value: Value, *, total: bool) -> None:
+    """Define the output as the mean or the sum over the axes of input 1, if there are any.
+
+    Without axes the reduction is over all of them, unless ``noop_with_empty_axes`` says that there is none.
+    """
+    axes = call.integers(1) or ()
+    if not axes and call.attribute("noop_with_empty_axes", 0):
+        call.rename(value)
+    else:
+        reduce(call, value, axes, total=total)
+
+
+def reduce(call: Call, value: Value, axes: tuple[int, ...], *, total: bool) -> None:
+    """Define the output as the mean, or the sum, of a value over some axes; all axes where none are given."""
+    rank = len(value.shape)
+    reduced = tuple(sorted(call.axes(axes, rank))) or tuple(range(rank))
+    mean = average(value.shape, reduced)
+    shape = mean.out_shape
+    if not call.attribute("keepdims", 1):
+        shape = tuple(extent for axis, extent in enumerate(value.shape) if axis not in reduced)
+    count = math.prod(value.shape[axis] for axis in reduced)
+    scaled = compose(Scale.of(mean.out_shape, call.number(count)), mean) if total and count > 1 else mean
+    call.affine(Value(call.name, shape), (value, compose(Reshape(mean.out_shape, shape), scaled)))

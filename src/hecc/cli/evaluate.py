@@ -1,0 +1,171 @@
+"""``hecc evaluate``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hecc.cli.console import Console, JsonOption, console
+from hecc.cli.options import RawOption
+
+if TYPE_CHECKING:
+    from hecc.evaluation import Evaluation, Outcome
+
+__all__ = ["evaluate_command"]
+
+MAX_CLASSES, MAX_CONFUSIONS = 12, 10
+"""Up to how many classes the confusion matrix is shown, and how many confusions of a larger one."""
+
+
+def evaluate_command(
+    plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="The test set, as for encrypt; a folder per class gives the labels, too."),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="The right answer for every row: .npy, or a .csv or text file of numbers or names of classes.",
+        ),
+    ] = None,
+    raw: RawOption = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", show_default=False, help="Keys: encrypt and evaluate the first rows, too."),
+    ] = None,
+    encrypted: Annotated[
+        bool, typer.Option("--encrypted", help="Do that with keys that are made now, in a temporary folder.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to encrypt.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a plan on a test set: in clear, with simulated noise, and encrypted.
+
+    Classes: accuracy, confusion matrix, precision and recall. An output of one value is a regression, whose mean
+    absolute error is measured, unless all labels are 0 or 1 or names.
+    """
+    with console(as_json) as out:
+        import hecc
+        from hecc.cli.keys import ask_passphrase
+
+        passphrase = None if keys is None else ask_passphrase(keys)
+        with _progress(out) as tell:
+            found = hecc.evaluate(
+                plan,
+                data,
+                labels,
+                raw=raw,
+                keys=keys,
+                passphrase=passphrase,
+                encrypted=encrypted,
+                rows=rows,
+                progress=tell,
+            )
+        _show(out, found)
+        out.result(**_fields(found))
+
+
+@contextlib.contextmanager
+def _progress(out: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """The console's progress, stage by stage; those that are not counted pass in silence."""
+    with contextlib.ExitStack() as stack:
+        shown, step = "", None
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal shown, step
+            if stage != shown:
+                stack.close()
+                shown, step = stage, stack.enter_context(out.steps(stage))
+            if step is not None and total:
+                step(done, total)
+
+        yield tell
+
+
+def _show(out: Console, found: Evaluation) -> None:
+    from hecc.words import time_words
+
+    regression = found.task == "regression"
+    score = "mean absolute error" if regression else "accuracy"
+    out.say(f"{found.task} by the output {found.output!r}")
+    rows = []
+    for outcome in found.outcomes:
+        measured = "no labels" if outcome.score is None else _score(outcome, regression)
+        same = [] if regression else ["" if outcome.name == "clear" else _percent(outcome.agreement)]
+        error = outcome.largest_error
+        shown = "" if outcome.name == "clear" or error is None else f"{100 * error:.2g}%"
+        rows.append([outcome.name, str(outcome.rows), measured, *same, shown, time_words(outcome.seconds)])
+    same = [] if regression else ["same class as in clear"]
+    out.table(["", "rows", score, *same, "largest error", "time"], rows)
+    if found.confusion is not None:
+        out.say()
+        _show_confusion(out, found)
+
+
+def _show_confusion(out: Console, found: Evaluation) -> None:
+    matrix, precision, recall = found.confusion, found.precision, found.recall
+    assert matrix is not None
+    assert precision is not None
+    assert recall is not None
+    shares = [(_percent(one), _percent(other)) for one, other in zip(precision, recall, strict=True)]
+    if len(found.classes) <= MAX_CLASSES:
+        out.say("confusion matrix with simulated noise: a row per true class, a column per predicted one")
+        rows = [
+            [name, *map(str, counts), *share] for name, counts, share in zip(found.classes, matrix, shares, strict=True)
+        ]
+        out.table(["", *found.classes, "precision", "recall"], rows)
+        return
+    out.say("precision and recall with simulated noise")
+    out.table(
+        ["", "rows", "precision", "recall"],
+        [[name, str(counts.sum()), *share] for name, counts, share in zip(found.classes, matrix, shares, strict=True)],
+    )
+    wrong = [
+        (int(matrix[true, seen]), found.classes[true], found.classes[seen])
+        for true in range(len(matrix))
+        for seen in range(len(matrix))
+        if true != seen and matrix[true, seen]
+    ]
+    if wrong:
+        out.say("most frequent confusions")
+        wrong.sort(key=lambda entry: -entry[0])
+        out.table(["rows", "true", "predicted"], [[str(n), *names] for n, *names in wrong[:MAX_CONFUSIONS]])
+
+
+def _score(outcome: Outcome, regression: bool) -> str:
+    return f"{outcome.score:.4g}" if regression else _percent(outcome.score)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None or share != share else f"{100 * share:.2f}%"
+
+
+def _fields(found: Evaluation) -> dict[str, Any]:
+    """The same for JSON, which knows no NaN."""
+    matrix, precision, recall = found.confusion, found.precision, found.recall
+    score = "mean_absolute_error" if found.task == "regression" else "accuracy"
+    return {
+        "task": found.task,
+        "output": found.output,
+        **{
+            outcome.name: {
+                "rows": outcome.rows,
+                score: outcome.score,
+                "agreement": outcome.agreement,
+                "largest_error": outcome.largest_error,
+                "seconds": outcome.seconds,
+            }
+            for outcome in found.outcomes
+        },
+        "classes": list(found.classes),
+        "confusion": None if matrix is None else matrix.tolist(),
+        "precision": None if precision is None else [None if x != x else float(x) for x in precision],
+        "recall": None if recall is None else [None if x != x else float(x) for x in recall],
+    }

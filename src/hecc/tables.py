@@ -1,0 +1,79 @@
+"""Tables of numbers in .csv files: one row per example, the columns in the network's order."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.errors import FileFormatError, InputError
+
+__all__ = ["load_table"]
+
+
+def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDArray[np.float64]:
+    """The numbers of a comma-separated file, shape (rows, columns).
+
+    A first line without a single number is a header, and left out. Lines without anything are left out, too.
+
+    Parameters
+    ----------
+    path
+        The file, in UTF-8.
+    columns
+        How many there have to be.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, a cell is missing or no finite number, or there are more or fewer columns; names the
+        line of the file and the column.
+    FileFormatError
+        It is no text, or has no rows.
+    """
+    path = Path(path)
+    rows: list[list[float]] = []
+    names: list[str] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if not rows and not names and not any(map(_is_number, cells)):
+                    names = [cell.strip() for cell in cells]
+                    continue
+                rows.append(_numbers(path, reader.line_num, cells, names, columns))
+                columns = len(cells)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise FileFormatError(f"{path}: not a table of comma-separated values ({error}); save it as CSV") from None
+    if not rows:
+        raise FileFormatError(f"{path}: a table without rows of numbers; give one row per example")
+    return np.array(rows)
+
+
+def _numbers(path: Path, line: int, cells: list[str], names: list[str], columns: int | None) -> list[float]:
+    if columns is not None and len(cells) != columns:
+        hint = "; pandas leaves its index out with index=False" if len(cells) == columns + 1 else ""
+        raise InputError(f"{path}, line {line}: {len(cells)} columns, not {columns}; give one for each value{hint}")
+    found = []
+    for number, cell in enumerate(cells, 1):
+        if not _is_number(cell):
+            name = f" ({names[number - 1]!r})" if number <= len(names) else ""
+            fault = f"{cell.strip()!r} is not a finite number" if cell.strip() else "a value is missing"
+            raise InputError(f"{path}, line {line}, column {number}{name}: {fault}; fill it in, or leave the row out")
+        found.append(float(cell))
+    return found
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False

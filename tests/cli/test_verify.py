@@ -1,0 +1,107 @@
+"""`hecc verify`: what a file is, whether it is whole, and which of several do not belong together."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import hecc
+
+ALL = (
+    "plan.bin",
+    "plan.client.bin",
+    "keys/secret.bin",
+    "keys/public.bin",
+    "keys/evaluation.bin",
+    "encrypted.bin",
+    "result.bin",
+)
+
+
+def test_files_of_one_plan_and_one_key_set_belong_together(cli, here):
+    text = cli.succeed("verify", *ALL).stdout
+    assert text.endswith("all of them belong together\n")
+    key_id = cli.answer("inspect", "keys/secret.bin")["key_id"]
+    found = cli.answer("verify", *ALL)
+    assert found["ok"]
+    assert [file["file"] for file in found["files"]] == list(ALL)
+    assert {file["key_id"] for file in found["files"][2:]} == {key_id}
+    fingerprint = cli.answer("inspect", "plan.bin")["fingerprint"]
+    assert {file["plan"] for file in found["files"]} == {fingerprint, None}
+    assert (
+        f"keys/secret.bin: a secret key file, {Path('keys/secret.bin').stat().st_size / 1000:.3g} kB, whole; " in text
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "reasons"),
+    [
+        ("plan.bin", {"the keys were made for another ring degree", "the keys were made for another data primes"}),
+        ("encrypted.bin", {"the rows were encrypted for another plan", "one is of key set"}),
+        ("result.bin", {"it is the result of another plan", "one is of key set"}),
+        ("keys/evaluation.bin", {"the keys were made for another", "one is of key set"}),
+        ("keys/secret.bin", {"the keys were made for another", "one is of key set"}),
+    ],
+)
+def test_the_odd_one_is_named(cli, here, other, file, reasons):
+    files = [other / name if name == file else Path(name) for name in ALL if name != "plan.client.bin"]
+    result = cli.invoke("verify", *files)
+    assert result.exit_code == 1
+    assert (
+        f"error: {other / file} does not belong to the others; give files of one plan and one key set" in result.stderr
+    )
+    assert any(reason in result.stdout for reason in reasons)
+    found = json.loads(cli.invoke("verify", *files, "--json").stdout)
+    assert not found["ok"]
+    assert found["odd"] == [str(other / file)]
+    assert all(str(other / file) in conflict["files"] for conflict in found["conflicts"])
+
+
+def test_of_two_that_do_not_fit_both_are_named(cli, here, other):
+    result = cli.invoke("verify", "keys/public.bin", other / "keys" / "public.bin")
+    assert result.exit_code == 1
+    assert f"keys/public.bin, {other / 'keys' / 'public.bin'} do not belong together" in result.stderr
+
+
+def test_a_result_of_other_rows_is_noticed(cli, here):
+    cli.succeed("encrypt", "plan.client.bin", "images.npy")
+    result = cli.invoke("verify", "encrypted.bin", "result.bin")
+    assert result.exit_code == 1
+    assert "16 rows were encrypted, and the result has 3" in result.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "keys/evaluation.bin"])
+def test_a_flipped_bit_anywhere_is_noticed(cli, here, name):
+    path = Path(name)
+    whole = path.read_bytes()
+    for place in (20, len(whole) // 3, len(whole) - 5):
+        altered = bytearray(whole)
+        altered[place] ^= 1
+        path.write_bytes(altered)
+        sentence = cli.refusal("verify", name)
+        assert sentence.startswith(f"{name}: ")
+
+
+def test_the_others_are_still_described_when_one_is_damaged(cli, here):
+    Path("encrypted.bin").write_bytes(Path("encrypted.bin").read_bytes()[:-1])
+    result = cli.invoke("verify", "encrypted.bin", "result.bin", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert "truncated" in found["files"][0]["fault"]
+    assert found["files"][1]["fault"] is None
+    assert found["odd"] == []
+    assert "result.bin: a result file, " in result.stderr
+
+
+def test_a_residue_that_no_checksum_protects_is_noticed(here, monkeypatch):
+    # What is checked beyond checksums: a key whose file is whole can hold residues that are none.
+    def refuse(*arguments, where, **options):
+        raise hecc.FileFormatError(f"{where} has residues that are not below their prime; make new keys")
+
+    monkeypatch.setattr("hecc.runtime.keyfiles.check_reduced", refuse)
+    found = hecc.verify("keys/evaluation.bin")
+    assert "residues that are not below their prime" in found.files[0].fault
+
+
+def test_a_file_given_twice_is_refused(cli, here):
+    assert cli.refusal("verify", "plan.bin", "plan.bin") == "no files, or one of them twice; give each file once"

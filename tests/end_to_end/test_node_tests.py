@@ -1,0 +1,52 @@
+"""The official ONNX node tests that pass in clear, encrypted: to a hundredth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hecc
+from hecc.compiler.importer.conformance import Network, NodeTest, choices, networks, node_tests, run
+from hecc.runtime.errors import UnsupportedError
+from hecc.runtime.plan import Plan
+
+pytestmark = pytest.mark.slow
+
+TESTS = [test for test in node_tests() if run(test).encryptable]
+TOLERANCE = 1e-2
+
+
+def compiled(test: NodeTest) -> tuple[Plan, Network]:
+    """The plan of a test, with as many inputs encrypted as can be, calibrated with the test's own data."""
+    refusal = None
+    for encrypted in choices(test):
+        (network,) = networks(test, encrypted)
+        rows = {name: np.asarray(array, np.float64)[np.newaxis] for name, array in network.data.items()}
+        ranges = {name: (float(array.min()) - 1.0, float(array.max()) + 1.0) for name, array in rows.items()}
+        # A softmax is as far off as the values before it, however large they are.
+        largest = max(float(np.abs(array).max()) for array in rows.values()) if run(test).steps else 1.0
+        precision = 10 + max(0.0, np.log2(largest))
+        try:
+            plan = hecc.compile(
+                network.model, calibration=rows, input_range=ranges, precision=precision, batch_axis=False
+            )
+        except UnsupportedError as error:
+            refusal = error
+        else:
+            return plan, network
+    assert refusal is not None
+    raise refusal
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
+def test_an_official_node_test_passes_encrypted(test: NodeTest, three_way: Any) -> None:
+    plan, network = compiled(test)
+    rows = {name: np.asarray(array, np.float64)[np.newaxis] for name, array in network.data.items()}
+    found = three_way.encrypted(plan, rows)
+    for signature, expected in zip(plan.header.outputs, network.expected, strict=True):
+        values = found[signature.name]
+        assert values.shape == (1, *expected.shape)
+        exact = expected.astype(np.float64)
+        np.testing.assert_allclose(values[0], exact, rtol=0, atol=TOLERANCE * max(1.0, np.abs(exact).max()))
