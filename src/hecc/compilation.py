@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.passes.pipeline import RING_DEGREES, build_plan
+from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan
@@ -27,11 +28,13 @@ from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, che
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
-__all__ = ["DEFAULT_EVALUATOR", "Model", "Range", "Task", "compile", "prepare"]
+__all__ = ["DEFAULT_EVALUATOR", "Model", "OnnxModel", "Range", "Task", "compile", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
-Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+Model: TypeAlias = "OnnxModel | torch.nn.Module"
 
 DEFAULT_EVALUATOR: KeyShape = "native"
 
@@ -50,6 +53,7 @@ log = logging.getLogger(__name__)
 def compile(  # noqa: A001 - hecc.compile, as re.compile
     model: Model,
     *,
+    example_input: Any = None,
     security: int = 128,
     quantum: bool = False,
     precision: float = 12.0,
@@ -66,7 +70,10 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     Parameters
     ----------
     model
-        Path or bytes of an ONNX file, or a model in memory.
+        Path or bytes of an ONNX file, a model in memory, or a ``torch.nn.Module``.
+    example_input
+        For a module: a tensor like those that it takes, or a sequence of them for several inputs. Only shapes and
+        types matter; the module is exported in inference mode, by PyTorch's own exporter.
     security
         Bits of security: 128, 192 or 256.
     quantum
@@ -113,6 +120,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     stage = progress or (lambda _: None)
     task = prepare(
         model,
+        example_input=example_input,
         security=security,
         quantum=quantum,
         precision=precision,
@@ -165,6 +173,7 @@ class Task:
 def prepare(
     model: Model,
     *,
+    example_input: Any = None,
     security: int,
     quantum: bool,
     precision: float,
@@ -193,7 +202,8 @@ def prepare(
     if batch is not None and not 1 <= batch <= MAX_BATCH:
         raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
     progress("import the network")
-    imported = import_model(model, batch_axis=batch_axis)
+    network = _network(model, example_input, batch_axis)
+    imported = import_model(network, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
     shapes = {
         node.output.name: node.output.shape[1:]
@@ -223,10 +233,19 @@ def prepare(
         batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )
-    return Task(imported, _model_bytes(model), rows, declared, options)
+    return Task(imported, _model_bytes(network), rows, declared, options)
 
 
-def _model_bytes(model: Model) -> bytes:
+def _network(model: Model, example_input: Any, batch_axis: bool) -> OnnxModel:
+    """The model as ONNX: a PyTorch module is exported."""
+    if is_module(model):
+        return export_module(model, example_input, batch_axis=batch_axis)
+    if example_input is not None:
+        raise InputError("example_input is for PyTorch modules; an ONNX model says itself what its inputs are")
+    return cast("OnnxModel", model)
+
+
+def _model_bytes(model: OnnxModel) -> bytes:
     """What the fingerprint of the model is taken of."""
     if isinstance(model, bytes):
         return model
