@@ -1,4 +1,4 @@
-"""What models of the wild look like from outside: several inputs and outputs, weights elsewhere, names and shapes open."""
+"""What models look like from outside: several inputs and outputs, weights elsewhere, open names and shapes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_weights_in_another_file(three_way: Any, draw: Draw, tmp_path: Path) -> 
     plan = hecc.compile(path, calibration=inputs)
     np.testing.assert_allclose(hecc.simulate(plan, inputs)["y"], expected, atol=1e-2)
     (tmp_path / "weights.bin").unlink()
-    with pytest.raises(hecc.InputError, match="keeps the weight 'w' in 'weights.bin', which is missing"):
+    with pytest.raises(hecc.InputError, match=r"keeps the weight 'w' in 'weights\.bin', which is missing"):
         hecc.compile(path, calibration=inputs)
 
 
