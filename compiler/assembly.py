@@ -144,7 +144,7 @@ def estimate(
         kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
         for kind in (types[i] for i, _ in circuit.outputs())
     )
-    model = cost.key_cost_model(evaluator, keys, circuit.slots)
+    model = cost.key_cost_model(evaluator, keys, circuit.period)
     return Estimate(
         evaluator=evaluator,
         depth=depth,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hecc.compiler.packing import Packing
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.security import Adversary
 
@@ -25,9 +26,10 @@ class Options:
         How many times the values observed on the calibration inputs must not overflow.
     evaluator
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    optimize
+        For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
     batch
-        Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
-        example in layouts that make it fast.
+        Examples that are evaluated at once; by default one, or with "throughput" as many as the ring has slots.
     producer
         Name and version for the plan's header.
     """
@@ -37,9 +39,16 @@ class Options:
     precision_bits: float = 12.0
     margin: float = 4.0
     evaluator: KeyShape = "seal"
-    batch: int | Literal["ring"] | None = None
+    optimize: Literal["latency", "throughput"] = "latency"
+    batch: int | None = None
     producer: str = "hecc"
 
-    def examples(self, ring_degree: int) -> int | None:
-        """Examples that the ciphertexts of a ring hold, ``None`` without batch layouts."""
-        return ring_degree // 2 if self.batch == "ring" else self.batch
+    def packings(self, ring_degree: int) -> tuple[Packing, ...]:
+        """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""
+        if self.optimize == "throughput":
+            offered = [Packing(self.batch or ring_degree // 2, elementwise=True)]
+        elif self.batch in (None, 1):
+            offered = [Packing()]
+        else:
+            offered = [Packing(self.batch), Packing(self.batch, elementwise=True)]
+        return tuple(packing for packing in offered if packing.slots(ring_degree) * packing.lanes <= ring_degree // 2)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hecc.layers import Layer
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+    from hecc.runtime.layout import Layout
     from hecc.runtime.parameters import KeySpecification
 
 __all__ = [
@@ -101,7 +102,7 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     if header.batch > 1:
         yield (
             "batch",
-            f"up to {header.batch} rows at once: a ciphertext holds one element of the tensor, a slot of it one row",
+            f"up to {header.batch} rows at once, {_packing_words(header.inputs[0].layout)}",
         )
     yield "depth", f"{cost.depth} multiplications in a row"
     yield from ring_facts(header.keys)
@@ -167,6 +168,13 @@ def ring_fields(keys: KeySpecification) -> dict[str, Any]:
         "special_primes": list(keys.special_primes),
         "rotation_keys": len(keys.galois),
     }
+
+
+def _packing_words(layout: Layout) -> str:
+    """How several rows share ciphertexts."""
+    if layout.slots == 1:
+        return "with a ciphertext for each element of the input, of which a slot holds one row"
+    return "side by side in the slots"
 
 
 def _tensor(signature: InputSignature | OutputSignature) -> str:
