@@ -32,14 +32,21 @@ def fold(call: Call) -> dict[str, Constant]:
         raise call.refuse_operator()
     if any(attribute.HasField("sparse_tensor") for attribute in call.node.attribute):
         raise call.refuse("it holds a sparse tensor", "store it densely: hecc finds the zeros by itself")
-    for shape in infer_shapes(call.scope, call.node).values():
-        call.bounded(shape)
-    results = evaluate(call, {name: _array(call, name) for name in call.node.input if name})
+    remedy = "fold the network's constants before importing, for instance with onnxsim"
+    results = evaluate(call, {name: _array(call, name) for name in call.node.input if name}, remedy)
     return {name: Constant(name, array) for name, array in results.items()}
 
 
-def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """What ONNX's reference implementation computes for a node, by the names of its outputs."""
+def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict[str, NDArray[Any]]:
+    """What ONNX's reference implementation computes for a node, by the names of its outputs.
+
+    Raises
+    ------
+    RefusedNodeError
+        It cannot; ``remedy`` says what to do.
+    """
+    for shape in infer_shapes(call.scope, call.node).values():
+        call.bounded(shape)
     outputs = [name for name in call.node.output if name]
     graph = helper.make_graph(
         [call.node],
@@ -54,8 +61,7 @@ def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
             results: Any = ReferenceEvaluator(model).run(None, dict(feeds))
     except Exception as error:  # the evaluator raises whatever its numpy code happens to raise
         raise call.refuse(
-            f"ONNX's reference implementation cannot evaluate it ({type(error).__name__})",
-            "fold the network's constants before importing, for instance with onnxsim",
+            f"ONNX's reference implementation cannot evaluate it ({type(error).__name__})", remedy
         ) from None
     if not all(isinstance(result, np.ndarray | np.generic) for result in results):
         raise call.refuse("its result is not a tensor", "use tensors instead of sequences, maps and optionals")

@@ -124,7 +124,10 @@ def _kernel(call: Call, axis: Axis, where: Floats, mode: str) -> scipy.sparse.cs
         weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
     if call.attribute("exclude_outside", 0):
         weights = np.where((taps >= 0) & (taps < axis.before), weights, 0.0)
-    weights = weights / weights.sum(axis=1, keepdims=True)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = weights / np.where(total == 0, 1.0, total)
+    if not bool(np.isfinite(weights).all()):
+        raise call.fault("its cubic_coeff_a is not a number")
     columns = np.clip(taps, 0, axis.before - 1).astype(np.int64)
     rows = np.broadcast_to(np.arange(axis.after)[:, np.newaxis], taps.shape)
     # An element at the border stands for those outside, so that a place may occur twice; the weights add.

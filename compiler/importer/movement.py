@@ -53,12 +53,13 @@ def move(call: Call, data: Sequence[int] = (0,)) -> None:
         positions[name] = np.arange(starts[-1], starts[-1] + math.prod(shape)).reshape(shape)
         starts.append(starts[-1] + math.prod(shape))
     unmoved = {name: np.zeros(constant.shape, np.int64) for name, constant in constants.items()}
-    sources = evaluate(call, {**others, **positions, **unmoved})
+    remedy = "check that its indices, axes and shapes fit its input, and export the network again"
+    sources = evaluate(call, {**others, **positions, **unmoved}, remedy)
     fillings: dict[str, NDArray[Any]] = {}
     if constants:
         kind = np.result_type(*(constant.array for constant in constants.values()))
         zeros = {name: np.zeros(array.shape, kind) for name, array in positions.items()}
-        fillings = evaluate(call, {**others, **zeros, **{name: c.array for name, c in constants.items()}})
+        fillings = evaluate(call, {**others, **zeros, **{name: c.array for name, c in constants.items()}}, remedy)
     for name, source in sources.items():
         call.bounded(source.shape)
         if source.size == 0:

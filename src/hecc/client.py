@@ -158,8 +158,8 @@ class Client:
         Raises
         ------
         InputError
-            Names, shapes, dtypes or values that the plan does not take, or files that cannot be read; or a process ended
-            early.
+            Names, shapes, dtypes or values that the plan does not take, files that cannot be read, or a process that
+            ended early.
         FileFormatError
             A file is damaged.
         """

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from hecc.compiler.options import Options
 from hecc.inputs import Form, Source, load_inputs
 from hecc.labels import Labels, output_labels
 from hecc.passes.pipeline import RING_DEGREES, build_plan
+from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.flooding import MAX_RESULTS
 from hecc.runtime.parameters import KeyShape
@@ -32,11 +33,13 @@ from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
-__all__ = ["DEFAULT_EVALUATOR", "Model", "Range", "Task", "compile", "prepare"]
+__all__ = ["DEFAULT_EVALUATOR", "Model", "OnnxModel", "Range", "Task", "compile", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
-Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+Model: TypeAlias = "OnnxModel | torch.nn.Module"
 
 DEFAULT_EVALUATOR: KeyShape = "native"
 
@@ -55,6 +58,7 @@ log = logging.getLogger(__name__)
 def compile(  # noqa: A001 - hecc.compile, as re.compile
     model: Model,
     *,
+    example_input: Any = None,
     security: int = 128,
     quantum: bool = False,
     precision: float = 12.0,
@@ -75,7 +79,10 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     Parameters
     ----------
     model
-        Path or bytes of an ONNX file, or a model in memory.
+        Path or bytes of an ONNX file, a model in memory, or a ``torch.nn.Module``.
+    example_input
+        For a module: a tensor like those that it takes, or a sequence of them for several inputs. Only shapes and
+        types matter; the module is exported in inference mode, by PyTorch's own exporter.
     security
         Bits of security: 128, 192 or 256.
     quantum
@@ -137,6 +144,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     stage = progress or (lambda _: None)
     task = prepare(
         model,
+        example_input=example_input,
         security=security,
         quantum=quantum,
         precision=precision,
@@ -200,6 +208,7 @@ class Task:
 def prepare(
     model: Model,
     *,
+    example_input: Any = None,
     security: int,
     quantum: bool,
     precision: float,
@@ -234,7 +243,8 @@ def prepare(
     if share is not None and not 1 <= share <= MAX_RESULTS:
         raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
     progress("import the network")
-    imported = import_model(model, batch_axis=batch_axis)
+    network = _network(model, example_input, batch_axis)
+    imported = import_model(network, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
     wanted = [Form(node.output.name, _example(imported, node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, preprocessing)
@@ -266,7 +276,7 @@ def prepare(
         producer=f"hecc {hecc.__version__}",
     )
     stated = {form.name: form.preprocessing for form in wanted}
-    return Task(imported, _model_bytes(model), rows, declared, options, stated, names)
+    return Task(imported, _model_bytes(network), rows, declared, options, stated, names)
 
 
 def _example(imported: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -297,7 +307,16 @@ def _with_preprocessing(
     return found
 
 
-def _model_bytes(model: Model) -> bytes:
+def _network(model: Model, example_input: Any, batch_axis: bool) -> OnnxModel:
+    """The model as ONNX: a PyTorch module is exported."""
+    if is_module(model):
+        return export_module(model, example_input, batch_axis=batch_axis)
+    if example_input is not None:
+        raise InputError("example_input is for PyTorch modules; an ONNX model says itself what its inputs are")
+    return cast("OnnxModel", model)
+
+
+def _model_bytes(model: OnnxModel) -> bytes:
     """What the fingerprint of the model is taken of."""
     if isinstance(model, bytes):
         return model

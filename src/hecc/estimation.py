@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hecc.advice import Advice, advise
 from hecc.compilation import DEFAULT_EVALUATOR, Model, Range, prepare
@@ -50,6 +51,7 @@ class Estimation:
 def estimate(
     model: Model,
     *,
+    example_input: Any = None,
     security: int = 128,
     quantum: bool = False,
     precision: float = 12.0,
@@ -66,7 +68,9 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, preprocessing, raw, batch_axis, evaluator, progress
+    model, example_input, security, quantum, precision, input_range, calibration, preprocessing, raw, batch_axis
+        As for :func:`hecc.compile`.
+    evaluator, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -80,6 +84,7 @@ def estimate(
     stage = progress or (lambda _: None)
     task = prepare(
         model,
+        example_input=example_input,
         security=security,
         quantum=quantum,
         precision=precision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,25 @@ def test_networks_of_others_answer_as_in_clear(
     name: str, three_way: Any, shared_models: Path, digits: dict[str, np.ndarray[Any, Any]]
 ) -> None:
     check(three_way, shared_models / f"{name}.onnx", digits, SHARED[name])
+
+
+SENTENCE = re.compile(
+    r"[\w.]+ '[^']+' \(opset \d+\)[: ].+; .+|the model uses opset \d+, .+; .+|no parameters give .+; .+"
+)
+
+
+def test_every_network_of_others_compiles_or_is_refused_in_a_sentence(shared_models: Path) -> None:
+    """That names the node; nothing in between, and no other error."""
+    refusals: dict[str, str] = {}
+    compiled = []
+    for path in sorted(shared_models.rglob("*.onnx")):
+        name = str(path.relative_to(shared_models).with_suffix(""))
+        try:
+            plan = hecc.compile(path, input_range=(0.0, 1.0), precision=8)
+        except (hecc.UnsupportedError, hecc.CompileError) as refusal:
+            refusals[name] = str(refusal).splitlines()[0]
+        else:
+            compiled.append(name)
+            assert plan.header.estimate.precision_bits >= 8
+    assert {*SHARED, "heart_logreg"} <= {*compiled}
+    assert not {name: said for name, said in refusals.items() if not SENTENCE.fullmatch(said)}

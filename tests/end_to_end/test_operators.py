@@ -51,6 +51,51 @@ LINEAR: dict[str, tuple[str, tuple[int, ...], dict[str, tuple[int, ...]]]] = {
 }
 
 
+MOVED: dict[str, tuple[str, tuple[int, ...], int]] = {
+    "slice": (
+        """a = Constant<value_ints=[3]>() b = Constant<value_ints=[-9]>() c = Constant<value_ints=[2]>()
+            d = Constant<value_ints=[-2]>() m = Slice(x, a, b, c, d)""",
+        (3, 4),
+        6,
+    ),
+    "concat": (
+        """z = Constant<value_floats=[0.5, -1.0]>() s = Constant<value_ints=[1, 1, 2]>() r = Reshape(z, s)
+            m = Concat<axis=-1>(x, r, x)""",
+        (1, 4),
+        10,
+    ),
+    "split": ("s = Constant<value_ints=[1, 3]>() a, m = Split<axis=2>(x, s)", (3, 4), 9),
+    "gather": ("i = Constant<value_ints=[2, 0, -1]>() m = Gather<axis=1>(x, i)", (3, 4), 12),
+    "tile": ("r = Constant<value_ints=[1, 2, 1]>() m = Tile(x, r)", (3, 4), 24),
+    "depth_to_space": ("m = DepthToSpace<blocksize=2>(x)", (4, 2, 3), 24),
+    "reduce_sum": ("a = Constant<value_ints=[2]>() m = ReduceSum<keepdims=0>(x, a)", (3, 4), 3),
+    "cumsum": ("a = Constant<value_ints=[2]>() m = CumSum<reverse=1>(x, a)", (3, 4), 12),
+    "einsum": ('m = Einsum<equation="bij->bji">(x)', (3, 4), 12),
+    "resize": ('e = Constant<value_floats=[1.0, 1.0, 2.0, 1.5]>() m = Resize<mode="linear">(x, , e)', (2, 3, 4), 72),
+    "conv_transpose": (
+        """k = Constant<value_floats=[0.5, -1.0, 0.25, 2.0, -0.75, 1.0, 0.1, 0.3]>()
+            s = Constant<value_ints=[2, 1, 2, 2]>()
+            r = Reshape(k, s) m = ConvTranspose<strides=[2, 2]>(x, r)""",
+        (2, 3, 3),
+        36,
+    ),
+}
+"""Operators between the input and a dense layer: what comes out of them, and how many elements that are."""
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_operators_in_front_of_a_dense_layer_cost_no_level(name: str, three_way: Any, draw: Draw) -> None:
+    """They are fused into it, and the product is squared, so that an error in the map cannot hide."""
+    body, shape, size = MOVED[name]
+    dims = ",".join(map(str, ("N", *shape)))
+    model = three_way.build(
+        f"g (float[{dims}] x) => (float[N,3] y) {{ {body} f = Flatten(m) h = MatMul(f, w) y = Mul(h, h) }}",
+        w=draw(size, 3),
+    )
+    outcome = three_way(model, {"x": draw(ROWS, *shape, seed=1)})
+    assert outcome.plan.header.estimate.depth == 2
+
+
 def positive(name: str, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Variances and divisors are away from zero."""
     return np.abs(array) + 0.5 if name in {"v", "s"} else array

@@ -156,3 +156,8 @@ def test_a_server_refuses_a_plan_that_does_not_fit_the_memory(plan, tmp_path, mo
     monkeypatch.setattr("hecc.machine.available_memory", lambda: 10**6)
     with pytest.raises(hecc.InputError, match=r"needs about [\d.]+ MB of memory, and 1 MB are available"):
         hecc.Server(plan, tmp_path / "evaluation.bin")
+
+
+def test_an_example_input_is_for_pytorch_modules(model):
+    with pytest.raises(hecc.InputError, match="example_input is for PyTorch modules"):
+        hecc.compile(model, example_input=np.zeros((1, 1, 8, 8)))

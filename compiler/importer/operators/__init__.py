@@ -12,6 +12,7 @@ from hecc.compiler.importer.operators.batchnormalization import BatchNormalizati
 from hecc.compiler.importer.operators.cast import Cast
 from hecc.compiler.importer.operators.castlike import CastLike
 from hecc.compiler.importer.operators.centercroppad import CenterCropPad
+from hecc.compiler.importer.operators.col2im import Col2Im
 from hecc.compiler.importer.operators.compress import Compress
 from hecc.compiler.importer.operators.concat import Concat
 from hecc.compiler.importer.operators.conv import Conv
@@ -28,6 +29,7 @@ from hecc.compiler.importer.operators.gatherelements import GatherElements
 from hecc.compiler.importer.operators.gathernd import GatherND
 from hecc.compiler.importer.operators.gemm import Gemm
 from hecc.compiler.importer.operators.globalaveragepool import GlobalAveragePool
+from hecc.compiler.importer.operators.gridsample import GridSample
 from hecc.compiler.importer.operators.identity import Identity
 from hecc.compiler.importer.operators.matmul import MatMul
 from hecc.compiler.importer.operators.mean import Mean
@@ -68,6 +70,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Cast,
             CastLike,
             CenterCropPad,
+            Col2Im,
             Compress,
             Concat,
             Conv,
@@ -84,6 +87,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             GatherND,
             Gemm,
             GlobalAveragePool,
+            GridSample,
             Identity,
             MatMul,
             Mean,

@@ -37,6 +37,10 @@ class ConvTranspose(Converter):
             found = "x".join(map(str, weight.shape))
             raise call.fault(f"its weight of shape {found} does not fit {channels} channels in {group} groups")
         strides, dilations, before, out = _geometry(call, tuple(sizes), kernel)
+        lengths = [
+            target + (extent - 1) * dilation for target, extent, dilation in zip(out, kernel, dilations, strict=True)
+        ]
+        shape = call.bounded((batch, channels, *lengths))
         # Per axis, where each pixel of the padded and spread image comes from.
         axes = []
         for size, stride, dilation, extent, pad, target in zip(
@@ -46,7 +50,6 @@ class ConvTranspose(Converter):
             place = np.arange(target + span - 1) - (span - 1 - pad)
             inside = (place >= 0) & (place % stride == 0) & (place // stride < size)
             axes.append(np.where(inside, place // stride, -1))
-        shape = call.bounded((batch, channels, *(len(axis) for axis in axes)))
         index = np.arange(batch * channels).reshape(batch, channels, *(1,) * rank)
         outside = np.zeros((1,) * (2 + rank), dtype=bool)
         for number, axis in enumerate(axes):

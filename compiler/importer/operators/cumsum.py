@@ -29,6 +29,7 @@ class CumSum(Converter):
         order = (*(a for a in range(rank) if a != axis), axis)
         moved = transpose(value.shape, order)
         extent = value.shape[axis]
+        call.bounded((extent, extent))
         triangle = np.triu(np.ones((extent, extent), np.float32), 1 if call.attribute("exclusive", 0) else 0)
         if call.attribute("reverse", 0):
             triangle = triangle.T

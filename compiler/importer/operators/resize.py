@@ -22,7 +22,7 @@ class Resize(Converter):
     def opset_10(call: Call) -> None:
         """There are scales only, and one way of counting coordinates, that of Upsample."""
         value = call.value(0)
-        axes = _axes(call, tuple(float(scale) for scale in call.constant(1).array), None, None)
+        axes = _axes(call, tuple(float(scale) for scale in call.constant(1).array.reshape(-1)), None, None)
         resize(call, value, axes, "asymmetric", "floor")
 
     @staticmethod
@@ -54,8 +54,8 @@ def _axes(
         raise call.fault("it needs either scales or sizes")
     if len(given) != len(named) or (region is not None and len(region) != 2 * len(named)):
         raise call.fault(f"its scales, sizes or region of interest do not fit {len(named)} axes")
-    if not all(0 < number < math.inf for number in given):
-        raise call.fault("its scales or sizes are not positive")
+    if not all(0 < number < math.inf for number in given) or not all(map(math.isfinite, region or ())):
+        raise call.fault("its scales or sizes are not positive, or its region of interest is not finite")
     axes = [Axis(extent, extent, 1.0) for extent in shape]
     policy = call.attribute("keep_aspect_ratio_policy", "stretch")
     factors = [number / shape[axis] for axis, number in zip(named, given, strict=True)]

@@ -19,12 +19,12 @@ class Upsample(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """The scales are an attribute."""
-        _upsample(call, tuple(float(scale) for scale in call.attributes.get("scales", ())))
+        _upsample(call, tuple(float(scale) for scale in call.attribute("scales", ())))
 
     @staticmethod
     def opset_9(call: Call) -> None:
         """The scales are an input."""
-        _upsample(call, tuple(float(scale) for scale in call.constant(1).array))
+        _upsample(call, tuple(float(scale) for scale in call.constant(1).array.reshape(-1)))
 
 
 def _upsample(call: Call, scales: tuple[float, ...]) -> None:

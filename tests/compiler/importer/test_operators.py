@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import AffineNode, PolynomialNode, ProductNode
+from hecc.runtime.errors import HeccError
 
 Array = np.ndarray[Any, Any]
 EXAMPLES = settings(
@@ -581,3 +582,68 @@ def test_a_part_without_elements_disappears(runtime: Callable[..., Any]) -> None
     built.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
     built.graph.node.insert(0, helper.make_node("Slice", ["x", *constants], ["none"]))
     check(built, data, runtime)
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("aligned", [0, 1])
+def test_gridsample(mode: str, padding: str, aligned: int, runtime: Callable[..., Any]) -> None:
+    data = {"x": random((2, 3, 4, 5))}
+    # Some points lie outside, some far.
+    grid = np.asarray(1.3 * random((2, 3, 6, 2), 1), dtype=np.float32)
+    attributes = {"mode": mode, "padding_mode": padding, "align_corners": aligned}
+    check(single("GridSample", data, {"g": grid}, ["x", "g"], 16, **attributes), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("shape", "image", "block", "attributes"),
+    [
+        ((2, 12, 12), [4, 5], [2, 2], {}),
+        ((1, 8, 4), [5, 5], [2, 2], {"strides": [3, 2], "pads": [0, 0, 1, 0]}),
+        ((1, 4, 9), [5, 5], [2, 2], {"dilations": [2, 2]}),
+    ],
+)
+def test_col2im(shape: Any, image: Any, block: Any, attributes: Any, runtime: Callable[..., Any]) -> None:
+    data = {"x": random(shape)}
+    constants = {"image": np.array(image), "block": np.array(block)}
+    check(single("Col2Im", data, constants, ["x", "image", "block"], 18, **attributes), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("operator", "constants", "attributes", "says"),
+    [
+        ("Gather", {"i": [7]}, {}, r"cannot evaluate it \(IndexError\); check that its indices, axes and shapes fit"),
+        ("GatherElements", {"i": [[5, 0]]}, {}, "its indices do not fit axis 0"),
+        ("Tile", {"r": [1 << 40, 1]}, {}, "its result would have"),
+        ("Einsum", {}, {"equation": "ijk->i"}, "does not fit the ranks"),
+        ("Einsum", {"w": np.ones((2, 3), np.float32)}, {"equation": "ij,jk->ik"}, "index 'j' has extents 4 and 2"),
+        ("CumSum", {"a": 5}, {}, "axis 5 does not exist"),
+    ],
+)
+def test_operators_that_do_not_fit_are_refused(operator: str, constants: Any, attributes: Any, says: str) -> None:
+    data = {"x": random((3, 4))}
+    arrays = {name: np.array(numbers) for name, numbers in constants.items()}
+    with pytest.raises(HeccError, match=says):
+        import_model(single(operator, data, arrays, ["x", *arrays], **attributes), batch_axis=False)
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "constants", "attributes", "says"),
+    [
+        ("Resize", 13, {"roi": [], "s": [1.0, 1.0, 1e9, 1e9]}, {}, "its result would have"),
+        ("Resize", 13, {"roi": [], "s": [1.0, 1.0, -1.0, 1.0]}, {}, "its scales or sizes are not positive"),
+        ("Resize", 13, {"roi": [], "s": [1.0, 2.0]}, {}, "do not fit 4 axes"),
+        ("Resize", 13, {"roi": [], "s": [1.0, 1.0, 0.1, 1.0]}, {}, "its result has no elements"),
+        ("ConvTranspose", 13, {"w": np.ones((3, 2, 3, 3))}, {}, "does not fit 2 channels in 1 groups"),
+        ("ConvTranspose", 13, {"w": np.ones((2, 2, 3, 3))}, {"dilations": [1 << 30, 1]}, "its result would have"),
+        ("ConvTranspose", 13, {"w": np.ones((2, 2, 1, 1))}, {"pads": [3, 3, 3, 3]}, "its pads leave no pixels"),
+        ("GridSample", 16, {"g": np.ones((1, 2, 2, 3))}, {}, "its grid of shape 1x2x2x3 does not fit"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(
+    operator: str, opset: int, constants: Any, attributes: Any, says: str
+) -> None:
+    data = {"x": random((1, 2, 4, 4))}
+    arrays = {name: np.asarray(numbers, np.float32) for name, numbers in constants.items()}
+    with pytest.raises(HeccError, match=says):
+        import_model(single(operator, data, arrays, ["x", *arrays], opset, **attributes), batch_axis=False)

@@ -22,7 +22,10 @@ def floats(call: Call, name: str) -> tuple[float, ...]:
     InputError
         One of them is infinite or not a number.
     """
-    numbers = tuple(float(number) for number in call.attribute(name, ()))
+    given = call.attribute(name, ())
+    if not all(isinstance(number, int | float) for number in given):
+        raise call.fault(f"its attribute '{name}' has the wrong type")
+    numbers = tuple(map(float, given))
     if not all(map(math.isfinite, numbers)):
         raise InputError(f"{call.place}: its attribute '{name}' holds infinity or NaN; train the model again")
     return numbers
