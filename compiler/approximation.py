@@ -151,7 +151,8 @@ def minimax(function: Function, degree: int, structure: Structure | None = None)
     basis = chebyshev.chebvander(x, degree)[:, free]
     reference = np.round(np.linspace(0, points - 1 - (structure.parity == 1), size + 1)).astype(np.int64)
     signs = (-1.0) ** np.arange(size + 1)
-    best, least = interpolate(function, degree)[free], np.inf
+    best = interpolate(function, degree)[free]
+    least = float(np.abs(target - basis @ best).max())
     for _ in range(EXCHANGES):
         system = np.column_stack([basis[reference], signs])
         try:

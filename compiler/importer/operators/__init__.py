@@ -1,4 +1,4 @@
-"""The converters: a class named as each ONNX operator, in a file of its own; those that only name a function share one."""
+"""The converters: a class named as each operator, in a file of its own; those that only name a function share one."""
 
 from __future__ import annotations
 
