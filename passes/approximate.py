@@ -1,10 +1,10 @@
 """Approximation: every function becomes a polynomial, at the least depth that keeps the network as precise as asked.
 
-*Interval.* The argument of every function is measured on the calibration inputs. Its interval is what all but a few of
-the values span, with a margin; it reaches farther where those few lie beyond; and never beyond what interval arithmetic
-proves. A layer with values near an end that is not proved is named in a warning: outside its interval a polynomial of
-high degree grows beyond all bounds, and the server cannot see it happen. Where that widens the interval little, it is
-made symmetric about zero, so that odd and even functions have odd and even polynomials.
+*Interval.* The argument of every function is measured on the calibration inputs. Its interval is what the values of all
+but a few inputs span, with a margin; it reaches farther where those few lie beyond; and never beyond what interval
+arithmetic proves. A layer with values near an end that is not proved is named in a warning: outside its interval a
+polynomial of high degree grows beyond all bounds, and the server cannot see it happen. Where that widens the interval
+little, it is made symmetric about zero, so that odd and even functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
 counts is the error of the network's outputs against the network with the true functions, on the calibration inputs,
@@ -66,13 +66,13 @@ DEGREES = (1, 2, 3, 7, 15, 31, 63, 127, 255)
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
 
-TAIL = 1e-4
-"""Part of the values at each end that the margin is not measured from."""
+TAIL = 0.01
+"""Part of the calibration inputs, those with the most extreme values, that the margin is not measured from."""
 
-SLACK = 0.1
+SLACK = 0.05
 """Part of its radius by which an interval reaches beyond all that was seen, at the least."""
 
-NEAR = 0.9
+NEAR = 0.95
 """A value farther from the centre than this part of the radius is near the edge."""
 
 SYMMETRIC = 1.25
@@ -137,17 +137,19 @@ class _Layer:
                 high,
             )
         self.centre, self.radius = (low + high) / 2, (high - low) / 2
-        self.structure = Structure()
-        reach = max(abs(low), abs(high))
-        if reach <= SYMMETRIC * self.radius:
-            structure = structure_of(lambda u: node.function(reach * u))
-            if structure.parity is not None:
-                self.centre, self.radius, self.structure = 0.0, reach, structure
         if not bool(np.isfinite(self._function(np.cos(np.linspace(0, np.pi, 257)))).all()):
             raise CompileError(
                 f"{node.source} (opset {node.source.opset}) overflows between {low:.4g} and {high:.4g}, where its "
                 "values lie with their margin; scale its input down and train again"
             )
+        self.structure = Structure()
+        reach = max(abs(low), abs(high))
+        if reach <= SYMMETRIC * self.radius:
+            # Beyond what was looked at it may overflow, and has no symmetry then.
+            with np.errstate(invalid="ignore"):
+                structure = structure_of(lambda u: node.function(reach * u))
+            if structure.parity is not None:
+                self.centre, self.radius, self.structure = 0.0, reach, structure
         self._weights = histogram((values - self.centre) / self.radius)
         self._fits: dict[tuple[int, str], _Fit] = {}
 
@@ -169,7 +171,8 @@ class _Layer:
 def _interval(values: Array, proved: tuple[float, float], margin: float) -> tuple[float, float, bool]:
     """Ends of a layer's interval, and whether values are near one that is not proved."""
     low, high = float(values.min()), float(values.max())
-    tail_low, tail_high = (float(q) for q in np.quantile(values, (TAIL, 1 - TAIL)))
+    # Rows are what is drawn independently; of each its own extremes.
+    tail_low, tail_high = float(np.quantile(values.min(axis=1), TAIL)), float(np.quantile(values.max(axis=1), 1 - TAIL))
     reserve = margin * (tail_high - tail_low) / 2
     slack = SLACK * (high - low) / 2
     left, right = min(tail_low - reserve, low - slack), max(tail_high + reserve, high + slack)

@@ -13,7 +13,8 @@ from hecc.passes.pipeline import canonicalise
 
 
 def graph_of(body, opset=18, **constants):
-    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,6] x) => (float[1,6] y) {{ h = MatMul (x, w) {body} }}'
+    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,6] x) => (float[1,6] y) {{ h = MatMul (x, w)'
+    text = f"{text} {body} }}"
     model = onnx.parser.parse_model(text)
     weights = np.random.default_rng(0).normal(size=(6, 6))
     for name, value in {"w": weights, "one": 1.0, "half": 0.5, "three": 3.0, **constants}.items():
@@ -38,8 +39,10 @@ WRITTEN_OUT = {
         PRIMITIVES["gelu"],
     ),
     "gelu by tanh": (
-        "q = Mul (h, h) k = Mul (q, h) l = Mul (k, small) m = Add (h, l) n = Mul (m, factor) t = Tanh (n) "
-        "o = Add (t, one) p = Mul (h, o) y = Mul (p, half)",
+        (
+            "q = Mul (h, h) k = Mul (q, h) l = Mul (k, small) m = Add (h, l) n = Mul (m, factor) t = Tanh (n) "
+            "o = Add (t, one) p = Mul (h, o) y = Mul (p, half)"
+        ),
         PRIMITIVES["gelu_tanh"],
     ),
     "mish": ("s = Softplus (h) t = Tanh (s) y = Mul (h, t)", PRIMITIVES["mish"]),
