@@ -13,12 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-__all__ = ["Structure", "histogram", "interpolate", "least_squares", "minimax", "structure_of", "trimmed"]
+__all__ = [
+    "Structure",
+    "composition",
+    "histogram",
+    "interpolate",
+    "least_squares",
+    "minimax",
+    "structure_of",
+    "trimmed",
+]
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -40,6 +50,15 @@ PIECES = 1024
 
 FLOOR = 0.02
 """Part of the weight that least squares spreads evenly over the pieces, so that none is left to itself."""
+
+COMPOSED_PIECES = 2
+"""Points per piece of a histogram at which a composition is fitted: few of them are where the function is steep."""
+
+STRETCHES = tuple(2.0 ** (-k / 2) for k in range(9))
+"""Parts of the interval that the inner polynomial of a composition may stretch over all of it."""
+
+REACH = 1.02
+"""By how much [-1, 1] is wider than what an inner polynomial fills."""
 
 STRUCTURE_DEGREE = 256
 STRUCTURE_TOLERANCE = 2.0**-36
@@ -128,10 +147,13 @@ def least_squares(function: Function, degree: int, weights: Array, structure: St
     pieces = len(weights)
     x = np.cos(np.pi * (np.arange(pieces) + 0.5) / pieces)
     share = weights / weights.sum() if weights.sum() else np.zeros(pieces)
-    root = np.sqrt((1 - FLOOR) * share + FLOOR / pieces)
+    total = (1 - FLOOR) * share + FLOOR / pieces
     basis = chebyshev.chebvander(x, degree)[:, structure.free(degree)]
-    found = np.linalg.lstsq(basis * root[:, np.newaxis], structure.residual(function, x) * root, rcond=None)[0]
-    return structure.complete(found, degree)
+    # With even weights the basis is orthogonal on these points, so that the normal equations are in good condition:
+    # the floor bounds how far other weights are from even.
+    weighted = basis * total[:, np.newaxis]
+    found = np.linalg.solve(weighted.T @ basis, weighted.T @ structure.residual(function, x))
+    return structure.complete(np.asarray(found, dtype=np.float64), degree)
 
 
 def minimax(function: Function, degree: int, structure: Structure | None = None) -> Array:
@@ -190,6 +212,67 @@ def _alternation(error: Array, number: int) -> NDArray[np.int64] | None:
             weakest = int(np.argmin(np.maximum(sizes[:-1], sizes[1:])))
             del peaks[weakest : weakest + 2]
     return np.array(peaks, dtype=np.int64)
+
+
+def composition(
+    function: Function, degrees: tuple[int, int], weights: Array, structure: Structure | None = None
+) -> tuple[Array, Array]:
+    """Coefficients of two polynomials, one of the other, for a function that is steep in one place and flat elsewhere.
+
+    A sigmoid over a wide interval needs a degree as large as its steepness, which two polynomials in a row have as the
+    product of theirs, with far fewer products. The inner one is a less steep function of the same kind, which its
+    degree allows: the function on a smaller part of the interval, stretched. The outer one is a least squares fit in
+    the inner one's values. How much less steep is tried out, and what leaves the least error is kept. Minimax
+    compositions of the sign function rest on the same gain (Lee, Lee, No and Kim, "Minimax approximation of sign
+    function by composite polynomial for homomorphic comparison", IEEE TDSC 19, 2022).
+
+    Parameters
+    ----------
+    degrees
+        Of the inner and the outer polynomial.
+    weights, structure
+        As for :func:`least_squares`.
+
+    Returns
+    -------
+    inner, outer
+        The inner one fills [-1, 1] but for a little, so that noise does not push it out.
+    """
+    structure = structure or Structure()
+    odd = structure.parity == 1
+    pieces = COMPOSED_PIECES * len(weights)
+    x = np.cos(np.pi * (np.arange(pieces) + 0.5) / pieces)
+    share = np.repeat(weights, COMPOSED_PIECES) / (COMPOSED_PIECES * max(float(weights.sum()), 1.0))
+    root = np.sqrt((1 - FLOOR) * share + FLOOR / pieces)
+    # An odd function of an odd function is odd.
+    kept = Structure(1) if odd else Structure()
+    constant = dict(structure.fixed).get(0, 0.0) if odd else 0.0
+    target = function(x) - constant
+    best: tuple[float, Array, Array] | None = None
+    for part in STRETCHES:
+        inner = minimax(partial(_stretched, function, part), degrees[0], structure)
+        values = chebyshev.chebval(x, inner)
+        middle = constant if odd else float(values.max() + values.min()) / 2
+        inner[0] -= middle
+        inner /= REACH * max(float(np.abs(values - middle).max()), 1e-300)
+        basis = chebyshev.chebvander(chebyshev.chebval(x, inner), degrees[1])[:, kept.free(degrees[1])]
+        orthogonal, triangular = np.linalg.qr(basis * root[:, np.newaxis])
+        if float(np.abs(np.diag(triangular)).min()) <= 1e-12:
+            # The inner values are few: no more can be told apart than lower degrees do.
+            continue
+        found = np.linalg.solve(triangular, orthogonal.T @ (target * root))
+        error = float(np.linalg.norm((basis @ found - target) * root))
+        if best is None or error < best[0]:
+            outer = kept.complete(np.asarray(found, dtype=np.float64), degrees[1])
+            outer[0] += constant
+            best = error, inner, outer
+    if best is None:
+        return np.array([0.0, 1.0]), least_squares(function, degrees[1], weights, structure)
+    return best[1], best[2]
+
+
+def _stretched(function: Function, part: float, x: Array) -> Array:
+    return function(part * x)
 
 
 def trimmed(coefficients: Array) -> Array:

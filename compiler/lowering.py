@@ -166,7 +166,14 @@ class Builder:
             coefficients = coefficients[:, np.newaxis, np.newaxis] * self.layouts[name].occupied
         vector = self.constant(f"{name}.coefficients", np.ascontiguousarray(coefficients))
         return self.emit(
-            Polynomial(x=self.results[node.value], coefficients=vector, basis="chebyshev", source=source), name
+            Polynomial(
+                x=self.results[node.value],
+                coefficients=vector,
+                basis="chebyshev",
+                interval=node.interval,
+                source=source,
+            ),
+            name,
         )
 
     def _window_sum(self, node: WindowSumNode, source: str) -> int:

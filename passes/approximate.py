@@ -14,6 +14,9 @@ within its class. Each fit is tried by two methods, the least mean square error 
 largest error over the interval (:mod:`hecc.compiler.approximation`): which of them does less harm depends on the layers
 behind.
 
+Where one polynomial cannot do, because a steep function has a wide interval, two in a row are tried, each of which may
+be of a moderate degree.
+
 *Form.* ``u = (x - centre) / radius`` is an affine map, which fusion folds into the layer before, and the polynomial is
 a Chebyshev series in u. One of degree two is a monic square with an affine map behind it, which takes a level less, and
 one of degree one is affine.
@@ -32,6 +35,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler.approximation import (
     Structure,
+    composition,
     histogram,
     least_squares,
     minimax,
@@ -60,8 +64,11 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-DEGREES = (1, 2, 3, 7, 15, 31, 63, 127, 255)
-"""The largest degree of each number of levels, from none on."""
+CLASSES = ((1,), (2,), (3,), (7,), (15,), (31,), (63,), (127,), (255,), (31, 15), (31, 31), (63, 31), (63, 63))
+"""The largest degree of each number of levels, from none on; beyond the largest of all, of two polynomials in a row."""
+
+SINGLE = 8
+"""The last class of one polynomial."""
 
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
@@ -80,6 +87,9 @@ SYMMETRIC = 1.25
 
 SAMPLES = 1 << 24
 """Values that the search computes at a time, at the most, and with them the rows that it looks at."""
+
+KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
+"""Functions that no polynomial follows closely on any interval around their kinks."""
 
 MAX_ROWS = 128
 CHECKS = 4
@@ -107,15 +117,23 @@ class Approximated:
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """A polynomial in ``u = (x - centre) / radius``."""
+    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before."""
 
     centre: float
     radius: float
-    coefficients: Array
+    stages: tuple[Array, ...]
 
     def __call__(self, x: Array) -> Array:
+        value = (x - self.centre) / self.radius
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(chebyshev.chebval((x - self.centre) / self.radius, self.coefficients))
+            for coefficients in self.stages:
+                value = np.asarray(chebyshev.chebval(value, coefficients))
+        return value
+
+    @property
+    def degrees(self) -> tuple[int, ...]:
+        """Of each polynomial."""
+        return tuple(len(coefficients) - 1 for coefficients in self.stages)
 
 
 class _Layer:
@@ -151,20 +169,28 @@ class _Layer:
             if structure.parity is not None:
                 self.centre, self.radius, self.structure = 0.0, reach, structure
         self._weights = histogram((values - self.centre) / self.radius)
-        self._fits: dict[tuple[int, str], _Fit] = {}
+        self._fits: dict[tuple[tuple[int, ...], str], _Fit] = {}
 
     def _function(self, u: Array) -> Array:
         return self.node.function(self.centre + self.radius * u)
 
-    def fit(self, degree: int, method: str) -> _Fit:
-        """The polynomial of at most a degree by a method."""
-        key = degree, method
+    def fit(self, degrees: tuple[int, ...], method: str) -> _Fit:
+        """The polynomial, or the composition, of at most these degrees by a method."""
+        if len(degrees) == 2 and self.structure.parity == 0:
+            # An even function is not steep in one place and flat elsewhere.
+            degrees = CLASSES[SINGLE]
+        key = degrees, method
         if key not in self._fits:
-            if method == "minimax":
-                coefficients = minimax(self._function, degree, self.structure)
+            stages: tuple[Array, ...]
+            if len(degrees) == 2:
+                even = np.ones_like(self._weights)
+                weights = even if method == "minimax" else self._weights
+                stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
+            elif method == "minimax":
+                stages = (minimax(self._function, degrees[0], self.structure),)
             else:
-                coefficients = least_squares(self._function, degree, self._weights, self.structure)
-            self._fits[key] = _Fit(self.centre, self.radius, trimmed(coefficients))
+                stages = (least_squares(self._function, degrees[0], self._weights, self.structure),)
+            self._fits[key] = _Fit(self.centre, self.radius, tuple(map(trimmed, stages)))
         return self._fits[key]
 
 
@@ -236,9 +262,9 @@ def approximate_functions(
     for layer in layers:
         fit = choice[layer.node.output.name]
         log.debug(
-            "%s: degree %d on %.4g to %.4g",
+            "%s: degree %s on %.4g to %.4g",
             layer.node.source,
-            len(fit.coefficients) - 1,
+            " of ".join(map(str, reversed(fit.degrees))),
             fit.centre - fit.radius,
             fit.centre + fit.radius,
         )
@@ -300,8 +326,8 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
     """Polynomials of the least depth whose error is allowed."""
     names = [layer.node.output.name for layer in layers]
     best = math.inf
-    for level, method in ((level, method) for level in range(len(DEGREES)) for method in _Layer.METHODS):
-        choice = {name: layer.fit(DEGREES[level], method) for name, layer in zip(names, layers, strict=True)}
+    for level, method in ((level, method) for level in range(len(CLASSES)) for method in _Layer.METHODS):
+        choice = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
         values = network.trial(choice, {}, names)
         best = min(best, network.trial_error(values))
         if best <= allowed:
@@ -310,13 +336,13 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
         raise CompileError(_impossible(network, layers, best, precision_bits))
     levels = dict.fromkeys(names, level)
 
-    def attempt(layer: _Layer, degree: int) -> bool:
-        """Another degree for one layer, if its error is allowed, by the better method."""
+    def attempt(layer: _Layer, degrees: tuple[int, ...]) -> bool:
+        """Other degrees for one layer, if its error is allowed, by the better method."""
         nonlocal values
         name = layer.node.output.name
         offers = []
         for method in _Layer.METHODS:
-            fit = layer.fit(degree, method)
+            fit = layer.fit(degrees, method)
             tried = network.trial({**choice, name: fit}, values, [name])
             offers.append((network.trial_error(tried), fit, tried))
         error, fit, tried = min(offers, key=lambda offer: offer[0])
@@ -330,18 +356,20 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
         lowered = []
         for layer in waiting:
             name = layer.node.output.name
-            if attempt(layer, DEGREES[levels[name] - 1]):
+            if attempt(layer, CLASSES[levels[name] - 1]):
                 levels[name] -= 1
                 lowered += [layer] if levels[name] else []
         waiting = lowered
     for layer, name in zip(layers, names, strict=True):
-        # Degrees within the class, by bisection; fewer products, and no level more.
-        too_low = DEGREES[levels[name] - 1] if levels[name] else 0
-        enough = len(choice[name].coefficients) - 1
+        if len(choice[name].stages) > 1:
+            continue
+        # Degrees within the class, by bisection: fewer products, and no level more.
+        too_low = CLASSES[levels[name] - 1][0] if levels[name] else 0
+        (enough,) = choice[name].degrees
         while enough - too_low > 1:
             middle = (too_low + enough) // 2
-            if attempt(layer, middle):
-                enough = min(middle, len(choice[name].coefficients) - 1)
+            if attempt(layer, (middle,)):
+                enough = min(middle, *choice[name].degrees)
             else:
                 too_low = middle
     return choice
@@ -353,18 +381,22 @@ def _impossible(network: _Network, layers: Sequence[_Layer], error: float, preci
     def alone(layer: _Layer) -> float:
         name = layer.node.output.name
         fit = min(
-            (layer.fit(DEGREES[-1], method) for method in _Layer.METHODS),
+            (layer.fit(degrees, method) for degrees in (CLASSES[SINGLE], CLASSES[-1]) for method in _Layer.METHODS),
             key=lambda fit: network.trial_error(network.trial({name: fit}, {}, [name])),
         )
         return network.trial_error(network.trial({name: fit}, {}, [name]))
 
-    source = max(layers, key=alone).node.source
+    worst = max(layers, key=alone)
+    source = worst.node.source
     bits = max(0.0, -math.log2(error) - 1) if error < math.inf else 0.0
     had = f"{bits:.1f} bits of precision" if bits >= 1 else "next to no precision"
+    low, high = worst.centre - worst.radius, worst.centre + worst.radius
+    remedy = f"keep its values closer together than {low:.4g} to {high:.4g}, with a BatchNormalization before it,"
+    if worst.node.function.primitives() & KINKED:
+        remedy = "replace it by a square or a smooth activation such as SiLU"
     return (
-        f"{source} (opset {source.opset}) is not a polynomial, and polynomials of degree up to {DEGREES[-1]} leave the "
-        f"network {had}, not {precision_bits:g}; replace it by a square or a smooth activation such as SiLU and train "
-        "again, or ask for less with --precision"
+        f"{source} (opset {source.opset}) is not a polynomial, and polynomials of up to {len(CLASSES) - 1} levels "
+        f"leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask for less with --precision"
     )
 
 
@@ -394,18 +426,25 @@ def _polynomial(node: FunctionNode, fit: _Fit, before: Node, parameters: dict[st
         bias = parameter(f"{what}constant", constant) if constant else None
         return AffineNode(output, source, (Term(value.name, scaled),), bias)
 
-    coefficients = fit.coefficients
+    coefficients = fit.stages[0]
     shift = -fit.centre / fit.radius
-    if len(coefficients) <= 2:
+    if len(fit.stages) == 1 and len(coefficients) <= 2:
         constant, slope = (float(c) for c in np.append(coefficients, 0.0)[:2])
         return [affine(node.output, source, before.output, "", slope / fit.radius, constant + slope * shift)]
     u = Value(f"{name}:normalised", shape)
     normalised = affine(u, source, before.output, "normalising ", 1 / fit.radius, shift)
-    if len(coefficients) == 3:
+    if len(fit.stages) == 1 and len(coefficients) == 3:
         constant, slope, leading = (float(c) for c in chebyshev.cheb2poly(coefficients))
         monic = Value(f"{name}:monic", shape)
         powers = (parameter("zero", 0.0), parameter("linear", slope / leading), parameter("one", 1.0))
         square = PolynomialNode(monic, node.source, u.name, powers)
         return [normalised, square, affine(node.output, node.source, monic, "leading ", leading, constant)]
     interval = (fit.centre - fit.radius, fit.centre + fit.radius)
-    return [normalised, SeriesNode(node.output, node.source, u.name, parameter("coefficients", coefficients), interval)]
+    nodes, argument = [normalised], u
+    for k, stage in enumerate(fit.stages):
+        last = k == len(fit.stages) - 1
+        value = node.output if last else Value(f"{name}:inner", shape)
+        part = parameter("coefficients" if last else "inner coefficients", stage)
+        nodes.append(SeriesNode(value, node.source, argument.name, part, interval if k == 0 else (-1.0, 1.0)))
+        argument = value
+    return nodes

@@ -12,6 +12,7 @@ from hecc.compiler.approximation import (
     FLOOR,
     PIECES,
     Structure,
+    composition,
     histogram,
     interpolate,
     least_squares,
@@ -162,6 +163,32 @@ def test_minimax_is_never_worse_than_the_other_methods(name, centre, radius, deg
     size = float(np.abs(function(GRID)).max())
     for other in (interpolate(function, degree), least_squares(function, degree, np.ones(PIECES))):
         assert best <= 1.01 * largest_error(function, other) + 1e-12 * size
+
+
+@pytest.mark.parametrize(("steepness", "degrees", "error"), [(50, (31, 31), 1e-6), (276, (31, 31), 1e-3)])
+def test_a_composition_follows_a_steep_function_where_one_polynomial_cannot(steepness, degrees, error):
+    def function(x):
+        return 1 / (1 + np.exp(-steepness * x))
+
+    inner, outer = composition(function, degrees, np.ones(PIECES), structure_of(function))
+    values = chebyshev.chebval(GRID, inner)
+    assert np.abs(values).max() < 1
+    found = float(np.abs(chebyshev.chebval(values, outer) - function(GRID)).max())
+    assert found < error
+    # As one polynomial of as many levels, if there were one: all of it has degree 31 * 31.
+    assert found < largest_error(function, minimax(function, 127, structure_of(function))) / 100
+    assert not inner[::2].any()
+    assert not outer[2::2].any()
+
+
+def test_a_composition_is_good_where_the_values_are():
+    def function(x):
+        return np.tanh(30 * x + 5)
+
+    values = np.random.default_rng(2).normal(-0.2, 0.05, 4000)
+    inner, outer = composition(function, (15, 15), histogram(values))
+    error = chebyshev.chebval(chebyshev.chebval(values, inner), outer) - function(values)
+    assert np.sqrt(np.mean(error**2)) < 0.01
 
 
 def test_negligible_coefficients_are_left_out():

@@ -147,7 +147,7 @@ def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
     had = float(sentence.split(" bits of precision")[0].split()[-1])
     assert 4 < had < 12
     assert sentence.endswith("or ask for less with --precision")
-    assert approximated(graph, had - 0.1).error <= 2.0 ** -(had - 0.1)
+    assert approximated(graph, had - 0.5).error <= 2.0 ** -(had + 0.5)
 
 
 def test_a_function_that_overflows_on_its_interval_is_refused(build):
