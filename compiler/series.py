@@ -16,6 +16,7 @@ from fractions import Fraction
 
 import msgspec
 import numpy as np
+from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.runtime.circuit import (
@@ -41,6 +42,8 @@ __all__ = ["PolynomialProfile"]
 
 Array = NDArray[np.float64]
 
+POINTS_PER_DEGREE = 8
+
 
 @dataclass(frozen=True, eq=False)
 class PolynomialProfile:
@@ -62,6 +65,8 @@ class PolynomialProfile:
         Mean square of each value of the circuit.
     bounds
         Largest absolute values, by the circuit's value, of those that have to fit the modulus.
+    slope
+        Largest absolute value of the polynomial's derivative on [-1, 1].
     """
 
     instruction: Polynomial
@@ -71,6 +76,7 @@ class PolynomialProfile:
     gains: Array
     squares: Array
     bounds: dict[int, float]
+    slope: float
 
     @classmethod
     def of(cls, circuit: Circuit, instruction: Polynomial, samples: Sequence[float]) -> PolynomialProfile:
@@ -93,7 +99,16 @@ class PolynomialProfile:
         gains = np.array([float(np.mean(d**2)) for d in _derivatives(steps.instructions, values, vectors)])
         squares = np.array([float(np.mean(v**2)) for v in values])
         bounds = {i + 1: bound for i, bound in expansion.bounds.items()}
-        return cls(instruction, coefficients, steps, (levels, *expansion.limbs), gains, squares, bounds)
+        alike = coefficients.reshape(len(coefficients), -1)
+        series = alike[:, np.abs(alike).sum(axis=0).argmax()]
+        points = np.cos(np.linspace(0, np.pi, POINTS_PER_DEGREE * len(series)))
+        slope = float(np.abs(chebyshev.chebval(points, chebyshev.chebder(series))).max())
+        return cls(instruction, coefficients, steps, (levels, *expansion.limbs), gains, squares, bounds, slope)
+
+    @property
+    def degree(self) -> int:
+        """The polynomial's."""
+        return len(self.coefficients) - 1
 
     @property
     def gain(self) -> float:

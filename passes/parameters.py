@@ -69,13 +69,22 @@ SPARE_BITS = 3
 MAX_DIGIT = 8
 """Data primes per digit, at most."""
 
+WORST_SLOT = 6.0
+"""Standard deviations that the errors in all slots of a ring stay within."""
+
+STEADY = 1 / 8
+"""Largest error of a polynomial's argument, times its degree.
+
+A slot's error is complex. A Chebyshev polynomial of degree n grows like ``cosh(n e / sqrt(1 - x^2))`` a distance e beside
+the real axis: harmless while the exponent is below 1, and beyond all bounds soon after."""
+
 WORST_DEVIATION = 4.5
 """Standard deviations that the largest of some thousand errors stays within."""
 
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Of one graph value: largest observed, root mean square, what must not overflow; of an argument, quantiles."""
+    """Of one graph value: largest observed, root mean square, what must not overflow; quantiles of an argument."""
 
     observed: float
     rms: float
@@ -476,7 +485,11 @@ class NoisePrediction:
         return float(data.max() if self._lowered.values[i] in self._outputs else data.mean())
 
     def deviations(self, scales: Scales, expansions: Mapping[int, Expansion]) -> dict[str, float]:
-        """Standard deviation of the error of each output, by name; ``expansions`` are those of the polynomials."""
+        """Standard deviation of the error of each output, by name; ``expansions`` are those of the polynomials.
+
+        It is infinite where an error in one slot alone could drive a polynomial out of bounds: an overflow in any slot
+        of the ring, copies and gaps included, ruins all of them.
+        """
         circuit, chain, ring = self._lowered.circuit, scales.chain, self._ring
         special = float(math.prod(chain.special_primes))
         # Digits of several primes are taken around zero, and have no bias.
@@ -485,6 +498,9 @@ class NoisePrediction:
         # What the bias of relinearisation adds is the same in all ciphertexts of an array, and does not average out in
         # a matrix product; of such circuits it is kept apart.
         common: list[float] = []
+        # Of the results of polynomials where they are steepest, and in one copy.
+        steepest: dict[int, float] = {}
+        steady = True
 
         def ready(value: int) -> float:
             rescaled = scales.pending(value)
@@ -526,8 +542,12 @@ class NoisePrediction:
                 variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
                 shared = 0.0
             elif isinstance(ins, Polynomial):
-                added, keys = self.profiles[i].added(expansions[i], ring, switched)
-                variance = self.profiles[i].gain * (ready(ins.x) + shared) + added
+                profile = self.profiles[i]
+                added, keys = profile.added(expansions[i], ring, switched)
+                variance = profile.gain * (ready(ins.x) + shared) + added
+                worst = steepest.get(ins.x, ring.copies * (ready(ins.x) + shared))
+                steady &= profile.degree * WORST_SLOT * math.sqrt(worst) <= STEADY
+                steepest[i] = profile.slope**2 * worst + ring.copies * (added + keys)
                 keys *= biased * self._biases[i][0]
                 shared, variance = (keys, variance) if self._matrices else (shared, variance + keys)
             elif isinstance(ins, MultiplyPlain):
@@ -549,6 +569,8 @@ class NoisePrediction:
                 variance = ready(ins.operands[0])
             variances.append(variance)
             common.append(shared)
+        if not steady:
+            return dict.fromkeys(self._outputs, math.inf)
         results = {name: self._lowered.results[name] for name in self._outputs}
         return {name: math.sqrt(ready(value) + common[value]) for name, value in results.items()}
 

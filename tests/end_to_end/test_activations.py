@@ -111,6 +111,18 @@ def test_without_calibration_the_intervals_are_wider_and_a_warning_says_why(thre
     assert np.abs(found - expected).max() <= 2.0**-7 * np.abs(expected).max()
 
 
+def test_a_steep_sigmoid_on_a_wide_interval(three_way, draw):
+    # Two polynomials in a row, steep enough that noise could drive them out of bounds: the search leaves it no room to.
+    model = three_way.build(
+        "g (float[1,20] x) => (float[1,4] y) { h = MatMul (x, w1) s = Sigmoid (h) y = MatMul (s, w2) }",
+        w1=100 * draw(20, 12),
+        w2=draw(12, 4),
+    )
+    plan = check(three_way, model, {"x": draw(200, 20)}, rows=3, precision=5.0)
+    polynomials = [ins for ins in plan.require_circuit().instructions if ins.op == "polynomial"]
+    assert len(polynomials) == 2
+
+
 def test_predicted_noise_is_what_the_simulation_draws(three_way, draw):
     model = three_way.build(
         "g (float[1,16] x) => (float[1,8] y) { h = MatMul (x, w1) t = Tanh (h) k = MatMul (t, w2) s = Sigmoid (k)"
