@@ -28,6 +28,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -174,10 +175,15 @@ class _Layer:
     def _function(self, u: Array) -> Array:
         return self.node.function(self.centre + self.radius * u)
 
+    @cached_property
+    def _steep(self) -> bool:
+        """Whether a composition can do more than one polynomial: of an even function, or an exact fit, it cannot."""
+        (single,) = CLASSES[SINGLE]
+        return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
+
     def fit(self, degrees: tuple[int, ...], method: str) -> _Fit:
         """The polynomial, or the composition, of at most these degrees by a method."""
-        if len(degrees) == 2 and self.structure.parity == 0:
-            # An even function is not steep in one place and flat elsewhere.
+        if len(degrees) == 2 and not self._steep:
             degrees = CLASSES[SINGLE]
         key = degrees, method
         if key not in self._fits:

@@ -75,8 +75,8 @@ WORST_SLOT = 6.0
 STEADY = 1 / 8
 """Largest error of a polynomial's argument, times its degree.
 
-A slot's error is complex. A Chebyshev polynomial of degree n grows like ``cosh(n e / sqrt(1 - x^2))`` a distance e beside
-the real axis: harmless while the exponent is below 1, and beyond all bounds soon after."""
+A slot's error is complex. A Chebyshev polynomial of degree n grows like ``cosh(n e / sqrt(1 - x^2))`` a distance e
+beside the real axis: harmless while the exponent is below 1, and beyond all bounds soon after."""
 
 WORST_DEVIATION = 4.5
 """Standard deviations that the largest of some thousand errors stays within."""
