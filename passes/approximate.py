@@ -178,7 +178,7 @@ class _Layer:
     @cached_property
     def _steep(self) -> bool:
         """Whether a composition can do more than one polynomial: of an even function, or an exact fit, it cannot."""
-        (single,) = CLASSES[SINGLE]
+        single = CLASSES[SINGLE][0]
         return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
 
     def fit(self, degrees: tuple[int, ...], method: str) -> _Fit:
