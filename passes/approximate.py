@@ -331,14 +331,28 @@ class _Network:
 def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precision_bits: float) -> dict[str, _Fit]:
     """Polynomials of the least depth whose error is allowed."""
     names = [layer.node.output.name for layer in layers]
-    best = math.inf
-    for level, method in ((level, method) for level in range(len(CLASSES)) for method in _Layer.METHODS):
-        choice = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
-        values = network.trial(choice, {}, names)
-        best = min(best, network.trial_error(values))
-        if best <= allowed:
+
+    def alike(level: int) -> tuple[float, dict[str, _Fit], dict[str, Array]]:
+        """All layers of one class, by the first method that is enough or the better one: error, fits and values."""
+        offers = []
+        for method in _Layer.METHODS:
+            fits = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
+            found = network.trial(fits, {}, names)
+            offers.append((network.trial_error(found), fits, found))
+            if offers[-1][0] <= allowed:
+                break
+        return min(offers, key=lambda offer: offer[0])
+
+    # The largest class of one polynomial tells whether to look below it or above.
+    best, choice, values = alike(SINGLE)
+    level = SINGLE
+    for candidate in range(SINGLE) if best <= allowed else range(SINGLE + 1, len(CLASSES)):
+        error, fits, found = alike(candidate)
+        best = min(best, error)
+        if error <= allowed:
+            level, choice, values = candidate, fits, found
             break
-    else:
+    if best > allowed:
         raise CompileError(_impossible(network, layers, best, precision_bits))
     levels = dict.fromkeys(names, level)
 
@@ -386,11 +400,7 @@ def _impossible(network: _Network, layers: Sequence[_Layer], error: float, preci
 
     def alone(layer: _Layer) -> float:
         name = layer.node.output.name
-        fit = min(
-            (layer.fit(degrees, method) for degrees in (CLASSES[SINGLE], CLASSES[-1]) for method in _Layer.METHODS),
-            key=lambda fit: network.trial_error(network.trial({name: fit}, {}, [name])),
-        )
-        return network.trial_error(network.trial({name: fit}, {}, [name]))
+        return network.trial_error(network.trial({name: layer.fit(CLASSES[SINGLE], "minimax")}, {}, [name]))
 
     worst = max(layers, key=alone)
     source = worst.node.source
