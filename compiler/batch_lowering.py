@@ -20,7 +20,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import Parameters
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, SeriesNode, WindowSumNode
 from hecc.compiler.lowering import Builder, Lowered
 from hecc.runtime.circuit import ONE, Add, Instruction, MatrixProduct, Relinearize, Square
 from hecc.runtime.errors import CompileError
@@ -92,7 +92,7 @@ def _deferred(
         now = math.prod(node.output.shape) * price.relinearization
         later = math.inf if name in graph.outputs else 0.0
         for user in graph.nodes:
-            if isinstance(user, PolynomialNode) and user.value == name:
+            if isinstance(user, PolynomialNode | SeriesNode) and user.value == name:
                 later = math.inf
             elif name in user.inputs:
                 terms = zip(user.inputs, matrices[user.output.name], strict=False)

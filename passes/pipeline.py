@@ -1,9 +1,12 @@
 """The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
 
     import        one node per ONNX operator, parameters named
+    functions     a chain of elementwise operators becomes one function, before anything takes it apart
     activations   before fusion, which would hide the elementwise structure it looks for
     affine fusion after activations, whose leading coefficients and constants it absorbs
     window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
+    approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
+                  enough; fusion once more, for the normalisation of their arguments
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do, and each way to pack a batch into its slots:
@@ -33,21 +36,23 @@ from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
 from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
-from hecc.compiler.ir.graph import Graph
+from hecc.compiler.ir.graph import FunctionNode, Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
+from hecc.passes.approximate import approximate_functions
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
+from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.parameters import WORST_DEVIATION, Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.window_sums import largest_window, sum_windows
-from hecc.runtime.circuit import Circuit
+from hecc.runtime.circuit import Circuit, Polynomial
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
@@ -110,8 +115,8 @@ class _Known:
 
 
 def canonicalise(graph: Graph) -> Graph:
-    """The canonical graph of an imported one: affine maps, monic squares and window sums only."""
-    return fuse_affine(sum_windows(fuse_affine(substitute_activations(graph))))
+    """The canonical graph of an imported one: affine maps, monic squares, window sums and functions only."""
+    return fuse_affine(sum_windows(fuse_affine(substitute_activations(compose_functions(graph)))))
 
 
 def build_plan(
@@ -144,16 +149,22 @@ def build_plan(
     """
     progress("fuse and simplify")
     graph = canonicalise(imported)
+    if any(isinstance(node, FunctionNode) for node in graph.nodes):
+        progress("fit polynomials")
+    required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
+    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin)
+    graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
     # Results may be shown only if no input at all can overflow: then the modulus has room for all that is proved.
     ranges = value_ranges(graph, calibration, declared, math.inf if options.share else options.margin)
     observed = {name: ranges[name].observed for name in graph.outputs}
-    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound) for value, r in ranges.items()}
+    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
-    required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
-    wanted, scale_bits_from = required, _first_scale_bits(options)
+    # Noise has what approximation leaves of the error.
+    wanted = -math.log2(2.0**-required - approximated.error)
+    scale_bits_from = _first_scale_bits(options)
     lowerings = _Known()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
@@ -166,7 +177,10 @@ def build_plan(
         types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
         progress("check precision")
         layouts = lowering.choice.layouts
-        precision = simulated_precision(circuit, types, keys, layouts, calibration, observed)
+        polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
+        expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
+        reference = approximated.reference if approximated.error else None
+        precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
         outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
         share: Sharing | msgspec.UnsetType = msgspec.UNSET

@@ -13,10 +13,10 @@ import pytest
     [
         (["compile", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
-            ["compile", "relu.onnx"],
+            ["compile", "refused.onnx"],
             (
-                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
-                "of low degree and train again"
+                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
+                "or another polynomial of low degree and train again"
             ),
         ),
         (
@@ -51,10 +51,10 @@ import pytest
         ),
         (["estimate", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
-            ["estimate", "relu.onnx"],
+            ["estimate", "refused.onnx"],
             (
-                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
-                "of low degree and train again"
+                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
+                "or another polynomial of low degree and train again"
             ),
         ),
         (
@@ -285,7 +285,7 @@ def test_sharing_needs_a_number_of_results(cli, here):
 
 
 def test_a_refusal_is_json_when_that_was_asked_for(cli, here):
-    result = cli.invoke("compile", "relu.onnx", "--json")
+    result = cli.invoke("compile", "refused.onnx", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
     assert found["kind"] == "UnsupportedError"

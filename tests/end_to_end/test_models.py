@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 import hecc
@@ -27,6 +29,18 @@ SHARED = {
     "peers/orion_lenet": 1.0,
 }
 """What a white pixel is in the networks' inputs."""
+
+
+SMOOTH = {
+    # Sigmoids of values up to 100.
+    "marabou_mnist_sigmoid_2x5": lambda pixels: pixels / 256,
+    # Sigmoids of values up to 250, two polynomials in a row.
+    "vnn2020_mnist_logsig_200_100_50": lambda pixels: pixels.reshape(-1, 1, 1, 784),
+    # LeNets with tanh and average pooling, the first with random weights.
+    "debjyoti_lenet5": lambda pixels: np.pad(pixels / 255, ((0, 0), (0, 0), (2, 2), (2, 2))),
+    "zkp_lenet_2_4_8": lambda pixels: (pixels / 255 - 0.1307) / 0.3081,
+}
+"""What the networks' inputs are made from pixels by."""
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +75,27 @@ def check(three_way: Any, path: Path, digits: dict[str, np.ndarray[Any, Any]], w
     # The promise, too: twelve bits of the largest logit of the calibration inputs.
     largest = np.abs(three_way.reference(path, {source.output.name: calibration})[name]).max()
     assert np.abs(decrypted - logits).max() <= 2.0**-12 * largest
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_networks_with_smooth_activations_answer_as_in_clear(
+    name: str, three_way: Any, shared_models: Path, digits: dict[str, np.ndarray[Any, Any]]
+) -> None:
+    model = onnx.load(shared_models / f"{name}.onnx")
+    if model.graph.node[-1].op_type == "Softmax":
+        model.graph.output[0].name = model.graph.node.pop().input[0]
+    calibration, images = (SMOOTH[name](digits[split]).astype(np.float32) for split in ("train", "t10k"))
+    lowest, highest = float(calibration.min()), float(calibration.max())
+    plan = hecc.compile(model, calibration=calibration, input_range=(lowest, highest), precision=7.0)
+    (source,) = import_model(model).inputs()
+    batch = max(1, model.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    rows = [session.run(None, {source.output.name: np.repeat(row[np.newaxis], batch, 0)})[0][0] for row in images]
+    logits = np.stack(rows).reshape(IMAGES, -1)
+    (decrypted,) = three_way.encrypted(plan, {source.output.name: images}).values()
+    decrypted = decrypted.reshape(IMAGES, -1)
+    np.testing.assert_array_equal(decrypted.argmax(axis=1), logits.argmax(axis=1))
+    assert np.abs(decrypted - logits).max() < 0.01 * np.ptp(logits)
 
 
 @pytest.mark.parametrize("name", ["lola", "mlp", "lenet"])

@@ -1,4 +1,4 @@
-"""The converters: one file per ONNX operator, each with a class named as the operator."""
+"""The converters: a class named as each operator, in a file of its own; those that only name a function share one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.operators.activations import (
+    Abs,
+    Celu,
+    Clip,
+    Elu,
+    Erf,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Mish,
+    PRelu,
+    Relu,
+    Selu,
+    Sigmoid,
+    Softplus,
+    Softsign,
+    Swish,
+    Tanh,
+)
 from hecc.compiler.importer.operators.add import Add
 from hecc.compiler.importer.operators.averagepool import AveragePool
 from hecc.compiler.importer.operators.batchnormalization import BatchNormalization
@@ -64,12 +85,15 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
     {
         converter.__name__: converter
         for converter in (
+            Abs,
             Add,
             AveragePool,
             BatchNormalization,
             Cast,
             CastLike,
+            Celu,
             CenterCropPad,
+            Clip,
             Col2Im,
             Compress,
             Concat,
@@ -80,35 +104,51 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Div,
             Dropout,
             Einsum,
+            Elu,
+            Erf,
+            Exp,
             Expand,
             Flatten,
             Gather,
             GatherElements,
             GatherND,
+            Gelu,
             Gemm,
             GlobalAveragePool,
             GridSample,
+            HardSigmoid,
+            HardSwish,
             Identity,
+            LeakyRelu,
             MatMul,
             Mean,
+            Mish,
             Mul,
             Neg,
+            PRelu,
             Pad,
             Pow,
             ReduceMean,
             ReduceSum,
             ReduceSumSquare,
+            Relu,
             Reshape,
             Resize,
             ReverseSequence,
             ScatterElements,
             ScatterND,
+            Selu,
+            Sigmoid,
             Slice,
+            Softplus,
+            Softsign,
             SpaceToDepth,
             Split,
             Squeeze,
             Sub,
             Sum,
+            Swish,
+            Tanh,
             Tile,
             Transpose,
             Trilu,

@@ -21,7 +21,7 @@ REFUSED = {
     r"test_(add|sub|mul|div)_u?int\d+(_trunc)?": INTEGERS,
     r"test_pow_types_int.*": INTEGERS,
     r"test_(edge|reflect|wrap)_pad": INTEGERS,
-    r"test_clip_default_int8_inbounds_expanded": INTEGERS,
+    r"test_clip_default_int8_(min|max|inbounds)(_expanded)?": INTEGERS,
     r"test_where_long_example": "input 'condition' holds bool",
     r"test_tri[lu]\w*": r"input 'x' holds int64|input 'x' has no elements",
     r"test_gathernd_example_int32(_batch_dim1)?": r"input 'data' holds int32",
@@ -35,8 +35,8 @@ REFUSED = {
     r"test_pow(_example|_bcast_array|_types_float32_\w+)?": "only the exponents 1 and 2 are supported",
     # Elements that are combined with those that are replaced.
     r"test_scatter(_elements|nd)_(with_duplicate_indices|(with_reduction_)?(add|mul|multiply|max|min)\w*)": "reduction",
-    # In the middle of a network.
-    r"test_(swish|causal_conv_with_state_silu_with_past_state)_expanded": "the sigmoid is not a polynomial",
+    # Division by an encrypted number: ONNX writes x / (1 + |x|) out so.
+    r"test_softsign(_example)?_expanded_ver18": "its divisor '.*' is encrypted",
     # Training.
     r"test_batchnorm_\w+_training_mode": "it is in training mode",
     r"test_training_dropout\w*": "it is in training mode",
