@@ -121,7 +121,9 @@ def build_plan(
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
     # Noise has what approximation leaves of the error.
-    wanted = -math.log2(2.0**-options.precision_bits - approximated.error)
+    wanted = options.precision_bits
+    if approximated.error:
+        wanted = -math.log2(2.0**-options.precision_bits - approximated.error)
     lowerings: dict[int, _Lowering] = {}
     for _ in range(RETRIES):
         progress("select layouts and parameters")
