@@ -108,7 +108,7 @@ class Approximated:
     error
         The largest error of an output over the largest value of that output, on the calibration inputs.
     reference
-        Outputs of the network with the true functions, by name, shape (rows, size).
+        Outputs of the network with the true functions, by name, shape (rows, size); none where it has no functions.
     """
 
     graph: Graph
@@ -246,8 +246,7 @@ def approximate_functions(
     """
     functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
     if not functions:
-        values = graph.evaluate(calibration)
-        return Approximated(graph, 0.0, {name: values[name] for name in graph.outputs})
+        return Approximated(graph, 0.0, {})
     network = _Network(graph, calibration)
     intervals = value_intervals(graph, declared)
     layers = []

@@ -163,7 +163,9 @@ def build_plan(
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
     # Noise has what approximation leaves of the error.
-    wanted = -math.log2(2.0**-required - approximated.error)
+    wanted = required
+    if approximated.error:
+        wanted = -math.log2(2.0**-required - approximated.error)
     scale_bits_from = _first_scale_bits(options)
     lowerings = _Known()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):

@@ -92,7 +92,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         Keep that level against an adversary with a quantum computer, too.
     precision
         Bits: the largest error of an output is at most ``2 ** -precision`` of the largest output, over the
-        calibration inputs.
+        calibration inputs, whether it comes from the scheme or from the polynomials that stand for activations.
     input_range
         Lowest and highest value of an input's elements, for all inputs or by name; the client refuses to encrypt
         others. It is that of the values after preprocessing. By default what 8-bit images become if ``preprocessing``
@@ -101,7 +101,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         Some hundred real inputs, shape (rows, ...), for a network with one input, or by name; or the path of a .npy,
         .npz or .csv file, an image or a folder of images. From them the compiler learns how large the values inside the
         network become. Without them it makes inputs up, and has to allow for values sixteen times as large as those it
-        sees, instead of four times.
+        sees, instead of four times, and to fit the polynomials of smooth activations on intervals twice as wide.
     preprocessing
         What turns raw values into the network's inputs, for all inputs or by name. It is stored in the plan: the client
         does it to images and tables.
@@ -140,7 +140,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     UnsupportedError
         The network has an operator that cannot be evaluated on encrypted data; the message names the node.
     CompileError
-        No parameters give the precision and the security asked for.
+        No parameters give the precision and the security asked for, or no polynomial follows an activation so closely.
     SecurityError
         A security level that hecc does not know.
     """
