@@ -47,6 +47,9 @@ __all__ = ["SealEvaluator", "SealSession"]
 LARGEST_CHECKED_DEGREE = 32768
 """SEAL's own security table ends here."""
 
+SQUARED = 2
+"""The power of the secret that relinearisation replaces."""
+
 Ciphertexts: TypeAlias = list[Any]
 
 
@@ -403,6 +406,9 @@ class _Keys:
         if self.RELINEARIZATION not in self.loaded:
             key = sealapi.RelinKeys()
             load_stream(key, self.context, cast(Buffer, self.source.relinearization()))
+            # SEAL counts the keys that are there and takes the first, which may be an empty one in front of another.
+            if not key.has_key(SQUARED):
+                raise FileFormatError("the relinearisation stream does not hold the key of the squared secret")
             self.loaded[self.RELINEARIZATION] = key
         return self.loaded[self.RELINEARIZATION]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from fractions import Fraction
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import zstandard
 from numpy.typing import NDArray
 from tenseal import sealapi
 
@@ -329,6 +331,31 @@ def test_a_ciphertext_of_three_polynomials_is_refused(insecure_client: Any) -> N
         pytest.raises(FileFormatError, match="input 'a', ciphertext 0: 3 polynomials, not 2"),
     ):
         session.run({"a": [save_stream(three)], "b": good})
+
+
+def test_a_stream_with_an_empty_key_in_front_of_the_relinearisation_key_is_refused(insecure_client: Any) -> None:
+    """SEAL itself accepts it, and reads the empty one when it relinearises."""
+    header = struct.Struct("<HBBBBHQ")
+    good = insecure_client.relinearization()
+    body = zstandard.ZstdDecompressor().decompressobj().decompress(good[header.size :])
+    # The parms_id, then how many keys there are, then for each of them how many digits it has, and these.
+    forged = body[:32] + struct.pack("<QQ", 2, 0) + body[40:]
+    magic, size, major, minor, *_ = header.unpack_from(good)
+
+    class Forged:
+        def relinearization(self) -> bytes:
+            return header.pack(magic, size, major, minor, 0, 0, header.size + len(forged)) + forged
+
+        def galois(self, element: int) -> bytes:
+            return b""
+
+    circuit = program(Square(x=0), Relinearize(x=2), slots=32)
+    x = insecure_client.encrypt(np.zeros((1, 32)))
+    with (
+        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), Forged()) as session,
+        pytest.raises(FileFormatError, match="the relinearisation stream does not hold the key of the squared secret"),
+    ):
+        session.run({"a": x, "b": x})
 
 
 def test_a_stream_with_the_key_of_another_element_is_refused(insecure_client: Any) -> None:
