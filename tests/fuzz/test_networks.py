@@ -307,7 +307,7 @@ RULES: dict[str, Any] = {
 
 
 @given(drawn=networks(), options=choices(), seed=st.integers(0, 1000))
-@settings(max_examples=30, derandomize=True, phases=[Phase.generate], **RULES)
+@settings(max_examples=50, derandomize=True, phases=[Phase.generate], **RULES)
 def test_a_random_network_computes_the_same_in_clear_and_encrypted(
     drawn: Any, options: Any, seed: int, smaller_ring: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
