@@ -246,9 +246,9 @@ class NativeSession:
                 stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
             )
             if parsed.parms_id != identity:
-                raise FileFormatError(f"{where}: encrypted for other primes; encrypt for this plan")
+                raise FileFormatError(f"{where}: encrypted for other primes; encrypt again for this plan")
             if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
-                raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt for this plan")
+                raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt again")
             residues[number, : len(parsed.residues)] = parsed.residues
             if parsed.seed is not None:
                 self._context.expand_seed(parsed.seed, residues[number, 1])
