@@ -2,7 +2,7 @@
 
 An affine node becomes one linear transform per term, a fold where the embedding leaves partial sums, and the bias. A
 polynomial becomes a square, a relinearisation and, if it has a linear part, a plaintext product of the same scale. A
-window sum becomes rotations and additions.
+Chebyshev series is one instruction, which evaluators expand. A window sum becomes rotations and additions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.embedding import Embedding, embed
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, PolynomialNode, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, PolynomialNode, SeriesNode, WindowSumNode
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
@@ -26,6 +26,7 @@ from hecc.runtime.circuit import (
     LinearTransform,
     MultiplyPlain,
     Output,
+    Polynomial,
     Relinearize,
     Rotate,
     Square,
@@ -106,6 +107,8 @@ class Builder:
             self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
         elif isinstance(node, PolynomialNode):
             self.results[name] = self._polynomial(node, source)
+        elif isinstance(node, SeriesNode):
+            self.results[name] = self._series(node, source)
         elif isinstance(node, WindowSumNode):
             self.results[name] = self._window_sum(node, source)
         else:
@@ -153,6 +156,25 @@ class Builder:
             vector = self.constant(f"{name}.constant", self._packed(constant, node))
             total = self.emit(AddPlain(x=total, vector=vector, source=source), name)
         return total
+
+    def _series(self, node: SeriesNode, source: str) -> int:
+        """One set of coefficients for all slots; of a result of the network, none where it has no data."""
+        name = node.output.name
+        coefficients = np.asarray(self.graph.parameters[node.coefficients], dtype=np.float64)
+        if name in self.graph.outputs:
+            # A constant term would show between the data.
+            coefficients = coefficients[:, np.newaxis, np.newaxis] * self.layouts[name].occupied
+        vector = self.constant(f"{name}.coefficients", np.ascontiguousarray(coefficients))
+        return self.emit(
+            Polynomial(
+                x=self.results[node.value],
+                coefficients=vector,
+                basis="chebyshev",
+                interval=node.interval,
+                source=source,
+            ),
+            name,
+        )
 
     def _window_sum(self, node: WindowSumNode, source: str) -> int:
         """Row by row, then column by column; a window of ``2 k`` doubles one of ``k``."""

@@ -23,6 +23,8 @@ class Options:
         Largest error at most ``2^-precision_bits`` of the largest output, over the calibration inputs.
     margin
         How many times the values observed on the calibration inputs must not overflow.
+    interval_margin
+        By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
     evaluator
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
     batch
@@ -36,6 +38,7 @@ class Options:
     adversary: Adversary = "classical"
     precision_bits: float = 12.0
     margin: float = 4.0
+    interval_margin: float = 0.25
     evaluator: KeyShape = "seal"
     batch: int | Literal["ring"] | None = None
     producer: str = "hecc"

@@ -27,26 +27,39 @@ def simulated_precision(
     layouts: Mapping[str, Layout],
     calibration: Mapping[str, NDArray[np.float64]],
     observed: Mapping[str, float],
+    reference: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> float:
     """Bits of precision of the worst output over the calibration inputs, with noise drawn from the model.
 
-    ``observed`` is the magnitude of each output, to which its error is put in relation. In a batch there are as many
-    errors as rows, the largest of which is larger: the calibration inputs are repeated to fill one.
+    In a batch there are as many errors as rows, the largest of which is larger: the calibration inputs are repeated to
+    fill one.
+
+    Parameters
+    ----------
+    observed
+        The magnitude of each output, to which its error is put in relation.
+    reference
+        What the outputs should be on the calibration inputs, shape (rows, size); by default what the circuit computes
+        without noise.
     """
     simulator = Simulator(circuit)
     batch = next(iter(layouts.values())).batch
     inputs = {}
+    number = len(next(iter(calibration.values())))
+    used = np.arange(min(ROWS, number) if batch == 1 else min(max(ROWS, batch), MAX_ROWS)) % number
     for name, rows in calibration.items():
-        used = rows[:ROWS] if batch == 1 else rows[np.arange(min(max(ROWS, batch), MAX_ROWS)) % len(rows)]
-        inputs[name] = layouts[name].pack(used.reshape(-1, *layouts[name].shape))
-    exact = simulator.run(inputs)
+        inputs[name] = layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape))
+    exact = simulator.run(inputs) if reference is None else {}
     blocks = next(iter(layouts.values())).blocks
     model = GaussianNoise(circuit, types, keys, np.random.default_rng(1), blocks=blocks)
     noisy = simulator.run(inputs, model)
     bits = []
-    for name, clean in exact.items():
+    for name, result in noisy.items():
         layout = layouts[name]
-        reference = layout.average(np.asarray(clean, dtype=np.float64))
-        error = np.abs(layout.average(np.asarray(noisy[name], dtype=np.float64)) - reference).max()
+        if reference is None:
+            expected = layout.average(np.asarray(exact[name], dtype=np.float64))
+        else:
+            expected = reference[name][used].reshape(-1, *layout.shape)
+        error = np.abs(layout.average(np.asarray(result, dtype=np.float64)) - expected).max()
         bits.append(-np.log2(max(float(error), 1e-300) / observed[name]))
     return float(min(bits))

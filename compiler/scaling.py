@@ -4,8 +4,9 @@ The targets come first and the plaintext scales are solved backwards from them (
 Papadimitriou and Polyakov, CT-RSA 2022, made exact by rational arithmetic): a linear transform from scale ``s`` whose
 result should have scale ``t`` after dividing by the primes ``q`` encodes its diagonals at ``t q / s``. A value's
 target is ``2^bits`` over its observed magnitude, or, ahead of a square that is rescaled on its own, the square root
-that makes the square hit its own. So all branches of a sum meet at equal scales and no normalisation ever touches a
-weight.
+that makes the square hit its own; the argument of a Chebyshev series, which is at most one, has as its scale the first
+prime that the series divides by, so that its powers keep that scale. So all branches of a sum meet at equal scales and
+no normalisation ever touches a weight.
 
 The parameter search (:mod:`hecc.passes.parameters`) calls this for many chains; :mod:`hecc.passes.scales` writes the
 result of the chosen one into the circuit.
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, SeriesNode
 from hecc.compiler.lowering import Lowered
 from hecc.runtime.circuit import (
     ONE,
@@ -28,6 +29,7 @@ from hecc.runtime.circuit import (
     MatrixProduct,
     Multiply,
     MultiplyPlain,
+    Polynomial,
     Square,
 )
 from hecc.runtime.parameters import digit_products
@@ -112,7 +114,15 @@ class Scales:
 
     def ready_scale(self, value: int) -> Fraction:
         """Scale of a value when the next product uses it."""
-        return self.scale[value] / self.chain.divisor(self.depth[value])
+        return self.scale[value] / self.chain.divisor(self.depth[value]) if self.pending(value) else self.scale[value]
+
+    def pending(self, value: int) -> bool:
+        """Whether a value has to be rescaled before the next product; the result of a polynomial was already."""
+        return self.limbs[value] > self.ready_limbs(value)
+
+    def dropped(self, polynomial: int, argument: int) -> tuple[int, ...]:
+        """Primes that each rescale within a polynomial divides by."""
+        return self.chain.dropped[self.depth[argument] + 1 : self.depth[polynomial] + 1]
 
 
 def assign_scales(
@@ -139,12 +149,17 @@ def assign_scales(
         if isinstance(ins, Input):
             limbs.append(len(chain.data_primes))
             scale.append(targets[value])
+        elif isinstance(ins, Polynomial):
+            limbs.append(chain.limbs_after(d))
+            scale.append(targets[value])
         elif not is_product(ins):
             source = ins.operands[0]
             limbs.append(limbs[source])
             scale.append(scale[source])
         else:
-            ready = scale[ins.operands[0]] / chain.divisor(depths[ins.operands[0]])
+            before = depths[ins.operands[0]]
+            pending = limbs[ins.operands[0]] > chain.limbs_after(before)
+            ready = scale[ins.operands[0]] / (chain.divisor(before) if pending else 1)
             limbs.append(chain.limbs_before(d))
             if isinstance(ins, LinearTransform | MatrixProduct) and value not in polynomials:
                 wanted = targets[value] * chain.divisor(d)
@@ -162,7 +177,7 @@ def is_product(ins: Instruction) -> bool:
     """Whether an instruction multiplies scales, so that its operands have to be rescaled first."""
     if isinstance(ins, MatrixProduct):
         return ins.scale != ONE
-    return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain)
+    return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain | Polynomial)
 
 
 def _targets(
@@ -180,6 +195,7 @@ def _targets(
     for node in reversed(graph.nodes):
         if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in squared:
             squared.setdefault(node.inputs[0], squared[node.output.name])
+    series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
     targets = {}
     for node in graph.nodes:
         name = node.output.name
@@ -188,7 +204,7 @@ def _targets(
         if name in squared and chain.dropped[depth[squared[name]]]:
             square_bits = chain.scale_bits - math.log2(magnitudes[squared[name]])
             bits = (math.log2(chain.divisor(depth[squared[name]])) + square_bits) / 2
-        targets[name] = _round(bits)
+        targets[name] = Fraction(chain.divisor(series[name])) if name in series else _round(bits)
     return targets
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ir import polynomial
-from hecc.compiler.ir.affine import AffineMap, Chain, Parameters, Reshape, Scale, Sum
+from hecc.compiler.ir.affine import Parameters, Scale, elementwise_factor
 from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
 from hecc.compiler.ir.polynomial import Coefficients
 from hecc.runtime.errors import UnsupportedError
@@ -84,7 +84,7 @@ def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> F
     if isinstance(node, ProductNode):
         return _combine([forms[node.left], forms[node.right]], polynomial.multiply)
     if isinstance(node, AffineNode):
-        factors = [f for term in node.terms if (f := _elementwise(term.map, parameters)) is not None]
+        factors = [f for term in node.terms if (f := elementwise_factor(term.map, parameters)) is not None]
         if len(factors) < len(node.terms):
             return {}
         bias = np.zeros(()) if node.bias is None else _flat(parameters[node.bias], node.output.shape)
@@ -112,22 +112,6 @@ def _combine(operands: list[Forms], operation: Callable[..., Coefficients]) -> F
         return compute
 
     return {root: form(root) for root in operands[0] if all(root in other for other in operands[1:])}
-
-
-def _elementwise(m: AffineMap, parameters: Parameters) -> NDArray[np.float64] | None:
-    """The factor of each element if the map only scales, else None."""
-    if isinstance(m, Reshape):
-        return np.ones(())
-    if isinstance(m, Scale):
-        return m.diagonal(parameters)
-    if isinstance(m, Chain | Sum):
-        parts = [_elementwise(step, parameters) for step in (m.steps if isinstance(m, Chain) else m.maps)]
-        factors = [p for p in parts if p is not None]
-        if len(factors) < len(parts):
-            return None
-        combined = np.prod if isinstance(m, Chain) else np.sum
-        return np.asarray(combined(np.broadcast_arrays(*factors), axis=0))
-    return None
 
 
 def _flat(array: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

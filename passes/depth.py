@@ -1,14 +1,16 @@
 """Multiplicative depth: how many products lie between an input and each value.
 
 An affine map is one product (by plaintext), a polynomial of degree two is one product (of ciphertexts, or by plaintext,
-summed before the same rescale), a reshape or a window sum is none. The depth of a value is the longest path to it.
+summed before the same rescale), a Chebyshev series of degree n is ceil(log2(n + 1)), a reshape or a window sum is none.
+The depth of a value is the longest path to it.
 """
 
 from __future__ import annotations
 
 import networkx as nx
 
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, SeriesNode
+from hecc.runtime.polynomials import polynomial_depth
 
 __all__ = ["multiplicative_depth"]
 
@@ -19,11 +21,13 @@ def multiplicative_depth(graph: Graph) -> dict[str, int]:
     depth: dict[str, int] = {}
     for value in nx.topological_sort(flow):
         before = max((depth[p] for p in flow.predecessors(value)), default=0)
-        depth[value] = before + _products(flow.nodes[value]["node"])
+        depth[value] = before + _products(flow.nodes[value]["node"], graph)
     return depth
 
 
-def _products(node: Node) -> int:
+def _products(node: Node, graph: Graph) -> int:
+    if isinstance(node, SeriesNode):
+        return polynomial_depth(len(graph.parameters[node.coefficients]) - 1)
     if isinstance(node, AffineNode):
         return 0 if node.reshapes_only else 1
     return 1 if isinstance(node, PolynomialNode) else 0

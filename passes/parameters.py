@@ -20,11 +20,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.cost import circuit_seconds, cost_model
-from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
+from hecc.compiler.cost import circuit_seconds, cost_model, instruction_costs
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, SeriesNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain, Scales, assign_scales, is_product
+from hecc.compiler.series import PolynomialProfile
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
@@ -34,13 +35,15 @@ from hecc.runtime.circuit import (
     LinearTransform,
     MatrixProduct,
     MultiplyPlain,
+    Polynomial,
     Relinearize,
     Rotate,
     Square,
     Subtract,
 )
-from hecc.runtime.errors import ParameterError, SecurityError
+from hecc.runtime.errors import CircuitError, ParameterError, SecurityError
 from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
+from hecc.runtime.polynomials import Expansion
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
 
@@ -72,11 +75,12 @@ WORST_DEVIATION = 4.5
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Of one graph value: largest observed, root mean square, and what must not overflow."""
+    """Of one graph value: largest observed, root mean square, what must not overflow; of an argument, quantiles."""
 
     observed: float
     rms: float
     bound: float
+    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,10 +152,13 @@ def choose_chain(
             scales = assign_scales(lowered, graph, depth, observed, chain)
             if not _has_room(lowered, scales, magnitudes):
                 continue
-            seconds = _seconds(lowered, scales, options)
+            seconds = _seconds(lowered, scales, options, prediction.profiles)
             if best is not None and seconds > best.seconds * (1 + 1e-9):
                 break
-            deviations = prediction.deviations(scales)
+            expansions = _expansions(lowered, scales, magnitudes, prediction.profiles)
+            if expansions is None:
+                continue
+            deviations = prediction.deviations(scales, expansions)
             bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
             if bits < precision_bits:
                 continue
@@ -174,7 +181,29 @@ def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitu
     )
 
 
-def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
+def _expansions(
+    lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitude], profiles: Mapping[int, PolynomialProfile]
+) -> dict[int, Expansion] | None:
+    """The polynomials under a chain, by instruction; None when one of them has no room."""
+    primes = scales.chain.data_primes
+    expansions = {}
+    for i, profile in profiles.items():
+        x = profile.instruction.x
+        try:
+            expansion = profile.scaled(
+                scales.ready_limbs(x), scales.ready_scale(x), scales.dropped(i, x), scales.scale[i], primes
+            )
+        except CircuitError:
+            return None
+        for k, scale in enumerate(expansion.scales, start=1):
+            room = max(HEADROOM * profile.bounds.get(k, 0.0), 1.0)
+            if scale is None or scale * Fraction(room) >= math.prod(primes[: expansion.limbs[k - 1]]):
+                return None
+        expansions[i] = expansion
+    return expansions
+
+
+def _seconds(lowered: Lowered, scales: Scales, options: Options, profiles: Mapping[int, PolynomialProfile]) -> float:
     chain = scales.chain
     model = cost_model(
         options.evaluator,
@@ -184,7 +213,13 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
         special_primes=len(chain.special_primes),
         primes=(*chain.data_primes, *chain.special_primes),
     )
-    return circuit_seconds(lowered.circuit, scales.limbs, model)
+    if not profiles:
+        return circuit_seconds(lowered.circuit, scales.limbs, model)
+    costs = instruction_costs(lowered.circuit, scales.limbs, model)
+    for i, profile in profiles.items():
+        limbs = [scales.limbs[i] + more for more in profile.limbs]
+        costs += instruction_costs(profile.circuit, limbs, model)
+    return sum(cost.seconds for cost in costs)
 
 
 @dataclass(frozen=True)
@@ -281,7 +316,7 @@ def _weighted(
     graph: Graph, depth: Mapping[str, int], way: tuple[int, ...], weight_bits: int, ring_degree: int
 ) -> _Spending:
     """Primes for products with scalars, which need fewer bits than squares do."""
-    squares = _depths_of_squares(graph, depth)
+    squares = _depths_of_squares(graph, depth) | _levels_of_series(graph, depth)
     primes: list[_Prime | None] = []
     scales = weights = 0
     for d, times in enumerate(way):
@@ -301,6 +336,12 @@ def _depths_of_squares(graph: Graph, depth: Mapping[str, int]) -> set[int]:
     return {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode)}
 
 
+def _levels_of_series(graph: Graph, depth: Mapping[str, int]) -> set[int]:
+    """Every depth at which a Chebyshev series has products."""
+    series = [node for node in graph.nodes if isinstance(node, SeriesNode)]
+    return {d for node in series for d in range(depth[node.value] + 1, depth[node.output.name] + 1)}
+
+
 def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
     """After every product a prime of the scale's size."""
     return (0, *(1 for _ in range(max(depth.values()))))
@@ -309,12 +350,14 @@ def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
 def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
     """A square shares one prime of twice the scale's size with the linear layers after it, where such follow."""
     deepest = max(depth.values())
-    squares = _depths_of_squares(graph, depth)
+    squares, levels = _depths_of_squares(graph, depth), _levels_of_series(graph, depth)
     linear = {depth[n.output.name] for n in graph.nodes if isinstance(n, AffineNode) and not n.reshapes_only}
     ends = {depth[name] for name in graph.outputs}
     spending = [0] * (deepest + 1)
     for d in range(1, deepest + 1):
         shared = d in squares and d not in linear and d not in ends and d + 1 in linear and d + 1 not in squares
+        # Every level of a series divides by a prime of the scale's size, which keeps the powers at their scale.
+        shared = shared and not levels.intersection((d, d + 1))
         if not shared:
             spending[d] = 2 if d > 1 and spending[d - 1] == 0 else 1
     return tuple(spending)
@@ -397,6 +440,11 @@ class NoisePrediction:
         self._matrices = {
             i: self._matrix_gain(i, ins) for i, ins in enumerate(circuit.instructions) if isinstance(ins, MatrixProduct)
         }
+        self.profiles = {
+            i: PolynomialProfile.of(circuit, ins, magnitudes[lowered.values[ins.x]].quantiles)
+            for i, ins in enumerate(circuit.instructions)
+            if isinstance(ins, Polynomial)
+        }
         self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
         self._biases = {
             i: tuple(self._typical(i, profile) for profile in profiles)
@@ -418,7 +466,7 @@ class NoisePrediction:
             return self._statistics[i].rotated_bias, self._statistics[i].giant_bias
         if isinstance(ins, Fold):
             return (self._ring.fold_bias(ins.steps),)
-        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate) else ()
+        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate | Polynomial) else ()
 
     def _typical(self, i: int, profile: NDArray[np.float64]) -> float:
         """What stands for a profile over the slots that hold data."""
@@ -427,8 +475,8 @@ class NoisePrediction:
             return 0.0
         return float(data.max() if self._lowered.values[i] in self._outputs else data.mean())
 
-    def deviations(self, scales: Scales) -> dict[str, float]:
-        """Standard deviation of the error of each output, by name."""
+    def deviations(self, scales: Scales, expansions: Mapping[int, Expansion]) -> dict[str, float]:
+        """Standard deviation of the error of each output, by name; ``expansions`` are those of the polynomials."""
         circuit, chain, ring = self._lowered.circuit, scales.chain, self._ring
         special = float(math.prod(chain.special_primes))
         # Digits of several primes are taken around zero, and have no bias.
@@ -439,8 +487,11 @@ class NoisePrediction:
         common: list[float] = []
 
         def ready(value: int) -> float:
-            rescaled = chain.divisor(scales.depth[value]) > 1
+            rescaled = scales.pending(value)
             return variances[value] + (ring.rounding / float(scales.ready_scale(value)) ** 2 if rescaled else 0.0)
+
+        def switched(limbs: int) -> float:
+            return ring.switching(chain.digits(limbs), special)
 
         for i, ins in enumerate(circuit.instructions):
             shared = common[ins.operands[0]] if ins.operands else 0.0
@@ -474,6 +525,11 @@ class NoisePrediction:
             elif isinstance(ins, Square):
                 variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
                 shared = 0.0
+            elif isinstance(ins, Polynomial):
+                added, keys = self.profiles[i].added(expansions[i], ring, switched)
+                variance = self.profiles[i].gain * (ready(ins.x) + shared) + added
+                keys *= biased * self._biases[i][0]
+                shared, variance = (keys, variance) if self._matrices else (shared, variance + keys)
             elif isinstance(ins, MultiplyPlain):
                 vector = circuit.constants[ins.vector]
                 encoding = ring.encoding / float(scales.ready_scale(ins.x)) ** 2

@@ -1,9 +1,12 @@
 """The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
 
     import        one node per ONNX operator, parameters named
+    functions     a chain of elementwise operators becomes one function, before anything takes it apart
     activations   before fusion, which would hide the elementwise structure it looks for
     affine fusion after activations, whose leading coefficients and constants it absorbs
     window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
+    approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
+                  enough; fusion once more, for the normalisation of their arguments
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do:
@@ -30,23 +33,26 @@ from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
 from hecc.compiler.batch_lowering import batch_layouts, lower_batch
-from hecc.compiler.ir.graph import Graph
+from hecc.compiler.ir.graph import FunctionNode, Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
+from hecc.passes.approximate import approximate_functions
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
+from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.window_sums import sum_windows
+from hecc.runtime.circuit import Polynomial
 from hecc.runtime.errors import CompileError
 from hecc.runtime.header import PlanHeader
 from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify
+from hecc.runtime.verify import verify, verify_expanded
 
 __all__ = ["RING_DEGREES", "build_plan", "canonicalise"]
 
@@ -70,8 +76,8 @@ class _Lowering:
 
 
 def canonicalise(graph: Graph) -> Graph:
-    """The canonical graph of an imported one: affine maps, monic squares and window sums only."""
-    return fuse_affine(sum_windows(fuse_affine(substitute_activations(graph))))
+    """The canonical graph of an imported one: affine maps, monic squares, window sums and functions only."""
+    return fuse_affine(sum_windows(fuse_affine(substitute_activations(compose_functions(graph)))))
 
 
 def build_plan(
@@ -104,13 +110,18 @@ def build_plan(
     """
     progress("fuse and simplify")
     graph = canonicalise(imported)
+    if any(isinstance(node, FunctionNode) for node in graph.nodes):
+        progress("fit polynomials")
+    approximated = approximate_functions(graph, calibration, declared, options.precision_bits, options.interval_margin)
+    graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
     ranges = value_ranges(graph, calibration, declared, options.margin)
-    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound) for value, r in ranges.items()}
+    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
-    wanted = options.precision_bits
+    # Noise has what approximation leaves of the error.
+    wanted = -math.log2(2.0**-options.precision_bits - approximated.error)
     lowerings: dict[int, _Lowering] = {}
     for _ in range(RETRIES):
         progress("select layouts and parameters")
@@ -123,8 +134,16 @@ def build_plan(
         types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
         progress("check precision")
         layouts = lowering.choice.layouts
+        polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
+        expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
         precision = simulated_precision(
-            circuit, types, keys, layouts, calibration, {name: ranges[name].observed for name in graph.outputs}
+            expanded,
+            kinds,
+            keys,
+            layouts,
+            calibration,
+            {name: ranges[name].observed for name in graph.outputs},
+            approximated.reference if approximated.error else None,
         )
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
         if precision >= options.precision_bits:

@@ -13,7 +13,7 @@ import msgspec
 
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.scaling import Scales, is_product
-from hecc.runtime.circuit import Circuit, DropLimbs, Input, Instruction, Rescale
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, Instruction, Polynomial, Rescale
 
 __all__ = ["apply_scales"]
 
@@ -54,7 +54,11 @@ def apply_scales(lowered: Lowered, scales: Scales) -> tuple[Circuit, dict[int, i
         if isinstance(ins, Input):
             changes = {"limbs": scales.limbs[i], "scale": scales.scale[i]}
         elif is_product(ins):
-            changes = {"x": at_level(ins.operands[0], scales.limbs[i], ins.source)}
+            argument, limbs = ins.operands[0], scales.limbs[i]
+            if isinstance(ins, Polynomial):
+                limbs = scales.ready_limbs(argument)
+                changes = {"scale": scales.scale[i], "dropped": scales.dropped(i, argument)}
+            changes["x"] = at_level(argument, limbs, ins.source)
             if scales.plain[i] is not None:
                 changes["scale"] = scales.plain[i]
         elif ins.op == "output":

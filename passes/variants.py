@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import AffineMap, Reshape, Select, Sum, compose
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, Term, Value, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, Term, Value, WindowSumNode
 
 __all__ = ["strided", "with_features", "without_activation", "without_pooling"]
 
 
 def without_activation(graph: Graph, value: str) -> Graph:
-    """The network without the polynomial that defines a value; what is linear before and after it may then be fused."""
+    """The network without the activation that defines a value; what is linear before and after it may then be fused."""
     node = graph.node(value)
-    assert isinstance(node, PolynomialNode)
-    same = Reshape(node.output.shape, node.output.shape)
+    assert isinstance(node, PolynomialNode | FunctionNode)
+    same = Reshape(graph.node(node.value).output.shape, node.output.shape)
     return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(node.value, same),))})
 
 
@@ -47,7 +47,7 @@ def without_pooling(graph: Graph, value: str) -> Graph | None:
     pooling = graph.node(value)
     assert isinstance(pooling, WindowSumNode)
     before = graph.node(pooling.value)
-    while isinstance(before, PolynomialNode):
+    while isinstance(before, PolynomialNode | FunctionNode):
         before = graph.node(before.value)
     if not isinstance(before, AffineNode):
         return None
@@ -97,7 +97,9 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
     narrow = {value}
     for node in graph.nodes:
         name, reads = node.output.name, narrow.intersection(node.inputs)
-        if name in narrow or (isinstance(node, PolynomialNode) and reads):
+        if isinstance(node, FunctionNode) and reads and node.output.shape != selection.shape:
+            return None
+        if name in narrow or (isinstance(node, PolynomialNode | FunctionNode) and reads):
             narrow.add(name)
             changed[name] = _narrowed(node, selection, graph, parameters)
         elif pooling is not None and node is pooling:
@@ -127,6 +129,8 @@ def _narrowed(node: Node, selection: _Selection, graph: Graph, parameters: dict[
     output = Value(node.output.name, selection.index.shape)
     if isinstance(node, PolynomialNode):
         return replace(node, output=output, coefficients=tuple(narrowed(name) for name in node.coefficients))
+    if isinstance(node, FunctionNode):
+        return replace(node, output=output)
     assert isinstance(node, AffineNode)
     terms = tuple(Term(t.value, compose(selection.take, t.map)) for t in node.terms)
     return replace(node, output=output, terms=terms, bias=None if node.bias is None else narrowed(node.bias))

@@ -250,6 +250,8 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
 
     ``dropped`` says how many primes each rescale divides by, one number per level, from the first on. There are at
     least ceil(log2(degree + 1)) levels; more of them save products. The result has exactly the scale ``scale``.
+
+    ``interval``, for people only, is what -1 and 1 stand for in the argument of the function that was approximated.
     """
 
     x: int
@@ -257,6 +259,7 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
     basis: Literal["power", "chebyshev"]
     dropped: tuple[int, ...] | None = None
     scale: Fraction | None = None
+    interval: tuple[float, float] | None = None
 
 
 class Rescale(Instruction, frozen=True, tag="rescale"):

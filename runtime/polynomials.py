@@ -83,8 +83,8 @@ class Expansion:
     instructions
         In SSA form; operand 0 is the polynomial's operand, operand ``i + 1`` the result of instruction ``i``. The last
         one's result is the polynomial's.
-    limbs
-        Of each instruction's result.
+    limbs, scales
+        Of each instruction's result; no scales where the operand has none.
     constants
         Slot vectors that the instructions name.
     bounds
@@ -94,6 +94,7 @@ class Expansion:
 
     instructions: tuple[Instruction, ...]
     limbs: tuple[int, ...]
+    scales: tuple[Fraction | None, ...]
     constants: Mapping[str, NDArray[Any]]
     bounds: Mapping[int, float]
 
@@ -204,7 +205,13 @@ def expand(
     plan = _plan(_mask(coefficients), levels, instruction.basis)
     builder = _Builder(instruction, plan, limbs, scale, primes, prefix, bound)
     builder.finish(coefficients, plan.root, levels - 1, instruction.scale if scale is not None else None)
-    return Expansion(tuple(builder.instructions), tuple(builder.limbs[1:]), builder.constants, builder.bounds)
+    return Expansion(
+        tuple(builder.instructions),
+        tuple(builder.limbs[1:]),
+        tuple(builder.scales[1:]),
+        builder.constants,
+        builder.bounds,
+    )
 
 
 def constant_prefix(circuit: Circuit, index: int) -> str:
@@ -422,7 +429,7 @@ class _Builder:
         self.limbs: list[int] = [limbs]
         self.constants: dict[str, NDArray[Any]] = {}
         self.bounds: dict[int, float] = {}
-        self._scales: list[Fraction | None] = [scale]
+        self.scales: list[Fraction | None] = [scale]
         self._three = [False]
         self._powers: dict[int, int] = {1: 0}
         self._ready: dict[tuple[int, int], int] = {}
@@ -441,7 +448,7 @@ class _Builder:
             if bool(quotient[1:].any()):
                 assert node.quotient is not None
                 giant = self._power(node.giant, level)
-                factor = self._scales[giant]
+                factor = self.scales[giant]
                 target = None if scale is None or factor is None else scale / factor
                 value = self.finish(quotient, node.quotient, level - 1, target)
                 product = self._emit(Multiply(x=value, y=giant, source=self._source), value, scale, three=True)
@@ -465,7 +472,7 @@ class _Builder:
     def _term(self, coefficient: NDArray[np.float64], n: int, level: int, scale: Fraction | None) -> int:
         """A power times its coefficient, encoded at what leads to ``scale``."""
         x = self._power(n, level)
-        have = self._scales[x]
+        have = self.scales[x]
         encoded = None if scale is None or have is None else scale / have
         if encoded is not None and encoded < 1:
             raise CircuitError(
@@ -489,7 +496,7 @@ class _Builder:
         level = power_depth(n) - 1
         a, b = self._plan.powers[n]
         x, y = self._power(a, level), self._power(b, level)
-        left, right = self._scales[x], self._scales[y]
+        left, right = self.scales[x], self.scales[y]
         scale = None if left is None or right is None else left * right
         if scale is not None and max(scale.numerator.bit_length(), scale.denominator.bit_length()) > MAX_SCALE_BITS:
             raise CircuitError(f"polynomial: the scale of power {n} is a fraction of more than {MAX_SCALE_BITS} bits")
@@ -510,11 +517,11 @@ class _Builder:
     def _rescaled(self, value: int, level: int) -> int:
         """``value``, of ``level``, relinearised if it is a product and rescaled to the level after."""
         if self._three[value]:
-            value = self._emit(Relinearize(x=value, source=self._source), value, self._scales[value])
+            value = self._emit(Relinearize(x=value, source=self._source), value, self.scales[value])
         dropped = self._dropped[level] if self._dropped else 0
         if not dropped:
             return value
-        scale = self._scales[value]
+        scale = self.scales[value]
         after = None if scale is None else scale / self._divisor(level)
         return self._emit(Rescale(x=value, limbs=dropped, source=self._source), value, after, dropped=dropped)
 
@@ -525,7 +532,7 @@ class _Builder:
             return value
         if (value, level) not in self._ready:
             drop = DropLimbs(x=value, limbs=surplus, source=self._source)
-            self._ready[value, level] = self._emit(drop, value, self._scales[value], dropped=surplus)
+            self._ready[value, level] = self._emit(drop, value, self.scales[value], dropped=surplus)
         return self._ready[value, level]
 
     def _limbs_at(self, level: int) -> int:
@@ -539,18 +546,18 @@ class _Builder:
         if total is None:
             return term
         add = Add(x=total, y=term, source=self._source)
-        return self._emit(add, total, self._scales[total], three=self._three[total] or self._three[term])
+        return self._emit(add, total, self.scales[total], three=self._three[total] or self._three[term])
 
     def _like(self, instruction: Instruction, value: int) -> int:
         """Emit what changes neither limbs, scale nor polynomials of ``value``."""
-        return self._emit(instruction, value, self._scales[value], three=self._three[value])
+        return self._emit(instruction, value, self.scales[value], three=self._three[value])
 
     def _emit(
         self, instruction: Instruction, like: int, scale: Fraction | None, *, three: bool = False, dropped: int = 0
     ) -> int:
         self.instructions.append(instruction)
         self.limbs.append(self.limbs[like] - dropped)
-        self._scales.append(scale)
+        self.scales.append(scale)
         self._three.append(three)
         return len(self.instructions)
 

@@ -33,6 +33,7 @@ __all__ = [
     "Select",
     "Sum",
     "compose",
+    "elementwise_factor",
 ]
 
 Parameters = Mapping[str, NDArray[Any]]
@@ -557,3 +558,19 @@ def compose(outer: AffineMap, inner: AffineMap) -> AffineMap:
 
 def _steps(m: AffineMap) -> tuple[AffineMap, ...]:
     return m.steps if isinstance(m, Chain) else (m,)
+
+
+def elementwise_factor(m: AffineMap, parameters: Parameters) -> NDArray[np.float64] | None:
+    """The factor of each element if the map only scales, else None."""
+    if isinstance(m, Reshape):
+        return np.ones(())
+    if isinstance(m, Scale):
+        return m.diagonal(parameters)
+    if isinstance(m, Chain | Sum):
+        parts = [elementwise_factor(step, parameters) for step in (m.steps if isinstance(m, Chain) else m.maps)]
+        factors = [p for p in parts if p is not None]
+        if len(factors) < len(parts):
+            return None
+        combined = np.prod if isinstance(m, Chain) else np.sum
+        return np.asarray(combined(np.broadcast_arrays(*factors), axis=0))
+    return None

@@ -5,7 +5,8 @@ has one, with extent one: a plan evaluates one example, and many examples are ma
 
 Node kinds are few because everything linear is one kind, :class:`AffineNode`. An imported graph may hold
 :class:`ProductNode`; the activation pass turns products of polynomials in one value into :class:`PolynomialNode` and
-refuses the others, so a canonical graph has none.
+refuses the others, so a canonical graph has none. Everything elementwise that is no polynomial is one kind, too,
+:class:`FunctionNode`; once polynomials are fitted, it is a :class:`SeriesNode`.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import AffineMap, Parameters, Pool, Reshape
+from hecc.compiler.ir.function import Expression
 
 __all__ = [
     "AffineNode",
+    "FunctionNode",
     "Graph",
     "InputNode",
     "Node",
     "PolynomialNode",
     "ProductNode",
+    "SeriesNode",
     "Source",
     "Term",
     "Value",
@@ -109,6 +113,39 @@ class PolynomialNode(Node):
 
     value: str
     coefficients: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.value,)
+
+
+@dataclass(frozen=True)
+class FunctionNode(Node):
+    """Elementwise function, the same for all elements; the value has as many elements, perhaps in another shape."""
+
+    value: str
+    function: Expression
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.value,)
+
+
+@dataclass(frozen=True)
+class SeriesNode(Node):
+    """Elementwise Chebyshev series, the same for all elements, of a value within [-1, 1].
+
+    Attributes
+    ----------
+    coefficients
+        Names the parameter of shape (degree + 1,).
+    interval
+        What -1 and 1 stand for in the argument of the function that the series stands for.
+    """
+
+    value: str
+    coefficients: str
+    interval: tuple[float, float]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -217,8 +254,13 @@ class Graph:
                 given = np.asarray(inputs[node.output.name], dtype=np.float64)
                 values[node.output.name] = given.reshape(len(given), -1)
             else:
-                values[node.output.name] = _RULES[type(node)](node, values, self.parameters)
+                values[node.output.name] = self.evaluate_node(node, values)
         return values
+
+    def evaluate_node(self, node: Node, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The value that a node other than an input defines, from those that it reads, each of shape (rows, size)."""
+        result: NDArray[np.float64] = _RULES[type(node)](node, values, self.parameters)
+        return result
 
     def __str__(self) -> str:
         """One line per node: the debugging tool."""
@@ -235,6 +277,10 @@ def _operands(node: Node) -> str:
         return " + ".join([*terms, *([node.bias] if node.bias else [])])
     if isinstance(node, PolynomialNode):
         return f"{node.value}: {', '.join(node.coefficients)}"
+    if isinstance(node, FunctionNode):
+        return f"{node.value}: {node.function}"
+    if isinstance(node, SeriesNode):
+        return f"{node.value}: {node.coefficients} on {node.interval[0]:.4g} to {node.interval[1]:.4g}"
     return ", ".join(node.inputs)
 
 
@@ -242,6 +288,8 @@ def _parameters(node: Node) -> frozenset[str]:
     if isinstance(node, AffineNode):
         names = frozenset().union(*(term.map.parameters for term in node.terms))
         return names | {node.bias} if node.bias else names
+    if isinstance(node, SeriesNode):
+        return frozenset({node.coefficients})
     return frozenset(node.coefficients) if isinstance(node, PolynomialNode) else frozenset()
 
 
@@ -264,6 +312,14 @@ def _polynomial(
     return result
 
 
+def _function(node: FunctionNode, values: Mapping[str, NDArray[np.float64]], _: Parameters) -> NDArray[np.float64]:
+    return node.function(values[node.value])
+
+
+def _series(node: SeriesNode, values: Mapping[str, NDArray[np.float64]], parameters: Parameters) -> NDArray[np.float64]:
+    return np.asarray(np.polynomial.chebyshev.chebval(values[node.value], parameters[node.coefficients]))
+
+
 def _product(node: ProductNode, values: Mapping[str, NDArray[np.float64]], _: Parameters) -> NDArray[np.float64]:
     return values[node.left] * values[node.right]
 
@@ -276,7 +332,9 @@ def _window_sum(
 
 _RULES: Mapping[type[Node], Any] = {
     AffineNode: _affine,
+    FunctionNode: _function,
     PolynomialNode: _polynomial,
     ProductNode: _product,
+    SeriesNode: _series,
     WindowSumNode: _window_sum,
 }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hecc.compilation import Task
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, WindowSumNode
 from hecc.layers import Layer
 from hecc.passes import variants
 from hecc.passes.pipeline import canonicalise
@@ -152,7 +152,7 @@ class _Trial:
 
 
 def _elementwise(node: Node) -> bool:
-    return isinstance(node, PolynomialNode)
+    return isinstance(node, PolynomialNode | FunctionNode)
 
 
 def _power(number: int) -> str:
@@ -177,7 +177,7 @@ def _dominant(trial: _Trial) -> Iterator[Advice]:
 def _depth(trial: _Trial) -> Iterator[Advice]:
     """The activation without which a smaller ring would do."""
     best: Advice | None = None
-    activations = [node for node in trial.graph.nodes if isinstance(node, PolynomialNode)]
+    activations = [node for node in trial.graph.nodes if _elementwise(node)]
     # Without its only one a network would be linear.
     for node in activations[-MAX_ACTIVATIONS:] if len(activations) > 1 else ():
         variant = variants.without_activation(trial.graph, node.output.name)

@@ -41,6 +41,9 @@ DEFAULT_RANGE: Range = (-1.0, 1.0)
 CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 """How many times the observed values must not overflow: synthetic inputs say less about real ones."""
 
+CALIBRATED_INTERVAL, SYNTHETIC_INTERVAL = 0.25, 1.0
+"""By how much wider than what is observed the intervals are on which polynomials are fitted to activations."""
+
 MAX_BATCH = RING_DEGREES[-1] // 2
 """Slots of the largest ring."""
 
@@ -219,6 +222,7 @@ def prepare(
         adversary="quantum" if quantum else "classical",
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
+        interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
         evaluator=evaluator,
         batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx as nx
@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model
-from hecc.runtime.circuit import Circuit, DropLimbs, Input, Instruction, LinearTransform, MatrixProduct, Output, Rescale
+from hecc.runtime.circuit import (
+    Circuit,
+    DropLimbs,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Output,
+    Polynomial,
+    Rescale,
+)
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
@@ -65,6 +75,8 @@ class Layer:
         has taken the mean of its copies.
     error_share
         Its part of the variance of the outputs' errors.
+    polynomial
+        The polynomial that stands for an activation, its degree and its interval in words; empty where there is none.
     """
 
     source: str
@@ -85,6 +97,7 @@ class Layer:
     period: int
     precision_bits: float
     error_share: float
+    polynomial: str = ""
 
 
 def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
@@ -103,7 +116,9 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     InputError
         The client's plan, which has no circuit, or inputs that the plan does not take.
     """
-    circuit, types = verify_expanded(plan.require_circuit(), plan.header.keys)
+    written = plan.require_circuit()
+    polynomials = {ins.source: _words(written, ins) for ins in written.instructions if isinstance(ins, Polynomial)}
+    circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
     model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.slots)
@@ -112,10 +127,17 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], inputs)
     shares = errors.shares(owner)
     precision = errors.precision()
-    return tuple(
+    layers = (
         _layer(circuit, types, costs, total, owner, number, layer, precision[number], shares[number])
         for number, layer in enumerate(members)
     )
+    return tuple(replace(layer, polynomial=polynomials.get(layer.source, "")) for layer in layers)
+
+
+def _words(circuit: Circuit, ins: Polynomial) -> str:
+    """A polynomial in words."""
+    words = f"degree {len(circuit.constants[ins.coefficients]) - 1}"
+    return words if ins.interval is None else f"{words} on {ins.interval[0]:.3g} to {ins.interval[1]:.3g}"
 
 
 def _layer(

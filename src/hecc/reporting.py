@@ -235,7 +235,7 @@ def _layer_table(layers: Sequence[Layer]) -> Html:
         lost = before - layer.precision_bits
         rows.append(
             (
-                layer.source,
+                f"{layer.source}, {layer.polynomial}" if layer.polynomial else layer.source,
                 _placement(layer),
                 _time(layer.seconds),
                 f"{100 * layer.share:.1f}%",

@@ -48,11 +48,11 @@ def load_object(text: str) -> dict[str, Any]:
     return loaded
 
 
-def relu_model() -> bytes:
+def refused_model() -> bytes:
     """A network that cannot be compiled."""
-    nodes = [helper.make_node("Relu", ["x"], ["y"], name="activation")]
+    nodes = [helper.make_node("ThresholdedRelu", ["x"], ["y"], name="activation")]
     shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-    graph = helper.make_graph(nodes, "relu", shapes[:1], shapes[1:])
+    graph = helper.make_graph(nodes, "refused", shapes[:1], shapes[1:])
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
 
 
@@ -74,7 +74,7 @@ def made(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "three.npy", digits["images"][:3])
     np.save(folder / "labels.npy", digits["labels"])
     np.save(folder / "calibration.npy", digits["calibration"])
-    (folder / "relu.onnx").write_bytes(relu_model())
+    (folder / "refused.onnx").write_bytes(refused_model())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         cli.succeed("compile", "model.onnx", "--security", 128, "--calibration", "calibration.npy")

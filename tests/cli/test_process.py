@@ -41,10 +41,10 @@ def test_the_whole_chain_works_from_a_shell(here):
 
 
 def test_a_user_error_is_one_line_and_exit_code_1(here):
-    result = shell("compile", "relu.onnx", folder=here)
+    result = shell("compile", "refused.onnx", folder=here)
     assert result.returncode == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("error: Relu 'activation' (opset 17): ")
+    assert result.stderr.startswith("error: ThresholdedRelu 'activation' (opset 17): ")
     assert result.stderr.count("\n") == 1
 
 

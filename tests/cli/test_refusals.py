@@ -12,10 +12,10 @@ import pytest
     [
         (["compile", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
-            ["compile", "relu.onnx"],
+            ["compile", "refused.onnx"],
             (
-                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
-                "of low degree and train again"
+                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
+                "or another polynomial of low degree and train again"
             ),
         ),
         (
@@ -50,10 +50,10 @@ import pytest
         ),
         (["estimate", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
-            ["estimate", "relu.onnx"],
+            ["estimate", "refused.onnx"],
             (
-                "Relu 'activation' (opset 17): ReLU is not a polynomial; replace it by a square or another polynomial "
-                "of low degree and train again"
+                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
+                "or another polynomial of low degree and train again"
             ),
         ),
         (
@@ -225,7 +225,7 @@ def test_a_machine_without_the_memory_refuses_to_run(cli, here, monkeypatch):
 
 
 def test_a_refusal_is_json_when_that_was_asked_for(cli, here):
-    result = cli.invoke("compile", "relu.onnx", "--json")
+    result = cli.invoke("compile", "refused.onnx", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)
     assert found["kind"] == "UnsupportedError"

@@ -1,4 +1,4 @@
-"""The converters: one file per ONNX operator, each with a class named as the operator."""
+"""The converters: a class named as each operator, in a file of its own; those that only name a function share one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,27 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.operators.activations import (
+    Abs,
+    Celu,
+    Clip,
+    Elu,
+    Erf,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
+    Mish,
+    PRelu,
+    Relu,
+    Selu,
+    Sigmoid,
+    Softplus,
+    Softsign,
+    Swish,
+    Tanh,
+)
 from hecc.compiler.importer.operators.add import Add
 from hecc.compiler.importer.operators.averagepool import AveragePool
 from hecc.compiler.importer.operators.batchnormalization import BatchNormalization
@@ -38,29 +59,48 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
     {
         converter.__name__: converter
         for converter in (
+            Abs,
             Add,
             AveragePool,
             BatchNormalization,
             Cast,
             CastLike,
+            Celu,
+            Clip,
             Conv,
             Div,
             Dropout,
+            Elu,
+            Erf,
+            Exp,
             Expand,
             Flatten,
+            Gelu,
             Gemm,
             GlobalAveragePool,
+            HardSigmoid,
+            HardSwish,
             Identity,
+            LeakyRelu,
             MatMul,
+            Mish,
             Mul,
             Neg,
+            PRelu,
             Pad,
             Pow,
             ReduceMean,
+            Relu,
             Reshape,
+            Selu,
+            Sigmoid,
+            Softplus,
+            Softsign,
             Squeeze,
             Sub,
             Sum,
+            Swish,
+            Tanh,
             Transpose,
             Unsqueeze,
         )

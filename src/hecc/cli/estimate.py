@@ -104,7 +104,7 @@ def _table(found: Estimation) -> tuple[list[str], list[list[str]]]:
             str(layer.diagonals),
             str(layer.limbs),
             bits_words(layer.precision_bits),
-            ", ".join(merged),
+            ", ".join([layer.polynomial, *merged] if layer.polynomial else merged),
         ]
         for layer, merged in zip(found.layers, found.merged, strict=True)
     ]

@@ -16,13 +16,34 @@ from hecc.runtime.errors import UnsupportedError
 
 EXPORTED = sorted((Path(__file__).resolve().parents[2] / "data" / "exporters").glob("*.onnx"))
 SUPPORTED = [
+    "ace_resnet20_cifar10",
+    "debjyoti_lenet5",
+    "ezkl_4l_relu_conv_fc",
+    "ezkl_accuracy",
     "ezkl_lenet5",
     "heman_cryptonets_square",
+    "heman_lenet5",
     "heman_mnist_demo",
+    "marabou_mnist_2x10",
+    "marabou_mnist_leaky_relu_5x20",
+    "marabou_mnist_sigmoid_2x5",
     "peers/lesion_lenet_128",
     "peers/orion_lenet",
     "peers/orion_lola",
     "peers/orion_mlp",
+    "ppml_slp",
+    "verifiable_nn_mnist",
+    "vnn2020_mnist_conv_0.1",
+    "vnn_acasxu_1_1",
+    "vnn_cifar10_resnet_2b",
+    "vnn_eran_mnist_relu_9x200",
+    "vnn_marabou_cifar10_large",
+    "vnn_marabou_cifar10_small",
+    "vnn_mnist_256x2",
+    "vnn_mnist_256x6",
+    "vnn_oval21_cifar_base",
+    "vnn_oval21_cifar_deep",
+    "zkp_lenet_2_4_8",
 ]
 SENTENCE = re.compile(r"[\w.]+ '[^']+' \(opset \d+\): [^;]+; [^;]+|the model uses opset \d+, .+; .+")
 
@@ -35,6 +56,15 @@ def evaluate(graph: Graph, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def agree(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> None:
     # Networks of squares have outputs of any magnitude, so the largest one is the yardstick.
     np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def inputs(network: onnx.ModelProto, graph: Graph) -> dict[str, np.ndarray[Any, Any]]:
+    """Random rows for a network with one input: one, or as many as its batch has."""
+    (source,) = graph.inputs()
+    declared = next(item for item in network.graph.input if item.name == source.output.name)
+    rows = max(declared.type.tensor_type.shape.dim[0].dim_value, 1)
+    shape = (rows, *source.output.shape[1:])
+    return {source.output.name: np.random.default_rng(0).random(shape, dtype=np.float32)}
 
 
 def replace(network: onnx.ModelProto, operators: dict[str, str]) -> onnx.ModelProto:
@@ -64,11 +94,10 @@ def test_there_are_exported_networks() -> None:
 def test_a_real_network_computes_what_onnxruntime_computes(
     name: str, shared_models: Path, runtime: Callable[..., Any]
 ) -> None:
-    path = shared_models / f"{name}.onnx"
-    graph = import_model(path)
-    (source,) = graph.inputs()
-    data = np.random.default_rng(0).random(source.output.shape, dtype=np.float32)
-    agree(evaluate(graph, data), runtime(onnx.load(path), {source.output.name: data}))
+    network = onnx.load(shared_models / f"{name}.onnx")
+    graph = import_model(network)
+    data = inputs(network, graph)
+    agree(evaluate(graph, data[graph.nodes[0].output.name]), runtime(network, data))
 
 
 def test_every_real_network_is_imported_or_refused_in_a_sentence(shared_models: Path) -> None:
@@ -111,11 +140,8 @@ def test_the_linear_part_of_a_real_network_computes_what_onnxruntime_computes(
 ) -> None:
     network = replace(onnx.load(shared_models / f"{name}.onnx"), operators)
     graph = import_model(network)
-    (source,) = graph.inputs()
-    declared = next(item for item in network.graph.input if item.name == source.output.name)
-    rows = max(declared.type.tensor_type.shape.dim[0].dim_value, 1)
-    data = np.random.default_rng(0).random((rows, *source.output.shape[1:]), dtype=np.float32)
-    agree(evaluate(graph, data), runtime(network, {source.output.name: data}))
+    data = inputs(network, graph)
+    agree(evaluate(graph, data[graph.nodes[0].output.name]), runtime(network, data))
 
 
 def test_a_network_of_local_functions_is_inlined(model: Callable[..., onnx.ModelProto]) -> None:

@@ -19,7 +19,7 @@ REFUSED = {
     r"test_(add|sub|mul|div)_u?int\d+(_trunc)?": r"input 'x' holds u?int\d+",
     r"test_pow_types_int.*": r"input 'x' holds int(32|64)",
     r"test_(edge|reflect|wrap)_pad": "input 'x' holds int32",
-    r"test_clip_default_int8_inbounds_expanded": "input 'x' holds int8",
+    r"test_clip_default_int8_(min|max|inbounds)(_expanded)?": "input 'x' holds int8",
     r"test_identity_sequence": "declared as sequence",
     r"test_identity_opt": "declared as optional",
     r"test_cast(like)?_(e8m0_)?(U?INT|FLOAT[48]E)\w+?_to_\w+": r"input 'input' holds (u?int|float[48]e)\d",
@@ -27,6 +27,8 @@ REFUSED = {
     r"test_cast(like)?_(no_saturate_|e8m0_)?(FLOAT|FLOAT16)_to_(U?INT|FLOAT[48]E)\w+": r"casting to .* rounds",
     # Only the square.
     r"test_pow(_example|_bcast_array|_types_float32_\w+)?": "only the exponents 1 and 2 are supported",
+    # Division by an encrypted number: ONNX writes x / (1 + |x|) out so.
+    r"test_softsign(_example)?_expanded_ver18": "its divisor '.*' is encrypted",
     # Training.
     r"test_batchnorm_\w+_training_mode": "it is in training mode",
     r"test_training_dropout\w*": "it is in training mode",

@@ -31,26 +31,26 @@ def message(built: Any, kind: type[HeccError] = UnsupportedError, **options: boo
 
 
 def test_an_activation_is_refused_with_its_name_operator_opset_and_a_way_out(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Relu(x) }")
-    built.graph.node[0].name = "/layer1/Relu"
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = ThresholdedRelu(x) }")
+    built.graph.node[0].name = "/layer1/ThresholdedRelu"
     assert message(built) == (
-        "Relu '/layer1/Relu' (opset 13): ReLU is not a polynomial; replace it by a square or another polynomial of low "
-        "degree and train again"
+        "ThresholdedRelu '/layer1/ThresholdedRelu' (opset 13): thresholded ReLU is not a polynomial; replace it by a "
+        "square or another polynomial of low degree and train again"
     )
 
 
 def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(model: Model) -> None:
     built = model(
         """g (float[1,1,4,4] x, float[1,4] z) => (float[1,4] y, float[1,4] w) {
-            a = Relu(x)  b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Relu(b)
+            a = Sin(x)  b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Sin(b)
             s = Shape(c)  i = Constant<value_ints=[1, -1]>()
             f = Reshape(c, i)  y = Softmax(f)  w = Div(z, f)
         }"""
     )
     assert message(built) == (
-        "Relu 'a' (opset 13): ReLU is not a polynomial; replace it by a square or another polynomial of low degree and "
-        "train again\n"
-        "  the same for Relu 'c'\n"
+        "Sin 'a' (opset 13): the sine is not a polynomial; replace it by a square or another polynomial of low degree "
+        "and train again\n"
+        "  the same for Sin 'c'\n"
         "  MaxPool 'b' (opset 13): a maximum is not a polynomial; use average pooling instead and train again\n"
         "  Softmax 'y' (opset 13): softmax cannot be computed on encrypted data; cut it off and apply it after "
         "decryption\n"
@@ -61,15 +61,15 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
 
 def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
     built = model(
-        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = Tanh(c)  s = Shape(c)  y = "
+        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = Sin(c)  s = Shape(c)  y = "
         "Expand(r, s) }"
     )
     lines = message(built).splitlines()
-    assert [line.split()[0] for line in lines] == ["NonZero", "Tanh"]
+    assert [line.split()[0] for line in lines] == ["NonZero", "Sin"]
 
 
 def test_nodes_that_no_output_needs_are_not_refused(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { r = Relu(x)  y = Neg(x) }")
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Sin(x)  y = Neg(x) }")
     assert [node.output.name for node in import_model(built).nodes] == ["x", "y"]
 
 

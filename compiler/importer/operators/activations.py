@@ -1,0 +1,292 @@
+"""Activations that are no polynomials: elementwise functions, to which polynomials are fitted later.
+
+They are in one file because each is a line: its name among :data:`hecc.compiler.ir.function.PRIMITIVES`, and ONNX's
+defaults for its attributes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.converter import Converter
+from hecc.compiler.ir.affine import Scale
+from hecc.compiler.ir.function import ARGUMENT, Primitive
+from hecc.compiler.ir.graph import FunctionNode, Value
+
+__all__ = [
+    "Abs",
+    "Celu",
+    "Clip",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Mish",
+    "PRelu",
+    "Relu",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Swish",
+    "Tanh",
+]
+
+FITTED = "by a polynomial fitted on the calibration inputs"
+KINKED = "by a polynomial, at a low precision only: it has a kink"
+
+
+def _define(call: Call, name: str, output: str = "", **attributes: float) -> Value:
+    """Define the output, or a value on the way to it, as a function of the first input."""
+    value = call.value(0)
+    for attribute, number in attributes.items():
+        if math.isnan(number):
+            raise call.fault(f"its attribute '{attribute}' is not a number")
+    result = Value(output or call.name, value.shape)
+    function = Primitive(name, tuple(attributes.items()), ARGUMENT)
+    call.scope.define(FunctionNode(result, call.source, value.name, function))
+    return result
+
+
+class Abs(Converter):
+    """Absolute value."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``|x|``."""
+        _define(call, "abs")
+
+
+class Celu(Converter):
+    """Continuously differentiable exponential linear unit."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_12(call: Call) -> None:
+        """``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``."""
+        alpha = call.attribute("alpha", 1.0)
+        if alpha == 0:
+            raise call.fault("its attribute 'alpha' is zero")
+        _define(call, "celu", alpha=alpha)
+
+
+class Clip(Converter):
+    """Clipping to an interval."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """The bounds are attributes."""
+        _define(call, "clip", low=call.attribute("min", -math.inf), high=call.attribute("max", math.inf))
+
+    @staticmethod
+    def opset_11(call: Call) -> None:
+        """The bounds are inputs, scalars, and may be left out."""
+        bounds = [-math.inf, math.inf]
+        for index in (1, 2):
+            if call.optional(index) is not None:
+                array = call.constant(index).array
+                if array.size != 1:
+                    raise call.fault(f"its bound '{call.constant(index).name}' is not a scalar")
+                bounds[index - 1] = float(array.reshape(-1)[0])
+        _define(call, "clip", low=bounds[0], high=bounds[1])
+
+
+class Elu(Converter):
+    """Exponential linear unit."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``alpha (exp(x) - 1)`` where x is negative, x elsewhere."""
+        _define(call, "elu", alpha=call.attribute("alpha", 1.0))
+
+
+class Erf(Converter):
+    """The error function."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_9(call: Call) -> None:
+        """``erf(x)``."""
+        _define(call, "erf")
+
+
+class Exp(Converter):
+    """The exponential function."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``exp(x)``."""
+        _define(call, "exp")
+
+
+class Gelu(Converter):
+    """Gaussian error linear unit."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_20(call: Call) -> None:
+        """``x Phi(x)``, or what it is approximated by with tanh."""
+        approximate = call.attribute("approximate", "none")
+        if approximate not in ("none", "tanh"):
+            raise call.fault(f"its attribute 'approximate' is '{approximate}'")
+        _define(call, "gelu" if approximate == "none" else "gelu_tanh")
+
+
+class HardSigmoid(Converter):
+    """A line, clipped to [0, 1]."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``max(0, min(1, alpha x + beta))``."""
+        _define(call, "hardsigmoid", alpha=call.attribute("alpha", 0.2), beta=call.attribute("beta", 0.5))
+
+
+class HardSwish(Converter):
+    """``x HardSigmoid(x)``."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_14(call: Call) -> None:
+        """With alpha 1/6 and beta 1/2."""
+        _define(call, "hardswish")
+
+
+class LeakyRelu(Converter):
+    """Rectifier with a slope on both sides."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``alpha x`` where x is negative, x elsewhere."""
+        _define(call, "leakyrelu", alpha=call.attribute("alpha", 0.01))
+
+
+class Mish(Converter):
+    """``x tanh(softplus(x))``."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_18(call: Call) -> None:
+        """No attributes."""
+        _define(call, "mish")
+
+
+class PRelu(Converter):
+    """Rectifier with slopes that were trained, perhaps one per channel."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``slope x`` where x is negative, x elsewhere: ``slope x + (1 - slope) relu(x)``."""
+        value, slope = call.value(0), call.constant(1)
+        if call.broadcast(value.shape, slope.shape) != value.shape:
+            raise call.fault(f"its slope '{slope.name}' does not broadcast to its input")
+        rectified = _define(call, "relu", call.scope.fresh(f"{call.name}:relu"))
+        array = slope.array.astype(np.float64)
+        rest = call.parameter(slope, ":rest", 1.0 - array)
+        call.affine(
+            Value(call.name, value.shape),
+            (value, Scale.of(value.shape, call.parameter(slope))),
+            (rectified, Scale.of(value.shape, rest)),
+        )
+
+
+class Relu(Converter):
+    """Rectifier."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``max(0, x)``."""
+        _define(call, "relu")
+
+
+class Selu(Converter):
+    """Scaled exponential linear unit."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``gamma elu(x, alpha)``."""
+        alpha = call.attribute("alpha", 1.67326319217681884765625)
+        _define(call, "selu", alpha=alpha, gamma=call.attribute("gamma", 1.05070102214813232421875))
+
+
+class Sigmoid(Converter):
+    """The logistic function."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``1 / (1 + exp(-x))``."""
+        _define(call, "sigmoid")
+
+
+class Softplus(Converter):
+    """``log(1 + exp(x))``."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """No attributes."""
+        _define(call, "softplus")
+
+
+class Softsign(Converter):
+    """``x / (1 + |x|)``."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """No attributes."""
+        _define(call, "softsign")
+
+
+class Swish(Converter):
+    """``x sigmoid(alpha x)``; with alpha 1 it is SiLU."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_24(call: Call) -> None:
+        """The only form."""
+        _define(call, "swish", alpha=call.attribute("alpha", 1.0))
+
+
+class Tanh(Converter):
+    """Hyperbolic tangent."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """``tanh(x)``."""
+        _define(call, "tanh")

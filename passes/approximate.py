@@ -1,0 +1,450 @@
+"""Approximation: every function becomes a polynomial, at the least depth that keeps the network as precise as asked.
+
+*Interval.* The argument of every function is measured on the calibration inputs. Its interval is what the values of all
+but a few inputs span, with a margin; it reaches farther where those few lie beyond; and never beyond what interval
+arithmetic proves. A layer with values near an end that is not proved is named in a warning: outside its interval a
+polynomial of high degree grows beyond all bounds, and the server cannot see it happen. Where that widens the interval
+little, it is made symmetric about zero, so that odd and even functions have odd and even polynomials.
+
+*Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
+counts is the error of the network's outputs against the network with the true functions, on the calibration inputs,
+which may take half of the precision asked for; the other half is left to noise. The search takes the first class that
+is enough in all layers, lowers it layer by layer from the last one on as long as it stays enough, and then each degree
+within its class. Each fit is tried by two methods, the least mean square error over the values that occur and the least
+largest error over the interval (:mod:`hecc.compiler.approximation`): which of them does less harm depends on the layers
+behind.
+
+Where one polynomial cannot do, because a steep function has a wide interval, two in a row are tried, each of which may
+be of a moderate degree.
+
+*Form.* ``u = (x - centre) / radius`` is an affine map, which fusion folds into the layer before, and the polynomial is
+a Chebyshev series in u. One of degree two is a monic square with an affine map behind it, which takes a level less, and
+one of degree one is affine.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from hecc.compiler.approximation import (
+    Structure,
+    composition,
+    histogram,
+    least_squares,
+    minimax,
+    structure_of,
+    trimmed,
+)
+from hecc.compiler.intervals import value_intervals
+from hecc.compiler.ir.affine import Reshape, Scale, compose
+from hecc.compiler.ir.graph import (
+    AffineNode,
+    FunctionNode,
+    Graph,
+    InputNode,
+    Node,
+    PolynomialNode,
+    SeriesNode,
+    Source,
+    Term,
+    Value,
+)
+from hecc.runtime.errors import CompileError
+
+__all__ = ["Approximated", "approximate_functions"]
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+CLASSES = ((1,), (2,), (3,), (7,), (15,), (31,), (63,), (127,), (255,), (31, 15), (31, 31), (63, 31), (63, 63))
+"""The largest degree of each number of levels, from none on; beyond the largest of all, of two polynomials in a row."""
+
+SINGLE = 8
+"""The last class of one polynomial."""
+
+SHARE = 0.5
+"""Of the error allowed, what approximation may take."""
+
+TAIL = 0.01
+"""Part of the calibration inputs, those with the most extreme values, that the margin is not measured from."""
+
+SLACK = 0.05
+"""Part of its radius by which an interval reaches beyond all that was seen, at the least."""
+
+NEAR = 0.95
+"""A value farther from the centre than this part of the radius is near the edge."""
+
+SYMMETRIC = 1.25
+"""An interval may be so many times as wide for the sake of symmetry: half of the products are saved, and no level."""
+
+SAMPLES = 1 << 24
+"""Values that the search computes at a time, at the most, and with them the rows that it looks at."""
+
+KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
+"""Functions that no polynomial follows closely on any interval around their kinks."""
+
+MAX_ROWS = 128
+CHECKS = 4
+"""Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
+
+
+@dataclass(frozen=True)
+class Approximated:
+    """A graph whose functions are polynomials.
+
+    Attributes
+    ----------
+    graph
+        With the normalisation of their arguments not yet fused.
+    error
+        The largest error of an output over the largest value of that output, on the calibration inputs.
+    reference
+        Outputs of the network with the true functions, by name, shape (rows, size).
+    """
+
+    graph: Graph
+    error: float
+    reference: Mapping[str, Array]
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before."""
+
+    centre: float
+    radius: float
+    stages: tuple[Array, ...]
+
+    def __call__(self, x: Array) -> Array:
+        value = (x - self.centre) / self.radius
+        with np.errstate(over="ignore", invalid="ignore"):
+            for coefficients in self.stages:
+                value = np.asarray(chebyshev.chebval(value, coefficients))
+        return value
+
+    @property
+    def degrees(self) -> tuple[int, ...]:
+        """Of each polynomial."""
+        return tuple(len(coefficients) - 1 for coefficients in self.stages)
+
+
+class _Layer:
+    """A function with its interval and the polynomials that were fitted so far."""
+
+    METHODS = ("least squares", "minimax")
+
+    def __init__(self, node: FunctionNode, values: Array, proved: tuple[float, float], margin: float) -> None:
+        self.node = node
+        low, high, near = _interval(values, proved, margin)
+        if near:
+            log.warning(
+                "%s: calibration values reach from %.4g to %.4g, close to the ends of its interval, %.4g to %.4g, and "
+                "far beyond most; a value outside makes the results meaningless: calibrate with more inputs",
+                node.source,
+                float(values.min()),
+                float(values.max()),
+                low,
+                high,
+            )
+        self.centre, self.radius = (low + high) / 2, (high - low) / 2
+        if not bool(np.isfinite(self._function(np.cos(np.linspace(0, np.pi, 257)))).all()):
+            raise CompileError(
+                f"{node.source} (opset {node.source.opset}) overflows between {low:.4g} and {high:.4g}, where its "
+                "values lie with their margin; scale its input down and train again"
+            )
+        self.structure = Structure()
+        reach = max(abs(low), abs(high))
+        if reach <= SYMMETRIC * self.radius:
+            # Beyond what was looked at it may overflow, and has no symmetry then.
+            with np.errstate(invalid="ignore"):
+                structure = structure_of(lambda u: node.function(reach * u))
+            if structure.parity is not None:
+                self.centre, self.radius, self.structure = 0.0, reach, structure
+        self._weights = histogram((values - self.centre) / self.radius)
+        self._fits: dict[tuple[tuple[int, ...], str], _Fit] = {}
+
+    def _function(self, u: Array) -> Array:
+        return self.node.function(self.centre + self.radius * u)
+
+    def fit(self, degrees: tuple[int, ...], method: str) -> _Fit:
+        """The polynomial, or the composition, of at most these degrees by a method."""
+        if len(degrees) == 2 and self.structure.parity == 0:
+            # An even function is not steep in one place and flat elsewhere.
+            degrees = CLASSES[SINGLE]
+        key = degrees, method
+        if key not in self._fits:
+            stages: tuple[Array, ...]
+            if len(degrees) == 2:
+                even = np.ones_like(self._weights)
+                weights = even if method == "minimax" else self._weights
+                stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
+            elif method == "minimax":
+                stages = (minimax(self._function, degrees[0], self.structure),)
+            else:
+                stages = (least_squares(self._function, degrees[0], self._weights, self.structure),)
+            self._fits[key] = _Fit(self.centre, self.radius, tuple(map(trimmed, stages)))
+        return self._fits[key]
+
+
+def _interval(values: Array, proved: tuple[float, float], margin: float) -> tuple[float, float, bool]:
+    """Ends of a layer's interval, and whether values are near one that is not proved."""
+    low, high = float(values.min()), float(values.max())
+    # Rows are what is drawn independently; of each its own extremes.
+    tail_low, tail_high = float(np.quantile(values.min(axis=1), TAIL)), float(np.quantile(values.max(axis=1), 1 - TAIL))
+    reserve = margin * (tail_high - tail_low) / 2
+    slack = SLACK * (high - low) / 2
+    left, right = min(tail_low - reserve, low - slack), max(tail_high + reserve, high + slack)
+    closed = left <= proved[0], right >= proved[1]
+    left, right = max(left, min(proved[0], low)), min(right, max(proved[1], high))
+    if not left < right:
+        left, right = left - 1.0, right + 1.0
+    centre, radius = (left + right) / 2, (right - left) / 2
+    near = (centre - low > NEAR * radius and not closed[0]) or (high - centre > NEAR * radius and not closed[1])
+    return left, right, near
+
+
+def approximate_functions(
+    graph: Graph,
+    calibration: Mapping[str, Array],
+    declared: Mapping[str, tuple[float, float]],
+    precision_bits: float,
+    margin: float,
+) -> Approximated:
+    """Replace the functions of a graph by polynomials.
+
+    Parameters
+    ----------
+    graph
+        Canonical but for its functions.
+    calibration
+        Inputs by name, shape (rows, ...).
+    declared
+        Smallest and largest value of each input's elements.
+    precision_bits
+        Of the outputs, of which approximation takes half the error at the most.
+    margin
+        By how much an interval is wider than what was seen, as a part of it.
+
+    Raises
+    ------
+    CompileError
+        No degree gives the precision; the message says which can be had.
+    """
+    functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
+    if not functions:
+        values = graph.evaluate(calibration)
+        return Approximated(graph, 0.0, {name: values[name] for name in graph.outputs})
+    network = _Network(graph, calibration)
+    intervals = value_intervals(graph, declared)
+    layers = []
+    for node in functions:
+        centre, radius = intervals[node.value]
+        proved = float((centre - radius).min()), float((centre + radius).max())
+        layers.append(_Layer(node, network.exact[node.value], proved, margin))
+    allowed = SHARE * 2.0**-precision_bits
+    tightened = allowed
+    for _ in range(CHECKS):
+        choice = _search(network, layers, tightened, precision_bits)
+        error = network.error(choice)
+        if error <= allowed:
+            break
+        tightened *= 0.5 * allowed / error
+    else:
+        raise CompileError(_impossible(network, layers, error, precision_bits))
+    for layer in layers:
+        fit = choice[layer.node.output.name]
+        log.debug(
+            "%s: degree %s on %.4g to %.4g",
+            layer.node.source,
+            " of ".join(map(str, reversed(fit.degrees))),
+            fit.centre - fit.radius,
+            fit.centre + fit.radius,
+        )
+    reference = {name: network.exact[name] for name in graph.outputs}
+    return Approximated(_replaced(graph, choice), error, reference)
+
+
+class _Network:
+    """The network in clear, with the true functions or with polynomials."""
+
+    def __init__(self, graph: Graph, calibration: Mapping[str, Array]) -> None:
+        self.graph = graph
+        self.exact = graph.evaluate(calibration)
+        rows = len(next(iter(self.exact.values())))
+        size = sum(math.prod(node.output.shape) for node in graph.nodes)
+        few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
+        self._few = {name: values[:: -(-rows // few)] for name, values in self.exact.items()}
+        self._position = {node.output.name: i for i, node in enumerate(graph.nodes)}
+
+    def error(self, choice: Mapping[str, _Fit]) -> float:
+        """The largest error of an output over its largest value, on all rows."""
+        return self._compare(self._run(choice, self.exact, dict.fromkeys(choice)), self.exact)
+
+    def trial(self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Sequence[str]) -> dict[str, Array]:
+        """Values on some rows, where all but what follows the changed functions is known."""
+        return self._run(choice, {**self._few, **known}, dict.fromkeys(changed))
+
+    def trial_error(self, values: Mapping[str, Array]) -> float:
+        """The same as :meth:`error`, of the values of a trial."""
+        return self._compare(values, self._few)
+
+    def _run(
+        self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Mapping[str, None]
+    ) -> dict[str, Array]:
+        values = dict(known)
+        stale: set[str] = set()
+        for node in self.graph.nodes:
+            name = node.output.name
+            if isinstance(node, InputNode) or not (name in changed or stale.intersection(node.inputs)):
+                continue
+            stale.add(name)
+            if isinstance(node, FunctionNode) and name in choice:
+                values[name] = choice[name](values[node.value])
+            else:
+                values[name] = self.graph.evaluate_node(node, values)
+        return values
+
+    def _compare(self, values: Mapping[str, Array], exact: Mapping[str, Array]) -> float:
+        worst = 0.0
+        for name in self.graph.outputs:
+            with np.errstate(over="ignore", invalid="ignore"):
+                error = float(np.abs(values[name] - exact[name]).max())
+            largest = float(np.abs(self.exact[name]).max()) or 1.0
+            worst = max(worst, error / largest if math.isfinite(error) else math.inf)
+        return worst
+
+
+def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precision_bits: float) -> dict[str, _Fit]:
+    """Polynomials of the least depth whose error is allowed."""
+    names = [layer.node.output.name for layer in layers]
+    best = math.inf
+    for level, method in ((level, method) for level in range(len(CLASSES)) for method in _Layer.METHODS):
+        choice = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
+        values = network.trial(choice, {}, names)
+        best = min(best, network.trial_error(values))
+        if best <= allowed:
+            break
+    else:
+        raise CompileError(_impossible(network, layers, best, precision_bits))
+    levels = dict.fromkeys(names, level)
+
+    def attempt(layer: _Layer, degrees: tuple[int, ...]) -> bool:
+        """Other degrees for one layer, if its error is allowed, by the better method."""
+        nonlocal values
+        name = layer.node.output.name
+        offers = []
+        for method in _Layer.METHODS:
+            fit = layer.fit(degrees, method)
+            tried = network.trial({**choice, name: fit}, values, [name])
+            offers.append((network.trial_error(tried), fit, tried))
+        error, fit, tried = min(offers, key=lambda offer: offer[0])
+        if error > allowed:
+            return False
+        choice[name], values = fit, tried
+        return True
+
+    waiting = [layer for layer in reversed(layers) if levels[layer.node.output.name]]
+    while waiting:
+        lowered = []
+        for layer in waiting:
+            name = layer.node.output.name
+            if attempt(layer, CLASSES[levels[name] - 1]):
+                levels[name] -= 1
+                lowered += [layer] if levels[name] else []
+        waiting = lowered
+    for layer, name in zip(layers, names, strict=True):
+        if len(choice[name].stages) > 1:
+            continue
+        # Degrees within the class, by bisection: fewer products, and no level more.
+        too_low = CLASSES[levels[name] - 1][0] if levels[name] else 0
+        (enough,) = choice[name].degrees
+        while enough - too_low > 1:
+            middle = (too_low + enough) // 2
+            if attempt(layer, (middle,)):
+                enough = min(middle, *choice[name].degrees)
+            else:
+                too_low = middle
+    return choice
+
+
+def _impossible(network: _Network, layers: Sequence[_Layer], error: float, precision_bits: float) -> str:
+    """The sentence that refuses a precision, with the layer that is most to blame."""
+
+    def alone(layer: _Layer) -> float:
+        name = layer.node.output.name
+        fit = min(
+            (layer.fit(degrees, method) for degrees in (CLASSES[SINGLE], CLASSES[-1]) for method in _Layer.METHODS),
+            key=lambda fit: network.trial_error(network.trial({name: fit}, {}, [name])),
+        )
+        return network.trial_error(network.trial({name: fit}, {}, [name]))
+
+    worst = max(layers, key=alone)
+    source = worst.node.source
+    bits = max(0.0, -math.log2(error) - 1) if error < math.inf else 0.0
+    had = f"{bits:.1f} bits of precision" if bits >= 1 else "next to no precision"
+    low, high = worst.centre - worst.radius, worst.centre + worst.radius
+    remedy = f"keep its values closer together than {low:.4g} to {high:.4g}, with a BatchNormalization before it,"
+    if worst.node.function.primitives() & KINKED:
+        remedy = "replace it by a square or a smooth activation such as SiLU"
+    return (
+        f"{source} (opset {source.opset}) is not a polynomial, and polynomials of up to {len(CLASSES) - 1} levels "
+        f"leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask for less with --precision"
+    )
+
+
+def _replaced(graph: Graph, choice: Mapping[str, _Fit]) -> Graph:
+    """The graph with polynomials for functions."""
+    nodes: list[Node] = []
+    parameters: dict[str, Array] = {}
+    for node in graph.nodes:
+        if isinstance(node, FunctionNode):
+            nodes += _polynomial(node, choice[node.output.name], graph.node(node.value), parameters)
+        else:
+            nodes.append(node)
+    return graph.with_nodes(nodes, parameters)
+
+
+def _polynomial(node: FunctionNode, fit: _Fit, before: Node, parameters: dict[str, Array]) -> list[Node]:
+    """Nodes for one function; what will be fused with the affine map before bears its name."""
+    source = before.source if isinstance(before, AffineNode) else node.source
+    name, shape = node.output.name, node.output.shape
+
+    def parameter(what: str, value: float | Array) -> str:
+        parameters[f"{name}:{what}"] = np.asarray(value, dtype=np.float64)
+        return f"{name}:{what}"
+
+    def affine(output: Value, source: Source, value: Value, what: str, factor: float, constant: float) -> Node:
+        scaled = compose(Scale.of(shape, parameter(f"{what}factor", factor)), Reshape(value.shape, shape))
+        bias = parameter(f"{what}constant", constant) if constant else None
+        return AffineNode(output, source, (Term(value.name, scaled),), bias)
+
+    coefficients = fit.stages[0]
+    shift = -fit.centre / fit.radius
+    if len(fit.stages) == 1 and len(coefficients) <= 2:
+        constant, slope = (float(c) for c in np.append(coefficients, 0.0)[:2])
+        return [affine(node.output, source, before.output, "", slope / fit.radius, constant + slope * shift)]
+    u = Value(f"{name}:normalised", shape)
+    normalised = affine(u, source, before.output, "normalising ", 1 / fit.radius, shift)
+    if len(fit.stages) == 1 and len(coefficients) == 3:
+        constant, slope, leading = (float(c) for c in chebyshev.cheb2poly(coefficients))
+        monic = Value(f"{name}:monic", shape)
+        powers = (parameter("zero", 0.0), parameter("linear", slope / leading), parameter("one", 1.0))
+        square = PolynomialNode(monic, node.source, u.name, powers)
+        return [normalised, square, affine(node.output, node.source, monic, "leading ", leading, constant)]
+    interval = (fit.centre - fit.radius, fit.centre + fit.radius)
+    nodes, argument = [normalised], u
+    for k, stage in enumerate(fit.stages):
+        last = k == len(fit.stages) - 1
+        value = node.output if last else Value(f"{name}:inner", shape)
+        part = parameter("coefficients" if last else "inner coefficients", stage)
+        nodes.append(SeriesNode(value, node.source, argument.name, part, interval if k == 0 else (-1.0, 1.0)))
+        argument = value
+    return nodes

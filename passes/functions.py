@@ -1,0 +1,86 @@
+"""Functions: a chain of elementwise operators on one value becomes one function of that value.
+
+Exporters write an activation as they like: SiLU as ``x * Sigmoid(x)``, GELU as ``x * (1 + Erf(x / 1.414)) / 2``, Mish
+as ``x * Tanh(Softplus(x))``. Polynomials fitted operator by operator would cost levels for each, and multiply two
+approximations. What has to be approximated is one function of one variable, whatever it was written as, so this pass
+finds the farthest value that an activation is a function of, and composes everything between.
+
+It knows no patterns: weighted sums, products, polynomials and primitives compose, as long as their constants are the
+same for all elements. What has no primitive in it is left to :mod:`hecc.passes.activations`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hecc.compiler.ir.affine import Parameters, elementwise_factor
+from hecc.compiler.ir.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply
+from hecc.compiler.ir.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode
+
+__all__ = ["compose_functions"]
+
+Forms = dict[str, Expression]
+"""A value as a function of each of several roots, the farthest first."""
+
+MAX_STEPS = 64
+"""Operators between a root and a value."""
+
+
+def compose_functions(graph: Graph) -> Graph:
+    """Let every function read the farthest value that it is a function of."""
+    if not any(isinstance(node, FunctionNode) for node in graph.nodes):
+        return graph
+    forms: dict[str, Forms] = {}
+    steps: dict[str, int] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        name = node.output.name
+        steps[name] = 1 + max((steps[value] for value in node.inputs), default=0)
+        derived = _derive(node, forms, graph.parameters)
+        if not derived or steps[name] > MAX_STEPS:
+            derived, steps[name] = {}, 0
+        root = next(iter(derived), None)
+        if root is not None and not isinstance(node, AffineNode) and derived[root].primitives():
+            node = FunctionNode(node.output, node.source, root, derived[root])
+        nodes.append(node)
+        forms[name] = {**derived, name: ARGUMENT}
+    return graph.with_nodes(nodes)
+
+
+def _derive(node: Node, forms: dict[str, Forms], parameters: Parameters) -> Forms:
+    """The node's value as a function of earlier values; empty when it is not one."""
+    if isinstance(node, FunctionNode):
+        return {root: apply(node.function, inner) for root, inner in forms[node.value].items()}
+    if isinstance(node, PolynomialNode):
+        coefficients = [_uniform(np.asarray(parameters[c], dtype=np.float64)) for c in node.coefficients]
+        known = tuple(c for c in coefficients if c is not None)
+        if len(known) < len(coefficients):
+            return {}
+        return {root: Polynomial(known, inner) for root, inner in forms[node.value].items()}
+    if isinstance(node, ProductNode):
+        left, right = forms[node.left], forms[node.right]
+        return {root: Product(left[root], right[root]) for root in left if root in right}
+    if not isinstance(node, AffineNode):
+        return {}
+    factors = []
+    for term in node.terms:
+        spread = elementwise_factor(term.map, parameters)
+        factor = None if spread is None else _uniform(spread)
+        if factor is None:
+            return {}
+        factors.append(factor)
+    constant = 0.0 if node.bias is None else _uniform(np.asarray(parameters[node.bias], dtype=np.float64))
+    if constant is None:
+        return {}
+    first, *others = (forms[term.value] for term in node.terms)
+    return {
+        root: WeightedSum(tuple(factors), tuple(form[root] for form in (first, *others)), constant)
+        for root in first
+        if all(root in other for other in others)
+    }
+
+
+def _uniform(array: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
+    """The number that all elements are, or None."""
+    first = float(array.flat[0])
+    return first if bool((array == first).all()) else None

@@ -1,0 +1,164 @@
+"""Approximation: the fewest levels that are precise enough, on intervals that hold what was seen."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from hecc.compiler.ir.function import ARGUMENT, Primitive
+from hecc.compiler.ir.graph import AffineNode, FunctionNode, PolynomialNode, SeriesNode
+from hecc.passes.approximate import approximate_functions
+from hecc.passes.depth import multiplicative_depth
+from hecc.passes.fuse_affine import fuse_affine
+from hecc.runtime.errors import CompileError
+
+ROWS = {"x": np.random.default_rng(3).uniform(-1, 1, (200, 8))}
+DECLARED = {"x": (-1.0, 1.0)}
+
+
+def activate(build, name, value, function, **attributes):
+    expression = Primitive(function, tuple(attributes.items()), ARGUMENT)
+    return build.add(FunctionNode, name, build.shapes[value], value, expression)
+
+
+def network(build, *functions, gain=1.0):
+    """Dense layers with an activation behind each but the last."""
+    value = build.input("x", 8)
+    for i, function in enumerate(functions):
+        value = activate(build, f"f{i}", build.dense(f"d{i}", value, 8), function)
+    return build.graph(build.scale("y", build.dense("last", value, 3), gain))
+
+
+def approximated(graph, bits, margin=0.25, rows=ROWS, declared=None):
+    return approximate_functions(graph, rows, declared or DECLARED, bits, margin)
+
+
+def degrees(graph):
+    return {n.output.name: len(graph.parameters[n.coefficients]) - 1 for n in graph.nodes if isinstance(n, SeriesNode)}
+
+
+@pytest.mark.parametrize("bits", [4, 8, 12, 16])
+def test_the_error_is_half_of_what_is_allowed_at_the_most(build, bits):
+    graph = network(build, "tanh", "sigmoid")
+    result = approximated(graph, bits)
+    exact, found = graph.evaluate(ROWS)["y"], result.graph.evaluate(ROWS)["y"]
+    error = np.abs(found - exact).max() / np.abs(exact).max()
+    assert error == pytest.approx(result.error, rel=1e-6)
+    assert error <= 0.5 * 2.0**-bits
+    np.testing.assert_array_equal(result.reference["y"], exact)
+
+
+def test_more_precision_takes_more_levels_and_no_more_than_that(build):
+    graph = network(build, "tanh", "tanh", "tanh")
+    depths = [max(multiplicative_depth(fuse_affine(approximated(graph, b).graph)).values()) for b in (3, 6, 10, 14, 18)]
+    assert depths == sorted(depths)
+    assert len(set(depths)) >= 4
+
+
+def test_a_level_less_anywhere_would_not_be_enough(build):
+    # The last activation hardly matters: it gets by with less than the first one.
+    value = build.input("x", 8)
+    first = activate(build, "first", build.dense("d", value, 8), "tanh")
+    second = activate(build, "second", build.dense("e", first, 8), "tanh")
+    graph = build.graph(build.total("y", (1.0, first), (0.001, second)))
+    found = degrees(approximated(graph, 10).graph)
+    assert found["first"] > 7
+    assert found.get("second", 1) <= 3
+
+
+def test_odd_functions_have_odd_polynomials(build):
+    result = approximated(network(build, "tanh"), 12)
+    (series,) = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    coefficients = result.graph.parameters[series.coefficients]
+    assert series.interval[0] == -series.interval[1]
+    assert not coefficients[::2].any()
+    assert np.all(coefficients[1::2] != 0)
+
+
+def test_the_normalisation_is_fused_and_bears_the_name_of_the_layer_before(build):
+    graph = fuse_affine(approximated(network(build, "tanh"), 8).graph)
+    assert [node.kind for node in graph.nodes] == ["input", "affine", "series", "affine"]
+    assert [node.source.name for node in graph.nodes] == ["/x", "/d0", "/f0", "/y"]
+    values = graph.evaluate(ROWS)
+    assert np.abs(values[graph.nodes[1].output.name]).max() < 1
+
+
+def test_a_polynomial_of_degree_two_is_a_monic_square(build):
+    graph = network(build, "softplus")
+    result = approximated(graph, 4).graph
+    (square,) = [node for node in result.nodes if isinstance(node, PolynomialNode)]
+    assert result.parameters[square.coefficients[2]] == 1.0
+    assert not degrees(result)
+    assert max(multiplicative_depth(fuse_affine(result)).values()) == 3
+
+
+def test_what_is_linear_where_its_values_are_is_affine(build):
+    value = build.scale("high", build.input("x", 8), 1.0, 5.0)
+    graph = build.graph(build.scale("y", activate(build, "f", value, "relu"), 2.0))
+    result = fuse_affine(approximated(graph, 20).graph)
+    assert [type(node) for node in result.nodes[1:]] == [AffineNode]
+    np.testing.assert_allclose(result.evaluate(ROWS)["y"], graph.evaluate(ROWS)["y"], atol=1e-9)
+
+
+def test_an_interval_does_not_reach_beyond_what_is_proved(build):
+    # Inputs can be declared from -1 to 1, and are seen to fill that: no margin is needed.
+    graph = build.graph(activate(build, "y", build.scale("s", build.input("x", 8), 1.0, 1.0), "exp"))
+    (series,) = [n for n in approximated(graph, 12, margin=1.0).graph.nodes if isinstance(n, SeriesNode)]
+    assert series.interval == pytest.approx((0.0, 2.0))
+    (wider,) = [
+        n
+        for n in approximated(graph, 12, margin=1.0, declared={"x": (-9.0, 9.0)}).graph.nodes
+        if isinstance(n, SeriesNode)
+    ]
+    assert wider.interval[0] < -0.9
+    assert wider.interval[1] > 2.9
+
+
+def test_a_wider_margin_makes_a_wider_interval(build):
+    graph = network(build, "tanh")
+    intervals = []
+    for margin in (0.25, 1.0):
+        result = approximated(graph, 8, margin, declared={"x": (-50.0, 50.0)})
+        (series,) = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+        intervals.append(series.interval[1])
+    assert intervals[1] > 1.4 * intervals[0]
+
+
+def test_a_layer_with_values_near_the_edge_is_named(build, caplog):
+    caplog.set_level(logging.WARNING)
+    graph = network(build, "tanh")
+    declared = {"x": (-100.0, 100.0)}
+    approximated(graph, 8, declared=declared)
+    assert not caplog.records
+    rows = ROWS["x"].copy()
+    rows[17] *= 3
+    approximated(graph, 3, rows={"x": rows}, declared=declared)
+    (record,) = caplog.records
+    assert "Op '/f0'" in record.getMessage()
+    assert "close to the ends of its interval" in record.getMessage()
+
+
+def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
+    graph = network(build, "tanh", "relu")
+    with pytest.raises(CompileError) as refusal:
+        approximated(graph, 12)
+    sentence = str(refusal.value)
+    assert sentence.startswith("Op '/f1' (opset 13) is not a polynomial")
+    had = float(sentence.split(" bits of precision")[0].split()[-1])
+    assert 4 < had < 12
+    assert sentence.endswith("or ask for less with --precision")
+    assert approximated(graph, had - 0.5).error <= 2.0 ** -(had + 0.5)
+
+
+def test_a_function_that_overflows_on_its_interval_is_refused(build):
+    value = build.scale("large", build.input("x", 8), 1000.0)
+    graph = build.graph(activate(build, "y", value, "exp"))
+    with pytest.raises(CompileError, match=r"Op '/y' \(opset 13\) overflows between -?\d"):
+        approximated(graph, 8)
+
+
+def test_a_graph_without_functions_is_left_as_it_is(build):
+    graph = build.graph(build.dense("y", build.square("s", build.input("x", 4)), 2))
+    result = approximate_functions(graph, {"x": np.ones((2, 4))}, DECLARED, 12, 0.25)
+    assert result.graph is graph
+    assert result.error == 0.0

@@ -1,0 +1,102 @@
+"""Functions: whatever an exporter writes an activation as, it is one function of one value."""
+
+import numpy as np
+import onnx.parser
+import pytest
+from onnx import numpy_helper
+
+from hecc.compiler.importer import import_model
+from hecc.compiler.ir.function import PRIMITIVES
+from hecc.compiler.ir.graph import FunctionNode
+from hecc.passes.functions import compose_functions
+from hecc.passes.pipeline import canonicalise
+
+
+def graph_of(body, opset=18, **constants):
+    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,6] x) => (float[1,6] y) {{ h = MatMul (x, w)'
+    text = f"{text} {body} }}"
+    model = onnx.parser.parse_model(text)
+    weights = np.random.default_rng(0).normal(size=(6, 6))
+    for name, value in {"w": weights, "one": 1.0, "half": 0.5, "three": 3.0, **constants}.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+    return import_model(model)
+
+
+def functions(graph):
+    return [node for node in graph.nodes if isinstance(node, FunctionNode)]
+
+
+ROWS = {"x": np.random.default_rng(1).normal(size=(20, 6))}
+
+WRITTEN_OUT = {
+    "silu": ("s = Sigmoid (h) y = Mul (h, s)", lambda x: PRIMITIVES["swish"](x, 1.0)),
+    "silu by tanh": (
+        "a = Mul (half, h) t = Tanh (a) b = Add (t, one) c = Mul (h, b) y = Mul (half, c)",
+        lambda x: PRIMITIVES["swish"](x, 1.0),
+    ),
+    "gelu": (
+        "a = Div (h, root) e = Erf (a) b = Add (e, one) c = Mul (h, b) y = Mul (c, half)",
+        PRIMITIVES["gelu"],
+    ),
+    "gelu by tanh": (
+        (
+            "q = Mul (h, h) k = Mul (q, h) l = Mul (k, small) m = Add (h, l) n = Mul (m, factor) t = Tanh (n) "
+            "o = Add (t, one) p = Mul (h, o) y = Mul (p, half)"
+        ),
+        PRIMITIVES["gelu_tanh"],
+    ),
+    "mish": ("s = Softplus (h) t = Tanh (s) y = Mul (h, t)", PRIMITIVES["mish"]),
+    "hardswish": ("a = HardSigmoid <alpha = 0.16666667, beta = 0.5> (h) y = Mul (h, a)", PRIMITIVES["hardswish"]),
+    "hardswish by clip": (
+        "a = Add (h, three) b = Clip (a, zero, six) c = Mul (h, b) y = Div (c, six)",
+        PRIMITIVES["hardswish"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_an_activation_that_is_written_out_is_one_function(name):
+    body, expected = WRITTEN_OUT[name]
+    constants = {"root": np.sqrt(2.0), "small": 0.044715, "factor": np.sqrt(2 / np.pi), "zero": 0.0, "six": 6.0}
+    used = {key: value for key, value in constants.items() if f" {key})" in body or f" {key}," in body}
+    imported = graph_of(body, **used)
+    composed = compose_functions(imported)
+    (function,) = functions(composed)
+    assert function.value == "h"
+    x = np.linspace(-5, 5, 101)
+    factor = (
+        0.5 if function.output.name in ("c", "p") and "half" in body else 1 / 6 if function.output.name == "c" else 1
+    )
+    np.testing.assert_allclose(factor * function.function(x), expected(x), atol=1e-6)
+    for graph in (composed, canonicalise(imported)):
+        np.testing.assert_allclose(graph.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], atol=1e-12)
+
+
+def test_a_factor_per_channel_stays_outside():
+    graph = compose_functions(graph_of("a = Mul (h, v) t = Tanh (a) y = Mul (t, v)", v=np.arange(1.0, 7.0)))
+    (function,) = functions(graph)
+    assert (function.value, str(function.function)) == ("a", "tanh(x)")
+
+
+def test_functions_in_a_row_are_one():
+    (function,) = functions(compose_functions(graph_of("s = Sigmoid (h) q = Mul (s, s) y = Tanh (q)")))
+    assert (function.value, function.output.name) == ("h", "y")
+
+
+def test_a_function_that_is_also_read_elsewhere_stays():
+    graph = compose_functions(graph_of("s = Sigmoid (h) t = Mul (s, h) u = MatMul (s, w) y = Add (t, u)"))
+    assert sorted(node.output.name for node in functions(graph)) == ["s", "t"]
+
+
+def test_products_without_a_function_are_left_to_the_activations():
+    imported = graph_of("q = Mul (h, h) s = Sigmoid (q) r = Add (q, h) a = MatMul (s, w) y = Add (a, r)")
+    assert [node.value for node in functions(compose_functions(imported))] == ["h"]
+    assert "polynomial" in [node.kind for node in canonicalise(imported).nodes]
+
+
+def test_a_long_chain_is_cut():
+    body = " ".join(f"t{i} = Tanh ({f't{i - 1}' if i else 'h'})" for i in range(200))
+    imported = graph_of(body + " y = Tanh (t199)")
+    composed = compose_functions(imported)
+    assert 2 <= len(functions(composed)) <= 10
+    np.testing.assert_allclose(composed.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], atol=1e-12)
