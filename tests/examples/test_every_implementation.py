@@ -138,11 +138,28 @@ def test_the_chest_xray_example_runs_to_its_end(xrays, tmp_path):
     assert "simulated on all 16 images: accuracy" in text
 
 
+def test_the_breast_cancer_network_predicts_the_same_for_every_patient(tmp_path):
+    text = run(sys.executable, EXAMPLES / "breast_cancer" / "run.py", "--batch", folder=tmp_path)
+    assert "same prediction as onnxruntime   143 of 143" in text
+    assert "right                            140 of 143" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_a_breast_cancer_network_trained_again_predicts_the_same_for_every_patient(activation, tmp_path):
+    folder = EXAMPLES / "breast_cancer"
+    text = run(sys.executable, folder / "train.py", "--activation", activation, "--out", tmp_path, folder=tmp_path)
+    assert int(text.split()[1]) >= 135
+    for arguments in ([], ["--batch"]):
+        text = run(sys.executable, folder / "run.py", "--folder", tmp_path, *arguments, folder=tmp_path)
+        assert "same prediction as onnxruntime   143 of 143" in text
+
+
 def test_there_is_no_example_that_these_tests_forget():
     # The others train networks, with PyTorch and without hecc.
     scripts = {str(script.relative_to(EXAMPLES)) for script in EXAMPLES.rglob("*.py")}
-    trainers = {"mnist/train.py", "digits/train.py", "chest_xray/train.py"}
-    assert scripts == {*trainers, "mnist/run.py", "chest_xray/run.py", "chest_xray/data.py"}
-    assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == {*NETWORKS, "xray"}
+    trainers = {"mnist/train.py", "digits/train.py", "chest_xray/train.py", "breast_cancer/train.py"}
+    assert scripts == {*trainers, "mnist/run.py", "chest_xray/run.py", "chest_xray/data.py", "breast_cancer/run.py"}
+    assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == {*NETWORKS, "xray", "network"}
     for script in trainers:
         assert "import hecc" not in (EXAMPLES / script).read_text(encoding="utf-8")

@@ -168,6 +168,11 @@ def quadratic(draw: Draw, net: Network, x: str) -> str:
     return net.add("Add", net.add("Add", scaled, linear), net.uniform(*shape, spread=0.5))
 
 
+def smooth(draw: Draw, net: Network, x: str) -> str:
+    """A function that the compiler replaces by a polynomial."""
+    return net.add(draw(st.sampled_from(["Tanh", "Sigmoid"])), x, depth=2)
+
+
 def arithmetic(draw: Draw, net: Network, x: str) -> str:
     """A constant added, subtracted or multiplied, or the sign changed."""
     operator = draw(st.sampled_from(["Add", "Sub", "Mul", "Neg"]))
@@ -202,6 +207,7 @@ LAYERS: tuple[Callable[[Draw, Network, str], str], ...] = (
     normalization,
     square,
     quadratic,
+    smooth,
     arithmetic,
     branches,
     reshaping,
