@@ -33,6 +33,8 @@ of slots averages over more copies, and after one random draw. A fault misses it
 ROWS = 24
 LARGEST = 300
 """Most elements of a tensor: more make nothing new, and a batch plan has a ciphertext for each."""
+FITTED = ("Tanh", "Sigmoid")
+"""Functions that the compiler replaces by polynomials."""
 DEPTH = 3
 """Most activations in a row."""
 
@@ -170,7 +172,7 @@ def quadratic(draw: Draw, net: Network, x: str) -> str:
 
 def smooth(draw: Draw, net: Network, x: str) -> str:
     """A function that the compiler replaces by a polynomial."""
-    return net.add(draw(st.sampled_from(["Tanh", "Sigmoid"])), x, depth=2)
+    return net.add(draw(st.sampled_from(FITTED)), x, depth=2)
 
 
 def arithmetic(draw: Draw, net: Network, x: str) -> str:
@@ -294,9 +296,12 @@ def check(
     with hecc.Server(small, keys.evaluation, threads=1) as server:
         decrypted = client.decrypt(server.run(client.encrypt(given[:rows])))
 
+    # A polynomial in the place of a function is as close as the precision asks for.
+    fitted = any(node.op_type in FITTED for node in net.nodes)
+    close = 2**-precision if fitted else 2**-15
     assert set(clear) == set(decrypted) == set(expected)
     for name, exact in expected.items():
-        np.testing.assert_allclose(clear[name].reshape(exact.shape), exact, rtol=0, atol=2**-15 * largest[name])
+        np.testing.assert_allclose(clear[name].reshape(exact.shape), exact, rtol=0, atol=close * largest[name])
         found = decrypted[name].reshape(exact[:rows].shape)
         np.testing.assert_allclose(found, exact[:rows], rtol=0, atol=2 ** (SLACK - precision) * largest[name])
 
