@@ -126,7 +126,7 @@ def checked_switching_key(
     ring_degree, limbs
         N, and primes of each digit, special one included; there is a digit for each of the others.
     places, place
-        How many places there are, and which one holds the key.
+        How many places there are at most, and which one holds the key.
     where
         Begins the message of a refusal.
 
@@ -144,9 +144,9 @@ def checked_switching_key(
         empty = (bytes(body[first : first + _COUNT.size * place]), bytes(_COUNT.size * place))
         if len(rest) < _COUNT.size or empty[0] != empty[1]:
             raise _StreamError("not the key that it should be")
-        counts = _COUNT.unpack_from(body, _IDENTITY) + _COUNT.unpack_from(rest)
-        if counts != (places, digits):
-            raise _StreamError(f"{counts[1]} digits at one of {counts[0]} places, not {digits} of {places}")
+        (found,), (count,) = _COUNT.unpack_from(body, _IDENTITY), _COUNT.unpack_from(rest)
+        if not place < found <= places or count != digits:
+            raise _StreamError(f"{count} digits at one of {found} places, not {digits} at one of at most {places}")
         rest = rest[_COUNT.size :]
         for _ in range(digits):
             if len(rest) < _HEADER.size:
@@ -154,7 +154,7 @@ def checked_switching_key(
             length = _inner(rest)
             _parse(_ciphertext_body(rest[:length], ring_degree, limbs, 2), ring_degree, limbs, 2)
             rest = rest[length:]
-        if bytes(rest) != bytes(_COUNT.size * (places - place - 1)):
+        if bytes(rest) != bytes(_COUNT.size * (found - place - 1)):
             raise _StreamError("more than one key")
     except _StreamError as error:
         raise FileFormatError(f"{where}: {error}; make new keys") from None
