@@ -402,19 +402,20 @@ class Diagonals:
         CircuitError
             With the first rule broken.
         """
-        k = len(self.row)
         for name, dtype in self.FIELDS.items():
             array = getattr(self, name)
             if array.ndim != 1 or array.dtype != np.dtype(dtype):
                 raise CircuitError(f"diagonals: {name} is not a vector of {dtype}")
+        k = len(self.row)
         if k == 0 or not len(self.column) == len(self.baby) == len(self.giant) == len(self.offsets) - 1 == k:
             raise CircuitError("diagonals: the arrays have different lengths")
         for name, limit in (("row", count), ("column", columns), ("baby", slots), ("giant", slots)):
             array = getattr(self, name)
             if int(array.min()) < 0 or int(array.max()) >= limit:
                 raise CircuitError(f"diagonals: {name} is outside 0..{limit - 1}")
-        steps = np.diff(self.offsets)
-        if int(self.offsets[0]) != 0 or int(steps.min()) < 1 or int(self.offsets[-1]) != len(self.values):
+        # Compared, not subtracted: differences of forged offsets may wrap around.
+        rising = self.offsets[1:] > self.offsets[:-1]
+        if int(self.offsets[0]) != 0 or not bool(rising.all()) or int(self.offsets[-1]) != len(self.values):
             raise CircuitError("diagonals: offsets do not partition the values")
         if len(self.slots) != len(self.values) or (len(self.slots) and int(self.slots.max()) >= slots):
             raise CircuitError(f"diagonals: a slot is outside 0..{slots - 1}")
@@ -612,9 +613,9 @@ class Circuit:
                 else:
                     shown.append(f"{field.name}={value}")
             if isinstance(ins, LinearTransform) and f"{ins.diagonals}.row" in self.constants:
-                shown.append(f"[{len(self.constants[f'{ins.diagonals}.row'])} diagonals]")
+                shown.append(f"[{self.constants[f'{ins.diagonals}.row'].size} diagonals]")
             if isinstance(ins, MatrixProduct) and f"{ins.matrix}.values" in self.constants:
-                shown.append(f"[{len(self.constants[f'{ins.matrix}.values'])} weights]")
+                shown.append(f"[{self.constants[f'{ins.matrix}.values'].size} weights]")
             source = f"  # {ins.source}" if ins.source else ""
             lines.append(f"  %{i} = {ins.op}({operands}) {' '.join(shown)}{source}")
         return "\n".join(lines)

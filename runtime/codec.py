@@ -21,6 +21,9 @@ T = TypeVar("T")
 MAX_DIGITS = 4300
 """Most digits of a numerator or denominator: where Python stops, because parsing takes quadratic time."""
 
+MAX_SHOWN = 300
+"""Most characters of a message about a file that may come from the file."""
+
 _FRACTION = re.compile(rf"([1-9][0-9]{{0,{MAX_DIGITS - 1}}})/([1-9][0-9]{{0,{MAX_DIGITS - 1}}})")
 
 
@@ -66,7 +69,14 @@ def _decode(data: bytes | memoryview, kind: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(data, type=kind, strict=True, dec_hook=_decode_hook)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FileFormatError(f"{where} has a malformed field ({error}); make the file again with hecc") from None
+        reason = _shown(str(error))
+        raise FileFormatError(f"{where} has a malformed field ({reason}); make the file again with hecc") from None
+
+
+def _shown(text: str) -> str:
+    """A message that quotes a file: nothing that a terminal obeys instead of printing it, and not without end."""
+    printable = text if text.isprintable() else ascii(text)[1:-1]
+    return printable if len(printable) <= MAX_SHOWN else printable[:MAX_SHOWN] + "..."
 
 
 def _encode_hook(value: Any) -> str:

@@ -31,6 +31,9 @@ __all__ = ["Plan", "check_header", "check_labels", "signature_fingerprint"]
 MAX_NAME = 256
 """Longest name of an input, an output or a compiler, in characters."""
 
+MAX_TEXT = 1024
+"""Longest name of a constant or an ONNX node in a circuit, in characters; those of blobs are no longer."""
+
 MAX_SLOTS = 1 << 26
 """Slots of all ciphertexts of one input or output: what a header may make us allocate."""
 
@@ -129,9 +132,9 @@ class Plan:
             circuit = _load_circuit(container, header) if container.kind is Kind.SERVER_PLAN else None
         except (ParameterError, CircuitError) as error:
             raise FileFormatError(f"{path}: an impossible plan ({error}); compile it again") from None
-        expected = 0 if circuit is None else 1 + len(circuit.constants)
-        if len(container) != expected:
-            raise FileFormatError(f"{path}: blobs that a plan does not have; compile it again")
+        expected = [] if circuit is None else [_CIRCUIT, *(_CONSTANTS + name for name in sorted(circuit.constants))]
+        if list(container) != expected:
+            raise FileFormatError(f"{path}: blobs that a plan does not have, or in another order; compile it again")
         return cls(header, circuit, Path(path))
 
 
@@ -245,6 +248,13 @@ def _check_text(what: str, text: str) -> None:
         raise ParameterError(f"{what} is empty, not printable or over {MAX_NAME} characters")
 
 
+def _check_texts(instruction: AnyInstruction) -> None:
+    """As :func:`_check_text`, for the names that a refused circuit is shown with."""
+    for field, text in msgspec.structs.asdict(instruction).items():
+        if isinstance(text, str) and (len(text) > MAX_TEXT or not text.isprintable()):
+            raise ParameterError(f"{field} of an instruction is not printable or over {MAX_TEXT} characters")
+
+
 def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
     # The verifier is needed for server plans only; a client's command does not pay for its import.
     from hecc.runtime.verify import verify
@@ -257,8 +267,8 @@ def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
             f"a circuit of {program.slots} slots and {program.lanes} lanes with layouts of {layout.slots} and "
             f"{layout.lanes}"
         )
-    if not all(instruction.source.isprintable() for instruction in program.instructions):
-        raise ParameterError("the circuit names an ONNX node that is not printable")
+    for instruction in program.instructions:
+        _check_texts(instruction)
     circuit = Circuit(program.slots, program.instructions, container.arrays(_CONSTANTS), program.lanes)
     types = verify(circuit, header.keys)
     _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)

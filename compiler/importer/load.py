@@ -15,8 +15,12 @@ from onnx.external_data_helper import (
 )
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.plan import MAX_NAME
 
 __all__ = ["load_model"]
+
+LONGEST = 512
+"""Most characters of the name of a node or a tensor inside the network: a plan adds to them, and has a limit, too."""
 
 
 def load_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
@@ -25,8 +29,15 @@ def load_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx
     Raises
     ------
     InputError
-        The file cannot be read, is not an ONNX model, or refers to data that is missing.
+        The file cannot be read, is not an ONNX model, refers to data that is missing, or has names that no plan can
+        have.
     """
+    model = _read(source)
+    _refuse_names(model)
+    return model
+
+
+def _read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
     if isinstance(source, onnx.ModelProto):
         model = onnx.ModelProto()
         model.CopyFrom(source)
@@ -71,6 +82,19 @@ def _texts(model: onnx.ModelProto) -> Iterator[object]:
     for node in [*graph.node, *(node for function in model.functions for node in function.node)]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         yield from (attribute.name for attribute in node.attribute)
+
+
+def _refuse_names(model: onnx.ModelProto) -> None:
+    """Messages and plans are full of names, so a terminal has to show them; a plan's reader refuses others, too."""
+    interface = {item.name for item in [*model.graph.input, *model.graph.output]}
+    for text in _texts(model):
+        limit = MAX_NAME if text in interface else LONGEST
+        if not str(text).isprintable() or len(str(text)) > limit:
+            shown = str(text) if len(str(text)) <= limit else f"{str(text)[:40]}..."
+            raise InputError(
+                f"the model names something {shown!r}, which cannot be printed or has more than {limit} characters; "
+                "give it another name in the network, or rename it in the ONNX file"
+            )
 
 
 def _refuse_external_data(model: onnx.ModelProto, what: str) -> None:

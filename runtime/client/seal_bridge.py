@@ -22,6 +22,7 @@ from tenseal import sealapi
 from hecc.runtime.errors import FileFormatError
 from hecc.runtime.native import _evaluator
 from hecc.runtime.native.ntt import NttTables
+from hecc.runtime.native.streams import checked_ciphertext
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream, save_stream_to_array
 
@@ -188,12 +189,18 @@ class LevelCipher:
 
     def _decrypt(self, stream: bytes | memoryview, scale: float) -> Any:
         """SEAL's plaintext, in NTT form."""
+        plain_stream = checked_ciphertext(
+            stream,
+            ring_degree=self._degree,
+            limbs=self._limbs,
+            polynomials=2,
+            where="a ciphertext",
+            remedy="ask for the result again",
+        )
         ciphertext = sealapi.Ciphertext()
-        load_stream(ciphertext, self._context, stream)
-        if ciphertext.parms_id() != self._context.first_parms_id() or not ciphertext.is_ntt_form():
-            raise FileFormatError(f"a ciphertext does not have {self._limbs} limbs; ask for the result again")
-        if ciphertext.size() != 2:
-            raise FileFormatError(f"a ciphertext has {ciphertext.size()} polynomials, not 2; ask for the result again")
+        load_stream(ciphertext, self._context, plain_stream)
+        if ciphertext.parms_id() != self._context.first_parms_id():
+            raise FileFormatError("a ciphertext has other primes than the plan; ask for the result again")
         if not math.isclose(ciphertext.scale, scale, rel_tol=SCALE_TOLERANCE):
             raise FileFormatError("a ciphertext does not have the scale of the plan; ask for the result again")
         plain = sealapi.Plaintext()
@@ -207,12 +214,15 @@ def public_residues(spec: KeySpecification, stream: bytes | memoryview, *, enfor
     Raises
     ------
     FileFormatError
-        SEAL refuses the stream.
+        The stream holds no public key of these parameters.
     """
     limbs, degree = len(spec.data_primes) + 1, spec.ring_degree
     context, _ = _selection(spec, limbs - 1, enforce_128)
+    checked = checked_ciphertext(
+        stream, ring_degree=degree, limbs=limbs, polynomials=2, where="the public key", remedy="make new keys"
+    )
     key = sealapi.PublicKey()
-    load_stream(key, context, stream)
+    load_stream(key, context, checked)
     # Saving again expands the seed.
     body = _body(save_stream(key), _CIPHERTEXT.size + _HEADER.size + _COUNT.size + 16 * limbs * degree)
     return _words(body, _CIPHERTEXT.size, 2 * limbs * degree).reshape(2, limbs, degree)

@@ -362,9 +362,9 @@ class NativeSession:
             stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
         )
         if parsed.parms_id != self._level(kind.limbs):
-            raise FileFormatError(f"{where}: encrypted for other primes; encrypt for this plan")
+            raise FileFormatError(f"{where}: encrypted for other primes; encrypt again for this plan")
         if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
-            raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt for this plan")
+            raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt again")
         try:
             residues = parsed.residues.reshape(-1).view(np.uint8)
             return self._context.read_ciphertext(residues, kind.polynomials, kind.limbs, parsed.seed)

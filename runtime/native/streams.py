@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError
 
-__all__ = ["ParsedCiphertext", "parms_id", "read_ciphertext", "write_ciphertext"]
+__all__ = [
+    "ParsedCiphertext",
+    "checked_ciphertext",
+    "checked_switching_key",
+    "parms_id",
+    "read_ciphertext",
+    "write_ciphertext",
+]
 
 _HEADER = struct.Struct("<HBBBBHQ")
 """Magic, header size, major and minor version, compression, reserved, size of all."""
@@ -26,6 +33,8 @@ _MAGIC, _VERSION = 0xA15E, (4, 3)
 _UNCOMPRESSED, _ZSTD = 0, 2
 _FIELDS = struct.Struct("<32sBQQQdQ")
 """parms_id, whether in NTT form, polynomials, N, limbs, scale, correction factor."""
+_IDENTITY = 32
+"""Bytes of a parms_id."""
 _COUNT = struct.Struct("<Q")
 _SEED = struct.Struct("<B64s")
 """Generator and seed."""
@@ -62,46 +71,94 @@ def parms_id(ring_degree: int, primes: Sequence[int]) -> bytes:
 
 
 def read_ciphertext(
-    stream: bytes | memoryview, *, ring_degree: int, limbs: int, polynomials: int, where: str
+    stream: bytes | memoryview,
+    *,
+    ring_degree: int,
+    limbs: int,
+    polynomials: int,
+    where: str,
+    remedy: str = "encrypt again for this plan",
 ) -> ParsedCiphertext:
     """Parse a stream that should hold a ciphertext of ``polynomials`` polynomials with ``limbs`` limbs.
 
     Raises
     ------
     FileFormatError
-        It does not; ``where`` begins the message.
+        It does not; ``where`` begins the message, and ``remedy`` ends it.
     """
-    size = 8 * limbs * ring_degree
-    prefix = _HEADER.size + _COUNT.size
-    longest = _FIELDS.size + prefix + max(polynomials * size, size + _HEADER.size + _SEED.size)
-    body = _body(memoryview(stream), longest, where)
-    if len(body) < _FIELDS.size:
-        raise FileFormatError(f"{where}: truncated; encrypt again")
-    identity, is_ntt, found_polynomials, degree, found_limbs, scale, _ = _FIELDS.unpack_from(body)
-    if degree != ring_degree:
-        raise FileFormatError(f"{where}: ring degree {degree}, not {ring_degree}; encrypt for this plan")
-    if found_limbs != limbs:
-        raise FileFormatError(f"{where}: {found_limbs} limbs, not {limbs}; encrypt for this plan")
-    if found_polynomials != polynomials:
-        raise FileFormatError(f"{where}: {found_polynomials} polynomials, not {polynomials}; encrypt for this plan")
-    if is_ntt != 1:
-        raise FileFormatError(f"{where}: not in NTT form; encrypt for this plan")
-    # An array shorter than its length, or a longer stream than the array and the seed, is refused by the last two.
-    array = body[_FIELDS.size :]
-    if len(array) < prefix:
-        raise FileFormatError(f"{where}: truncated; encrypt again")
-    length = _inner(array, where)
-    (count,) = _COUNT.unpack_from(array, _HEADER.size)
-    seeded = 8 * count == size and polynomials == 2
-    if length != prefix + 8 * count or not (seeded or 8 * count == polynomials * size) or len(array) < length:
-        raise FileFormatError(f"{where}: it does not hold the residues that it announces; encrypt again")
-    shape = (1 if seeded else polynomials, limbs, ring_degree)
-    residues = np.frombuffer(array, dtype="<u8", count=count, offset=prefix).reshape(shape)
-    rest = array[length:]
-    seed = _seed(rest, where) if seeded else None
-    if len(rest) != (_HEADER.size + _SEED.size if seeded else 0):
-        raise FileFormatError(f"{where}: trailing bytes; encrypt again")
-    return ParsedCiphertext(identity, scale, residues, seed)
+    try:
+        return _parse(_ciphertext_body(stream, ring_degree, limbs, polynomials), ring_degree, limbs, polynomials)
+    except _StreamError as error:
+        raise FileFormatError(f"{where}: {error}; {remedy}") from None
+
+
+def checked_ciphertext(
+    stream: bytes | memoryview, *, ring_degree: int, limbs: int, polynomials: int, where: str, remedy: str
+) -> bytes:
+    """The same ciphertext in a stream that may be handed to SEAL: uncompressed, and of the structure expected.
+
+    SEAL reads what a stream announces, nested and compressed as often as it says, and some that end too early end the
+    process instead of raising an exception.
+
+    Raises
+    ------
+    FileFormatError
+        As :func:`read_ciphertext`.
+    """
+    try:
+        body = _ciphertext_body(stream, ring_degree, limbs, polynomials)
+        _parse(body, ring_degree, limbs, polynomials)
+    except _StreamError as error:
+        raise FileFormatError(f"{where}: {error}; {remedy}") from None
+    return _uncompressed(body)
+
+
+def checked_switching_key(
+    stream: bytes | memoryview, *, ring_degree: int, limbs: int, places: int, place: int, where: str
+) -> bytes:
+    """As :func:`checked_ciphertext`, of SEAL's relinearisation or Galois keys with one key among them.
+
+    Parameters
+    ----------
+    stream
+        SEAL's ``KSwitchKeys``: a parms_id, the number of places, and for each place the number of its digits and these,
+        each a ciphertext in a stream of its own.
+    ring_degree, limbs
+        N, and primes of each digit, special one included; there is a digit for each of the others.
+    places, place
+        How many places there are at most, and which one holds the key.
+    where
+        Begins the message of a refusal.
+
+    Raises
+    ------
+    FileFormatError
+        It is not such a key.
+    """
+    digits = limbs - 1
+    longest_digit = _FIELDS.size + 2 * (_HEADER.size + _COUNT.size) + _HEADER.size + 16 * limbs * ring_degree
+    try:
+        body = _body(memoryview(stream), _IDENTITY + _COUNT.size * (1 + places) + digits * longest_digit)
+        first = _IDENTITY + _COUNT.size
+        rest = body[first + _COUNT.size * place :]
+        empty = (bytes(body[first : first + _COUNT.size * place]), bytes(_COUNT.size * place))
+        if len(rest) < _COUNT.size or empty[0] != empty[1]:
+            raise _StreamError("not the key that it should be")
+        (found,), (count,) = _COUNT.unpack_from(body, _IDENTITY), _COUNT.unpack_from(rest)
+        if not place < found <= places or count != digits:
+            raise _StreamError(f"{count} digits at one of {found} places, not {digits} at one of at most {places}")
+        rest = rest[_COUNT.size :]
+        for _ in range(digits):
+            if len(rest) < _HEADER.size:
+                raise _StreamError("truncated")
+            length = _inner(rest)
+            _parse(_ciphertext_body(rest[:length], ring_degree, limbs, 2), ring_degree, limbs, 2)
+            rest = rest[length:]
+        if bytes(rest) != bytes(_COUNT.size * (found - place - 1)):
+            raise _StreamError("more than one key")
+    except _StreamError as error:
+        raise FileFormatError(f"{where}: {error}; make new keys") from None
+    return _uncompressed(body)
 
 
 def write_ciphertext(identity: bytes, scale: float, residues: NDArray[np.uint64]) -> bytes:
@@ -121,20 +178,62 @@ def write_ciphertext(identity: bytes, scale: float, residues: NDArray[np.uint64]
     )
 
 
-def _body(stream: memoryview, longest: int, where: str) -> memoryview:
+class _StreamError(Exception):
+    """What is wrong with a stream; whoever reads it says where it is and what to do."""
+
+
+def _ciphertext_body(stream: bytes | memoryview, ring_degree: int, limbs: int, polynomials: int) -> memoryview:
+    """What is behind the header of a ciphertext, unpacked."""
+    size = 8 * limbs * ring_degree
+    longest = _FIELDS.size + _HEADER.size + _COUNT.size + max(polynomials * size, size + _HEADER.size + _SEED.size)
+    return _body(memoryview(stream), longest)
+
+
+def _parse(body: memoryview, ring_degree: int, limbs: int, polynomials: int) -> ParsedCiphertext:
+    size, prefix = 8 * limbs * ring_degree, _HEADER.size + _COUNT.size
+    if len(body) < _FIELDS.size:
+        raise _StreamError("truncated")
+    identity, is_ntt, found_polynomials, degree, found_limbs, scale, _ = _FIELDS.unpack_from(body)
+    if degree != ring_degree:
+        raise _StreamError(f"ring degree {degree}, not {ring_degree}")
+    if found_limbs != limbs:
+        raise _StreamError(f"{found_limbs} limbs, not {limbs}")
+    if found_polynomials != polynomials:
+        raise _StreamError(f"{found_polynomials} polynomials, not {polynomials}")
+    if is_ntt != 1:
+        raise _StreamError("not in NTT form")
+    # An array shorter than its length, or a longer stream than the array and the seed, is refused by the last two.
+    array = body[_FIELDS.size :]
+    if len(array) < prefix:
+        raise _StreamError("truncated")
+    length = _inner(array)
+    (count,) = _COUNT.unpack_from(array, _HEADER.size)
+    seeded = 8 * count == size and polynomials == 2
+    if length != prefix + 8 * count or not (seeded or 8 * count == polynomials * size) or len(array) < length:
+        raise _StreamError("it does not hold the residues that it announces")
+    shape = (1 if seeded else polynomials, limbs, ring_degree)
+    residues = np.frombuffer(array, dtype="<u8", count=count, offset=prefix).reshape(shape)
+    rest = array[length:]
+    seed = _seed(rest) if seeded else None
+    if len(rest) != (_HEADER.size + _SEED.size if seeded else 0):
+        raise _StreamError("trailing bytes")
+    return ParsedCiphertext(identity, scale, residues, seed)
+
+
+def _body(stream: memoryview, longest: int) -> memoryview:
     """What is behind the header, unpacked: at most ``longest`` bytes."""
     if len(stream) < _HEADER.size:
-        raise FileFormatError(f"{where}: truncated; encrypt again")
+        raise _StreamError("truncated")
     magic, header_size, major, _, mode, _, size = _HEADER.unpack_from(stream)
     if magic != _MAGIC or header_size != _HEADER.size or size != len(stream):
-        raise FileFormatError(f"{where}: not a SEAL stream of {len(stream)} bytes; encrypt again")
+        raise _StreamError(f"not a SEAL stream of {len(stream)} bytes")
     if major != _VERSION[0]:
-        raise FileFormatError(f"{where}: written by SEAL {major}, hecc reads SEAL {_VERSION[0]}; encrypt with hecc")
+        raise _StreamError(f"written by SEAL {major}, hecc reads SEAL {_VERSION[0]}")
     content = stream[_HEADER.size :]
     if mode == _UNCOMPRESSED:
         return content
     if mode != _ZSTD:
-        raise FileFormatError(f"{where}: unknown compression {mode}; encrypt with hecc")
+        raise _StreamError(f"unknown compression {mode}")
     # One byte more than there may be, so that a longer one shows; however much it would unpack to, no more is made.
     target = memoryview(bytearray(longest + 1))
     filled = 0
@@ -143,22 +242,27 @@ def _body(stream: memoryview, longest: int, where: str) -> memoryview:
             while filled < len(target) and (read := reader.readinto(target[filled:])):
                 filled += read
     except zstandard.ZstdError as error:
-        raise FileFormatError(f"{where}: cannot be decompressed ({error}); encrypt again") from None
+        raise _StreamError(f"cannot be decompressed ({error})") from None
     return target[:filled]
 
 
-def _inner(content: memoryview, where: str) -> int:
+def _inner(content: memoryview) -> int:
     """The size that the header of a part announces, itself included."""
     magic, header_size, major, _, mode, _, size = _HEADER.unpack_from(content)
     if magic != _MAGIC or header_size != _HEADER.size or major != _VERSION[0] or mode != _UNCOMPRESSED:
-        raise FileFormatError(f"{where}: a part of it is not as SEAL writes it; encrypt again")
+        raise _StreamError("a part of it is not as SEAL writes it")
     return int(size)
 
 
-def _seed(content: memoryview, where: str) -> bytes:
-    if len(content) != _HEADER.size + _SEED.size or _inner(content, where) != len(content):
-        raise FileFormatError(f"{where}: its seed is damaged; encrypt again")
+def _seed(content: memoryview) -> bytes:
+    if len(content) != _HEADER.size + _SEED.size or _inner(content) != len(content):
+        raise _StreamError("its seed is damaged")
     generator, seed = _SEED.unpack_from(content, _HEADER.size)
     if generator != _BLAKE2XB:
-        raise FileFormatError(f"{where}: made with random generator {generator}, which hecc does not know")
+        raise _StreamError(f"made with random generator {generator}, which hecc does not know")
     return bytes(seed)
+
+
+def _uncompressed(body: memoryview) -> bytes:
+    """The body behind SEAL's header."""
+    return _HEADER.pack(_MAGIC, _HEADER.size, *_VERSION, _UNCOMPRESSED, 0, _HEADER.size + len(body)) + body

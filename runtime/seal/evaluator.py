@@ -39,6 +39,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.evaluator import DEFAULT_MEMORY, SCALE_TOLERANCE, Buffer, KeySource, Progress, input_streams
+from hecc.runtime.native.streams import checked_ciphertext, checked_switching_key
 from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
 from hecc.runtime.seal.streams import load_stream, make_context, save_stream
 from hecc.runtime.verify import ArrayType, verify_expanded
@@ -93,7 +94,7 @@ class SealEvaluator:
         checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
         primes = (*keys.data_primes, *keys.special_primes)
         context = make_context(keys.ring_degree, primes, expand=True, enforce_128=checked)
-        return SealSession(circuit, keys, types, _Keys(context, source), context, memory)
+        return SealSession(circuit, keys, types, _Keys(context, source, keys.ring_degree, len(primes)), context, memory)
 
 
 class SealSession:
@@ -191,13 +192,19 @@ class SealSession:
         expected, scale = self._types[index], float(instruction.encoding_scale)
         loaded = []
         for number, stream in enumerate(input_streams(instruction, inputs)):
-            ciphertext = sealapi.Ciphertext()
-            load_stream(ciphertext, self._context, stream)
             where = f"input {instruction.name!r}, ciphertext {number}"
-            if ciphertext.parms_id() != self._levels[expected.limbs] or not ciphertext.is_ntt_form():
-                raise FileFormatError(f"{where}: {ciphertext.coeff_modulus_size()} limbs, not {expected.limbs}")
-            if ciphertext.size() != expected.polynomials:
-                raise FileFormatError(f"{where}: {ciphertext.size()} polynomials, not {expected.polynomials}")
+            plain = checked_ciphertext(
+                stream,
+                ring_degree=self._degree,
+                limbs=expected.limbs,
+                polynomials=expected.polynomials,
+                where=where,
+                remedy="encrypt again for this plan",
+            )
+            ciphertext = sealapi.Ciphertext()
+            load_stream(ciphertext, self._context, plain)
+            if ciphertext.parms_id() != self._levels[expected.limbs]:
+                raise FileFormatError(f"{where}: encrypted for other primes; encrypt again for this plan")
             if not _close(ciphertext.scale, scale):
                 raise FileFormatError(f"{where}: scale {ciphertext.scale:.9g}, not {scale:.9g}")
             loaded.append(ciphertext)
@@ -414,6 +421,8 @@ class _Keys:
 
     context: Any
     source: KeySource
+    ring_degree: int
+    primes: int
     loaded: dict[int, Any] = field(default_factory=dict)
 
     RELINEARIZATION = 0
@@ -423,7 +432,8 @@ class _Keys:
         """The relinearisation key."""
         if self.RELINEARIZATION not in self.loaded:
             key = sealapi.RelinKeys()
-            load_stream(key, self.context, cast(Buffer, self.source.relinearization()))
+            stream = self._checked(cast(Buffer, self.source.relinearization()), 1, 0, "the relinearisation key")
+            load_stream(key, self.context, stream)
             self.loaded[self.RELINEARIZATION] = key
         return self.loaded[self.RELINEARIZATION]
 
@@ -431,11 +441,17 @@ class _Keys:
         """The key of one Galois element."""
         if element not in self.loaded:
             key = sealapi.GaloisKeys()
-            load_stream(key, self.context, cast(Buffer, self.source.galois(element)))
-            if not key.has_key(element):
-                raise FileFormatError(f"the stream of Galois element {element} does not hold its key")
+            what = f"the key of Galois element {element}"
+            stream = self._checked(cast(Buffer, self.source.galois(element)), self.ring_degree, element // 2, what)
+            load_stream(key, self.context, stream)
             self.loaded[element] = key
         return self.loaded[element]
+
+    def _checked(self, stream: Buffer, places: int, place: int, where: str) -> bytes:
+        """SEAL keeps keys in an array; of what it finds there it checks that it is valid, not that it is there."""
+        return checked_switching_key(
+            stream, ring_degree=self.ring_degree, limbs=self.primes, places=places, place=place, where=where
+        )
 
     def clear(self) -> None:
         """Forget all keys."""

@@ -3,6 +3,7 @@
 Every fenced block names its language, and one of these holds:
 
 * `python` blocks are executed, in order and with one namespace per file, in a folder of their own;
+* a `python` block after the line `<!-- test: needs MODULE -->` is executed where that module is installed;
 * a block after the line `<!-- test: run -->` is executed by bash, in the same folder;
 * a `text` block after `<!-- test: output -->` is compared with what the block before it printed, numbers aside;
 * a block after `<!-- test: not run, WHY -->` is not executed, and says why;
@@ -11,11 +12,13 @@ Every fenced block names its language, and one of these holds:
 """
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +39,20 @@ class Block:
     line: int
 
     @property
+    def needs(self) -> str:
+        """The module without which it cannot be executed."""
+        match = re.fullmatch(r"test: needs (\w+)", self.mark)
+        return match[1] if match else ""
+
+    @property
     def role(self) -> str:
         """What is to be done with it: "python", "bash", "output" or "nothing"; "" when that is not clear."""
         if self.mark == "test: run":
             return "bash"
         if self.mark == "test: output" and self.language == "text":
             return "output"
+        if self.needs and self.language == "python":
+            return "python"
         if re.fullmatch(r"test: not run, \S.*|ci: \w+", self.mark):
             return "nothing"
         if self.mark:
@@ -102,8 +113,12 @@ def test_the_code_blocks_of_a_page_work(file, tmp_path, monkeypatch):
     for block in blocks(file.read_text(encoding="utf-8")):
         where = f"{file.name}, line {block.line}"
         assert block.role, f"{where}: a {block.language or 'nameless'} block with mark {block.mark!r} is not tested"
+        if block.needs and importlib.util.find_spec(block.needs) is None:
+            continue
         if block.role == "python":
-            with contextlib.redirect_stdout(io.StringIO()) as stream:
+            with contextlib.redirect_stdout(io.StringIO()) as stream, warnings.catch_warnings():
+                if block.needs:  # what other packages warn of is not ours to mend
+                    warnings.simplefilter("ignore")
                 exec(compile(block.text, where, "exec"), namespace)
             printed = stream.getvalue()
         elif block.role == "bash":

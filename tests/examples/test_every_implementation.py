@@ -4,6 +4,7 @@ import gzip
 import os
 import subprocess
 import sys
+import zipfile
 from importlib import resources
 from pathlib import Path
 
@@ -28,12 +29,12 @@ def run(*command: str | Path, folder: Path, kernels: str = "") -> str:
     return done.stdout
 
 
-def check_that_all_agree(model: Path, folder: Path) -> None:
+def check_that_all_agree(model: Path, folder: Path, *, images: str = "images.npy", outputs: int = 10) -> None:
     """Compile, make keys and encrypt once; every implementation then gives the same file of results."""
     for arguments in (
         ("compile", model, "--calibration", "calibration.npy"),
         ("keygen", "plan.client.bin"),
-        ("encrypt", "plan.client.bin", "images.npy"),
+        ("encrypt", "plan.client.bin", images),
         *(("run", "plan.bin", "encrypted.bin", "--output", f"{name}.bin") for name in implementations()),
     ):
         kernels = Path(arguments[-1]).stem if arguments[0] == "run" else ""
@@ -42,9 +43,9 @@ def check_that_all_agree(model: Path, folder: Path) -> None:
     assert len(set(results.values())) == 1, f"the results differ: {sorted(results)}"
     # And what they agree on is right: as the plan simulated in clear, without noise.
     run(HECC, "decrypt", "plan.client.bin", "portable.bin", folder=folder)
-    run(HECC, "simulate", "plan.bin", "images.npy", "--no-noise", "--output", "clear.npy", folder=folder)
+    run(HECC, "simulate", "plan.bin", images, "--no-noise", "--output", "clear.npy", folder=folder)
     decrypted, clear = np.load(folder / "output.npy"), np.load(folder / "clear.npy")
-    assert decrypted.shape == (ROWS, 10)
+    assert decrypted.shape == (ROWS, outputs)
     assert np.abs(decrypted - clear).max() < 2**-10 * np.abs(clear).max()
 
 
@@ -64,6 +65,28 @@ def pictures(tmp_path_factory) -> Path:
         for kind, header, values in (("images-idx3", 16, 255 * images), ("labels-idx1", 8, labels)):
             with gzip.open(folder / f"{part}-{kind}-ubyte.gz", "wb") as file:
                 file.write(bytes(header) + values.round().astype(np.uint8).tobytes())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xrays(tmp_path_factory) -> Path:
+    """A folder with files such as the chest X-rays', of bright spots on black."""
+    image = pytest.importorskip("PIL.Image", reason="the example reads JPEG files with Pillow")
+    folder = tmp_path_factory.mktemp("xrays")
+    generator = np.random.default_rng(0)
+    axis = np.arange(100)
+    rows = ["file,split,pneumonia,kind"]
+    for split, count in (("train", 300), ("test", 16)):
+        with zipfile.ZipFile(folder / f"chest_xray_224_{split}.zip", "w") as archive:
+            for number in range(count):
+                spots = np.zeros((100, 100))
+                for x, y in generator.uniform(20, 80, (5, 2)):
+                    spots += np.exp(-((axis[:, None] - x) ** 2 + (axis - y) ** 2) / 200)
+                name = f"{split}-{number}.jpeg"
+                with archive.open(f"{split}/{name}", "w") as file:
+                    image.fromarray((255 * np.minimum(spots, 1)).astype(np.uint8)).save(file, "JPEG")
+                rows.append(f"{name},{split},{number % 2},normal")
+    (folder / "chest_xray_224_labels.csv").write_text("\n".join(rows) + "\n")
     return folder
 
 
@@ -100,10 +123,43 @@ def test_the_mnist_example_runs_to_its_end(network, kernels, pictures, tmp_path)
         assert f"same prediction as {reference:13} {ROWS} of {ROWS}" in text
 
 
+@pytest.mark.slow
+def test_the_chest_xray_network_has_the_same_result_file_with_every_implementation(xrays, tmp_path):
+    script = EXAMPLES / "chest_xray" / "run.py"
+    run(sys.executable, script, "--data", xrays, "--images", str(ROWS), "--arrays", folder=tmp_path)
+    check_that_all_agree(EXAMPLES / "chest_xray" / "xray.onnx", tmp_path, images="xrays.npy", outputs=2)
+
+
+@pytest.mark.slow
+def test_the_chest_xray_example_runs_to_its_end(xrays, tmp_path):
+    script = EXAMPLES / "chest_xray" / "run.py"
+    text = run(sys.executable, script, "--data", xrays, "--images", str(ROWS), "--simulate", folder=tmp_path)
+    assert f"same prediction as onnxruntime   {ROWS} of {ROWS}" in text
+    assert "simulated on all 16 images: accuracy" in text
+
+
+def test_the_breast_cancer_network_predicts_the_same_for_every_patient(tmp_path):
+    text = run(sys.executable, EXAMPLES / "breast_cancer" / "run.py", "--batch", folder=tmp_path)
+    assert "same prediction as onnxruntime   143 of 143" in text
+    assert "right                            140 of 143" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_a_breast_cancer_network_trained_again_predicts_the_same_for_every_patient(activation, tmp_path):
+    folder = EXAMPLES / "breast_cancer"
+    text = run(sys.executable, folder / "train.py", "--activation", activation, "--out", tmp_path, folder=tmp_path)
+    assert int(text.split()[1]) >= 135
+    for arguments in ([], ["--batch"]):
+        text = run(sys.executable, folder / "run.py", "--folder", tmp_path, *arguments, folder=tmp_path)
+        assert "same prediction as onnxruntime   143 of 143" in text
+
+
 def test_there_is_no_example_that_these_tests_forget():
     # The others train networks, with PyTorch and without hecc.
     scripts = {str(script.relative_to(EXAMPLES)) for script in EXAMPLES.rglob("*.py")}
-    assert scripts == {"mnist/run.py", "mnist/train.py", "digits/train.py"}
-    assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == set(NETWORKS)
-    for script in ("mnist/train.py", "digits/train.py"):
+    trainers = {"mnist/train.py", "digits/train.py", "chest_xray/train.py", "breast_cancer/train.py"}
+    assert scripts == {*trainers, "mnist/run.py", "chest_xray/run.py", "chest_xray/data.py", "breast_cancer/run.py"}
+    assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == {*NETWORKS, "xray", "network"}
+    for script in trainers:
         assert "import hecc" not in (EXAMPLES / script).read_text(encoding="utf-8")

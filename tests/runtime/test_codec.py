@@ -66,3 +66,12 @@ def test_normalising_gives_what_a_file_gives_back():
 def test_only_fractions_have_an_encoding_of_their_own():
     with pytest.raises(NotImplementedError, match="cannot hold a complex"):
         codec.encode(1j)
+
+
+def test_a_message_quotes_a_file_as_a_terminal_can_print_it():
+    data = json.dumps({"scale": "1/2", "low": 0.0, "\x1b[2J" + "x" * 1000: 1}, separators=(",", ":")).encode()
+    with pytest.raises(FileFormatError) as refusal:
+        codec.decode(data, Header, where="here")
+    assert str(refusal.value).isprintable()
+    assert r"\x1b[2J" in str(refusal.value)
+    assert len(str(refusal.value)) < 500

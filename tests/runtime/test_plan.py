@@ -206,7 +206,9 @@ COMPOSITE = (1 << 40) + 2048 * 3 + 1
         (("circuit", "instructions", 1, "x"), 1, "impossible plan"),
         (("circuit", "instructions", 1, "more"), 1, "unknown field `more`"),
         (("circuit", "instructions", 4, "vector"), "missing", "impossible plan"),
-        (("circuit", "instructions", 4, "source"), "\x1b[2J", "names an ONNX node that is not printable"),
+        (("circuit", "instructions", 4, "source"), "\x1b[2J", "source of an instruction is not printable"),
+        (("circuit", "instructions", 4, "vector"), "\x1b[2J", "vector of an instruction is not printable"),
+        (("circuit", "instructions", 4, "vector"), "w" * 1025, "vector of an instruction .* over 1024 characters"),
         (("circuit", "instructions", 8, "occupied"), "w", "impossible plan"),
         (("circuit", "instructions", 7, "limbs"), 2, "impossible plan"),
     ],
@@ -246,6 +248,17 @@ def test_other_blobs_are_refused(folder, insecure_plan):
     path = forge(folder / "forged", tree(insecure_plan), insecure_plan.circuit.constants, extra=["other"])
     with pytest.raises(FileFormatError, match="blobs that a plan does not have"):
         Plan.load(path)
+
+
+def test_constants_in_another_order_are_refused(folder, insecure_plan):
+    forged = tree(insecure_plan)
+    header, circuit = (msgspec.Raw(msgspec.json.encode(forged[part])) for part in ("header", "circuit"))
+    with ContainerWriter(folder / "forged", Kind.SERVER_PLAN, header) as writer:
+        writer.add("circuit", bytes(circuit))
+        for name, array in sorted(insecure_plan.circuit.constants.items(), reverse=True):
+            writer.add(f"constant/{name}", array)
+    with pytest.raises(FileFormatError, match="blobs that a plan does not have, or in another order"):
+        Plan.load(folder / "forged")
 
 
 def test_a_plan_without_its_circuit_is_refused(folder, insecure_plan):

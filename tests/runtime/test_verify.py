@@ -672,6 +672,23 @@ FAULTS = {
         (source(), transform(), result(1)),
         altered(values=SUMS["d.values"].astype("<f8")),
     ),
+    "diagonals of rank 0": Fault(
+        "diagonals: row is not a vector of <i4",
+        (source(), transform(), result(1)),
+        altered(row=np.array(0, "<i4")),
+    ),
+    "diagonal offsets that wrap around": Fault(
+        "diagonals: offsets do not partition the values",
+        (source(), transform(), result(1)),
+        # Their differences are all positive in 64 bits.
+        altered(
+            row=np.zeros(4, "<i4"),
+            column=np.zeros(4, "<i4"),
+            baby=np.zeros(4, "<i4"),
+            giant=np.zeros(4, "<i4"),
+            offsets=np.array([0, 1 << 62, -(1 << 63), -(1 << 62), 16], "<i8"),
+        ),
+    ),
     "diagonal order": Fault(
         "the diagonals are not in the order (giant, row, column, baby), each once",
         (source(), transform(), result(1)),

@@ -499,6 +499,29 @@ def test_a_truncated_model_is_refused(model: Model) -> None:
         message(whole[:length], HeccError)
 
 
+@pytest.mark.parametrize("what", ["node", "input", "output", "weight"])
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a\nb", r"'a\nb'"), ("\x1b[2J", r"'\x1b[2J'"), ("n" * 600, "'" + "n" * 40 + "...'")]
+)
+def test_a_name_that_no_plan_could_have_is_refused(model: Model, what: str, name: str, shown: str) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES)
+    graph = built.graph
+    match what:
+        case "node":
+            graph.node[0].name = name
+        case "input":
+            graph.input[0].name = graph.node[0].input[0] = name
+        case "output":
+            graph.output[0].name = graph.node[0].output[0] = name
+        case _:
+            graph.initializer[0].name = graph.node[0].input[1] = name
+    limit = 256 if what in {"input", "output"} else 512
+    assert message(built, InputError) == (
+        f"the model names something {shown}, which cannot be printed or has more than {limit} characters; give it "
+        "another name in the network, or rename it in the ONNX file"
+    )
+
+
 def test_damaged_weights_and_names_are_refused(model: Model) -> None:
     built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES)
     whole = built.SerializeToString()
