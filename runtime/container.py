@@ -318,18 +318,17 @@ class ContainerWriter:
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
-        self._secret = secret
         self._blobs: list[Blob] = []
         self._names: set[str] = set()
+        self._new = NewFile(self.path, secret=secret)
         # One thread fills and writes arrays, in order, while the caller makes what follows.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
         self._tasks: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         """Open the temporary file."""
-        self._new = NewFile(self.path, secret=self._secret)
-        self._file = self._new.file
         try:
+            self._file = self._new.open()
             with writing(self.path):
                 self._file.write(bytes(PROLOGUE) + self._header)
         except BaseException:

@@ -32,7 +32,10 @@ _TEMPORARY = r"\.{name}\.[0-9a-f]{{16}}\.tmp"
 
 
 class NewFile:
-    """A file in the making beside its target, opened.
+    """A file in the making beside its target.
+
+    :meth:`discard` belongs into a ``finally`` whose ``try`` has :meth:`open` in it: then a signal at any moment, one that
+    comes while the file is being created too, leaves nothing.
 
     Parameters
     ----------
@@ -45,25 +48,33 @@ class NewFile:
     Attributes
     ----------
     file
-        What to write to.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be written to.
+        What to write to, once it is open.
     """
+
+    file: BinaryIO
 
     def __init__(self, path: Path, *, secret: bool = False) -> None:
         self.path = path
-        with writing(path):
-            _check_regular(path)
-            _sweep(path)
+        self._mode = 0o600 if secret else 0o666
+        self._temporary: Path | None = None
+
+    def open(self) -> BinaryIO:
+        """Create the file.
+
+        Raises
+        ------
+        InputError
+            The folder cannot be written to.
+        """
+        with writing(self.path):
+            _check_regular(self.path)
+            _sweep(self.path)
             while True:
-                self._temporary = _temporary(path)
-                self.file = _create(self._temporary, 0o600 if secret else 0o666)
+                self._temporary = _temporary(self.path)
+                self.file = _create(self._temporary, self._mode)
                 # Somebody who sweeps may have seen the file before it was locked.
                 if lock(self.file.fileno()) and is_at(self.file.fileno(), self._temporary):
-                    break
+                    return self.file
                 self.discard()
 
     def commit(self) -> None:
@@ -80,15 +91,18 @@ class NewFile:
             # Renamed while it is locked, so that nobody sweeps it; where there are no locks, open files keep names.
             if not LOCKS:
                 self.file.close()
+            assert self._temporary is not None
             self._temporary.replace(self.path)
             self.file.close()
 
     def discard(self) -> None:
         """Remove the file, unless it has its name already."""
+        if self._temporary is None:
+            return
         # Removed first: what is still buffered may not fit the disk.
         if LOCKS:
             self._temporary.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, AttributeError):  # of a file that is not open yet
             self.file.close()
         self._temporary.unlink(missing_ok=True)
 
@@ -105,7 +119,7 @@ def replacing(path: str | os.PathLike[str], *, secret: bool = False) -> Iterator
     new = NewFile(Path(path), secret=secret)
     try:
         with writing(new.path):
-            yield new.file
+            yield new.open()
         new.commit()
     finally:
         new.discard()

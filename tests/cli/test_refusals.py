@@ -269,7 +269,7 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
 
     for name in ("hecc.compile", "hecc.simulate", "hecc.report", "hecc.server.Server.__init__"):
         monkeypatch.setattr(name, work)
-    for name in ("_encrypt_batch", "_decrypt"):
+    for name in ("_encryption", "_decrypt"):
         monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
     assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
 
