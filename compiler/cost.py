@@ -2,8 +2,9 @@
 
 Times are for one core and are counted in transforms of one limb (NTT) and passes over one limb. For SEAL's evaluator,
 key switching a ciphertext with ``l`` limbs takes about ``l^2 + 3 l`` transforms, which reproduces what was measured at
-N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. What one transform takes
-was measured on the machine that the model was fitted to; another machine changes that number and few of the choices.
+N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. The model is linear in
+its *rates*, what each elementary step takes (:class:`hecc.runtime.rates.Rates`). Those here were measured on one
+machine, and a machine profile replaces them; another machine changes the seconds and few of the choices.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.rates import Rates
 from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "key_cost_model",
     "memory_use",
     "peak_memory",
+    "transform_rotations",
 ]
 
 
@@ -74,6 +77,8 @@ class CostModel(ABC):
         Of key switching.
     residue_bytes
         Of a packed residue, on average over the primes (:func:`hecc.runtime.switching_keys.packed_bytes`).
+    measured
+        Rates of the machine to predict for; ``None`` for those of the machine that hecc was developed on.
     """
 
     ring_degree: int
@@ -81,21 +86,28 @@ class CostModel(ABC):
     digit_limbs: int = 1
     special_limbs: int = 1
     residue_bytes: float = 6.0
+    measured: Rates | None = None
 
-    SECONDS_PER_BUTTERFLY: ClassVar[float]
-    SECONDS_PER_PRODUCT: ClassVar[float]
-    SECONDS_PER_TERM: ClassVar[float]
-    SECONDS_PER_STREAMED_WORD: ClassVar[float]
+    RATES: ClassVar[Rates]
+
+    @property
+    def rates(self) -> Rates:
+        """What the elementary steps take."""
+        return self.measured or self.RATES
 
     @property
     def transform(self) -> float:
         """NTT of one limb."""
-        return self.SECONDS_PER_BUTTERFLY * self.ring_degree * (self.ring_degree.bit_length() - 1)
+        return self.rates.butterfly * self.ring_degree * (self.ring_degree.bit_length() - 1)
 
     @property
     def product(self) -> float:
         """Pointwise product of one limb of one polynomial."""
-        return self.SECONDS_PER_PRODUCT * self.ring_degree
+        return self.rates.product * self.ring_degree
+
+    def load(self, limbs: int) -> float:
+        """A ciphertext of the client's: its stream parsed, and its second polynomial drawn from a seed."""
+        return 2 * limbs * self.rates.loaded * self.ring_degree
 
     def plain_product(self, limbs: int) -> float:
         """Ciphertext times encoded plaintext."""
@@ -103,11 +115,11 @@ class CostModel(ABC):
 
     def scalar_product(self, limbs: int) -> float:
         """Ciphertext times an integer, added to a sum: one entry of a matrix product."""
-        return 2 * limbs * self.SECONDS_PER_TERM * self.ring_degree
+        return 2 * limbs * self.rates.term * self.ring_degree
 
     def stream(self, limbs: int) -> float:
         """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
-        return 2 * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
+        return 2 * limbs * self.rates.streamed * self.ring_degree
 
     def rescale(self, limbs: int) -> float:
         """Division by the last prime."""
@@ -145,10 +157,7 @@ class CostModel(ABC):
 class SealCost(CostModel):
     """SEAL's evaluator: every rotation is a key switch of its own."""
 
-    SECONDS_PER_BUTTERFLY = 0.78e-9
-    SECONDS_PER_PRODUCT = 2.4e-9
-    SECONDS_PER_TERM = 3.2e-9
-    SECONDS_PER_STREAMED_WORD = 0.0
+    RATES = Rates(butterfly=0.78e-9, product=2.4e-9, term=3.2e-9)
 
     def encode(self, limbs: int) -> float:
         return (limbs + 3) * self.transform
@@ -175,11 +184,16 @@ class SealCost(CostModel):
 class NativeCost(CostModel):
     """The native evaluator: hybrid key switching, hoisted twice, in basis QP."""
 
-    SECONDS_PER_BUTTERFLY = 0.095e-9
-    SECONDS_PER_PRODUCT = 0.06e-9
-    SECONDS_PER_TERM = 0.04e-9
-    SECONDS_PER_STREAMED_WORD = 0.8e-9
-    SECONDS_PER_KEY_BYTE: ClassVar[float] = 0.033e-9
+    RATES = Rates(
+        butterfly=0.095e-9,
+        product=0.06e-9,
+        diagonal=0.27e-9,
+        moved=0.6e-9,
+        term=0.04e-9,
+        streamed=0.8e-9,
+        key_byte=0.033e-9,
+        loaded=7.5e-9,
+    )
 
     def _digits(self, limbs: int) -> int:
         return -(-limbs // self.digit_limbs)
@@ -200,11 +214,11 @@ class NativeCost(CostModel):
     def _inner_product(self, limbs: int) -> float:
         """Digits times a key, two polynomials: every key is used once and read from memory, which takes longest."""
         words = 2 * self._digits(limbs) * self._width(limbs) * self.ring_degree
-        return words * self.residue_bytes * self.SECONDS_PER_KEY_BYTE
+        return words * self.residue_bytes * self.rates.key_byte
 
     def _permute(self, limbs: int) -> float:
         """Two polynomials in basis QP to memory, permuted, and back from there."""
-        return 2 * self._width(limbs) * 10 * self.product
+        return 2 * self._width(limbs) * self.rates.moved * self.ring_degree
 
     def encode(self, limbs: int) -> float:
         # A vector that repeats is a polynomial in a power of X: its transforms are that much smaller.
@@ -221,7 +235,7 @@ class NativeCost(CostModel):
         return self._inner_product(limbs) + self._permute(limbs)
 
     def diagonal(self, limbs: int) -> float:
-        return 4.5 * self._width(limbs) * self.product
+        return self._width(limbs) * self.rates.diagonal * self.ring_degree
 
     def giant(self, limbs: int) -> float:
         return self._divide(limbs) + self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs)
@@ -238,6 +252,7 @@ def cost_model(
     digit_limbs: int = 1,
     special_primes: int = 1,
     primes: Sequence[int] = (),
+    rates: Rates | None = None,
 ) -> CostModel:
     """The cost model of an evaluator, by its name.
 
@@ -245,15 +260,15 @@ def cost_model(
     ----------
     primes
         All of them, where they are known.
+    rates
+        Measured ones; by default those of the machine that hecc was developed on.
     """
     kind = SealCost if evaluator == "seal" else NativeCost
-    if not primes:
-        return kind(ring_degree, slots, digit_limbs, special_primes)
-    residue_bytes = sum(map(packed_bytes, primes)) / len(primes)
-    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes)
+    residue_bytes = sum(map(packed_bytes, primes)) / len(primes) if primes else CostModel.residue_bytes
+    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes, rates)
 
 
-def key_cost_model(evaluator: str, keys: KeySpecification, slots: int) -> CostModel:
+def key_cost_model(evaluator: str, keys: KeySpecification, slots: int, rates: Rates | None = None) -> CostModel:
     """The cost model of an evaluator with these keys."""
     return cost_model(
         evaluator,
@@ -262,6 +277,7 @@ def key_cost_model(evaluator: str, keys: KeySpecification, slots: int) -> CostMo
         digit_limbs=keys.digit_limbs,
         special_primes=len(keys.special_primes),
         primes=(*keys.data_primes, *keys.special_primes),
+        rates=rates,
     )
 
 
@@ -307,9 +323,11 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     for i, ins in enumerate(circuit.instructions):
         level, count = limbs[i], counts[i]
         cost = InstructionCost()
-        if isinstance(ins, LinearTransform):
+        if isinstance(ins, Input):
+            cost = InstructionCost(other=count * model.load(level))
+        elif isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
-            babies, giants = _transform_rotations(diagonals)
+            babies, giants = transform_rotations(diagonals)
             switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
             switching += babies * model.baby(level) + giants * model.giant(level)
             cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
@@ -360,7 +378,7 @@ def circuit_rotations(circuit: Circuit) -> int:
     total = 0
     for i, ins in enumerate(circuit.instructions):
         if isinstance(ins, LinearTransform):
-            total += sum(_transform_rotations(circuit.diagonals(ins)))
+            total += sum(transform_rotations(circuit.diagonals(ins)))
         elif isinstance(ins, Fold):
             total += counts[i] * len(ins.steps)
         elif isinstance(ins, Rotate | Conjugate):
@@ -368,7 +386,7 @@ def circuit_rotations(circuit: Circuit) -> int:
     return total
 
 
-def _transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
+def transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
     """Baby rotations and giant rotations."""
     return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hecc.compiler.machine import MachineProfile
 from hecc.runtime.parameters import KeyShape
+from hecc.runtime.rates import Rates
 from hecc.runtime.security import Adversary
 
 __all__ = ["Options"]
@@ -25,6 +27,8 @@ class Options:
         How many times the values observed on the calibration inputs must not overflow.
     evaluator
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    machine
+        That predicted times are for; ``None`` for the one that hecc was developed on.
     batch
         Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
         example in layouts that make it fast.
@@ -37,8 +41,14 @@ class Options:
     precision_bits: float = 12.0
     margin: float = 4.0
     evaluator: KeyShape = "seal"
+    machine: MachineProfile | None = None
     batch: int | Literal["ring"] | None = None
     producer: str = "hecc"
+
+    @property
+    def rates(self) -> Rates | None:
+        """Of one thread of the machine, if it was measured."""
+        return None if self.machine is None else self.machine.one_thread
 
     def examples(self, ring_degree: int) -> int | None:
         """Examples that the ciphertexts of a ring hold, ``None`` without batch layouts."""

@@ -183,6 +183,7 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
         digit_limbs=chain.digit_limbs,
         special_primes=len(chain.special_primes),
         primes=(*chain.data_primes, *chain.special_primes),
+        rates=options.rates,
     )
     return circuit_seconds(lowered.circuit, scales.limbs, model)
 

@@ -43,6 +43,7 @@ from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.window_sums import sum_windows
+from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
 from hecc.runtime.errors import CompileError
 from hecc.runtime.header import PlanHeader
 from hecc.runtime.plan import Plan
@@ -114,7 +115,7 @@ def build_plan(
     lowerings: dict[int, _Lowering] = {}
     for _ in range(RETRIES):
         progress("select layouts and parameters")
-        lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings)
+        lowering, candidate, rings = _search(graph, depth, magnitudes, options, wanted, lowerings)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
@@ -134,9 +135,9 @@ def build_plan(
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
                 outputs=assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations),
                 keys=keys,
-                estimate=assembly.estimate(circuit, types, keys, options.evaluator, _depth(graph, depth), precision),
+                estimate=assembly.estimate(circuit, types, keys, options, _depth(graph, depth), precision),
             )
-            return Plan(header, circuit)
+            return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
         wanted += options.precision_bits - precision + 0.5
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
@@ -151,21 +152,24 @@ def _search(
     options: Options,
     precision_bits: float,
     lowerings: dict[int, _Lowering],
-) -> tuple[_Lowering, Candidate]:
+) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
+    trials: list[RingTrial] = []
     least = math.inf
     for ring_degree in RING_DEGREES:
         examples = options.examples(ring_degree)
         if examples is not None and examples > ring_degree // 2:
             continue
         if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
+            trials.append(RingTrial(ring_degree=ring_degree, seconds=None))
             continue
         if examples is not None:
             lowering = _batch_lowering(graph, examples, lowerings)
         else:
             lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
         candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=None if candidate is None else candidate.seconds))
         if candidate is None:
             continue
         seconds = candidate.seconds / (examples or 1)
@@ -177,7 +181,24 @@ def _search(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
             f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
         )
-    return best
+    return *best, tuple(trials)
+
+
+def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
+    """What layouts were compared, for the plan's record."""
+    return tuple(
+        LayerChoice(
+            source=str(graph.node(name).source),
+            chosen=next(i for i, offer in enumerate(offers) if offer.target == choice.layouts[name]),
+            offers=tuple(
+                LayoutOffer(
+                    layout=offer.target, diagonals=offer.diagonals, rotations=offer.rotations, seconds=offer.cost
+                )
+                for offer in offers
+            ),
+        )
+        for name, offers in choice.offers.items()
+    )
 
 
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
@@ -202,7 +223,12 @@ def _lowering(
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_slots <= SMALL_RING else limbs // 2
     model = cost.cost_model(
-        options.evaluator, 2 * ring_slots, ring_slots, digit_limbs=specials, special_primes=specials
+        options.evaluator,
+        2 * ring_slots,
+        ring_slots,
+        digit_limbs=specials,
+        special_primes=specials,
+        rates=options.rates,
     )
     price = Price(
         baby=model.baby(limbs),

@@ -17,6 +17,7 @@ import hecc
 from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import Graph
+from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
 from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.runtime.errors import InputError, SecurityError
@@ -28,10 +29,11 @@ from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, che
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["DEFAULT_EVALUATOR", "Model", "Range", "Task", "compile", "prepare"]
+__all__ = ["DEFAULT_EVALUATOR", "Machine", "Model", "Range", "Task", "compile", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
 Model: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+Machine: TypeAlias = "str | os.PathLike[str] | MachineProfile"
 
 DEFAULT_EVALUATOR: KeyShape = "native"
 
@@ -59,6 +61,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
+    machine: Machine | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -91,6 +94,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         has a ciphertext for each element of an input, and a row in each slot.
     batch
         Rows that are evaluated at once, as with "throughput", but so many.
+    machine
+        Profile of the machine that will run the plan (:func:`hecc.machine_profile`), or its file: parameters are chosen
+        by its speed, and times predicted for it. Without one they are those of the machine that hecc was developed on.
     progress
         Called with the name of each stage as it starts.
 
@@ -122,6 +128,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         evaluator=evaluator,
         optimize=optimize,
         batch=batch,
+        machine=machine,
         progress=stage,
     )
     return task.build(stage)
@@ -174,6 +181,7 @@ def prepare(
     evaluator: KeyShape,
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
+    machine: Machine | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -192,6 +200,9 @@ def prepare(
         raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
     if batch is not None and not 1 <= batch <= MAX_BATCH:
         raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
+    profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
+    if profile is not None and evaluator != "native":
+        raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
     progress("import the network")
     imported = import_model(model, batch_axis=batch_axis)
     # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
@@ -220,6 +231,7 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         evaluator=evaluator,
+        machine=profile,
         batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )

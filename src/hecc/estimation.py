@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hecc.advice import Advice, advise
-from hecc.compilation import DEFAULT_EVALUATOR, Model, Range, prepare
+from hecc.compilation import DEFAULT_EVALUATOR, Machine, Model, Range, prepare
 from hecc.compiler.cost import MemoryUse, memory_use
 from hecc.compiler.ir.graph import Graph, InputNode
 from hecc.layers import Layer, plan_layers
@@ -56,6 +56,7 @@ def estimate(
     calibration: Tensor | Mapping[str, Tensor] | None = None,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
+    machine: Machine | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Estimation:
@@ -63,7 +64,7 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, progress
+    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, machine, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -84,6 +85,7 @@ def estimate(
         calibration=calibration,
         batch_axis=batch_axis,
         evaluator=evaluator,
+        machine=machine,
         progress=stage,
     )
     plan = task.build(stage)

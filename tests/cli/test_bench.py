@@ -11,6 +11,7 @@ from hecc import roofline
 from hecc.compiler.cost import NativeCost, circuit_seconds
 from hecc.runtime.native import implementations
 from hecc.runtime.plan import Plan
+from hecc.runtime.rates import Rates
 from hecc.runtime.switching_keys import packed_bytes
 from hecc.runtime.verify import verify
 
@@ -18,8 +19,7 @@ from hecc.runtime.verify import verify
 class TransformCost(NativeCost):
     """The cost model without everything but transforms, each of them one second."""
 
-    SECONDS_PER_PRODUCT = 0.0
-    SECONDS_PER_KEY_BYTE = 0.0
+    RATES = Rates(butterfly=0.0, product=0.0, term=0.0)
 
     @property
     def transform(self) -> float:
@@ -38,7 +38,7 @@ class TransformCost(NativeCost):
 class KeyCost(TransformCost):
     """The cost model without everything but the bytes of keys, each of them a second."""
 
-    SECONDS_PER_KEY_BYTE = 1.0
+    RATES = Rates(butterfly=0.0, product=0.0, term=0.0, key_byte=1.0)
 
     @property
     def transform(self) -> float:

@@ -124,8 +124,8 @@ def test_a_matrix_product_costs_its_weights_and_needs_no_key() -> None:
     for model in MODELS:
         costs = [circuit_seconds(c, limbs_of(c), model) for c in (wide, narrow)]
         assert 5 < costs[0] / costs[1] < 11
-    # 80 thousand products of 4 limbs and two polynomials: measured on the machine that the model was fitted to.
-    assert 0.15 < circuit_seconds(wide, limbs_of(wide), MODELS[1]) < 0.6
+    # 80 thousand products of 4 limbs and two polynomials, and as long to read 800 ciphertexts.
+    assert 0.3 < circuit_seconds(wide, limbs_of(wide), MODELS[1]) < 1.0
     for evaluator in ("native", "seal"):
         ciphertexts = 900 * 2 * 4 * DEGREE * 8
         assert peak_memory(wide, limbs_of(wide), keys_of(wide), evaluator) > ciphertexts + 80_000 * 4 * 8
@@ -134,7 +134,8 @@ def test_a_matrix_product_costs_its_weights_and_needs_no_key() -> None:
 def test_scalars_cost_a_pass() -> None:
     circuit = program(MultiplyScalar(x=0, value=0.5, scale=SCALE), AddScalar(x=1, value=1.0))
     for model in MODELS:
-        assert 0 < circuit_seconds(circuit, limbs_of(circuit), model) <= 2 * model.plain_product(4)
+        seconds = circuit_seconds(circuit, limbs_of(circuit), model) - model.load(4)
+        assert 0 < seconds <= 2.001 * model.plain_product(4)
 
 
 def test_a_polynomial_costs_what_its_expansion_does() -> None:

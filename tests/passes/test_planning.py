@@ -232,7 +232,7 @@ def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
 
 def test_a_ring_degree_is_the_smallest_that_works_or_faster_than_it(network: Case) -> None:
     options = Options()
-    _, chosen = pipeline._search(network.graph, network.depth, network.magnitudes, options, 12.0, {})
+    _, chosen, _ = pipeline._search(network.graph, network.depth, network.magnitudes, options, 12.0, {})
     smaller = [n for n in pipeline.RING_DEGREES if n < chosen.chain.ring_degree]
     for ring_degree in smaller:
         candidate = network.choose(ring_degree, options)

@@ -14,6 +14,7 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    MachineOption,
     ModelArgument,
     NoBatchAxisOption,
     OptimizeOption,
@@ -36,6 +37,7 @@ def compile_command(
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
+    machine: MachineOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -74,6 +76,7 @@ def compile_command(
                 evaluator=evaluator,
                 optimize=optimize,
                 batch=batch,
+                machine=machine,
                 progress=stage,
             )
         plan.save(output)

@@ -11,6 +11,7 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    MachineOption,
     ModelArgument,
     NoBatchAxisOption,
     PrecisionOption,
@@ -33,6 +34,7 @@ def estimate_command(
     calibration: CalibrationOption = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
+    machine: MachineOption = None,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -58,6 +60,7 @@ def estimate_command(
                 calibration=None if calibration is None else load_arrays(calibration),
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
+                machine=machine,
                 advice=not no_advice,
                 progress=stage,
             )

@@ -12,6 +12,7 @@ __all__ = [
     "CalibrationOption",
     "EvaluatorOption",
     "InputRangeOption",
+    "MachineOption",
     "ModelArgument",
     "NoBatchAxisOption",
     "OptimizeOption",
@@ -56,4 +57,13 @@ OptimizeOption = Annotated[
 BatchOption = Annotated[
     int | None,
     typer.Option(metavar="ROWS", show_default=False, help="For throughput, but so many rows at once."),
+]
+MachineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--machine",
+        metavar="FILE",
+        show_default=False,
+        help="Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+    ),
 ]
