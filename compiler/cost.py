@@ -10,6 +10,7 @@ machine, and a machine profile replaces them; another machine changes the second
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -413,7 +414,7 @@ def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
         return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
     used = [element.limbs for element in keys.galois]
     used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
-    return sum(switching_key_bytes(keys, limbs) for limbs in used)
+    return sum(number * switching_key_bytes(keys, limbs) for limbs, number in Counter(used).items())
 
 
 def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:

@@ -29,6 +29,8 @@ class Options:
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
     machine
         That predicted times are for; ``None`` for the one that hecc was developed on.
+    key_budget
+        Bytes that the evaluation keys may take in the server's memory, or ``None``.
     batch
         Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
         example in layouts that make it fast.
@@ -42,6 +44,7 @@ class Options:
     margin: float = 4.0
     evaluator: KeyShape = "seal"
     machine: MachineProfile | None = None
+    key_budget: int | None = None
     batch: int | Literal["ring"] | None = None
     producer: str = "hecc"
 

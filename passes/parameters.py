@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.cost import circuit_seconds, cost_model
+from hecc.compiler.cost import circuit_seconds, cost_model, evaluation_key_bytes
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
@@ -41,6 +41,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
 
@@ -91,6 +92,8 @@ class Candidate:
         ``-log2`` of the largest predicted error of an output over its observed magnitude.
     deviations
         Predicted standard deviation of the error of each output's elements, by name.
+    key_bytes
+        Of the evaluation keys in memory.
     """
 
     chain: Chain
@@ -98,10 +101,16 @@ class Candidate:
     seconds: float
     precision_bits: float
     deviations: Mapping[str, float]
+    key_bytes: int
 
-    def rank(self, wanted_bits: float) -> tuple[float, float, float]:
-        """Smaller is better: first time, then precision up to a little more than was asked for, then the modulus."""
-        return self.seconds, -min(self.precision_bits, wanted_bits + SPARE_BITS), self.chain.log2_qp
+    def excess(self, options: Options) -> int:
+        """By how many bytes the keys are over the budget."""
+        return _excess(self.key_bytes, options)
+
+    def rank(self, wanted_bits: float, options: Options) -> tuple[float, float, float, float]:
+        """Smaller is better: keys over the budget, time, precision up to a little more than was asked for, modulus."""
+        precision = min(self.precision_bits, wanted_bits + SPARE_BITS)
+        return self.excess(options), self.seconds, -precision, self.chain.log2_qp
 
 
 def choose_chain(
@@ -113,13 +122,17 @@ def choose_chain(
     options: Options,
     precision_bits: float,
 ) -> Candidate | None:
-    """The cheapest chain for one ring, or None when the table or the precision rules all of them out."""
+    """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
+
+    Where no chain keeps to the budget for keys, it is that of the smallest keys.
+    """
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return None
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree, _blocks(options, ring_degree))
     observed = {value: m.observed for value, m in magnitudes.items()}
+    rotations = lowered.circuit.galois_uses(ring_degree)
     best: Candidate | None = None
     smallest = _least_scale_bits(graph, ring_degree, options, precision_bits)
     spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
@@ -149,15 +162,18 @@ def choose_chain(
             if not _has_room(lowered, scales, magnitudes):
                 continue
             seconds = _seconds(lowered, scales, options)
-            if best is not None and seconds > best.seconds * (1 + 1e-9):
+            if best is not None and not best.excess(options) and seconds > best.seconds * (1 + 1e-9):
                 break
+            key_bytes = _key_bytes(rotations, lowered, scales, options)
+            if best is not None and _excess(key_bytes, options) > best.excess(options):
+                continue
             deviations = prediction.deviations(scales)
             bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
             if bits < precision_bits:
                 continue
             least = scale_bits if least is None else least
-            candidate = Candidate(chain, scales, seconds, bits, deviations)
-            if best is None or candidate.rank(precision_bits) < best.rank(precision_bits):
+            candidate = Candidate(chain, scales, seconds, bits, deviations, key_bytes)
+            if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
                 best = candidate
             if scale_bits >= least + SPARE_BITS:
                 break
@@ -186,6 +202,26 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
         rates=options.rates,
     )
     return circuit_seconds(lowered.circuit, scales.limbs, model)
+
+
+def _excess(key_bytes: int, options: Options) -> int:
+    return 0 if options.key_budget is None else max(0, key_bytes - options.key_budget)
+
+
+def _key_bytes(rotations: Mapping[int, list[int]], lowered: Lowered, scales: Scales, options: Options) -> int:
+    """Of the evaluation keys in memory, each at the largest level of its use; rotations are by Galois element."""
+    chain, limbs = scales.chain, scales.limbs
+    relinearization = [limbs[i] for i, ins in enumerate(lowered.circuit.instructions) if isinstance(ins, Relinearize)]
+    keys = KeySpecification(
+        ring_degree=chain.ring_degree,
+        data_primes=chain.data_primes,
+        special_primes=chain.special_primes,
+        digit_limbs=chain.digit_limbs,
+        relinearization_limbs=max(relinearization, default=0),
+        galois=tuple(GaloisElement(element, max(limbs[i] for i in users)) for element, users in rotations.items()),
+        security=SecurityEvidence(options.level, options.adversary, "", 0),
+    )
+    return evaluation_key_bytes(keys, options.evaluator)
 
 
 @dataclass(frozen=True)

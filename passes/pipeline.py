@@ -8,6 +8,7 @@
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do:
         layouts     depend on how many slots a ciphertext has; with a batch there is nothing to choose
+        rotations   shared by the linear transforms of these layouts, if there is a budget for keys
         lowering    turns maps and layouts into diagonals, or into sparse matrices with a batch
         parameters  the cheapest modulus chain at the security and precision asked for
     scales        once, for the best of them
@@ -42,8 +43,10 @@ from hecc.passes.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
+from hecc.passes.shared_rotations import share_rotations
 from hecc.passes.window_sums import sum_windows
 from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.circuit import Fold, Rotate
 from hecc.runtime.errors import CompileError
 from hecc.runtime.header import PlanHeader
 from hecc.runtime.plan import Plan
@@ -64,10 +67,15 @@ SMALL_RING = 1 << 12
 """Up to this many slots the security table leaves no room for more than one special prime."""
 
 
+KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Of a key, in giant rotations, while the keys are over the budget."""
+
+
 @dataclass(frozen=True)
 class _Lowering:
     choice: LayoutChoice
     lowered: Lowered
+    price: Price | None = None
 
 
 def canonicalise(graph: Graph) -> Graph:
@@ -156,7 +164,7 @@ def _search(
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
     trials: list[RingTrial] = []
-    least = math.inf
+    least = smallest = math.inf
     for ring_degree in RING_DEGREES:
         examples = options.examples(ring_degree)
         if examples is not None and examples > ring_degree // 2:
@@ -168,20 +176,74 @@ def _search(
             lowering = _batch_lowering(graph, examples, lowerings)
         else:
             lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
-        candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
-        trials.append(RingTrial(ring_degree=ring_degree, seconds=None if candidate is None else candidate.seconds))
-        if candidate is None:
+        found = _choose(lowering, graph, depth, magnitudes, ring_degree, options, precision_bits, least)
+        if found is not None and found[1].excess(options):
+            smallest = min(smallest, found[1].key_bytes)
             continue
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=None if found is None else found[1].seconds))
+        if found is None:
+            continue
+        lowering, candidate = found
         seconds = candidate.seconds / (examples or 1)
         if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
             break
         best, least = (lowering, candidate), seconds
+    if best is None and smallest < math.inf:
+        raise CompileError(
+            f"the evaluation keys of this network take {math.ceil(smallest / 1e5) / 10} MB at the least, more than the "
+            "budget; allow as much with --key-budget, or ask for less precision"
+        )
     if best is None:
         raise CompileError(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
             f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
         )
     return *best, tuple(trials)
+
+
+def _choose(
+    lowering: _Lowering,
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    ring_degree: int,
+    options: Options,
+    precision_bits: float,
+    least: float,
+) -> tuple[_Lowering, Candidate] | None:
+    """The cheapest chain for a lowering; with keys over the budget, for the first with few enough rotation steps.
+
+    What takes longer than ``least`` anyway is not made slower by sharing rotations.
+    """
+    candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+    if candidate is None:
+        return None
+    best = lowering, candidate
+    # In batch layouts nothing rotates.
+    for key in KEY_PRICES if lowering.price is not None else ():
+        if not best[1].excess(options) or best[1].seconds > least:
+            break
+        shared = _shared(lowering, key, graph)
+        candidate = choose_chain(shared.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+        if candidate is not None and candidate.rank(precision_bits, options) < best[1].rank(precision_bits, options):
+            best = shared, candidate
+    return best
+
+
+def _shared(lowering: _Lowering, key: float, graph: Graph) -> _Lowering:
+    """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
+    assert lowering.price is not None
+    circuit, choice = lowering.lowered.circuit, lowering.choice
+    always: set[int] = set()
+    for ins in circuit.instructions:
+        if isinstance(ins, Fold):
+            always |= set(ins.steps)
+        elif isinstance(ins, Rotate):
+            always.add(ins.step)
+    embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
+    lowered = lower(graph, choice.layouts, embeddings, circuit.slots)
+    verify(lowered.circuit, None)
+    return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
 
 
 def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
@@ -251,5 +313,5 @@ def _lowering(
     if slots not in known:
         lowered = lower(graph, best.layouts, best.embeddings, slots)
         verify(lowered.circuit, None)
-        known[slots] = _Lowering(best, lowered)
+        known[slots] = _Lowering(best, lowered, price)
     return known[slots]

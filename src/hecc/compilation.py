@@ -62,6 +62,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     machine: Machine | None = None,
+    key_budget: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -97,6 +98,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     machine
         Profile of the machine that will run the plan (:func:`hecc.machine_profile`), or its file: parameters are chosen
         by its speed, and times predicted for it. Without one they are those of the machine that hecc was developed on.
+    key_budget
+        Bytes that the evaluation keys may take in the server's memory. Linear transforms then share rotations as far as
+        that needs, and the plan is the fastest found within the budget.
     progress
         Called with the name of each stage as it starts.
 
@@ -129,6 +133,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         optimize=optimize,
         batch=batch,
         machine=machine,
+        key_budget=key_budget,
         progress=stage,
     )
     return task.build(stage)
@@ -182,6 +187,7 @@ def prepare(
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     machine: Machine | None = None,
+    key_budget: int | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -200,6 +206,8 @@ def prepare(
         raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
     if batch is not None and not 1 <= batch <= MAX_BATCH:
         raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
+    if key_budget is not None and key_budget < 1:
+        raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
     if profile is not None and evaluator != "native":
         raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
@@ -232,6 +240,7 @@ def prepare(
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         evaluator=evaluator,
         machine=profile,
+        key_budget=key_budget,
         batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )

@@ -57,6 +57,7 @@ def estimate(
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     machine: Machine | None = None,
+    key_budget: int | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Estimation:
@@ -64,7 +65,7 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, machine, progress
+    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, machine, key_budget, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -86,6 +87,7 @@ def estimate(
         batch_axis=batch_axis,
         evaluator=evaluator,
         machine=machine,
+        key_budget=key_budget,
         progress=stage,
     )
     plan = task.build(stage)

@@ -14,6 +14,7 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
     MachineOption,
     ModelArgument,
     NoBatchAxisOption,
@@ -38,6 +39,7 @@ def compile_command(
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
     machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -77,6 +79,7 @@ def compile_command(
                 optimize=optimize,
                 batch=batch,
                 machine=machine,
+                key_budget=key_budget,
                 progress=stage,
             )
         plan.save(output)

@@ -11,6 +11,7 @@ from hecc.cli.options import (
     CalibrationOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
     MachineOption,
     ModelArgument,
     NoBatchAxisOption,
@@ -35,6 +36,7 @@ def estimate_command(
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
     machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -61,6 +63,7 @@ def estimate_command(
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
                 machine=machine,
+                key_budget=key_budget,
                 advice=not no_advice,
                 progress=stage,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +13,7 @@ __all__ = [
     "CalibrationOption",
     "EvaluatorOption",
     "InputRangeOption",
+    "KeyBudgetOption",
     "MachineOption",
     "ModelArgument",
     "NoBatchAxisOption",
@@ -65,5 +67,25 @@ MachineOption = Annotated[
         metavar="FILE",
         show_default=False,
         help="Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+    ),
+]
+
+
+def _size(text: str) -> int:
+    """Bytes, from a number with a decimal unit."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(kB|MB|GB)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a size such as 200MB or 1.5GB")
+    return int(float(match[1]) * {"kb": 1e3, "mb": 1e6, "gb": 1e9}[match[2].lower()])
+
+
+KeyBudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--key-budget",
+        metavar="SIZE",
+        show_default=False,
+        parser=_size,
+        help="Largest evaluation keys, such as 200MB: the fastest plan whose keys are not larger.",
     ),
 ]
