@@ -24,7 +24,10 @@ __all__ = ["estimate", "input_signatures", "key_specification", "output_signatur
 
 
 def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
-    """The ring, the primes, and a key for each Galois element that the circuit uses and no other."""
+    """The ring, the primes, and a key for each Galois element that the circuit uses and no other.
+
+    With the chain of another plan these are all of its primes, of which the circuit uses the first.
+    """
     limbs = _limbs(circuit)
     galois: dict[int, int] = {}
     for element, users in circuit.galois_uses(chain.ring_degree).items():
@@ -34,7 +37,7 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
     relinearization = [used for ins, used in steps if isinstance(ins, Relinearize)]
     return KeySpecification(
         ring_degree=chain.ring_degree,
-        data_primes=chain.data_primes,
+        data_primes=chain.data_primes if options.chain is None else options.chain.data_primes,
         special_primes=chain.special_primes,
         digit_limbs=chain.digit_limbs,
         relinearization_limbs=max(relinearization, default=0),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hecc.compiler.machine import MachineProfile
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.rates import Rates
 from hecc.runtime.security import Adversary
 
@@ -31,6 +31,8 @@ class Options:
         That predicted times are for; ``None`` for the one that hecc was developed on.
     key_budget
         Bytes that the evaluation keys may take in the server's memory, or ``None``.
+    chain
+        Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
     batch
         Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
         example in layouts that make it fast.
@@ -45,6 +47,7 @@ class Options:
     evaluator: KeyShape = "seal"
     machine: MachineProfile | None = None
     key_budget: int | None = None
+    chain: KeySpecification | None = None
     batch: int | Literal["ring"] | None = None
     producer: str = "hecc"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -133,6 +133,9 @@ def choose_chain(
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree, _blocks(options, ring_degree))
     observed = {value: m.observed for value, m in magnitudes.items()}
     rotations = lowered.circuit.galois_uses(ring_degree)
+    if options.chain is not None:
+        chains = _prefixes(options.chain, _spendings(graph, depth, ring_degree, options))
+        return _best_of(chains, lowered, graph, depth, magnitudes, options, precision_bits, prediction, rotations)
     best: Candidate | None = None
     smallest = _least_scale_bits(graph, ring_degree, options, precision_bits)
     spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
@@ -177,6 +180,51 @@ def choose_chain(
                 best = candidate
             if scale_bits >= least + SPARE_BITS:
                 break
+    return best
+
+
+def _prefixes(shared: KeySpecification, spendings: Sequence[_Spending]) -> Iterator[Chain]:
+    """Chains of the first of another plan's primes: whoever needs fewer limbs encrypts with fewer."""
+    for spending, bases, scale_bits, input_bits in itertools.product(spendings, (1, 2), SCALE_BITS, INPUT_BITS):
+        limbs = bases + sum(1 for prime in spending if prime)
+        if limbs <= len(shared.data_primes):
+            yield Chain(
+                ring_degree=shared.ring_degree,
+                scale_bits=scale_bits,
+                input_bits=scale_bits + input_bits,
+                data_primes=shared.data_primes[:limbs],
+                special_primes=shared.special_primes,
+                dropped=tuple(1 if prime else 0 for prime in spending),
+                digit_limbs=shared.digit_limbs,
+            )
+
+
+def _best_of(
+    chains: Iterable[Chain],
+    lowered: Lowered,
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    options: Options,
+    precision_bits: float,
+    prediction: NoisePrediction,
+    rotations: Mapping[int, list[int]],
+) -> Candidate | None:
+    """The best of given chains that are precise enough."""
+    observed = {value: m.observed for value, m in magnitudes.items()}
+    best: Candidate | None = None
+    for chain in chains:
+        scales = assign_scales(lowered, graph, depth, observed, chain)
+        if not _has_room(lowered, scales, magnitudes):
+            continue
+        deviations = prediction.deviations(scales)
+        bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
+        if bits < precision_bits:
+            continue
+        key_bytes = _key_bytes(rotations, lowered, scales, options)
+        candidate = Candidate(chain, scales, _seconds(lowered, scales, options), bits, deviations, key_bytes)
+        if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
+            best = candidate
     return best
 
 
@@ -267,6 +315,8 @@ def could_fit(
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
+    if options.chain is not None:
+        return ring_degree == options.chain.ring_degree
     scale_bits = _least_scale_bits(graph, ring_degree, options, precision_bits)
     spendings = _spendings(graph, depth, ring_degree, options)
     smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in spendings)

@@ -193,6 +193,11 @@ def _search(
             f"the evaluation keys of this network take {math.ceil(smallest / 1e5) / 10} MB at the least, more than the "
             "budget; allow as much with --key-budget, or ask for less precision"
         )
+    if best is None and options.chain is not None:
+        raise CompileError(
+            f"the primes of the other plan do not give this network {precision_bits:.1f} bits of precision at depth "
+            f"{max(depth.values())}; compile the deeper or more precise network first, and the other one with its chain"
+        )
     if best is None:
         raise CompileError(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from hecc.runtime.client.client import Client as Session
 from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys
 from hecc.runtime.errors import InputError
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
 from hecc.runtime.tensors import Tensor
@@ -73,6 +73,7 @@ class Client:
         shape: KeyShape | None = None,
         passphrase: str | None = None,
         force: bool = False,
+        others: Iterable[Plan | str | os.PathLike[str]] = (),
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a new key set, and use it from now on.
@@ -88,6 +89,8 @@ class Client:
             Protects the secret key.
         force
             Replace keys that are there already. What was encrypted with them can never be decrypted again.
+        others
+            Other plans that the keys shall serve, too, compiled with the chain of this one or the other way round.
         progress
             Called with the number of evaluation keys done, and of all.
 
@@ -101,13 +104,16 @@ class Client:
         ------
         ParameterError, SecurityError
             The plan's parameters are impossible, or not secure enough.
+        KeyMismatchError
+            No keys can serve all of the plans.
         InputError
             There is no such shape; or the folder holds a secret key already, or cannot be written.
         """
         folder = Path(folder)
+        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
         make = functools.partial(
             generate_keys,
-            self.plan.header.keys,
+            functools.reduce(union, plans, self.plan.header.keys),
             shape=shape or self.plan.header.estimate.evaluator,
             min_security=self._min_security,
             passphrase=passphrase,

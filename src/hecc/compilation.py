@@ -21,7 +21,7 @@ from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
 from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.runtime.errors import InputError, SecurityError
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import LEVELS
 from hecc.runtime.tensors import Tensor, by_name, check_counts, check_range, check_rows
@@ -63,6 +63,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     batch: int | None = None,
     machine: Machine | None = None,
     key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -101,6 +102,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     key_budget
         Bytes that the evaluation keys may take in the server's memory. Linear transforms then share rotations as far as
         that needs, and the plan is the fastest found within the budget.
+    chain_of
+        Another plan, or its file, whose ring, primes and digits this one is to use: one key set can then serve both
+        (:meth:`hecc.Client.keygen`). By default those that are fastest for this network.
     progress
         Called with the name of each stage as it starts.
 
@@ -134,6 +138,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         batch=batch,
         machine=machine,
         key_budget=key_budget,
+        chain_of=chain_of,
         progress=stage,
     )
     return task.build(stage)
@@ -188,6 +193,7 @@ def prepare(
     batch: int | None = None,
     machine: Machine | None = None,
     key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -241,10 +247,23 @@ def prepare(
         evaluator=evaluator,
         machine=profile,
         key_budget=key_budget,
+        chain=None if chain_of is None else _chain(chain_of, security, quantum),
         batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )
     return Task(imported, _model_bytes(model), rows, declared, options)
+
+
+def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
+    """What a plan is to share with another one."""
+    keys = (plan if isinstance(plan, Plan) else Plan.load(plan)).header.keys
+    evidence = keys.security
+    if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
+        raise InputError(
+            f"the other plan has {evidence.level} bits of security ({evidence.adversary} adversary); "
+            "ask for the same here, since keys for both are made for one level"
+        )
+    return keys
 
 
 def _model_bytes(model: Model) -> bytes:

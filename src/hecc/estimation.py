@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ def estimate(
     evaluator: KeyShape = DEFAULT_EVALUATOR,
     machine: Machine | None = None,
     key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Estimation:
@@ -65,7 +67,9 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, machine, key_budget, progress
+    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator
+        As for :func:`hecc.compile`.
+    machine, key_budget, chain_of, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -88,6 +92,7 @@ def estimate(
         evaluator=evaluator,
         machine=machine,
         key_budget=key_budget,
+        chain_of=chain_of,
         progress=stage,
     )
     plan = task.build(stage)

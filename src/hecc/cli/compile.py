@@ -12,6 +12,7 @@ from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     BatchOption,
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
     KeyBudgetOption,
@@ -40,6 +41,7 @@ def compile_command(
     batch: BatchOption = None,
     machine: MachineOption = None,
     key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -80,6 +82,7 @@ def compile_command(
                 batch=batch,
                 machine=machine,
                 key_budget=key_budget,
+                chain_of=chain_of,
                 progress=stage,
             )
         plan.save(output)

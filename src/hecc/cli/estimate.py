@@ -9,6 +9,7 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
     KeyBudgetOption,
@@ -37,6 +38,7 @@ def estimate_command(
     evaluator: EvaluatorOption = "native",
     machine: MachineOption = None,
     key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -64,6 +66,7 @@ def estimate_command(
                 evaluator=evaluator,
                 machine=machine,
                 key_budget=key_budget,
+                chain_of=chain_of,
                 advice=not no_advice,
                 progress=stage,
             )

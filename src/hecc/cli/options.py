@@ -11,6 +11,7 @@ import typer
 __all__ = [
     "BatchOption",
     "CalibrationOption",
+    "ChainOption",
     "EvaluatorOption",
     "InputRangeOption",
     "KeyBudgetOption",
@@ -87,5 +88,15 @@ KeyBudgetOption = Annotated[
         show_default=False,
         parser=_size,
         help="Largest evaluation keys, such as 200MB: the fastest plan whose keys are not larger.",
+    ),
+]
+
+ChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--chain-of",
+        metavar="PLAN",
+        show_default=False,
+        help="Use the ring and the primes of this plan, so that one key set can serve both.",
     ),
 ]
