@@ -151,7 +151,7 @@ def estimate(
     )
 
     def seconds(rates: Rates | None) -> float:
-        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.slots, rates))
+        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
 
     evaluator, profile = options.evaluator, options.machine
     return Estimate(

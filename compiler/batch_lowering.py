@@ -1,4 +1,4 @@
-"""Lowering to batch layouts: one ciphertext for each tensor element, one example in each slot.
+"""Lowering to batch layouts: one ciphertext for each tensor element, one example in each slot of the ring.
 
 Nothing ever moves between slots (CryptoNets, Gilad-Bachrach et al., ICML 2016, section 4). An affine node becomes one
 matrix product per term, the first of which adds the bias; a polynomial a square, a relinearisation and, if it has a
@@ -19,13 +19,13 @@ from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, WindowSumN
 from hecc.compiler.lowering import Builder, Lowered
 from hecc.runtime.circuit import ONE, Add, MatrixProduct, Relinearize, Square
 from hecc.runtime.errors import CompileError
-from hecc.runtime.layout import MAX_COUNT, Layout, batch_layout
+from hecc.runtime.layout import MAX_COUNT, Layout, vector_layout
 
 __all__ = ["batch_layouts", "lower_batch"]
 
 
-def batch_layouts(graph: Graph, batch: int) -> dict[str, Layout]:
-    """Layouts of the network's inputs and outputs for ``batch`` examples at a time.
+def batch_layouts(graph: Graph) -> dict[str, Layout]:
+    """Layouts of the network's inputs and outputs, for one example.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def batch_layouts(graph: Graph, batch: int) -> dict[str, Layout]:
     """
     layouts = {}
     for name in (*(node.output.name for node in graph.inputs()), *graph.outputs):
-        layouts[name] = batch_layout(graph.node(name).output.shape, batch)
+        layouts[name] = vector_layout(graph.node(name).output.shape, 1)
         if layouts[name].count > MAX_COUNT:
             raise CompileError(
                 f"'{name}' has {layouts[name].count} elements, and a batch needs a ciphertext for each, at most "
@@ -44,9 +44,8 @@ def batch_layouts(graph: Graph, batch: int) -> dict[str, Layout]:
 
 
 def lower_batch(graph: Graph) -> Lowered:
-    """Lower a canonical graph; the result is the same for all batches that a ring has slots for."""
-    # How many examples there are is the client's affair.
-    return _BatchBuilder(graph, batch_layouts(graph, 1)).finish(1)
+    """Lower a canonical graph, for one example; for more it is the same with more lanes."""
+    return _BatchBuilder(graph, batch_layouts(graph)).finish(1)
 
 
 class _BatchBuilder(Builder):

@@ -73,7 +73,7 @@ class CostModel(ABC):
     ring_degree
         N.
     slots
-        Logical slots.
+        Of the ring, after which a plaintext repeats.
     digit_limbs, special_limbs
         Of key switching.
     residue_bytes
@@ -426,7 +426,7 @@ def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification
             if evaluator == "seal":
                 total += values * 8 * keys.ring_degree * limbs[i]
             else:
-                total += values * circuit.slots * sum(map(packed_bytes, keys.primes(limbs[i])))
+                total += values * circuit.period * sum(map(packed_bytes, keys.primes(limbs[i])))
     return total
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hecc.compiler.machine import MachineProfile
+from hecc.compiler.packing import Packing
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.rates import Rates
 from hecc.runtime.security import Adversary
@@ -33,9 +34,10 @@ class Options:
         Bytes that the evaluation keys may take in the server's memory, or ``None``.
     chain
         Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
+    optimize
+        For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
     batch
-        Examples that ciphertexts hold in batch layouts, or "ring" for as many as the ring has slots; ``None`` for one
-        example in layouts that make it fast.
+        Examples that are evaluated at once; by default one, or with "throughput" as many as the ring has slots.
     producer
         Name and version for the plan's header.
     """
@@ -48,7 +50,8 @@ class Options:
     machine: MachineProfile | None = None
     key_budget: int | None = None
     chain: KeySpecification | None = None
-    batch: int | Literal["ring"] | None = None
+    optimize: Literal["latency", "throughput"] = "latency"
+    batch: int | None = None
     producer: str = "hecc"
 
     @property
@@ -56,6 +59,12 @@ class Options:
         """Of one thread of the machine, if it was measured."""
         return None if self.machine is None else self.machine.one_thread
 
-    def examples(self, ring_degree: int) -> int | None:
-        """Examples that the ciphertexts of a ring hold, ``None`` without batch layouts."""
-        return ring_degree // 2 if self.batch == "ring" else self.batch
+    def packings(self, ring_degree: int) -> tuple[Packing, ...]:
+        """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""
+        if self.optimize == "throughput":
+            offered = [Packing(self.batch or ring_degree // 2, elementwise=True)]
+        elif self.batch in (None, 1):
+            offered = [Packing()]
+        else:
+            offered = [Packing(self.batch), Packing(self.batch, elementwise=True)]
+        return tuple(packing for packing in offered if packing.slots(ring_degree) * packing.lanes <= ring_degree // 2)

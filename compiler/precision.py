@@ -40,8 +40,7 @@ def simulated_precision(
         used = rows[:ROWS] if batch == 1 else rows[np.arange(min(max(ROWS, batch), MAX_ROWS)) % len(rows)]
         inputs[name] = layouts[name].pack(used.reshape(-1, *layouts[name].shape))
     exact = simulator.run(inputs)
-    blocks = next(iter(layouts.values())).blocks
-    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1), blocks=blocks)
+    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
     noisy = simulator.run(inputs, model)
     bits = []
     for name, clean in exact.items():

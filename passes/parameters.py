@@ -24,6 +24,7 @@ from hecc.compiler.cost import circuit_seconds, cost_model, evaluation_key_bytes
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
+from hecc.compiler.packing import Packing
 from hecc.compiler.scaling import Chain, Scales, assign_scales, is_product
 from hecc.runtime.circuit import (
     Add,
@@ -120,6 +121,7 @@ def choose_chain(
     magnitudes: Mapping[str, Magnitude],
     ring_degree: int,
     options: Options,
+    packing: Packing,
     precision_bits: float,
 ) -> Candidate | None:
     """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
@@ -130,15 +132,15 @@ def choose_chain(
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return None
-    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree, _blocks(options, ring_degree))
+    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
     observed = {value: m.observed for value, m in magnitudes.items()}
     rotations = lowered.circuit.galois_uses(ring_degree)
     if options.chain is not None:
-        chains = _prefixes(options.chain, _spendings(graph, depth, ring_degree, options))
+        chains = _prefixes(options.chain, _spendings(graph, depth, ring_degree, packing))
         return _best_of(chains, lowered, graph, depth, magnitudes, options, precision_bits, prediction, rotations)
     best: Candidate | None = None
-    smallest = _least_scale_bits(graph, ring_degree, options, precision_bits)
-    spendings, switchings = _spendings(graph, depth, ring_degree, options), _switchings(options, depth)
+    smallest = _least_scale_bits(graph, ring_degree, packing, precision_bits)
+    spendings, switchings = _spendings(graph, depth, ring_degree, packing), _switchings(options, depth)
     for spending, switching, input_bits in itertools.product(spendings, switchings, INPUT_BITS):
         least: int | None = None
         for scale_bits in range(smallest, SCALE_BITS.stop):
@@ -243,7 +245,7 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options) -> float:
     model = cost_model(
         options.evaluator,
         chain.ring_degree,
-        lowered.circuit.slots,
+        lowered.circuit.period,
         digit_limbs=chain.digit_limbs,
         special_primes=len(chain.special_primes),
         primes=(*chain.data_primes, *chain.special_primes),
@@ -308,6 +310,7 @@ def could_fit(
     magnitudes: Mapping[str, Magnitude],
     ring_degree: int,
     options: Options,
+    packing: Packing,
     precision_bits: float,
 ) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
@@ -317,23 +320,17 @@ def could_fit(
         return False
     if options.chain is not None:
         return ring_degree == options.chain.ring_degree
-    scale_bits = _least_scale_bits(graph, ring_degree, options, precision_bits)
-    spendings = _spendings(graph, depth, ring_degree, options)
+    scale_bits = _least_scale_bits(graph, ring_degree, packing, precision_bits)
+    spendings = _spendings(graph, depth, ring_degree, packing)
     smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes) for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 
-def _blocks(options: Options, ring_degree: int) -> int:
-    """Of logical slots that hold different examples (:attr:`hecc.runtime.layout.Layout.blocks`)."""
-    return 1 << ((options.examples(ring_degree) or 1) - 1).bit_length()
-
-
-def _least_scale_bits(graph: Graph, ring_degree: int, options: Options, precision_bits: float) -> int:
+def _least_scale_bits(graph: Graph, ring_degree: int, packing: Packing, precision_bits: float) -> int:
     """No smaller scale can do: the rounding of the last rescale alone would be too much."""
-    slots = min(ring_degree // 2, 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length())
-    if options.batch is not None:
-        slots = _blocks(options, ring_degree)
-    rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots).rounding)
+    largest = 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length()
+    slots = min(packing.slots(ring_degree), largest)
+    rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
     return max(SCALE_BITS.start, math.floor(precision_bits + math.log2(rounding)))
 
 
@@ -353,14 +350,14 @@ _Spending: TypeAlias = tuple[_Prime | None, ...]
 """For each depth the prime that its products are divided by, or ``None`` where the next depth's prime does it."""
 
 
-def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options) -> list[_Spending]:
+def _spendings(graph: Graph, depth: Mapping[str, int], ring_degree: int, packing: Packing) -> list[_Spending]:
     """Ways to spend primes along the depth of the network."""
     ways = _paired(graph, depth), _one_each(depth)
     spendings: list[_Spending]
-    if options.batch is None:
-        spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
-    else:
+    if packing.elementwise:
         spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
+    else:
+        spendings = [tuple(_Prime(times) if times else None for times in way) for way in ways]
     return list(dict.fromkeys(spendings))
 
 
@@ -470,11 +467,10 @@ class NoisePrediction:
         graph: Graph,
         magnitudes: Mapping[str, Magnitude],
         ring_degree: int,
-        blocks: int = 1,
     ) -> None:
         self._lowered, self._outputs, self._magnitudes = lowered, graph.outputs, magnitudes
         circuit = lowered.circuit
-        self._ring = RingNoise(ring_degree, circuit.slots, blocks)
+        self._ring = RingNoise(ring_degree, circuit.slots, circuit.lanes)
         self._types = verify(circuit, None)
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)

@@ -6,10 +6,10 @@
     window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
-    for each ring degree that could do:
-        layouts     depend on how many slots a ciphertext has; with a batch there is nothing to choose
+    for each ring degree that could do, and each way to pack a batch into its slots:
+        layouts     depend on how many slots an example has; with one for each there is nothing to choose
         rotations   shared by the linear transforms of these layouts, if there is a budget for keys
-        lowering    turns maps and layouts into diagonals, or into sparse matrices with a batch
+        lowering    turns maps and layouts into diagonals, or into sparse matrices
         parameters  the cheapest modulus chain at the security and precision asked for
     scales        once, for the best of them
     clean-up      after scale planning, which makes rescales that can be shared
@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +35,7 @@ from hecc.compiler.batch_lowering import batch_layouts, lower_batch
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
+from hecc.compiler.packing import Packing
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
 from hecc.passes.cleanup import clean_up
@@ -44,11 +46,12 @@ from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.shared_rotations import share_rotations
-from hecc.passes.window_sums import sum_windows
+from hecc.passes.window_sums import largest_window, sum_windows
 from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
 from hecc.runtime.circuit import Fold, Rotate
 from hecc.runtime.errors import CompileError
 from hecc.runtime.header import PlanHeader
+from hecc.runtime.layout import MAX_COUNT
 from hecc.runtime.plan import Plan
 from hecc.runtime.verify import verify
 
@@ -63,8 +66,14 @@ WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
 
 RETRIES = 3
-SMALL_RING = 1 << 12
-"""Up to this many slots the security table leaves no room for more than one special prime."""
+SMALL_RING = 1 << 13
+"""Up to this degree the security table leaves no room for more than one special prime."""
+
+ELEMENTWISE = 0
+"""Among the lowerings by logical slots, that with a ciphertext for each element."""
+
+MOST_CIPHERTEXTS = 64
+"""Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
 
 
 KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
@@ -166,26 +175,24 @@ def _search(
     trials: list[RingTrial] = []
     least = smallest = math.inf
     for ring_degree in RING_DEGREES:
-        examples = options.examples(ring_degree)
-        if examples is not None and examples > ring_degree // 2:
+        found: list[tuple[float, _Lowering, Candidate]] = []
+        for packing in _packings(graph, ring_degree, options):
+            if not could_fit(graph, depth, magnitudes, ring_degree, options, packing, precision_bits):
+                continue
+            lowering = _lowering(graph, depth, ring_degree, packing, options, lowerings)
+            chosen = _choose(
+                lowering, graph, depth, magnitudes, ring_degree, options, packing, precision_bits, least * packing.batch
+            )
+            if chosen is None:
+                continue
+            smallest = min(smallest, chosen[1].key_bytes)
+            if not chosen[1].excess(options):
+                found.append((chosen[1].seconds / packing.batch, *chosen))
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[2].seconds for one in found), default=None)))
+        if not found:
             continue
-        if not could_fit(graph, depth, magnitudes, ring_degree, options, precision_bits):
-            trials.append(RingTrial(ring_degree=ring_degree, seconds=None))
-            continue
-        if examples is not None:
-            lowering = _batch_lowering(graph, examples, lowerings)
-        else:
-            lowering = _lowering(graph, depth, ring_degree // 2, options, lowerings)
-        found = _choose(lowering, graph, depth, magnitudes, ring_degree, options, precision_bits, least)
-        if found is not None and found[1].excess(options):
-            smallest = min(smallest, found[1].key_bytes)
-            continue
-        trials.append(RingTrial(ring_degree=ring_degree, seconds=None if found is None else found[1].seconds))
-        if found is None:
-            continue
-        lowering, candidate = found
-        seconds = candidate.seconds / (examples or 1)
-        if seconds >= least * (WORTH_TWICE if options.batch == "ring" else 1.0):
+        seconds, lowering, candidate = min(found, key=lambda one: one[0])
+        if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
             break
         best, least = (lowering, candidate), seconds
     if best is None and smallest < math.inf:
@@ -213,6 +220,7 @@ def _choose(
     magnitudes: Mapping[str, Magnitude],
     ring_degree: int,
     options: Options,
+    packing: Packing,
     precision_bits: float,
     least: float,
 ) -> tuple[_Lowering, Candidate] | None:
@@ -220,7 +228,7 @@ def _choose(
 
     What takes longer than ``least`` anyway is not made slower by sharing rotations.
     """
-    candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+    candidate = choose_chain(lowering.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits)
     if candidate is None:
         return None
     best = lowering, candidate
@@ -229,7 +237,9 @@ def _choose(
         if not best[1].excess(options) or best[1].seconds > least:
             break
         shared = _shared(lowering, key, graph)
-        candidate = choose_chain(shared.lowered, graph, depth, magnitudes, ring_degree, options, precision_bits)
+        candidate = choose_chain(
+            shared.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits
+        )
         if candidate is not None and candidate.rank(precision_bits, options) < best[1].rank(precision_bits, options):
             best = shared, candidate
     return best
@@ -246,17 +256,20 @@ def _shared(lowering: _Lowering, key: float, graph: Graph) -> _Lowering:
         elif isinstance(ins, Rotate):
             always.add(ins.step)
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
-    lowered = lower(graph, choice.layouts, embeddings, circuit.slots)
+    single = {value: msgspec.structs.replace(layout, batch=1) for value, layout in choice.layouts.items()}
+    lowered = lower(graph, single, embeddings, circuit.slots)
+    lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
     verify(lowered.circuit, None)
     return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
 
 
 def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
-    """What layouts were compared, for the plan's record."""
+    """What layouts were compared, for the plan's record; one example's, whatever the batch."""
+    taken = {value: msgspec.structs.replace(layout, batch=1) for value, layout in choice.layouts.items()}
     return tuple(
         LayerChoice(
             source=str(graph.node(name).source),
-            chosen=next(i for i, offer in enumerate(offers) if offer.target == choice.layouts[name]),
+            chosen=next(i for i, offer in enumerate(offers) if offer.target == taken[name]),
             offers=tuple(
                 LayoutOffer(
                     layout=offer.target, diagonals=offer.diagonals, rotations=offer.rotations, seconds=offer.cost
@@ -273,26 +286,68 @@ def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     return max(depth[name] for name in graph.outputs)
 
 
-def _batch_lowering(graph: Graph, examples: int, known: dict[int, _Lowering]) -> _Lowering:
-    """Batch layouts for so many examples; the circuit has one logical slot, whatever the ring."""
-    if 1 not in known:
-        lowered = lower_batch(graph)
-        verify(lowered.circuit, None)
-        known[1] = _Lowering(LayoutChoice({}, {}, 0.0), lowered)
-    return replace(known[1], choice=LayoutChoice(batch_layouts(graph, examples), {}, 0.0))
+def _packings(graph: Graph, ring_degree: int, options: Options) -> tuple[Packing, ...]:
+    """The packings that could be the best."""
+    packings = options.packings(ring_degree)
+    if len(packings) < 2:
+        return packings
+    side_by_side, elementwise = packings
+    slots, largest = side_by_side.slots(ring_degree), _largest(graph)
+    if slots < max(largest / MOST_CIPHERTEXTS, largest_window(graph)):
+        return (elementwise,)
+    return packings if largest <= MAX_COUNT else (side_by_side,)
+
+
+def _largest(graph: Graph) -> int:
+    return max(math.prod(node.output.shape) for node in graph.nodes)
 
 
 def _lowering(
-    graph: Graph, depth: Mapping[str, int], ring_slots: int, options: Options, known: dict[int, _Lowering]
+    graph: Graph,
+    depth: Mapping[str, int],
+    ring_degree: int,
+    packing: Packing,
+    options: Options,
+    known: dict[int, _Lowering],
 ) -> _Lowering:
-    """Layouts and lowering for a ring; with fewer logical slots than the ring has when the network needs no more."""
+    """Layouts and lowering for a ring and a packing."""
+    if not packing.elementwise:
+        lowering = _diagonals(graph, depth, ring_degree, packing, options, known)
+    elif ELEMENTWISE in known:
+        lowering = known[ELEMENTWISE]
+    else:
+        lowering = known[ELEMENTWISE] = _Lowering(LayoutChoice(batch_layouts(graph), {}, 0.0), lower_batch(graph))
+        verify(lowering.lowered.circuit, None)
+    if packing.batch == 1:
+        return lowering
+    # Examples beside the first take lanes of their own, and the very same instructions.
+    layouts = {
+        value: msgspec.structs.replace(layout, batch=packing.batch) for value, layout in lowering.choice.layouts.items()
+    }
+    circuit = replace(lowering.lowered.circuit, lanes=packing.lanes)
+    return replace(
+        lowering,
+        choice=replace(lowering.choice, layouts=layouts),
+        lowered=replace(lowering.lowered, circuit=circuit),
+    )
+
+
+def _diagonals(
+    graph: Graph,
+    depth: Mapping[str, int],
+    ring_degree: int,
+    packing: Packing,
+    options: Options,
+    known: dict[int, _Lowering],
+) -> _Lowering:
+    """For one example; with fewer logical slots than there is room for when the network needs no more."""
     # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
-    specials = 1 if ring_slots <= SMALL_RING else limbs // 2
+    specials = 1 if ring_degree <= SMALL_RING else limbs // 2
     model = cost.cost_model(
         options.evaluator,
-        2 * ring_slots,
-        ring_slots,
+        ring_degree,
+        ring_degree // 2,
         digit_limbs=specials,
         special_primes=specials,
         rates=options.rates,
@@ -304,14 +359,14 @@ def _lowering(
         diagonal=model.diagonal(limbs),
         ciphertext=model.key_switch(limbs) + model.finish(limbs),
     )
-    largest = max(int(np.prod(node.output.shape)) for node in graph.nodes)
-    slots = min(ring_slots, 1 << (largest - 1).bit_length())
+    room = packing.slots(ring_degree)
+    slots = min(room, 1 << (_largest(graph) - 1).bit_length())
     best: LayoutChoice | None = None
     while True:
         choice = known[slots].choice if slots in known else select_layouts(graph, slots, price)
         if best is None or choice.cost < best.cost:
             best = choice
-        if slots == ring_slots or all(layout.count == 1 for layout in choice.layouts.values()):
+        if slots == room or all(layout.count == 1 for layout in choice.layouts.values()):
             break
         slots *= 2
     slots = next(iter(best.layouts.values())).slots

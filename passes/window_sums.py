@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hecc.compiler.ir.affine import AffineMap, Chain, Pool, Reshape, Scale, compose
 from hecc.compiler.ir.graph import AffineNode, Graph, Node, Term, Value, WindowSumNode
 
-__all__ = ["sum_windows"]
+__all__ = ["largest_window", "sum_windows"]
 
 MAX_PIXELS = 1 << 11
 """Largest image that is sure to fit one ciphertext of any ring, so that no window straddles two."""
@@ -38,6 +38,14 @@ def sum_windows(graph: Graph) -> Graph:
         else:
             nodes.append(node)
     return graph.with_nodes(nodes, parameters)
+
+
+def largest_window(graph: Graph) -> int:
+    """Logical slots that a ciphertext needs for the images of a graph's window sums; a power of two, or none."""
+    if not any(isinstance(node, WindowSumNode) for node in graph.nodes):
+        return 0
+    # Planes of pixels keep their distance through strides, and are up to a power of two apart.
+    return 1 << (max(math.prod(node.output.shape[2:]) for node in graph.nodes) - 1).bit_length()
 
 
 def _plain_pool(m: AffineMap) -> Pool | None:

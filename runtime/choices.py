@@ -62,7 +62,7 @@ class RingTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         N.
     seconds
         Of one run with the best modulus chain of this ring; ``None`` where no chain within the security table is
-        precise enough.
+        precise enough and keeps to the budget for keys.
     """
 
     ring_degree: int

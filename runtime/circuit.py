@@ -4,8 +4,9 @@ A Circuit is in SSA form. Instruction ``i`` defines value ``i``, an *array of ci
 values. What a value is (number of ciphertexts, limbs, scale, polynomials) is not stored: :mod:`hecc.runtime.verify`
 derives it, so that a file cannot claim one thing and do another.
 
-Slots. A circuit has ``slots`` logical slots per ciphertext, a power of two; a ring with more slots holds the logical
-ones several times over, and every rotation acts on the logical ones cyclically.
+Slots. A circuit has ``slots`` logical slots per ciphertext, a power of two, and every rotation acts on them cyclically.
+A logical slot stands for ``lanes`` slots of the ring next to one another, which hold as many examples: the same happens
+to all of them. A ring with more slots than both together holds everything several times over.
 
 Scales are exact: a :class:`fractions.Fraction` each, so "equal scales" is a decidable question. Constants are encoded
 at ``float(scale)``, which is within 2^-53 of it.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar, Literal
 
@@ -345,6 +346,20 @@ class Diagonals:
         vector[self.slots[part]] = self.values[part]
         return vector
 
+    def interleaved(self, lanes: int) -> Diagonals:
+        """The same for ``lanes`` examples side by side, in the slots and the steps of the ring."""
+        if lanes == 1:
+            return self
+        lane = np.arange(lanes, dtype=self.slots.dtype)
+        return replace(
+            self,
+            baby=self.baby * np.int32(lanes),
+            giant=self.giant * np.int32(lanes),
+            offsets=self.offsets * lanes,
+            slots=(self.slots[:, np.newaxis] * self.slots.dtype.type(lanes) + lane).reshape(-1),
+            values=np.repeat(self.values, lanes),
+        )
+
     def check(self, *, count: int, columns: int, slots: int) -> None:
         """Refuse arrays that would read or write out of bounds.
 
@@ -448,6 +463,8 @@ class Circuit:
     ----------
     slots
         Logical slots of every ciphertext, a power of two.
+    lanes
+        Slots of the ring for each of them, a power of two.
     instructions
         In SSA form; value ``i`` is the result of instruction ``i``.
     constants
@@ -458,6 +475,12 @@ class Circuit:
     slots: int
     instructions: tuple[Instruction, ...]
     constants: Mapping[str, NDArray[Any]]
+    lanes: int = 1
+
+    @property
+    def period(self) -> int:
+        """Slots of the ring after which everything repeats."""
+        return self.slots * self.lanes
 
     def diagonals(self, instruction: LinearTransform) -> Diagonals:
         """The diagonals of a linear transform.
@@ -533,7 +556,7 @@ class Circuit:
         """
         uses: dict[int, list[int]] = {}
         for step, users in self.rotations().items():
-            uses.setdefault(galois_element(step, ring_degree), []).extend(users)
+            uses.setdefault(galois_element(step * self.lanes, ring_degree), []).extend(users)
         conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate)]
         if conjugations:
             uses[conjugation_element(ring_degree)] = conjugations
@@ -541,7 +564,8 @@ class Circuit:
 
     def __str__(self) -> str:
         """One line per instruction: the debugging tool."""
-        lines = [f"circuit with {self.slots} slots"]
+        lanes = f" for {self.lanes} examples side by side" if self.lanes > 1 else ""
+        lines = [f"circuit with {self.slots} slots{lanes}"]
         for i, ins in enumerate(self.instructions):
             operands = ", ".join(f"%{v}" for v in ins.operands)
             shown = []

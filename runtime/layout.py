@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime.errors import ParameterError
 
-__all__ = ["Digit", "Layout", "batch_layout", "image_layout", "vector_layout"]
+__all__ = ["Digit", "Layout", "image_layout", "vector_layout"]
 
 MAX_ELEMENTS = 1 << 24
 """Largest tensor a layout may describe; a bound on what a header can make us allocate."""
@@ -39,8 +39,10 @@ class Digit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True, omit_defaults=True):
     """The place of every tensor element in ``count`` ciphertexts of ``slots`` slots each.
 
-    In a *batch layout* (CryptoNets, Gilad-Bachrach et al., ICML 2016, section 4) each ciphertext holds one element of
-    ``batch`` examples: it has one logical slot, and example ``e`` is in slot ``e`` of the ring.
+    With ``batch`` examples in the ciphertexts they are *interleaved*: every logical slot stands for ``lanes`` slots of
+    the ring next to one another, of which example ``e`` has the one at ``e``. So no rotation mixes examples. In a
+    *batch layout* (CryptoNets, Gilad-Bachrach et al., ICML 2016, section 4) there is one logical slot, and a ciphertext
+    for each tensor element.
 
     Parameters
     ----------
@@ -49,14 +51,14 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True,
     axes
         For each axis its digits, most significant first; the product of the extents covers the axis.
     slots
-        Logical slots of one ciphertext, a power of two. A ring with more slots repeats them.
+        Logical slots of one ciphertext, a power of two. A ring with room for more repeats them.
     count
         Number of ciphertexts.
     period
         The element at slot ``s`` stands again at ``s + period``, ``s + 2 * period``, …; equal to ``slots`` when there
         is just one copy. A layout with several ciphertexts has one copy.
     batch
-        Examples that the ciphertexts hold, each in a slot of its own. With more than one there is one logical slot.
+        Examples that the ciphertexts hold, each in slots of its own.
     """
 
     shape: tuple[int, ...]
@@ -67,8 +69,8 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True,
     batch: int = 1
 
     @property
-    def blocks(self) -> int:
-        """Of logical slots, next to one another in the ring, that hold different examples: a power of two."""
+    def lanes(self) -> int:
+        """Slots of the ring for each logical slot, one for each example: a power of two."""
         return 1 << (self.batch - 1).bit_length()
 
     @property
@@ -106,7 +108,7 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True,
         """
         if self.slots < 1 or self.slots & (self.slots - 1) or self.slots > 1 << 16:
             raise ParameterError(f"layout: {self.slots} slots is not a power of two up to 65536")
-        if not 1 <= self.batch <= 1 << 16 or (self.batch > 1 and self.slots > 1):
+        if not 1 <= self.batch <= 1 << 16 or self.slots * self.lanes > 1 << 16:
             raise ParameterError(f"layout: {self.batch} examples in ciphertexts of {self.slots} slots each")
         if not 1 <= self.count <= MAX_COUNT:
             raise ParameterError(f"layout: {self.count} ciphertexts is out of range")
@@ -174,11 +176,6 @@ def vector_layout(shape: tuple[int, ...], slots: int) -> Layout:
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = tuple((Digit(extent, stride),) for extent, stride in zip(shape, strides, strict=True))
     return Layout(shape=shape, axes=axes, slots=slots, count=count, period=period if count == 1 else slots)
-
-
-def batch_layout(shape: tuple[int, ...], batch: int) -> Layout:
-    """One ciphertext for each element, in C order, with ``batch`` examples side by side."""
-    return msgspec.structs.replace(vector_layout(shape, 1), batch=batch)
 
 
 def image_layout(

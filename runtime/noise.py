@@ -69,18 +69,18 @@ class RingNoise:
         N.
     slots
         Logical slots.
-    blocks
-        Of logical slots, next to one another, that hold different examples (:attr:`hecc.runtime.layout.Layout.blocks`).
+    lanes
+        Slots of the ring for each of them, which hold different examples.
     """
 
     ring_degree: int
     slots: int
-    blocks: int = 1
+    lanes: int = 1
 
     @property
     def copies(self) -> int:
         """How many times the ring holds the logical slots of one example."""
-        return self.ring_degree // (2 * self.slots * self.blocks)
+        return self.ring_degree // (2 * self.slots * self.lanes)
 
     def _slot(self, coefficient_variance: float) -> float:
         return self.ring_degree / 2 * coefficient_variance / self.copies
@@ -93,7 +93,7 @@ class RingNoise:
     @property
     def encoding(self) -> float:
         """Slot values rounded to integers: alike in all copies, as only so many coefficients are not zero."""
-        return self.slots * self.blocks / 12
+        return self.slots * self.lanes / 12
 
     @property
     def fresh(self) -> float:
@@ -124,7 +124,7 @@ class RingNoise:
             powers.append(power)
             power = power * 3 % (2 * self.ring_degree)
         excess = 3 / (self.ring_degree * np.sin(np.pi * np.array(powers) / (2 * self.ring_degree)) ** 2)
-        return np.asarray(excess.reshape(self.copies, self.blocks, self.slots).mean(axis=0).max(axis=0))
+        return np.asarray(excess.reshape(self.copies, self.slots, self.lanes).mean(axis=0).max(axis=1))
 
     def fold_bias(self, steps: Sequence[int]) -> NDArray[np.float64]:
         """The same of a fold, whose steps also sum what the steps before them left; shape (slots,)."""
@@ -268,8 +268,6 @@ class GaussianNoise:
         types, and the keys.
     generator
         Source of the simulated noise. It is not used for anything secret.
-    blocks
-        Of the layouts: more than one where ciphertexts hold several examples.
     """
 
     def __init__(
@@ -278,13 +276,11 @@ class GaussianNoise:
         types: Sequence[ArrayType],
         keys: KeySpecification,
         generator: np.random.Generator,
-        *,
-        blocks: int = 1,
     ) -> None:
         if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
             raise ValueError("the noise model needs a circuit whose polynomials are expanded")
         self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
-        self._ring = RingNoise(keys.ring_degree, circuit.slots, blocks)
+        self._ring = RingNoise(keys.ring_degree, circuit.slots, circuit.lanes)
         self._special = float(np.prod([float(p) for p in keys.special_primes]))
         # Digits of several primes are taken around zero, and have no bias.
         self._biased = 1.0 if keys.digit_limbs == 1 else 0.0

@@ -38,11 +38,12 @@ _CHOICES = "choices"
 _CONSTANTS = "constant/"
 
 
-class _Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The circuit as the server's file holds it, constants apart."""
 
     slots: int
     instructions: tuple[AnyInstruction, ...]
+    lanes: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Plan:
         kind = Kind.CLIENT_PLAN if self.circuit is None else Kind.SERVER_PLAN
         with ContainerWriter(path, kind, self.header) as writer:
             if self.circuit is not None:
-                program = _Program(self.circuit.slots, self.circuit.instructions)  # type: ignore[arg-type]
+                program = _Program(self.circuit.slots, self.circuit.instructions, self.circuit.lanes)  # type: ignore[arg-type]
                 writer.add(_CIRCUIT, codec.encode(program))
                 if self.choices is not None:
                     writer.add(_CHOICES, codec.encode(codec.normalise(self.choices)))
@@ -180,7 +181,7 @@ def _check_signature(what: str, signature: InputSignature | OutputSignature, hea
         raise ParameterError(f"{what}: {layout.count} ciphertexts of {layout.slots} slots are over the limit")
     layout.check()
     first = header.inputs[0].layout
-    if layout.slots * layout.blocks > keys.slots or (layout.slots, layout.batch) != (first.slots, first.batch):
+    if layout.slots * layout.lanes > keys.slots or (layout.slots, layout.batch) != (first.slots, first.batch):
         raise ParameterError(
             f"{what}: a layout of {layout.slots} slots does not fit the ring or the other layouts with {layout.batch} "
             "examples in a ciphertext"
@@ -209,11 +210,15 @@ def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
 
     where = f"{container.path}: the circuit"
     program = codec.decode(container.bytes(_CIRCUIT), _Program, where=where)
-    if program.slots != header.inputs[0].layout.slots:
-        raise ParameterError(f"a circuit of {program.slots} slots with layouts of {header.inputs[0].layout.slots}")
+    layout = header.inputs[0].layout
+    if (program.slots, program.lanes) != (layout.slots, layout.lanes):
+        raise ParameterError(
+            f"a circuit of {program.slots} slots and {program.lanes} lanes with layouts of {layout.slots} and "
+            f"{layout.lanes}"
+        )
     if not all(instruction.source.isprintable() for instruction in program.instructions):
         raise ParameterError("the circuit names an ONNX node that is not printable")
-    circuit = Circuit(program.slots, program.instructions, container.arrays(_CONSTANTS))
+    circuit = Circuit(program.slots, program.instructions, container.arrays(_CONSTANTS), program.lanes)
     types = verify(circuit, header.keys)
     _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)
     _check_declared("output", list(circuit.outputs()), header.outputs, circuit, types)

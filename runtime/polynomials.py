@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
@@ -164,7 +164,8 @@ def expand_polynomials(
             instructions.append(ins if isinstance(ins, Input) else _with_operands(ins, operands))
             all_limbs.append(limbs[index])
         moved.append(len(instructions) - 1)
-    return Expanded(Circuit(circuit.slots, tuple(instructions), constants), tuple(all_limbs), tuple(moved))
+    expanded = replace(circuit, instructions=tuple(instructions), constants=constants)
+    return Expanded(expanded, tuple(all_limbs), tuple(moved))
 
 
 def expand(

@@ -277,7 +277,8 @@ class _Context:
         if not 0 < step < self.slots:
             raise CircuitError(f"a rotation by {step} is outside 1..{self.slots - 1}")
         if self.keys is not None:
-            self._check_galois(galois_element(step, self.keys.ring_degree), f"rotation key for step {step}", limbs)
+            element = galois_element(step * self.circuit.lanes, self.keys.ring_degree)
+            self._check_galois(element, f"rotation key for step {step}", limbs)
 
     def check_conjugation(self, limbs: int) -> None:
         """Refuse a conjugation that has no key at this level."""
@@ -294,11 +295,12 @@ class _Context:
 
 def _check_sizes(circuit: Circuit, keys: KeySpecification | None) -> None:
     """Rules for the circuit as a whole."""
-    slots = circuit.slots
-    if slots < 1 or slots & (slots - 1) or slots > 1 << 16:
-        raise CircuitError(f"circuit: {slots} slots is not a power of two up to 65536")
-    if keys is not None and slots > keys.slots:
-        raise CircuitError(f"circuit: {slots} slots do not fit the {keys.slots} of ring degree {keys.ring_degree}")
+    for what, number in (("slots", circuit.slots), ("lanes", circuit.lanes)):
+        if number < 1 or number & (number - 1) or number > 1 << 16:
+            raise CircuitError(f"circuit: {number} {what} is not a power of two up to 65536")
+    largest = 1 << 16 if keys is None else keys.slots
+    if circuit.period > largest:
+        raise CircuitError(f"circuit: {circuit.slots} slots of {circuit.lanes} lanes do not fit the ring's {largest}")
     if not 0 < len(circuit.instructions) <= MAX_INSTRUCTIONS:
         raise CircuitError(f"circuit: {len(circuit.instructions)} instructions is outside 1..{MAX_INSTRUCTIONS}")
     polynomials = sum(isinstance(instruction, Polynomial) for instruction in circuit.instructions)
@@ -638,7 +640,8 @@ def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
         bound=None if context.bounds is None else context.bounds.get(instruction.x),
     )
     constants = {**context.circuit.constants, **expansion.constants}
-    inner = _Context(Circuit(context.slots, expansion.instructions, constants), context.keys, [x], None)
+    steps = Circuit(context.slots, expansion.instructions, constants, context.circuit.lanes)
+    inner = _Context(steps, context.keys, [x], None)
     total = 0
     for number, step in enumerate(expansion.instructions):
         try:

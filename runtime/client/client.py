@@ -205,10 +205,10 @@ class Client:
         layout = signature.layout
         cipher, scale = self._cipher(signature.limbs), float(signature.scale)
         # The last row fills what is left of a batch: unlike zeros, a row surely does not overflow where others do not.
-        filled = values[np.minimum(np.arange(layout.blocks), len(values) - 1)]
-        packed = np.moveaxis(layout.pack(filled.reshape(layout.blocks, *layout.shape)), 0, 1)
-        copies = self.plan.header.keys.slots // (layout.blocks * layout.slots)
-        return [cipher.encrypt(np.tile(blocks.reshape(-1), copies), scale) for blocks in packed]
+        filled = values[np.minimum(np.arange(layout.lanes), len(values) - 1)]
+        packed = np.moveaxis(layout.pack(filled.reshape(layout.lanes, *layout.shape)), 0, -1)
+        copies = self.plan.header.keys.slots // (layout.lanes * layout.slots)
+        return [cipher.encrypt(np.tile(lanes.reshape(-1), copies), scale) for lanes in packed]
 
     def _decrypt(self, signature: OutputSignature, result: ResultFile, batch: int) -> NDArray[np.float64]:
         """The examples of one batch, shape (batch, ...)."""
@@ -221,7 +221,7 @@ class Client:
             number = f"row {batch}" if layout.batch == 1 else f"batch {batch}"
             raise FileFormatError(f"{where}: output {signature.name!r}, {number}: {error}") from None
         # A ring with more slots than the examples need holds them several times; the copies' errors are independent.
-        copies = np.moveaxis(slots.reshape(layout.count, -1, layout.blocks, layout.slots), 2, 0)
+        copies = np.moveaxis(slots.reshape(layout.count, -1, layout.slots, layout.lanes), -1, 0)
         values = layout.average(copies.real.mean(axis=2))
         _check_result(signature, copies, values)
         return values[: layout.batch].reshape(layout.batch, *signature.shape)

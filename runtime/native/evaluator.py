@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, ClassVar, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hecc.runtime.circuit import (
     Add,
@@ -216,7 +215,7 @@ class NativeSession:
                 results[instruction.name] = self._save(instruction, operands[0])
             elif index in self._hoisted:
                 together = self._hoisted[index]
-                elements, keys = self._galois([step for _, step in together])
+                elements, keys = self._logical([step for _, step in together])
                 rotations = self._context.rotate_hoisted(operands[0], keys, elements)
                 values.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
                 del rotations
@@ -292,7 +291,7 @@ class NativeSession:
         return self._context.multiply_plain(x, self._plaintext(index, instruction.vector, float(instruction.scale)))
 
     def _rotate(self, index: int, instruction: Rotate, x: Value) -> Value:
-        (element,), (key,) = self._galois([instruction.step])
+        (element,), (key,) = self._logical([instruction.step])
         return self._context.rotate(x, key, element)
 
     def _add_scalar(self, index: int, instruction: AddScalar, x: Value) -> Value:
@@ -307,7 +306,7 @@ class NativeSession:
         return self._context.rotate(x, self._keys.galois(element), element)
 
     def _fold(self, index: int, instruction: Fold, x: Value) -> Value:
-        elements, keys = self._galois(instruction.steps)
+        elements, keys = self._logical(instruction.steps)
         return self._context.rotate_and_add(x, keys, elements) if keys else x
 
     def _rescale(self, index: int, instruction: Rescale, x: Value) -> Value:
@@ -342,12 +341,12 @@ class NativeSession:
 
     def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
         assert instruction.scale is not None
-        diagonals = self._circuit.diagonals(instruction)
+        diagonals = self._circuit.diagonals(instruction).interleaved(self._circuit.lanes)
         return _evaluator.LinearTransform(
             self._context,
             rows=instruction.count,
             columns=self._types[instruction.x].count,
-            slots=self._circuit.slots,
+            slots=self._circuit.period,
             limbs=self._types[index].limbs,
             scale=float(instruction.scale),
             row=np.ascontiguousarray(diagonals.row),
@@ -364,7 +363,7 @@ class NativeSession:
         """An encoded constant, kept if it fits."""
         plaintext = self._plaintexts.get(index)
         if plaintext is None:
-            vectors: NDArray[np.float64] = np.ascontiguousarray(self._circuit.constants[name], dtype=np.float64)
+            vectors = np.repeat(self._circuit.constants[name].astype(np.float64), self._circuit.lanes, axis=-1)
             limbs = self._types[index].limbs
             plaintext = self._context.encode(vectors, scale, limbs)
             size = len(vectors) * limbs * self._spec.ring_degree * 8
@@ -373,7 +372,12 @@ class NativeSession:
                 self._plaintexts[index] = plaintext
         return plaintext
 
+    def _logical(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
+        """Elements and keys of rotations by logical slots."""
+        return self._galois([step * self._circuit.lanes for step in steps])
+
     def _galois(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
+        """Elements and keys of rotations by slots of the ring."""
         elements = [galois_element(step, self._spec.ring_degree) for step in steps]
         return elements, [self._keys.galois(element) for element in elements]
 

@@ -18,7 +18,7 @@ SMALLEST_SLOTS = 64
 """Diagonals of fewer slots are encoded as repetitions with so many."""
 
 COEFFICIENT_BYTES = 8
-"""Of one coefficient of a diagonal, of which it has as many as slots."""
+"""Of one coefficient of a diagonal, of which it has as many as there are slots before it repeats."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification,
     shares: dict[int, Weights] = {}
     for index, instruction in enumerate(circuit.instructions):
         if isinstance(instruction, LinearTransform):
-            slots = max(circuit.slots, SMALLEST_SLOTS)
+            slots = max(circuit.period, SMALLEST_SLOTS)
             number = len(circuit.diagonals(instruction))
             share = Weights(
                 number, slots * sum(map(packed_bytes, spec.primes(limbs[index]))), slots * COEFFICIENT_BYTES

@@ -210,7 +210,8 @@ class SealSession:
     def _encode(self, vector: NDArray[np.float64], limbs: int, scale: float) -> Any:
         """A vector of logical slots, repeated over the ring's, as a plaintext at a level."""
         plaintext = sealapi.Plaintext()
-        repeated = np.tile(vector, self._degree // 2 // self._circuit.slots)
+        lanes = np.repeat(vector, self._circuit.lanes)
+        repeated = np.tile(lanes, self._degree // 2 // self._circuit.period)
         self._encoder.encode(repeated.tolist(), self._levels[limbs], scale, plaintext)
         return plaintext
 
@@ -240,8 +241,8 @@ class SealSession:
         return _result(self._evaluator.multiply_plain, x, plaintext)
 
     def _rotate(self, x: Any, step: int) -> Any:
-        """``x`` rotated by ``step`` slots, by the key of exactly that step."""
-        return self._apply_galois(x, galois_element(step, self._degree))
+        """``x`` rotated by ``step`` logical slots, by the key of exactly that step."""
+        return self._apply_galois(x, galois_element(step * self._circuit.lanes, self._degree))
 
     def _apply_galois(self, x: Any, element: int) -> Any:
         result = sealapi.Ciphertext()

@@ -92,10 +92,11 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         What the plan is optimised for: "native", the fast one, or "seal", Microsoft SEAL's own, the reference. Either
         runs the plan; keys are for one of them.
     optimize
-        "latency" for one row in the shortest time, "throughput" for as many rows at once as ciphertexts hold: the plan
-        has a ciphertext for each element of an input, and a row in each slot.
+        "latency" for an answer in the shortest time, "throughput" for the most answers per hour: the plan has a
+        ciphertext for each element of an input, and a row in each of its slots.
     batch
-        Rows that are evaluated at once, as with "throughput", but so many.
+        Rows that are evaluated at once; by default one, or with "throughput" as many as a ciphertext has slots. To
+        answer several as soon as possible, they lie side by side in the slots where there is room.
     machine
         Profile of the machine that will run the plan (:func:`hecc.machine_profile`), or its file: parameters are chosen
         by its speed, and times predicted for it. Without one they are those of the machine that hecc was developed on.
@@ -245,10 +246,11 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         evaluator=evaluator,
+        optimize=optimize,
+        batch=batch,
         machine=profile,
         key_budget=key_budget,
         chain=None if chain_of is None else _chain(chain_of, security, quantum),
-        batch="ring" if batch is None and optimize == "throughput" else batch,
         producer=f"hecc {hecc.__version__}",
     )
     return Task(imported, _model_bytes(model), rows, declared, options)

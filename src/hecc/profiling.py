@@ -249,7 +249,7 @@ class _Prepared:
         columns = []
         for name in RATES:
             unit = Rates(**{other: float(other == name) for other in RATES})
-            costs = instruction_costs(circuit, limbs, key_cost_model("native", keys, circuit.slots, unit))
+            costs = instruction_costs(circuit, limbs, key_cost_model("native", keys, circuit.period, unit))
             columns.append([costs[i].seconds for i in self._counted])
         self.coefficients = np.array(columns).T
         self.best = {number: np.full(len(self._counted), np.inf) for number in sessions}

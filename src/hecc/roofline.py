@@ -151,7 +151,7 @@ class _Counter:
         self._keys = keys
         self._types = types
         self._special = len(keys.special_primes)
-        self._coefficients = 2 * max(circuit.slots, SMALLEST_SLOTS)
+        self._coefficients = 2 * max(circuit.period, SMALLEST_SLOTS)
         memory -= memory // 2
         self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, memory)
         self._unused = memory - sum(share.granted for share in self._weights.values())

@@ -64,8 +64,7 @@ def simulate(
         for signature in header.inputs
     }
     circuit, types = verify_expanded(circuit, header.keys)
-    generator, blocks = np.random.default_rng(seed), header.inputs[0].layout.blocks
-    model = GaussianNoise(circuit, types, header.keys, generator, blocks=blocks) if noise else None
+    model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
         signature.name: signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(

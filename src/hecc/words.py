@@ -103,7 +103,7 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     if header.batch > 1:
         yield (
             "batch",
-            f"up to {header.batch} rows at once: a ciphertext holds one element of the tensor, a slot of it one row",
+            f"up to {header.batch} rows at once, {_packing_words(header.inputs[0].layout)}",
         )
     yield "depth", f"{cost.depth} multiplications in a row"
     yield from ring_facts(header.keys)
@@ -169,7 +169,7 @@ def choice_lines(choices: Choices, ring_degree: int) -> Iterator[str]:
     """What the compiler compared."""
     trials = [
         f"2^{trial.ring_degree.bit_length() - 1} "
-        + ("not precise enough within the table" if trial.seconds is None else _milliseconds(trial.seconds))
+        + ("nothing fits" if trial.seconds is None else _milliseconds(trial.seconds))
         for trial in choices.rings
     ]
     yield f"N = 2^{ring_degree.bit_length() - 1} was chosen of: {', '.join(trials)}"
@@ -249,6 +249,13 @@ def _machine_fields(cost: Estimate) -> dict[str, Any] | None:
         "threads": machine.threads,
         "parallel_seconds": machine.parallel_seconds,
     }
+
+
+def _packing_words(layout: Layout) -> str:
+    """How several rows share ciphertexts."""
+    if layout.slots == 1:
+        return "with a ciphertext for each element of the input, of which a slot holds one row"
+    return "side by side in the slots"
 
 
 def _tensor(signature: InputSignature | OutputSignature) -> str:

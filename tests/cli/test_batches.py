@@ -35,10 +35,13 @@ def test_rows_come_back_as_they_were_given(cli, batched):
 
 def test_inspect_says_what_a_batch_is(cli, batched):
     described = cli.succeed("inspect", "batch.client.bin").stdout
-    assert "up to 5 rows at once: a ciphertext holds one element of the tensor, a slot of it one row" in described
+    assert "up to 5 rows at once, side by side in the slots" in described
+    assert cli.answer("inspect", "batch.bin")["batch"] == 5
+    cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy", "--optimize", "throughput")
+    described = cli.succeed("inspect", "plan.client.bin").stdout
+    assert "rows at once, with a ciphertext for each element of the input, of which a slot holds one row" in described
     assert "64 ciphertexts of " in described
     assert "relinearisation and 0 rotations" in described
-    assert cli.answer("inspect", "batch.bin")["batch"] == 5
 
 
 def test_a_batch_that_cannot_be_is_a_sentence(cli, here):

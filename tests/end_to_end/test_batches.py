@@ -1,10 +1,10 @@
-"""Batch plans: as many rows at once as a ciphertext has slots, and the same answers as one by one."""
+"""Batch plans: many rows at once, packed in either way, and the same answers as one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_batches_answer_as_onnxruntime_does(
 ) -> None:
     model, inputs = NETWORKS[network](three_way, draw)
     expected = three_way.reference(model, inputs)
-    plan = hecc.compile(model, calibration=inputs, precision=PRECISION, batch=batch)
+    plan = hecc.compile(model, calibration=inputs, precision=PRECISION, optimize="throughput", batch=batch)
     assert plan.header.batch == batch
     assert plan.header.keys.galois == ()
     assert not any(isinstance(ins, LinearTransform) for ins in circuit_of(plan).instructions)
@@ -104,6 +104,33 @@ def test_batches_answer_as_onnxruntime_does(
     agree(hecc.simulate(plan, inputs, noise=False), expected, 40, 17)
     agree(hecc.simulate(plan, inputs), expected, 40)
     agree(three_way.encrypted(plan, {name: values[:rows] for name, values in inputs.items()}), expected, rows)
+
+
+@pytest.mark.parametrize("network", ["cnn", "mlp"])
+@pytest.mark.parametrize(("batch", "rows"), [(3, 4), (8, 8)])
+def test_a_few_rows_lie_side_by_side(
+    three_way: Any, draw: Callable[..., Array], network: str, batch: int, rows: int
+) -> None:
+    model, inputs = NETWORKS[network](three_way, draw)
+    expected = three_way.reference(model, inputs)
+    plan = hecc.compile(model, calibration=inputs, precision=PRECISION, batch=batch)
+    circuit = circuit_of(plan)
+    assert plan.header.batch == batch
+    assert circuit.lanes == 1 << (batch - 1).bit_length()
+    assert circuit.slots > 1
+    assert any(isinstance(ins, LinearTransform) for ins in circuit.instructions)
+    agree(hecc.simulate(plan, inputs, noise=False), expected, 40, 17)
+    agree(hecc.simulate(plan, inputs), expected, 40)
+    agree(three_way.encrypted(plan, {name: values[:rows] for name, values in inputs.items()}), expected, rows)
+
+
+def test_rows_side_by_side_take_little_longer_than_one(three_way: Any, draw: Callable[..., Array]) -> None:
+    model, inputs = cnn(three_way, draw)
+    one, four, many = (
+        hecc.compile(model, calibration=inputs, batch=batch).header.estimate.seconds for batch in (1, 4, 2048)
+    )
+    assert four < 1.5 * one
+    assert many / 2048 < four / 4
 
 
 def test_a_plan_for_throughput_fills_the_slots(three_way: Any, draw: Callable[..., Array], tmp_path: Path) -> None:
@@ -125,9 +152,12 @@ def test_a_plan_for_throughput_fills_the_slots(three_way: Any, draw: Callable[..
     agree(client.decrypt(tmp_path / "result"), {"y": expected}, batch + 3)
 
 
-def test_both_evaluators_run_a_batch(three_way: Any, draw: Callable[..., Array], tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimize", ["latency", "throughput"])
+def test_both_evaluators_run_a_batch(
+    three_way: Any, draw: Callable[..., Array], tmp_path: Path, optimize: Literal["latency", "throughput"]
+) -> None:
     model, inputs = cnn(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, batch=3, evaluator="seal")
+    plan = hecc.compile(model, calibration=inputs, batch=3, optimize=optimize, evaluator="seal")
     client = hecc.Client(plan)
     keys = client.keygen(tmp_path)
     with hecc.Server(plan, keys.evaluation) as server:
@@ -143,7 +173,7 @@ def test_what_is_left_of_a_batch_repeats_its_last_row(three_way: Any, draw: Call
     """Zeros might be no input at all, and overflow where inputs do not."""
     model, inputs = mlp(three_way, draw)
     inputs = {"x": inputs["x"] + 5}
-    plan = hecc.compile(model, calibration=inputs, batch=4)
+    plan = hecc.compile(model, calibration=inputs, optimize="throughput", batch=4)
     client, _ = three_way.keys(plan)
     request = client.encrypt(inputs["x"][:2])
     layout, spec = plan.header.outputs[0].layout, plan.header.inputs[0]
@@ -163,7 +193,10 @@ def test_a_batch_of_another_size_is_of_another_plan(three_way: Any, draw: Callab
         server.run(client.encrypt(inputs["x"][:1]))
 
 
-def test_weights_that_are_zero_and_branches_need_no_care(three_way: Any, draw: Callable[..., Array]) -> None:
+@pytest.mark.parametrize("optimize", ["latency", "throughput"])
+def test_weights_that_are_zero_and_branches_need_no_care(
+    three_way: Any, draw: Callable[..., Array], optimize: Literal["latency", "throughput"]
+) -> None:
     model = three_way.build(
         """g (float[N,4] x) => (float[N,2] y) {
             a = MatMul (x, w)
@@ -175,17 +208,22 @@ def test_weights_that_are_zero_and_branches_need_no_care(three_way: Any, draw: C
         nothing=np.zeros((4, 2)),
     )
     inputs = {"x": draw(20, 4, seed=7)}
-    plan = hecc.compile(model, calibration=inputs, batch=2)
+    plan = hecc.compile(model, calibration=inputs, optimize=optimize, batch=2)
     agree(three_way.encrypted(plan, {"x": inputs["x"][:3]}), three_way.reference(model, inputs), 3)
 
 
-def test_the_simulated_errors_of_a_full_batch_are_as_large_as_the_real_ones(
-    three_way: Any, draw: Callable[..., Array]
+@pytest.mark.parametrize(("optimize", "batch", "rows"), [("throughput", None, None), ("latency", 64, 512)])
+def test_the_simulated_errors_of_full_batches_are_as_large_as_the_real_ones(
+    three_way: Any,
+    draw: Callable[..., Array],
+    optimize: Literal["latency", "throughput"],
+    batch: int | None,
+    rows: int | None,
 ) -> None:
     """The largest, too, although a slot in which the secret is large has large errors in all ciphertexts."""
     model, inputs = mlp(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, optimize="throughput")
-    many = {"x": np.resize(inputs["x"], (plan.header.batch, 6))}
+    plan = hecc.compile(model, calibration=inputs, optimize=optimize, batch=batch)
+    many = {"x": np.resize(inputs["x"], (rows or plan.header.batch, 6))}
     exact = hecc.simulate(plan, many, noise=False)["y"]
     simulated = hecc.simulate(plan, many)["y"] - exact
     real = three_way.encrypted(plan, many)["y"] - exact
@@ -213,7 +251,7 @@ def test_impossible_batches_are_refused(
 def test_a_tensor_of_too_many_elements_for_a_batch_is_refused(three_way: Any) -> None:
     model = three_way.build("g (float[N,70000] x) => (float[N,1] y) { y = ReduceMean <axes = [1], keepdims = 1> (x) }")
     with pytest.raises(hecc.CompileError, match="'x' has 70000 elements, and a batch needs a ciphertext for each"):
-        hecc.compile(model, input_range=(0, 1), calibration=np.zeros((1, 70000)), batch=2)
+        hecc.compile(model, input_range=(0, 1), calibration=np.zeros((1, 70000)), optimize="throughput")
 
 
 def test_a_larger_batch_than_a_ring_has_slots_takes_a_larger_ring(three_way: Any, draw: Callable[..., Array]) -> None:
@@ -225,7 +263,7 @@ def test_a_larger_batch_than_a_ring_has_slots_takes_a_larger_ring(three_way: Any
 
 def test_a_matrix_product_is_as_sparse_as_the_network(three_way: Any, draw: Callable[..., Array]) -> None:
     model, inputs = cnn(three_way, draw)
-    circuit = circuit_of(hecc.compile(model, calibration=inputs, batch=8))
+    circuit = circuit_of(hecc.compile(model, calibration=inputs, optimize="throughput", batch=8))
     products = [ins for ins in circuit.instructions if isinstance(ins, MatrixProduct)]
     # Of a convolution with nine taps, less at the border: 2 maps of 16 x 9 + 16 x 6 + 4 x 4 entries.
     assert len(circuit.matrix(products[0]).values) == 2 * (16 * 9 + 16 * 6 + 4 * 4)

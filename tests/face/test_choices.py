@@ -84,7 +84,7 @@ def test_forged_choices_are_refused(fault: str, plan, tmp_path: Path) -> None:
 def test_choices_are_told_in_words(plan) -> None:
     lines = list(choice_lines(plan.choices, plan.header.keys.ring_degree))
     assert lines[0].startswith("N = 2^13 was chosen of: ")
-    assert "2^11 not precise enough within the table" in lines[0]
+    assert "2^11 nothing fits" in lines[0]
     assert any(line.strip().startswith("instead of") for line in lines)
     layout = plan.choices.layers[0].offers[0].layout
     many = LayoutOffer(layout=layout, diagonals=4096, rotations=None, seconds=None)

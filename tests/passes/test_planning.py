@@ -16,6 +16,7 @@ from hecc.compiler.cost import circuit_rotations, circuit_seconds, cost_model
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
+from hecc.compiler.packing import Packing
 from hecc.compiler.scaling import Scales
 from hecc.passes import pipeline
 from hecc.passes.cleanup import clean_up
@@ -54,17 +55,19 @@ class Case:
     calibration: dict[str, Array]
 
     def lowered(self, ring_degree: int) -> tuple[Lowered, dict[str, Layout]]:
-        lowering = pipeline._lowering(self.graph, self.depth, ring_degree // 2, Options(), {})
+        lowering = pipeline._lowering(self.graph, self.depth, ring_degree, Packing(), Options(), {})
         return lowering.lowered, lowering.choice.layouts
 
     def choose(self, ring_degree: int, options: Options) -> Candidate | None:
         lowered, _ = self.lowered(ring_degree)
         return choose_chain(
-            lowered, self.graph, self.depth, self.magnitudes, ring_degree, options, options.precision_bits
+            lowered, self.graph, self.depth, self.magnitudes, ring_degree, options, Packing(), options.precision_bits
         )
 
     def could_fit(self, ring_degree: int, options: Options) -> bool:
-        return could_fit(self.graph, self.depth, self.magnitudes, ring_degree, options, options.precision_bits)
+        return could_fit(
+            self.graph, self.depth, self.magnitudes, ring_degree, options, Packing(), options.precision_bits
+        )
 
 
 def dense(build: Any) -> Graph:

@@ -285,6 +285,13 @@ def test_statistics_of_a_transform_are_sums_over_its_diagonals() -> None:
     np.testing.assert_allclose(found.rotated_bias, [[9 * ring.bias[0], 16 * ring.bias[3], 0, 0]])
 
 
+def test_a_slot_of_several_lanes_is_as_biased_as_the_worst_of_them() -> None:
+    ring, lanes = RingNoise(256, 128), RingNoise(256, 16, lanes=4)
+    assert lanes.copies == 2
+    np.testing.assert_allclose(lanes.bias, ring.bias.reshape(2, 16, 4).mean(axis=0).max(axis=1))
+    assert (lanes.rounding, lanes.encoding) == (ring.rounding / 2, ring.encoding / 2)
+
+
 def test_the_bias_is_the_value_of_a_polynomial_of_ones() -> None:
     """``|1 + z + ... + z^(N-1)|^2 (q/2)^2`` over ``N q^2 / 12``, computed term by term."""
     degree, slots = 64, 32

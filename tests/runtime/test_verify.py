@@ -427,7 +427,7 @@ FAULTS = {
     ),
     # structure
     "slots": Fault("3 slots is not a power of two up to 65536", (source(), result(0)), slots=3),
-    "ring": Fault("2048 slots do not fit the 1024 of ring degree 2048", (source(), result(0)), slots=2048),
+    "ring": Fault("2048 slots of 1 lanes do not fit the ring's 1024", (source(), result(0)), slots=2048),
     "empty": Fault("0 instructions is outside 1..65536", ()),
     "order": Fault("operand %2 is not an earlier value", (source(), Negate(x=2), Negate(x=1), result(2))),
     "itself": Fault("operand %1 is not an earlier value", (source(), Negate(x=1), result(1))),

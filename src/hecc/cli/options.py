@@ -55,11 +55,11 @@ EvaluatorOption = Annotated[
 ]
 OptimizeOption = Annotated[
     Literal["latency", "throughput"],
-    typer.Option(help="One row in the shortest time, or as many rows at once as ciphertexts hold."),
+    typer.Option(help="An answer in the shortest time, or the most answers per hour: thousands of rows at once."),
 ]
 BatchOption = Annotated[
     int | None,
-    typer.Option(metavar="ROWS", show_default=False, help="For throughput, but so many rows at once."),
+    typer.Option(metavar="ROWS", show_default=False, help="So many rows at once, side by side where there is room."),
 ]
 MachineOption = Annotated[
     Path | None,
