@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hecc.client import Client
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate
+    from hecc.profiling import machine_profile
     from hecc.reporting import report
     from hecc.runtime.errors import (
         CircuitError,
@@ -59,6 +60,7 @@ __all__ = [
     "__version__",
     "compile",
     "estimate",
+    "machine_profile",
     "report",
     "simulate",
 ]
@@ -69,6 +71,7 @@ _HOMES = {
     "Server": "hecc.server",
     "compile": "hecc.compilation",
     "estimate": "hecc.estimation",
+    "machine_profile": "hecc.profiling",
     "report": "hecc.reporting",
     "simulate": "hecc.simulation",
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hecc.advice import Advice, advise
-from hecc.compilation import DEFAULT_EVALUATOR, Model, Range, prepare
+from hecc.compilation import DEFAULT_EVALUATOR, Machine, Model, Range, prepare
 from hecc.compiler.cost import MemoryUse, memory_use
 from hecc.compiler.ir.graph import Graph, InputNode
 from hecc.layers import Layer, plan_layers
@@ -56,6 +57,9 @@ def estimate(
     calibration: Tensor | Mapping[str, Tensor] | None = None,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
+    machine: Machine | None = None,
+    key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Estimation:
@@ -63,7 +67,9 @@ def estimate(
 
     Parameters
     ----------
-    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator, progress
+    model, security, quantum, precision, input_range, calibration, batch_axis, evaluator
+        As for :func:`hecc.compile`.
+    machine, key_budget, chain_of, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -84,6 +90,9 @@ def estimate(
         calibration=calibration,
         batch_axis=batch_axis,
         evaluator=evaluator,
+        machine=machine,
+        key_budget=key_budget,
+        chain_of=chain_of,
         progress=stage,
     )
     plan = task.build(stage)

@@ -52,7 +52,7 @@ def test_the_noise_of_a_plan_hides_the_largest_error(shared):
     assert in_units == pytest.approx(math.sqrt(12 * RESULTS) * 2**32 * errors[signature.name])
 
 
-@pytest.mark.parametrize("options", [{"precision": 20}, {"batch": 8}])
+@pytest.mark.parametrize("options", [{"precision": 20}, {"precision": 20, "batch": 8}])
 def test_linear_layers_are_never_off_by_more_than_the_bound(network, calibration, tmp_path, options):
     plan = hecc.compile(network((4,), ("gemm", 3)), calibration=calibration, input_range=(-1, 1), **options)
     header = plan.header

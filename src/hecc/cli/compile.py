@@ -12,8 +12,11 @@ from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     BatchOption,
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
+    MachineOption,
     ModelArgument,
     NoBatchAxisOption,
     OptimizeOption,
@@ -38,6 +41,9 @@ def compile_command(
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
     share: ShareOption = None,
+    machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -80,6 +86,9 @@ def compile_command(
                 optimize=optimize,
                 batch=batch,
                 share=share,
+                machine=machine,
+                key_budget=key_budget,
+                chain_of=chain_of,
                 progress=stage,
             )
         plan.save(output)

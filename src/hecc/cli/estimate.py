@@ -9,8 +9,11 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
+    MachineOption,
     ModelArgument,
     NoBatchAxisOption,
     PrecisionOption,
@@ -33,6 +36,9 @@ def estimate_command(
     calibration: CalibrationOption = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
+    machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -58,6 +64,9 @@ def estimate_command(
                 calibration=None if calibration is None else load_arrays(calibration),
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
+                machine=machine,
+                key_budget=key_budget,
+                chain_of=chain_of,
                 advice=not no_advice,
                 progress=stage,
             )
