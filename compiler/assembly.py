@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
+import msgspec
+
 from hecc.compiler import cost
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
 from hecc.runtime.circuit import Circuit, DropLimbs, Input, PairedInput, Polynomial, Relinearize, Rescale
-from hecc.runtime.header import Estimate, InputSignature, OutputSignature
+from hecc.runtime.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
 from hecc.runtime.layout import Layout
-from hecc.runtime.parameters import GaloisElement, KeyShape, KeySpecification, SecurityEvidence
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.rates import Rates
 from hecc.runtime.security import TABLE_SOURCE, limit
 from hecc.runtime.verify import HEADROOM, ArrayType
 
@@ -24,7 +27,10 @@ __all__ = ["estimate", "input_signatures", "key_specification", "output_signatur
 
 
 def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
-    """The ring, the primes, and a key for each Galois element that the circuit uses and no other."""
+    """The ring, the primes, and a key for each Galois element that the circuit uses and no other.
+
+    With the chain of another plan these are all of its primes, of which the circuit uses the first.
+    """
     limbs = _limbs(circuit)
     galois: dict[int, int] = {}
     for element, users in circuit.galois_uses(chain.ring_degree).items():
@@ -34,7 +40,7 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
     relinearization = [used for ins, used in steps if isinstance(ins, Relinearize)]
     return KeySpecification(
         ring_degree=chain.ring_degree,
-        data_primes=chain.data_primes,
+        data_primes=chain.data_primes if options.chain is None else options.chain.data_primes,
         special_primes=chain.special_primes,
         digit_limbs=chain.digit_limbs,
         relinearization_limbs=max(relinearization, default=0),
@@ -135,7 +141,7 @@ def estimate(
     circuit: Circuit,
     types: Sequence[ArrayType],
     keys: KeySpecification,
-    evaluator: KeyShape,
+    options: Options,
     depth: int,
     precision_bits: float,
 ) -> Estimate:
@@ -149,15 +155,28 @@ def estimate(
         kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
         for kind in (types[i] for i, _ in circuit.outputs())
     )
-    model = cost.key_cost_model(evaluator, keys, circuit.period)
+
+    def seconds(rates: Rates | None) -> float:
+        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
+
+    evaluator, profile = options.evaluator, options.machine
     return Estimate(
         evaluator=evaluator,
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
-        seconds=cost.circuit_seconds(circuit, limbs, model),
+        seconds=seconds(options.rates),
         peak_memory=cost.peak_memory(circuit, limbs, keys, evaluator),
         evaluation_key_bytes=cost.evaluation_key_bytes(keys, evaluator),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=precision_bits,
+        machine=msgspec.UNSET
+        if profile is None
+        else EstimatedMachine(
+            name=profile.machine,
+            kernels=profile.kernels,
+            threads=profile.threads,
+            parallel_seconds=seconds(profile.all_threads),
+            rates=profile.one_thread,
+        ),
     )

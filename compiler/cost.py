@@ -2,13 +2,15 @@
 
 Times are for one core and are counted in transforms of one limb (NTT) and passes over one limb. For SEAL's evaluator,
 key switching a ciphertext with ``l`` limbs takes about ``l^2 + 3 l`` transforms, which reproduces what was measured at
-N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. What one transform takes
-was measured on the machine that the model was fitted to; another machine changes that number and few of the choices.
+N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. The model is linear in
+its *rates*, what each elementary step takes (:class:`hecc.runtime.rates.Rates`). Those here were measured on one
+machine, and a machine profile replaces them; another machine changes the seconds and few of the choices.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -40,6 +42,7 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.rates import Rates
 from hecc.runtime.streaming import AHEAD, plan_stream
 from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
 
@@ -59,6 +62,7 @@ __all__ = [
     "key_cost_model",
     "memory_use",
     "peak_memory",
+    "transform_rotations",
 ]
 
 
@@ -76,6 +80,8 @@ class CostModel(ABC):
         Of key switching.
     residue_bytes
         Of a packed residue, on average over the primes (:func:`hecc.runtime.switching_keys.packed_bytes`).
+    measured
+        Rates of the machine to predict for; ``None`` for those of the machine that hecc was developed on.
     """
 
     ring_degree: int
@@ -83,22 +89,28 @@ class CostModel(ABC):
     digit_limbs: int = 1
     special_limbs: int = 1
     residue_bytes: float = 6.0
+    measured: Rates | None = None
 
-    SECONDS_PER_BUTTERFLY: ClassVar[float]
-    SECONDS_PER_PRODUCT: ClassVar[float]
-    SECONDS_PER_TERM: ClassVar[float]
-    SECONDS_PER_STREAMED_WORD: ClassVar[float]
-    SECONDS_PER_READ_WORD: ClassVar[float]
+    RATES: ClassVar[Rates]
+
+    @property
+    def rates(self) -> Rates:
+        """What the elementary steps take."""
+        return self.measured or self.RATES
 
     @property
     def transform(self) -> float:
         """NTT of one limb."""
-        return self.SECONDS_PER_BUTTERFLY * self.ring_degree * (self.ring_degree.bit_length() - 1)
+        return self.rates.butterfly * self.ring_degree * (self.ring_degree.bit_length() - 1)
 
     @property
     def product(self) -> float:
         """Pointwise product of one limb of one polynomial."""
-        return self.SECONDS_PER_PRODUCT * self.ring_degree
+        return self.rates.product * self.ring_degree
+
+    def load(self, limbs: int) -> float:
+        """A ciphertext of the client's: checksum and stream parsed, and the second polynomial drawn from a seed."""
+        return 2 * limbs * self.rates.loaded * self.ring_degree
 
     def plain_product(self, limbs: int) -> float:
         """Ciphertext times encoded plaintext."""
@@ -106,15 +118,11 @@ class CostModel(ABC):
 
     def scalar_product(self, limbs: int, polynomials: int = 2) -> float:
         """Ciphertext times an integer, added to a sum: one entry of a matrix product."""
-        return polynomials * limbs * self.SECONDS_PER_TERM * self.ring_degree
+        return polynomials * limbs * self.rates.term * self.ring_degree
 
     def stream(self, limbs: int, polynomials: int = 2) -> float:
         """A ciphertext read from memory or written to it, where that takes longer than what is computed."""
-        return polynomials * limbs * self.SECONDS_PER_STREAMED_WORD * self.ring_degree
-
-    def read(self, limbs: int) -> float:
-        """A ciphertext from a request: its checksum, and unpacking it and its seed."""
-        return limbs * self.SECONDS_PER_READ_WORD * self.ring_degree
+        return polynomials * limbs * self.rates.streamed * self.ring_degree
 
     def rescale(self, limbs: int, polynomials: int = 2) -> float:
         """Division by the last prime."""
@@ -152,11 +160,7 @@ class CostModel(ABC):
 class SealCost(CostModel):
     """SEAL's evaluator: every rotation is a key switch of its own."""
 
-    SECONDS_PER_BUTTERFLY = 0.78e-9
-    SECONDS_PER_PRODUCT = 2.4e-9
-    SECONDS_PER_TERM = 3.2e-9
-    SECONDS_PER_STREAMED_WORD = 0.0
-    SECONDS_PER_READ_WORD = 15e-9
+    RATES = Rates(butterfly=0.78e-9, product=2.4e-9, term=3.2e-9, loaded=7.5e-9)
 
     def encode(self, limbs: int) -> float:
         return (limbs + 3) * self.transform
@@ -183,12 +187,16 @@ class SealCost(CostModel):
 class NativeCost(CostModel):
     """The native evaluator: hybrid key switching, hoisted twice, in basis QP."""
 
-    SECONDS_PER_BUTTERFLY = 0.095e-9
-    SECONDS_PER_PRODUCT = 0.06e-9
-    SECONDS_PER_TERM = 0.04e-9
-    SECONDS_PER_STREAMED_WORD = 0.8e-9
-    SECONDS_PER_READ_WORD = 15e-9
-    SECONDS_PER_KEY_BYTE: ClassVar[float] = 0.033e-9
+    RATES = Rates(
+        butterfly=0.095e-9,
+        product=0.06e-9,
+        diagonal=0.27e-9,
+        moved=0.6e-9,
+        term=0.04e-9,
+        streamed=0.8e-9,
+        key_byte=0.033e-9,
+        loaded=7.5e-9,
+    )
 
     def _digits(self, limbs: int) -> int:
         return -(-limbs // self.digit_limbs)
@@ -209,11 +217,11 @@ class NativeCost(CostModel):
     def _inner_product(self, limbs: int) -> float:
         """Digits times a key, two polynomials: every key is used once and read from memory, which takes longest."""
         words = 2 * self._digits(limbs) * self._width(limbs) * self.ring_degree
-        return words * self.residue_bytes * self.SECONDS_PER_KEY_BYTE
+        return words * self.residue_bytes * self.rates.key_byte
 
     def _permute(self, limbs: int) -> float:
         """Two polynomials in basis QP to memory, permuted, and back from there."""
-        return 2 * self._width(limbs) * 10 * self.product
+        return 2 * self._width(limbs) * self.rates.moved * self.ring_degree
 
     def encode(self, limbs: int) -> float:
         # A vector that repeats is a polynomial in a power of X: its transforms are that much smaller.
@@ -230,7 +238,7 @@ class NativeCost(CostModel):
         return self._inner_product(limbs) + self._permute(limbs)
 
     def diagonal(self, limbs: int) -> float:
-        return 4.5 * self._width(limbs) * self.product
+        return self._width(limbs) * self.rates.diagonal * self.ring_degree
 
     def giant(self, limbs: int) -> float:
         return self._divide(limbs) + self._decompose(limbs) + self._inner_product(limbs) + self._permute(limbs)
@@ -247,6 +255,7 @@ def cost_model(
     digit_limbs: int = 1,
     special_primes: int = 1,
     primes: Sequence[int] = (),
+    rates: Rates | None = None,
 ) -> CostModel:
     """The cost model of an evaluator, by its name.
 
@@ -254,15 +263,15 @@ def cost_model(
     ----------
     primes
         All of them, where they are known.
+    rates
+        Measured ones; by default those of the machine that hecc was developed on.
     """
     kind = SealCost if evaluator == "seal" else NativeCost
-    if not primes:
-        return kind(ring_degree, slots, digit_limbs, special_primes)
-    residue_bytes = sum(map(packed_bytes, primes)) / len(primes)
-    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes)
+    residue_bytes = sum(map(packed_bytes, primes)) / len(primes) if primes else CostModel.residue_bytes
+    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes, rates)
 
 
-def key_cost_model(evaluator: str, keys: KeySpecification, slots: int) -> CostModel:
+def key_cost_model(evaluator: str, keys: KeySpecification, slots: int, rates: Rates | None = None) -> CostModel:
     """The cost model of an evaluator with these keys."""
     return cost_model(
         evaluator,
@@ -271,6 +280,7 @@ def key_cost_model(evaluator: str, keys: KeySpecification, slots: int) -> CostMo
         digit_limbs=keys.digit_limbs,
         special_primes=len(keys.special_primes),
         primes=(*keys.data_primes, *keys.special_primes),
+        rates=rates,
     )
 
 
@@ -318,13 +328,13 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
         cost = InstructionCost()
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
-            babies, giants = _transform_rotations(diagonals)
+            babies, giants = transform_rotations(diagonals)
             switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
             switching += babies * model.baby(level) + giants * model.giant(level)
             cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
         elif isinstance(ins, Input):
             switching = ins.ciphertexts * model.key_switch(level) if isinstance(ins, PairedInput) else 0.0
-            cost = InstructionCost(switching, other=ins.ciphertexts * model.read(level))
+            cost = InstructionCost(switching, other=ins.ciphertexts * model.load(level))
         elif isinstance(ins, Fold):
             rotations = count * len(ins.steps)
             cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
@@ -371,7 +381,7 @@ def circuit_rotations(circuit: Circuit) -> int:
     total = 0
     for i, ins in enumerate(circuit.instructions):
         if isinstance(ins, LinearTransform):
-            total += sum(_transform_rotations(circuit.diagonals(ins)))
+            total += sum(transform_rotations(circuit.diagonals(ins)))
         elif isinstance(ins, Fold):
             total += counts[i] * len(ins.steps)
         elif isinstance(ins, Rotate | Conjugate):
@@ -379,7 +389,7 @@ def circuit_rotations(circuit: Circuit) -> int:
     return total
 
 
-def _transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
+def transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
     """Baby rotations and giant rotations."""
     return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
 
@@ -419,7 +429,7 @@ def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
         return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
     used = [element.limbs for element in keys.galois]
     used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
-    return sum(switching_key_bytes(keys, limbs) for limbs in used)
+    return sum(number * switching_key_bytes(keys, limbs) for limbs, number in Counter(used).items())
 
 
 def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:

@@ -26,7 +26,7 @@ from hecc.compiler.ir.affine import AffineMap, Parameters
 from hecc.runtime.circuit import Diagonals
 from hecc.runtime.layout import Layout
 
-__all__ = ["Embedding", "Split", "embed", "measure", "split"]
+__all__ = ["Embedding", "Sharing", "Split", "embed", "measure", "split"]
 
 Ints = NDArray[np.int64]
 
@@ -43,17 +43,39 @@ class Split:
         Where counting starts; it belongs to the giant step.
     babies, giants
         Baby rotations summed over the argument's ciphertexts, and giant rotations summed over the result's.
+    steps
+        By how many slots they rotate, by ascending number: each step needs a key.
     """
 
     baby_steps: int
     origin: int
     babies: int
     giants: int
+    steps: tuple[int, ...] = ()
 
     @property
     def rotations(self) -> int:
         """Both together."""
         return self.babies + self.giants
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What keys cost that a split needs beyond those that there are.
+
+    Attributes
+    ----------
+    key
+        Cost of a key, relative to that of rotations.
+    available
+        Steps that others rotate by, whose keys cost nothing more.
+    sizes
+        Numbers of baby steps to try besides: those of others, whose steps may then be the same.
+    """
+
+    key: float
+    available: frozenset[int] = frozenset()
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +90,20 @@ class Embedding:
         Layouts of the argument and of the result.
     weights
         Cost of a baby and of a giant rotation, relative to each other.
+    sharing
+        What keys cost, where that matters.
     """
 
     places: Ints
     source: Layout
     target: Layout
     weights: tuple[float, float] = (1.0, 1.0)
+    sharing: Sharing | None = None
 
     @cached_property
     def split(self) -> Split:
         """The best baby-step/giant-step split; computed when asked for, because most candidates are never used."""
-        return split(self.places, self.source, self.target, self.weights)
+        return split(self.places, self.source, self.target, self.weights, self.sharing)
 
     @property
     def fold(self) -> tuple[int, int] | None:
@@ -143,8 +168,14 @@ def measure(
     ]
 
 
-def split(places: Ints, source: Layout, target: Layout, weights: tuple[float, float] = (1.0, 1.0)) -> Split:
-    """The split whose rotations cost least.
+def split(
+    places: Ints,
+    source: Layout,
+    target: Layout,
+    weights: tuple[float, float] = (1.0, 1.0),
+    sharing: Sharing | None = None,
+) -> Split:
+    """The split whose rotations cost least, and the keys for them where these have a cost.
 
     Diagonals of a convolution come in clusters a row of pixels apart, so the multiples of the row pitch are tried
     besides small numbers and powers of two, each counted from the largest cyclic gap on and from zero on.
@@ -162,23 +193,38 @@ def split(places: Ints, source: Layout, target: Layout, weights: tuple[float, fl
     root = int(np.sqrt(len(distinct))) + 1
     sizes = {*range(1, 2 * root + 1), *(1 << k for k in range(slots.bit_length()))}
     sizes |= {stride * k for stride in strides for k in range(1, 17)}
+    owned = np.zeros(slots, dtype=bool)
+    if sharing is not None:
+        sizes |= set(sharing.sizes)
+        owned[list(sharing.available)] = True
     best, least = Split(1, 0, 0, 0), np.inf
-    for origin in sorted({0, after_gap}):
+    ordered = sorted(s for s in sizes if s <= slots)
+    tried = [(origin, size) for origin in sorted({0, after_gap}) for size in ordered]
+    if sharing is not None:
+        # Giant steps that are multiples of the baby steps are more likely to be those of others.
+        tried += [(after_gap - after_gap % size, size) for size in ordered]
+    for origin, size in tried:
         shifted = (diagonal - origin) % slots
-        for size in sorted(s for s in sizes if s <= slots):
-            baby, giant = shifted % size, (shifted - shifted % size + origin) % slots
-            babies = _distinct(column[baby > 0] * slots + baby[baby > 0], source.count * slots)
-            giants = _distinct(row[giant > 0] * slots + giant[giant > 0], target.count * slots)
-            cost = babies * weights[0] + giants * weights[1]
-            if cost < least:
-                best, least = Split(size, origin, babies, giants), cost
+        baby, giant = shifted % size, (shifted - shifted % size + origin) % slots
+        moved, turned = baby > 0, giant > 0
+        babies = _marks(column[moved] * slots + baby[moved], source.count * slots).reshape(-1, slots)
+        giants = _marks(row[turned] * slots + giant[turned], target.count * slots).reshape(-1, slots)
+        cost = int(babies.sum()) * weights[0] + int(giants.sum()) * weights[1]
+        if cost >= least:
+            continue
+        steps = babies.any(axis=0) | giants.any(axis=0)
+        if sharing is not None:
+            cost += sharing.key * int((steps & ~owned).sum())
+        if cost < least:
+            found = tuple(np.flatnonzero(steps).tolist())
+            best, least = Split(size, origin, int(babies.sum()), int(giants.sum()), found), cost
     return best
 
 
-def _distinct(keys: Ints, limit: int) -> int:
+def _marks(keys: Ints, limit: int) -> NDArray[np.bool_]:
     marks = np.zeros(limit, dtype=bool)
     marks[keys] = True
-    return int(marks.sum())
+    return marks
 
 
 def embed(m: AffineMap, parameters: Parameters, embedding: Embedding) -> Diagonals:

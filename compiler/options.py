@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hecc.compiler.machine import MachineProfile
 from hecc.compiler.packing import Packing
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, KeySpecification
+from hecc.runtime.rates import Rates
 from hecc.runtime.security import Adversary
 
 __all__ = ["Options"]
@@ -28,6 +30,12 @@ class Options:
         By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
     evaluator
         The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    machine
+        That predicted times are for; ``None`` for the one that hecc was developed on.
+    key_budget
+        Bytes that the evaluation keys may take in the server's memory, or ``None``.
+    chain
+        Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
     optimize
         For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
     batch
@@ -44,6 +52,9 @@ class Options:
     margin: float = 4.0
     interval_margin: float = 0.25
     evaluator: KeyShape = "seal"
+    machine: MachineProfile | None = None
+    key_budget: int | None = None
+    chain: KeySpecification | None = None
     optimize: Literal["latency", "throughput"] = "latency"
     batch: int | None = None
     share: int = 0
@@ -53,6 +64,11 @@ class Options:
     def many(self) -> bool:
         """Whether there is more than one example at once."""
         return self.optimize == "throughput" or self.batch not in (None, 1)
+
+    @property
+    def rates(self) -> Rates | None:
+        """Of one thread of the machine, if it was measured."""
+        return None if self.machine is None else self.machine.one_thread
 
     def packings(self, ring_degree: int) -> tuple[Packing, ...]:
         """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""

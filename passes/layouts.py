@@ -8,7 +8,7 @@ shortest path through the states "layouts of the values that are still needed", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import msgspec
@@ -18,7 +18,7 @@ from hecc.compiler.ir.affine import AffineMap
 from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, WindowSumNode
 from hecc.runtime.layout import Digit, Layout, image_layout, vector_layout
 
-__all__ = ["LayoutChoice", "Price", "select_layouts"]
+__all__ = ["LayoutChoice", "Offer", "Price", "select_layouts"]
 
 HOPELESS = 4
 """A layout with this many times the diagonals of another is not considered further."""
@@ -49,6 +49,26 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Offer:
+    """One layout of a result, given those of its arguments.
+
+    Attributes
+    ----------
+    target
+        The layout.
+    diagonals
+        How many the node's terms need.
+    rotations, cost
+        Of the node; ``None`` where it is hopeless.
+    """
+
+    target: Layout
+    diagonals: int
+    rotations: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
 class LayoutChoice:
     """The outcome: a layout for every value, and the embedding of every affine term.
 
@@ -60,11 +80,14 @@ class LayoutChoice:
         By value of an affine node, one per term.
     cost
         In the units of the price.
+    offers
+        By value of an affine node, what was compared.
     """
 
     layouts: dict[str, Layout]
     embeddings: dict[str, tuple[Embedding, ...]]
     cost: float
+    offers: dict[str, tuple[Offer, ...]] = field(default_factory=dict)
 
 
 def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
@@ -99,17 +122,25 @@ def _extend(
     if not isinstance(node, AffineNode) or node.reshapes_only:
         return [replace(state, layouts={**state.layouts, name: state.layouts[node.inputs[0]]})]
     sources = tuple(state.layouts[value] for value in node.inputs)
-    successors = []
-    offers = [(t, measured[name, sources, t]) for t in _candidates(node, sources, slots)]
-    fewest = min(sum(e.diagonals for e in embeddings) for _, embeddings in offers)
-    for target, embeddings in offers:
-        if sum(e.diagonals for e in embeddings) > HOPELESS * fewest:
+    candidates = {target: measured[name, sources, target] for target in _candidates(node, sources, slots)}
+    diagonals = {target: sum(e.diagonals for e in embeddings) for target, embeddings in candidates.items()}
+    offers = []
+    for target, embeddings in candidates.items():
+        if diagonals[target] > HOPELESS * min(diagonals.values()):
+            offers.append(Offer(target, diagonals[target]))
             continue
         cost = target.count * price.ciphertext + sum(_cost(e, price) for e in embeddings)
-        successors.append(
-            LayoutChoice({**state.layouts, name: target}, {**state.embeddings, name: embeddings}, state.cost + cost)
+        offers.append(Offer(target, diagonals[target], sum(e.rotations for e in embeddings), cost))
+    return [
+        LayoutChoice(
+            {**state.layouts, name: offer.target},
+            {**state.embeddings, name: candidates[offer.target]},
+            state.cost + offer.cost,
+            {**state.offers, name: tuple(offers)},
         )
-    return successors
+        for offer in offers
+        if offer.cost is not None
+    ]
 
 
 def _cost(embedding: Embedding, price: Price) -> float:

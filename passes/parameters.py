@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.cost import circuit_seconds, cost_model, instruction_costs
+from hecc.compiler.cost import circuit_seconds, cost_model, evaluation_key_bytes, instruction_costs
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, SeriesNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
@@ -45,6 +45,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.errors import CircuitError, ParameterError, SecurityError
 from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
+from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.polynomials import Expansion
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
@@ -115,6 +116,8 @@ class Candidate:
         ``-log2`` of the largest predicted error of an output over its observed magnitude.
     deviations
         Predicted standard deviation of the error of each output's elements, by name.
+    key_bytes
+        Of the evaluation keys in memory.
     """
 
     chain: Chain
@@ -122,10 +125,16 @@ class Candidate:
     seconds: float
     precision_bits: float
     deviations: Mapping[str, float]
+    key_bytes: int
 
-    def rank(self, wanted_bits: float) -> tuple[float, float, float]:
-        """Smaller is better: first time, then precision up to a little more than was asked for, then the modulus."""
-        return self.seconds, -min(self.precision_bits, wanted_bits + SPARE_BITS), self.chain.log2_qp
+    def excess(self, options: Options) -> int:
+        """By how many bytes the keys are over the budget."""
+        return _excess(self.key_bytes, options)
+
+    def rank(self, wanted_bits: float, options: Options) -> tuple[float, float, float, float]:
+        """Smaller is better: keys over the budget, time, precision up to a little more than was asked for, modulus."""
+        precision = min(self.precision_bits, wanted_bits + SPARE_BITS)
+        return self.excess(options), self.seconds, -precision, self.chain.log2_qp
 
 
 def choose_chain(
@@ -141,7 +150,8 @@ def choose_chain(
 ) -> Candidate | None:
     """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
 
-    ``scale_bits_from`` is the smallest scale to try.
+    ``scale_bits_from`` is the smallest scale to try. Where no chain keeps to the budget for keys, it is that of the
+    smallest keys.
     """
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
@@ -149,11 +159,18 @@ def choose_chain(
         return None
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
     observed = {value: m.observed for value, m in magnitudes.items()}
-    best: Candidate | None = None
-    smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
-    spendings, switchings = _spendings(graph, depth, ring_degree, options, packing), _switchings(options, depth)
+    rotations = lowered.circuit.galois_uses(ring_degree)
+    spendings = _spendings(graph, depth, ring_degree, options, packing)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
     inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
+    if options.chain is not None:
+        sizes = range(max(scale_bits_from, _scales(options).start), _scales(options).stop)
+        ways = itertools.product(spendings, sizes, inputs)
+        chains = _prefixes(options.chain, ways, depth, magnitudes, options)
+        return _best_of(chains, lowered, graph, depth, magnitudes, options, precision_bits, prediction, rotations)
+    best: Candidate | None = None
+    smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
+    switchings = _switchings(options, depth)
     for spending, switching, input_bits in itertools.product(spendings, switchings, inputs):
         least: int | None = None
         for scale_bits in range(smallest, _scales(options).stop):
@@ -180,8 +197,11 @@ def choose_chain(
             if not _has_room(lowered, scales, magnitudes):
                 continue
             seconds = _seconds(lowered, scales, options, prediction.profiles)
-            if best is not None and seconds > best.seconds * (1 + 1e-9):
+            if best is not None and not best.excess(options) and seconds > best.seconds * (1 + 1e-9):
                 break
+            key_bytes = _key_bytes(rotations, lowered, scales, options)
+            if best is not None and _excess(key_bytes, options) > best.excess(options):
+                continue
             expansions = _expansions(lowered, scales, magnitudes, prediction.profiles)
             if expansions is None:
                 continue
@@ -190,11 +210,75 @@ def choose_chain(
             if bits < precision_bits:
                 continue
             least = scale_bits if least is None else least
-            candidate = Candidate(chain, scales, seconds, bits, deviations)
-            if best is None or candidate.rank(precision_bits) < best.rank(precision_bits):
+            candidate = Candidate(chain, scales, seconds, bits, deviations, key_bytes)
+            if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
                 best = candidate
             if scale_bits >= least + SPARE_BITS:
                 break
+    return best
+
+
+def _prefixes(
+    shared: KeySpecification,
+    ways: Iterable[tuple[_Spending, int, int]],
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    options: Options,
+) -> Iterator[Chain]:
+    """Chains of the first of another plan's primes: whoever needs fewer limbs encrypts with fewer.
+
+    For each way to spend primes at a scale of so many bits, the inputs' with so many more.
+    """
+    for spending, scale_bits, input_bits in ways:
+        bases, dropped = (1, 2), tuple(1 if prime else 0 for prime in spending)
+        if options.share:
+            # Scales that are larger than primes: how many primes each takes depends on its size.
+            sizes, dropped = _data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
+            fewest = len(sizes) - sum(dropped)
+            bases = (fewest, fewest + 1)
+        for limbs in (base + sum(dropped) for base in bases):
+            if limbs <= len(shared.data_primes):
+                yield Chain(
+                    ring_degree=shared.ring_degree,
+                    scale_bits=scale_bits,
+                    input_bits=scale_bits + input_bits,
+                    data_primes=shared.data_primes[:limbs],
+                    special_primes=shared.special_primes,
+                    dropped=dropped,
+                    digit_limbs=shared.digit_limbs,
+                )
+
+
+def _best_of(
+    chains: Iterable[Chain],
+    lowered: Lowered,
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    options: Options,
+    precision_bits: float,
+    prediction: NoisePrediction,
+    rotations: Mapping[int, list[int]],
+) -> Candidate | None:
+    """The best of given chains that are precise enough."""
+    observed = {value: m.observed for value, m in magnitudes.items()}
+    best: Candidate | None = None
+    for chain in chains:
+        scales = assign_scales(lowered, graph, depth, observed, chain)
+        if not _has_room(lowered, scales, magnitudes):
+            continue
+        expansions = _expansions(lowered, scales, magnitudes, prediction.profiles)
+        if expansions is None:
+            continue
+        deviations = prediction.deviations(scales, expansions)
+        bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
+        if bits < precision_bits:
+            continue
+        key_bytes = _key_bytes(rotations, lowered, scales, options)
+        seconds = _seconds(lowered, scales, options, prediction.profiles)
+        candidate = Candidate(chain, scales, seconds, bits, deviations, key_bytes)
+        if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
+            best = candidate
     return best
 
 
@@ -244,6 +328,7 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options, profiles: Mappi
         digit_limbs=chain.digit_limbs,
         special_primes=len(chain.special_primes),
         primes=(*chain.data_primes, *chain.special_primes),
+        rates=options.rates,
     )
     if not profiles:
         return circuit_seconds(lowered.circuit, scales.limbs, model)
@@ -252,6 +337,30 @@ def _seconds(lowered: Lowered, scales: Scales, options: Options, profiles: Mappi
         limbs = [scales.limbs[i] + more for more in profile.limbs]
         costs += instruction_costs(profile.circuit, limbs, model)
     return sum(cost.seconds for cost in costs)
+
+
+def _excess(key_bytes: int, options: Options) -> int:
+    return 0 if options.key_budget is None else max(0, key_bytes - options.key_budget)
+
+
+def _key_bytes(rotations: Mapping[int, list[int]], lowered: Lowered, scales: Scales, options: Options) -> int:
+    """Of the evaluation keys in memory, each at the largest level of its use; rotations are by Galois element."""
+    chain, limbs = scales.chain, scales.limbs
+    relinearization = [
+        scales.ready_limbs(ins.x) if isinstance(ins, Polynomial) else limbs[i]
+        for i, ins in enumerate(lowered.circuit.instructions)
+        if isinstance(ins, Relinearize | Polynomial)
+    ]
+    keys = KeySpecification(
+        ring_degree=chain.ring_degree,
+        data_primes=chain.data_primes,
+        special_primes=chain.special_primes,
+        digit_limbs=chain.digit_limbs,
+        relinearization_limbs=max(relinearization, default=0),
+        galois=tuple(GaloisElement(element, max(limbs[i] for i in users)) for element, users in rotations.items()),
+        security=SecurityEvidence(options.level, options.adversary, "", 0),
+    )
+    return evaluation_key_bytes(keys, options.evaluator)
 
 
 @dataclass(frozen=True)
@@ -300,6 +409,8 @@ def could_fit(
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
+    if options.chain is not None:
+        return ring_degree == options.chain.ring_degree
     scale_bits = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
     spendings = _spendings(graph, depth, ring_degree, options, packing)
     smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in spendings)

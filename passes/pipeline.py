@@ -11,6 +11,7 @@
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do, and each way to pack a batch into its slots:
         layouts     depend on how many slots an example has; with one for each there is nothing to choose
+        rotations   shared by the linear transforms of these layouts, if there is a budget for keys
         lowering    turns maps and layouts into diagonals, or into sparse matrices
         parameters  the cheapest modulus chain at the security and precision asked for
     scales        once, for the best of them
@@ -51,8 +52,10 @@ from hecc.passes.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.parameters import WORST_DEVIATION, Candidate, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
+from hecc.passes.shared_rotations import share_rotations
 from hecc.passes.window_sums import largest_window, sum_windows
-from hecc.runtime.circuit import Circuit, Polynomial
+from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.circuit import Circuit, Fold, Polynomial, Rotate
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
@@ -92,10 +95,15 @@ MOST_CIPHERTEXTS = 64
 """Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
 
 
+KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Of a key, in giant rotations, while the keys are over the budget."""
+
+
 @dataclass(frozen=True)
 class _Lowering:
     choice: LayoutChoice
     lowered: Lowered
+    price: Price | None = None
 
 
 @dataclass
@@ -170,7 +178,7 @@ def build_plan(
     lowerings = _Known()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        lowering, candidate = _search(graph, depth, magnitudes, options, wanted, lowerings, scale_bits_from)
+        lowering, candidate, rings = _search(graph, depth, magnitudes, options, wanted, lowerings, scale_bits_from)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
@@ -202,10 +210,10 @@ def build_plan(
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
                 outputs=outputs,
                 keys=keys,
-                estimate=assembly.estimate(circuit, types, keys, options.evaluator, _depth(graph, depth), precision),
+                estimate=assembly.estimate(circuit, types, keys, options, _depth(graph, depth), precision),
                 share=share,
             )
-            return Plan(header, circuit)
+            return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
         wanted += required - precision + 0.5
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
@@ -221,18 +229,19 @@ def _search(
     precision_bits: float,
     lowerings: _Known,
     scale_bits_from: int = 0,
-) -> tuple[_Lowering, Candidate]:
+) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     best: tuple[_Lowering, Candidate] | None = None
-    least = math.inf
+    trials: list[RingTrial] = []
+    least = smallest = math.inf
     for ring_degree in RING_DEGREES:
         found: list[tuple[float, _Lowering, Candidate]] = []
         for packing in _packings(graph, ring_degree, options):
             if not could_fit(graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from):
                 continue
             for lowering in _offered(graph, depth, ring_degree, packing, options, lowerings):
-                candidate = choose_chain(
-                    lowering.lowered,
+                chosen = _choose(
+                    lowering,
                     graph,
                     depth,
                     magnitudes,
@@ -241,15 +250,30 @@ def _search(
                     packing,
                     precision_bits,
                     scale_bits_from,
+                    least * packing.batch,
                 )
-                if candidate is not None:
-                    found.append((candidate.seconds / packing.batch, lowering, candidate))
+                if chosen is None:
+                    continue
+                smallest = min(smallest, chosen[1].key_bytes)
+                if not chosen[1].excess(options):
+                    found.append((chosen[1].seconds / packing.batch, *chosen))
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[2].seconds for one in found), default=None)))
         if not found:
             continue
         seconds, lowering, candidate = min(found, key=lambda one: one[0])
         if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
             break
         best, least = (lowering, candidate), seconds
+    if best is None and smallest < math.inf:
+        raise CompileError(
+            f"the evaluation keys of this network take {math.ceil(smallest / 1e5) / 10} MB at the least, more than the "
+            "budget; allow as much with --key-budget, or ask for less precision"
+        )
+    if best is None and options.chain is not None:
+        raise CompileError(
+            f"the primes of the other plan do not give this network {precision_bits:.1f} bits of precision at depth "
+            f"{max(depth.values())}; compile the deeper or more precise network first, and the other one with its chain"
+        )
     if best is None and options.share:
         raise CompileError(
             f"no parameters leave {precision_bits:g} bits of precision under the noise that {options.share} results to "
@@ -261,6 +285,41 @@ def _search(
             f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
             f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
         )
+    return *best, tuple(trials)
+
+
+def _choose(
+    lowering: _Lowering,
+    graph: Graph,
+    depth: Mapping[str, int],
+    magnitudes: Mapping[str, Magnitude],
+    ring_degree: int,
+    options: Options,
+    packing: Packing,
+    precision_bits: float,
+    scale_bits_from: int,
+    least: float,
+) -> tuple[_Lowering, Candidate] | None:
+    """The cheapest chain for a lowering; with keys over the budget, for the first with few enough rotation steps.
+
+    What takes longer than ``least`` anyway is not made slower by sharing rotations.
+    """
+    candidate = choose_chain(
+        lowering.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from
+    )
+    if candidate is None:
+        return None
+    best = lowering, candidate
+    # In batch layouts nothing rotates.
+    for key in KEY_PRICES if lowering.price is not None else ():
+        if not best[1].excess(options) or best[1].seconds > least:
+            break
+        shared = _shared(lowering, key, graph, options)
+        candidate = choose_chain(
+            shared.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from
+        )
+        if candidate is not None and candidate.rank(precision_bits, options) < best[1].rank(precision_bits, options):
+            best = shared, candidate
     return best
 
 
@@ -297,6 +356,42 @@ def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], obs
     return -math.log2(WORST_DEVIATION * worst)
 
 
+def _shared(lowering: _Lowering, key: float, graph: Graph, options: Options) -> _Lowering:
+    """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
+    assert lowering.price is not None
+    circuit, choice = lowering.lowered.circuit, lowering.choice
+    always: set[int] = set()
+    for ins in circuit.instructions:
+        if isinstance(ins, Fold):
+            always |= set(ins.steps)
+        elif isinstance(ins, Rotate):
+            always.add(ins.step)
+    embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
+    single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
+    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))
+    lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
+    verify(lowered.circuit, None)
+    return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
+
+
+def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
+    """What layouts were compared, for the plan's record; one example's, whatever the batch."""
+    taken = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
+    return tuple(
+        LayerChoice(
+            source=str(graph.node(name).source),
+            chosen=next(i for i, offer in enumerate(offers) if offer.target == taken[name]),
+            offers=tuple(
+                LayoutOffer(
+                    layout=offer.target, diagonals=offer.diagonals, rotations=offer.rotations, seconds=offer.cost
+                )
+                for offer in offers
+            ),
+        )
+        for name, offers in choice.offers.items()
+    )
+
+
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
@@ -327,29 +422,36 @@ def _offered(
     known: _Known,
 ) -> list[_Lowering]:
     """Layouts and lowering for a ring and a packing, or several to choose from."""
-    # To separate two vectors takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction
-    # of that, and less than it takes to read another ciphertext.
-    pair = options.evaluator == "native"
     if packing.elementwise:
-        offered = _matrices(graph, depth, ring_degree, options, known, pair)
+        offered = _matrices(graph, depth, ring_degree, options, known)
     else:
-        offered = [_diagonals(graph, depth, ring_degree, packing, options, known, pair)]
+        offered = [_diagonals(graph, depth, ring_degree, packing, options, known)]
     if packing.batch == 1:
         return offered
     # Examples beside the first take lanes of their own, and the very same instructions.
     return [
-        _Lowering(
-            replace(
+        replace(
+            each,
+            choice=replace(
                 each.choice, layouts={name: replaced(x, batch=packing.batch) for name, x in each.choice.layouts.items()}
             ),
-            replace(each.lowered, circuit=replace(each.lowered.circuit, lanes=packing.lanes)),
+            lowered=replace(each.lowered, circuit=replace(each.lowered.circuit, lanes=packing.lanes)),
         )
         for each in offered
     ]
 
 
+def _pairs_inputs(options: Options) -> bool:
+    """Whether a ciphertext of an input holds two vectors.
+
+    To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
+    and less than it takes to read another ciphertext.
+    """
+    return options.evaluator == "native"
+
+
 def _matrices(
-    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: _Known, pair_inputs: bool
+    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: _Known
 ) -> list[_Lowering]:
     """For one example, with a ciphertext for each element; the circuit has one logical slot, whatever the ring.
 
@@ -359,11 +461,11 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2)
+        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
-            lowered = lower_batch(graph, price, pair_inputs=pair_inputs)
+            lowered = lower_batch(graph, price, pair_inputs=_pairs_inputs(options))
             if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
                 verify(lowered.circuit, None)
                 known.matrices.append(_Lowering(choice, lowered))
@@ -377,14 +479,18 @@ def _diagonals(
     packing: Packing,
     options: Options,
     known: _Known,
-    pair_inputs: bool,
 ) -> _Lowering:
     """For one example; with fewer logical slots than there is room for when the network needs no more."""
     # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
     model = cost.cost_model(
-        options.evaluator, ring_degree, ring_degree // 2, digit_limbs=specials, special_primes=specials
+        options.evaluator,
+        ring_degree,
+        ring_degree // 2,
+        digit_limbs=specials,
+        special_primes=specials,
+        rates=options.rates,
     )
     price = Price(
         baby=model.baby(limbs),
@@ -405,7 +511,7 @@ def _diagonals(
         slots *= 2
     slots = next(iter(best.layouts.values())).slots
     if slots not in known.diagonals:
-        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=pair_inputs)
+        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=_pairs_inputs(options))
         verify(lowered.circuit, None)
-        known.diagonals[slots] = _Lowering(best, lowered)
+        known.diagonals[slots] = _Lowering(best, lowered, price)
     return known.diagonals[slots]

@@ -11,8 +11,9 @@ from hecc.runtime.epilogue import Step
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.preprocessing import Preprocessing
+from hecc.runtime.rates import Rates
 
-__all__ = ["Estimate", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
+__all__ = ["Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
 
 
 class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -86,14 +87,34 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return self.layout.count
 
 
+class EstimatedMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The machine that a plan was compiled for, if that was measured (:mod:`hecc.compiler.machine`).
+
+    Attributes
+    ----------
+    name, kernels
+        The processor, and the implementation of the native evaluator's kernels.
+    threads, parallel_seconds
+        Seconds of one run with so many threads.
+    rates
+        Of one thread.
+    """
+
+    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[ -~]*$")]
+    kernels: Annotated[str, msgspec.Meta(max_length=40, pattern=r"^[ -~]*$")]
+    threads: int
+    parallel_seconds: float
+    rates: Rates
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What evaluating the plan will cost, predicted when it was compiled, for one run on one core.
 
     A run takes one row of input, or one batch of rows (:attr:`PlanHeader.batch`).
 
     ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
-    Times are seconds on the machine that the cost model was fitted to, memory and files are bytes, precision is
-    ``-log2(largest error / largest output)``, both over the calibration inputs.
+    Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
+    bytes, precision is ``-log2(largest error / largest output)``, both over the calibration inputs.
     """
 
     evaluator: KeyShape = "seal"
@@ -105,6 +126,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_bytes: int
     output_bytes: int
     precision_bits: float
+    machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def rates(self) -> Rates | None:
+        """What times were predicted from, unless from hecc's own figures."""
+        return None if self.machine is msgspec.UNSET else self.machine.rates
 
 
 class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from hecc.runtime.errors import KeyMismatchError
+
 __all__ = [
     "GaloisElement",
     "KeyShape",
@@ -20,6 +22,7 @@ __all__ = [
     "conjugation_element",
     "digit_products",
     "galois_element",
+    "union",
 ]
 
 
@@ -113,6 +116,30 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def fingerprint(self) -> str:
         """SHA-256 of the specification: what keys are bound to."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+
+
+def union(first: KeySpecification, second: KeySpecification) -> KeySpecification:
+    """The smallest specification whose keys serve the plans of both.
+
+    Raises
+    ------
+    KeyMismatchError
+        Saying why no key set can.
+    """
+    for name in ("scheme", "ring_degree", "data_primes", "special_primes", "digit_limbs", "secret", "security"):
+        if getattr(first, name) != getattr(second, name):
+            raise KeyMismatchError(
+                f"the plans have another {name.replace('_', ' ')} each, so that no keys serve both; compile one of "
+                "them with --chain-of the other"
+            )
+    limbs = {key.element: key.limbs for key in first.galois}
+    for key in second.galois:
+        limbs[key.element] = max(key.limbs, limbs.get(key.element, 0))
+    return msgspec.structs.replace(
+        first,
+        relinearization_limbs=max(first.relinearization_limbs, second.relinearization_limbs),
+        galois=tuple(GaloisElement(element, limbs[element]) for element in sorted(limbs)),
+    )
 
 
 def digit_products(primes: Sequence[int], digit_limbs: int) -> tuple[int, ...]:

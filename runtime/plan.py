@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from hecc.runtime import codec
+from hecc.runtime.choices import Choices
 from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output, PairedInput
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.epilogue import result_shape
@@ -38,6 +39,7 @@ MAX_SLOTS = 1 << 26
 """Slots of all ciphertexts of one input or output: what a header may make us allocate."""
 
 _CIRCUIT = "circuit"
+_CHOICES = "choices"
 _CONSTANTS = "constant/"
 
 
@@ -61,11 +63,14 @@ class Plan:
         Instructions and weights; ``None`` for the client's plan.
     path
         The file it came from, for error messages.
+    choices
+        What the compiler compared, in a server's plan that records it.
     """
 
     header: PlanHeader
     circuit: Circuit | None = None
     path: Path | None = None
+    choices: Choices | None = None
 
     def __post_init__(self) -> None:
         """Bring the header into the form that it has in a file, so that its fingerprint does not depend on it."""
@@ -111,6 +116,8 @@ class Plan:
             if self.circuit is not None:
                 program = _Program(self.circuit.slots, self.circuit.instructions, self.circuit.lanes)  # type: ignore[arg-type]
                 writer.add(_CIRCUIT, codec.encode(program))
+                if self.choices is not None:
+                    writer.add(_CHOICES, codec.encode(codec.normalise(self.choices)))
                 for name in sorted(self.circuit.constants):
                     writer.add(_CONSTANTS + name, self.circuit.constants[name])
 
@@ -130,12 +137,15 @@ class Plan:
         try:
             check_header(header)
             circuit = _load_circuit(container, header) if container.kind is Kind.SERVER_PLAN else None
+            choices = _load_choices(container) if circuit is not None and _CHOICES in container else None
         except (ParameterError, CircuitError) as error:
             raise FileFormatError(f"{path}: an impossible plan ({error}); compile it again") from None
-        expected = [] if circuit is None else [_CIRCUIT, *(_CONSTANTS + name for name in sorted(circuit.constants))]
+        expected = [] if choices is None else [_CHOICES]
+        if circuit is not None:
+            expected = [_CIRCUIT, *expected, *(_CONSTANTS + name for name in sorted(circuit.constants))]
         if list(container) != expected:
             raise FileFormatError(f"{path}: blobs that a plan does not have, or in another order; compile it again")
-        return cls(header, circuit, Path(path))
+        return cls(header, circuit, Path(path), choices)
 
 
 def signature_fingerprint(inputs: Iterable[InputSignature]) -> str:
@@ -274,6 +284,12 @@ def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
     _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)
     _check_declared("output", list(circuit.outputs()), header.outputs, circuit, types)
     return circuit
+
+
+def _load_choices(container: Container) -> Choices:
+    choices = codec.decode(container.bytes(_CHOICES), Choices, where=f"{container.path}: the choices")
+    choices.check()
+    return choices
 
 
 def _check_declared(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate
     from hecc.evaluation import evaluate
+    from hecc.profiling import machine_profile
     from hecc.reporting import report
     from hecc.runtime.errors import (
         CircuitError,
@@ -64,6 +65,7 @@ __all__ = [
     "compile",
     "estimate",
     "evaluate",
+    "machine_profile",
     "report",
     "simulate",
     "verify",
@@ -77,6 +79,7 @@ _HOMES = {
     "compile": "hecc.compilation",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",
+    "machine_profile": "hecc.profiling",
     "report": "hecc.reporting",
     "simulate": "hecc.simulation",
     "verify": "hecc.verification",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predict
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
 from hecc.runtime.tensors import Tensor
@@ -77,6 +77,7 @@ class Client:
         shape: KeyShape | None = None,
         passphrase: str | None = None,
         force: bool = False,
+        others: Iterable[Plan | str | os.PathLike[str]] = (),
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a new key set, and use it from now on.
@@ -92,6 +93,8 @@ class Client:
             Protects the secret key.
         force
             Replace keys that are there already. What was encrypted with them can never be decrypted again.
+        others
+            Other plans that the keys shall serve, too, compiled with the chain of this one or the other way round.
         progress
             Called with the number of evaluation keys done, and of all.
 
@@ -105,11 +108,15 @@ class Client:
         ------
         ParameterError, SecurityError
             The plan's parameters are impossible, or not secure enough.
+        KeyMismatchError
+            No keys can serve all of the plans.
         InputError
             There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
             has not the memory or the disk for the keys.
         """
-        folder, keys = Path(folder), self.plan.header.keys
+        folder = Path(folder)
+        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
+        keys = functools.reduce(union, plans, self.plan.header.keys)
         shape = shape or self.plan.header.estimate.evaluator
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),

@@ -18,6 +18,7 @@ import hecc
 from hecc.compiler.calibration import synthetic_inputs
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import Graph
+from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
 from hecc.inputs import Form, Source, load_inputs
 from hecc.labels import Labels, output_labels
@@ -25,7 +26,7 @@ from hecc.passes.pipeline import RING_DEGREES, build_plan
 from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.flooding import MAX_RESULTS
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-__all__ = ["DEFAULT_EVALUATOR", "Model", "OnnxModel", "Range", "Task", "compile", "prepare"]
+__all__ = ["DEFAULT_EVALUATOR", "Machine", "Model", "OnnxModel", "Range", "Task", "compile", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
 OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
 Model: TypeAlias = "OnnxModel | torch.nn.Module"
+Machine: TypeAlias = "str | os.PathLike[str] | MachineProfile"
 
 DEFAULT_EVALUATOR: KeyShape = "native"
 
@@ -75,6 +77,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     share: int | None = None,
+    machine: Machine | None = None,
+    key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Plan:
     """Compile an ONNX model to a plan that runs on encrypted inputs.
@@ -124,6 +129,15 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     share
         How many results of one key the client may show to others, the server included: rows, or batches of rows. Such
         a plan has room for the noise that hides what a result tells of the key, and promises its precision with it.
+    machine
+        Profile of the machine that will run the plan (:func:`hecc.machine_profile`), or its file: parameters are chosen
+        by its speed, and times predicted for it. Without one they are those of the machine that hecc was developed on.
+    key_budget
+        Bytes that the evaluation keys may take in the server's memory. Linear transforms then share rotations as far as
+        that needs, and the plan is the fastest found within the budget.
+    chain_of
+        Another plan, or its file, whose ring, primes and digits this one is to use: one key set can then serve both
+        (:meth:`hecc.Client.keygen`). By default those that are fastest for this network.
     progress
         Called with the name of each stage as it starts.
 
@@ -161,6 +175,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         optimize=optimize,
         batch=batch,
         share=share,
+        machine=machine,
+        key_budget=key_budget,
+        chain_of=chain_of,
         progress=stage,
     )
     return task.build(stage)
@@ -225,6 +242,9 @@ def prepare(
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     share: int | None = None,
+    machine: Machine | None = None,
+    key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     progress: Callable[[str], None],
 ) -> Task:
     """Import a model and check what :func:`compile` was given.
@@ -245,6 +265,11 @@ def prepare(
         raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
     if share is not None and not 1 <= share <= MAX_RESULTS:
         raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
+    if key_budget is not None and key_budget < 1:
+        raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
+    profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
+    if profile is not None and evaluator != "native":
+        raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
     progress("import the network")
     network = _network(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis)
@@ -277,10 +302,25 @@ def prepare(
         optimize=optimize,
         batch=batch,
         share=share or 0,
+        machine=profile,
+        key_budget=key_budget,
+        chain=None if chain_of is None else _chain(chain_of, security, quantum),
         producer=f"hecc {hecc.__version__}",
     )
     stated = {form.name: form.preprocessing for form in wanted}
     return Task(imported, _model_bytes(network), rows, declared, options, stated, names)
+
+
+def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
+    """What a plan is to share with another one."""
+    keys = (plan if isinstance(plan, Plan) else Plan.load(plan)).header.keys
+    evidence = keys.security
+    if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
+        raise InputError(
+            f"the other plan has {evidence.level} bits of security ({evidence.adversary} adversary); "
+            "ask for the same here, since keys for both are made for one level"
+        )
+    return keys
 
 
 def _example(imported: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hecc.advice import Advice, advise
-from hecc.compilation import DEFAULT_EVALUATOR, Model, Range, prepare
+from hecc.compilation import DEFAULT_EVALUATOR, Machine, Model, Range, prepare
 from hecc.compiler.cost import MemoryUse, memory_use
 from hecc.compiler.ir.graph import Graph, InputNode
 from hecc.inputs import Source
@@ -61,6 +62,9 @@ def estimate(
     raw: bool = False,
     batch_axis: bool = True,
     evaluator: KeyShape = DEFAULT_EVALUATOR,
+    machine: Machine | None = None,
+    key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Estimation:
@@ -70,7 +74,7 @@ def estimate(
     ----------
     model, example_input, security, quantum, precision, input_range, calibration, preprocessing, raw, batch_axis
         As for :func:`hecc.compile`.
-    evaluator, progress
+    evaluator, machine, key_budget, chain_of, progress
         As for :func:`hecc.compile`.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
@@ -94,6 +98,9 @@ def estimate(
         raw=raw,
         batch_axis=batch_axis,
         evaluator=evaluator,
+        machine=machine,
+        key_budget=key_budget,
+        chain_of=chain_of,
         progress=stage,
     )
     plan = task.build(stage)

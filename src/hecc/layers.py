@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.calibration import synthetic_inputs
-from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model
+from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model, transform_rotations
 from hecc.runtime.circuit import (
     Circuit,
     DropLimbs,
@@ -35,7 +35,7 @@ from hecc.runtime.simulator import Simulator
 from hecc.runtime.tensors import Tensor, input_rows
 from hecc.runtime.verify import ArrayType, Content, verify_expanded
 
-__all__ = ["Layer", "plan_layers"]
+__all__ = ["Layer", "bits_lost", "plan_layers"]
 
 ROWS = 6
 """Rows that errors are measured on, at the most; their slots are thousands of samples."""
@@ -61,8 +61,10 @@ class Layer:
         Predicted time of one row on one core, and its part of the whole.
     key_switching_seconds, diagonal_seconds
         Of these seconds: rotations and relinearisations; products with plaintexts.
-    rotations, diagonals
-        Rotations of one run; encoded plaintexts of linear transforms, and weights of matrix products.
+    rotations, babies, giants
+        Rotations of one run; those of them that are baby steps and giant steps of linear transforms.
+    diagonals
+        Encoded plaintexts of linear transforms, and weights of matrix products.
     limbs
         At which its work is done, at the most.
     scale_bits
@@ -88,6 +90,8 @@ class Layer:
     key_switching_seconds: float
     diagonal_seconds: float
     rotations: int
+    babies: int
+    giants: int
     diagonals: int
     limbs: int
     scale_bits: float
@@ -121,7 +125,7 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
-    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period)
+    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period, plan.header.estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], inputs)
@@ -154,6 +158,8 @@ def _layer(
     instructions = [circuit.instructions[i] for i in members]
     seconds = sum(costs[i].seconds for i in members)
     operands = {owner[_unscaled(circuit, v)] for ins in instructions for v in ins.operands}
+    transforms = [circuit.diagonals(ins) for ins in instructions if isinstance(ins, LinearTransform)]
+    steps = [transform_rotations(diagonals) for diagonals in transforms]
     last = _result(circuit, members)
     kind = types[last]
     return Layer(
@@ -167,6 +173,8 @@ def _layer(
         key_switching_seconds=sum(costs[i].key_switching for i in members),
         diagonal_seconds=sum(costs[i].diagonals for i in members),
         rotations=sum(costs[i].rotations for i in members),
+        babies=sum(babies for babies, _ in steps),
+        giants=sum(giants for _, giants in steps),
         diagonals=sum(_diagonals(circuit, ins) for ins in instructions),
         limbs=max(types[i].limbs for i in members),
         scale_bits=_log2(kind),
@@ -177,6 +185,16 @@ def _layer(
         precision_bits=precision_bits,
         error_share=error_share,
     )
+
+
+def bits_lost(layers: Sequence[Layer], number: int) -> float | None:
+    """By how many bits a layer's result is less precise than the least precise of its arguments, where that is known.
+
+    Below zero bits are gained: sums average errors out.
+    """
+    layer = layers[number]
+    lost = min((layers[read].precision_bits for read in layer.reads), default=math.inf) - layer.precision_bits
+    return lost if math.isfinite(lost) else None
 
 
 def _members(circuit: Circuit) -> list[list[int]]:

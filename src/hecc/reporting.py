@@ -10,15 +10,15 @@ from hecc.drawing import draw_network
 from hecc.estimation import plan_memory
 from hecc.html import Child, Html, element, page, table
 from hecc.inputs import Source, forms, load_inputs
-from hecc.layers import Layer, plan_layers
+from hecc.layers import Layer, bits_lost, plan_layers
 from hecc.runtime.errors import HeccError
-from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.words import (
     bits_words,
     count_words,
+    layout_words,
     plan_facts,
     ring_facts,
     security_words,
@@ -26,7 +26,7 @@ from hecc.words import (
     size_words,
 )
 
-__all__ = ["layout_words", "report"]
+__all__ = ["report"]
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5a6577; --paper: #ffffff; --panel: #f3f5f8;
@@ -107,21 +107,6 @@ def report(plan: Plan | str | os.PathLike[str], inputs: Source | None = None) ->
         sections += _layer_sections(plan, plan_layers(plan, tensors), measured=inputs is not None)
     sections += [_tensors(plan), _security(plan), _files(plan), _all_facts(plan)]
     return page(f"{name}: report of hecc", STYLE, *sections)
-
-
-def layout_words(layout: Layout) -> str:
-    """Where a tensor's elements sit, in words."""
-    slots = f"{count_words(layout.count, 'ciphertext')} of {layout.slots} slots"
-    channel, rows, columns = ((), (), (), *layout.axes)[-3:]
-    gap = math.prod(digit.extent for digit in channel[-2:]) if len(channel) > 2 else 1
-    if gap > 1:
-        order = f"channels multiplexed, {gap} in the gaps between the pixels of one"
-    elif columns and columns[-1].stride > 1:
-        order = f"pixels {columns[-1].stride} slots apart"
-    else:
-        order = "row by row" if rows and layout.shape[-2] > 1 else "in order"
-    copies = f", repeated every {count_words(layout.period, 'slot')}" if layout.period < layout.slots else ""
-    return f"{slots}, {order}{copies}"
 
 
 def _section(title: str, *children: Child, class_: str | None = None) -> Html:
@@ -231,9 +216,8 @@ def _layer_table(layers: Sequence[Layer]) -> Html:
         "layer", "layout", "time", "share", "rotations", "diagonals", "limbs", "scale", "precision", "bits lost",
     )  # fmt: skip
     rows = []
-    for layer in layers:
-        before = min((layers[read].precision_bits for read in layer.reads), default=math.inf)
-        lost = before - layer.precision_bits
+    for number, layer in enumerate(layers):
+        lost = bits_lost(layers, number)
         rows.append(
             (
                 f"{layer.source}, {layer.polynomial}" if layer.polynomial else layer.source,
@@ -245,7 +229,7 @@ def _layer_table(layers: Sequence[Layer]) -> Html:
                 str(layer.limbs),
                 f"2^{layer.scale_bits:.1f}",
                 bits_words(layer.precision_bits),
-                f"{lost:.1f}" if math.isfinite(lost) else "",
+                "" if lost is None else f"{lost:.1f}",
             )
         )
     return table(columns, rows, numbers_from=2)

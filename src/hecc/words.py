@@ -13,16 +13,20 @@ from hecc.runtime.epilogue import describe
 
 if TYPE_CHECKING:
     from hecc.layers import Layer
+    from hecc.runtime.choices import Choices, LayoutOffer
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-    from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader
+    from hecc.runtime.header import Estimate, InputSignature, OutputSignature, PlanHeader
     from hecc.runtime.layout import Layout
     from hecc.runtime.parameters import KeySpecification
     from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = [
     "bits_words",
+    "choice_lines",
+    "choices_fields",
     "count_words",
     "layer_fields",
+    "layout_words",
     "plan_facts",
     "plan_fields",
     "preprocessing_words",
@@ -126,6 +130,9 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
         shown = f"{header.share.results} results of one key, a {each} each"
         yield "to be shared", f"{shown}, with noise that the precision allows for"
     yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
+    if (machine := cost.machine) is not msgspec.UNSET:
+        together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
+        yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
     yield "peak memory", f"{size_words(cost.peak_memory)} for the server"
     yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
     yield "encrypted input", f"at most {size_words(cost.input_bytes)} per {each}"
@@ -189,11 +196,79 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "batch": header.batch,
         "share": header.share.results if header.share else None,
         f"seconds_per_{each}": cost.seconds,
+        "machine": _machine_fields(cost),
         "peak_memory_bytes": cost.peak_memory,
         "evaluation_key_bytes": cost.evaluation_key_bytes,
         f"input_bytes_per_{each}": cost.input_bytes,
         f"output_bytes_per_{each}": cost.output_bytes,
         "precision_bits": cost.precision_bits,
+    }
+
+
+def layout_words(layout: Layout) -> str:
+    """Where a tensor's elements sit, in words."""
+    slots = f"{count_words(layout.count, 'ciphertext')} of {layout.slots} slots"
+    channel, rows, columns = ((), (), (), *layout.axes)[-3:]
+    gap = math.prod(digit.extent for digit in channel[-2:]) if len(channel) > 2 else 1
+    if gap > 1:
+        order = f"channels multiplexed, {gap} in the gaps between the pixels of one"
+    elif columns and columns[-1].stride > 1:
+        order = f"pixels {columns[-1].stride} slots apart"
+    else:
+        order = "row by row" if rows and layout.shape[-2] > 1 else "in order"
+    copies = f", repeated every {count_words(layout.period, 'slot')}" if layout.period < layout.slots else ""
+    return f"{slots}, {order}{copies}"
+
+
+def choice_lines(choices: Choices, ring_degree: int) -> Iterator[str]:
+    """What the compiler compared."""
+    trials = [
+        f"2^{trial.ring_degree.bit_length() - 1} "
+        + ("nothing fits" if trial.seconds is None else _milliseconds(trial.seconds))
+        for trial in choices.rings
+    ]
+    yield f"N = 2^{ring_degree.bit_length() - 1} was chosen of: {', '.join(trials)}"
+    for layer in choices.layers:
+        taken = layer.offers[layer.chosen]
+        yield f"{layer.source}: {_offer_words(taken)}"
+        others = [offer for number, offer in enumerate(layer.offers) if number != layer.chosen]
+        for offer in sorted(others, key=lambda offer: (offer.seconds is None, offer.seconds or 0.0, offer.diagonals)):
+            yield f"    instead of {_offer_words(offer)}"
+
+
+def _offer_words(offer: LayoutOffer) -> str:
+    channel = ((), (), (), *offer.layout.axes)[-3]
+    blocks = f", blocks of channels {channel[-3].stride} slots apart" if len(channel) > 2 else ""
+    cost = f"{layout_words(offer.layout)}{blocks}: {count_words(offer.diagonals, 'diagonal')}"
+    if offer.seconds is None:
+        return f"{cost}, too many to be considered"
+    return f"{cost}, {count_words(offer.rotations or 0, 'rotation')}, {_milliseconds(offer.seconds)}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def choices_fields(choices: Choices) -> dict[str, Any]:
+    """What the compiler compared, for JSON."""
+    return {
+        "rings": [{"ring_degree": trial.ring_degree, "seconds": trial.seconds} for trial in choices.rings],
+        "choices": [
+            {
+                "layer": layer.source,
+                "chosen": layer.chosen,
+                "offers": [
+                    {
+                        "layout": layout_words(offer.layout),
+                        "diagonals": offer.diagonals,
+                        "rotations": offer.rotations,
+                        "seconds": offer.seconds,
+                    }
+                    for offer in layer.offers
+                ],
+            }
+            for layer in choices.layers
+        ],
     }
 
 
@@ -216,6 +291,18 @@ def ring_fields(keys: KeySpecification) -> dict[str, Any]:
         "data_primes": list(keys.data_primes),
         "special_primes": list(keys.special_primes),
         "rotation_keys": len(keys.galois),
+    }
+
+
+def _machine_fields(cost: Estimate) -> dict[str, Any] | None:
+    """The machine that times are predicted for; nothing where it is the one that hecc was developed on."""
+    if (machine := cost.machine) is msgspec.UNSET:
+        return None
+    return {
+        "name": machine.name,
+        "kernels": machine.kernels,
+        "threads": machine.threads,
+        "parallel_seconds": machine.parallel_seconds,
     }
 
 

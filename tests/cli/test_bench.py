@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hecc import roofline
+from hecc import profiling, roofline
 from hecc.compiler.cost import NativeCost, circuit_seconds
 from hecc.runtime.native import implementations
 from hecc.runtime.plan import Plan
+from hecc.runtime.rates import Rates
 from hecc.runtime.switching_keys import packed_bytes
 from hecc.runtime.verify import verify
 
@@ -18,9 +19,7 @@ from hecc.runtime.verify import verify
 class TransformCost(NativeCost):
     """The cost model without everything but transforms, each of them one second."""
 
-    SECONDS_PER_PRODUCT = 0.0
-    SECONDS_PER_KEY_BYTE = 0.0
-    SECONDS_PER_READ_WORD = 0.0
+    RATES = Rates(butterfly=0.0, product=0.0, term=0.0)
 
     @property
     def transform(self) -> float:
@@ -39,7 +38,7 @@ class TransformCost(NativeCost):
 class KeyCost(TransformCost):
     """The cost model without everything but the bytes of keys, each of them a second."""
 
-    SECONDS_PER_KEY_BYTE = 1.0
+    RATES = Rates(butterfly=0.0, product=0.0, term=0.0, key_byte=1.0)
 
     @property
     def transform(self) -> float:
@@ -149,3 +148,28 @@ def test_wrong_usage_is_told_from_refusal(cli, here):
 def test_a_killed_server_is_a_refusal(cli, here, monkeypatch):
     monkeypatch.setattr("hecc.benchmark._run", functools.partial(os._exit, 1))
     assert "was killed" in cli.refusal("bench", "plan.bin", "--runs", "1")
+
+
+def test_a_machine_is_calibrated_and_predictions_are_for_it(cli, here, monkeypatch):
+    probes = (profiling.Probe(1 << 13, 4, 3, 1),)
+    monkeypatch.setattr(profiling, "PROBES", probes)
+    monkeypatch.setattr(profiling, "measure_rates", functools.partial(profiling.measure_rates, probes=probes, rounds=1))
+    found = cli.answer("bench", "--calibrate", "--threads", 2, "--output", "mine.json")
+    assert found["file"] == "mine.json"
+    assert found["threads"] == 2
+    assert set(found["rates"]) == {"1", "2"}
+    assert [probe["name"] for probe in found["probes"]] == [probes[0].name]
+    compiled = cli.answer("compile", "model.onnx", "--machine", "mine.json", "--output", "for-mine.bin")
+    assert compiled["machine"]["name"] == found["machine"]
+    assert compiled["machine"]["threads"] == 2
+    assert f"predicted for     {found['machine']}" in cli.succeed("inspect", "for-mine.bin").stdout
+
+
+def test_a_calibration_is_of_no_plan(cli, here):
+    assert "leave the plan out" in cli.refusal("bench", "plan.bin", "--calibrate")
+    assert "hecc bench --calibrate" in cli.refusal("compile", "model.onnx", "--machine", "plan.bin")
+
+
+def test_a_budget_for_keys_is_a_size(cli, here):
+    assert cli.invoke("compile", "model.onnx", "--key-budget", "30").exit_code == 2
+    assert "MB at the least" in cli.refusal("compile", "model.onnx", "--key-budget", "100kB")

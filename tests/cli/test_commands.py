@@ -281,6 +281,19 @@ def test_inspect_shows_the_circuit_when_asked(cli, made):
     assert "linear_transform" in cli.answer("inspect", made / "plan.bin", "--circuit")["circuit"]
 
 
+def test_inspect_says_what_each_layer_costs_and_loses_and_why(cli, made):
+    text = cli.succeed("inspect", made / "plan.bin").stdout
+    assert "lost" in text
+    assert "was chosen of" in text
+    assert "instead of" in text
+    found = cli.answer("inspect", made / "plan.bin")
+    assert found["layers"][0]["bits_lost"] is None
+    assert all(isinstance(layer["bits_lost"], float) for layer in found["layers"][1:])
+    assert {"babies", "giants", "diagonals", "rotations", "limbs", "scale_bits"} <= set(found["layers"][1])
+    assert any(len(choice["offers"]) > 1 for choice in found["choices"])
+    assert "layers" not in cli.answer("inspect", made / "plan.client.bin")
+
+
 def test_inspect_shows_nothing_secret(cli, made):
     found = cli.answer("inspect", made / "keys/secret.bin")
     assert set(found) == {"file", "kind", "bytes", "key_id", "protected", "ring", "warnings"}

@@ -126,7 +126,7 @@ def test_a_matrix_product_costs_its_weights_and_needs_no_key() -> None:
         costs = [circuit_seconds(c, limbs_of(c), model) for c in (wide, narrow)]
         assert 5 < costs[0] / costs[1] < 11
     # 80 thousand products of 4 limbs and two polynomials: measured on the machine that the model was fitted to.
-    assert 0.15 < circuit_seconds(wide, limbs_of(wide), MODELS[1]) - 800 * MODELS[1].read(4) < 0.6
+    assert 0.15 < circuit_seconds(wide, limbs_of(wide), MODELS[1]) - 800 * MODELS[1].load(4) < 0.6
     ciphertexts = 900 * 2 * 4 * DEGREE * 8
     assert peak_memory(wide, limbs_of(wide), keys_of(wide), "seal") > ciphertexts + 80_000 * 4 * 8
     # In blocks of 128 columns, each of which is added to the sums: they, a share, and both together.
@@ -139,13 +139,13 @@ def test_reading_a_request_costs_its_ciphertexts() -> None:
         seconds = [circuit_seconds(c, limbs_of(c), model) for c in (one, many)]
         assert seconds[1] == pytest.approx(784 * seconds[0])
     # Of 4 limbs in N = 8192, half a millisecond each on the machine that the model was fitted to.
-    assert 0.3e-3 < NativeCost(8192, 4096).read(4) < 0.7e-3
+    assert 0.3e-3 < NativeCost(8192, 4096).load(4) < 0.7e-3
 
 
 def test_scalars_cost_a_pass() -> None:
     circuit = program(MultiplyScalar(x=0, value=0.5, scale=SCALE), AddScalar(x=1, value=1.0))
     for model in MODELS:
-        assert 0 < circuit_seconds(circuit, limbs_of(circuit), model) - model.read(4) <= 2.01 * model.plain_product(4)
+        assert 0 < circuit_seconds(circuit, limbs_of(circuit), model) - model.load(4) <= 2.01 * model.plain_product(4)
 
 
 def test_a_polynomial_costs_what_its_expansion_does() -> None:

@@ -13,9 +13,9 @@ import hecc
 from hecc.drawing import draw_network
 from hecc.html import Html, element
 from hecc.layers import plan_layers
-from hecc.reporting import layout_words
 from hecc.runtime.layout import image_layout, vector_layout
 from hecc.runtime.parameters import SecurityEvidence
+from hecc.words import layout_words
 
 VOID = {"meta"}
 HOSTILE = "<script>alert(1)</script>\"'&--><img src=x onerror=alert(1)>"

@@ -55,7 +55,7 @@ class Case:
     calibration: dict[str, Array]
 
     def lowered(self, ring_degree: int) -> tuple[Lowered, dict[str, Layout]]:
-        lowering = pipeline._lowering(self.graph, self.depth, ring_degree, Packing(), Options(), {})
+        lowering = pipeline._diagonals(self.graph, self.depth, ring_degree, Packing(), Options(), pipeline._Known())
         return lowering.lowered, lowering.choice.layouts
 
     def choose(self, ring_degree: int, options: Options) -> Candidate | None:
@@ -235,7 +235,7 @@ def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
 
 def test_a_ring_degree_is_the_smallest_that_works_or_faster_than_it(network: Case) -> None:
     options = Options()
-    _, chosen = pipeline._search(network.graph, network.depth, network.magnitudes, options, 12.0, {})
+    _, chosen, _ = pipeline._search(network.graph, network.depth, network.magnitudes, options, 12.0, pipeline._Known())
     smaller = [n for n in pipeline.RING_DEGREES if n < chosen.chain.ring_degree]
     for ring_degree in smaller:
         candidate = network.choose(ring_degree, options)

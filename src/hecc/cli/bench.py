@@ -35,16 +35,28 @@ def bench_command(
         int | None, typer.Option(min=1, show_default=False, help="Threads. By default one per processor.")
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of the plan that are counted.")] = 7,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure what predicted times depend on, for `hecc compile --machine`."),
+    ] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="What --calibrate writes.")] = Path(
+        "machine.json"
+    ),
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, or a plan on it.
 
     Without a plan: the kernels of every implementation, single operations, and the memory. With one: seconds per row,
     peak memory, and how far that is from the roofline, which is what the transforms and the reads of keys and weights
-    would take alone.
+    would take alone. With --calibrate: a file that makes `hecc compile` and `hecc estimate` predict times for this
+    machine.
     """
     with console(as_json) as out:
-        if plan is None:
+        if calibrate:
+            if plan is not None:
+                raise InputError("--calibrate measures the machine, not a plan; leave the plan out")
+            _calibrate(out, output, threads)
+        elif plan is None:
             _bench_machine(out, threads)
         else:
             _bench_plan(out, plan, evaluator or [], threads, runs)
@@ -132,6 +144,53 @@ def _bench_machine(out: Console, threads: int | None) -> None:
         chosen=chosen,
         threads=threads,
         bandwidth={"method": BANDWIDTH_METHOD, "one_thread": one, "all_threads": together},
+    )
+
+
+def _calibrate(out: Console, path: Path, threads: int | None) -> None:
+    from hecc.profiling import PROBES, measure_rates, profile_of
+    from hecc.runtime.evaluator import default_threads
+    from hecc.words import count_words
+
+    numbers = sorted({1, threads or default_threads()})
+    with out.stages("measuring this machine") as stage:
+        fits = measure_rates(numbers, progress=stage)
+    profile = profile_of(fits)
+    profile.save(path)
+    out.say(f"{path}: {profile.machine}, kernels {profile.kernels}")
+    out.say("made-up circuits, measured and as the fitted rates predict them, in milliseconds")
+    out.table(
+        ("", *(f"{count_words(n, 'thread')}, {what}" for n in numbers for what in ("measured", "predicted"))),
+        [
+            (
+                probe.name,
+                *(f"{1e3 * seconds[i]:.1f}" for n in numbers for seconds in (fits[n].measured, fits[n].predicted)),
+            )
+            for i, probe in enumerate(PROBES)
+        ],
+    )
+    out.say(f"rates, in nanoseconds; they miss these times by {100 * profile.error:.0f}%, typically")
+    names = list(profile.one_thread.__struct_fields__)
+    out.table(
+        ("", *(count_words(n, "thread") for n in numbers)),
+        [(name, *(f"{1e9 * getattr(fits[n].rates, name):.3f}" for n in numbers)) for name in names],
+    )
+    out.say(f"for this machine compile with: hecc compile MODEL --machine {path}")
+    out.result(
+        file=str(path),
+        machine=profile.machine,
+        kernels=profile.kernels,
+        threads=profile.threads,
+        error=profile.error,
+        rates={str(n): {name: getattr(fits[n].rates, name) for name in names} for n in numbers},
+        probes=[
+            {
+                "name": probe.name,
+                "measured_seconds": {str(n): fits[n].measured[i] for n in numbers},
+                "predicted_seconds": {str(n): fits[n].predicted[i] for n in numbers},
+            }
+            for i, probe in enumerate(PROBES)
+        ],
     )
 
 

@@ -12,9 +12,12 @@ from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     BatchOption,
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
     LayoutOption,
+    MachineOption,
     MeanOption,
     ModelArgument,
     NoBatchAxisOption,
@@ -65,6 +68,9 @@ def compile_command(
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
     share: ShareOption = None,
+    machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
         "plan.bin"
     ),
@@ -109,6 +115,9 @@ def compile_command(
                 optimize=optimize,
                 batch=batch,
                 share=share,
+                machine=machine,
+                key_budget=key_budget,
+                chain_of=chain_of,
                 progress=stage,
             )
         plan.save(output)

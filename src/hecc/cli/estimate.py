@@ -9,9 +9,12 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import (
     CalibrationOption,
+    ChainOption,
     EvaluatorOption,
     InputRangeOption,
+    KeyBudgetOption,
     LayoutOption,
+    MachineOption,
     MeanOption,
     ModelArgument,
     NoBatchAxisOption,
@@ -46,6 +49,9 @@ def estimate_command(
     layout: LayoutOption = None,
     no_batch_axis: NoBatchAxisOption = False,
     evaluator: EvaluatorOption = "native",
+    machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -72,6 +78,9 @@ def estimate_command(
                 raw=raw,
                 batch_axis=not no_batch_axis,
                 evaluator=evaluator,
+                machine=machine,
+                key_budget=key_budget,
+                chain_of=chain_of,
                 advice=not no_advice,
                 progress=stage,
             )

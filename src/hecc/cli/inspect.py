@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hecc.cli.console import JsonOption, console
+from hecc.cli.console import Console, JsonOption, console
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from hecc.runtime.plan import Plan
 
 __all__ = ["inspect_command"]
+
+LAYER_COLUMNS = (
+    "layer", "time", "ciphertexts", "diagonals", "rotations", "baby", "giant", "limbs", "scale", "precision", "lost",
+)  # fmt: skip
 
 
 def inspect_command(
@@ -27,10 +31,12 @@ def inspect_command(
 
     Its checksums are verified. Whether files belong together is what `hecc verify` says.
 
-    Of a secret key nothing is shown but what it is for.
+    Of a server's plan: every layer with its cost and the bits of precision that it loses, by the noise model on made-up
+    inputs, and the layouts and rings that the compiler compared. Of a secret key nothing is shown but what it is for.
     """
     with console(as_json) as out:
         from hecc.runtime.container import Container, Kind
+        from hecc.runtime.plan import Plan
         from hecc.words import size_words
 
         container = Container(file, *Kind)
@@ -38,10 +44,13 @@ def inspect_command(
         kind = container.kind
         size = file.stat().st_size
         fields, rows, text = _describe(file, container)
+        plan = Plan.load(file) if kind is Kind.SERVER_PLAN else None
         if circuit and text is None:
             raise InputError(f"{file}: this is {kind.label}, which holds no circuit; give the server's plan file")
         out.say(f"{file}: {kind.label}, {size_words(size)}, all checksums right")
         out.facts(rows)
+        if plan is not None:
+            fields |= _show_layers(out, plan)
         if circuit:
             out.say(text or "")
         shown = {"circuit": text} if circuit else {}
@@ -89,6 +98,40 @@ def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], s
         count = len(plan.circuit.instructions)
         facts.append(("circuit", f"{count} instructions, {len(plan.circuit.constants)} constants"))
     return {"fingerprint": plan.fingerprint, **plan_fields(header)}, [*facts, *plan_facts(header)], text
+
+
+def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
+    """The layers of a server's plan and why they are as they are; the same for JSON."""
+    from hecc.layers import bits_lost, plan_layers
+    from hecc.words import bits_words, choice_lines, choices_fields, layer_fields
+
+    layers = plan_layers(plan)
+    lost = [bits_lost(layers, number) for number in range(len(layers))]
+    out.say()
+    out.table(
+        LAYER_COLUMNS,
+        [
+            [
+                layer.source,
+                f"{1000 * layer.seconds:.2f} ms",
+                f"{layer.ciphertexts} x {layer.slots}",
+                *(str(n) for n in (layer.diagonals, layer.rotations, layer.babies, layer.giants, layer.limbs)),
+                f"2^{layer.scale_bits:.1f}",
+                bits_words(layer.precision_bits),
+                "" if bits is None else f"{bits:.1f} bits",
+            ]
+            for layer, bits in zip(layers, lost, strict=True)
+        ],
+    )
+    fields: dict[str, Any] = {
+        "layers": [{**layer_fields(layer), "bits_lost": bits} for layer, bits in zip(layers, lost, strict=True)]
+    }
+    if plan.choices is None:
+        return fields
+    out.say()
+    for line in choice_lines(plan.choices, plan.header.keys.ring_degree):
+        out.say(f"  {line}")
+    return fields | choices_fields(plan.choices)
 
 
 def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:

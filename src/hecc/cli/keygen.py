@@ -15,7 +15,10 @@ __all__ = ["keygen_command"]
 
 
 def keygen_command(
-    plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
+    plans: Annotated[
+        list[Path],
+        typer.Argument(metavar="PLAN...", help="Either plan file; the client's is enough. Several share the keys."),
+    ],
     keys: KeysOption = Path("keys"),
     shape: Annotated[
         Literal["native", "seal"] | None,
@@ -36,24 +39,26 @@ def keygen_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a set of keys for a plan.
+    """Make a set of keys for a plan, or for several that were compiled with one chain (`hecc compile --chain-of`).
 
     secret.bin stays with you and decrypts; public.bin may go to whoever encrypts for you; evaluation.bin goes to the
     server, which can compute with it but not decrypt.
     """
     with console(as_json) as out:
         from hecc.client import Client
+        from hecc.runtime.keyfiles import EvaluationKeyFile
         from hecc.words import ring_facts, ring_fields, size_words, time_words
 
-        client = Client(plan, min_security=min_security)
+        client = Client(plans[0], min_security=min_security)
         chosen = None
         if passphrase:
             chosen = typer.prompt("Passphrase for the secret key", hide_input=True, confirmation_prompt=True, err=True)
         start = time.perf_counter()
         with out.steps("making evaluation keys") as step:
-            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, progress=step)
+            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=step)
         elapsed = time.perf_counter() - start
         header = client.plan.header
+        spec = EvaluationKeyFile(made.evaluation).header.keys
         made_for = shape or header.estimate.evaluator
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
@@ -61,7 +66,7 @@ def keygen_command(
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts([("made for", f"the evaluator {made_for}"), *ring_facts(header.keys)])
+        out.facts([("made for", f"the evaluator {made_for}"), *ring_facts(spec)])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
@@ -71,5 +76,5 @@ def keygen_command(
             evaluation_bytes=made.evaluation.stat().st_size,
             shape=made_for,
             protected=chosen is not None,
-            ring=ring_fields(header.keys),
+            ring=ring_fields(spec),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchOption",
     "CalibrationOption",
+    "ChainOption",
     "EvaluatorOption",
     "InputRangeOption",
+    "KeyBudgetOption",
     "LayoutOption",
+    "MachineOption",
     "MeanOption",
     "ModelArgument",
     "NoBatchAxisOption",
@@ -128,6 +132,45 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume/--no-resume",
         help="Go on where the same command was interrupted, or remove what it left.",
+    ),
+]
+MachineOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--machine",
+        metavar="FILE",
+        show_default=False,
+        help="Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+    ),
+]
+
+
+def _bytes(text: str) -> int:
+    """Bytes, from a number with a decimal unit."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(kB|MB|GB)\s*", text, re.IGNORECASE)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a size such as 200MB or 1.5GB")
+    return int(float(match[1]) * {"kb": 1e3, "mb": 1e6, "gb": 1e9}[match[2].lower()])
+
+
+KeyBudgetOption = Annotated[
+    int | None,
+    typer.Option(
+        "--key-budget",
+        metavar="SIZE",
+        show_default=False,
+        parser=_bytes,
+        help="Largest evaluation keys, such as 200MB: the fastest plan whose keys are not larger.",
+    ),
+]
+
+ChainOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--chain-of",
+        metavar="PLAN",
+        show_default=False,
+        help="Use the ring and the primes of this plan, so that one key set can serve both.",
     ),
 ]
 
