@@ -34,8 +34,8 @@ _TEMPORARY = r"\.{name}\.[0-9a-f]{{16}}\.tmp"
 class NewFile:
     """A file in the making beside its target.
 
-    :meth:`discard` belongs into a ``finally`` whose ``try`` has :meth:`open` in it: then a signal at any moment, also one
-    that comes while the file is being created, leaves nothing.
+    :meth:`discard` belongs into a ``finally`` whose ``try`` has :meth:`open` in it: then a signal at any moment, also
+    one that comes while the file is being created, leaves nothing.
 
     Parameters
     ----------

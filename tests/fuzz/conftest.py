@@ -44,7 +44,7 @@ def on_smaller_ring(plan: Plan) -> Plan:
     """
     keys, circuit = plan.header.keys, plan.require_circuit()
     signatures = (*plan.header.inputs, *plan.header.outputs)
-    needed = max(2 * signature.layout.slots * signature.layout.blocks for signature in signatures)
+    needed = max(2 * signature.layout.slots * signature.layout.lanes for signature in signatures)
     ring_degree = max(needed, SMALLEST_RING)
     limbs = [kind.limbs for kind in verify(circuit, keys)]
     galois = tuple(

@@ -65,7 +65,7 @@ def test_the_next_file_of_the_name_sweeps_what_a_killed_process_left(tmp_path):
         "from hecc.runtime.files import NewFile, temporary_folder\n"
         "with temporary_folder(Path('g')) as folder:\n"
         "    (folder / 'inside').write_bytes(b'half')\n"
-        "    NewFile(Path('f')).file.write(b'half')\n"
+        "    NewFile(Path('f')).open().write(b'half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode == -9
@@ -83,6 +83,7 @@ def test_only_files_of_the_name_that_nobody_writes_are_swept(tmp_path):
         (tmp_path / name).write_bytes(b"")
     (tmp_path / ".f.0000000000000000.tmp").symlink_to(tmp_path / "f")
     being_written = NewFile(tmp_path / "f")
+    being_written.open()
     write_file(tmp_path / "f", b"another")
     being_written.file.write(b"mine")
     being_written.commit()
