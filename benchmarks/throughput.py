@@ -136,14 +136,14 @@ def run(folder: Path, threads: int, runs: int) -> dict[str, Any]:
 
 
 class _Waits(logging.Handler):
-    """Sums up what the evaluator's log says of the instructions that read the inputs."""
+    """Sums up how long the evaluator waited for ciphertexts, by what its log says."""
 
     milliseconds = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at the arguments of one message: number, instruction, milliseconds."""
-        if isinstance(record.args, tuple) and record.args[1:2] == ("input",):
-            self.milliseconds += float(str(record.args[2]))
+        """Look at the arguments of one message: what was done, and milliseconds."""
+        if isinstance(record.args, tuple) and record.args[:1] == ("waited",):
+            self.milliseconds += float(str(record.args[1]))
 
 
 def in_clear(model: Path, images: NDArray[np.float32]) -> NDArray[Any]:

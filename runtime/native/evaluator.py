@@ -56,7 +56,7 @@ from hecc.runtime.evaluator import (
     input_streams,
 )
 from hecc.runtime.native import _evaluator
-from hecc.runtime.native.reading import read_ahead
+from hecc.runtime.native.reading import Waits, read_ahead
 from hecc.runtime.native.streams import parms_id, read_ciphertext, write_ciphertext
 from hecc.runtime.native.weights import share_memory
 from hecc.runtime.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
@@ -342,13 +342,17 @@ class NativeSession:
         for index, instruction in self._circuit.inputs():
             streams[index] = input_streams(instruction, inputs)
         if self._context.threads == 1:
-            yield (self._read(index, number, streams[index][number]) for index, number in wanted)
-            return
-        pool = ThreadPoolExecutor(self._context.threads, thread_name_prefix="hecc-reader")
-        try:
-            yield read_ahead(pool, lambda index, number: self._read(index, number, streams[index][number]), wanted)
-        finally:
-            pool.shutdown(cancel_futures=True)
+            waits = Waits(self._read(index, number, streams[index][number]) for index, number in wanted)
+            yield waits
+        else:
+            pool = ThreadPoolExecutor(self._context.threads, thread_name_prefix="hecc-reader")
+            try:
+                read = read_ahead(pool, lambda index, number: self._read(index, number, streams[index][number]), wanted)
+                waits = Waits(read)
+                yield waits
+            finally:
+                pool.shutdown(cancel_futures=True)
+        log.debug("%s for ciphertexts: %.3f ms", "waited", 1e3 * waits.seconds)
 
     def _read(self, index: int, number: int, stream: Buffer) -> Value:
         """One of the client's ciphertexts, checked to be what the circuit was verified for."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from hecc.runtime.streaming import AHEAD
 
-__all__ = ["read_ahead"]
+__all__ = ["Waits", "read_ahead"]
 
 T = TypeVar("T")
 
@@ -23,3 +24,23 @@ def read_ahead(pool: Executor, read: Callable[[int, int], T], wanted: Iterable[t
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+class Waits(Generic[T]):
+    """An iterator that knows how many seconds its items were waited for."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[T]:
+        """Itself."""
+        return self
+
+    def __next__(self) -> T:
+        """Wait for the next item."""
+        start = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.seconds += time.perf_counter() - start
