@@ -71,9 +71,9 @@ def compile_command(
     machine: MachineOption = None,
     key_budget: KeyBudgetOption = None,
     chain_of: ChainOption = None,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The server's plan, with the weights.")] = Path(
-        "plan.bin"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The server's plan, with the weights.")
+    ] = Path("plan.bin"),
     client_output: Annotated[
         Path | None,
         typer.Option(

@@ -19,7 +19,10 @@ def decrypt_command(
     result: Annotated[Path, typer.Argument(help="The server's encrypted results.")],
     keys: KeysOption = Path("keys"),
     output: Annotated[
-        Path, typer.Option(metavar="FILE", help="The values: .npy, or .npz when the network has several outputs.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The values: .npy, or .npz when the network has several outputs."
+        ),
     ] = Path("output.npy"),
     share: Annotated[
         bool,

@@ -27,7 +27,9 @@ def encrypt_command(
     ],
     raw: RawOption = False,
     keys: KeysOption = Path("keys"),
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted rows.")] = Path("encrypted.bin"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.")] = Path(
+        "encrypted.bin"
+    ),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
     resume: ResumeOption = True,
     min_security: MinSecurityOption = 128,

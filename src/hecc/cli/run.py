@@ -24,7 +24,9 @@ def run_command(
     evaluation_keys: Annotated[Path, typer.Option(metavar="FILE", help="The client's evaluation keys.")] = Path(
         "keys/evaluation.bin"
     ),
-    output: Annotated[Path, typer.Option(metavar="FILE", help="The encrypted results.")] = Path("result.bin"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted results.")] = Path(
+        "result.bin"
+    ),
     memory: Annotated[
         str | None,
         typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),

@@ -28,7 +28,8 @@ def simulate_command(
     raw: RawOption = False,
     no_noise: Annotated[bool, typer.Option("--no-noise", help="Leave out the noise of encryption.")] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="Write the values, as decrypt does.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write the values, as decrypt does."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
