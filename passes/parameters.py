@@ -50,7 +50,7 @@ from hecc.runtime.polynomials import Expansion
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
 
-__all__ = ["Candidate", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
+__all__ = ["Candidate", "Demand", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
 
 SCALE_BITS = range(18, 48)
 SHARED_SCALE_BITS = range(40, 121)
@@ -131,45 +131,62 @@ class Candidate:
         """By how many bytes the keys are over the budget."""
         return _excess(self.key_bytes, options)
 
-    def rank(self, wanted_bits: float, options: Options) -> tuple[float, float, float, float]:
+
+@dataclass(frozen=True)
+class Demand:
+    """What a chain has to do.
+
+    Attributes
+    ----------
+    graph, depth, magnitudes
+        The canonical graph, and of each of its values the multiplicative depth and how large it becomes.
+    options
+        What the user asked for.
+    precision_bits
+        What the noise may leave: more than was asked for, where something else errs too.
+    scale_bits_from
+        The smallest scale to try.
+    """
+
+    graph: Graph
+    depth: Mapping[str, int]
+    magnitudes: Mapping[str, Magnitude]
+    options: Options
+    precision_bits: float
+    scale_bits_from: int = 0
+
+    @property
+    def observed(self) -> dict[str, float]:
+        """Largest observed magnitude of each value."""
+        return {value: m.observed for value, m in self.magnitudes.items()}
+
+    def rank(self, candidate: Candidate) -> tuple[float, float, float, float]:
         """Smaller is better: keys over the budget, time, precision up to a little more than was asked for, modulus."""
-        precision = min(self.precision_bits, wanted_bits + SPARE_BITS)
-        return self.excess(options), self.seconds, -precision, self.chain.log2_qp
+        precision = min(candidate.precision_bits, self.precision_bits + SPARE_BITS)
+        return candidate.excess(self.options), candidate.seconds, -precision, candidate.chain.log2_qp
 
 
-def choose_chain(
-    lowered: Lowered,
-    graph: Graph,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    ring_degree: int,
-    options: Options,
-    packing: Packing,
-    precision_bits: float,
-    scale_bits_from: int = 0,
-) -> Candidate | None:
+def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Packing) -> Candidate | None:
     """The cheapest chain for one ring, or None when the table or the precision rules all of them out.
 
-    ``scale_bits_from`` is the smallest scale to try. Where no chain keeps to the budget for keys, it is that of the
-    smallest keys.
+    Where no chain keeps to the budget for keys, it is that of the smallest keys.
     """
+    graph, depth, magnitudes, options = demand.graph, demand.depth, demand.magnitudes, demand.options
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return None
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
-    observed = {value: m.observed for value, m in magnitudes.items()}
     rotations = lowered.circuit.galois_uses(ring_degree)
     spendings = _spendings(graph, depth, ring_degree, options, packing)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
     inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
     if options.chain is not None:
-        sizes = range(max(scale_bits_from, _scales(options).start), _scales(options).stop)
+        sizes = range(max(demand.scale_bits_from, _scales(options).start), _scales(options).stop)
         ways = itertools.product(spendings, sizes, inputs)
-        chains = _prefixes(options.chain, ways, depth, magnitudes, options)
-        return _best_of(chains, lowered, graph, depth, magnitudes, options, precision_bits, prediction, rotations)
+        return _best_of(_prefixes(options.chain, ways, demand), demand, lowered, prediction, rotations)
     best: Candidate | None = None
-    smallest = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
+    smallest = _least_scale_bits(demand, ring_degree, packing)
     switchings = _switchings(options, depth)
     for spending, switching, input_bits in itertools.product(spendings, switchings, inputs):
         least: int | None = None
@@ -193,7 +210,7 @@ def choose_chain(
             )
             if chain.log2_qp > allowed:
                 continue
-            scales = assign_scales(lowered, graph, depth, observed, chain)
+            scales = assign_scales(lowered, graph, depth, demand.observed, chain)
             if not _has_room(lowered, scales, magnitudes):
                 continue
             seconds = _seconds(lowered, scales, options, prediction.profiles)
@@ -202,38 +219,44 @@ def choose_chain(
             key_bytes = _key_bytes(rotations, lowered, scales, options)
             if best is not None and _excess(key_bytes, options) > best.excess(options):
                 continue
-            expansions = _expansions(lowered, scales, magnitudes, prediction.profiles)
-            if expansions is None:
-                continue
-            deviations = prediction.deviations(scales, expansions)
-            bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
-            if bits < precision_bits:
+            candidate = _rated(demand, lowered, scales, prediction, seconds, key_bytes)
+            if candidate is None:
                 continue
             least = scale_bits if least is None else least
-            candidate = Candidate(chain, scales, seconds, bits, deviations, key_bytes)
-            if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
+            if best is None or demand.rank(candidate) < demand.rank(best):
                 best = candidate
             if scale_bits >= least + SPARE_BITS:
                 break
     return best
 
 
-def _prefixes(
-    shared: KeySpecification,
-    ways: Iterable[tuple[_Spending, int, int]],
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    options: Options,
-) -> Iterator[Chain]:
+def _rated(
+    demand: Demand, lowered: Lowered, scales: Scales, prediction: NoisePrediction, seconds: float, key_bytes: int
+) -> Candidate | None:
+    """The candidate of a chain, if its polynomials have room and it is precise enough."""
+    expansions = _expansions(lowered, scales, demand.magnitudes, prediction.profiles)
+    if expansions is None:
+        return None
+    deviations = prediction.deviations(scales, expansions)
+    largest = {name: demand.magnitudes[name].observed for name in demand.graph.outputs}
+    bits = min(-math.log2(WORST_DEVIATION * deviations[name] / size) for name, size in largest.items())
+    if bits < demand.precision_bits:
+        return None
+    return Candidate(scales.chain, scales, seconds, bits, deviations, key_bytes)
+
+
+def _prefixes(shared: KeySpecification, ways: Iterable[tuple[_Spending, int, int]], demand: Demand) -> Iterator[Chain]:
     """Chains of the first of another plan's primes: whoever needs fewer limbs encrypts with fewer.
 
     For each way to spend primes at a scale of so many bits, the inputs' with so many more.
     """
     for spending, scale_bits, input_bits in ways:
         bases, dropped = (1, 2), tuple(1 if prime else 0 for prime in spending)
-        if options.share:
+        if demand.options.share:
             # Scales that are larger than primes: how many primes each takes depends on its size.
-            sizes, dropped = _data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
+            sizes, dropped = _data_bits(
+                spending, scale_bits, input_bits, demand.depth, demand.magnitudes, demand.options
+            )
             fewest = len(sizes) - sum(dropped)
             bases = (fewest, fewest + 1)
         for limbs in (base + sum(dropped) for base in bases):
@@ -251,33 +274,21 @@ def _prefixes(
 
 def _best_of(
     chains: Iterable[Chain],
+    demand: Demand,
     lowered: Lowered,
-    graph: Graph,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    options: Options,
-    precision_bits: float,
     prediction: NoisePrediction,
     rotations: Mapping[int, list[int]],
 ) -> Candidate | None:
     """The best of given chains that are precise enough."""
-    observed = {value: m.observed for value, m in magnitudes.items()}
     best: Candidate | None = None
     for chain in chains:
-        scales = assign_scales(lowered, graph, depth, observed, chain)
-        if not _has_room(lowered, scales, magnitudes):
+        scales = assign_scales(lowered, demand.graph, demand.depth, demand.observed, chain)
+        if not _has_room(lowered, scales, demand.magnitudes):
             continue
-        expansions = _expansions(lowered, scales, magnitudes, prediction.profiles)
-        if expansions is None:
-            continue
-        deviations = prediction.deviations(scales, expansions)
-        bits = min(-math.log2(WORST_DEVIATION * deviations[name] / observed[name]) for name in graph.outputs)
-        if bits < precision_bits:
-            continue
-        key_bytes = _key_bytes(rotations, lowered, scales, options)
-        seconds = _seconds(lowered, scales, options, prediction.profiles)
-        candidate = Candidate(chain, scales, seconds, bits, deviations, key_bytes)
-        if best is None or candidate.rank(precision_bits, options) < best.rank(precision_bits, options):
+        key_bytes = _key_bytes(rotations, lowered, scales, demand.options)
+        seconds = _seconds(lowered, scales, demand.options, prediction.profiles)
+        candidate = _rated(demand, lowered, scales, prediction, seconds, key_bytes)
+        if candidate is not None and (best is None or demand.rank(candidate) < demand.rank(best)):
             best = candidate
     return best
 
@@ -394,35 +405,28 @@ def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in slacks] + single
 
 
-def could_fit(
-    graph: Graph,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    ring_degree: int,
-    options: Options,
-    packing: Packing,
-    precision_bits: float,
-    scale_bits_from: int = 0,
-) -> bool:
+def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
+    graph, depth, magnitudes, options = demand.graph, demand.depth, demand.magnitudes, demand.options
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return False
     if options.chain is not None:
         return ring_degree == options.chain.ring_degree
-    scale_bits = max(scale_bits_from, _least_scale_bits(graph, ring_degree, options, packing, precision_bits))
+    scale_bits = _least_scale_bits(demand, ring_degree, packing)
     spendings = _spendings(graph, depth, ring_degree, options, packing)
     smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 
-def _least_scale_bits(graph: Graph, ring_degree: int, options: Options, packing: Packing, precision_bits: float) -> int:
+def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int:
     """No smaller scale can do: the rounding of the last rescale alone would be too much."""
-    largest = 1 << (max(math.prod(n.output.shape) for n in graph.nodes) - 1).bit_length()
+    largest = 1 << (max(math.prod(n.output.shape) for n in demand.graph.nodes) - 1).bit_length()
     slots = min(packing.slots(ring_degree), largest)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
-    return max(_scales(options).start, math.floor(precision_bits + math.log2(rounding)))
+    least = math.floor(demand.precision_bits + math.log2(rounding))
+    return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 
 def _scales(options: Options) -> range:

@@ -49,7 +49,7 @@ from hecc.passes.depth import multiplicative_depth
 from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, Price, select_layouts
-from hecc.passes.parameters import WORST_DEVIATION, Candidate, Magnitude, choose_chain, could_fit
+from hecc.passes.parameters import WORST_DEVIATION, Candidate, Demand, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.shared_rotations import share_rotations
@@ -178,7 +178,8 @@ def build_plan(
     lowerings = _Known()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        lowering, candidate, rings = _search(graph, depth, magnitudes, options, wanted, lowerings, scale_bits_from)
+        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from)
+        lowering, candidate, rings = _search(demand, lowerings)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
@@ -221,37 +222,19 @@ def build_plan(
     )
 
 
-def _search(
-    graph: Graph,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    options: Options,
-    precision_bits: float,
-    lowerings: _Known,
-    scale_bits_from: int = 0,
-) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
+def _search(demand: Demand, lowerings: _Known) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
+    options = demand.options
     best: tuple[_Lowering, Candidate] | None = None
     trials: list[RingTrial] = []
     least = smallest = math.inf
     for ring_degree in RING_DEGREES:
         found: list[tuple[float, _Lowering, Candidate]] = []
-        for packing in _packings(graph, ring_degree, options):
-            if not could_fit(graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from):
+        for packing in _packings(demand.graph, ring_degree, options):
+            if not could_fit(demand, ring_degree, packing):
                 continue
-            for lowering in _offered(graph, depth, ring_degree, packing, options, lowerings):
-                chosen = _choose(
-                    lowering,
-                    graph,
-                    depth,
-                    magnitudes,
-                    ring_degree,
-                    options,
-                    packing,
-                    precision_bits,
-                    scale_bits_from,
-                    least * packing.batch,
-                )
+            for lowering in _offered(demand.graph, demand.depth, ring_degree, packing, options, lowerings):
+                chosen = _choose(demand, lowering, ring_degree, packing, least * packing.batch)
                 if chosen is None:
                     continue
                 smallest = min(smallest, chosen[1].key_bytes)
@@ -264,61 +247,54 @@ def _search(
         if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
             break
         best, least = (lowering, candidate), seconds
-    if best is None and smallest < math.inf:
-        raise CompileError(
-            f"the evaluation keys of this network take {math.ceil(smallest / 1e5) / 10} MB at the least, more than the "
-            "budget; allow as much with --key-budget, or ask for less precision"
-        )
-    if best is None and options.chain is not None:
-        raise CompileError(
-            f"the primes of the other plan do not give this network {precision_bits:.1f} bits of precision at depth "
-            f"{max(depth.values())}; compile the deeper or more precise network first, and the other one with its chain"
-        )
-    if best is None and options.share:
-        raise CompileError(
-            f"no parameters leave {precision_bits:g} bits of precision under the noise that {options.share} results to "
-            f"be shown to others need, at depth {max(depth.values())} and {options.level}-bit security up to "
-            f"N = {RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers"
-        )
     if best is None:
-        raise CompileError(
-            f"no parameters give {precision_bits:.1f} bits of precision at depth {max(depth.values())} and "
-            f"{options.level}-bit security up to N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
-        )
+        raise CompileError(_refusal(demand, smallest))
     return *best, tuple(trials)
 
 
+def _refusal(demand: Demand, smallest_keys: float) -> str:
+    """Why there are no parameters, and what to do."""
+    options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
+    if smallest_keys < math.inf:
+        return (
+            f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
+            "than the budget; allow as much with --key-budget, or ask for less precision"
+        )
+    if options.chain is not None:
+        return (
+            f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
+            "compile the deeper or more precise network first, and the other one with its chain"
+        )
+    if options.share:
+        return (
+            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} results to be shown "
+            f"to others need, at depth {deepest} and {options.level}-bit security up to N = {RING_DEGREES[-1]}; share "
+            "fewer results, ask for less precision, or use fewer layers"
+        )
+    return (
+        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
+        f"N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
+    )
+
+
 def _choose(
-    lowering: _Lowering,
-    graph: Graph,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    ring_degree: int,
-    options: Options,
-    packing: Packing,
-    precision_bits: float,
-    scale_bits_from: int,
-    least: float,
+    demand: Demand, lowering: _Lowering, ring_degree: int, packing: Packing, least: float
 ) -> tuple[_Lowering, Candidate] | None:
     """The cheapest chain for a lowering; with keys over the budget, for the first with few enough rotation steps.
 
     What takes longer than ``least`` anyway is not made slower by sharing rotations.
     """
-    candidate = choose_chain(
-        lowering.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from
-    )
+    candidate = choose_chain(demand, lowering.lowered, ring_degree, packing)
     if candidate is None:
         return None
     best = lowering, candidate
     # In batch layouts nothing rotates.
     for key in KEY_PRICES if lowering.price is not None else ():
-        if not best[1].excess(options) or best[1].seconds > least:
+        if not best[1].excess(demand.options) or best[1].seconds > least:
             break
-        shared = _shared(lowering, key, graph, options)
-        candidate = choose_chain(
-            shared.lowered, graph, depth, magnitudes, ring_degree, options, packing, precision_bits, scale_bits_from
-        )
-        if candidate is not None and candidate.rank(precision_bits, options) < best[1].rank(precision_bits, options):
+        shared = _shared(lowering, key, demand.graph, demand.options)
+        candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
+        if candidate is not None and demand.rank(candidate) < demand.rank(best[1]):
             best = shared, candidate
     return best
 

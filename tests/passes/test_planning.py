@@ -21,7 +21,7 @@ from hecc.compiler.scaling import Scales
 from hecc.passes import pipeline
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
-from hecc.passes.parameters import Candidate, Magnitude, choose_chain, could_fit
+from hecc.passes.parameters import Candidate, Demand, Magnitude, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.runtime.circuit import (
@@ -58,16 +58,14 @@ class Case:
         lowering = pipeline._diagonals(self.graph, self.depth, ring_degree, Packing(), Options(), pipeline._Known())
         return lowering.lowered, lowering.choice.layouts
 
+    def demand(self, options: Options) -> Demand:
+        return Demand(self.graph, self.depth, self.magnitudes, options, options.precision_bits)
+
     def choose(self, ring_degree: int, options: Options) -> Candidate | None:
-        lowered, _ = self.lowered(ring_degree)
-        return choose_chain(
-            lowered, self.graph, self.depth, self.magnitudes, ring_degree, options, Packing(), options.precision_bits
-        )
+        return choose_chain(self.demand(options), self.lowered(ring_degree)[0], ring_degree, Packing())
 
     def could_fit(self, ring_degree: int, options: Options) -> bool:
-        return could_fit(
-            self.graph, self.depth, self.magnitudes, ring_degree, options, Packing(), options.precision_bits
-        )
+        return could_fit(self.demand(options), ring_degree, Packing())
 
 
 def dense(build: Any) -> Graph:
@@ -235,7 +233,7 @@ def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
 
 def test_a_ring_degree_is_the_smallest_that_works_or_faster_than_it(network: Case) -> None:
     options = Options()
-    _, chosen, _ = pipeline._search(network.graph, network.depth, network.magnitudes, options, 12.0, pipeline._Known())
+    _, chosen, _ = pipeline._search(network.demand(options), pipeline._Known())
     smaller = [n for n in pipeline.RING_DEGREES if n < chosen.chain.ring_degree]
     for ring_degree in smaller:
         candidate = network.choose(ring_degree, options)
