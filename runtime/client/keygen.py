@@ -211,6 +211,7 @@ def _prepare(folder: Path, secret: Path) -> bool:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
     if secret.exists():
         raise InputError(
-            f"{secret}: a secret key is here already, and without it its results are lost; choose another folder, or replace the keys with --force"
+            f"{secret}: a secret key is here already, and without it its results are lost; choose another folder, or "
+            "replace the keys with --force"
         )
     return made
