@@ -83,7 +83,7 @@ def input_signatures(
         signatures.append(
             InputSignature(
                 name=ins.name,
-                shape=_example(graph, shape),
+                shape=graph.example_shape(shape),
                 layout=layouts[ins.name],
                 limbs=types[i].limbs,
                 scale=_scale(ins.encoding_scale),
@@ -114,7 +114,7 @@ def output_signatures(
         signatures.append(
             OutputSignature(
                 name=ins.name,
-                shape=_example(graph, shape),
+                shape=graph.example_shape(shape),
                 layout=layouts[ins.name],
                 limbs=types[i].limbs,
                 scale=_scale(types[i].scale),
@@ -124,11 +124,6 @@ def output_signatures(
             )
         )
     return tuple(signatures)
-
-
-def _example(graph: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of one example: without the batch axis, where the network has one."""
-    return shape[1:] if graph.batch_axis and len(shape) > 1 else shape
 
 
 def _scale(scale: Fraction | None) -> Fraction:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import write_file
 from hecc.runtime.rates import Rates
 
 __all__ = ["MachineProfile"]
@@ -61,10 +62,7 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         InputError
             The file cannot be written.
         """
-        try:
-            Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}); check the path") from None
+        write_file(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

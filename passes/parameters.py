@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -155,7 +155,7 @@ class Demand:
     precision_bits: float
     scale_bits_from: int = 0
 
-    @property
+    @cached_property
     def observed(self) -> dict[str, float]:
         """Largest observed magnitude of each value."""
         return {value: m.observed for value, m in self.magnitudes.items()}

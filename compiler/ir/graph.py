@@ -226,6 +226,10 @@ class Graph:
                 readers[value].append(node)
         return readers
 
+    def example_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A shape without the batch axis, which has extent one here; it stays where there is no other axis."""
+        return shape[1:] if self.batch_axis and len(shape) > 1 else shape
+
     def inputs(self) -> Iterator[InputNode]:
         """The input nodes, in order."""
         return (node for node in self.nodes if isinstance(node, InputNode))

@@ -273,11 +273,10 @@ def prepare(
     progress("import the network")
     network = _network(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis)
-    # A batch axis has extent one in the graph; a network with it keeps it only on inputs that have more axes.
-    wanted = [Form(node.output.name, _example(imported, node.output.shape), None) for node in imported.inputs()]
+    wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, preprocessing)
     shapes = {form.name: form.shape for form in wanted}
-    outputs = {name: _example(imported, imported.node(name).output.shape) for name in imported.outputs}
+    outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
     names = output_labels(labels, outputs)
     rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, shapes)
     declared = _declared(input_range, rows, wanted)
@@ -321,11 +320,6 @@ def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) ->
             "ask for the same here, since keys for both are made for one level"
         )
     return keys
-
-
-def _example(imported: Graph, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of one example: a batch axis has extent one in the graph, and is kept only where there is no other."""
-    return shape[1:] if imported.batch_axis and len(shape) > 1 else shape
 
 
 def _with_preprocessing(

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.movement import move
+from hecc.compiler.importer.operators.scatterelements import ScatterElements
 
 __all__ = ["ScatterND"]
 
 
-class ScatterND(Converter):
-    """The tensor with elements replaced by those of another."""
-
-    notes = "constant indices; encrypted and constant tensors; without `reduction`"
-
-    @staticmethod
-    def opset_11(call: Call) -> None:
-        """Opset 16 added reductions."""
-        if (reduction := call.attribute("reduction", "none")) != "none":
-            raise call.refuse(f"its reduction '{reduction}' is not supported", "use 'none', and an Add behind it")
-        move(call, (0, 2))
+class ScatterND(ScatterElements):
+    """The same with other indices: what moves where is ONNX's reference's to say."""
