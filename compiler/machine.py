@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 import msgspec
 
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import write_file
+from hecc.runtime.files import reading, write_file
 from hecc.runtime.rates import Rates
 
 __all__ = ["MachineProfile"]
@@ -73,11 +73,8 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         InputError
             The file cannot be read, or is no machine profile of this version of hecc.
         """
-        try:
-            with Path(path).open("rb") as file:
-                text = file.read(MAX_FILE + 1)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        with reading(path), Path(path).open("rb") as file:
+            text = file.read(MAX_FILE + 1)
         remedy = "measure the machine with `hecc bench --calibrate`"
         if len(text) > MAX_FILE:
             raise InputError(f"{path}: too large for a machine profile; {remedy}")

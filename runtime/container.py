@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import NewFile, writing
+from hecc.runtime.files import NewFile, reading, writing
 
 __all__ = [
     "ALIGNMENT",
@@ -489,10 +489,8 @@ def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
 
 
 def _open(path: Path) -> BinaryIO:
-    try:
+    with reading(path):
         file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise InputError(f"{path}: not a regular file; save it to disk first")

@@ -23,7 +23,17 @@ from hecc.runtime.errors import InputError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["NewFile", "check_target", "is_at", "lock", "replacing", "temporary_folder", "write_file", "writing"]
+__all__ = [
+    "NewFile",
+    "check_target",
+    "is_at",
+    "lock",
+    "reading",
+    "replacing",
+    "temporary_folder",
+    "write_file",
+    "writing",
+]
 
 LOCKS = sys.platform != "win32"
 """Whether there are the locks by which a killed process's files are known; elsewhere nothing is swept."""
@@ -219,6 +229,21 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Whatever the system refuses becomes a sentence about ``path``.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
 def _check_regular(path: Path) -> None:

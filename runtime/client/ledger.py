@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime import codec
-from hecc.runtime.errors import FileFormatError, InputError, ShareError
-from hecc.runtime.files import replacing
+from hecc.runtime.errors import FileFormatError, ShareError
+from hecc.runtime.files import reading, replacing
 from hecc.runtime.keyfiles import KeyId
 
 if sys.platform != "win32":
@@ -116,13 +116,12 @@ class Ledger:
         return max(0, int((1 - spent) * results))
 
     def _read(self) -> _Page:
-        try:
-            with self.path.open("rb") as file:
-                data = file.read(MAX_BYTES)
-        except FileNotFoundError:
-            return _Page(key_id=self._key_id, plans=(), mac="")
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read ({error.strerror}); check the path") from None
+        with reading(self.path):
+            try:
+                with self.path.open("rb") as file:
+                    data = file.read(MAX_BYTES)
+            except FileNotFoundError:
+                return _Page(key_id=self._key_id, plans=(), mac="")
         page = codec.decode(data, _Page, where=str(self.path))
         unsigned = msgspec.structs.replace(page, mac="")
         if page.key_id != self._key_id or not hmac.compare_digest(page.mac, self._mac(unsigned)):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,11 +36,8 @@ def load_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     """
     import numpy as np
 
-    try:
-        with path.open("rb") as file:
-            magic = file.read(6)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    with reading(path), path.open("rb") as file:
+        magic = file.read(6)
     if magic[:6] != _NPY and magic[:4] != _ZIP:
         raise FileFormatError(f"{path}: neither a .npy nor an .npz file; save the array with numpy.save")
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hecc.arrays import load_array
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import reading
 from hecc.runtime.plan import check_labels
 
 __all__ = ["Labels", "Truth", "class_numbers", "load_truth", "output_labels"]
@@ -136,9 +137,8 @@ def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> N
 def _lines(path: Path) -> list[str]:
     """The lines of a text file without the empty ones at its end."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+        with reading(path):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise FileFormatError(f"{path}: not a text file in UTF-8; give one name per line") from None
     return [line.strip() for line in text.rstrip().splitlines()]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files import reading
 
 __all__ = ["load_table"]
 
@@ -39,7 +40,7 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
     rows: list[list[float]] = []
     names: list[str] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
@@ -49,8 +50,6 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
                     continue
                 rows.append(_numbers(path, reader.line_num, cells, names, columns))
                 columns = len(cells)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except (csv.Error, UnicodeDecodeError) as error:
         raise FileFormatError(f"{path}: not a table of comma-separated values ({error}); save it as CSV") from None
     if not rows:
