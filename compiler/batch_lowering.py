@@ -20,9 +20,9 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import Parameters
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, SeriesNode, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, WindowSumNode
 from hecc.compiler.lowering import Builder, Lowered
-from hecc.runtime.circuit import ONE, Add, Instruction, MatrixProduct, Relinearize, Square
+from hecc.runtime.circuit import ONE, Add, Instruction, MatrixProduct, Multiply, Relinearize, Square
 from hecc.runtime.errors import CompileError
 from hecc.runtime.layout import MAX_COUNT, Layout, vector_layout
 
@@ -92,9 +92,11 @@ def _deferred(
         now = math.prod(node.output.shape) * price.relinearization
         later = math.inf if name in graph.outputs else 0.0
         for user in graph.nodes:
-            if isinstance(user, PolynomialNode | SeriesNode) and user.value == name:
+            if name not in user.inputs:
+                continue
+            if isinstance(user, PolynomialNode | ProductNode | SeriesNode):
                 later = math.inf
-            elif name in user.inputs:
+            else:
                 terms = zip(user.inputs, matrices[user.output.name], strict=False)
                 entries = sum(matrix.nnz for value, matrix in terms if value == name)
                 later += entries * price.entry + cheapest[user.output.name]
@@ -134,7 +136,7 @@ class _BatchBuilder(Builder):
         """As of any builder, but remembers which values have three polynomials."""
         index = super().emit(instruction, value)
         reads_three = not self._three.isdisjoint(instruction.operands)
-        if isinstance(instruction, Square) or (reads_three and not isinstance(instruction, Relinearize)):
+        if isinstance(instruction, Square | Multiply) or (reads_three and not isinstance(instruction, Relinearize)):
             self._three.add(index)
         return index
 
@@ -165,6 +167,10 @@ class _BatchBuilder(Builder):
             added = self._product(x, matrix, f"{name}.linear", name, source, bias=bias)
             total = self.emit(Add(x=total, y=added, source=source), name)
         return total
+
+    def _multiply(self, node: ProductNode, source: str) -> int:
+        product = Multiply(x=self.results[node.left], y=self.results[node.right], source=source)
+        return self.emit(product, node.output.name)
 
     def _window_sum(self, node: WindowSumNode, source: str) -> int:
         name = node.output.name

@@ -1,7 +1,7 @@
 """Interval arithmetic: what the values of a network can become, for all inputs in the declared range.
 
-Intervals are kept as centre and radius of each element. They are exact for an affine map of independent values and for
-a polynomial of degree two; of a function and a series the interval is that of all its elements together.
+Intervals are kept as centre and radius of each element. They are exact for an affine map or a product of independent
+values and for a polynomial of degree two; of a function and a series the interval is that of all its elements together.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hecc.compiler.ir.graph import (
     Graph,
     InputNode,
     PolynomialNode,
+    ProductNode,
     SeriesNode,
     WindowSumNode,
 )
@@ -61,6 +62,8 @@ def value_intervals(graph: Graph, declared: Mapping[str, tuple[float, float]]) -
             intervals[name] = (next(sums), next(sums))
         elif isinstance(node, PolynomialNode):
             intervals[name] = _polynomial(node, intervals[node.value], graph.parameters)
+        elif isinstance(node, ProductNode):
+            intervals[name] = _product(intervals[node.left], intervals[node.right])
         elif isinstance(node, FunctionNode):
             centre, radius = intervals[node.value]
             low, high = float((centre - radius).min()), float((centre + radius).max())
@@ -111,4 +114,12 @@ def _polynomial(node: PolynomialNode, interval: Interval, parameters: Parameters
     vertex = np.clip(-linear / (2 * leading), low, high)
     candidates = [constant + x * (linear + x * leading) for x in (low, high, vertex)]
     smallest, largest = np.min(candidates, axis=0), np.max(candidates, axis=0)
+    return (smallest + largest) / 2, (largest - smallest) / 2
+
+
+def _product(left: Interval, right: Interval) -> Interval:
+    """The extremes are products of ends."""
+    ends = [(centre - radius, centre + radius) for centre, radius in (left, right)]
+    corners = [x * y for x in ends[0] for y in ends[1]]
+    smallest, largest = np.min(corners, axis=0), np.max(corners, axis=0)
     return (smallest + largest) / 2, (largest - smallest) / 2

@@ -1,8 +1,9 @@
 """Lowering: a canonical graph with layouts becomes a Circuit, scales and levels still open.
 
 An affine node becomes one linear transform per term, a fold where the embedding leaves partial sums, and the bias. A
-polynomial becomes a square, a relinearisation and, if it has a linear part, a plaintext product of the same scale. A
-Chebyshev series is one instruction, which evaluators expand. A window sum becomes rotations and additions.
+polynomial becomes a square, a relinearisation and, if it has a linear part, a plaintext product of the same scale; a
+product a multiplication and a relinearisation. A Chebyshev series is one instruction, which evaluators expand. A window
+sum becomes rotations and additions.
 """
 
 from __future__ import annotations
@@ -15,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.embedding import Embedding, embed
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, PolynomialNode, SeriesNode, WindowSumNode
+from hecc.compiler.ir.graph import (
+    AffineNode,
+    Graph,
+    InputNode,
+    Node,
+    PolynomialNode,
+    ProductNode,
+    SeriesNode,
+    WindowSumNode,
+)
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
@@ -24,6 +34,7 @@ from hecc.runtime.circuit import (
     Input,
     Instruction,
     LinearTransform,
+    Multiply,
     MultiplyPlain,
     Output,
     PairedInput,
@@ -123,6 +134,8 @@ class Builder:
             self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
         elif isinstance(node, PolynomialNode):
             self.results[name] = self._polynomial(node, source)
+        elif isinstance(node, ProductNode):
+            self.results[name] = self._multiply(node, source)
         elif isinstance(node, SeriesNode):
             self.results[name] = self._series(node, source)
         elif isinstance(node, WindowSumNode):
@@ -172,6 +185,11 @@ class Builder:
             vector = self.constant(f"{name}.constant", self._packed(constant, node))
             total = self.emit(AddPlain(x=total, vector=vector, source=source), name)
         return total
+
+    def _multiply(self, node: ProductNode, source: str) -> int:
+        name = node.output.name
+        product = Multiply(x=self.results[node.left], y=self.results[node.right], source=source)
+        return self.emit(Relinearize(x=self.emit(product, name), source=source), name)
 
     def _series(self, node: SeriesNode, source: str) -> int:
         """One set of coefficients for all slots; of a result of the network, none where it has no data."""

@@ -3,10 +3,10 @@
 The targets come first and the plaintext scales are solved backwards from them (the *errorless* scales of Kim,
 Papadimitriou and Polyakov, CT-RSA 2022, made exact by rational arithmetic): a linear transform from scale ``s`` whose
 result should have scale ``t`` after dividing by the primes ``q`` encodes its diagonals at ``t q / s``. A value's
-target is ``2^bits`` over its observed magnitude, or, ahead of a square that is rescaled on its own, the square root
-that makes the square hit its own; the argument of a Chebyshev series, which is at most one, has as its scale the first
-prime that the series divides by, so that its powers keep that scale. So all branches of a sum meet at equal scales and
-no normalisation ever touches a weight.
+target is ``2^bits`` over its observed magnitude; ahead of a product that is rescaled on its own, it is as much more or
+less as makes the product hit its own, each factor's half of that; the argument of a Chebyshev series, which is at most
+one, has as its scale the first prime that the series divides by, so that its powers keep that scale. So all branches of
+a sum meet at equal scales and no normalisation ever touches a weight.
 
 The parameter search (:mod:`hecc.passes.parameters`) calls this for many chains; :mod:`hecc.passes.scales` writes the
 result of the chosen one into the circuit.
@@ -15,11 +15,11 @@ result of the chosen one into the circuit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, SeriesNode
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
 from hecc.compiler.lowering import Lowered
 from hecc.runtime.circuit import (
     ONE,
@@ -157,14 +157,14 @@ def assign_scales(
             limbs.append(limbs[source])
             scale.append(scale[source])
         else:
-            before = depths[ins.operands[0]]
-            pending = limbs[ins.operands[0]] > chain.limbs_after(before)
-            ready = scale[ins.operands[0]] / (chain.divisor(before) if pending else 1)
+            ready = _ready(chain, depths, limbs, scale, ins.operands[0])
             limbs.append(chain.limbs_before(d))
             if isinstance(ins, LinearTransform | MatrixProduct) and value not in polynomials:
                 wanted = targets[value] * chain.divisor(d)
                 own = wanted / ready
                 scale.append(wanted)
+            elif isinstance(ins, Multiply):
+                scale.append(ready * _ready(chain, depths, limbs, scale, ins.y))
             else:
                 # The linear part of a polynomial is added to the square.
                 own = ready if isinstance(ins, MatrixProduct | MultiplyPlain) else None
@@ -184,28 +184,49 @@ def _targets(
     graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float], chain: Chain
 ) -> dict[str, Fraction]:
     """Scale of every value once it is rescaled."""
-    squared: dict[str, str] = {}
-    for node in graph.nodes:
-        # Of several squares of one value the largest decides, which all then fit.
-        if isinstance(node, PolynomialNode):
-            squared[node.value] = max(
-                squared.get(node.value, node.output.name), node.output.name, key=magnitudes.__getitem__
-            )
-    # A square reads past reshapes, which share their argument's ciphertexts.
-    for node in reversed(graph.nodes):
-        if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in squared:
-            squared.setdefault(node.inputs[0], squared[node.output.name])
+    products = _products(graph, magnitudes)
     series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
+
+    def stored_bits(value: str) -> float:
+        return (chain.scale_bits if depth[value] else chain.input_bits) - math.log2(magnitudes[value])
+
     targets = {}
     for node in graph.nodes:
         name = node.output.name
-        stored = chain.scale_bits if depth[name] else chain.input_bits
-        bits = stored - math.log2(magnitudes[name])
-        if name in squared and chain.dropped[depth[squared[name]]]:
-            square_bits = chain.scale_bits - math.log2(magnitudes[squared[name]])
-            bits = (math.log2(chain.divisor(depth[squared[name]])) + square_bits) / 2
+        bits = stored_bits(name)
+        if name in products:
+            product, factors = products[name]
+            if chain.dropped[depth[product]]:
+                wanted = math.log2(chain.divisor(depth[product])) + stored_bits(product)
+                bits += (wanted - sum(map(stored_bits, factors))) / 2
         targets[name] = Fraction(chain.divisor(series[name])) if name in series else _round(bits)
     return targets
+
+
+def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[str, tuple[str, str]]]:
+    """For each value that is multiplied, the product that decides its scale, and that product's factors."""
+    products: dict[str, tuple[str, tuple[str, str]]] = {}
+    for node in graph.nodes:
+        if isinstance(node, PolynomialNode | ProductNode):
+            factors = (node.inputs[0], node.inputs[-1])
+            for value in factors:
+                # Of several products of one value the largest decides, which all then fit.
+                known = products.get(value)
+                if known is None or magnitudes[node.output.name] > magnitudes[known[0]]:
+                    products[value] = node.output.name, factors
+    # A product reads past reshapes, which share their argument's ciphertexts.
+    for node in reversed(graph.nodes):
+        if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in products:
+            products.setdefault(node.inputs[0], products[node.output.name])
+    return products
+
+
+def _ready(
+    chain: Chain, depths: Sequence[int], limbs: Sequence[int], scale: Sequence[Fraction], value: int
+) -> Fraction:
+    """Scale of an instruction's result when the next product uses it."""
+    pending = limbs[value] > chain.limbs_after(depths[value])
+    return scale[value] / (chain.divisor(depths[value]) if pending else 1)
 
 
 def _round(bits: float) -> Fraction:

@@ -1,4 +1,4 @@
-"""Activations: every elementwise expression becomes one monic polynomial, the rest of it affine maps.
+"""Activations: every elementwise expression of degree two becomes one monic polynomial, the rest of it affine maps.
 
 Exporters write an activation as a small tangle of Mul, Add and Pow. Evaluated node by node each product would cost a
 level. This pass finds the values that are polynomials of degree two in one earlier value, computes the coefficients
@@ -7,7 +7,8 @@ level. This pass finds the values that are polynomials of degree two in one earl
     u = x^2 + (c1 / c2) x          one level: a square, and a plaintext product summed before the same rescale
     y = c2 u + c0                  an affine node, which affine fusion then folds into whatever linear layer follows
 
-so ``0.125 x^2 + 0.5 x + 0.25`` costs exactly what ``x^2`` does.
+so ``0.125 x^2 + 0.5 x + 0.25`` costs exactly what ``x^2`` does. Products that are no such polynomial stay: those of two
+different values, as of a gate, and those of a higher degree.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ IDENTITY: Coefficients = (np.zeros(()), np.ones(()))
 
 
 def substitute_activations(graph: Graph) -> Graph:
-    """Rewrite a graph so that all its non-linear nodes are monic polynomials of degree two.
+    """Rewrite a graph so that its polynomials are monic and of degree two, and its products are no such polynomials.
 
     Raises
     ------
     UnsupportedError
-        A product of two encrypted tensors that is not a polynomial of degree two in one tensor.
+        A polynomial node of a higher degree.
     """
     forms: dict[str, Forms] = {}
     nodes: list[Node] = []
@@ -52,15 +53,9 @@ def substitute_activations(graph: Graph) -> Graph:
         derived = _derive(node, forms, graph.parameters)
         forms[name] = {**derived, name: lambda: IDENTITY}
         candidates = reversed(derived) if _is_activation(node) else ()
-        nearest = next(((root, p) for root in candidates if (p := derived[root]()) is not None), None)
+        nearest = next(((root, p) for root in candidates if (p := derived[root]()) is not None and _is_plain(p)), None)
         if nearest is not None:
             nodes.extend(_polynomial(node, *nearest, parameters))
-        elif isinstance(node, ProductNode):
-            raise UnsupportedError(
-                f"{node.source} (opset {node.source.opset}) multiplies two different encrypted tensors, "
-                f"'{node.left}' and '{node.right}', which is not a polynomial of degree two in one tensor; "
-                "use a square (x * x) or make one factor a constant."
-            )
         elif isinstance(node, PolynomialNode):
             raise UnsupportedError(
                 f"{node.source} (opset {node.source.opset}) is a polynomial of degree {len(node.coefficients) - 1}; "
@@ -74,6 +69,11 @@ def substitute_activations(graph: Graph) -> Graph:
 def _is_activation(node: Node) -> bool:
     """Whether the node may have to become a polynomial: a product, or a sum that may have a square among its terms."""
     return isinstance(node, PolynomialNode | ProductNode) or (isinstance(node, AffineNode) and len(node.terms) > 1)
+
+
+def _is_plain(coefficients: Coefficients) -> bool:
+    """Whether the polynomial is linear in all elements or quadratic in all, so that one with a leading one will do."""
+    return len(coefficients) < 3 or bool(np.all(coefficients[2]))
 
 
 def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
@@ -136,11 +136,6 @@ def _polynomial(
         offset = parameter("constant", constant)
         return [AffineNode(node.output, node.source, (Term(root, Scale.of(shape, slope)),), offset)]
     constant, linear_part, leading = coefficients
-    if not bool(np.all(leading)):
-        raise UnsupportedError(
-            f"{node.source} (opset {node.source.opset}) is linear in some elements and quadratic in others; "
-            "give every channel a quadratic coefficient that is not zero."
-        )
     trivial = bool(np.all(leading == 1.0)) and not bool(np.any(constant))
     monic = node.output if trivial else Value(f"{name}:monic", shape)
     names = (

@@ -1,7 +1,8 @@
 """Multiplicative depth: how many products lie between an input and each value.
 
 An affine map is one product (by plaintext), a polynomial of degree two is one product (of ciphertexts, or by plaintext,
-summed before the same rescale), a Chebyshev series of degree n is ceil(log2(n + 1)), a reshape or a window sum is none.
+summed before the same rescale), so is a product of two values; a Chebyshev series of degree n is ceil(log2(n + 1)), a
+reshape or a window sum is none.
 The depth of a value is the longest path to it.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import networkx as nx
 
-from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, SeriesNode
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode
 from hecc.runtime.polynomials import polynomial_depth
 
 __all__ = ["multiplicative_depth"]
@@ -30,4 +31,4 @@ def _products(node: Node, graph: Graph) -> int:
         return polynomial_depth(len(graph.parameters[node.coefficients]) - 1)
     if isinstance(node, AffineNode):
         return 0 if node.reshapes_only else 1
-    return 1 if isinstance(node, PolynomialNode) else 0
+    return 1 if isinstance(node, PolynomialNode | ProductNode) else 0

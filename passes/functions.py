@@ -6,7 +6,9 @@ approximations. What has to be approximated is one function of one variable, wha
 finds the farthest value that an activation is a function of, and composes everything between.
 
 It knows no patterns: weighted sums, products, polynomials and primitives compose, as long as their constants are the
-same for all elements. What has no primitive in it is left to :mod:`hecc.passes.activations`.
+same for all elements. A polynomial has no primitive in it, and needs no approximation; it becomes a function where
+that saves levels, as with Horner's rule, or where the layer behind would read several of its powers. What is left is
+for :mod:`hecc.passes.activations`.
 """
 
 from __future__ import annotations
@@ -14,25 +16,34 @@ from __future__ import annotations
 import numpy as np
 
 from hecc.compiler.ir.affine import Parameters, elementwise_factor
-from hecc.compiler.ir.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply
+from hecc.compiler.ir.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply, degree
 from hecc.compiler.ir.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode
+from hecc.runtime.polynomials import polynomial_depth
 
 __all__ = ["compose_functions"]
 
 Forms = dict[str, Expression]
 """A value as a function of each of several roots, the farthest first."""
 
+Levels = dict[str, tuple[int, bool]]
+"""By root, the levels from there to a value as it is written, and whether an affine map at the end comes on top."""
+
 MAX_STEPS = 64
 """Operators between a root and a value."""
+
+MAX_DEGREE = 255
+"""Of one polynomial."""
 
 
 def compose_functions(graph: Graph) -> Graph:
     """Let every function read the farthest value that it is a function of."""
-    if not any(isinstance(node, FunctionNode) for node in graph.nodes):
+    if not any(isinstance(node, FunctionNode | ProductNode) for node in graph.nodes):
         return graph
     forms: dict[str, Forms] = {}
+    levels: dict[str, Levels] = {}
     steps: dict[str, int] = {}
     nodes: list[Node] = []
+    before = graph.by_output()
     for node in graph.nodes:
         name = node.output.name
         steps[name] = 1 + max((steps[value] for value in node.inputs), default=0)
@@ -40,7 +51,11 @@ def compose_functions(graph: Graph) -> Graph:
         if not derived or steps[name] > MAX_STEPS:
             derived, steps[name] = {}, 0
         root = next(iter(derived), None)
-        if root is not None and not isinstance(node, AffineNode) and derived[root].primitives():
+        levels[name] = {**_levels(node, derived, levels), name: (0, False)}
+        if root is not None and derived[root].primitives():
+            if not isinstance(node, AffineNode):
+                node = FunctionNode(node.output, node.source, root, derived[root])
+        elif root is not None and _worth_it(node, derived[root], levels[name][root][0], before[root]):
             node = FunctionNode(node.output, node.source, root, derived[root])
         nodes.append(node)
         forms[name] = {**derived, name: ARGUMENT}
@@ -78,6 +93,41 @@ def _derive(node: Node, forms: dict[str, Forms], parameters: Parameters) -> Form
         for root in first
         if all(root in other for other in others)
     }
+
+
+def _levels(node: Node, derived: Forms, levels: dict[str, Levels]) -> Levels:
+    """The levels between each root and a node's value."""
+    if not derived:
+        return {}
+    affine = isinstance(node, AffineNode)
+    square = isinstance(node, PolynomialNode) or node.inputs[0] == node.inputs[-1]
+    found: Levels = {}
+    for root in derived:
+        # What is of degree two in a nearer value is one product there, and an affine map if more than a square.
+        nearer = next((r for r in reversed(derived) if degree(derived[r]) <= 2 and root in levels.get(r, ())), None)
+        if nearer is not None:
+            products, open_affine = levels[nearer][root]
+            quadratic = degree(derived[nearer]) == 2
+            found[root] = products + quadratic, affine or (open_affine if not quadratic else not square)
+        else:
+            operands = [levels[value][root] for value in node.inputs]
+            if affine:
+                found[root] = max(products for products, _ in operands), True
+            else:
+                found[root] = max(products + open_affine for products, open_affine in operands) + 1, False
+    return found
+
+
+def _worth_it(node: Node, polynomial: Expression, levels: int, before: Node) -> bool:
+    """Whether a polynomial is better evaluated as one than as it is written."""
+    highest = degree(polynomial)
+    if not 3 <= highest <= MAX_DEGREE:
+        return False
+    # The argument is normalised, by the layer before if there is one.
+    needed = polynomial_depth(int(highest)) + (not isinstance(before, AffineNode))
+    if isinstance(node, AffineNode):
+        return len(node.terms) > 1 and needed <= levels
+    return needed < levels
 
 
 def _uniform(array: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:

@@ -3,6 +3,7 @@
 A chain such as convolution, batch normalisation, average pooling, flatten, Gemm without an activation in between is one
 affine map. Fusing it saves a level for every node that disappears, and never changes the result. It is not done where
 the product of the matrices has so many more non-zeros than its factors that the level is not worth it (a bottleneck).
+What only repeats elements for an activation or a product is no bottleneck: rows that are equal have equal diagonals.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.ir.affine import AffineMap, Sum, compose
+from hecc.compiler.ir.affine import AffineMap, Sum, compose, picked_elements
 from hecc.compiler.ir.graph import AffineNode, Graph, Node, Term
 
 __all__ = ["fuse_affine"]
@@ -21,15 +22,21 @@ LEVEL_WORTH = 2.0
 One level more makes every ciphertext of the layers before it a limb longer, which costs between a third and all of
 their time again in networks of the depths seen here."""
 
+MOST_REPEATED = 1 << 22
+"""Non-zeros that a map may have for the sake of repeated rows: a weight is kept for each."""
+
 
 def fuse_affine(graph: Graph) -> Graph:
     """Compose affine nodes with the affine nodes they read wherever that is cheaper."""
+    consumers = graph.consumers()
     fused: dict[str, Node] = {}
     parameters: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
-        fused[node.output.name] = (
-            _fuse(node, fused, {**graph.parameters, **parameters}, parameters) if isinstance(node, AffineNode) else node
-        )
+        if isinstance(node, AffineNode):
+            # A linear layer behind would take the repetition in without any more non-zeros.
+            last = not any(isinstance(user, AffineNode) for user in consumers[node.output.name])
+            node = _fuse(node, fused, {**graph.parameters, **parameters}, parameters, may_repeat=last)
+        fused[node.output.name] = node
     return graph.with_nodes([_skip_reshapes(node, fused) for node in fused.values()], parameters)
 
 
@@ -38,6 +45,8 @@ def _fuse(
     done: dict[str, Node],
     known: dict[str, NDArray[np.float64]],
     parameters: dict[str, NDArray[np.float64]],
+    *,
+    may_repeat: bool,
 ) -> AffineNode:
     """One node with the affine nodes that it reads composed into it; new biases go to ``parameters``."""
     merged: dict[str, list[AffineMap]] = {}
@@ -48,7 +57,7 @@ def _fuse(
     composed_bias = False
     for term in node.terms:
         producer = done[term.value]
-        if isinstance(producer, AffineNode) and _worth_it(term.map, producer):
+        if isinstance(producer, AffineNode) and _worth_it(term.map, producer, may_repeat=may_repeat):
             for inner in producer.terms:
                 merged.setdefault(inner.value, []).append(compose(term.map, inner.map))
             if producer.bias is not None:
@@ -65,10 +74,12 @@ def _fuse(
     return AffineNode(node.output, node.source, terms, name if biased else None)
 
 
-def _worth_it(outer: AffineMap, producer: AffineNode) -> bool:
+def _worth_it(outer: AffineMap, producer: AffineNode, *, may_repeat: bool) -> bool:
     apart = outer.nonzeros() + sum(term.map.nonzeros() for term in producer.terms)
     together = sum(compose(outer, term.map).nonzeros() for term in producer.terms)
-    return together <= LEVEL_WORTH * apart
+    if together <= LEVEL_WORTH * apart:
+        return True
+    return may_repeat and together <= MOST_REPEATED and picked_elements(outer) is not None
 
 
 def _skip_reshapes(node: Node, done: dict[str, Node]) -> Node:

@@ -4,21 +4,27 @@ Each affine node offers a few layouts for its result, given those of its argumen
 with the stride, the same with the gap closed, and the repeated vector of the hybrid embedding. What a choice costs is
 counted, not estimated: the diagonals and rotations that the pair of layouts leads to. The cheapest assignment is a
 shortest path through the states "layouts of the values that are still needed", layer by layer.
+
+The factors of a product have to sit in the same slots. Whatever is elementwise keeps its argument's layout, so it is
+the affine nodes before a product that decide: one whose partner's layout is known offers that, too.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
 import msgspec
+import numpy as np
 
 from hecc.compiler.embedding import Embedding, measure
 from hecc.compiler.ir.affine import AffineMap
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, WindowSumNode
+from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, ProductNode, WindowSumNode
 from hecc.runtime.layout import Digit, Layout, image_layout, vector_layout
 
-__all__ = ["LayoutChoice", "Offer", "Price", "select_layouts"]
+__all__ = ["LayoutChoice", "MisalignedError", "Offer", "Price", "select_layouts"]
 
 HOPELESS = 4
 """A layout with this many times the diagonals of another is not considered further."""
@@ -68,6 +74,20 @@ class Offer:
     cost: float | None = None
 
 
+class MisalignedError(Exception):
+    """The factors of a product cannot have one layout: one of them has to be moved first.
+
+    Attributes
+    ----------
+    product
+        The value that the product defines.
+    """
+
+    def __init__(self, product: str) -> None:
+        super().__init__(f"the factors of '{product}' have no layout in common")
+        self.product = product
+
+
 @dataclass(frozen=True)
 class LayoutChoice:
     """The outcome: a layout for every value, and the embedding of every affine term.
@@ -91,15 +111,24 @@ class LayoutChoice:
 
 
 def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
-    """Choose layouts for all values of a canonical graph in ciphertexts of ``slots`` slots."""
+    """Choose layouts for all values of a canonical graph in ciphertexts of ``slots`` slots.
+
+    Raises
+    ------
+    MisalignedError
+        No assignment that was kept gives the factors of a product one layout.
+    """
+    partners = _partners(graph)
     last_use = {value: i for i, node in enumerate(graph.nodes) for value in (node.output.name, *node.inputs)}
     last_use |= dict.fromkeys(graph.outputs, len(graph.nodes))
     measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]] = {}
     states = [LayoutChoice({}, {}, 0.0)]
     for i, node in enumerate(graph.nodes):
         if isinstance(node, AffineNode) and not node.reshapes_only:
-            _measure_all(node, graph, states, slots, price, measured)
-        grown = [successor for state in states for successor in _extend(node, state, slots, price, measured)]
+            _measure_all(node, graph, states, slots, price, partners, measured)
+        grown = [successor for state in states for successor in _extend(node, state, slots, price, partners, measured)]
+        if not grown:
+            raise MisalignedError(node.output.name)
         states = _prune(grown, {v for v, last in last_use.items() if last > i})
     return min(states, key=lambda state: state.cost)
 
@@ -109,6 +138,7 @@ def _extend(
     state: LayoutChoice,
     slots: int,
     price: Price,
+    partners: Mapping[str, list[str]],
     measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
 ) -> list[LayoutChoice]:
     name = node.output.name
@@ -119,14 +149,23 @@ def _extend(
         rotations = sum((taps - 1).bit_length() + (taps - 1).bit_count() - 1 for taps in node.window.kernel if taps > 1)
         cost = rotations * source.count * price.rotation
         return [replace(state, layouts={**state.layouts, name: _thinned(node, source)}, cost=state.cost + cost)]
+    if isinstance(node, ProductNode):
+        left, right = state.layouts[node.left], state.layouts[node.right]
+        if not _aligned(left, right):
+            return []
+        # Where only one of them has another copy, the product has none.
+        target = max(left, right, key=lambda layout: layout.period)
+        cost = target.count * price.rotation
+        return [replace(state, layouts={**state.layouts, name: target}, cost=state.cost + cost)]
     if not isinstance(node, AffineNode) or node.reshapes_only:
         return [replace(state, layouts={**state.layouts, name: state.layouts[node.inputs[0]]})]
     sources = tuple(state.layouts[value] for value in node.inputs)
-    candidates = {target: measured[name, sources, target] for target in _candidates(node, sources, slots)}
+    shared = _shared_layouts(node, state, partners)
+    candidates = {target: measured[name, sources, target] for target in _candidates(node, sources, slots, shared)}
     diagonals = {target: sum(e.diagonals for e in embeddings) for target, embeddings in candidates.items()}
     offers = []
     for target, embeddings in candidates.items():
-        if diagonals[target] > HOPELESS * min(diagonals.values()):
+        if diagonals[target] > HOPELESS * min(diagonals.values()) and target not in shared:
             offers.append(Offer(target, diagonals[target]))
             continue
         cost = target.count * price.ciphertext + sum(_cost(e, price) for e in embeddings)
@@ -155,12 +194,16 @@ def _measure_all(
     states: list[LayoutChoice],
     slots: int,
     price: Price,
+    partners: Mapping[str, list[str]],
     measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
 ) -> None:
     """Measure every pair of layouts that the states lead to, enumerating each map's non-zeros once."""
-    wanted = []
-    for sources in dict.fromkeys(tuple(state.layouts[value] for value in node.inputs) for state in states):
-        wanted += [(sources, target) for target in _candidates(node, sources, slots)]
+    pairs: dict[tuple[tuple[Layout, ...], Layout], None] = {}
+    for state in states:
+        sources = tuple(state.layouts[value] for value in node.inputs)
+        shared = _shared_layouts(node, state, partners)
+        pairs |= dict.fromkeys((sources, target) for target in _candidates(node, sources, slots, shared))
+    wanted = list(pairs)
     per_term = [
         measure(
             term.map,
@@ -172,6 +215,38 @@ def _measure_all(
     ]
     for j, (sources, target) in enumerate(wanted):
         measured[node.output.name, sources, target] = tuple(results[j] for results in per_term)
+
+
+def _partners(graph: Graph) -> dict[str, list[str]]:
+    """For each affine node, the values whose layouts would do for its own, as products multiply the two."""
+    nodes = graph.by_output()
+
+    def origin(value: str) -> str:
+        """The value from which another has its layout."""
+        node = nodes[value]
+        while not isinstance(node, InputNode | WindowSumNode) and not (
+            isinstance(node, AffineNode) and not node.reshapes_only
+        ):
+            node = nodes[node.inputs[0]]
+        return node.output.name
+
+    partners: dict[str, list[str]] = defaultdict(list)
+    for node in graph.nodes:
+        if isinstance(node, ProductNode):
+            left, right = origin(node.left), origin(node.right)
+            partners[left].append(right)
+            partners[right].append(left)
+    return partners
+
+
+def _shared_layouts(node: AffineNode, state: LayoutChoice, partners: Mapping[str, list[str]]) -> list[Layout]:
+    """Layouts of those that a node's result will be multiplied with, as far as they are known."""
+    return [state.layouts[value] for value in partners.get(node.output.name, ()) if value in state.layouts]
+
+
+def _aligned(left: Layout, right: Layout) -> bool:
+    """Whether two tensors have their elements in the same slots."""
+    return (left.slots, left.count) == (right.slots, right.count) and np.array_equal(left.positions, right.positions)
 
 
 def _prune(states: list[LayoutChoice], live: set[str]) -> list[LayoutChoice]:
@@ -211,10 +286,10 @@ def _input_layout(shape: tuple[int, ...], slots: int) -> Layout:
     return msgspec.structs.replace(layout, period=min(slots, 1 << (layout.span - 1).bit_length()))
 
 
-def _candidates(node: AffineNode, sources: tuple[Layout, ...], slots: int) -> list[Layout]:
-    """Layouts offered for a result, given the layouts of the arguments."""
+def _candidates(node: AffineNode, sources: tuple[Layout, ...], slots: int, shared: Sequence[Layout]) -> list[Layout]:
+    """Layouts offered for a result, given the layouts of the arguments and of what the result is multiplied with."""
     shape = node.output.shape
-    offered = [vector_layout(shape, slots)]
+    offered = [vector_layout(shape, slots), *shared]
     image = _as_image(shape)
     if image is not None and prod(image[-2:]) > 1:
         for source, term in zip(sources, node.terms, strict=True):

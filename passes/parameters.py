@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.cost import circuit_seconds, cost_model, evaluation_key_bytes, instruction_costs
-from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, SeriesNode
+from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
@@ -30,11 +30,13 @@ from hecc.compiler.series import PolynomialProfile
 from hecc.runtime.circuit import (
     Add,
     AddPlain,
+    Circuit,
     Fold,
     Input,
     Instruction,
     LinearTransform,
     MatrixProduct,
+    Multiply,
     MultiplyPlain,
     PairedInput,
     Polynomial,
@@ -488,7 +490,7 @@ def _weighted(
 
 
 def _depths_of_squares(graph: Graph, depth: Mapping[str, int]) -> set[int]:
-    return {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode)}
+    return {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode | ProductNode)}
 
 
 def _levels_of_series(graph: Graph, depth: Mapping[str, int]) -> set[int]:
@@ -503,14 +505,15 @@ def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
-    """A square shares one prime of twice the scale's size with the linear layers after it, where such follow."""
+    """A square shares one prime of twice the scale's size with the linear layers after it, where only such follow."""
     deepest = max(depth.values())
     squares, levels = _depths_of_squares(graph, depth), _levels_of_series(graph, depth)
     linear = {depth[n.output.name] for n in graph.nodes if isinstance(n, AffineNode) and not n.reshapes_only}
     ends = {depth[name] for name in graph.outputs}
+    factors = {depth[value] for n in graph.nodes if isinstance(n, PolynomialNode | ProductNode) for value in n.inputs}
     spending = [0] * (deepest + 1)
     for d in range(1, deepest + 1):
-        shared = d in squares and d not in linear and d not in ends and d + 1 in linear and d + 1 not in squares
+        shared = d in squares and d not in linear | ends | factors and d + 1 in linear and d + 1 not in squares
         # Every level of a series divides by a prime of the scale's size, which keeps the powers at their scale.
         shared = shared and not levels.intersection((d, d + 1))
         if not shared:
@@ -614,6 +617,7 @@ class NoisePrediction:
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, Polynomial)
         }
+        self._origins = _origins(circuit)
         self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
         self._biases = {
             i: tuple(self._typical(i, profile) for profile in profiles)
@@ -707,6 +711,12 @@ class NoisePrediction:
             elif isinstance(ins, Square):
                 variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
                 shared = 0.0
+            elif isinstance(ins, Multiply):
+                left = self._mean_square(ins.y) * (ready(ins.x) + common[ins.x])
+                right = self._mean_square(ins.x) * (ready(ins.y) + common[ins.y])
+                # Powers of one value err alike.
+                alike = 2 * math.sqrt(left * right) if self._origins[ins.x] & self._origins[ins.y] else 0.0
+                variance, shared = left + right + alike, 0.0
             elif isinstance(ins, Polynomial):
                 profile = self.profiles[i]
                 added, keys = profile.added(expansions[i], ring, switched)
@@ -743,3 +753,18 @@ class NoisePrediction:
     def _mean_square(self, value: int) -> float:
         """Of the data slots of a value."""
         return self._magnitudes[self._lowered.values[value]].rms ** 2
+
+
+ELEMENTWISE = (Add, AddPlain, Multiply, MultiplyPlain, Polynomial, Relinearize, Square, Subtract)
+"""Instructions whose result's error in a slot comes from the operands' errors in that slot."""
+
+
+def _origins(circuit: Circuit) -> list[frozenset[int]]:
+    """For each value the instructions that its errors come from, as far as everything after them is elementwise."""
+    origins: list[frozenset[int]] = []
+    for i, ins in enumerate(circuit.instructions):
+        if isinstance(ins, ELEMENTWISE):
+            origins.append(frozenset().union(*(origins[value] for value in ins.operands)))
+        else:
+            origins.append(frozenset({i}))
+    return origins

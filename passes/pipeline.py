@@ -3,17 +3,19 @@
     import        one node per ONNX operator, parameters named
     functions     a chain of elementwise operators becomes one function, before anything takes it apart
     activations   before fusion, which would hide the elementwise structure it looks for
+    selections    ahead of activations, before fusion, which takes them into the layers there
     affine fusion after activations, whose leading coefficients and constants it absorbs
     window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
     approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
                   enough; fusion once more, for the normalisation of their arguments
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
-    for each ring degree that could do, and each way to pack a batch into its slots:
+    for each ring degree that could do, and each way to pack a batch into its slots (:mod:`hecc.passes.search`):
         layouts     depend on how many slots an example has; with one for each there is nothing to choose
         rotations   shared by the linear transforms of these layouts, if there is a budget for keys
         lowering    turns maps and layouts into diagonals, or into sparse matrices
         parameters  the cheapest modulus chain at the security and precision asked for
+    alignment     of a product's factors, should no layouts of the layers before do it; then the same again
     scales        once, for the best of them
     clean-up      after scale planning, which makes rescales that can be shared
     simulation    the precision promised, checked with simulated noise on the calibration inputs
@@ -28,54 +30,46 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
-from hecc.compiler import assembly, cost
-from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
+from hecc.compiler import assembly
 from hecc.compiler.ir.graph import FunctionNode, Graph
-from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
-from hecc.compiler.packing import Packing
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
-from hecc.passes.approximate import approximate_functions
+from hecc.passes.align import align_factors
+from hecc.passes.approximate import Approximated, approximate_functions
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
 from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
-from hecc.passes.layouts import LayoutChoice, Price, select_layouts
-from hecc.passes.parameters import WORST_DEVIATION, Candidate, Demand, Magnitude, choose_chain, could_fit
+from hecc.passes.layouts import LayoutChoice, MisalignedError
+from hecc.passes.parameters import WORST_DEVIATION, Demand, Magnitude
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
-from hecc.passes.shared_rotations import share_rotations
-from hecc.passes.window_sums import largest_window, sum_windows
-from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
-from hecc.runtime.circuit import Circuit, Fold, Polynomial, Rotate
+from hecc.passes.search import Lowerings, search
+from hecc.passes.selections import move_selections
+from hecc.passes.window_sums import sum_windows
+from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer
+from hecc.runtime.circuit import Circuit, Polynomial
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
-from hecc.runtime.layout import MAX_COUNT
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.verify import verify, verify_expanded
 from hecc.runtime.worst_case import worst_errors
 
-__all__ = ["RING_DEGREES", "build_plan", "canonicalise"]
+__all__ = ["build_plan", "canonicalise"]
 
 log = logging.getLogger(__name__)
 
-RING_DEGREES = tuple(1 << k for k in range(11, 17))
-"""That a plan may have."""
-
-WORTH_TWICE = 0.9
-"""A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
-
-RETRIES = 3
+RETRIES = 6
 
 TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
@@ -88,43 +82,11 @@ scales are too small for the largest error, it is far larger than it has to be."
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
 
-SMALL_RING = 1 << 13
-"""Up to this degree the security table leaves no room for more than one special prime."""
-
-MOST_CIPHERTEXTS = 64
-"""Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
-
-
-KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-"""Of a key, in giant rotations, while the keys are over the budget."""
-
-
-@dataclass(frozen=True)
-class _Lowering:
-    choice: LayoutChoice
-    lowered: Lowered
-    price: Price | None = None
-
-
-@dataclass
-class _Known:
-    """Lowerings of one example that serve for several rings.
-
-    Attributes
-    ----------
-    diagonals
-        By the number of logical slots.
-    matrices
-        With a ciphertext for each element.
-    """
-
-    diagonals: dict[int, _Lowering] = field(default_factory=dict)
-    matrices: list[_Lowering] = field(default_factory=list)
-
 
 def canonicalise(graph: Graph) -> Graph:
-    """The canonical graph of an imported one: affine maps, monic squares, window sums and functions only."""
-    return fuse_affine(sum_windows(fuse_affine(substitute_activations(compose_functions(graph)))))
+    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
+    elementwise = substitute_activations(compose_functions(graph))
+    return fuse_affine(sum_windows(fuse_affine(move_selections(elementwise))))
 
 
 def build_plan(
@@ -162,6 +124,31 @@ def build_plan(
     required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
     approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin)
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
+    task = _Task(hashlib.sha256(model).hexdigest(), calibration, declared, options, required, approximated, progress)
+    while True:
+        try:
+            return _plan(graph, task)
+        except MisalignedError as fault:
+            graph = align_factors(graph, fault.product, multiplicative_depth(graph))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a plan is made for, beside the canonical graph."""
+
+    model: str
+    calibration: Mapping[str, NDArray[np.float64]]
+    declared: Mapping[str, tuple[float, float]]
+    options: Options
+    required_bits: float
+    approximated: Approximated
+    progress: Callable[[str], None]
+
+
+def _plan(graph: Graph, task: _Task) -> Plan:
+    """The plan of a canonical graph, once its functions are polynomials."""
+    calibration, declared, options, progress = task.calibration, task.declared, task.options, task.progress
+    required, error = task.required_bits, task.approximated.error
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
@@ -171,15 +158,13 @@ def build_plan(
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
     # Noise has what approximation leaves of the error.
-    wanted = required
-    if approximated.error:
-        wanted = -math.log2(2.0**-required - approximated.error)
+    wanted = -math.log2(2.0**-required - error) if error else required
     scale_bits_from = _first_scale_bits(options)
-    lowerings = _Known()
+    lowerings = Lowerings()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
         demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from)
-        lowering, candidate, rings = _search(demand, lowerings)
+        lowering, candidate, rings = search(demand, lowerings)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
@@ -190,7 +175,7 @@ def build_plan(
         layouts = lowering.choice.layouts
         polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
         expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
-        reference = approximated.reference if approximated.error else None
+        reference = task.approximated.reference if error else None
         precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
         outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
@@ -207,7 +192,7 @@ def build_plan(
         if precision >= required:
             header = PlanHeader(
                 producer=options.producer,
-                model=hashlib.sha256(model).hexdigest(),
+                model=task.model,
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
                 outputs=outputs,
                 keys=keys,
@@ -220,83 +205,6 @@ def build_plan(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
-
-
-def _search(demand: Demand, lowerings: _Known) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
-    """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
-    options = demand.options
-    best: tuple[_Lowering, Candidate] | None = None
-    trials: list[RingTrial] = []
-    least = smallest = math.inf
-    for ring_degree in RING_DEGREES:
-        found: list[tuple[float, _Lowering, Candidate]] = []
-        for packing in _packings(demand.graph, ring_degree, options):
-            if not could_fit(demand, ring_degree, packing):
-                continue
-            for lowering in _offered(demand.graph, demand.depth, ring_degree, packing, options, lowerings):
-                chosen = _choose(demand, lowering, ring_degree, packing, least * packing.batch)
-                if chosen is None:
-                    continue
-                smallest = min(smallest, chosen[1].key_bytes)
-                if not chosen[1].excess(options):
-                    found.append((chosen[1].seconds / packing.batch, *chosen))
-        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[2].seconds for one in found), default=None)))
-        if not found:
-            continue
-        seconds, lowering, candidate = min(found, key=lambda one: one[0])
-        if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
-            break
-        best, least = (lowering, candidate), seconds
-    if best is None:
-        raise CompileError(_refusal(demand, smallest))
-    return *best, tuple(trials)
-
-
-def _refusal(demand: Demand, smallest_keys: float) -> str:
-    """Why there are no parameters, and what to do."""
-    options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
-    if smallest_keys < math.inf:
-        return (
-            f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
-            "than the budget; allow as much with --key-budget, or ask for less precision"
-        )
-    if options.chain is not None:
-        return (
-            f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
-            "compile the deeper or more precise network first, and the other one with its chain"
-        )
-    if options.share:
-        return (
-            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} results to be shown "
-            f"to others need, at depth {deepest} and {options.level}-bit security up to N = {RING_DEGREES[-1]}; share "
-            "fewer results, ask for less precision, or use fewer layers"
-        )
-    return (
-        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
-        f"N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
-    )
-
-
-def _choose(
-    demand: Demand, lowering: _Lowering, ring_degree: int, packing: Packing, least: float
-) -> tuple[_Lowering, Candidate] | None:
-    """The cheapest chain for a lowering; with keys over the budget, for the first with few enough rotation steps.
-
-    What takes longer than ``least`` anyway is not made slower by sharing rotations.
-    """
-    candidate = choose_chain(demand, lowering.lowered, ring_degree, packing)
-    if candidate is None:
-        return None
-    best = lowering, candidate
-    # In batch layouts nothing rotates.
-    for key in KEY_PRICES if lowering.price is not None else ():
-        if not best[1].excess(demand.options) or best[1].seconds > least:
-            break
-        shared = _shared(lowering, key, demand.graph, demand.options)
-        candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
-        if candidate is not None and demand.rank(candidate) < demand.rank(best[1]):
-            best = shared, candidate
-    return best
 
 
 def _first_scale_bits(options: Options) -> int:
@@ -332,24 +240,6 @@ def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], obs
     return -math.log2(WORST_DEVIATION * worst)
 
 
-def _shared(lowering: _Lowering, key: float, graph: Graph, options: Options) -> _Lowering:
-    """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
-    assert lowering.price is not None
-    circuit, choice = lowering.lowered.circuit, lowering.choice
-    always: set[int] = set()
-    for ins in circuit.instructions:
-        if isinstance(ins, Fold):
-            always |= set(ins.steps)
-        elif isinstance(ins, Rotate):
-            always.add(ins.step)
-    embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
-    single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
-    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))
-    lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
-    verify(lowered.circuit, None)
-    return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
-
-
 def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
     """What layouts were compared, for the plan's record; one example's, whatever the batch."""
     taken = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
@@ -371,123 +261,3 @@ def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
-
-
-def _packings(graph: Graph, ring_degree: int, options: Options) -> tuple[Packing, ...]:
-    """The packings that could be the best."""
-    packings = options.packings(ring_degree)
-    if len(packings) < 2:
-        return packings
-    side_by_side, elementwise = packings
-    slots, largest = side_by_side.slots(ring_degree), _largest(graph)
-    if slots < max(largest / MOST_CIPHERTEXTS, largest_window(graph)):
-        return (elementwise,)
-    return packings if largest <= MAX_COUNT else (side_by_side,)
-
-
-def _largest(graph: Graph) -> int:
-    return max(math.prod(node.output.shape) for node in graph.nodes)
-
-
-def _offered(
-    graph: Graph,
-    depth: Mapping[str, int],
-    ring_degree: int,
-    packing: Packing,
-    options: Options,
-    known: _Known,
-) -> list[_Lowering]:
-    """Layouts and lowering for a ring and a packing, or several to choose from."""
-    if packing.elementwise:
-        offered = _matrices(graph, depth, ring_degree, options, known)
-    else:
-        offered = [_diagonals(graph, depth, ring_degree, packing, options, known)]
-    if packing.batch == 1:
-        return offered
-    # Examples beside the first take lanes of their own, and the very same instructions.
-    return [
-        replace(
-            each,
-            choice=replace(
-                each.choice, layouts={name: replaced(x, batch=packing.batch) for name, x in each.choice.layouts.items()}
-            ),
-            lowered=replace(each.lowered, circuit=replace(each.lowered.circuit, lanes=packing.lanes)),
-        )
-        for each in offered
-    ]
-
-
-def _pairs_inputs(options: Options) -> bool:
-    """Whether a ciphertext of an input holds two vectors.
-
-    To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
-    and less than it takes to read another ciphertext.
-    """
-    return options.evaluator == "native"
-
-
-def _matrices(
-    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: _Known
-) -> list[_Lowering]:
-    """For one example, with a ciphertext for each element; the circuit has one logical slot, whatever the ring.
-
-    Squares are relinearised at once, or late where the cost model says so: late is faster, but may need a larger scale,
-    as a rescale before it leaves more noise.
-    """
-    if not known.matrices:
-        # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
-        limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
-        entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
-        choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
-        for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
-            lowered = lower_batch(graph, price, pair_inputs=_pairs_inputs(options))
-            if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
-                verify(lowered.circuit, None)
-                known.matrices.append(_Lowering(choice, lowered))
-    return known.matrices
-
-
-def _diagonals(
-    graph: Graph,
-    depth: Mapping[str, int],
-    ring_degree: int,
-    packing: Packing,
-    options: Options,
-    known: _Known,
-) -> _Lowering:
-    """For one example; with fewer logical slots than there is room for when the network needs no more."""
-    # The chain is not known yet: half-way along a typical one, and a digit or two.
-    limbs = 2 + max(depth.values()) // 2
-    specials = 1 if ring_degree <= SMALL_RING else limbs // 2
-    model = cost.cost_model(
-        options.evaluator,
-        ring_degree,
-        ring_degree // 2,
-        digit_limbs=specials,
-        special_primes=specials,
-        rates=options.rates,
-    )
-    price = Price(
-        baby=model.baby(limbs),
-        giant=model.giant(limbs),
-        rotation=model.key_switch(limbs),
-        diagonal=model.diagonal(limbs),
-        ciphertext=model.key_switch(limbs) + model.finish(limbs),
-    )
-    room = packing.slots(ring_degree)
-    slots = min(room, 1 << (_largest(graph) - 1).bit_length())
-    best: LayoutChoice | None = None
-    while True:
-        choice = known.diagonals[slots].choice if slots in known.diagonals else select_layouts(graph, slots, price)
-        if best is None or choice.cost < best.cost:
-            best = choice
-        if slots == room or all(layout.count == 1 for layout in choice.layouts.values()):
-            break
-        slots *= 2
-    slots = next(iter(best.layouts.values())).slots
-    if slots not in known.diagonals:
-        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=_pairs_inputs(options))
-        verify(lowered.circuit, None)
-        known.diagonals[slots] = _Lowering(best, lowered, price)
-    return known.diagonals[slots]

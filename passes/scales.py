@@ -58,7 +58,10 @@ def apply_scales(lowered: Lowered, scales: Scales) -> tuple[Circuit, dict[int, i
             if isinstance(ins, Polynomial):
                 limbs = scales.ready_limbs(argument)
                 changes = {"scale": scales.scale[i], "dropped": scales.dropped(i, argument)}
-            changes["x"] = at_level(argument, limbs, ins.source)
+            changes |= {
+                field: at_level(value, limbs, ins.source)
+                for field, value in zip(("x", "y"), ins.operands, strict=False)
+            }
             if scales.plain[i] is not None:
                 changes["scale"] = scales.plain[i]
         elif ins.op == "output":

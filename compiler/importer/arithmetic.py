@@ -12,9 +12,9 @@ from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.maps import broadcast
 from hecc.compiler.importer.scope import Constant
 from hecc.compiler.ir.affine import AffineMap, Scale, compose
-from hecc.compiler.ir.graph import ProductNode, Value
+from hecc.compiler.ir.graph import Value
 
-__all__ = ["combine", "multiply", "scale"]
+__all__ = ["combine", "multiply", "power", "scale"]
 
 
 def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> None:
@@ -68,14 +68,30 @@ def multiply(call: Call, left: Value, right: Value) -> None:
         call.square(left)
         return
     shape = call.broadcast(left.shape, right.shape)
-    names = []
-    for side, value in (("left", left), ("right", right)):
-        if value.shape != shape:
-            spread = Value(call.scope.fresh(f"{call.name}:{side}"), shape)
-            call.affine(spread, (value, broadcast(value.shape, shape)))
-            value = spread
-        names.append(value.name)
-    call.scope.define(ProductNode(Value(call.name, shape), call.source, *names))
+
+    def spread(value: Value, side: str) -> Value:
+        if value.shape == shape:
+            return value
+        repeated = Value(call.scope.fresh(f"{call.name}:{side}"), shape)
+        call.affine(repeated, (value, broadcast(value.shape, shape)))
+        return repeated
+
+    call.product(spread(left, "left"), spread(right, "right"))
+
+
+def power(call: Call, base: Value, exponent: int) -> None:
+    """Define the output as a power of at least two: ceil(log2(exponent)) products in a row."""
+    known = {1: base}
+
+    def raised(exponent: int, name: str | None = None) -> Value:
+        if exponent not in known:
+            # The largest power of two below, and the rest.
+            high = 1 << (exponent - 1).bit_length() - 1
+            left, right = (raised(part, f"{call.name}:{part}") for part in (high, exponent - high))
+            known[exponent] = call.square(left, name) if left == right else call.product(left, right, name)
+        return known[exponent]
+
+    raised(exponent)
 
 
 def _derived(call: Call, constant: Constant, suffix: str, array: NDArray[Any]) -> str:

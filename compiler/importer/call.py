@@ -16,7 +16,7 @@ from hecc.compiler.importer.prepare import opset_of
 from hecc.compiler.importer.refusals import InvalidNodeError, RefusedNodeError, way_out
 from hecc.compiler.importer.scope import Constant, Operand, Scope
 from hecc.compiler.ir.affine import AffineMap, Reshape
-from hecc.compiler.ir.graph import AffineNode, PolynomialNode, Source, Term, Value
+from hecc.compiler.ir.graph import AffineNode, PolynomialNode, ProductNode, Source, Term, Value
 from hecc.runtime.errors import InputError
 
 __all__ = ["Call"]
@@ -167,6 +167,12 @@ class Call:
         squared = Value(self.name if name is None else self.scope.fresh(name), value.shape)
         self.scope.define(PolynomialNode(squared, self.source, value.name, (zero, zero, one)))
         return squared
+
+    def product(self, left: Value, right: Value, name: str | None = None) -> Value:
+        """Define the product of two values of one shape: the output, or an intermediate value of another name."""
+        product = Value(self.name if name is None else self.scope.fresh(name), left.shape)
+        self.scope.define(ProductNode(product, self.source, left.name, right.name))
+        return product
 
     @property
     def place(self) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "Weighted",
     "compose",
     "elementwise_factor",
+    "picked_elements",
 ]
 
 Parameters = Mapping[str, NDArray[Any]]
@@ -609,4 +610,21 @@ def elementwise_factor(m: AffineMap, parameters: Parameters) -> NDArray[np.float
             return None
         combined = np.prod if isinstance(m, Chain) else np.sum
         return np.asarray(combined(np.broadcast_arrays(*factors), axis=0))
+    return None
+
+
+def picked_elements(m: AffineMap) -> NDArray[np.int64] | None:
+    """For each element of the result the one of the argument that it is, if the map does nothing else; else None."""
+    if isinstance(m, Reshape):
+        return np.arange(m.in_size)
+    if isinstance(m, Select):
+        return m.index.array if bool((m.index.array >= 0).all()) else None
+    if isinstance(m, Chain):
+        picked = np.arange(m.in_size)
+        for step in m.steps:
+            index = picked_elements(step)
+            if index is None:
+                return None
+            picked = picked[index]
+        return picked
     return None

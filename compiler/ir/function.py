@@ -19,7 +19,17 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
-__all__ = ["ARGUMENT", "PRIMITIVES", "Expression", "Polynomial", "Primitive", "Product", "WeightedSum", "apply"]
+__all__ = [
+    "ARGUMENT",
+    "PRIMITIVES",
+    "Expression",
+    "Polynomial",
+    "Primitive",
+    "Product",
+    "WeightedSum",
+    "apply",
+    "degree",
+]
 
 Array = NDArray[np.float64]
 
@@ -234,3 +244,22 @@ def _with_parts(expression: Expression, parts: tuple[Expression, ...]) -> Expres
     if isinstance(expression, WeightedSum):
         return WeightedSum(expression.factors, parts, expression.constant)
     return Product(parts[0], parts[1])
+
+
+def degree(function: Expression) -> float:
+    """Of a polynomial, as it is written; infinite where there is a primitive in it."""
+    known: dict[int, float] = {id(ARGUMENT): 1.0}
+
+    def of(expression: Expression) -> float:
+        if id(expression) not in known:
+            parts = [of(part) for part in expression.parts]
+            if isinstance(expression, Primitive):
+                known[id(expression)] = math.inf
+            elif isinstance(expression, Product):
+                known[id(expression)] = sum(parts)
+            else:
+                highest = len(expression.coefficients) - 1 if isinstance(expression, Polynomial) else 1
+                known[id(expression)] = max(parts) * highest if highest else 0.0
+        return known[id(expression)]
+
+    return of(function)

@@ -3,10 +3,10 @@
 A graph is a list of nodes in topological order; each defines one value. Shapes include the batch axis, if the network
 has one, with extent one: a plan evaluates one example, and many examples are many ciphertexts.
 
-Node kinds are few because everything linear is one kind, :class:`AffineNode`. An imported graph may hold
-:class:`ProductNode`; the activation pass turns products of polynomials in one value into :class:`PolynomialNode` and
-refuses the others, so a canonical graph has none. Everything elementwise that is no polynomial is one kind, too,
-:class:`FunctionNode`; once polynomials are fitted, it is a :class:`SeriesNode`.
+Node kinds are few because everything linear is one kind, :class:`AffineNode`. The activation pass turns products of
+polynomials in one value into :class:`PolynomialNode`, so a canonical graph has a :class:`ProductNode` only where two
+values really are multiplied: gates, attention, powers above two. Everything elementwise that is no polynomial is one
+kind, too, :class:`FunctionNode`; once polynomials are fitted, it is a :class:`SeriesNode`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
 from hecc.inputs import Form, Source, load_inputs
 from hecc.labels import Labels, output_labels
-from hecc.passes.pipeline import RING_DEGREES, build_plan
+from hecc.passes.pipeline import build_plan
+from hecc.passes.search import RING_DEGREES
 from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.flooding import MAX_RESULTS

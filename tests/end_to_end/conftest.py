@@ -92,9 +92,17 @@ class ThreeWay:
             return client.decrypt(server.run(client.encrypt(dict(inputs))))
 
     def __call__(
-        self, model: onnx.ModelProto, inputs: Mapping[str, Array], *, rows: int = 1, precision: float = 12.0
+        self,
+        model: onnx.ModelProto,
+        inputs: Mapping[str, Array],
+        *,
+        rows: int = 1,
+        precision: float = 12.0,
+        **options: Any,
     ) -> Outcome:
         """Check one network on ``inputs``, of shape (calibration rows, ...); the first ``rows`` are encrypted.
+
+        Other options are those of the compiler.
 
         The bound of the decrypted result is the promise of ``precision``: ``2^-precision`` of the largest output.
         """
@@ -106,7 +114,7 @@ class ThreeWay:
             for name, exact in expected.items():
                 _agree(values[name], exact, FLOAT32, f"the graph's {name}")
 
-        plan = hecc.compile(model, calibration=dict(inputs), precision=precision)
+        plan = hecc.compile(model, calibration=dict(inputs), precision=precision, **options)
         for name, values in hecc.simulate(plan, dict(inputs), noise=False).items():
             _agree(values, expected[name], WEIGHTS + FLOAT32, f"the circuit's {name} in clear")
 

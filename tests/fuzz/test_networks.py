@@ -170,6 +170,28 @@ def quadratic(draw: Draw, net: Network, x: str) -> str:
     return net.add("Add", net.add("Add", scaled, linear), net.uniform(*shape, spread=0.5))
 
 
+def power(draw: Draw, net: Network, x: str) -> str:
+    """A power above two."""
+    exponent = draw(st.integers(3, 4))
+    return net.add("Pow", x, net.constant(float(exponent)), depth=2)
+
+
+def gate(draw: Draw, net: Network, x: str) -> str:
+    """A product with another tensor, of the same shape or with one value for each channel."""
+    shape = net.shapes[x]
+    per_channel = (shape[0], *(1 for _ in shape[1:]))
+    others = [name for name, other in net.shapes.items() if other in (shape, per_channel) and name != x]
+    if others:
+        other = draw(st.sampled_from(others))
+    elif len(shape) > 1:
+        other = net.add("GlobalAveragePool", x)
+    else:
+        other = net.add("MatMul", x, net.uniform(shape[0], shape[0], spread=(3 / shape[0]) ** 0.5))
+    if draw(st.booleans()):
+        other = net.add("Sigmoid", other, depth=2)
+    return net.add("Mul", *((x, other) if draw(st.booleans()) else (other, x)), depth=1)
+
+
 def smooth(draw: Draw, net: Network, x: str) -> str:
     """A function that the compiler replaces by a polynomial."""
     return net.add(draw(st.sampled_from(FITTED)), x, depth=2)
@@ -209,6 +231,8 @@ LAYERS: tuple[Callable[[Draw, Network, str], str], ...] = (
     normalization,
     square,
     quadratic,
+    power,
+    gate,
     smooth,
     arithmetic,
     branches,

@@ -18,7 +18,7 @@ import hecc
 from hecc.compiler.importer import import_model
 from hecc.compiler.ir.graph import PolynomialNode, ProductNode
 from hecc.passes.pipeline import canonicalise
-from hecc.runtime.errors import CompileError, UnsupportedError
+from hecc.runtime.errors import CompileError
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import check_keys, limit
 from hecc.runtime.verify import verify
@@ -138,12 +138,12 @@ def test_an_impossible_precision_is_refused_with_a_way_out(
     )
 
 
-def test_a_product_of_two_inputs_is_refused_naming_the_node() -> None:
+def test_a_product_of_two_inputs_takes_one_level_and_no_rotation() -> None:
     parsed = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4] a, float[N,4] b) => (float[N,4] y) { y = Mul(a, b) }'
     )
-    with pytest.raises(UnsupportedError, match=r"^Mul 'y' \(opset 13\) multiplies two different encrypted tensors"):
-        hecc.compile(parsed)
+    estimate = hecc.compile(parsed, input_range=(-1.0, 1.0)).header.estimate
+    assert (estimate.depth, estimate.rotations) == (1, 0)
 
 
 def test_calibration_inputs_of_zeros_do_not_stop_the_compiler(model: onnx.ModelProto) -> None:

@@ -18,7 +18,7 @@ from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
 from hecc.compiler.scaling import Scales
-from hecc.passes import pipeline
+from hecc.passes import search
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
 from hecc.passes.parameters import Candidate, Demand, Magnitude, choose_chain, could_fit
@@ -31,6 +31,7 @@ from hecc.runtime.circuit import (
     Input,
     Instruction,
     LinearTransform,
+    Multiply,
     Output,
     Relinearize,
     Rescale,
@@ -55,7 +56,7 @@ class Case:
     calibration: dict[str, Array]
 
     def lowered(self, ring_degree: int) -> tuple[Lowered, dict[str, Layout]]:
-        lowering = pipeline._diagonals(self.graph, self.depth, ring_degree, Packing(), Options(), pipeline._Known())
+        lowering = search._diagonals(self.graph, self.depth, ring_degree, Packing(), Options(), search.Lowerings())
         return lowering.lowered, lowering.choice.layouts
 
     def demand(self, options: Options) -> Demand:
@@ -108,8 +109,29 @@ def square_at_both_ends(build: Any) -> Graph:
     return build.graph("y")
 
 
+def gate(build: Any) -> Graph:
+    """Factors of different depths, one of them deeper by a square and a layer."""
+    build.input("x", 8)
+    build.dense("a", "x", 8)
+    build.square("s", "a")
+    build.dense("b", "s", 8)
+    build.product("p", "a", "b")
+    build.dense("y", "p", 3)
+    return build.graph("y")
+
+
+def cube(build: Any) -> Graph:
+    build.input("x", 8)
+    build.dense("a", "x", 8)
+    build.square("s", "a")
+    build.product("p", "s", "a")
+    build.dense("y", "p", 3)
+    return build.graph("y")
+
+
 NETWORKS: dict[str, Callable[[Any], Graph]] = {
-    network.__name__: network for network in (dense, square_between, polynomial_between, residual, square_at_both_ends)
+    network.__name__: network
+    for network in (dense, square_between, polynomial_between, residual, square_at_both_ends, gate, cube)
 }
 
 
@@ -159,17 +181,36 @@ def test_squares_that_are_rescaled_hit_their_target(planned: Any) -> None:
     """2^bits over the observed magnitude, as near as a root of 24 bits can be."""
     network, lowered, scales, candidate = planned
     for i, ins in enumerate(lowered.circuit.instructions):
-        if isinstance(ins, Square) and candidate.chain.dropped[scales.depth[i]]:
+        # What is multiplied by something else besides has a scale that suits the larger product.
+        products = [user for user in lowered.circuit.instructions if isinstance(user, Square | Multiply)]
+        alone = isinstance(ins, Square) and sum(ins.x in user.operands for user in products) == 1
+        if alone and candidate.chain.dropped[scales.depth[i]]:
             value = lowered.values[i]
             stored = float(scales.ready_scale(i)) * network.magnitudes[value].observed
             assert math.log2(stored) == pytest.approx(candidate.chain.scale_bits, abs=1e-5)
 
 
+def test_a_product_whose_factors_are_free_hits_its_target(build: Any) -> None:
+    """Each factor's scale makes up for half of what the product lacks."""
+    build.input("x", 8)
+    build.input("z", 8)
+    build.dense("a", "x", 8)
+    build.dense("b", "z", 8)
+    build.product("y", "a", "b")
+    network = case(build.graph("y"))
+    candidate = network.choose(16384, Options())
+    assert candidate is not None
+    lowered, scales = network.lowered(16384)[0], candidate.scales
+    (i,) = [i for i, ins in enumerate(lowered.circuit.instructions) if isinstance(ins, Multiply)]
+    stored = float(scales.ready_scale(i)) * network.magnitudes["y"].observed
+    assert math.log2(stored) == pytest.approx(candidate.chain.scale_bits, abs=1e-5)
+
+
 def test_linear_results_hit_their_target(planned: Any) -> None:
     network, lowered, scales, candidate = planned
-    squared = {ins.x for ins in lowered.circuit.instructions if isinstance(ins, Square)}
+    factors = {v for ins in lowered.circuit.instructions if isinstance(ins, Square | Multiply) for v in ins.operands}
     for value, i in lowered.results.items():
-        if isinstance(lowered.circuit.instructions[i], LinearTransform) and i not in squared:
+        if isinstance(lowered.circuit.instructions[i], LinearTransform) and i not in factors:
             stored = float(scales.ready_scale(i)) * network.magnitudes[value].observed
             assert math.log2(stored) == pytest.approx(candidate.chain.scale_bits, abs=1e-5)
 
@@ -233,8 +274,8 @@ def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
 
 def test_a_ring_degree_is_the_smallest_that_works_or_faster_than_it(network: Case) -> None:
     options = Options()
-    _, chosen, _ = pipeline._search(network.demand(options), pipeline._Known())
-    smaller = [n for n in pipeline.RING_DEGREES if n < chosen.chain.ring_degree]
+    _, chosen, _ = search.search(network.demand(options), search.Lowerings())
+    smaller = [n for n in search.RING_DEGREES if n < chosen.chain.ring_degree]
     for ring_degree in smaller:
         candidate = network.choose(ring_degree, options)
         assert candidate is None or candidate.seconds > chosen.seconds
