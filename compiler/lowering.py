@@ -95,6 +95,7 @@ class Builder:
     ) -> None:
         self.graph, self.layouts, self.embeddings = graph, layouts, embeddings
         self.pair_inputs = pair_inputs
+        self._shown = _shown(graph)
         self.instructions: list[Instruction] = []
         self.values: list[str] = []
         self.results: dict[str, int] = {}
@@ -192,10 +193,10 @@ class Builder:
         return self.emit(Relinearize(x=self.emit(product, name), source=source), name)
 
     def _series(self, node: SeriesNode, source: str) -> int:
-        """One set of coefficients for all slots; of a result of the network, none where it has no data."""
+        """One set of coefficients for all slots; of what becomes a result of the network, none where it has no data."""
         name = node.output.name
         coefficients = np.asarray(self.graph.parameters[node.coefficients], dtype=np.float64)
-        if name in self.graph.outputs:
+        if name in self._shown:
             # A constant term would show between the data.
             coefficients = coefficients[:, np.newaxis, np.newaxis] * self.layouts[name].occupied
         vector = self.constant(f"{name}.coefficients", np.ascontiguousarray(coefficients))
@@ -234,3 +235,14 @@ class Builder:
         layout = self.layouts[node.output.name]
         spread = np.broadcast_to(coefficient, node.output.shape if coefficient.ndim else layout.shape)
         return layout.pack(np.ascontiguousarray(spread).reshape(layout.shape))
+
+
+def _shown(graph: Graph) -> frozenset[str]:
+    """The values whose empty slots the client would see: the outputs, and what they are functions of, slot by slot."""
+    shown = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        elementwise = isinstance(node, PolynomialNode | ProductNode | SeriesNode)
+        reshape = isinstance(node, AffineNode) and node.reshapes_only
+        if node.output.name in shown and (elementwise or reshape):
+            shown.update(node.inputs)
+    return frozenset(shown)

@@ -92,6 +92,9 @@ SAMPLES = 1 << 24
 KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
 """Functions that no polynomial follows closely on any interval around their kinks."""
 
+SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
+"""Functions that are steep where they end, at zero."""
+
 MAX_ROWS = 128
 CHECKS = 4
 """Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
@@ -144,7 +147,8 @@ class _Layer:
 
     def __init__(self, node: FunctionNode, values: Array, proved: tuple[float, float], margin: float) -> None:
         self.node = node
-        low, high, near = _interval(values, proved, margin)
+        interval = _ratios if node.function.primitives() & SINGULAR and float(values.min()) > 0 else _interval
+        low, high, near = interval(values, proved, margin)
         if near:
             log.warning(
                 "%s: calibration values reach from %.4g to %.4g, close to the ends of its interval, %.4g to %.4g, and "
@@ -155,12 +159,13 @@ class _Layer:
                 low,
                 high,
             )
-        self.centre, self.radius = (low + high) / 2, (high - low) / 2
-        if not bool(np.isfinite(self._function(np.cos(np.linspace(0, np.pi, 257)))).all()):
+        if not node.function.is_defined(low, high):
             raise CompileError(
-                f"{node.source} (opset {node.source.opset}) overflows between {low:.4g} and {high:.4g}, where its "
-                "values lie with their margin; scale its input down and train again"
+                f"{node.source} (opset {node.source.opset}) is not finite everywhere between {low:.4g} and {high:.4g}, "
+                "where the values of its argument lie with their margin; scale them down, or add a constant that keeps "
+                "them away from zero, and train again"
             )
+        self.centre, self.radius = (low + high) / 2, (high - low) / 2
         self.structure = Structure()
         reach = max(abs(low), abs(high))
         if reach <= SYMMETRIC * self.radius:
@@ -215,6 +220,14 @@ def _interval(values: Array, proved: tuple[float, float], margin: float) -> tupl
     centre, radius = (left + right) / 2, (right - left) / 2
     near = (centre - low > NEAR * radius and not closed[0]) or (high - centre > NEAR * radius and not closed[1])
     return left, right, near
+
+
+def _ratios(values: Array, proved: tuple[float, float], margin: float) -> tuple[float, float, bool]:
+    """The same for positive values whose ratios count: what has a pole at zero changes as much from 0.1 to 0.2."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = (float(np.log(max(proved[0], 0.0))), float(np.log(max(proved[1], 0.0))))
+    low, high, near = _interval(np.log(values), ends, margin)
+    return math.exp(low), math.exp(high), near
 
 
 def approximate_functions(

@@ -38,7 +38,7 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly
-from hecc.compiler.ir.graph import FunctionNode, Graph
+from hecc.compiler.ir.graph import FunctionNode, Graph, ProductNode
 from hecc.compiler.options import Options
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
@@ -74,6 +74,10 @@ RETRIES = 6
 TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
 happens to be large has large errors in all ciphertexts."""
+
+UNEVEN_BITS = 0.25
+"""By how much the largest error differs from one drawing of the noise to another where values are multiplied with one
+another: errors are as uneven as the values, and a few of them decide."""
 
 SHARED_RETRIES, SHARED_STEP = 32, 4
 """For results to be shown to others the scale grows until the precision is there, by so many bits at most: where
@@ -122,6 +126,8 @@ def build_plan(
     if any(isinstance(node, FunctionNode) for node in graph.nodes):
         progress("fit polynomials")
     required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
+    if any(isinstance(node, ProductNode) for node in graph.nodes):
+        required += UNEVEN_BITS
     approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin)
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     task = _Task(hashlib.sha256(model).hexdigest(), calibration, declared, options, required, approximated, progress)

@@ -14,7 +14,7 @@ from hecc.compiler.importer.scope import Constant
 from hecc.compiler.ir.affine import AffineMap, Scale, compose
 from hecc.compiler.ir.graph import Value
 
-__all__ = ["combine", "multiply", "power", "scale"]
+__all__ = ["combine", "multiply", "powers", "scale"]
 
 
 def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> None:
@@ -79,19 +79,19 @@ def multiply(call: Call, left: Value, right: Value) -> None:
     call.product(spread(left, "left"), spread(right, "right"))
 
 
-def power(call: Call, base: Value, exponent: int) -> None:
-    """Define the output as a power of at least two: ceil(log2(exponent)) products in a row."""
+def powers(call: Call, base: Value, exponent: int, output: str | None = None) -> Value:
+    """Define the output, or an intermediate value, as a power: ceil(log2(exponent)) products in a row."""
     known = {1: base}
 
     def raised(exponent: int, name: str | None = None) -> Value:
         if exponent not in known:
             # The largest power of two below, and the rest.
             high = 1 << (exponent - 1).bit_length() - 1
-            left, right = (raised(part, f"{call.name}:{part}") for part in (high, exponent - high))
+            left, right = (raised(part, f"{output or call.name}:{part}") for part in (high, exponent - high))
             known[exponent] = call.square(left, name) if left == right else call.product(left, right, name)
         return known[exponent]
 
-    raised(exponent)
+    return raised(exponent, output)
 
 
 def _derived(call: Call, constant: Constant, suffix: str, array: NDArray[Any]) -> str:

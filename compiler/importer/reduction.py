@@ -12,20 +12,21 @@ from hecc.compiler.ir.graph import Value
 __all__ = ["reduce", "reduce_given"]
 
 
-def reduce_given(call: Call, value: Value, *, total: bool) -> None:
-    """Define the output as the mean or the sum over the axes of input 1, if there are any.
+def reduce_given(call: Call, value: Value, *, total: bool, output: str | None = None) -> Value:
+    """Define the output, or an intermediate value, as the mean or the sum over the axes of input 1, if there are any.
 
     Without axes the reduction is over all of them, unless ``noop_with_empty_axes`` says that there is none.
     """
     axes = call.integers(1) or ()
-    if not axes and call.attribute("noop_with_empty_axes", 0):
+    if axes or not call.attribute("noop_with_empty_axes", 0):
+        return reduce(call, value, axes, total=total, output=output)
+    if output is None:
         call.rename(value)
-    else:
-        reduce(call, value, axes, total=total)
+    return value
 
 
-def reduce(call: Call, value: Value, axes: tuple[int, ...], *, total: bool) -> None:
-    """Define the output as the mean, or the sum, of a value over some axes; all axes where none are given."""
+def reduce(call: Call, value: Value, axes: tuple[int, ...], *, total: bool, output: str | None = None) -> Value:
+    """Define the output, or an intermediate value, as the mean or the sum over some axes; all where none are given."""
     rank = len(value.shape)
     reduced = tuple(sorted(call.axes(axes, rank))) or tuple(range(rank))
     mean = average(value.shape, reduced)
@@ -34,4 +35,6 @@ def reduce(call: Call, value: Value, axes: tuple[int, ...], *, total: bool) -> N
         shape = tuple(extent for axis, extent in enumerate(value.shape) if axis not in reduced)
     count = math.prod(value.shape[axis] for axis in reduced)
     scaled = compose(Scale.of(mean.out_shape, call.number(count)), mean) if total and count > 1 else mean
-    call.affine(Value(call.name, shape), (value, compose(Reshape(mean.out_shape, shape), scaled)))
+    result = Value(call.name if output is None else call.scope.fresh(output), shape)
+    call.affine(result, (value, compose(Reshape(mean.out_shape, shape), scaled)))
+    return result

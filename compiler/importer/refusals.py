@@ -98,11 +98,6 @@ _QUANTISED = ("quantised networks are not supported", "export the network in flo
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "ThresholdedRelu": _activation("thresholded ReLU"),
-        "Log": _activation("the logarithm"),
-        "Sqrt": _activation("the square root"),
-        "Reciprocal": _activation("the reciprocal"),
-        "Sin": _activation("the sine"),
-        "Cos": _activation("the cosine"),
         "Sign": _activation("the sign"),
         "Floor": _activation("rounding"),
         "Ceil": _activation("rounding"),
@@ -114,8 +109,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "ReduceMax": _MAXIMUM,
         "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
         "LpPool": ("an Lp norm is not a polynomial", "use average pooling instead and train again"),
-        "Softmax": _epilogue("softmax"),
-        "LogSoftmax": _epilogue("log-softmax"),
         "Hardmax": _epilogue("hardmax"),
         "ArgMax": _epilogue("argmax"),
         "ArgMin": _epilogue("argmin"),
@@ -128,24 +121,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "NonZero": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,
         "Unique": _DYNAMIC,
-        "InstanceNormalization": (
-            "it divides by a standard deviation of encrypted data",
-            "use BatchNormalization instead and train again",
-        ),
-        "LayerNormalization": (
-            "it divides by a standard deviation of encrypted data",
-            "use BatchNormalization instead and train again",
-        ),
-        "GroupNormalization": (
-            "it divides by a standard deviation of encrypted data",
-            "use BatchNormalization instead and train again",
-        ),
-        "RMSNormalization": (
-            "it divides by a norm of encrypted data",
-            "use BatchNormalization instead and train again",
-        ),
-        "LRN": ("it divides by a norm of encrypted data", "use BatchNormalization instead and train again"),
-        "LpNormalization": _NORM,
         "LSTM": _RECURRENT,
         "GRU": _RECURRENT,
         "RNN": _RECURRENT,

@@ -56,8 +56,16 @@ def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
 PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
     {
         "abs": np.abs,
+        "acos": np.arccos,
+        "acosh": np.arccosh,
+        "asin": np.arcsin,
+        "asinh": np.arcsinh,
+        "atan": np.arctan,
+        "atanh": np.arctanh,
         "celu": lambda x, alpha: np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x / alpha, 0))),
         "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        "cos": np.cos,
+        "cosh": np.cosh,
         "elu": _elu,
         "erf": scipy.special.erf,
         "exp": np.exp,
@@ -66,17 +74,36 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "hardsigmoid": _hard_sigmoid,
         "hardswish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
         "leakyrelu": lambda x, alpha: np.where(x > 0, x, alpha * x),
+        "log": np.log,
         "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+        "power": lambda x, exponent: x**exponent,
+        "reciprocal": lambda x: 1 / x,
         "relu": lambda x: np.maximum(x, 0),
         "selu": lambda x, alpha, gamma: gamma * _elu(x, alpha),
         "sigmoid": scipy.special.expit,
+        "sin": np.sin,
+        "sinh": np.sinh,
         "softplus": lambda x: np.logaddexp(0, x),
         "softsign": lambda x: x / (1 + np.abs(x)),
+        "sqrt": np.sqrt,
         "swish": lambda x, alpha: x * scipy.special.expit(alpha * x),
+        "tan": np.tan,
         "tanh": np.tanh,
     }
 )
 """By name; what they take besides the argument are ONNX's attributes, without defaults."""
+
+POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
+    {
+        "power": lambda x, exponent: x if exponent < 0 else np.ones_like(x),
+        "reciprocal": lambda x: x,
+        "tan": np.cos,
+    }
+)
+"""Of the primitives that have poles, what changes its sign or vanishes there."""
+
+POINTS = 257
+"""At which a function is looked at to find out whether it is defined between two numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +124,8 @@ class Expression(ABC):
         """The text, from those of the parts."""
 
     def __call__(self, x: Array) -> Array:
-        """Evaluate at every element; what overflows is infinite."""
-        with np.errstate(over="ignore", invalid="ignore"):
+        """Evaluate at every element; what overflows is infinite, and what has no value is not a number."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return self._evaluate(np.asarray(x, dtype=np.float64), {})
 
     def _evaluate(self, x: Array, known: dict[int, Array]) -> Array:
@@ -110,16 +137,33 @@ class Expression(ABC):
 
     def primitives(self) -> frozenset[str]:
         """Names of the primitives in it; a polynomial has none."""
-        names: set[str] = set()
-        seen: set[int] = set()
+        return frozenset(part.name for part in self._all_parts() if isinstance(part, Primitive))
+
+    def is_defined(self, low: float, high: float) -> bool:
+        """Whether it has finite values between two numbers, and no pole."""
+        x = (low + high) / 2 + (high - low) / 2 * np.cos(np.linspace(0, np.pi, POINTS))
+        known: dict[int, Array] = {}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if not bool(np.isfinite(self._evaluate(x, known)).all()):
+                return False
+            for part in self._all_parts():
+                if isinstance(part, Primitive) and part.name in POLES:
+                    operand = part.operand._evaluate(x, known)
+                    signs = POLES[part.name](operand, **dict(part.attributes))
+                    if float(signs.min()) <= 0 <= float(signs.max()):
+                        return False
+        return True
+
+    def _all_parts(self) -> list[Expression]:
+        """The expression and everything that it is computed from, each once."""
+        found: dict[int, Expression] = {}
         waiting: list[Expression] = [self]
         while waiting:
             expression = waiting.pop()
-            if id(expression) not in seen:
-                seen.add(id(expression))
+            if id(expression) not in found:
+                found[id(expression)] = expression
                 waiting += expression.parts
-                names.update({expression.name} if isinstance(expression, Primitive) else ())
-        return frozenset(names)
+        return list(found.values())
 
     def __str__(self) -> str:
         return self._text(SHOWN)

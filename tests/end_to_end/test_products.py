@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hecc
+
 Draw = Callable[..., np.ndarray[Any, Any]]
 
 ROWS = 8
@@ -109,6 +111,17 @@ def test_a_polynomial_activation_of_a_higher_degree_is_one_polynomial(three_way:
     )
     estimate = three_way(model, {"x": draw(ROWS, 6)}).plan.header.estimate
     assert estimate.depth == 4
+
+
+@pytest.mark.parametrize("body", ["s = Sigmoid(x) y = Mul(s, s)", "s = Sigmoid(x) t = Add(s, k) y = Mul(s, t)"])
+def test_a_result_shows_nothing_beside_its_elements(body: str, three_way: Any, draw: Draw) -> None:
+    """The sigmoid of an empty slot is one half, and so its square is not zero."""
+    used = {"k": draw(3)} if ", k)" in body else {}
+    model = three_way.build(f"g (float[N,3] x) => (float[N,3] y) {{ {body} }}", **used)
+    inputs = {"x": draw(ROWS, 3)}
+    expected = three_way.reference(model, inputs)["y"]
+    found = three_way.encrypted(hecc.compile(model, calibration=inputs), inputs)["y"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2.0**-12 * np.abs(expected).max())
 
 
 def test_a_polynomial_with_coefficients_for_each_channel(three_way: Any, draw: Draw) -> None:

@@ -6,9 +6,13 @@ import pytest
 from onnx import numpy_helper
 
 from hecc.compiler.importer import import_model
-from hecc.compiler.ir.function import PRIMITIVES
+from hecc.compiler.ir.function import ARGUMENT, PRIMITIVES, Polynomial, Primitive, Product, WeightedSum
+from hecc.compiler.ir.function import degree as degree_of
 from hecc.compiler.ir.graph import FunctionNode
+from hecc.passes.approximate import approximate_functions
+from hecc.passes.depth import multiplicative_depth
 from hecc.passes.functions import compose_functions
+from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.pipeline import canonicalise
 
 
@@ -72,6 +76,36 @@ def test_an_activation_that_is_written_out_is_one_function(name):
         np.testing.assert_allclose(graph.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], atol=1e-12)
 
 
+HORNER = "a = Mul (h, half) b = Add (a, one) c = Mul (b, h) d = Add (c, three) e = Mul (d, h) y = MatMul (e, w)"
+POWERS = "b = Mul (h, h) c = Mul (b, h) l = Mul (h, half) n = Mul (c, three) t = Add (l, n) y = MatMul (t, w)"
+
+
+@pytest.mark.parametrize(("body", "degree", "depth"), [(HORNER, 3, 4), (POWERS, 3, 4)], ids=["horner", "powers"])
+def test_a_polynomial_is_one_function_where_that_is_cheaper(body, degree, depth):
+    """Horner's rule takes a level for every coefficient; of several powers the layer behind would read each."""
+    imported = graph_of(body)
+    graph = canonicalise(imported)
+    (function,) = functions(graph)
+    assert degree_of(function.function) == degree
+    np.testing.assert_allclose(graph.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], rtol=1e-9)
+    plan = approximate_functions(graph, ROWS, {"x": (-4.0, 4.0)}, 12.0, 0.25)
+    assert plan.error < 1e-12
+    assert multiplicative_depth(fuse_affine(plan.graph))["y"] == depth
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "b = Mul (h, h) c = Mul (b, h) y = MatMul (c, w)",
+        "b = Mul (h, h) c = Add (b, one) d = Mul (c, c) y = MatMul (d, w)",
+        "b = Mul (h, h) c = Mul (b, b) d = Mul (c, c) y = MatMul (d, w)",
+    ],
+)
+def test_a_polynomial_whose_products_are_as_few_as_can_be_stays_as_it_is(body):
+    """Products are exact wherever the values lie; a series needs an interval."""
+    assert functions(canonicalise(graph_of(body))) == []
+
+
 def test_a_factor_per_channel_stays_outside():
     graph = compose_functions(graph_of("a = Mul (h, v) t = Tanh (a) y = Mul (t, v)", v=np.arange(1.0, 7.0)))
     (function,) = functions(graph)
@@ -100,3 +134,39 @@ def test_a_long_chain_is_cut():
     composed = compose_functions(imported)
     assert 2 <= len(functions(composed)) <= 10
     np.testing.assert_allclose(composed.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], atol=1e-12)
+
+
+def test_the_degree_of_an_expression():
+    cube = Product(ARGUMENT, Polynomial((0.0, 0.0, 1.0), ARGUMENT))
+    assert degree_of(cube) == 3
+    assert degree_of(WeightedSum((1.0, 2.0), (cube, ARGUMENT), 0.5)) == 3
+    assert degree_of(Polynomial((1.0, 0.0, 1.0), cube)) == 6
+    assert degree_of(Product(cube, Primitive("exp", (), ARGUMENT))) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "low", "high", "defined"),
+    [
+        ("reciprocal", {}, 0.1, 5.0, True),
+        ("reciprocal", {}, -5.0, -0.1, True),
+        ("reciprocal", {}, -0.1, 5.0, False),
+        ("power", {"exponent": -2.0}, -1.0, 1.5, False),
+        ("power", {"exponent": 0.5}, 0.0, 2.0, True),
+        ("power", {"exponent": 0.5}, -0.1, 2.0, False),
+        ("log", {}, 1e-3, 2.0, True),
+        ("log", {}, -1.0, 2.0, False),
+        ("tan", {}, -1.5, 1.5, True),
+        ("tan", {}, 1.5, 1.7, False),
+        ("exp", {}, -1.0, 2000.0, False),
+        ("sin", {}, -100.0, 100.0, True),
+    ],
+)
+def test_a_function_is_defined_where_it_is_finite_and_has_no_pole(name, attributes, low, high, defined):
+    assert Primitive(name, tuple(attributes.items()), ARGUMENT).is_defined(low, high) == defined
+
+
+def test_a_pole_between_the_points_looked_at_is_found():
+    """1 / (x - 0.123) has finite values at all points, and changes its sign."""
+    shifted = WeightedSum((1.0,), (ARGUMENT,), -0.123)
+    assert not Primitive("reciprocal", (), shifted).is_defined(-1.0, 1.0)
+    assert Primitive("reciprocal", (), shifted).is_defined(0.2, 1.0)

@@ -28,6 +28,22 @@ from hecc.compiler.importer.operators.activations import (
     Tanh,
 )
 from hecc.compiler.importer.operators.add import Add
+from hecc.compiler.importer.operators.analysis import (
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atanh,
+    Cos,
+    Cosh,
+    Log,
+    Reciprocal,
+    Sin,
+    Sinh,
+    Sqrt,
+    Tan,
+)
 from hecc.compiler.importer.operators.averagepool import AveragePool
 from hecc.compiler.importer.operators.batchnormalization import BatchNormalization
 from hecc.compiler.importer.operators.cast import Cast
@@ -51,22 +67,35 @@ from hecc.compiler.importer.operators.gathernd import GatherND
 from hecc.compiler.importer.operators.gemm import Gemm
 from hecc.compiler.importer.operators.globalaveragepool import GlobalAveragePool
 from hecc.compiler.importer.operators.gridsample import GridSample
+from hecc.compiler.importer.operators.groupnormalization import GroupNormalization
 from hecc.compiler.importer.operators.identity import Identity
+from hecc.compiler.importer.operators.instancenormalization import InstanceNormalization
+from hecc.compiler.importer.operators.layernormalization import LayerNormalization
+from hecc.compiler.importer.operators.logsoftmax import LogSoftmax
+from hecc.compiler.importer.operators.lpnormalization import LpNormalization
+from hecc.compiler.importer.operators.lrn import LRN
 from hecc.compiler.importer.operators.matmul import MatMul
 from hecc.compiler.importer.operators.mean import Mean
+from hecc.compiler.importer.operators.meanvariancenormalization import MeanVarianceNormalization
 from hecc.compiler.importer.operators.mul import Mul
 from hecc.compiler.importer.operators.neg import Neg
 from hecc.compiler.importer.operators.pad import Pad
 from hecc.compiler.importer.operators.pow import Pow
+from hecc.compiler.importer.operators.reducel1 import ReduceL1
+from hecc.compiler.importer.operators.reducel2 import ReduceL2
+from hecc.compiler.importer.operators.reducelogsum import ReduceLogSum
+from hecc.compiler.importer.operators.reducelogsumexp import ReduceLogSumExp
 from hecc.compiler.importer.operators.reducemean import ReduceMean
 from hecc.compiler.importer.operators.reducesum import ReduceSum
 from hecc.compiler.importer.operators.reducesumsquare import ReduceSumSquare
 from hecc.compiler.importer.operators.reshape import Reshape
 from hecc.compiler.importer.operators.resize import Resize
 from hecc.compiler.importer.operators.reversesequence import ReverseSequence
+from hecc.compiler.importer.operators.rmsnormalization import RMSNormalization
 from hecc.compiler.importer.operators.scatterelements import ScatterElements
 from hecc.compiler.importer.operators.scatternd import ScatterND
 from hecc.compiler.importer.operators.slice import Slice
+from hecc.compiler.importer.operators.softmax import Softmax
 from hecc.compiler.importer.operators.spacetodepth import SpaceToDepth
 from hecc.compiler.importer.operators.split import Split
 from hecc.compiler.importer.operators.squeeze import Squeeze
@@ -86,7 +115,13 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
         converter.__name__: converter
         for converter in (
             Abs,
+            Acos,
+            Acosh,
             Add,
+            Asin,
+            Asinh,
+            Atan,
+            Atanh,
             AveragePool,
             BatchNormalization,
             Cast,
@@ -99,6 +134,8 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Concat,
             Conv,
             ConvTranspose,
+            Cos,
+            Cosh,
             CumSum,
             DepthToSpace,
             Div,
@@ -116,18 +153,32 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Gemm,
             GlobalAveragePool,
             GridSample,
+            GroupNormalization,
             HardSigmoid,
             HardSwish,
             Identity,
+            InstanceNormalization,
+            LRN,
+            LayerNormalization,
             LeakyRelu,
+            Log,
+            LogSoftmax,
+            LpNormalization,
             MatMul,
             Mean,
+            MeanVarianceNormalization,
             Mish,
             Mul,
             Neg,
             PRelu,
             Pad,
             Pow,
+            RMSNormalization,
+            Reciprocal,
+            ReduceL1,
+            ReduceL2,
+            ReduceLogSum,
+            ReduceLogSumExp,
             ReduceMean,
             ReduceSum,
             ReduceSumSquare,
@@ -139,15 +190,20 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             ScatterND,
             Selu,
             Sigmoid,
+            Sin,
+            Sinh,
             Slice,
+            Softmax,
             Softplus,
             Softsign,
             SpaceToDepth,
             Split,
+            Sqrt,
             Squeeze,
             Sub,
             Sum,
             Swish,
+            Tan,
             Tanh,
             Tile,
             Transpose,

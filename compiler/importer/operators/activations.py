@@ -12,9 +12,9 @@ import numpy as np
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.functions import FITTED, KINKED, define_function
 from hecc.compiler.ir.affine import Scale
-from hecc.compiler.ir.function import ARGUMENT, Primitive
-from hecc.compiler.ir.graph import FunctionNode, Value
+from hecc.compiler.ir.graph import Value
 
 __all__ = [
     "Abs",
@@ -38,21 +38,6 @@ __all__ = [
     "Tanh",
 ]
 
-FITTED = "by a polynomial fitted on the calibration inputs"
-KINKED = "by a polynomial, at a low precision only: it has a kink"
-
-
-def _define(call: Call, name: str, output: str = "", **attributes: float) -> Value:
-    """Define the output, or a value on the way to it, as a function of the first input."""
-    value = call.value(0)
-    for attribute, number in attributes.items():
-        if math.isnan(number):
-            raise call.fault(f"its attribute '{attribute}' is not a number")
-    result = Value(output or call.name, value.shape)
-    function = Primitive(name, tuple(attributes.items()), ARGUMENT)
-    call.scope.define(FunctionNode(result, call.source, value.name, function))
-    return result
-
 
 class Abs(Converter):
     """Absolute value."""
@@ -62,7 +47,7 @@ class Abs(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``|x|``."""
-        _define(call, "abs")
+        define_function(call, "abs", call.value(0))
 
 
 class Celu(Converter):
@@ -76,7 +61,7 @@ class Celu(Converter):
         alpha = call.attribute("alpha", 1.0)
         if alpha == 0:
             raise call.fault("its attribute 'alpha' is zero")
-        _define(call, "celu", alpha=alpha)
+        define_function(call, "celu", call.value(0), alpha=alpha)
 
 
 class Clip(Converter):
@@ -87,7 +72,9 @@ class Clip(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """The bounds are attributes."""
-        _define(call, "clip", low=call.attribute("min", -math.inf), high=call.attribute("max", math.inf))
+        define_function(
+            call, "clip", call.value(0), low=call.attribute("min", -math.inf), high=call.attribute("max", math.inf)
+        )
 
     @staticmethod
     def opset_11(call: Call) -> None:
@@ -99,7 +86,7 @@ class Clip(Converter):
                 if array.size != 1:
                     raise call.fault(f"its bound '{call.constant(index).name}' is not a scalar")
                 bounds[index - 1] = float(array.reshape(-1)[0])
-        _define(call, "clip", low=bounds[0], high=bounds[1])
+        define_function(call, "clip", call.value(0), low=bounds[0], high=bounds[1])
 
 
 class Elu(Converter):
@@ -110,7 +97,7 @@ class Elu(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``alpha (exp(x) - 1)`` where x is negative, x elsewhere."""
-        _define(call, "elu", alpha=call.attribute("alpha", 1.0))
+        define_function(call, "elu", call.value(0), alpha=call.attribute("alpha", 1.0))
 
 
 class Erf(Converter):
@@ -121,7 +108,7 @@ class Erf(Converter):
     @staticmethod
     def opset_9(call: Call) -> None:
         """``erf(x)``."""
-        _define(call, "erf")
+        define_function(call, "erf", call.value(0))
 
 
 class Exp(Converter):
@@ -132,7 +119,7 @@ class Exp(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``exp(x)``."""
-        _define(call, "exp")
+        define_function(call, "exp", call.value(0))
 
 
 class Gelu(Converter):
@@ -146,7 +133,7 @@ class Gelu(Converter):
         approximate = call.attribute("approximate", "none")
         if approximate not in ("none", "tanh"):
             raise call.fault(f"its attribute 'approximate' is '{approximate}'")
-        _define(call, "gelu" if approximate == "none" else "gelu_tanh")
+        define_function(call, "gelu" if approximate == "none" else "gelu_tanh", call.value(0))
 
 
 class HardSigmoid(Converter):
@@ -157,7 +144,9 @@ class HardSigmoid(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``max(0, min(1, alpha x + beta))``."""
-        _define(call, "hardsigmoid", alpha=call.attribute("alpha", 0.2), beta=call.attribute("beta", 0.5))
+        define_function(
+            call, "hardsigmoid", call.value(0), alpha=call.attribute("alpha", 0.2), beta=call.attribute("beta", 0.5)
+        )
 
 
 class HardSwish(Converter):
@@ -168,7 +157,7 @@ class HardSwish(Converter):
     @staticmethod
     def opset_14(call: Call) -> None:
         """With alpha 1/6 and beta 1/2."""
-        _define(call, "hardswish")
+        define_function(call, "hardswish", call.value(0))
 
 
 class LeakyRelu(Converter):
@@ -179,7 +168,7 @@ class LeakyRelu(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``alpha x`` where x is negative, x elsewhere."""
-        _define(call, "leakyrelu", alpha=call.attribute("alpha", 0.01))
+        define_function(call, "leakyrelu", call.value(0), alpha=call.attribute("alpha", 0.01))
 
 
 class Mish(Converter):
@@ -190,7 +179,7 @@ class Mish(Converter):
     @staticmethod
     def opset_18(call: Call) -> None:
         """No attributes."""
-        _define(call, "mish")
+        define_function(call, "mish", call.value(0))
 
 
 class PRelu(Converter):
@@ -204,7 +193,7 @@ class PRelu(Converter):
         value, slope = call.value(0), call.constant(1)
         if call.broadcast(value.shape, slope.shape) != value.shape:
             raise call.fault(f"its slope '{slope.name}' does not broadcast to its input")
-        rectified = _define(call, "relu", call.scope.fresh(f"{call.name}:relu"))
+        rectified = define_function(call, "relu", value, f"{call.name}:relu")
         array = slope.array.astype(np.float64)
         rest = call.parameter(slope, ":rest", 1.0 - array)
         call.affine(
@@ -222,7 +211,7 @@ class Relu(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``max(0, x)``."""
-        _define(call, "relu")
+        define_function(call, "relu", call.value(0))
 
 
 class Selu(Converter):
@@ -234,7 +223,9 @@ class Selu(Converter):
     def opset_7(call: Call) -> None:
         """``gamma elu(x, alpha)``."""
         alpha = call.attribute("alpha", 1.67326319217681884765625)
-        _define(call, "selu", alpha=alpha, gamma=call.attribute("gamma", 1.05070102214813232421875))
+        define_function(
+            call, "selu", call.value(0), alpha=alpha, gamma=call.attribute("gamma", 1.05070102214813232421875)
+        )
 
 
 class Sigmoid(Converter):
@@ -245,7 +236,7 @@ class Sigmoid(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``1 / (1 + exp(-x))``."""
-        _define(call, "sigmoid")
+        define_function(call, "sigmoid", call.value(0))
 
 
 class Softplus(Converter):
@@ -256,7 +247,7 @@ class Softplus(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """No attributes."""
-        _define(call, "softplus")
+        define_function(call, "softplus", call.value(0))
 
 
 class Softsign(Converter):
@@ -267,7 +258,7 @@ class Softsign(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """No attributes."""
-        _define(call, "softsign")
+        define_function(call, "softsign", call.value(0))
 
 
 class Swish(Converter):
@@ -278,7 +269,7 @@ class Swish(Converter):
     @staticmethod
     def opset_24(call: Call) -> None:
         """The only form."""
-        _define(call, "swish", alpha=call.attribute("alpha", 1.0))
+        define_function(call, "swish", call.value(0), alpha=call.attribute("alpha", 1.0))
 
 
 class Tanh(Converter):
@@ -289,4 +280,4 @@ class Tanh(Converter):
     @staticmethod
     def opset_7(call: Call) -> None:
         """``tanh(x)``."""
-        _define(call, "tanh")
+        define_function(call, "tanh", call.value(0))

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from hecc.compiler.importer.arithmetic import scale
+from hecc.compiler.importer.arithmetic import multiply, scale
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
-from hecc.compiler.ir.graph import Value
+from hecc.compiler.importer.functions import define_function
+from hecc.compiler.importer.scope import Constant
 
 __all__ = ["Div"]
 
 
 class Div(Converter):
-    """Division by a constant."""
+    """Division by a constant, or product with the reciprocal."""
 
-    notes = "the divisor must be constant"
+    notes = "an encrypted divisor's reciprocal is a fitted polynomial, away from zero; any broadcasting"
 
     @staticmethod
     def opset_7(call: Call) -> None:
         """Broadcast by numpy's rules."""
-        if isinstance(divisor := call.operand(1), Value):
-            raise call.refuse(
-                f"its divisor '{divisor.name}' is encrypted, and division is not a polynomial",
-                "divide by a constant, or multiply instead, and train again",
-            )
-        scale(call, call.value(0), call.constant(1), reciprocal=True)
+        dividend, divisor = call.operand(0), call.operand(1)
+        if isinstance(divisor, Constant):
+            scale(call, call.value(0), divisor, reciprocal=True)
+            return
+        reciprocal = define_function(call, "reciprocal", divisor, f"{call.name}:reciprocal")
+        if isinstance(dividend, Constant):
+            scale(call, reciprocal, dividend)
+        else:
+            multiply(call, dividend, reciprocal)

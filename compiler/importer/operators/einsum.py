@@ -2,67 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import string
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.contraction import contract
 from hecc.compiler.importer.converter import Converter
-from hecc.compiler.ir.affine import Weighted
-from hecc.compiler.ir.graph import Value
 
 __all__ = ["Einsum"]
 
 
 class Einsum(Converter):
-    """A sum of products by Einstein's convention, linear in the one factor that is encrypted."""
+    """A sum of products by Einstein's convention."""
 
-    notes = "one encrypted factor; the others must be constant"
+    notes = "at most two encrypted factors; the others must be constant"
 
     @staticmethod
     def opset_12(call: Call) -> None:
         """All opsets agree."""
         operands = [call.operand(i) for i in range(len(call.node.input))]
-        encrypted = [i for i, operand in enumerate(operands) if isinstance(operand, Value)]
-        if len(encrypted) != 1:
-            raise call.refuse("several of its factors are encrypted", "make all but one constants of the model")
         inputs, output = _labels(call, [operand.shape for operand in operands])
-        extents: dict[str, int] = {}
-        for labels, operand in zip(inputs, operands, strict=True):
-            for label, extent in zip(labels, operand.shape, strict=True):
-                if extents.setdefault(label, extent) != extent and 1 not in (extents[label], extent):
-                    raise call.fault(f"index '{label}' has extents {extents[label]} and {extent}")
-                extents[label] = max(extents[label], extent)
-        order = list(extents)
-        space = call.bounded(tuple(extents.values()))
-
-        def spread(labels: str, array: NDArray[Any]) -> NDArray[Any]:
-            """An operand over all indices; one that it repeats runs along its diagonal, one it lacks not at all."""
-            grid = np.ogrid[tuple(slice(extent) for extent in space)]
-            index = [
-                grid[order.index(label)] if size > 1 else np.intp(0)
-                for label, size in zip(labels, array.shape, strict=True)
-            ]
-            return np.broadcast_to(array[tuple(index)], space).reshape(-1)
-
-        (place,) = encrypted
-        value = call.value(place)
-        weight = np.ones(math.prod(space))
-        for i, labels in enumerate(inputs):
-            if i != place:
-                constant = call.constant(i)
-                call.parameter(constant)
-                weight = weight * spread(labels, constant.array.astype(np.float64))
-        shape = tuple(extents[label] for label in output)
-        rows = spread(output, np.arange(math.prod(shape)).reshape(shape))
-        columns = spread(inputs[place], np.arange(math.prod(value.shape)).reshape(value.shape))
-        kept = np.flatnonzero(weight)
-        name = call.scope.parameter(f"{call.name}:weight", weight[kept])
-        product = Weighted.of(value.shape, shape, rows[kept].astype(np.int64), columns[kept].astype(np.int64), name)
-        call.affine(Value(call.name, shape), (value, product))
+        contract(call, list(zip(operands, inputs, strict=True)), output)
 
 
 def _labels(call: Call, shapes: list[tuple[int, ...]]) -> tuple[list[str], str]:

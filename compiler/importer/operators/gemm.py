@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.contraction import contract
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.maps import broadcast, transpose
 from hecc.compiler.importer.scope import Constant
@@ -15,9 +16,9 @@ __all__ = ["Gemm"]
 
 
 class Gemm(Converter):
-    """Matrix product ``alpha A B + beta C``, A or B constant."""
+    """Matrix product ``alpha A B + beta C``."""
 
-    notes = "all attributes; A or B must be constant"
+    notes = "all attributes; A or B must be encrypted"
 
     @staticmethod
     def opset_7(call: Call) -> None:
@@ -31,12 +32,15 @@ class Gemm(Converter):
         if inner != other:
             raise call.fault(f"its factors have inner extents {inner} and {other}")
         output = Value(call.name, (rows, columns))
+        terms: list[tuple[Value, AffineMap]]
         if isinstance(a, Value) and isinstance(b, Constant):
             terms = [(a, _product(call, a, b, output, left=False, flip_value=flip_a, flip_weight=flip_b))]
         elif isinstance(b, Value) and isinstance(a, Constant):
             terms = [(b, _product(call, b, a, output, left=True, flip_value=flip_b, flip_weight=flip_a))]
-        elif isinstance(a, Value):
-            raise call.refuse("both its factors are encrypted", "make one of them a constant of the model")
+        elif isinstance(a, Value) and isinstance(b, Value):
+            factors = [(a, "ki" if flip_a else "ik"), (b, "jk" if flip_b else "kj")]
+            product = contract(call, factors, "ij", f"{call.name}:AB")
+            terms = [(product, Scale.of(output.shape, call.number(call.attribute("alpha", 1.0))))]
         else:
             raise call.refuse("only its summand C is encrypted", "write it as an Add")
         bias = None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import string
+
 from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.contraction import contract
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.scope import Constant
 from hecc.compiler.ir.affine import MatrixProduct
@@ -12,17 +15,22 @@ __all__ = ["MatMul"]
 
 
 class MatMul(Converter):
-    """Matrix product by a constant on either side."""
+    """Matrix product, by a constant on either side or of two encrypted tensors."""
 
-    notes = "one factor must be constant; any rank and broadcasting"
+    notes = "any rank and broadcasting"
 
     @staticmethod
     def opset_7(call: Call) -> None:
         """By numpy's rules: leading axes broadcast, a vector is a row on the left and a column on the right."""
         a, b = call.operand(0), call.operand(1)
-        if isinstance(a, Value) and isinstance(b, Value):
-            raise call.refuse("both its factors are encrypted", "make one of them a constant of the model")
         shape = _shape(call, a.shape, b.shape)
+        if isinstance(a, Value) and isinstance(b, Value):
+            outer = string.ascii_letters[: max(len(a.shape), len(b.shape)) - 2] if shape else ""
+            rows, columns = ("Y" if len(a.shape) > 1 else ""), ("Z" if len(b.shape) > 1 else "")
+            first = outer[len(outer) - max(0, len(a.shape) - 2) :] + rows + "X"
+            second = outer[len(outer) - max(0, len(b.shape) - 2) :] + "X" + columns
+            contract(call, [(a, first), (b, second)], outer + rows + columns)
+            return
         left = isinstance(a, Constant)
         value, weight = (call.value(1), call.constant(0)) if left else (call.value(0), call.constant(1))
         if len(weight.shape) > 1:

@@ -4,40 +4,72 @@ from __future__ import annotations
 
 import numpy as np
 
-from hecc.compiler.importer.arithmetic import power
+from hecc.compiler.importer.arithmetic import powers
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.functions import define_function
+from hecc.compiler.ir.affine import AffineMap, Scale
 from hecc.compiler.ir.graph import Value
 
 __all__ = ["Pow"]
 
 LARGEST = 64
-"""Exponent: of six products in a row."""
+"""Integer exponent of products, six in a row."""
 
 
 class Pow(Converter):
-    """Powers with integer exponents: products, as few in a row as there can be."""
+    """Powers: with integer exponents products, as few in a row as there can be, with others fitted polynomials."""
 
-    notes = "the exponent must be a constant integer from 1 to 64, the same for all elements"
+    notes = f"the exponents must be constant; integers from 0 to {LARGEST} are exact"
 
     @staticmethod
     def opset_7(call: Call) -> None:
         """The exponent is a tensor; it broadcasts by numpy's rules."""
         if isinstance(exponent := call.operand(1), Value):
-            raise call.refuse(f"its exponent '{exponent.name}' is encrypted", "use a constant exponent of 2")
-        base = call.value(0)
-        exponents = np.unique(call.constant(1).array)
-        if len(exponents) != 1 or exponents[0] not in range(1, LARGEST + 1):
-            found = ", ".join(f"{number:g}" for number in exponents[:4]) or "none"
+            raise call.refuse(f"its exponent '{exponent.name}' is encrypted", "use a constant exponent")
+        base, constant = call.value(0), call.constant(1)
+        if call.broadcast(base.shape, constant.shape) != base.shape:
             raise call.refuse(
-                f"only one integer from 1 to {LARGEST} is supported as its exponent, not {found}",
-                "use such an exponent for all elements",
+                f"its exponent '{constant.name}' repeats the base along new axes", "use a scalar exponent"
             )
-        if call.broadcast(base.shape, call.constant(1).shape) != base.shape:
-            raise call.refuse(
-                f"its exponent '{call.constant(1).name}' repeats the base along new axes", "use a scalar exponent"
-            )
-        if exponents[0] == 1:
+        if not bool(np.isfinite(constant.array).all()):
+            raise call.fault(f"its exponent '{constant.name}' holds infinity or NaN")
+        exponents = [float(number) for number in np.unique(constant.array)]
+        if exponents == [1.0]:
             call.rename(base)
+        elif len(exponents) == 1 and exponents != [0.0]:
+            _power(call, base, exponents[0])
+        elif all(exponent in range(LARGEST + 1) for exponent in exponents):
+            _elementwise(call, base, exponents)
         else:
-            power(call, base, int(exponents[0]))
+            found = ", ".join(f"{number:g}" for number in exponents[:4])
+            raise call.refuse(
+                f"its exponents, {found} and so on, are not the same for all elements, nor integers up to {LARGEST}",
+                "use one exponent for all elements",
+            )
+
+
+def _power(call: Call, base: Value, exponent: float, name: str | None = None) -> Value:
+    if exponent == 1:
+        return base
+    if exponent in range(2, LARGEST + 1):
+        return powers(call, base, int(exponent), name)
+    return define_function(call, "power", base, name, exponent=exponent)
+
+
+def _elementwise(call: Call, base: Value, exponents: list[float]) -> None:
+    """Each power where it is asked for."""
+    constant = call.constant(1)
+    terms: list[tuple[Value, AffineMap]] = []
+    ones: str | None = None
+    for exponent in exponents:
+        places = (constant.array == exponent).astype(np.float64)
+        name = call.scope.parameter(f"{call.name}:where {exponent:g}", places)
+        if exponent == 0:
+            ones = name
+        else:
+            power = _power(call, base, exponent, f"{call.name}:{exponent:g}")
+            terms.append((power, Scale.of(base.shape, name)))
+    if not terms:
+        raise call.refuse("its exponent is zero, and its result one whatever its base is", "use a constant of one")
+    call.affine(Value(call.name, base.shape), *terms, bias=ones)

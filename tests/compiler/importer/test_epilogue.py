@@ -108,12 +108,12 @@ def test_two_outputs_may_have_ends_of_their_own(model: Model) -> None:
 
 def test_in_the_middle_nothing_is_cut_off(model: Model) -> None:
     built = model(
-        "g (float[N,6] x) => (float[N,4] y, float[N,4] p) { z = MatMul(x, w)  p = Softmax(z)  y = Mul(p, p) }", w=W
+        "g (float[N,6] x) => (float[N,4] y, float[N,4] p) { z = MatMul(x, w)  p = Hardmax(z)  y = Mul(p, p) }", w=W
     )
     with pytest.raises(UnsupportedError) as caught:
         import_model(built)
     assert str(caught.value) == (
-        "Softmax 'p' (opset 13): softmax cannot be computed on encrypted data in the middle of a network; move it to "
+        "Hardmax 'p' (opset 13): hardmax cannot be computed on encrypted data in the middle of a network; move it to "
         "the end, where the client applies it after decryption"
     )
 

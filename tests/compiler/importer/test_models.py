@@ -45,7 +45,13 @@ SUPPORTED = [
     "vnn_oval21_cifar_deep",
     "zkp_lenet_2_4_8",
 ]
-STEPS = ["diabetes_coquism", "heart_logreg", "marabou_softmax_last", "vnn2020_mnist_logsig_200_100_50"]
+STEPS = [
+    "diabetes_coquism",
+    "heart_logreg",
+    "marabou_selfattention_mnist",
+    "marabou_softmax_last",
+    "vnn2020_mnist_logsig_200_100_50",
+]
 """Supported, and the client computes what comes out: tests/end_to_end compares it."""
 SENTENCE = re.compile(r"[\w.]+ '[^']+' \(opset \d+\): [^;]+; [^;]+|the model uses opset \d+, .+; .+")
 
