@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import msgspec
 
-from hecc.compiler import cost
+from hecc.compiler import cost, memory
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
@@ -143,11 +143,11 @@ def estimate(
     """What running the circuit will cost."""
     limbs = [kind.limbs for kind in types]
     sent = sum(
-        ins.ciphertexts * cost.ciphertext_bytes(keys.ring_degree, types[i].limbs, seeded=True)
+        ins.ciphertexts * memory.ciphertext_bytes(keys.ring_degree, types[i].limbs, seeded=True)
         for i, ins in circuit.inputs()
     )
     received = sum(
-        kind.count * cost.ciphertext_bytes(keys.ring_degree, kind.limbs)
+        kind.count * memory.ciphertext_bytes(keys.ring_degree, kind.limbs)
         for kind in (types[i] for i, _ in circuit.outputs())
     )
 
@@ -160,8 +160,8 @@ def estimate(
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
         seconds=seconds(options.rates),
-        peak_memory=cost.peak_memory(circuit, limbs, keys, evaluator),
-        evaluation_key_bytes=cost.evaluation_key_bytes(keys, evaluator),
+        peak_memory=memory.peak_memory(circuit, limbs, keys, evaluator),
+        evaluation_key_bytes=memory.evaluation_key_bytes(keys, evaluator),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=precision_bits,

@@ -1,4 +1,4 @@
-"""The cost model: seconds and bytes of a Circuit under given parameters, before anything is encrypted.
+"""The cost model: seconds of a Circuit under given parameters, before anything is encrypted.
 
 Times are for one core and are counted in transforms of one limb (NTT) and passes over one limb. For SEAL's evaluator,
 key switching a ciphertext with ``l`` limbs takes about ``l^2 + 3 l`` transforms, which reproduces what was measured at
@@ -10,7 +10,6 @@ machine, and a machine profile replaces them; another machine changes the second
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,29 +38,22 @@ from hecc.runtime.circuit import (
     Square,
     Subtract,
 )
-from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
 from hecc.runtime.rates import Rates
-from hecc.runtime.streaming import AHEAD, plan_stream
-from hecc.runtime.switching_keys import packed_bytes, switching_key_bytes
+from hecc.runtime.switching_keys import packed_bytes
 
 __all__ = [
     "CostModel",
     "InstructionCost",
-    "MemoryUse",
     "NativeCost",
     "SealCost",
-    "ciphertext_bytes",
     "circuit_rotations",
     "circuit_seconds",
     "cost_model",
-    "encoded_bytes",
-    "evaluation_key_bytes",
     "instruction_costs",
     "key_cost_model",
-    "memory_use",
-    "peak_memory",
+    "polynomials",
     "transform_rotations",
 ]
 
@@ -321,10 +313,10 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     limbs
         Of every instruction's result.
     """
-    counts, polynomials = circuit.counts(), _polynomials(circuit)
+    counts, sizes = circuit.counts(), polynomials(circuit)
     costs = []
     for i, ins in enumerate(circuit.instructions):
-        level, count, size = limbs[i], counts[i], polynomials[i]
+        level, count, size = limbs[i], counts[i], sizes[i]
         cost = InstructionCost()
         if isinstance(ins, LinearTransform):
             diagonals = circuit.diagonals(ins)
@@ -394,148 +386,20 @@ def transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
     return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
 
 
-def _polynomials(circuit: Circuit) -> list[int]:
+def polynomials(circuit: Circuit) -> list[int]:
     """Polynomials of the ciphertexts of every value: three from a product until it is relinearised."""
-    polynomials: list[int] = []
+    sizes: list[int] = []
     for ins in circuit.instructions:
         if isinstance(ins, Square | Multiply):
-            polynomials.append(3)
+            sizes.append(3)
         elif isinstance(ins, Input | Relinearize):
-            polynomials.append(2)
+            sizes.append(2)
         else:
-            polynomials.append(max(polynomials[v] for v in ins.operands))
-    return polynomials
+            sizes.append(max(sizes[v] for v in ins.operands))
+    return sizes
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
     """Distinct (ciphertext, step) with a step that is not zero: rotations of a transform's argument or result."""
     used = step > 0
     return np.unique((ciphertext[used].astype(np.int64) << 20) + step[used])
-
-
-def ciphertext_bytes(ring_degree: int, limbs: int, *, seeded: bool = False) -> int:
-    """A ciphertext of two polynomials; one of them is a seed when the client encrypts with its secret key."""
-    return (1 if seeded else 2) * 8 * ring_degree * limbs
-
-
-def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
-    """All switching keys in memory.
-
-    SEAL's have a digit for every prime but one, over all primes; the native evaluator's end where they are used.
-    """
-    if evaluator == "seal":
-        primes = len(keys.data_primes) + len(keys.special_primes)
-        number = len(keys.galois) + (1 if keys.relinearization_limbs else 0)
-        return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
-    used = [element.limbs for element in keys.galois]
-    used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
-    return sum(number * switching_key_bytes(keys, limbs) for limbs, number in Counter(used).items())
-
-
-def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
-    """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
-    total = 0
-    for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, LinearTransform):
-            values = len(circuit.diagonals(ins))
-            if evaluator == "seal":
-                total += values * 8 * keys.ring_degree * limbs[i]
-            else:
-                total += values * circuit.period * sum(map(packed_bytes, keys.primes(limbs[i])))
-    return total
-
-
-@dataclass(frozen=True)
-class MemoryUse:
-    """Bytes that a session needs at its worst, by what they hold.
-
-    Attributes
-    ----------
-    program
-        Python, its libraries and their tables.
-    evaluation_keys, weights, encoded_weights
-        For as long as the session lives.
-    ciphertexts
-        With what linear transforms work in, at the instruction that needs most.
-    """
-
-    program: int
-    evaluation_keys: int
-    weights: int
-    encoded_weights: int
-    ciphertexts: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.program + self.evaluation_keys + self.weights + self.encoded_weights + self.ciphertexts
-
-
-def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
-    """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself.
-
-    The native evaluator keeps freed ciphertexts for the next ones, up to a quarter more than were ever alive at once.
-    """
-    return memory_use(circuit, limbs, keys, evaluator).total
-
-
-def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> MemoryUse:
-    """What a session's memory holds when it needs most.
-
-    Parameters
-    ----------
-    limbs
-        Of every instruction's result.
-    """
-    weights = encoded_bytes(circuit, limbs, keys, evaluator)
-    constants = sum(a.nbytes for a in circuit.constants.values())
-    expanded = expand_polynomials(circuit, limbs)
-    circuit, limbs = expanded.circuit, expanded.limbs
-    last, counts = circuit.last_uses(), circuit.counts()
-    native = evaluator != "seal"
-    extra = len(keys.special_primes) if native else 0
-    polynomials = _polynomials(circuit)
-    live: dict[int, int] = {}
-    worst = read = first = 0
-    stream = plan_stream(circuit, limbs, polynomials, keys.ring_degree) if native else None
-    if stream is not None:
-        # In blocks; what is read ahead of them, and their weights, which are kept.
-        streamed = circuit.instructions[: stream.end + 1]
-        ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
-        entries = sum(len(circuit.matrix(ins).values) for ins in streamed if isinstance(ins, MatrixProduct))
-        constants += 8 * entries
-        # Buffers that are lent again may be an eighth larger than what they then hold.
-        worst, first = stream.peak * 45 // 32 + ahead, stream.end
-    for i, ins in enumerate(circuit.instructions[first:], first):
-        live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * polynomials[i] // 2
-        working = 0
-        if isinstance(ins, Input) and native:
-            # Read into an array of its own first.
-            read = max(read, live[i] * ins.ciphertexts // ins.count)
-        if isinstance(ins, LinearTransform):
-            diagonals = circuit.diagonals(ins)
-            babies = len(_pairs(diagonals.column, diagonals.baby)) + counts[ins.x]
-            pair = ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
-            if native:
-                # Rotations limb by limb, the sums that all giant steps need, and rows.
-                groups = len(_pairs(diagonals.row, diagonals.giant)) + ins.count
-                rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
-                working = rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
-            else:
-                working = (babies + ins.count + 1) * pair
-        elif isinstance(ins, MatrixProduct) and (stream is None or i > stream.end):
-            # Its weights as residues, and as the integers that they are made from.
-            working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
-        alive = sum(live.values())
-        worst = max(worst, (alive + alive // 4 if native else alive) + working)
-        live = {v: size for v, size in live.items() if last.get(v, -1) > i}
-    kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
-    return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst + read)
-
-
-ROTATION_BYTES = 1 << 25
-GIANT_BYTES = 1 << 25
-"""What the native evaluator's linear transform takes at a time where that is enough."""
-
-PROGRAM_BYTES = 56 << 20
-"""Python, numpy, the evaluator and its tables, measured."""

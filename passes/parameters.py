@@ -20,9 +20,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.cost import circuit_seconds, cost_model, evaluation_key_bytes, instruction_costs
+from hecc.compiler.cost import circuit_seconds, cost_model, instruction_costs
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
 from hecc.compiler.lowering import Lowered
+from hecc.compiler.memory import evaluation_key_bytes
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
 from hecc.compiler.scaling import Chain, Scales, assign_scales, is_product

@@ -9,8 +9,8 @@ from typing import Any
 
 from hecc.advice import Advice, advise
 from hecc.compilation import DEFAULT_EVALUATOR, Machine, Model, Range, prepare
-from hecc.compiler.cost import MemoryUse, memory_use
 from hecc.compiler.ir.graph import Graph, InputNode
+from hecc.compiler.memory import MemoryUse, memory_use
 from hecc.inputs import Source
 from hecc.layers import Layer, plan_layers
 from hecc.runtime.parameters import KeyShape

@@ -15,12 +15,10 @@ from hecc.compiler.cost import (
     circuit_rotations,
     circuit_seconds,
     cost_model,
-    evaluation_key_bytes,
     instruction_costs,
     key_cost_model,
-    memory_use,
-    peak_memory,
 )
+from hecc.compiler.memory import evaluation_key_bytes, memory_use, peak_memory
 from hecc.compiler.options import Options
 from hecc.compiler.scaling import Chain
 from hecc.passes.cleanup import clean_up
