@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hecc.compilation import Task
 from hecc.compiler.ir.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, WindowSumNode
 from hecc.layers import Layer
 from hecc.passes import variants
 from hecc.passes.pipeline import canonicalise
+from hecc.preparation import Task
 from hecc.runtime.errors import CompileError
 from hecc.runtime.plan import Plan
 
@@ -53,7 +53,7 @@ class Advice:
     text
         What to do, and what is gained, as a sentence.
     speedup
-        Time of the network over that of the variant, both predicted; ``None`` where nothing was compared.
+        Time of the network over that of the variant, per row, both predicted; ``None`` where nothing was compared.
     ring_degree
         N of the variant.
     """
@@ -106,7 +106,8 @@ class _Trial:
         self.graph: Graph = canonicalise(task.imported)
         self.consumers = self.graph.consumers()
         self.ring_degree = plan.header.keys.ring_degree
-        self._seconds = plan.header.estimate.seconds
+        self.elementwise = layers[0].slots == 1
+        self._seconds = _row_seconds(plan)
         self._progress = progress
 
     def compiled(self, what: str, graph: Graph | None = None, *, precision: float | None = None) -> tuple[float, int]:
@@ -117,7 +118,7 @@ class _Trial:
             options = replace(options, precision_bits=precision)
         with contextlib.suppress(CompileError):
             plan = replace(self.task, imported=graph or self.task.imported, model=b"", options=options).build()
-            return self._seconds / plan.header.estimate.seconds, plan.header.keys.ring_degree
+            return self._seconds / _row_seconds(plan), plan.header.keys.ring_degree
         return 0.0, 0
 
     def name(self, source: object) -> str:
@@ -151,6 +152,11 @@ class _Trial:
         return f"make the network {speedup:.1f} times as fast{ring}"
 
 
+def _row_seconds(plan: Plan) -> float:
+    """Of one row: a variant in another ring may have another batch."""
+    return plan.header.estimate.seconds / plan.header.batch
+
+
 def _elementwise(node: Node) -> bool:
     return isinstance(node, PolynomialNode | FunctionNode)
 
@@ -167,9 +173,11 @@ def _dominant(trial: _Trial) -> Iterator[Advice]:
         return
     switching, products = (100 * part / top.seconds for part in (top.key_switching_seconds, top.diagonal_seconds))
     if switching >= products:
-        why = f"{switching:.0f}% of which are key switches ({top.rotations} rotations at {top.limbs} limbs)"
+        steps = f"{top.rotations} rotations" if top.rotations else "relinearisations"
+        why = f"{switching:.0f}% of which are key switches ({steps} at {top.limbs} limbs)"
     else:
-        why = f"{products:.0f}% of which are products ({top.diagonals} diagonals at {top.limbs} limbs)"
+        factors = "weights" if trial.elementwise else "diagonals"
+        why = f"{products:.0f}% of which are products ({top.diagonals} {factors} at {top.limbs} limbs)"
     text = f"{trial.name(top.source)} takes {100 * top.share:.0f}% of the time, {why}; what is saved there counts most"
     yield Advice("dominant layer", top.source, text)
 
@@ -274,7 +282,8 @@ def _channels(trial: _Trial) -> Iterator[Advice]:
 
 def _features(trial: _Trial) -> Iterator[Advice]:
     """Dense layers whose number of outputs is just above a power of two, up to the next of which they are laid out."""
-    for node in trial.linear():
+    # A ciphertext for each element is no layout: there only less is faster.
+    for node in () if trial.elementwise else trial.linear():
         shape = node.output.shape
         if len(shape) < 2 or math.prod(shape) != shape[1] or shape[1] & (shape[1] - 1) == 0:
             continue

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from hecc.advice import Advice, advise
-from hecc.compilation import DEFAULT_EVALUATOR, Machine, Model, Range, prepare
 from hecc.compiler.ir.graph import Graph, InputNode
 from hecc.compiler.memory import MemoryUse, memory_use
-from hecc.inputs import Source
 from hecc.layers import Layer, plan_layers
-from hecc.runtime.parameters import KeyShape
+from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
 from hecc.runtime.plan import Plan
-from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.verify import verify
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
@@ -49,33 +45,20 @@ class Estimation:
     advice: tuple[Advice, ...]
 
 
+@takes_plan_options
 def estimate(
     model: Model,
     *,
-    example_input: Any = None,
-    security: int = 128,
-    quantum: bool = False,
-    precision: float = 12.0,
-    input_range: Range | Mapping[str, Range] | None = None,
-    calibration: Source | None = None,
-    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
-    raw: bool = False,
-    batch_axis: bool = True,
-    evaluator: KeyShape = DEFAULT_EVALUATOR,
-    machine: Machine | None = None,
-    key_budget: int | None = None,
-    chain_of: Plan | str | os.PathLike[str] | None = None,
     advice: bool = True,
     progress: Callable[[str], None] | None = None,
+    **options: Unpack[PlanOptions],
 ) -> Estimation:
     """Say what an ONNX model will cost on encrypted inputs, without keys and without encrypting anything.
 
     Parameters
     ----------
-    model, example_input, security, quantum, precision, input_range, calibration, preprocessing, raw, batch_axis
-        As for :func:`hecc.compile`.
-    evaluator, machine, key_budget, chain_of, progress
-        As for :func:`hecc.compile`.
+    model, progress, options
+        As for :func:`hecc.compile`, with the same defaults.
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
         as the network itself.
@@ -86,23 +69,7 @@ def estimate(
         As :func:`hecc.compile`; an operator that cannot be evaluated is named, with what to use instead.
     """
     stage = progress or (lambda _: None)
-    task = prepare(
-        model,
-        example_input=example_input,
-        security=security,
-        quantum=quantum,
-        precision=precision,
-        input_range=input_range,
-        calibration=calibration,
-        preprocessing=preprocessing,
-        raw=raw,
-        batch_axis=batch_axis,
-        evaluator=evaluator,
-        machine=machine,
-        key_budget=key_budget,
-        chain_of=chain_of,
-        progress=stage,
-    )
+    task = prepare(model, stage, **options)
     plan = task.build(stage)
     stage("measure the layers")
     layers = plan_layers(plan, task.calibration)

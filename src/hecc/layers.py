@@ -58,7 +58,7 @@ class Layer:
     outputs
         Names of the network's outputs that it computes.
     seconds, share
-        Predicted time of one row on one core, and its part of the whole.
+        Predicted time of one row, or one batch of rows, on one core, and its part of the whole.
     key_switching_seconds, diagonal_seconds
         Of these seconds: rotations and relinearisations; products with plaintexts.
     rotations, babies, giants

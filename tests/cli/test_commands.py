@@ -1,5 +1,6 @@
 """What each command does when all is well."""
 
+import inspect
 import json
 import os
 import re
@@ -357,6 +358,47 @@ def test_estimate_says_what_every_layer_costs_and_writes_nothing(cli, here):
     assert found["layers"][3]["merged"] == ["Flatten '/2/Flatten'"]
     assert [advice["kind"] for advice in found["advice"]] == ["dominant layer"]
     assert found["advice"][0]["text"] in text
+
+
+@pytest.mark.parametrize("command", ["compile", "estimate"])
+def test_the_options_that_shape_a_plan_are_pythons_with_its_defaults(cli, here, monkeypatch, command):
+    given = {}
+
+    def record(model: Path, **options: object) -> None:
+        given.update(options)
+        raise hecc.InputError("recorded")
+
+    signature = inspect.signature(getattr(hecc, command)).parameters
+    monkeypatch.setattr(f"hecc.{command}", record)
+    assert cli.refusal(command, "model.onnx") == "recorded"
+    defaults = {name: parameter.default for name, parameter in signature.items() if name != "model"}
+    assert {**given, "progress": None, "example_input": None} == defaults
+
+
+def test_estimate_takes_every_option_that_shapes_a_plan(cli):
+    commands = get_command(app).commands
+    compiled, estimated = ({option for each in commands[name].params for option in each.opts} for name in COMMANDS[:2])
+    assert compiled - estimated == {"--output", "-o", "--client-output"}
+    assert estimated - compiled == {"--no-advice"}
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        (("--batch", "4"), "batch +up to 4 rows at once"),
+        (("--share", "20", "--precision", "8"), "to be shared +20 results of one key"),
+        (("--labels", "names.txt"), "labels logits +zero, one, two"),
+    ],
+    ids=lambda value: value[0],
+)
+def test_estimate_is_about_the_plan_that_the_options_make(cli, here, options, fact):
+    Path("names.txt").write_text("zero one two three four five six seven eight nine".replace(" ", "\n"))
+    arguments = ("model.onnx", "--calibration", "calibration.npy", *options)
+    assert re.search(rf"\n  {fact}", cli.succeed("estimate", *arguments, "--no-advice").stdout)
+    found, compiled = cli.answer("estimate", *arguments, "--no-advice"), cli.answer("compile", *arguments)
+    shared = set(found) & set(compiled)
+    assert {"batch", "share", "outputs", "ring", "peak_memory_bytes"} < shared
+    assert {name: found[name] for name in shared} == {name: compiled[name] for name in shared}
 
 
 def test_estimate_gives_advice_unless_told_not_to(cli, here):

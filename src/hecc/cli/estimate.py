@@ -7,26 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import (
-    CalibrationOption,
-    ChainOption,
-    EvaluatorOption,
-    InputRangeOption,
-    KeyBudgetOption,
-    LayoutOption,
-    MachineOption,
-    MeanOption,
-    ModelArgument,
-    NoBatchAxisOption,
-    PrecisionOption,
-    QuantumOption,
-    RawOption,
-    ResizeOption,
-    ScaleOption,
-    SecurityOption,
-    StdOption,
-    stated_preprocessing,
-)
+from hecc.cli.options import ModelArgument, PlanOptionsGiven, takes_plan_options
 
 if TYPE_CHECKING:
     from hecc.estimation import Estimation
@@ -34,24 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["estimate_command"]
 
 
+@takes_plan_options
 def estimate_command(
     model: ModelArgument,
-    security: SecurityOption = 128,
-    quantum: QuantumOption = False,
-    precision: PrecisionOption = 12.0,
-    input_range: InputRangeOption = None,
-    calibration: CalibrationOption = None,
-    raw: RawOption = False,
-    resize: ResizeOption = None,
-    scale: ScaleOption = None,
-    mean: MeanOption = None,
-    std: StdOption = None,
-    layout: LayoutOption = None,
-    no_batch_axis: NoBatchAxisOption = False,
-    evaluator: EvaluatorOption = "native",
-    machine: MachineOption = None,
-    key_budget: KeyBudgetOption = None,
-    chain_of: ChainOption = None,
+    options: PlanOptionsGiven,
     no_advice: Annotated[
         bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
     ] = False,
@@ -66,24 +33,9 @@ def estimate_command(
         import hecc
         from hecc.words import layer_fields, plan_facts, plan_fields
 
+        asked = options()
         with out.stages(f"estimating {model}") as stage:
-            found = hecc.estimate(
-                model,
-                security=security,
-                quantum=quantum,
-                precision=precision,
-                input_range=input_range,
-                calibration=calibration,
-                preprocessing=stated_preprocessing(resize, scale, mean, std, layout),
-                raw=raw,
-                batch_axis=not no_batch_axis,
-                evaluator=evaluator,
-                machine=machine,
-                key_budget=key_budget,
-                chain_of=chain_of,
-                advice=not no_advice,
-                progress=stage,
-            )
+            found = hecc.estimate(model, advice=not no_advice, progress=stage, **asked)
         out.facts(plan_facts(found.plan.header))
         out.say()
         out.table(*_table(found))
@@ -94,7 +46,7 @@ def estimate_command(
             if not found.advice:
                 out.say("  no change that was tried would make the network much faster")
         out.result(
-            calibration="synthetic" if calibration is None else "given",
+            calibration="synthetic" if asked["calibration"] is None else "given",
             **plan_fields(found.plan.header),
             layers=[
                 {**layer_fields(layer), "merged": list(merged)}

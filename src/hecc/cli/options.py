@@ -1,42 +1,30 @@
-"""The options of every command that compiles a network."""
+"""The options that several commands have, first of all those of every command that compiles a network."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from hecc.labels import Labels
+    from hecc.preparation import PlanOptions
     from hecc.runtime.preprocessing import Preprocessing
 
-__all__ = [
-    "BatchOption",
-    "CalibrationOption",
-    "ChainOption",
-    "EvaluatorOption",
-    "InputRangeOption",
-    "KeyBudgetOption",
-    "LayoutOption",
-    "MachineOption",
-    "MeanOption",
-    "ModelArgument",
-    "NoBatchAxisOption",
-    "OptimizeOption",
-    "PrecisionOption",
-    "QuantumOption",
-    "RawOption",
-    "ResizeOption",
-    "ResumeOption",
-    "ScaleOption",
-    "SecurityOption",
-    "ShareOption",
-    "StdOption",
-    "stated_preprocessing",
-]
+__all__ = ["ModelArgument", "PlanOptionsGiven", "RawOption", "ResumeOption", "takes_plan_options"]
+
+Stated: TypeAlias = "PlanOptions"
+"""In quotes: annotations of commands are evaluated, and the compiler is loaded by those that need it only."""
+
+PlanOptionsGiven: TypeAlias = "Callable[[], Stated]"
+"""What a command gets of the options that shape a plan: they are read when it is called, by what may refuse them."""
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
 SecurityOption = Annotated[int, typer.Option(metavar="BITS", help="Security: 128, 192 or 256 bits.")]
@@ -62,6 +50,14 @@ CalibrationOption = Annotated[
         show_default=False,
         help="Some hundred real inputs (.npy, .npz, .csv, or a folder of images), which show how large the values "
         "inside the network become.",
+    ),
+]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[OUTPUT=]FILE",
+        show_default=False,
+        help="Names of the classes, one per line, that decrypt is to show.",
     ),
 ]
 NoBatchAxisOption = Annotated[
@@ -175,16 +171,80 @@ ChainOption = Annotated[
 ]
 
 
-def stated_preprocessing(
-    resize: str | None, scale: str | None, mean: str | None, std: str | None, layout: Literal["nchw", "nhwc"] | None
-) -> Preprocessing | None:
-    """What the options state; ``None`` if there is none of them.
+def takes_plan_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that shape a plan, in the place of its parameter ``options``."""
+    shared = inspect.signature(_plan_options, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True)
+    shown = [
+        each
+        for name, parameter in own.parameters.items()
+        for each in (shared.values() if name == "options" else (parameter,))
+    ]
+
+    @functools.wraps(command)
+    def with_options(**given: Any) -> None:
+        options = functools.partial(_plan_options, **{name: given.pop(name) for name in shared})
+        command(**given, options=options)
+
+    # typer takes names and defaults from the one, types from the other.
+    with_options.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return with_options
+
+
+def _plan_options(
+    security: SecurityOption = 128,
+    quantum: QuantumOption = False,
+    precision: PrecisionOption = 12.0,
+    input_range: InputRangeOption = None,
+    calibration: CalibrationOption = None,
+    raw: RawOption = False,
+    resize: ResizeOption = None,
+    scale: ScaleOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    layout: LayoutOption = None,
+    labels: LabelsOption = None,
+    no_batch_axis: NoBatchAxisOption = False,
+    evaluator: EvaluatorOption = "native",
+    optimize: OptimizeOption = "latency",
+    batch: BatchOption = None,
+    share: ShareOption = None,
+    machine: MachineOption = None,
+    key_budget: KeyBudgetOption = None,
+    chain_of: ChainOption = None,
+) -> Stated:
+    """The options of the command line as Python takes them.
 
     Raises
     ------
     InputError
-        An option that is no number, or no size.
+        An option that is no number, no size, or names no output.
     """
+    return {
+        "security": security,
+        "quantum": quantum,
+        "precision": precision,
+        "input_range": input_range,
+        "calibration": calibration,
+        "preprocessing": _preprocessing(resize, scale, mean, std, layout),
+        "raw": raw,
+        "labels": _labels(labels),
+        "batch_axis": not no_batch_axis,
+        "evaluator": evaluator,
+        "optimize": optimize,
+        "batch": batch,
+        "share": share,
+        "machine": machine,
+        "key_budget": key_budget,
+        "chain_of": chain_of,
+    }
+
+
+def _preprocessing(
+    resize: str | None, scale: str | None, mean: str | None, std: str | None, layout: Literal["nchw", "nhwc"] | None
+) -> Preprocessing | None:
+    """What the options state; ``None`` if there is none of them."""
     if all(option is None for option in (resize, scale, mean, std, layout)):
         return None
     from hecc.runtime.preprocessing import Preprocessing
@@ -224,3 +284,15 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
     if array.dtype.kind not in "fiu":
         raise InputError(f"{option} {text}: an array of dtype {array.dtype}; give numbers")
     return tuple(map(float, array.reshape(-1)))
+
+
+def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None:
+    """The option as Python takes it: a file, or files by output."""
+    if not given:
+        return None
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).exists()):
+        return given[0]
+    named = [text.partition("=") for text in given]
+    if not all(name and file for name, _, file in named):
+        raise InputError("--labels: several files need the names of their outputs; give each as OUTPUT=FILE")
+    return {name: file for name, _, file in named}

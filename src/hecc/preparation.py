@@ -1,0 +1,313 @@
+"""What every compilation begins with: the options that shape a plan, the model imported, and all of it checked."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+import hecc
+from hecc.compiler.calibration import synthetic_inputs
+from hecc.compiler.importer import import_model
+from hecc.compiler.ir.graph import Graph
+from hecc.compiler.machine import MachineProfile
+from hecc.compiler.options import Options
+from hecc.inputs import Form, Source, load_inputs
+from hecc.labels import Labels, output_labels
+from hecc.passes.pipeline import build_plan
+from hecc.passes.search import RING_DEGREES
+from hecc.pytorch import export_module, is_module
+from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.flooding import MAX_RESULTS
+from hecc.runtime.parameters import KeyShape, KeySpecification
+from hecc.runtime.plan import Plan
+from hecc.runtime.preprocessing import Preprocessing
+from hecc.runtime.security import LEVELS
+from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows
+
+if TYPE_CHECKING:
+    import onnx
+    import torch
+
+__all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
+
+Range: TypeAlias = tuple[float, float]
+OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
+Model: TypeAlias = "OnnxModel | torch.nn.Module"
+Machine: TypeAlias = "str | os.PathLike[str] | MachineProfile"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_RANGE: Range = (-1.0, 1.0)
+"""What inputs are taken to be when nothing is said of them."""
+
+CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
+"""How many times the observed values must not overflow: synthetic inputs say less about real ones."""
+
+CALIBRATED_INTERVAL, SYNTHETIC_INTERVAL = 0.25, 1.0
+"""By how much wider than what is observed the intervals are on which polynomials are fitted to activations."""
+
+MAX_BATCH = RING_DEGREES[-1] // 2
+"""Slots of the largest ring."""
+
+log = logging.getLogger(__name__)
+
+
+class PlanOptions(TypedDict, total=False):
+    """What shapes a plan: keyword arguments of :func:`hecc.compile`, which explains them, and :func:`hecc.estimate`."""
+
+    example_input: Any
+    security: int
+    quantum: bool
+    precision: float
+    input_range: Range | Mapping[str, Range] | None
+    calibration: Source | None
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None
+    raw: bool
+    labels: Labels | Mapping[str, Labels] | None
+    batch_axis: bool
+    evaluator: KeyShape
+    optimize: Literal["latency", "throughput"]
+    batch: int | None
+    share: int | None
+    machine: Machine | None
+    key_budget: int | None
+    chain_of: Plan | str | os.PathLike[str] | None
+
+
+def takes_plan_options(function: F) -> F:
+    """Show the ``**options`` of a function by name and with their defaults, as ``help`` and notebooks look them up."""
+    own, known = inspect.signature(function), inspect.signature(prepare).parameters
+    model, *others = [parameter for parameter in own.parameters.values() if parameter.kind != parameter.VAR_KEYWORD]
+    shared = [known[name] for name in PlanOptions.__annotations__]
+    function.__signature__ = own.replace(parameters=[model, *shared, *others])  # type: ignore[attr-defined]
+    return function
+
+
+def prepare(
+    model: Model,
+    progress: Callable[[str], None],
+    *,
+    example_input: Any = None,
+    security: int = 128,
+    quantum: bool = False,
+    precision: float = 12.0,
+    input_range: Range | Mapping[str, Range] | None = None,
+    calibration: Source | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+    raw: bool = False,
+    labels: Labels | Mapping[str, Labels] | None = None,
+    batch_axis: bool = True,
+    evaluator: KeyShape = "native",
+    optimize: Literal["latency", "throughput"] = "latency",
+    batch: int | None = None,
+    share: int | None = None,
+    machine: Machine | None = None,
+    key_budget: int | None = None,
+    chain_of: Plan | str | os.PathLike[str] | None = None,
+) -> Task:
+    """Import a model and check the :class:`PlanOptions`, whose defaults are those of this function.
+
+    Raises
+    ------
+    InputError, UnsupportedError, SecurityError
+        As :func:`hecc.compile`.
+    """
+    if security not in LEVELS:
+        levels = ", ".join(map(str, LEVELS))
+        raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
+    if not 0 < precision < math.inf:
+        raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
+    if optimize not in ("latency", "throughput"):
+        raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
+    if batch is not None and not 1 <= batch <= MAX_BATCH:
+        raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
+    if share is not None and not 1 <= share <= MAX_RESULTS:
+        raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
+    if key_budget is not None and key_budget < 1:
+        raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
+    profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
+    if profile is not None and evaluator != "native":
+        raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
+    progress("import the network")
+    network = _network(model, example_input, batch_axis)
+    imported = import_model(network, batch_axis=batch_axis)
+    wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
+    wanted = _with_preprocessing(wanted, preprocessing)
+    shapes = {form.name: form.shape for form in wanted}
+    outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
+    names = output_labels(labels, outputs)
+    rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, shapes)
+    declared = _declared(input_range, rows, wanted)
+    if rows is None:
+        rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
+        log.warning(
+            "no calibration inputs: how large values become inside the network was estimated from made-up inputs from "
+            "%s; give some hundred real inputs as calibration, and it is measured",
+            " and ".join(sorted({f"{low:g} to {high:g}" for low, high in declared.values()})),
+        )
+    else:
+        for name, values in rows.items():
+            remedy = "widen the input range, or preprocess the calibration inputs as in training"
+            check_range(f"calibration for input {name!r}", values, *declared[name], remedy)
+    options = Options(
+        level=security,
+        adversary="quantum" if quantum else "classical",
+        precision_bits=precision,
+        margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
+        interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
+        evaluator=evaluator,
+        optimize=optimize,
+        batch=batch,
+        share=share or 0,
+        machine=profile,
+        key_budget=key_budget,
+        chain=None if chain_of is None else _chain(chain_of, security, quantum),
+        producer=f"hecc {hecc.__version__}",
+    )
+    stated = {form.name: form.preprocessing for form in wanted}
+    return Task(imported, _model_bytes(network), rows, declared, options, stated, names)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that a compilation depends on, checked.
+
+    Attributes
+    ----------
+    imported
+        The imported graph.
+    model
+        The ONNX file's bytes.
+    calibration
+        Inputs by name, given or made up.
+    declared
+        Range of each input's elements.
+    options
+        What was asked for.
+    preprocessing, labels
+        What the plan tells the client, by input and by output.
+    """
+
+    imported: Graph
+    model: bytes
+    calibration: Mapping[str, NDArray[np.float64]]
+    declared: Mapping[str, Range]
+    options: Options
+    preprocessing: Mapping[str, Preprocessing | None]
+    labels: Mapping[str, tuple[str, ...]]
+
+    def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
+        """Compile.
+
+        Raises
+        ------
+        UnsupportedError, CompileError
+            As :func:`hecc.compile`.
+        """
+        plan = build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+        inputs = (msgspec.structs.replace(s, preprocessing=self.preprocessing[s.name]) for s in plan.header.inputs)
+        outputs = (msgspec.structs.replace(s, labels=self.labels.get(s.name, ())) for s in plan.header.outputs)
+        return replace(plan, header=msgspec.structs.replace(plan.header, inputs=tuple(inputs), outputs=tuple(outputs)))
+
+
+def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
+    """What a plan is to share with another one."""
+    keys = (plan if isinstance(plan, Plan) else Plan.load(plan)).header.keys
+    evidence = keys.security
+    if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
+        raise InputError(
+            f"the other plan has {evidence.level} bits of security ({evidence.adversary} adversary); "
+            "ask for the same here, since keys for both are made for one level"
+        )
+    return keys
+
+
+def _with_preprocessing(
+    wanted: Sequence[Form], given: Preprocessing | Mapping[str, Preprocessing] | None
+) -> list[Form]:
+    if given is None:
+        return list(wanted)
+    if isinstance(given, Preprocessing):
+        given = {form.name: given for form in wanted}
+    unknown = set(given) - {form.name for form in wanted}
+    if unknown:
+        known = ", ".join(repr(form.name) for form in wanted)
+        raise InputError(f"preprocessing: there is no input {min(unknown)!r}; the network takes {known}")
+    found = []
+    for form in wanted:
+        stated = given.get(form.name)
+        try:
+            if stated is not None:
+                stated.check(form.shape)
+        except InputError as error:
+            raise InputError(f"preprocessing of input {form.name!r}: {error}") from None
+        found.append(replace(form, preprocessing=stated))
+    return found
+
+
+def _network(model: Model, example_input: Any, batch_axis: bool) -> OnnxModel:
+    """The model as ONNX: a PyTorch module is exported."""
+    if is_module(model):
+        return export_module(model, example_input, batch_axis=batch_axis)
+    if example_input is not None:
+        raise InputError("example_input is for PyTorch modules; an ONNX model says itself what its inputs are")
+    return cast("OnnxModel", model)
+
+
+def _model_bytes(model: OnnxModel) -> bytes:
+    """What the fingerprint of the model is taken of."""
+    if isinstance(model, bytes):
+        return model
+    if isinstance(model, str | os.PathLike):
+        return Path(model).read_bytes()
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _calibration(
+    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, NDArray[np.float64]]:
+    rows = {name: check_rows(f"calibration for input {name!r}", tensors[name], shape) for name, shape in shapes.items()}
+    check_counts("calibration", rows)
+    return rows
+
+
+def _declared(
+    given: Range | Mapping[str, Range] | None,
+    rows: Mapping[str, NDArray[np.float64]] | None,
+    wanted: Sequence[Form],
+) -> dict[str, Range]:
+    """The range of each input: as given, else that of images and of the calibration inputs, else the default."""
+    names = [form.name for form in wanted]
+    if given is None:
+        ranges = {form.name: _default_range(form, None if rows is None else rows[form.name]) for form in wanted}
+    elif isinstance(given, Mapping):
+        if set(given) != set(names):
+            known = ", ".join(map(repr, names))
+            raise InputError(f"input range: {', '.join(map(repr, given))} was given; the network takes {known}")
+        ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
+    else:
+        low, high = given
+        ranges = dict.fromkeys(names, (float(low), float(high)))
+    for name, (low, high) in ranges.items():
+        if not -math.inf < low < high < math.inf:
+            raise InputError(
+                f"input {name!r}: the range {low:g} to {high:g} is empty; give the lowest and the highest value"
+            )
+    return ranges
+
+
+def _default_range(form: Form, rows: NDArray[np.float64] | None) -> Range:
+    image = None if form.preprocessing is None else form.preprocessing.image_range(form.shape)
+    found = None if rows is None else (float(rows.min()), float(rows.max()))
+    ranges = [bounds for bounds in (image, found) if bounds is not None] or [DEFAULT_RANGE]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
