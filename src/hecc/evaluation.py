@@ -283,6 +283,8 @@ def _session(
             client.keygen(keys, progress=lambda done, total: tell("making keys", done, total))
         else:
             client = Client(plan, keys, passphrase=passphrase)
+            if not (Path(keys) / EVALUATION).exists():
+                raise InputError(f"{keys}: no {EVALUATION} is here; make keys first, as `hecc keygen` does")
         yield client, stack.enter_context(Server(plan, Path(keys) / EVALUATION))
 
 

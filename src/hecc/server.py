@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.errors import InputError
 from hecc.runtime.evaluator import DEFAULT_MEMORY
+from hecc.runtime.files import reading
 from hecc.runtime.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan import Plan
 from hecc.runtime.server import RowProgress
@@ -34,7 +37,8 @@ class Server(Session):
     Raises
     ------
     InputError
-        The plan is the client's, which has no circuit, or this machine cannot hold the plan's predicted memory.
+        The plan is the client's, which has no circuit; there are no evaluation keys; or this machine cannot hold the
+        plan's predicted memory.
     KeyMismatchError
         The keys were made for other parameters or lack one that the plan needs.
     """
@@ -55,10 +59,9 @@ class Server(Session):
             "a run of this plan",
             "or compile a smaller network or for less precision",
         )
-        keys = evaluation_keys
         super().__init__(
             plan,
-            keys if isinstance(keys, EvaluationKeyFile) else EvaluationKeyFile(keys),
+            _keys(evaluation_keys),
             evaluator=evaluator,
             memory=memory,
             threads=threads,
@@ -110,6 +113,20 @@ class Server(Session):
             As :meth:`run`.
         """
         return super().run_to(path, _loaded(request), progress=progress, resume=resume)
+
+
+def _keys(given: EvaluationKeyFile | str | os.PathLike[str]) -> EvaluationKeyFile:
+    if isinstance(given, EvaluationKeyFile):
+        return given
+    with reading(given):
+        found = Path(given).is_file()
+    if not found:
+        # Whoever runs a plan may never have made a key.
+        raise InputError(
+            f"{given}: no evaluation keys are here; the client makes them (`hecc keygen` writes keys/evaluation.bin) "
+            "and sends them: give the path of that file as --evaluation-keys"
+        )
+    return EvaluationKeyFile(given)
 
 
 def _loaded(request: CiphertextFile | str | os.PathLike[str]) -> CiphertextFile:

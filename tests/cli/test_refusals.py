@@ -86,6 +86,16 @@ import pytest
             ["run", "plan.client.bin", "encrypted.bin"],
             "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
         ),
+        *(
+            (
+                ["run", "plan.bin", "encrypted.bin", "--evaluation-keys", path],
+                (
+                    f"{path}: no evaluation keys are here; the client makes them (`hecc keygen` writes "
+                    "keys/evaluation.bin) and sends them: give the path of that file as --evaluation-keys"
+                ),
+            )
+            for path in ("nowhere.bin", "keys")
+        ),
         (
             ["run", "plan.bin", "encrypted.bin", "--memory", "lots"],
             "--memory lots: not a size; give one as 500MB or 2GB",
@@ -201,6 +211,12 @@ def test_the_rows_of_another_client_are_refused(cli, here):
     assert "use the secret key of the client" in cli.refusal(
         "decrypt", "plan.client.bin", "result.bin", "--keys", "bob"
     )
+
+
+def test_an_evaluation_needs_the_keys_of_both_sides(cli, here):
+    Path("keys/evaluation.bin").unlink()
+    sentence = cli.refusal("evaluate", "plan.bin", "--data", "three.npy", "--keys", "keys")
+    assert sentence == "keys: no evaluation.bin is here; make keys first, as `hecc keygen` does"
 
 
 def test_an_existing_secret_key_is_not_overwritten(cli, here):
