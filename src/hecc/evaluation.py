@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.client import Client
 from hecc.inputs import Source, forms, load_inputs
-from hecc.labels import Truth, class_numbers, load_truth
+from hecc.labels import Truth
 from hecc.runtime.client.keygen import EVALUATION
-from hecc.runtime.client.predictions import are_scores, class_names, classes, is_choice
-from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import InputError
-from hecc.runtime.header import OutputSignature
 from hecc.runtime.plan import Plan
 from hecc.runtime.tensors import input_rows
+from hecc.scoring import Scoring, TaskKind, scoring
 from hecc.server import Server
 from hecc.simulation import simulate
 
@@ -93,7 +90,7 @@ class Evaluation:
         regression, or without right answers.
     """
 
-    task: Literal["classification", "regression"]
+    task: TaskKind
     output: str
     classes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
@@ -164,111 +161,43 @@ def evaluate(
     )
     tensors = input_rows(loaded.tensors, plan.header.inputs)
     count = len(next(iter(tensors.values())))
-    signature = _output(plan.header.outputs)
-    answers = _answers(labels, loaded.classes, count)
-    task, truth = _task(signature, answers)
+    measured = scoring(plan.header.outputs, labels, loaded.classes, count)
+    name = measured.signature.name
 
     outcomes: list[Outcome] = []
 
-    def add(name: str, outputs: Mapping[str, NDArray[Any]], seconds: float) -> None:
-        values = outputs[signature.name]
-        clear = outcomes[0] if outcomes else None
-        outcomes.append(_outcome(name, signature, task, values, truth, clear, seconds))
+    def add(way: str, outputs: Mapping[str, NDArray[Any]], seconds: float) -> None:
+        outcomes.append(_outcome(way, measured, outputs[name], outcomes[0] if outcomes else None, seconds))
 
-    for name, noise in (("clear", False), ("simulated", True)):
-        tell(f"evaluating, {name}", 0, 0)
+    for way, noise in (("clear", False), ("simulated", True)):
+        tell(f"evaluating, {way}", 0, 0)
         start = time.perf_counter()
         outputs = simulate(plan, tensors, noise=noise)
-        add(name, outputs, time.perf_counter() - start)
+        add(way, outputs, time.perf_counter() - start)
     if keys is not None or encrypted:
         first = {name: values[:rows] for name, values in tensors.items()}
         with _session(plan, keys, passphrase, tell) as (client, server):
             add("encrypted", *_run(client, server, first, tell))
 
-    simulated = outcomes[1].predictions
-    names: tuple[str, ...] = ()
+    simulated, truth, names = outcomes[1].predictions, measured.truth, measured.class_names
     confusion = None
-    if task == "classification":
-        names = class_names(signature) or tuple(map(str, range(_count(signature))))
-        if simulated is not None and truth is not None:
-            confusion = np.zeros((len(names), len(names)), dtype=np.int64)
-            np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
-    return Evaluation(task, signature.name, names, tuple(outcomes), confusion)
+    if simulated is not None and truth is not None:
+        confusion = np.zeros((len(names), len(names)), dtype=np.int64)
+        np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
+    return Evaluation(measured.task, name, names, tuple(outcomes), confusion)
 
 
-def _output(outputs: Sequence[OutputSignature]) -> OutputSignature:
-    """The one output to look at: the only one, or the only one of scores."""
-    candidates = list(outputs) if len(outputs) == 1 else [signature for signature in outputs if are_scores(signature)]
-    if len(candidates) > 1:
-        # Scores say more than the choice that the network makes of them.
-        candidates = [signature for signature in candidates if not is_choice(signature)] or candidates
-    if len(candidates) != 1:
-        names = ", ".join(repr(signature.name) for signature in outputs)
-        raise InputError(f"of the plan's outputs ({names}) {len(candidates)} look like scores of classes, not one")
-    return candidates[0]
-
-
-def _answers(labels: Truth | None, folders: Sequence[str], count: int) -> NDArray[np.generic] | None:
-    if labels is None:
-        return np.array(folders) if folders else None
-    answers = load_truth(labels)
-    if len(answers) != count or answers.ndim == 0:
-        raise InputError(f"labels of shape {answers.shape} for {count} rows; give one for each row, and no header")
-    # A column is as good as a list.
-    return answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers
-
-
-def _task(
-    signature: OutputSignature, answers: NDArray[np.generic] | None
-) -> tuple[Literal["classification", "regression"], NDArray[np.generic] | None]:
-    """What is measured, and the right answers for it: numbers of classes, or values of shape (rows, ...)."""
-    if answers is None:
-        return ("classification" if are_scores(signature) else "regression"), None
-    integral = answers.dtype.kind in "iub" or (answers.dtype.kind == "f" and not (answers % 1).any())
-    if integral and answers.dtype.kind == "f":
-        answers = answers.astype(np.int64)
-    binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
-    single = math.prod(signature.shape) == 1
-    if answers.ndim == 1 and (are_scores(signature) or (single and binary)):
-        return "classification", class_numbers(answers, class_names(signature), _count(signature))
-    shape = result_shape(signature.shape, signature.epilogue)
-    if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(shape):
-        raise InputError(
-            f"labels of shape {answers.shape} and dtype {answers.dtype} for an output of shape {shape}; give "
-            "a class, or the values of a regression, for each row"
-        )
-    return "regression", answers.reshape(-1, *shape)
-
-
-def _count(signature: OutputSignature) -> int:
-    """How many classes there are: of a single score no and yes."""
-    return max(2, math.prod(signature.shape))
-
-
-def _outcome(
-    name: str,
-    signature: OutputSignature,
-    task: str,
-    values: NDArray[Any],
-    truth: NDArray[np.generic] | None,
-    clear: Outcome | None,
-    seconds: float,
-) -> Outcome:
+def _outcome(name: str, measured: Scoring, values: NDArray[Any], clear: Outcome | None, seconds: float) -> Outcome:
     rows = len(values)
     reference = values if clear is None else clear.values[:rows]
     error = None
     if values.dtype.kind == "f":
         error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
-    predictions, agreement, score = None, None, None
-    if task == "classification":
-        predictions = classes(signature, values)
+    predictions, agreement = measured.predictions(values), None
+    if predictions is not None:
         expected = predictions if clear is None or clear.predictions is None else clear.predictions[:rows]
         agreement = float((predictions == expected).mean())
-        if truth is not None:
-            score = float((predictions == truth[:rows]).mean())
-    elif truth is not None:
-        score = float(np.abs(values - truth[:rows].astype(np.float64)).mean())
-    return Outcome(name, rows, values, predictions, score, agreement, error, seconds)
+    return Outcome(name, rows, values, predictions, measured.score(values), agreement, error, seconds)
 
 
 @contextlib.contextmanager

@@ -34,12 +34,12 @@ COMMANDS = (
 )
 
 
-def two_output_model() -> bytes:
-    """y = x^2 and z = 2x."""
-    nodes = [helper.make_node("Mul", ["x", "x"], ["y"]), helper.make_node("Mul", ["x", "two"], ["z"])]
-    x, y, z = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xyz")
+def make_model(width: int, outputs: str) -> bytes:
+    """Of y = x^2 and z = 2x those that are named."""
+    nodes = [helper.make_node("Mul", ["x", "x" if name == "y" else "two"], [name]) for name in outputs]
+    x, *returned = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width]) for name in "x" + outputs)
     two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
-    graph = helper.make_graph(nodes, "two outputs", [x], [y, z], [two])
+    graph = helper.make_graph(nodes, "network", [x], returned, [two])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
@@ -240,7 +240,7 @@ def test_one_example_needs_no_axis_of_rows(cli, here):
 
 
 def test_several_outputs_become_an_npz_file(cli, here):
-    Path("two.onnx").write_bytes(two_output_model())
+    Path("two.onnx").write_bytes(make_model(4, "yz"))
     np.save("x.npy", np.array([[0.5, -0.25, 1.0, 0.0]]))
     cli.succeed("compile", "two.onnx", "--output", "two.bin")
     cli.succeed("keygen", "two.client.bin", "--keys", "two")
@@ -257,6 +257,46 @@ def test_simulate_measures_the_accuracy(cli, here):
     assert found["accuracy"] == 1.0
     assert found["rows"] == 16
     assert "accuracy 100.00%" in cli.succeed("simulate", "plan.bin", "images.npy", "--labels", "labels.npy").stdout
+
+
+@pytest.mark.parametrize("name", ["numbers.csv", "numbers.txt", "names.csv", "names.txt", "column.npy"])
+def test_simulate_takes_the_right_answers_as_evaluate_does(cli, here, name):
+    labels = np.load("labels.npy").tolist()
+    labels[0] = 7  # an image of 0 that is said to be a 7
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    Path("words.txt").write_text("\n".join(words))
+    plan = (
+        "compile",
+        "model.onnx",
+        "--calibration",
+        "calibration.npy",
+        "--labels",
+        "words.txt",
+        "--output",
+        "named.bin",
+    )
+    cli.succeed(*plan)
+    if name == "column.npy":
+        np.save(name, np.array(labels)[:, None])
+    else:
+        given = [words[label] for label in labels] if name.startswith("names") else map(str, labels)
+        Path(name).write_text("\n".join(given))
+    found = cli.answer("simulate", "named.bin", "images.npy", "--labels", name)
+    evaluated = cli.answer("evaluate", "named.bin", "--data", "images.npy", "--labels", name)
+    assert found["accuracy"] == evaluated["simulated"]["accuracy"] == 15 / 16
+    assert found["mean_absolute_error"] is None
+
+
+def test_simulate_measures_the_error_of_a_regression(cli, here):
+    Path("square.onnx").write_bytes(make_model(1, "y"))
+    cli.succeed("compile", "square.onnx", "--output", "square.bin")
+    np.save("x.npy", np.array([[0.5], [-0.25]]))
+    Path("y.csv").write_text("0.5\n0.3125\n")
+    arguments = ("simulate", "square.bin", "x.npy", "--labels", "y.csv", "--no-noise")
+    found = cli.answer(*arguments)
+    assert found["accuracy"] is None
+    assert found["mean_absolute_error"] == pytest.approx(0.25)
+    assert "mean absolute error 0.25" in cli.succeed(*arguments).stdout
 
 
 @pytest.mark.parametrize(
@@ -409,7 +449,7 @@ def test_estimate_gives_advice_unless_told_not_to(cli, here):
 
 def test_estimate_says_when_it_knows_of_nothing_better(cli, here):
     # y = x^2 and z = 2x: two layers of which neither is most of the time.
-    Path("two.onnx").write_bytes(two_output_model())
+    Path("two.onnx").write_bytes(make_model(4, "yz"))
     text = cli.succeed("estimate", "two.onnx").stdout
     found = cli.answer("estimate", "two.onnx")["advice"]
     assert ("no change that was tried would make the network much faster" in text) == (not found)

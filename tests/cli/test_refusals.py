@@ -112,7 +112,7 @@ import pytest
         (["bench", "plan.bin", "--evaluator", "gpu"], "there is no evaluator 'gpu'; choose one of native, seal"),
         (
             ["simulate", "plan.bin", "three.npy", "--labels", "labels.npy"],
-            "labels of shape (16,) and dtype int64; give an integer for each of the 3 rows",
+            "labels of shape (16,) for 3 rows; give one for each row, and no header",
         ),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",

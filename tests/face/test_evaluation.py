@@ -114,6 +114,7 @@ def test_one_output_value_with_yes_and_no_for_answers_is_a_classification(regres
     ("labels", "options", "fault"),
     [
         (np.zeros(3, dtype=int), {}, r"labels of shape \(3,\) for 16 rows; give one for each row, and no header"),
+        (np.array(3), {}, r"labels of shape \(\) for 16 rows; give one for each row, and no header"),
         (np.full(16, 10), {}, "labels from 10 to 10; the network has the classes 0 to 9"),
         (np.full(16, 0.5), {}, "labels of dtype float64; give integers or names of classes"),
         (np.full((16, 2), 0.5), {}, r"labels of shape \(16, 2\) and dtype float64 for an output of shape \(10,\)"),

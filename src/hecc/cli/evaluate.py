@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
-from hecc.cli.options import RawOption
+from hecc.cli.options import RawOption, TruthOption
 
 if TYPE_CHECKING:
     from hecc.evaluation import Evaluation, Outcome
@@ -27,14 +27,7 @@ def evaluate_command(
         Path,
         typer.Option(metavar="PATH", help="The test set, as for encrypt; a folder per class gives the labels, too."),
     ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="The right answer for every row: .npy, or a .csv or text file of numbers or names of classes.",
-        ),
-    ] = None,
+    labels: TruthOption = None,
     raw: RawOption = False,
     keys: Annotated[
         Path | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hecc.preparation import PlanOptions
     from hecc.runtime.preprocessing import Preprocessing
 
-__all__ = ["ModelArgument", "PlanOptionsGiven", "RawOption", "ResumeOption", "takes_plan_options"]
+__all__ = ["ModelArgument", "PlanOptionsGiven", "RawOption", "ResumeOption", "TruthOption", "takes_plan_options"]
 
 Stated: TypeAlias = "PlanOptions"
 """In quotes: annotations of commands are evaluated, and the compiler is loaded by those that need it only."""
@@ -121,6 +121,15 @@ ShareOption = Annotated[
         metavar="RESULTS",
         show_default=False,
         help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+    ),
+]
+TruthOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        show_default=False,
+        help="The right answer for every row: .npy, or a .csv or text file of numbers or names of classes.",
     ),
 ]
 ResumeOption = Annotated[
