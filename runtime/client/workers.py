@@ -85,7 +85,13 @@ class Workers:
         """Start the processes."""
         command = [sys.executable, "-P", "-m", "hecc.runtime.client.workers"]
         self._processes = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - of our own words
+            # In a group of their own: an interruption at the terminal is for this process, which ends them.
+            subprocess.Popen(  # noqa: S603 - of our own words
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                process_group=0 if os.name == "posix" else None,
+            )
             for _ in range(self._number)
         ]
         self._free: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()

@@ -15,9 +15,11 @@ Everything is imported when it is first used: a server never loads the compiler,
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers know it; to load `typing` takes longer than all that is done here
 if TYPE_CHECKING:
+    from typing import Any
+
     from hecc.client import Client
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate

@@ -247,7 +247,12 @@ def measure_bandwidth(threads: int) -> float:
         return times
 
     with ThreadPoolExecutor(threads) as pool:
-        passes = zip(*pool.map(read, parts), strict=True)
+        try:
+            passes = list(zip(*pool.map(read, parts), strict=True))
+        except BaseException:
+            # Or those that have begun would wait for those that never will.
+            barrier.abort()
+            raise
         seconds = [max(end for _, end in together) - min(start for start, _ in together) for together in passes]
     return float(words.nbytes / min(seconds))
 

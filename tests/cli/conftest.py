@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner, Result
 
-from hecc.cli import app
+from hecc.cli.commands import app
 
 
 class Cli:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from typer.main import get_command
 
 import hecc
-from hecc.cli import app
+from hecc.cli.commands import app
 from hecc.runtime.plan import Plan
 
 COMMANDS = (

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import hecc
-from hecc.cli import app
+from hecc.cli.commands import app
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[..., Array]

@@ -14,10 +14,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
 from typing import Annotated, Any, Self, TextIO
 
 import typer
 
+from hecc.cli import leave
 from hecc.runtime.errors import HeccError, InputError
 
 __all__ = ["Console", "JsonOption", "console"]
@@ -27,6 +29,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 FAULT, INTERRUPTED = 70, 130
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals that ask a process to end. As after Ctrl-C, what is half-written is removed first."""
+
+LOADING = 0.02
+"""Seconds after which a signal that came while modules were loaded is handled."""
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -188,20 +193,34 @@ def console(as_json: bool) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def _ending() -> Iterator[None]:
-    """Signals that ask the process to end become exceptions, so that every ``finally`` runs; ignored ones stay so."""
-
-    def end(number: int, _: object) -> None:
-        raise Ended(number)
-
+    """Signals that ask the process to end are exceptions, so that every ``finally`` runs; ignored ones stay so."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         numbers = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-        before = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+        before = {n: signal.signal(n, _end) for n in numbers if signal.getsignal(n) == signal.SIG_DFL}
+        if signal.getsignal(signal.SIGINT) is leave:
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, _end)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Handle a signal."""
+    if not _loads_modules(frame):
+        raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
+    # Modules may lose an exception, or make an error of their own of it.
+    again = threading.Timer(LOADING, signal.raise_signal, [number])
+    again.daemon = True
+    again.start()
+
+
+def _loads_modules(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _check_kernels() -> None:
@@ -238,7 +257,8 @@ class _Slow:
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer.join()
+            if self._timer.is_alive():  # it may have been interrupted as it started
+                self._timer.join()
 
 
 class _WarningHandler(logging.Handler):

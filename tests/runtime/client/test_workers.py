@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,16 +70,10 @@ def test_the_key_is_in_no_argument_and_no_environment(key: dict[str, Any], monke
     monkeypatch.setattr(subprocess, "Popen", note)
     with Workers(2, **key):
         pass
-    assert (
-        started
-        == [
-            (
-                [sys.executable, "-P", "-m", "hecc.runtime.client.workers"],
-                {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE},
-            )
-        ]
-        * 2
-    )
+    # In a group of their own, so that an interruption at the terminal is not for them.
+    group = 0 if os.name == "posix" else None
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "process_group": group}
+    assert started == [([sys.executable, "-P", "-m", "hecc.runtime.client.workers"], options)] * 2
 
 
 def test_processes_end_with_their_work(key: dict[str, Any]) -> None:
@@ -128,3 +123,11 @@ def test_a_client_encrypts_with_processes(
                 slots = cipher.decrypt(file.stream(signature.name, row, 0), float(signature.scale)).real
                 layout = signature.layout
                 np.testing.assert_allclose(layout.unpack(slots[: layout.slots][np.newaxis]), rows[row], atol=1e-4)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="groups of processes are POSIX")
+def test_an_interruption_at_the_terminal_is_not_for_the_processes(key: dict[str, Any]) -> None:
+    # Or each would show a traceback if it has not begun yet.
+    with Workers(1, **key) as workers:
+        (process,) = workers._processes
+        assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
