@@ -103,7 +103,7 @@ def search(demand: Demand, lowerings: Lowerings) -> tuple[Lowering, Candidate, t
                 smallest = min(smallest, chosen[1].key_bytes)
                 if not chosen[1].excess(options):
                     found.append((chosen[1].seconds / packing.batch, *chosen))
-        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[2].seconds for one in found), default=None)))
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[0] for one in found), default=None)))
         if not found:
             continue
         seconds, lowering, candidate = min(found, key=lambda one: one[0])

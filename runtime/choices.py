@@ -61,8 +61,8 @@ class RingTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ring_degree
         N.
     seconds
-        Of one run with the best modulus chain of this ring; ``None`` where no chain within the security table is
-        precise enough and keeps to the budget for keys.
+        Per row, by which rings are compared, with the best packing and modulus chain of this one; ``None`` where no
+        chain within the security table is precise enough and keeps to the budget for keys.
     """
 
     ring_degree: int
@@ -75,7 +75,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes
     ----------
     rings
-        Ring degrees that were tried, by ascending size; larger ones were not, because the last was slower.
+        Ring degrees that were tried, by ascending size; larger ones were not, because the last was slower, or not
+        enough faster for a batch twice as large.
     layers
         Layers that have a choice.
     """

@@ -227,7 +227,7 @@ def choice_lines(choices: Choices, ring_degree: int) -> Iterator[str]:
         + ("nothing fits" if trial.seconds is None else _milliseconds(trial.seconds))
         for trial in choices.rings
     ]
-    yield f"N = 2^{ring_degree.bit_length() - 1} was chosen of: {', '.join(trials)}"
+    yield f"N = 2^{ring_degree.bit_length() - 1} was chosen of: {', '.join(trials)} per row"
     for layer in choices.layers:
         taken = layer.offers[layer.chosen]
         yield f"{layer.source}: {_offer_words(taken)}"

@@ -31,6 +31,17 @@ def test_the_ring_chosen_is_the_fastest_that_was_tried(plan) -> None:
     assert seconds[plan.header.keys.ring_degree] == pytest.approx(plan.header.estimate.seconds, rel=0.1)
 
 
+@pytest.mark.parametrize("options", [{"optimize": "throughput"}, {"batch": 8}], ids=str)
+def test_rings_with_batches_of_different_sizes_are_compared_row_by_row(options, network) -> None:
+    found = hecc.compile(network((4,), ("gemm", 4), ("square",), ("gemm", 2)), **options)
+    seconds = {trial.ring_degree: trial.seconds for trial in found.choices.rings if trial.seconds is not None}
+    header = found.header
+    assert seconds[header.keys.ring_degree] == pytest.approx(header.estimate.seconds / header.batch, rel=0.2)
+    # A larger ring is worth it only where it saves a tenth.
+    assert seconds[header.keys.ring_degree] <= min(seconds.values()) / 0.9
+    assert len(seconds) > 1
+
+
 def test_the_offers_of_a_layer_are_its_layouts(plan) -> None:
     layers = {layer.source: layer for layer in plan_layers(plan)}
     assert plan.choices.layers
@@ -85,6 +96,7 @@ def test_choices_are_told_in_words(plan) -> None:
     lines = list(choice_lines(plan.choices, plan.header.keys.ring_degree))
     assert lines[0].startswith("N = 2^13 was chosen of: ")
     assert "2^11 nothing fits" in lines[0]
+    assert lines[0].endswith(" ms per row")
     assert any(line.strip().startswith("instead of") for line in lines)
     layout = plan.choices.layers[0].offers[0].layout
     many = LayoutOffer(layout=layout, diagonals=4096, rotations=None, seconds=None)
