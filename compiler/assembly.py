@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import msgspec
+from msgspec.structs import replace as replaced
 
 from hecc.compiler import cost, memory
 from hecc.compiler.ir.graph import Graph
@@ -23,7 +24,7 @@ from hecc.runtime.verify import HEADROOM, ArrayType
 DECODED = 2.0**-44
 """Precision of decoding, in double precision, relative to the largest value."""
 
-__all__ = ["estimate", "input_signatures", "key_specification", "output_signatures"]
+__all__ = ["estimate", "input_signatures", "key_specification", "output_signatures", "with_aliases"]
 
 
 def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
@@ -124,6 +125,19 @@ def output_signatures(
             )
         )
     return tuple(signatures)
+
+
+def with_aliases(graph: Graph, signatures: Sequence[OutputSignature]) -> tuple[OutputSignature, ...]:
+    """The outputs of the network, of which several may be one encrypted value."""
+    known = {signature.name: signature for signature in signatures}
+    if not graph.aliases:
+        return tuple(signatures)
+    return tuple(
+        known[name]
+        if name == source
+        else replaced(known[source], name=name, epilogue=tuple(graph.epilogues.get(name, ())), of=source)
+        for name, source in graph.aliases.items()
+    )
 
 
 def _scale(scale: Fraction | None) -> Fraction:

@@ -1,6 +1,7 @@
 """The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
 
     import        one node per ONNX operator, parameters named
+    outputs       that are one value are merged while they can be told by their names
     functions     a chain of elementwise operators becomes one function, before anything takes it apart
     activations   before fusion, which would hide the elementwise structure it looks for
     selections    ahead of activations, before fusion, which takes them into the layers there
@@ -49,6 +50,7 @@ from hecc.passes.depth import multiplicative_depth
 from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, MisalignedError
+from hecc.passes.outputs import merge_outputs
 from hecc.passes.parameters import WORST_DEVIATION, Demand, Magnitude
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
@@ -89,7 +91,7 @@ LEAST_ERROR = 16
 
 def canonicalise(graph: Graph) -> Graph:
     """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
-    elementwise = substitute_activations(compose_functions(graph))
+    elementwise = substitute_activations(compose_functions(merge_outputs(graph)))
     return fuse_affine(sum_windows(fuse_affine(move_selections(elementwise))))
 
 
@@ -200,7 +202,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 producer=options.producer,
                 model=task.model,
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
-                outputs=outputs,
+                outputs=assembly.with_aliases(graph, outputs),
                 keys=keys,
                 estimate=assembly.estimate(circuit, types, keys, options, _depth(graph, depth), precision),
                 share=share,

@@ -333,7 +333,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
     @classmethod
     def build(cls, plan: Plan, request: CiphertextFile, streams: Streams) -> Self:
         """The answer to ``request``, from SEAL streams by output, batch and ciphertext."""
-        batches, blobs = _flatten(plan.header.outputs, streams)
+        batches, blobs = _flatten(plan.header.sent, streams)
         if batches != request.batches:
             raise ValueError(f"{batches} batches of results for {request.batches} batches of inputs")
         return cls(_result_header(plan, request), blobs)
@@ -389,11 +389,11 @@ class ResultFile(_Ciphertexts[ResultHeader]):
                 f"{where}: encrypted under key set {self.header.key_id[:8]}, but the secret key is of key set "
                 f"{key_id[:8]}; use the secret key of the client that encrypted the input"
             )
-        self._check_groups(plan.header.outputs, plan.header.keys.ring_degree)
+        self._check_groups(plan.header.sent, plan.header.keys.ring_degree)
 
 
 def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
-    """The ciphertexts of one row or batch, for all inputs or all outputs of a plan."""
+    """The ciphertexts of one row or batch, for all inputs or all outputs of a plan that have some."""
     return tuple(Group(name=s.name, count=s.ciphertexts, limbs=s.limbs) for s in signatures)
 
 
@@ -415,7 +415,7 @@ def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
         keys=request.header.keys,
         key_id=request.header.key_id,
         rows=request.header.rows,
-        groups=groups(plan.header.outputs),
+        groups=groups(plan.header.sent),
         batch=plan.header.batch,
     )
 

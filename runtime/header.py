@@ -69,6 +69,9 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     labels
         Names of the classes, in the order of the scores along the last axis; two for a single score, the first for
         "no". Empty if nothing was said of them.
+    of
+        The output before it whose ciphertexts these are; empty for one that has its own. Such an output differs from it
+        in its name, its epilogue and its labels only.
     """
 
     name: str
@@ -80,11 +83,12 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     error: float
     epilogue: tuple[Step, ...] = ()
     labels: tuple[str, ...] = ()
+    of: str = ""
 
     @property
     def ciphertexts(self) -> int:
         """How many there are for one example, or one batch."""
-        return self.layout.count
+        return 0 if self.of else self.layout.count
 
 
 class EstimatedMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,7 +146,8 @@ class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     results
         How many results of one key, rows or batches of rows.
     deviations
-        Standard deviation of the noise to add to every coefficient of each output's ciphertexts, as an integer's.
+        Standard deviation of the noise to add to every coefficient of the ciphertexts of each output that has some, as
+        an integer's.
     """
 
     results: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
@@ -170,6 +175,11 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     keys: KeySpecification
     estimate: Estimate
     share: Sharing | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def sent(self) -> tuple[OutputSignature, ...]:
+        """The outputs that have ciphertexts of their own."""
+        return tuple(signature for signature in self.outputs if not signature.of)
 
     @property
     def batch(self) -> int:

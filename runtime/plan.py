@@ -179,7 +179,12 @@ def check_header(header: PlanHeader) -> None:
                 source.preprocessing.check(source.shape)
         except InputError as error:
             raise ParameterError(f"input {source.name!r}: {error}") from None
+    own: dict[str, OutputSignature] = {}
     for result in header.outputs:
+        if not result.of:
+            own[result.name] = result
+        elif result.of not in own or _sent_as(result) != _sent_as(own[result.of]):
+            raise ParameterError(f"output {result.name!r} is not the same value as one before it, {result.of!r}")
         result_shape(result.shape, result.epilogue)
         if not (result.bound > 0 and result.error > 0):
             raise ParameterError(
@@ -191,6 +196,11 @@ def check_header(header: PlanHeader) -> None:
             raise ParameterError(f"output {result.name!r}: {error}") from None
     if header.share:
         _check_sharing(header.share, header)
+
+
+def _sent_as(result: OutputSignature) -> OutputSignature:
+    """What two outputs with the same ciphertexts have in common."""
+    return msgspec.structs.replace(result, name="", epilogue=(), labels=(), of="")
 
 
 def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -217,9 +227,9 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
 
 def _check_sharing(share: Sharing, header: PlanHeader) -> None:
     """What can be checked without the circuit: noise that would not hide an error of one in a slot hides none."""
-    least = flooding_factor(share.results, sum(result.layout.count for result in header.outputs))
-    modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.outputs]
-    if len(share.deviations) != len(header.outputs) or any(
+    least = flooding_factor(share.results, sum(result.layout.count for result in header.sent))
+    modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.sent]
+    if len(share.deviations) != len(header.sent) or any(
         not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
     ):
         raise ParameterError(
@@ -282,7 +292,7 @@ def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
     circuit = Circuit(program.slots, program.instructions, container.arrays(_CONSTANTS), program.lanes)
     types = verify(circuit, header.keys)
     _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)
-    _check_declared("output", list(circuit.outputs()), header.outputs, circuit, types)
+    _check_declared("output", list(circuit.outputs()), header.sent, circuit, types)
     return circuit
 
 

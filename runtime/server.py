@@ -101,7 +101,7 @@ class Server:
             When a ciphertext or a key is damaged.
         """
         request.check(self._plan, self._keys)
-        results: dict[str, list[list[bytes]]] = {signature.name: [] for signature in self._plan.header.outputs}
+        results: dict[str, list[list[bytes]]] = {signature.name: [] for signature in self._plan.header.sent}
         for result in self._evaluate(request, progress):
             for name, streams in results.items():
                 streams.append(result[name])

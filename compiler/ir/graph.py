@@ -202,6 +202,8 @@ class Graph:
         True when axis 0 of inputs and outputs is the network's batch axis (of extent one here).
     epilogues
         What the client does to the outputs after decryption, by the names of those to which it does anything.
+    aliases
+        Where several outputs are one value: for each of the network's, in their order, which of ``outputs`` it is.
     """
 
     nodes: tuple[Node, ...]
@@ -209,6 +211,7 @@ class Graph:
     parameters: Mapping[str, NDArray[Any]]
     batch_axis: bool = True
     epilogues: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def node(self, value: str) -> Node:
         """The node that defines a value."""

@@ -247,11 +247,11 @@ class Client:
             signature.name: np.concatenate(
                 [self._decrypt(signature, result, batch) for batch in range(result.batches)]
             )[: result.header.rows]
-            for signature in self.plan.header.outputs
+            for signature in self.plan.header.sent
         }
         if share:
             values = self._flooded(result)
-        return {s.name: apply_steps(values[s.name], s.epilogue) for s in self.plan.header.outputs}
+        return {s.name: apply_steps(values[s.of or s.name], s.epilogue) for s in self.plan.header.outputs}
 
     @property
     def shares_left(self) -> int:
@@ -283,7 +283,7 @@ class Client:
         share, ledger = self._check_sharing()
         ledger.spend(self.plan.fingerprint, share.results, result.batches)
         outputs: dict[str, NDArray[np.float64]] = {}
-        for signature, deviation in zip(self.plan.header.outputs, share.deviations, strict=True):
+        for signature, deviation in zip(self.plan.header.sent, share.deviations, strict=True):
             batches = [self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches)]
             # The leading digit of the noise is the last one that says anything.
             digit = 10.0 ** math.floor(math.log10(value_deviation(signature, deviation)))

@@ -73,7 +73,7 @@ def simulate(
     results = Simulator(circuit).run(slots, _Watch(circuit, types, header.keys, model))
     return {
         signature.name: apply_steps(
-            signature.layout.average(np.asarray(results[signature.name], dtype=np.float64)).reshape(
+            signature.layout.average(np.asarray(results[signature.of or signature.name], dtype=np.float64)).reshape(
                 -1, *signature.shape
             ),
             signature.epilogue,

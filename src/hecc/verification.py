@@ -174,7 +174,7 @@ def _conflict_with_plan(plan: Plan, other: _Loaded) -> str | None:
         if other.header.inputs != plan.input_fingerprint or other.header.groups != groups(header.inputs):
             return "the rows were encrypted for another plan"
     elif isinstance(other, ResultFile):
-        if other.header.plan != plan.fingerprint or other.header.groups != groups(header.outputs):
+        if other.header.plan != plan.fingerprint or other.header.groups != groups(header.sent):
             return "it is the result of another plan"
     else:
         try:

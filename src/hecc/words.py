@@ -10,12 +10,13 @@ import msgspec
 
 from hecc.runtime.client.predictions import class_names
 from hecc.runtime.epilogue import describe
+from hecc.runtime.header import OutputSignature
 
 if TYPE_CHECKING:
     from hecc.layers import Layer
     from hecc.runtime.choices import Choices, LayoutOffer
     from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-    from hecc.runtime.header import Estimate, InputSignature, OutputSignature, PlanHeader
+    from hecc.runtime.header import Estimate, InputSignature, PlanHeader
     from hecc.runtime.layout import Layout
     from hecc.runtime.parameters import KeySpecification
     from hecc.runtime.preprocessing import Preprocessing
@@ -183,6 +184,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "outputs": [
             {
                 **_signature(target),
+                "of": target.of or None,
                 "error": target.error,
                 "epilogue": msgspec.to_builtins(target.epilogue),
                 "labels": list(target.labels),
@@ -314,6 +316,8 @@ def _packing_words(layout: Layout) -> str:
 
 
 def _tensor(signature: InputSignature | OutputSignature) -> str:
+    if isinstance(signature, OutputSignature) and signature.of:
+        return f"{_shape(signature.shape)} per row, in the ciphertexts of {signature.of}"
     ciphertexts = count_words(signature.ciphertexts, "ciphertext")
     limbs = count_words(signature.limbs, "limb")
     if signature.layout.batch > 1:

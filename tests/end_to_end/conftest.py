@@ -112,7 +112,7 @@ class ThreeWay:
         for graph in (imported, canonicalise(imported)):
             values = graph.evaluate(inputs)
             for name, exact in expected.items():
-                _agree(values[name], exact, FLOAT32, f"the graph's {name}")
+                _agree(values[graph.aliases.get(name, name)], exact, FLOAT32, f"the graph's {name}")
 
         plan = hecc.compile(model, calibration=dict(inputs), precision=precision, **options)
         for name, values in hecc.simulate(plan, dict(inputs), noise=False).items():

@@ -35,12 +35,35 @@ def test_softmax_and_argmax_of_one_network(three_way: Any, draw: Draw) -> None:
     inputs = {"x": draw(40, 6, seed=2)}
     expected = three_way.reference(model, inputs)
     plan = hecc.compile(model, calibration=inputs)
+    assert [signature.of for signature in plan.header.outputs] == ["", "p"]
     found = three_way.encrypted(plan, {"x": inputs["x"][:ROWS]})
     for results, rows in ((found, ROWS), (hecc.simulate(plan, inputs), 40)):
         np.testing.assert_allclose(results["p"], expected["p"][:rows], atol=1e-3)
         np.testing.assert_allclose(results["p"].sum(axis=1), 1)
         assert results["c"].dtype == np.int64
         np.testing.assert_array_equal(results["c"], expected["c"][:rows])
+
+
+def test_several_outputs_of_one_value_are_sent_and_shown_once(three_way: Any, draw: Draw, tmp_path: Path) -> None:
+    model = three_way.build(
+        "g (float[N,6] x) => (float[N,4] p, float[N,4] z, int64[N] c) "
+        "{ z = MatMul(x, w)  p = Softmax(z)  c = ArgMax<axis = 1, keepdims = 0>(z) }",
+        w=draw(6, 4),
+    )
+    inputs = {"x": draw(40, 6)}
+    plan = hecc.compile(model, calibration=inputs, precision=8, share=3 * ROWS)
+    assert [(s.name, s.of) for s in plan.header.outputs] == [("p", ""), ("z", "p"), ("c", "p")]
+    client = hecc.Client(plan)
+    with hecc.Server(plan, client.keygen(tmp_path / "keys").evaluation) as server:
+        result = server.run(client.encrypt({"x": inputs["x"][:ROWS]}))
+    assert [group.name for group in result.header.groups] == ["p"]
+    shown = client.decrypt(result, share=True)
+    assert list(shown) == ["p", "z", "c"]
+    # All are made of the same values with the same noise: more of it would tell more.
+    np.testing.assert_array_equal(shown["z"].argmax(axis=1), shown["c"])
+    powers = np.exp(shown["z"])
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), shown["p"], rtol=1e-12)
+    np.testing.assert_allclose(shown["z"], three_way.reference(model, inputs)["z"][:ROWS], atol=0.1)
 
 
 def test_batches_end_in_steps_too(three_way: Any, draw: Draw) -> None:
@@ -58,6 +81,7 @@ def test_what_scikit_learn_exports_answers_as_scikit_learn(path: Path, three_way
     x = data.pop("input")
     plan = hecc.compile(path, calibration=x, precision=14)
     (name,) = (signature.name for signature in plan.header.inputs)
+    assert [signature.name for signature in plan.header.sent] == [plan.header.outputs[0].name]
     found = three_way.encrypted(plan, {name: x[:ROWS]})
     assert found.keys() == data.keys()
     for output, expected in data.items():
@@ -88,7 +112,8 @@ def test_the_command_line_names_the_steps_and_saves_the_labels(tmp_path: Path) -
         "compile", PIPELINES / "logistic-strings.onnx", "--calibration", tmp_path / "x.npy", "--output", plan
     )
     assert "then argmax, names of classes on the client" in said
-    assert "then softmax, normalisation, names of columns on the client" in succeed("inspect", client)
+    described = succeed("inspect", client)
+    assert "3 per row, in the ciphertexts of output_label, then softmax, normalisation, names of columns" in described
     shown = json.loads(succeed("inspect", client, "--json"))["outputs"][0]["epilogue"]
     assert shown[1] == {"step": "labels", "labels": ["maybe", "no", "yes"]}
     succeed("keygen", client, "--keys", keys)

@@ -199,6 +199,7 @@ COMPOSITE = (1 << 40) + 2048 * 3 + 1
         ((*KEYS, "galois", 0, 0), 4, "key specification: Galois element 4 is not odd"),
         ((*KEYS, "secret"), "sparse", "Invalid enum value 'sparse'"),
         ((*KEYS, "relinearization_limbs"), 2, "relinearisation at 3 limbs, but the key is for 2"),
+        (("header", "outputs", 0, "of"), "z", "output 'y' is not the same value as one before it, 'z'"),
         (("circuit", "slots"), 32, "a circuit of 32 slots and 1 lanes with layouts of 64 and 1"),
         (("circuit", "lanes"), 2, "a circuit of 64 slots and 2 lanes with layouts of 64 and 1"),
         (("circuit", "instructions", 0, "period"), 32, "period"),
