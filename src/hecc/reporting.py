@@ -21,6 +21,7 @@ from hecc.words import (
     layout_words,
     plan_facts,
     ring_facts,
+    run_words,
     security_words,
     sent_words,
     size_words,
@@ -131,13 +132,13 @@ def _heading(plan: Plan, name: str) -> Html:
 
 
 def _totals(plan: Plan) -> Html:
-    cost, keys = plan.header.estimate, plan.header.keys
+    cost, keys, each = plan.header.estimate, plan.header.keys, run_words(plan.header)
     tiles = (
-        (_time(cost.seconds), f"predicted per row, one core, {cost.evaluator} evaluator"),
+        (_time(cost.seconds), f"predicted per {each}, one core, {cost.evaluator} evaluator"),
         (f"{cost.precision_bits:.1f} bits", "precision: largest error over largest output"),
         ("none" if _fault(keys) else f"{keys.security.level} bits", f"security, {keys.security.adversary} adversary"),
         (f"2^{keys.ring_degree.bit_length() - 1}", "ring degree N"),
-        (str(cost.rotations), "rotations per row"),
+        (str(cost.rotations), f"rotations per {each}"),
         (str(cost.depth), "multiplications in a row"),
         (size_words(cost.peak_memory), "memory of the server"),
         (size_words(cost.evaluation_key_bytes), "evaluation keys in memory"),
@@ -304,15 +305,15 @@ def _security(plan: Plan) -> Html:
 
 
 def _files(plan: Plan) -> Html:
-    cost = plan.header.estimate
+    cost, each = plan.header.estimate, run_words(plan.header)
     rows: list[tuple[str, str, str]] = []
     if plan.path is not None:
         holds = "the circuit and the weights: stays with the server" if plan.circuit else "no weights: for the client"
         rows.append((plan.path.name, holds, size_words(plan.path.stat().st_size)))
     rows += [
         ("evaluation keys", "to the server, once", sent_words(plan.header)),
-        ("encrypted input", "to the server, per row", f"at most {size_words(cost.input_bytes)}"),
-        ("encrypted result", "to the client, per row", f"at most {size_words(cost.output_bytes)}"),
+        ("encrypted input", f"to the server, per {each}", f"at most {size_words(cost.input_bytes)}"),
+        ("encrypted result", f"to the client, per {each}", f"at most {size_words(cost.output_bytes)}"),
     ]
     return _section("Files", table(("file", "what for", "size"), rows, numbers_from=2))
 

@@ -199,3 +199,10 @@ def test_layouts_in_words():
         "1 ciphertext of 64 slots, channels multiplexed, 4 in the gaps between the pixels of one"
     )
     assert layout_words(vector_layout((), 16)) == "1 ciphertext of 16 slots, in order, repeated every 1 slot"
+
+
+def test_a_plan_for_batches_is_described_batch_by_batch(network):
+    page = hecc.report(hecc.compile(network((4,), ("gemm", 2)), batch=4))
+    assert "predicted per batch, one core" in page
+    assert "per row, one core" not in page
+    assert "to the client, per batch" in page
