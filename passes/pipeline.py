@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler import assembly, cost
 from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
-from hecc.compiler.ir.graph import FunctionNode, Graph
+from hecc.compiler.ir.graph import FunctionNode, Graph, SeriesNode
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
@@ -62,8 +62,8 @@ from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
 from hecc.runtime.layout import MAX_COUNT
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify, verify_expanded
-from hecc.runtime.worst_case import worst_errors
+from hecc.runtime.verify import ArrayType, verify, verify_expanded
+from hecc.runtime.worst_case import UnboundedError, worst_errors
 
 __all__ = ["RING_DEGREES", "build_plan", "canonicalise"]
 
@@ -81,12 +81,18 @@ TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
 happens to be large has large errors in all ciphertexts."""
 
-SHARED_RETRIES, SHARED_STEP = 32, 4
-"""For results to be shown to others the scale grows until the precision is there, by so many bits at most: where
-scales are too small for the largest error, it is far larger than it has to be."""
+SHARED_RETRIES, SHARED_STEP = 32, 32
+"""For results to be shown to others the scale grows until the precision is there, by the bits that are missing: errors
+are half as large with a bit more. By so many at most, as errors as large as the values are larger than that."""
+
+BOUNDLESS_STEP = 4
+"""By how many bits it grows, or the scale of weights, where those are so small that errors have no bound."""
 
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
+
+SERIES_WEIGHT_BITS = 12
+"""By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
 
 SMALL_RING = 1 << 13
 """Up to this degree the security table leaves no room for more than one special prime."""
@@ -160,50 +166,61 @@ def build_plan(
     if any(isinstance(node, FunctionNode) for node in graph.nodes):
         progress("fit polynomials")
     required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
-    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin)
+    # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
+    # has room for it.
+    proved = options.share > 0
+    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin, proved=proved)
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    # Results may be shown only if no input at all can overflow: then the modulus has room for all that is proved.
-    ranges = value_ranges(graph, calibration, declared, math.inf if options.share else options.margin)
+    ranges = value_ranges(graph, calibration, declared, options.margin, proved=proved)
     observed = {name: ranges[name].observed for name in graph.outputs}
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
-    # Noise has what approximation leaves of the error.
-    wanted = required
-    if approximated.error:
-        wanted = -math.log2(2.0**-required - approximated.error)
+    # Noise has what approximation leaves of the error, that of flooding too.
+    wanted, under_noise = (_with(-approximated.error, bits) for bits in (required, options.precision_bits))
     scale_bits_from = _first_scale_bits(options)
+    weight_bits = SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0
+    precision = math.inf
     lowerings = _Known()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from)
-        lowering, candidate, rings = _search(demand, lowerings)
+        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from, weight_bits)
+        lowering, candidate, rings = _search(demand, lowerings, approximated.remark)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
         keys = assembly.key_specification(circuit, candidate.chain, options)
         values = {value: kept[moved[i]] for value, i in lowering.lowered.results.items()}
         types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
-        progress("check precision")
         layouts = lowering.choice.layouts
+        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
+        share: Sharing | msgspec.UnsetType = msgspec.UNSET
+        flooded = math.inf
+        if options.share:
+            progress("bound the largest error")
+            try:
+                share, flooded = _sharing(circuit, types, keys, declared, outputs, observed, options.share)
+            except UnboundedError as unbounded:
+                step = unbounded.bits or BOUNDLESS_STEP
+                if unbounded.encoding:
+                    weight_bits += step
+                else:
+                    scale_bits_from = candidate.chain.scale_bits + step
+                continue
+            if flooded < under_noise:
+                missing = math.ceil(under_noise - flooded)
+                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
+                continue
+            flooded = _with(approximated.error, flooded)
+        progress("check precision")
         polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
         expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
         reference = approximated.reference if approximated.error else None
         precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
-        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
-        share: Sharing | msgspec.UnsetType = msgspec.UNSET
-        if options.share:
-            progress("bound the largest error")
-            share = _sharing(circuit, keys, declared, outputs, options.share)
-            flooded = _flooded_precision(share, outputs, observed)
-            if flooded < options.precision_bits:
-                missing = math.ceil(options.precision_bits - flooded)
-                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
-                continue
-            precision = min(precision, flooded)
+        precision = min(precision, flooded)
         if precision >= required:
             header = PlanHeader(
                 producer=options.producer,
@@ -216,13 +233,16 @@ def build_plan(
             )
             return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
         wanted += required - precision + 0.5
+    if math.isinf(precision):
+        # The errors of results to be shown were never small enough to look any further.
+        raise CompileError(_refusal(demand, math.inf, approximated.remark))
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
 
 
-def _search(demand: Demand, lowerings: _Known) -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
+def _search(demand: Demand, lowerings: _Known, remark: str = "") -> tuple[_Lowering, Candidate, tuple[RingTrial, ...]]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example."""
     options = demand.options
     best: tuple[_Lowering, Candidate] | None = None
@@ -248,12 +268,12 @@ def _search(demand: Demand, lowerings: _Known) -> tuple[_Lowering, Candidate, tu
             break
         best, least = (lowering, candidate), seconds
     if best is None:
-        raise CompileError(_refusal(demand, smallest))
+        raise CompileError(_refusal(demand, smallest, remark))
     return *best, tuple(trials)
 
 
-def _refusal(demand: Demand, smallest_keys: float) -> str:
-    """Why there are no parameters, and what to do."""
+def _refusal(demand: Demand, smallest_keys: float, remark: str) -> str:
+    """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
     options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
     if smallest_keys < math.inf:
         return (
@@ -267,9 +287,9 @@ def _refusal(demand: Demand, smallest_keys: float) -> str:
         )
     if options.share:
         return (
-            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} results to be shown "
-            f"to others need, at depth {deepest} and {options.level}-bit security up to N = {RING_DEGREES[-1]}; share "
-            "fewer results, ask for less precision, or use fewer layers"
+            f"no parameters leave {options.precision_bits:g} bits of precision under the noise that {options.share} "
+            f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
         )
     return (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
@@ -299,6 +319,11 @@ def _choose(
     return best
 
 
+def _with(error: float, bits: float) -> float:
+    """The bits of precision with another error beside that of so many bits."""
+    return -math.log2(2.0**-bits + error) if error else bits
+
+
 def _first_scale_bits(options: Options) -> int:
     """Bits of scale to begin with: what no circuit can do without."""
     if not options.share:
@@ -309,18 +334,22 @@ def _first_scale_bits(options: Options) -> int:
 
 def _sharing(
     circuit: Circuit,
+    types: Sequence[ArrayType],
     keys: KeySpecification,
     declared: Mapping[str, tuple[float, float]],
     outputs: tuple[OutputSignature, ...],
+    observed: Mapping[str, float],
     results: int,
-) -> Sharing:
-    """The noise that hides the largest error of each output."""
-    expanded, types = verify_expanded(circuit, keys)
+) -> tuple[Sharing, float]:
+    """The noise that hides the largest error of each output, and the bits of precision that it leaves."""
     try:
-        errors = worst_errors(expanded, types, keys, declared)
+        errors = worst_errors(circuit, types, keys, declared)
+    except UnboundedError:
+        raise
     except CircuitError as error:
         raise CompileError(f"results cannot be shared: {error}") from None
-    return Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
+    share = Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
+    return share, _flooded_precision(share, outputs, observed)
 
 
 def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], observed: Mapping[str, float]) -> float:
