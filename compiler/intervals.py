@@ -26,10 +26,13 @@ from hecc.compiler.ir.graph import (
     WindowSumNode,
 )
 
-__all__ = ["Interval", "value_intervals"]
+__all__ = ["HUGE", "POINTS", "Activation", "Interval", "value_intervals"]
 
 Interval: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Centre and radius, each of shape (size,)."""
+
+Activation: TypeAlias = Callable[[FunctionNode | SeriesNode, Interval, Parameters], Interval]
+"""What a function or a series makes of an interval."""
 
 POINTS = 1 << 12
 """At which a function of one variable is looked at; between two it is taken to stray by what lies between them."""
@@ -39,14 +42,19 @@ HUGE = 1e30
 """What stands for a function's infinite values."""
 
 
-def value_intervals(graph: Graph, declared: Mapping[str, tuple[float, float]]) -> dict[str, Interval]:
+def value_intervals(
+    graph: Graph, declared: Mapping[str, tuple[float, float]], activation: Activation | None = None
+) -> dict[str, Interval]:
     """The interval of every value, by name.
 
     Parameters
     ----------
     declared
         Smallest and largest value of each input's elements.
+    activation
+        By default all elements of a function or a series together.
     """
+    activation = activation or _together
     intervals: dict[str, Interval] = {}
     for node in graph.nodes:
         name = node.output.name
@@ -64,17 +72,20 @@ def value_intervals(graph: Graph, declared: Mapping[str, tuple[float, float]]) -
             intervals[name] = _polynomial(node, intervals[node.value], graph.parameters)
         elif isinstance(node, ProductNode):
             intervals[name] = _product(intervals[node.left], intervals[node.right])
-        elif isinstance(node, FunctionNode):
-            centre, radius = intervals[node.value]
-            low, high = float((centre - radius).min()), float((centre + radius).max())
-            intervals[name] = _image(node.function, np.linspace(low, high, POINTS), len(centre))
-        elif isinstance(node, SeriesNode):
-            # What its argument is outside [-1, 1] nobody knows: it must not be.
-            coefficients = graph.parameters[node.coefficients]
-            points = np.cos(np.linspace(0, np.pi, POINTS))
-            size = len(intervals[node.value][0])
-            intervals[name] = _image(partial(_series, coefficients), points, size)
+        elif isinstance(node, FunctionNode | SeriesNode):
+            intervals[name] = activation(node, intervals[node.value], graph.parameters)
     return intervals
+
+
+def _together(node: FunctionNode | SeriesNode, interval: Interval, parameters: Parameters) -> Interval:
+    """Of all elements together, from samples."""
+    centre, radius = interval
+    if isinstance(node, FunctionNode):
+        low, high = float((centre - radius).min()), float((centre + radius).max())
+        return _image(node.function, np.linspace(low, high, POINTS), len(centre))
+    # What its argument is outside [-1, 1] nobody knows: it must not be.
+    points = np.cos(np.linspace(0, np.pi, POINTS))
+    return _image(partial(_series, parameters[node.coefficients]), points, len(centre))
 
 
 def _series(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,10 @@ behind.
 Where one polynomial cannot do, because a steep function has a wide interval, two in a row are tried, each of which may
 be of a moderate degree.
 
+*Proofs.* For results that are shown to others no input may leave an interval. Then an interval is all that is proved
+(:mod:`hecc.compiler.proofs`), whatever was observed, and a polynomial has to stay close to its function on all of it.
+The histogram still says where it should be closest.
+
 *Form.* ``u = (x - centre) / radius`` is an affine map, which fusion folds into the layer before, and the polynomial is
 a Chebyshev series in u. One of degree two is a monic square with an affine map behind it, which takes a level less, and
 one of degree one is affine.
@@ -57,6 +61,7 @@ from hecc.compiler.ir.graph import (
     Term,
     Value,
 )
+from hecc.compiler.proofs import Demanded, demanded, narrower_range, proved_intervals
 from hecc.runtime.errors import CompileError
 
 __all__ = ["Approximated", "approximate_functions"]
@@ -112,11 +117,15 @@ class Approximated:
         The largest error of an output over the largest value of that output, on the calibration inputs.
     reference
         Outputs of the network with the true functions, by name, shape (rows, size); none where it has no functions.
+    remark
+        Where intervals are proved, what to know should the polynomials turn out too deep: which is the deepest, why,
+        and what can be done.
     """
 
     graph: Graph
     error: float
     reference: Mapping[str, Array]
+    remark: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +154,18 @@ class _Layer:
 
     METHODS = ("least squares", "minimax")
 
-    def __init__(self, node: FunctionNode, values: Array, proved: tuple[float, float], margin: float) -> None:
-        self.node = node
-        interval = _ratios if node.function.primitives() & SINGULAR and float(values.min()) > 0 else _interval
-        low, high, near = interval(values, proved, margin)
+    def __init__(
+        self,
+        node: FunctionNode,
+        values: Array,
+        proved: tuple[float, float],
+        margin: float,
+        demand: Demanded | None = None,
+    ) -> None:
+        self.node, self.demand = node, demand
+        self.seen = float(values.min()), float(values.max())
+        interval = _ratios if node.function.primitives() & SINGULAR and self.seen[0] > 0 else _interval
+        low, high, near = (demand.low, demand.high, False) if demand else interval(values, proved, margin)
         if near:
             log.warning(
                 "%s: calibration values reach from %.4g to %.4g, close to the ends of its interval, %.4g to %.4g, and "
@@ -176,6 +193,15 @@ class _Layer:
                 self.centre, self.radius, self.structure = 0.0, reach, structure
         self._weights = histogram((values - self.centre) / self.radius)
         self._fits: dict[tuple[tuple[int, ...], str], _Fit] = {}
+        self._admitted: dict[_Fit, bool] = {}
+
+    def admits(self, fit: _Fit) -> bool:
+        """Whether a polynomial does what the proof demands."""
+        if self.demand is None:
+            return True
+        if fit not in self._admitted:
+            self._admitted[fit] = self.demand.met(fit, self.node.function)
+        return self._admitted[fit]
 
     def _function(self, u: Array) -> Array:
         return self.node.function(self.centre + self.radius * u)
@@ -236,6 +262,8 @@ def approximate_functions(
     declared: Mapping[str, tuple[float, float]],
     precision_bits: float,
     margin: float,
+    *,
+    proved: bool = False,
 ) -> Approximated:
     """Replace the functions of a graph by polynomials.
 
@@ -251,6 +279,8 @@ def approximate_functions(
         Of the outputs, of which approximation takes half the error at the most.
     margin
         By how much an interval is wider than what was seen, as a part of it.
+    proved
+        Intervals are all that any input in the declared range can cause, and no margin is needed.
 
     Raises
     ------
@@ -261,22 +291,24 @@ def approximate_functions(
     if not functions:
         return Approximated(graph, 0.0, {})
     network = _Network(graph, calibration)
-    intervals = value_intervals(graph, declared)
+    intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     layers = []
     for node in functions:
         centre, radius = intervals[node.value]
-        proved = float((centre - radius).min()), float((centre + radius).max())
-        layers.append(_Layer(node, network.exact[node.value], proved, margin))
+        ends = float((centre - radius).min()), float((centre + radius).max())
+        demand = demanded(node, intervals[node.value]) if proved else None
+        layers.append(_Layer(node, network.exact[node.value], ends, margin, demand))
+    narrower = narrower_range(declared, calibration)
     allowed = SHARE * 2.0**-precision_bits
     tightened = allowed
     for _ in range(CHECKS):
-        choice = _search(network, layers, tightened, precision_bits)
+        choice = _search(network, layers, tightened, precision_bits, narrower)
         error = network.error(choice)
         if error <= allowed:
             break
         tightened *= 0.5 * allowed / error
     else:
-        raise CompileError(_impossible(network, layers, error, precision_bits))
+        raise CompileError(_impossible(network, layers, error, precision_bits, narrower))
     for layer in layers:
         fit = choice[layer.node.output.name]
         log.debug(
@@ -287,7 +319,9 @@ def approximate_functions(
             fit.centre + fit.radius,
         )
     reference = {name: network.exact[name] for name in graph.outputs}
-    return Approximated(_replaced(graph, choice), error, reference)
+    return Approximated(
+        _replaced(graph, choice, squares=not proved), error, reference, _remark(layers, choice, narrower)
+    )
 
 
 class _Network:
@@ -340,7 +374,9 @@ class _Network:
         return worst
 
 
-def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precision_bits: float) -> dict[str, _Fit]:
+def _search(
+    network: _Network, layers: Sequence[_Layer], allowed: float, precision_bits: float, narrower: str
+) -> dict[str, _Fit]:
     """Polynomials of the least depth whose error is allowed."""
     names = [layer.node.output.name for layer in layers]
 
@@ -350,7 +386,8 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
         for method in _Layer.METHODS:
             fits = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
             found = network.trial(fits, {}, names)
-            offers.append((network.trial_error(found), fits, found))
+            admitted = all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True))
+            offers.append((network.trial_error(found) if admitted else math.inf, fits, found))
             if offers[-1][0] <= allowed:
                 break
         return min(offers, key=lambda offer: offer[0])
@@ -365,7 +402,7 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
             level, choice, values = candidate, fits, found
             break
     if best > allowed:
-        raise CompileError(_impossible(network, layers, best, precision_bits))
+        raise CompileError(_impossible(network, layers, best, precision_bits, narrower))
     levels = dict.fromkeys(names, level)
 
     def attempt(layer: _Layer, degrees: tuple[int, ...]) -> bool:
@@ -375,8 +412,11 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
         offers = []
         for method in _Layer.METHODS:
             fit = layer.fit(degrees, method)
-            tried = network.trial({**choice, name: fit}, values, [name])
-            offers.append((network.trial_error(tried), fit, tried))
+            if layer.admits(fit):
+                tried = network.trial({**choice, name: fit}, values, [name])
+                offers.append((network.trial_error(tried), fit, tried))
+        if not offers:
+            return False
         error, fit, tried = min(offers, key=lambda offer: offer[0])
         if error > allowed:
             return False
@@ -407,12 +447,12 @@ def _search(network: _Network, layers: Sequence[_Layer], allowed: float, precisi
     return choice
 
 
-def _impossible(network: _Network, layers: Sequence[_Layer], error: float, precision_bits: float) -> str:
+def _impossible(network: _Network, layers: Sequence[_Layer], error: float, precision_bits: float, narrower: str) -> str:
     """The sentence that refuses a precision, with the layer that is most to blame."""
 
     def alone(layer: _Layer) -> float:
-        name = layer.node.output.name
-        return network.trial_error(network.trial({name: layer.fit(CLASSES[SINGLE], "minimax")}, {}, [name]))
+        name, fit = layer.node.output.name, layer.fit(CLASSES[SINGLE], "minimax")
+        return network.trial_error(network.trial({name: fit}, {}, [name])) if layer.admits(fit) else math.inf
 
     worst = max(layers, key=alone)
     source = worst.node.source
@@ -422,25 +462,58 @@ def _impossible(network: _Network, layers: Sequence[_Layer], error: float, preci
     remedy = f"keep its values closer together than {low:.4g} to {high:.4g}, with a BatchNormalization before it,"
     if worst.node.function.primitives() & KINKED:
         remedy = "replace it by a square or a smooth activation such as SiLU"
+    elif worst.demand is not None:
+        remedy = _remedy(narrower)
+    because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","
+    less = " or compile without --share" if worst.demand else ""
     return (
-        f"{source} (opset {source.opset}) is not a polynomial, and polynomials of up to {len(CLASSES) - 1} levels "
-        f"leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask for less with --precision"
+        f"{source} (opset {source.opset}) is not a polynomial{because} and polynomials of up to {len(CLASSES) - 1} "
+        f"levels leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask for less with "
+        f"--precision{less}"
     )
 
 
-def _replaced(graph: Graph, choice: Mapping[str, _Fit]) -> Graph:
-    """The graph with polynomials for functions."""
+def _remark(layers: Sequence[_Layer], choice: Mapping[str, _Fit], narrower: str) -> str:
+    """What to know of the deepest polynomial that was fitted on an interval that is proved."""
+
+    def levels(layer: _Layer) -> tuple[int, float]:
+        degrees = choice[layer.node.output.name].degrees
+        return sum(degree.bit_length() for degree in degrees), layer.radius / (layer.seen[1] - layer.seen[0] or 1.0)
+
+    deepest = max(layers, key=levels)
+    if deepest.demand is None:
+        return ""
+    taken, _ = levels(deepest)
+    return (
+        f"; the polynomial for {deepest.node.source} takes {taken} of it: {deepest.demand.against(deepest.seen)}; "
+        f"{_remedy(narrower)} and train again, or compile without --share"
+    )
+
+
+def _remedy(narrower: str) -> str:
+    """What makes a proved interval narrower."""
+    return f"{narrower}make the weights ahead of it smaller, by weight decay or a BatchNormalization before it,"
+
+
+def _replaced(graph: Graph, choice: Mapping[str, _Fit], *, squares: bool) -> Graph:
+    """The graph with polynomials for functions.
+
+    ``squares`` says whether those of degree two may be monic squares. A proof takes the two terms of ``x^2 + b x`` for
+    independent, and those of a series not.
+    """
     nodes: list[Node] = []
     parameters: dict[str, Array] = {}
     for node in graph.nodes:
         if isinstance(node, FunctionNode):
-            nodes += _polynomial(node, choice[node.output.name], graph.node(node.value), parameters)
+            nodes += _polynomial(node, choice[node.output.name], graph.node(node.value), parameters, squares=squares)
         else:
             nodes.append(node)
     return graph.with_nodes(nodes, parameters)
 
 
-def _polynomial(node: FunctionNode, fit: _Fit, before: Node, parameters: dict[str, Array]) -> list[Node]:
+def _polynomial(
+    node: FunctionNode, fit: _Fit, before: Node, parameters: dict[str, Array], *, squares: bool
+) -> list[Node]:
     """Nodes for one function; what will be fused with the affine map before bears its name."""
     source = before.source if isinstance(before, AffineNode) else node.source
     name, shape = node.output.name, node.output.shape
@@ -461,7 +534,7 @@ def _polynomial(node: FunctionNode, fit: _Fit, before: Node, parameters: dict[st
         return [affine(node.output, source, before.output, "", slope / fit.radius, constant + slope * shift)]
     u = Value(f"{name}:normalised", shape)
     normalised = affine(u, source, before.output, "normalising ", 1 / fit.radius, shift)
-    if len(fit.stages) == 1 and len(coefficients) == 3:
+    if squares and len(fit.stages) == 1 and len(coefficients) == 3:
         constant, slope, leading = (float(c) for c in chebyshev.cheb2poly(coefficients))
         monic = Value(f"{name}:monic", shape)
         powers = (parameter("zero", 0.0), parameter("linear", slope / leading), parameter("one", 1.0))

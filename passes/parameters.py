@@ -47,11 +47,13 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import CircuitError, ParameterError, SecurityError
+from hecc.runtime.flooding import flooding_factor
 from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.polynomials import Expansion
 from hecc.runtime.security import MAX_PRIME_BITS, limit, ntt_primes
 from hecc.runtime.verify import HEADROOM, verify
+from hecc.runtime.worst_case import least_error
 
 __all__ = ["Candidate", "Demand", "Magnitude", "NoisePrediction", "choose_chain", "could_fit"]
 
@@ -62,8 +64,11 @@ SHARED_SCALE_BITS = range(40, 121)
 SHARED_WEIGHT_BITS = 16
 """Bits of such a network's weights beyond the precision, as for others: their rounding tells nothing of the key."""
 
-ENCODED_BITS = 140
-"""Of a constant at its scale; the native evaluator's encoder ends at 148."""
+ENCODED_BITS = 147
+"""Of a constant at its scale, at most; the native evaluator's encoder ends at 148."""
+
+LARGE_SCALE_BITS = 100
+"""Only at such scales are constants looked at, whether they can be encoded."""
 
 SPECIAL_BITS = (MAX_PRIME_BITS, 47, 44, 41, 38, 35, 32, 29, 26)
 """Of the one special prime that digits of one prime each need. A larger one keeps key switching noise down."""
@@ -149,6 +154,9 @@ class Demand:
         What the noise may leave: more than was asked for, where something else errs too.
     scale_bits_from
         The smallest scale to try.
+    weight_bits
+        For results to be shown to others: by how many bits the weights ahead of a polynomial are more precise, so that
+        their rounding does not drive its argument far off.
     """
 
     graph: Graph
@@ -157,6 +165,7 @@ class Demand:
     options: Options
     precision_bits: float
     scale_bits_from: int = 0
+    weight_bits: int = 0
 
     @cached_property
     def observed(self) -> dict[str, float]:
@@ -181,7 +190,7 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
         return None
     prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
     rotations = lowered.circuit.galois_uses(ring_degree)
-    spendings = _spendings(graph, depth, ring_degree, options, packing)
+    spendings = _spendings(demand, ring_degree, packing)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
     inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
     if options.chain is not None:
@@ -300,9 +309,12 @@ def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitu
     """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
     results = {i: magnitudes[value].bound for value, i in lowered.results.items()}
     primes = scales.chain.data_primes
+    circuit = lowered.circuit
     if any(
-        isinstance(ins, AddPlain) and scale >= 1 << ENCODED_BITS
-        for ins, scale in zip(lowered.circuit.instructions, scales.scale, strict=True)
+        isinstance(ins, AddPlain)
+        and scale >= 1 << LARGE_SCALE_BITS
+        and scale * Fraction(float(np.abs(circuit.constants[ins.vector]).max())) >= 1 << ENCODED_BITS
+        for ins, scale in zip(circuit.instructions, scales.scale, strict=True)
     ):
         return False
     return all(
@@ -410,7 +422,7 @@ def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
 
 def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
-    graph, depth, magnitudes, options = demand.graph, demand.depth, demand.magnitudes, demand.options
+    depth, magnitudes, options = demand.depth, demand.magnitudes, demand.options
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
@@ -418,7 +430,7 @@ def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     if options.chain is not None:
         return ring_degree == options.chain.ring_degree
     scale_bits = _least_scale_bits(demand, ring_degree, packing)
-    spendings = _spendings(graph, depth, ring_degree, options, packing)
+    spendings = _spendings(demand, ring_degree, packing)
     smallest = (_data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in spendings)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
@@ -429,6 +441,9 @@ def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int
     slots = min(packing.slots(ring_degree), largest)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
     least = math.floor(demand.precision_bits + math.log2(rounding))
+    if demand.options.share:
+        hidden = WORST_DEVIATION * flooding_factor(demand.options.share, 1) * least_error(ring_degree)
+        least = max(least, math.floor(demand.options.precision_bits + math.log2(hidden)))
     return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 
@@ -453,16 +468,15 @@ _Spending: TypeAlias = tuple[_Prime | None, ...]
 """For each depth the prime that its products are divided by, or ``None`` where the next depth's prime does it."""
 
 
-def _spendings(
-    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, packing: Packing
-) -> list[_Spending]:
+def _spendings(demand: Demand, ring_degree: int, packing: Packing) -> list[_Spending]:
     """Ways to spend primes along the depth of the network."""
+    graph, depth, options = demand.graph, demand.depth, demand.options
     ways = _paired(graph, depth), _one_each(depth)
     spendings: list[_Spending]
     if options.share:
         single = _one_each(depth)
         weight_bits = math.ceil(options.precision_bits) + SHARED_WEIGHT_BITS
-        spendings = [_weighted(graph, depth, single, weight_bits, ring_degree)]
+        spendings = [_weighted(graph, depth, single, weight_bits, ring_degree, demand.weight_bits)]
     elif packing.elementwise:
         spendings = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
     else:
@@ -471,9 +485,10 @@ def _spendings(
 
 
 def _weighted(
-    graph: Graph, depth: Mapping[str, int], way: tuple[int, ...], weight_bits: int, ring_degree: int
+    graph: Graph, depth: Mapping[str, int], way: tuple[int, ...], weight_bits: int, ring_degree: int, more: int = 0
 ) -> _Spending:
-    """Primes for products with scalars, which need fewer bits than squares do."""
+    """Primes for products with scalars, which need fewer bits than squares do; ``more`` ahead of polynomials."""
+    ahead = max((depth[n.value] for n in graph.nodes if isinstance(n, SeriesNode | PolynomialNode)), default=0)
     squares = _depths_of_squares(graph, depth) | _levels_of_series(graph, depth)
     primes: list[_Prime | None] = []
     scales = weights = 0
@@ -483,7 +498,7 @@ def _weighted(
         if times:
             # There is no prime that is 1 modulo 2N below 2N, and there are few just above.
             least = 0 if scales else (2 * ring_degree).bit_length() + 1
-            primes.append(_Prime(scales, max(weights * weight_bits, least)))
+            primes.append(_Prime(scales, max(weights * (weight_bits + (more if d <= ahead else 0)), least)))
             scales = weights = 0
         else:
             primes.append(None)

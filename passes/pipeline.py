@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -39,7 +39,7 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly
-from hecc.compiler.ir.graph import FunctionNode, Graph, ProductNode
+from hecc.compiler.ir.graph import FunctionNode, Graph, ProductNode, SeriesNode
 from hecc.compiler.options import Options
 from hecc.compiler.precision import simulated_precision
 from hecc.passes.activations import substitute_activations
@@ -54,7 +54,7 @@ from hecc.passes.outputs import merge_outputs
 from hecc.passes.parameters import WORST_DEVIATION, Demand, Magnitude
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
-from hecc.passes.search import Lowerings, search
+from hecc.passes.search import Lowerings, refusal, search
 from hecc.passes.selections import move_selections
 from hecc.passes.window_sums import sum_windows
 from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer
@@ -64,8 +64,8 @@ from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify, verify_expanded
-from hecc.runtime.worst_case import worst_errors
+from hecc.runtime.verify import ArrayType, verify, verify_expanded
+from hecc.runtime.worst_case import UnboundedError, worst_errors
 
 __all__ = ["build_plan", "canonicalise"]
 
@@ -81,12 +81,18 @@ UNEVEN_BITS = 0.25
 """By how much the largest error differs from one drawing of the noise to another where values are multiplied with one
 another: errors are as uneven as the values, and a few of them decide."""
 
-SHARED_RETRIES, SHARED_STEP = 32, 4
-"""For results to be shown to others the scale grows until the precision is there, by so many bits at most: where
-scales are too small for the largest error, it is far larger than it has to be."""
+SHARED_RETRIES, SHARED_STEP = 32, 32
+"""For results to be shown to others the scale grows until the precision is there, by the bits that are missing: errors
+are half as large with a bit more. By so many at most, as errors as large as the values are larger than that."""
+
+BOUNDLESS_STEP = 4
+"""By how many bits it grows, or the scale of weights, where those are so small that errors have no bound."""
 
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
+
+SERIES_WEIGHT_BITS = 12
+"""By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
 
 
 def canonicalise(graph: Graph) -> Graph:
@@ -130,7 +136,10 @@ def build_plan(
     required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
     if any(isinstance(node, ProductNode) for node in graph.nodes):
         required += UNEVEN_BITS
-    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin)
+    # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
+    # has room for it.
+    proved = options.share > 0
+    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin, proved=proved)
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     task = _Task(hashlib.sha256(model).hexdigest(), calibration, declared, options, required, approximated, progress)
     while True:
@@ -160,43 +169,53 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    # Results may be shown only if no input at all can overflow: then the modulus has room for all that is proved.
-    ranges = value_ranges(graph, calibration, declared, math.inf if options.share else options.margin)
+    ranges = value_ranges(graph, calibration, declared, options.margin, proved=options.share > 0)
     observed = {name: ranges[name].observed for name in graph.outputs}
     magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
 
-    # Noise has what approximation leaves of the error.
-    wanted = -math.log2(2.0**-required - error) if error else required
+    # Noise has what approximation leaves of the error, that of flooding too.
+    wanted, under_noise = (_with(-error, bits) for bits in (required, options.precision_bits))
     scale_bits_from = _first_scale_bits(options)
+    weight_bits = SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0
+    precision = math.inf
     lowerings = Lowerings()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from)
-        lowering, candidate, rings = search(demand, lowerings)
+        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from, weight_bits)
+        lowering, candidate, rings = search(demand, lowerings, task.approximated.remark)
         progress("plan scales")
         scaled, moved = apply_scales(lowering.lowered, candidate.scales)
         circuit, kept = clean_up(scaled)
         keys = assembly.key_specification(circuit, candidate.chain, options)
         values = {value: kept[moved[i]] for value, i in lowering.lowered.results.items()}
         types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
-        progress("check precision")
         layouts = lowering.choice.layouts
+        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
+        share: Sharing | msgspec.UnsetType = msgspec.UNSET
+        flooded = math.inf
+        if options.share:
+            progress("bound the largest error")
+            try:
+                share, flooded = _sharing(circuit, types, keys, declared, outputs, observed, options.share)
+            except UnboundedError as unbounded:
+                step = unbounded.bits or BOUNDLESS_STEP
+                if unbounded.encoding:
+                    weight_bits += step
+                else:
+                    scale_bits_from = candidate.chain.scale_bits + step
+                continue
+            if flooded < under_noise:
+                missing = math.ceil(under_noise - flooded)
+                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
+                continue
+            flooded = _with(error, flooded)
+        progress("check precision")
         polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
         expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
         reference = task.approximated.reference if error else None
         precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
-        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
-        share: Sharing | msgspec.UnsetType = msgspec.UNSET
-        if options.share:
-            progress("bound the largest error")
-            share = _sharing(circuit, keys, declared, outputs, options.share)
-            flooded = _flooded_precision(share, outputs, observed)
-            if flooded < options.precision_bits:
-                missing = math.ceil(options.precision_bits - flooded)
-                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
-                continue
-            precision = min(precision, flooded)
+        precision = min(precision, flooded)
         if precision >= required:
             header = PlanHeader(
                 producer=options.producer,
@@ -209,10 +228,18 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             )
             return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
         wanted += required - precision + 0.5
+    if math.isinf(precision):
+        # The errors of results to be shown were never small enough to look any further.
+        raise CompileError(refusal(demand, math.inf, task.approximated.remark))
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
+
+
+def _with(error: float, bits: float) -> float:
+    """The bits of precision with another error beside that of so many bits."""
+    return -math.log2(2.0**-bits + error) if error else bits
 
 
 def _first_scale_bits(options: Options) -> int:
@@ -225,18 +252,22 @@ def _first_scale_bits(options: Options) -> int:
 
 def _sharing(
     circuit: Circuit,
+    types: Sequence[ArrayType],
     keys: KeySpecification,
     declared: Mapping[str, tuple[float, float]],
     outputs: tuple[OutputSignature, ...],
+    observed: Mapping[str, float],
     results: int,
-) -> Sharing:
-    """The noise that hides the largest error of each output."""
-    expanded, types = verify_expanded(circuit, keys)
+) -> tuple[Sharing, float]:
+    """The noise that hides the largest error of each output, and the bits of precision that it leaves."""
     try:
-        errors = worst_errors(expanded, types, keys, declared)
+        errors = worst_errors(circuit, types, keys, declared)
+    except UnboundedError:
+        raise
     except CircuitError as error:
         raise CompileError(f"results cannot be shared: {error}") from None
-    return Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
+    share = Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
+    return share, _flooded_precision(share, outputs, observed)
 
 
 def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], observed: Mapping[str, float]) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler.intervals import value_intervals
 from hecc.compiler.ir.graph import Graph, SeriesNode
+from hecc.compiler.proofs import proved_intervals
 
 __all__ = ["Range", "value_ranges"]
 
@@ -54,6 +55,8 @@ def value_ranges(
     calibration: Mapping[str, NDArray[np.float64]],
     declared: Mapping[str, tuple[float, float]],
     margin: float,
+    *,
+    proved: bool = False,
 ) -> dict[str, Range]:
     """Ranges of all values.
 
@@ -65,21 +68,23 @@ def value_ranges(
         Smallest and largest value of each input's elements.
     margin
         How many times the observed magnitude ``bound`` allows, where less is not proved.
+    proved
+        ``bound`` is what is proved, and that is proved element by element.
     """
-    intervals = value_intervals(graph, declared)
+    intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     arguments = {node.value for node in graph.nodes if isinstance(node, SeriesNode)}
     ranges: dict[str, Range] = {}
     for name, values in graph.evaluate(calibration).items():
         centre, radius = intervals[name]
-        proved = float((np.abs(centre) + radius).max())
+        largest = float((np.abs(centre) + radius).max())
         # A value that is zero on all calibration inputs still needs a scale.
-        observed = float(np.abs(values).max()) or proved or 1.0
+        observed = float(np.abs(values).max()) or largest or 1.0
         rms = float(np.sqrt(np.mean(values**2)))
-        bound = max(observed, min(proved, margin * observed))
+        bound = max(observed, largest if proved else min(largest, margin * observed))
         quantiles: tuple[float, ...] = ()
         if name in arguments:
             # Its interval has the margin already.
             observed, bound = min(observed, 1.0), 1.0
             quantiles = tuple(map(float, np.quantile(values, QUANTILES)))
-        ranges[name] = Range(observed, rms, proved, bound, quantiles)
+        ranges[name] = Range(observed, rms, largest, bound, quantiles)
     return ranges

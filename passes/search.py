@@ -28,7 +28,7 @@ from hecc.runtime.errors import CompileError
 from hecc.runtime.layout import MAX_COUNT
 from hecc.runtime.verify import verify
 
-__all__ = ["RING_DEGREES", "Lowering", "Lowerings", "search"]
+__all__ = ["RING_DEGREES", "Lowering", "Lowerings", "refusal", "search"]
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """That a plan may have."""
@@ -77,7 +77,7 @@ class Lowerings:
     matrices: list[Lowering] = field(default_factory=list)
 
 
-def search(demand: Demand, lowerings: Lowerings) -> tuple[Lowering, Candidate, tuple[RingTrial, ...]]:
+def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> tuple[Lowering, Candidate, tuple[RingTrial, ...]]:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example.
 
     Raises
@@ -111,12 +111,12 @@ def search(demand: Demand, lowerings: Lowerings) -> tuple[Lowering, Candidate, t
             break
         best, least = (lowering, candidate), seconds
     if best is None:
-        raise CompileError(_refusal(demand, smallest))
+        raise CompileError(refusal(demand, smallest, remark))
     return *best, tuple(trials)
 
 
-def _refusal(demand: Demand, smallest_keys: float) -> str:
-    """Why there are no parameters, and what to do."""
+def refusal(demand: Demand, smallest_keys: float, remark: str) -> str:
+    """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
     options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
     if smallest_keys < math.inf:
         return (
@@ -130,9 +130,9 @@ def _refusal(demand: Demand, smallest_keys: float) -> str:
         )
     if options.share:
         return (
-            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} results to be shown "
-            f"to others need, at depth {deepest} and {options.level}-bit security up to N = {RING_DEGREES[-1]}; share "
-            "fewer results, ask for less precision, or use fewer layers"
+            f"no parameters leave {options.precision_bits:g} bits of precision under the noise that {options.share} "
+            f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
         )
     return (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "

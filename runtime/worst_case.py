@@ -6,7 +6,8 @@ it is shown to others has to hide the largest error that can be, whatever the in
 polynomial ``m + e``. ``m`` is what exact arithmetic makes of the encoded input and the encoded weights, and knows
 nothing of the key; ``e`` is the error, and its size is that of its largest slot (the canonical embedding), which
 products of polynomials multiply. Sums add sizes, a matrix adds them by its absolute weights, a square of ``m`` doubles
-them times the largest ``m`` that the input range allows.
+them times the largest ``m`` that the input range allows. What the instructions of a polynomial can become is not taken
+from interval arithmetic, but from the polynomials of its argument that they are (:mod:`hecc.runtime.inner_ranges`).
 
 The rounding of a rescale or a key switch, and the digits of a key switch, are taken as large as they can be. Only the
 coefficients of the secret key and of SEAL's errors, which SEAL draws independently, are bounded by a tail: sums of
@@ -52,11 +53,13 @@ from hecc.runtime.circuit import (
     Subtract,
 )
 from hecc.runtime.errors import CircuitError
+from hecc.runtime.inner_ranges import inner_ranges
 from hecc.runtime.noise import ERROR_VARIANCE, SECRET_VARIANCE
 from hecc.runtime.parameters import KeySpecification, digit_products
+from hecc.runtime.polynomials import constant_prefix, expand
 from hecc.runtime.verify import ArrayType, matrix_entries
 
-__all__ = ["FAILURE_BITS", "worst_errors"]
+__all__ = ["FAILURE_BITS", "UnboundedError", "least_error", "worst_errors"]
 
 FAILURE_BITS = 64
 """The bounds hold but with probability 2 to minus this."""
@@ -70,6 +73,10 @@ divided by at once, whose quotient is estimated in floating point. In the same m
 
 DOUBLE = 2.0**-40
 """Relative error of an encoding in double precision, and more."""
+
+CURVED = 1 / 4
+"""Change of a polynomial's argument times the square of its degree, at most. What the change makes of the result is in
+proportion to it while this is below 1, and grows beyond all bounds soon after."""
 
 Array = NDArray[np.floating[Any]]
 
@@ -85,18 +92,17 @@ def worst_errors(
     Parameters
     ----------
     circuit, types, keys
-        A verified circuit with scales and without macros (:func:`hecc.runtime.verify.verify_expanded`), its derived
-        types, and the keys.
+        A verified circuit with scales, its derived types, and the keys.
     ranges
         Lowest and highest value of each input's elements.
 
     Raises
     ------
+    UnboundedError
+        The errors are so large that they may overflow the modulus, and then there is no bound.
     CircuitError
-        Some input in the range may overflow the modulus, and then there is no bound.
+        Some input in the range may overflow the modulus, however small the errors are.
     """
-    if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
-        raise ValueError("the worst case needs a circuit whose polynomials are expanded")
     propagation = _Propagation(circuit, types, keys, ranges)
     last = circuit.last_uses()
     values: dict[int, _Value] = {}
@@ -112,6 +118,23 @@ def worst_errors(
     return errors
 
 
+class UnboundedError(CircuitError):
+    """The values in the network fit the modulus, and with their errors they do not; larger scales have smaller errors.
+
+    Attributes
+    ----------
+    encoding
+        Whether it is the rounding of encoded weights, which larger scales of the weights make smaller.
+    bits
+        How much larger the scales have to be, as far as that is known.
+    """
+
+    def __init__(self, source: str, *, encoding: bool, bits: int | None = None) -> None:
+        what = "the rounding of weights" if encoding else "errors"
+        super().__init__(f"{source}: {what} may overflow the modulus; larger scales would make them smaller")
+        self.encoding, self.bits = encoding, bits
+
+
 @dataclass(frozen=True)
 class _Value:
     """What every slot may hold, each array of shape (count, slots).
@@ -124,31 +147,63 @@ class _Value:
         Largest distance of what the encodings make of them, rounded and so complex.
     error
         Largest magnitude of the error.
+    spread
+        Within a polynomial, by how much what drift and error of its argument make of the value differs from the real
+        values; ``drift`` and ``error`` are then those that the evaluation adds.
     """
 
     centre: Array
     radius: Array
     drift: Array
     error: Array
+    spread: float = 0.0
+
+    @property
+    def real(self) -> Array:
+        """Largest magnitude without drift and error."""
+        return np.asarray(np.abs(self.centre) + self.radius + self.spread)
 
     @property
     def magnitude(self) -> Array:
         """Largest magnitude without the error."""
-        return np.asarray(np.abs(self.centre) + self.radius + self.drift)
+        return np.asarray(self.real + self.drift)
 
     def with_error(self, added: float) -> _Value:
         """The same with a larger error."""
         return replace(self, error=self.error + added)
 
+    def within(self, low: Array, high: Array, spread: float) -> _Value:
+        """The same, of which more is known."""
+        low, high = np.maximum(self.centre - self.radius, low), np.minimum(self.centre + self.radius, high)
+        # Two bounds of one value may pass each other by rounding.
+        return replace(self, centre=(low + high) / 2, radius=np.abs(high - low) / 2, spread=spread)
+
     def rotated(self, step: int) -> _Value:
         """Rotated by ``step`` slots."""
-        parts = (self.centre, self.radius, self.drift, self.error)
-        return _Value(*(np.roll(part, -step, axis=1) for part in parts))
+        centre, radius, drift, error = (
+            np.roll(part, -step, axis=1) for part in (self.centre, self.radius, self.drift, self.error)
+        )
+        return _Value(centre, radius, drift, error)
 
     def plus(self, other: _Value, sign: int = 1) -> _Value:
         """The sum, or the difference."""
         centre = self.centre + sign * other.centre
         return _Value(centre, self.radius + other.radius, self.drift + other.drift, self.error + other.error)
+
+
+def least_error(ring_degree: int) -> float:
+    """A rescale's bound, in units of the scale: no circuit that ends with one has a smaller one."""
+    return ROUNDING * ring_degree * (1 + _tail(ring_degree, SECRET_VARIANCE))
+
+
+def _tail(ring_degree: int, variance: float) -> float:
+    """The largest slot of a polynomial with independent, centred, strictly sub-Gaussian coefficients of a variance.
+
+    A slot's real and imaginary parts are sums with squared weights that add up to N / 2, so each is beyond ``a``
+    with probability ``2 exp(-a^2 / (N variance))``; there are N / 2 different slots, and so many polynomials.
+    """
+    exponent = math.log(2 * ring_degree) + math.log(2) * FAILURE_BITS + math.log(ENCRYPTIONS)
+    return math.sqrt(2 * ring_degree * variance * exponent)
 
 
 @dataclass(frozen=True)
@@ -158,30 +213,20 @@ class _Ring:
     keys: KeySpecification
     slots: int
 
-    def _tail(self, variance: float) -> float:
-        """Of a polynomial with independent, centred, strictly sub-Gaussian coefficients of such a variance.
-
-        A slot's real and imaginary parts are sums with squared weights that add up to N / 2, so each is beyond ``a``
-        with probability ``2 exp(-a^2 / (N variance))``; there are N / 2 different slots, and so many polynomials.
-        """
-        n = self.keys.ring_degree
-        exponent = math.log(2 * n) + math.log(2) * FAILURE_BITS + math.log(ENCRYPTIONS)
-        return math.sqrt(2 * n * variance * exponent)
-
     @cached_property
     def secret(self) -> float:
         """The secret key. A uniform ternary coefficient is strictly sub-Gaussian, as is a rounding's."""
-        return self._tail(SECRET_VARIANCE)
+        return _tail(self.keys.ring_degree, SECRET_VARIANCE)
 
     @cached_property
     def sample(self) -> float:
         """One of SEAL's errors: 42 fair coins."""
-        return self._tail(ERROR_VARIANCE)
+        return _tail(self.keys.ring_degree, ERROR_VARIANCE)
 
     @cached_property
     def rounding(self) -> float:
         """Both polynomials of a ciphertext rounded, every coefficient as badly as can be, and the second times s."""
-        return ROUNDING * self.keys.ring_degree * (1 + self.secret)
+        return least_error(self.keys.ring_degree)
 
     @cached_property
     def encoding(self) -> int:
@@ -251,6 +296,8 @@ class _Propagation:
             return x
         if isinstance(ins, LinearTransform):
             return self._transform(index, ins, x)
+        if isinstance(ins, Polynomial):
+            return self._polynomial(index, ins, x)
         if isinstance(ins, MatrixProduct):
             return self._matrix(ins, x, unit)
         if isinstance(ins, Rescale):
@@ -325,14 +372,75 @@ class _Propagation:
             drift = drift + unit + DOUBLE * float(np.abs(bias).max())
         return _Value(centre, radius, drift, summed(larger, x.error))
 
+    def _polynomial(self, index: int, ins: Polynomial, x: _Value) -> _Value:
+        """By its expansion, every result of which is known as a function of the argument.
+
+        The instructions compute that function of the argument as it is, with its drift and its error; what either of
+        them makes of the result follows from the function's derivative, and not from the instructions.
+        """
+        operand = self._types[ins.x]
+        expansion = expand(
+            ins,
+            self._circuit.constants[ins.coefficients],
+            limbs=operand.limbs,
+            scale=operand.scale,
+            primes=self._keys.data_primes,
+            prefix=constant_prefix(self._circuit, index),
+        )
+        argument = Input(name="", count=operand.count, occupied="", period=1, source=ins.source)
+        steps = replace(
+            self._circuit,
+            instructions=(argument, *expansion.instructions),
+            constants={**self._circuit.constants, **expansion.constants},
+        )
+        kinds = zip(expansion.limbs, expansion.scales, strict=True)
+        types = [operand, *(replace(operand, limbs=limbs, scale=scale) for limbs, scale in kinds)]
+        inner = _Propagation(steps, types, self._keys, {})
+        known = inner_ranges(expansion.instructions, steps.constants, x.centre - x.radius, x.centre + x.radius)
+        if not known:
+            values = [x]
+            for i, step in enumerate(expansion.instructions):
+                values.append(inner.value(i + 1, step, [values[v] for v in step.operands]))
+            return values[-1]
+        drift, error = float(x.drift.max()), float(x.error.max())
+        curved = known[-1].curvature(drift + error)
+        if not curved <= CURVED:
+            bits = math.ceil(math.log2(curved / CURVED)) + 1 if math.isfinite(curved) else None
+            raise UnboundedError(ins.source or ins.op, encoding=drift > error, bits=bits)
+        nothing = np.zeros_like(x.error)
+        values = [replace(x, drift=nothing, error=nothing, spread=drift + error)]
+        for i, (step, one) in enumerate(zip(expansion.instructions, known, strict=True)):
+            value = inner.value(i + 1, step, [values[v] for v in step.operands])
+            values.append(value.within(one.low, one.high, one.strays(drift + error)))
+        result = values[-1]
+        return _Value(
+            result.centre,
+            result.radius,
+            result.drift + known[-1].strays(drift),
+            result.error + error * known[-1].steepness(drift + error),
+        )
+
     def _check_room(self, ins: Instruction, x: _Value, kind: ArrayType) -> None:
         modulus = math.prod(self._keys.data_primes[: kind.limbs])
-        largest = float((x.magnitude + x.error).max())
-        if not math.isfinite(largest) or 2 * (kind.scale or 1) * Fraction(largest) >= modulus:
+
+        def fits(largest: float) -> bool:
+            return math.isfinite(largest) and 2 * (kind.scale or 1) * Fraction(largest) < modulus
+
+        source = self._source(ins) or ins.op
+        largest = float((np.abs(x.centre) + x.radius).max())
+        if not fits(largest):
             raise CircuitError(
-                f"{ins.source or ins.op}: an input within the declared range may overflow the modulus, as large as "
-                f"{largest:.3g}; declare a narrower input range"
+                f"{source}: an input within the declared range may overflow the modulus, as large as {largest:.3g}; "
+                "declare a narrower input range, or compile without --share"
             )
+        if not fits(float((x.magnitude + x.error).max())):
+            raise UnboundedError(source, encoding=not fits(float(x.magnitude.max())))
+
+    def _source(self, ins: Instruction) -> str:
+        """The layer that an instruction belongs to: a rescale names none, and belongs to that of its operand."""
+        while not ins.source and ins.operands:
+            ins = self._circuit.instructions[ins.operands[0]]
+        return ins.source
 
 
 def _product(x: _Value, y: _Value, *, square: bool) -> _Value:
@@ -341,8 +449,7 @@ def _product(x: _Value, y: _Value, *, square: bool) -> _Value:
     if square:
         # Both factors have the same sign.
         lowest = np.maximum(np.abs(x.centre) - x.radius, 0.0) ** 2
-    real = np.abs(x.centre) + x.radius, np.abs(y.centre) + y.radius
-    size = x.magnitude, y.magnitude
+    real, size = (x.real, y.real), (x.magnitude, y.magnitude)
     return _Value(
         (lowest + highest) / 2,
         (highest - lowest) / 2,

@@ -36,8 +36,8 @@ def plan(model: bytes, digits: dict[str, NDArray[Any]]) -> Plan:
 def make_network(shape: tuple[int, ...], *layers: tuple[Any, ...]) -> bytes:
     """An ONNX network with random weights, layer by layer.
 
-    Layers are ("conv", channels, stride), ("gemm", features), ("pool", size), ("square",) and ("flatten",); the n-th
-    node is called by its kind and n.
+    Layers are ("conv", channels, stride), ("gemm", features), ("pool", size), ("square",), ("flatten",) and functions
+    by their operators, such as ("Tanh",); the n-th node is called by its kind and n.
     """
     given = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", *shape])
     generator = np.random.default_rng(3)
@@ -62,6 +62,8 @@ def make_network(shape: tuple[int, ...], *layers: tuple[Any, ...]) -> bytes:
             shape = (shape[0], *((size - numbers[0]) // numbers[0] + 1 for size in shape[1:]))
         elif kind == "square":
             nodes.append(helper.make_node("Mul", [value, value], [name], name))
+        elif kind[0].isupper():
+            nodes.append(helper.make_node(kind, [value], [name], name))
         else:
             nodes.append(helper.make_node("Flatten", [value], [name], name))
             shape = (int(np.prod(shape)),)

@@ -11,7 +11,7 @@ from hecc.runtime.client.ledger import LEDGER
 from hecc.runtime.errors import ParameterError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify_expanded
+from hecc.runtime.verify import verify
 from hecc.runtime.worst_case import worst_errors
 
 RESULTS, PRECISION = 300, 10.0
@@ -42,10 +42,15 @@ def answered(shared, calibration, tmp_path_factory):
     return client, folder, result, expected
 
 
+def bounds(plan: Plan) -> dict[str, float]:
+    """The largest error of each output for any input in the declared range."""
+    circuit, keys = plan.require_circuit(), plan.header.keys
+    ranges = {s.name: (s.low, s.high) for s in plan.header.inputs}
+    return worst_errors(circuit, verify(circuit, keys), keys, ranges)
+
+
 def test_the_noise_of_a_plan_hides_the_largest_error(shared):
-    header = shared.header
-    circuit, types = verify_expanded(shared.require_circuit(), header.keys)
-    errors = worst_errors(circuit, types, header.keys, {s.name: (s.low, s.high) for s in header.inputs})
+    header, errors = shared.header, bounds(shared)
     assert header.share.deviations == deviations(RESULTS, header.outputs, list(errors.values()))
     (signature,) = header.outputs
     in_units = header.share.deviations[0] / float(signature.scale)
@@ -55,10 +60,7 @@ def test_the_noise_of_a_plan_hides_the_largest_error(shared):
 @pytest.mark.parametrize("options", [{"precision": 20}, {"precision": 20, "batch": 8}])
 def test_linear_layers_are_never_off_by_more_than_the_bound(network, calibration, tmp_path, options):
     plan = hecc.compile(network((4,), ("gemm", 3)), calibration=calibration, input_range=(-1, 1), **options)
-    header = plan.header
-    circuit, types = verify_expanded(plan.require_circuit(), header.keys)
-    ranges = {s.name: (s.low, s.high) for s in header.inputs}
-    ((name, bound),) = worst_errors(circuit, types, header.keys, ranges).items()
+    ((name, bound),) = bounds(plan).items()
     rows = np.concatenate([np.sign(calibration[:8]), calibration[:8]])
     client = hecc.Client(plan)
     keys = client.keygen(tmp_path / "keys")
@@ -153,3 +155,45 @@ def test_the_header_survives_a_file_and_others_do_not_mention_it(shared, plan, t
     assert Plan.load(tmp_path / "shared.bin").header == shared.header
     plan.client().save(tmp_path / "plan.bin")
     assert b"share" not in (tmp_path / "plan.bin").read_bytes()
+
+
+def test_networks_with_functions_keep_their_promise_under_the_noise(network):
+    """What polynomials and flooding take together is what was allowed."""
+    rows = np.random.default_rng(7).uniform(-1, 1, (64, 4))
+    model = network((4,), ("gemm", 6), ("Sigmoid",), ("gemm", 5), ("Sigmoid",), ("gemm", 2))
+    plan = hecc.compile(model, calibration=rows, precision=9, share=50)
+    signature = plan.header.outputs[0]
+    noise = 4.5 * value_deviation(signature, plan.header.share.deviations[0])
+    precise = hecc.compile(model, calibration=rows, precision=20)
+    (polynomial,) = hecc.simulate(plan, rows, noise=False).values()
+    (true,) = hecc.simulate(precise, rows, noise=False).values()
+    assert np.abs(polynomial - true).max() + noise < 2.0**-9 * np.abs(true).max() * 1.001
+    assert plan.header.estimate.precision_bits >= 9
+
+
+def test_an_interval_that_is_too_wide_is_refused_with_what_is_proved_and_seen(network):
+    model = network((4,), ("gemm", 3), ("Tanh",), ("gemm", 2))
+    rows = np.random.default_rng(7).uniform(-1, 1, (64, 4))
+    with pytest.raises(hecc.CompileError) as refusal:
+        hecc.compile(model, calibration=rows, input_range=(-5e4, 5e4), precision=8, share=10)
+    sentence = str(refusal.value)
+    assert "Tanh 'Tanh1'" in sentence
+    assert "for inputs in the declared range its argument may be anything from -" in sentence
+    assert "the calibration inputs take it from -" in sentence
+    assert "declare a narrower input range (that of 'x' is -50000 to 50000, and its calibration inputs lie" in sentence
+    assert sentence.endswith("or compile without --share")
+    # Calibration inputs that fill the range cannot be declared away.
+    with pytest.raises(hecc.CompileError) as refusal:
+        hecc.compile(model, calibration=rows * 5e4, input_range=(-5e4, 5e4), precision=8, share=10)
+    assert "narrower input range" not in str(refusal.value)
+    assert "weight decay or a BatchNormalization" in str(refusal.value)
+
+
+def test_too_deep_a_network_is_refused_with_the_deepest_polynomial(network, calibration):
+    layers = [layer for _ in range(4) for layer in (("gemm", 8), ("Tanh",))]
+    with pytest.raises(hecc.CompileError) as refusal:
+        hecc.compile(network((4,), *layers, ("gemm", 2)), calibration=calibration, precision=16, share=1000)
+    sentence = str(refusal.value)
+    assert sentence.startswith("no parameters leave 16 bits of precision under the noise that 1000 results")
+    assert "the polynomial for Tanh 'Tanh" in sentence
+    assert sentence.endswith("or compile without --share")

@@ -162,3 +162,34 @@ def test_a_graph_without_functions_is_left_as_it_is(build):
     result = approximate_functions(graph, {"x": np.ones((2, 4))}, DECLARED, 12, 0.25)
     assert result.graph is graph
     assert result.error == 0.0
+
+
+def test_where_it_must_be_proved_an_interval_is_all_that_any_input_can_cause(build):
+    graph = network(build, "tanh", "sigmoid")
+    declared = {"x": (-3.0, 3.0)}
+    result = approximate_functions(graph, ROWS, declared, 8, 0.25, proved=True)
+    corners = {"x": np.random.default_rng(4).choice([-3.0, 3.0], (2000, 8))}
+    values = result.graph.evaluate(corners)
+    series = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    assert len(series) == 2
+    for node in series:
+        assert np.abs(values[node.value]).max() <= 1
+        # Much of it is attained, and the calibration inputs alone would not have shown it.
+        assert np.abs(values[node.value]).max() > 0.5
+    # A polynomial is close to its function for every input, not only for those that were seen.
+    exact = graph.evaluate(corners)
+    assert np.abs(values["f0"] - exact["f0"]).max() <= 1 / 8
+    seen = max(np.abs(ROWS["x"] @ graph.parameters["d0.w"]).max(), 0)
+    assert series[0].interval[1] > 1.5 * seen
+    assert "; the polynomial for Op '/f" in result.remark
+    assert "declare a narrower input range" in result.remark
+
+
+def test_what_is_observed_only_has_no_remark(build):
+    assert approximated(network(build, "tanh"), 8).remark == ""
+
+
+def test_a_polynomial_of_degree_two_that_is_proved_stays_a_series(build):
+    graph = network(build, "softplus")
+    result = approximate_functions(graph, ROWS, {"x": (-0.5, 0.5)}, 3, 0.25, proved=True).graph
+    assert not [node for node in result.nodes if isinstance(node, PolynomialNode)]

@@ -76,3 +76,11 @@ def test_a_value_that_calibration_leaves_at_zero_still_has_a_magnitude(build: An
     ranges = value_ranges(build.graph("y", "z"), {"x": np.zeros((1, 2))}, {"x": (-1.0, 1.0)}, 4.0)
     assert ranges["y"].observed == 2.0
     assert ranges["z"].observed == 1.0
+
+
+def test_where_it_must_be_proved_the_bound_is_what_is_proved(build: Any) -> None:
+    build.input("x", 2)
+    build.scale("y", "x", 2.0)
+    calibration = {"x": np.array([[1.0, -3.0]])}
+    found = value_ranges(build.graph("y"), calibration, {"x": (-80.0, 80.0)}, 1.5, proved=True)["y"]
+    assert found.bound == found.proved == 160.0

@@ -88,6 +88,7 @@ class Plans:
     square = staticmethod(square_plan)
     expected = staticmethod(expected)
     insecure_evidence = INSECURE_EVIDENCE
+    primes = staticmethod(ntt_primes)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from hecc.runtime.circuit import (
     MultiplyScalar,
     Negate,
     Output,
+    Polynomial,
     Relinearize,
     Rescale,
     Square,
@@ -29,8 +30,8 @@ from hecc.runtime.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.plan import Plan
 from hecc.runtime.server import Server
 from hecc.runtime.simulator import Simulator
-from hecc.runtime.verify import verify_expanded
-from hecc.runtime.worst_case import _Propagation, worst_errors
+from hecc.runtime.verify import verify, verify_expanded
+from hecc.runtime.worst_case import UnboundedError, _Propagation, least_error, worst_errors
 
 RANGE = {"x": (-1.0, 1.0)}
 
@@ -150,3 +151,71 @@ def test_a_larger_ring_or_range_has_larger_errors(insecure_plan, secure_plan):
     assert small < wide
     assert math.isfinite(large)
     assert small < large
+
+
+def series_chain(plans, bits=39, coarser=0):
+    """A Chebyshev series of degree 7, at primes of so many bits; the weights ahead of it are coarser than that."""
+    keys = plans.specification(1024, plans.insecure_evidence)
+    primes = plans.primes(bits, 1024, 7)
+    keys = msgspec.structs.replace(keys, data_primes=primes[:6], special_primes=primes[6:], relinearization_limbs=6)
+    constants = {"all": np.ones((1, 64), np.uint8), "half": np.full((1, 64), 0.5), "c": np.array(SERIES)}
+    steps = (
+        Input(name="x", count=1, occupied="all", period=64, limbs=6, scale=Fraction(1 << (bits + coarser))),
+        MultiplyPlain(x=0, vector="half", scale=Fraction(1 << (bits - coarser))),
+        Rescale(x=1),
+        Polynomial(x=2, coefficients="c", basis="chebyshev", dropped=(1, 1, 1), scale=Fraction(1 << (bits - 1))),
+        Output(x=3, name="y", occupied="all"),
+    )
+    circuit = Circuit(64, steps, constants)
+    return circuit, verify(circuit, keys), keys
+
+
+SERIES = (0.5, 0.6, 0.0, -0.15, 0.0, 0.05, 0.0, -0.02)
+
+
+def test_a_polynomial_is_bounded_by_what_it_is_and_not_by_its_instructions(plans):
+    circuit, types, keys = series_chain(plans)
+    ranges = {"x": (-2.0, 2.0)}
+    bound = worst_errors(circuit, types, keys, ranges)["y"]
+    expanded, kinds = verify_expanded(circuit, keys)
+    assert bound < worst_errors(expanded, kinds, keys, ranges)["y"] / 1.5
+
+    generator = np.random.default_rng(6)
+
+    class Worst(_Adversary):
+        def __init__(self):
+            self._propagation = _Propagation(expanded, kinds, keys, ranges)
+            self._types, self._generator = kinds, generator
+
+    inputs = {"x": generator.choice([-2.0, -1.0, 0.3, 2.0], (256, 1, 64))}
+    simulator = Simulator(expanded)
+    off = np.abs(simulator.run(inputs, Worst())["y"] - simulator.run(inputs)["y"]).max()
+    assert bound / 200 < off < bound
+
+
+def test_errors_without_a_bound_are_told_from_those_of_weights(plans):
+    circuit, types, keys = series_chain(plans, bits=24)
+    with pytest.raises(UnboundedError) as fault:
+        worst_errors(circuit, types, keys, {"x": (-2.0, 2.0)})
+    assert not fault.value.encoding
+    assert fault.value.bits >= 1
+    circuit, types, keys = series_chain(plans, coarser=27)
+    with pytest.raises(UnboundedError, match="the rounding of weights") as fault:
+        worst_errors(circuit, types, keys, {"x": (-2.0, 2.0)})
+    assert fault.value.encoding
+    # So many bits are enough.
+    circuit, types, keys = series_chain(plans, coarser=27 - fault.value.bits)
+    assert math.isfinite(worst_errors(circuit, types, keys, {"x": (-2.0, 2.0)})["y"])
+
+
+def test_an_argument_outside_its_interval_has_no_bound(plans):
+    circuit, types, keys = series_chain(plans)
+    with pytest.raises(CircuitError, match="may overflow the modulus"):
+        worst_errors(circuit, types, keys, {"x": (-2.0, 2.0e4)})
+
+
+def test_no_circuit_with_a_rescale_has_less_than_the_least_error(secure_plan):
+    circuit, types, keys = prepared(secure_plan)
+    ((_, output),) = circuit.outputs()
+    least = least_error(keys.ring_degree) / float(types[output.x].scale)
+    assert least < worst_errors(circuit, types, keys, RANGE)["y"]
