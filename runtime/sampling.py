@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 __all__ = ["Sampled", "chebyshev_points", "polynomial_slack"]
 
 POINTS_PER_DEGREE = 64
-ROUNDING = 2.0**-40
+ROUNDING = 2.0**-34
 """Relative error of a polynomial's samples in double precision, and more."""
 
 Array = NDArray[np.float64]
