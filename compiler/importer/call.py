@@ -58,6 +58,11 @@ class Call:
         """Name of the first output: the value that a converter defines."""
         return str(self.node.output[0])
 
+    def used(self, name: str) -> bool:
+        """Whether a node reads a tensor, or the model returns it."""
+        graph = self.scope.model.graph
+        return any(name in node.input for node in graph.node) or any(name == output.name for output in graph.output)
+
     @property
     def operands(self) -> list[Operand | None]:
         """The inputs in order; None where an optional one is left out."""

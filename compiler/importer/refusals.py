@@ -47,6 +47,13 @@ def way_out(domain: str, operator: str) -> tuple[str, str]:
     if domain == "ai.onnx.ml":
         if operator == "Normalizer":
             return _NORM
+        if operator.startswith("TreeEnsemble"):
+            return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
+        if operator == "SVMClassifier":
+            return (
+                "support vector machines with kernels are not supported as classifiers",
+                "use LinearSVC, LogisticRegression or MLPClassifier instead",
+            )
         return (
             "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
             "use a linear model or a neural network (see docs/operators.md)",
@@ -80,7 +87,10 @@ def _epilogue(what: str) -> tuple[str, str]:
     )
 
 
-_COMPARISON = ("comparisons cannot be computed on encrypted data", "cut it off and apply it after decryption")
+_COMPARISON = (
+    "comparisons cannot be computed on encrypted data in the middle of a network",
+    "compare before encryption, or at the end, where the client does it after decryption",
+)
 _CONTROL = (
     "control flow cannot depend on encrypted data",
     "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",

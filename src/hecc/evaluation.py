@@ -19,7 +19,7 @@ from hecc.client import Client
 from hecc.inputs import Source, forms, load_inputs
 from hecc.labels import Truth, class_numbers, load_truth
 from hecc.runtime.client.keygen import EVALUATION
-from hecc.runtime.client.predictions import are_scores, class_names, classes, is_choice
+from hecc.runtime.client.predictions import are_scores, class_count, class_names, classes, is_choice
 from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import OutputSignature
@@ -189,7 +189,7 @@ def evaluate(
     names: tuple[str, ...] = ()
     confusion = None
     if task == "classification":
-        names = class_names(signature) or tuple(map(str, range(_count(signature))))
+        names = class_names(signature) or tuple(map(str, range(class_count(signature))))
         if simulated is not None and truth is not None:
             confusion = np.zeros((len(names), len(names)), dtype=np.int64)
             np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
@@ -228,9 +228,9 @@ def _task(
     if integral and answers.dtype.kind == "f":
         answers = answers.astype(np.int64)
     binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
-    single = math.prod(signature.shape) == 1
+    single = math.prod(result_shape(signature.shape, signature.epilogue)) == 1
     if answers.ndim == 1 and (are_scores(signature) or (single and binary)):
-        return "classification", class_numbers(answers, class_names(signature), _count(signature))
+        return "classification", class_numbers(answers, class_names(signature), class_count(signature))
     shape = result_shape(signature.shape, signature.epilogue)
     if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(shape):
         raise InputError(
@@ -238,11 +238,6 @@ def _task(
             "a class, or the values of a regression, for each row"
         )
     return "regression", answers.reshape(-1, *shape)
-
-
-def _count(signature: OutputSignature) -> int:
-    """How many classes there are: of a single score no and yes."""
-    return max(2, math.prod(signature.shape))
 
 
 def _outcome(
