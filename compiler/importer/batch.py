@@ -140,6 +140,11 @@ def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | 
         kinds = onnx.TensorProto.DataType
         known = tensor.elem_type in kinds.values()
         name = kinds.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
+        if tensor.elem_type == onnx.TensorProto.STRING:
+            raise UnsupportedError(
+                f"input '{value.name}' holds strings; only real numbers can be encrypted: encode categories as numbers "
+                "before encryption, and train the model on these"
+            )
         raise UnsupportedError(
             f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
             "the Cast behind it, if any"

@@ -47,6 +47,11 @@ def way_out(domain: str, operator: str) -> tuple[str, str]:
     if domain == "ai.onnx.ml":
         if operator == "Normalizer":
             return _NORM
+        if operator in ("Binarizer", "CategoryMapper", "LabelEncoder", "OneHotEncoder"):
+            return (
+                "it compares encrypted features",
+                "encode categories before encryption and remove it from the model",
+            )
         if operator.startswith("TreeEnsemble"):
             return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
         if operator == "SVMClassifier":
@@ -163,6 +168,7 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "If": _CONTROL,
         "Loop": _CONTROL,
         "Scan": _CONTROL,
+        "SequenceConstruct": ("its result is a sequence", "return the tensors in it as outputs of their own"),
         "SequenceMap": _CONTROL,
         "RandomNormal": _RANDOM,
         "RandomNormalLike": _RANDOM,

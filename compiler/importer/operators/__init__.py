@@ -59,6 +59,7 @@ from hecc.compiler.importer.operators.neg import Neg
 from hecc.compiler.importer.operators.pad import Pad
 from hecc.compiler.importer.operators.pow import Pow
 from hecc.compiler.importer.operators.reducemean import ReduceMean
+from hecc.compiler.importer.operators.reduceprod import ReduceProd
 from hecc.compiler.importer.operators.reducesum import ReduceSum
 from hecc.compiler.importer.operators.reducesumsquare import ReduceSumSquare
 from hecc.compiler.importer.operators.reshape import Reshape
@@ -129,6 +130,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Pad,
             Pow,
             ReduceMean,
+            ReduceProd,
             ReduceSum,
             ReduceSumSquare,
             Relu,

@@ -7,7 +7,7 @@ from functools import partial
 from types import MappingProxyType
 
 from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.decoded import after, axes, number, operand
+from hecc.compiler.importer.decoded import after, axes, number, operand, then
 from hecc.compiler.importer.scope import Decoded
 from hecc.runtime import epilogue as steps
 
@@ -50,6 +50,12 @@ def _equal(call: Call) -> Decoded:
             "compare with Less or Greater, or choose by argmax",
         )
     return elementwise(call, "equal", left, right)
+
+
+def _binarizer(call: Call) -> Decoded:
+    """One above a threshold, and zero elsewhere."""
+    larger = elementwise(call, "greater", operand(call, 0), number(call, call.attribute("threshold", 0.0)))
+    return then(call, larger, steps.Real())
 
 
 def _clip(call: Call) -> Decoded:
@@ -104,6 +110,7 @@ def _log_sum(call: Call) -> Decoded:
 FUNCTIONS: Mapping[str, Rule] = MappingProxyType(
     {
         "Abs": _plain("absolute"),
+        "Binarizer": _binarizer,
         "Ceil": _plain("ceil"),
         "Clip": _clip,
         "Div": _plain("divide"),

@@ -57,9 +57,12 @@ def _cast(call: Call, decoded: Decoded, element: int) -> Decoded:
         return decoded if kind == "real" else then(call, decoded, steps.Real())
     if kind == "integer":
         return decoded
-    # Exporters cast integers to float and back.
-    if isinstance(decoded.step, steps.Real) and decoded.operands[0].values.kind == "integer":
-        return replace(decoded.operands[0], shape=decoded.shape)
+    # Exporters cast integers to float and back, and reshape them in between.
+    before = decoded
+    while isinstance(before.step, steps.Reshape):
+        (before,) = before.operands
+    if isinstance(before.step, steps.Real) and before.operands[0].values.kind == "integer":
+        return settled(call, replace(before.operands[0], shape=decoded.shape))
     return then(call, decoded, steps.Truncate())
 
 

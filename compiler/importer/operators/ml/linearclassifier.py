@@ -9,7 +9,7 @@ from hecc.compiler.importer.operators.ml.attributes import floats, linear
 from hecc.compiler.ir.affine import Reshape
 from hecc.compiler.ir.function import ARGUMENT, Primitive
 from hecc.compiler.ir.graph import FunctionNode, Value
-from hecc.runtime.epilogue import ArgMax, Labels, Sigmoid, Softmax, Step
+from hecc.runtime.epilogue import ArgMax, Labels, Sigmoid, Softmax
 
 __all__ = ["LinearClassifier"]
 
@@ -41,16 +41,16 @@ class LinearClassifier(Converter):
                 "use LOGISTIC, or coefficients for both classes",
             )
         scores = linear(call, call.scope.fresh(f"{label}:scores"), 1 if single else len(labels), mirrored=single)
-        if not ends:
+        if probabilities and (not ends or transform == "NONE"):
             _encrypted(call, scores, probabilities, logistic=transform == "LOGISTIC")
+        if not ends:
             return
         decoded = decode(call, scores)
         chosen = then(call, decoded, ArgMax(axis=axes(call, (1,), decoded)[0]), scores.shape[:1])
         call.scope.operands[label] = then(call, chosen, Labels(labels=labels))
-        if probabilities:
-            steps: dict[str, Step] = {"LOGISTIC": Sigmoid(), "SOFTMAX": Softmax(axes=axes(call, (1,), decoded))}
-            transformed = then(call, decoded, steps[transform]) if transform in steps else decoded
-            call.scope.operands[probabilities] = transformed
+        if probabilities and transform != "NONE":
+            softmax = Softmax(axes=axes(call, (1,), decoded))
+            call.scope.operands[probabilities] = then(call, decoded, Sigmoid() if transform == "LOGISTIC" else softmax)
 
 
 def _encrypted(call: Call, scores: Value, name: str, *, logistic: bool) -> None:
