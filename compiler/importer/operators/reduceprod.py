@@ -59,7 +59,7 @@ def _reduce(call: Call, value: Value, axes: tuple[int, ...]) -> None:
 
 
 def _product(call: Call, left: Value, right: Value) -> Value:
-    """``l r = ((l + r) / 2)^2 - ((l - r) / 2)^2``: squares are polynomials in one tensor, and no deeper than products."""
+    """``l r = ((l + r) / 2)^2 - ((l - r) / 2)^2``: squares are polynomials in one tensor, and no deeper."""
     half = Scale.of(left.shape, call.number(0.5))
     minus = Scale.of(left.shape, call.number(-0.5))
     squares = []

@@ -264,7 +264,7 @@ def test_a_zip_map_names_the_columns() -> None:
         ),
         ([ml("SVMRegressor", ["x"], ["y"], kernel_type="RBF")], "only linear support vector machines are supported"),
         ([ml("Imputer", ["x"], ["y"], replaced_value_float=1.0)], "it replaces the number 1, which needs a comparison"),
-        ([ml("OneHotEncoder", ["x"], ["y"])], "it compares encrypted features; do so before encryption"),
+        ([ml("OneHotEncoder", ["x"], ["y"])], "it compares encrypted features; encode categories before encryption"),
         ([ml("FeatureVectorizer", ["x"], ["y"])], "only linear ones are supported"),
     ],
 )

@@ -93,7 +93,7 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
         (
             "ai.onnx.ml",
             (
-                "ai.onnx.ml.Binarizer 'y' (opset 3): of the operators of classical machine learning (domain "
+                "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning (domain "
                 "ai.onnx.ml) only linear ones are supported; use a linear model or a neural network (see "
                 "docs/operators.md)"
             ),
@@ -101,7 +101,7 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
         (
             "com.microsoft",
             (
-                "com.microsoft.Binarizer 'y' (opset 3): operators of the domain 'com.microsoft' are not supported; "
+                "com.microsoft.Ensemble 'y' (opset 3): operators of the domain 'com.microsoft' are not supported; "
                 "export the "
                 "network with the standard ONNX operators only"
             ),
@@ -110,7 +110,7 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
 )
 def test_other_domains_are_refused(domain: str, expected: str, model: Model) -> None:
     built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }")
-    built.graph.node[0].op_type = "Binarizer"
+    built.graph.node[0].op_type = "Ensemble"
     built.graph.node[0].domain = domain
     built.opset_import.append(helper.make_opsetid(domain, 3))
     assert message(built) == expected
@@ -415,8 +415,8 @@ def test_a_folded_sequence_is_refused(model: Model) -> None:
             "string[1,3] x",
             UnsupportedError,
             (
-                "input 'x' holds string; only real numbers can be encrypted: make the input float32 and drop the Cast "
-                "behind it, if any"
+                "input 'x' holds strings; only real numbers can be encrypted: encode categories as numbers before "
+                "encryption, and train the model on these"
             ),
         ),
         (
