@@ -17,8 +17,8 @@ from hecc.compiler.ir.graph import ProductNode, Value
 __all__ = ["combine", "multiply", "scale"]
 
 
-def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> None:
-    """Define the output as a sum of operands, each with a factor; they broadcast together."""
+def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]], output: str = "") -> Value:
+    """Define the output, or a value on the way to it, as a sum of operands, each with a factor; they broadcast."""
     shape = call.broadcast(*(operand.shape for operand, _ in summands))
     terms: list[tuple[Value, AffineMap]] = []
     constants: list[tuple[Constant, float]] = []
@@ -28,7 +28,9 @@ def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> N
             terms.append((operand, spread if factor == 1.0 else compose(Scale.of(shape, call.number(factor)), spread)))
         else:
             constants.append((operand, factor))
-    call.affine(Value(call.name, shape), *terms, bias=_bias(call, constants))
+    result = Value(output or call.name, shape)
+    call.affine(result, *terms, bias=_bias(call, constants))
+    return result
 
 
 def _bias(call: Call, constants: Sequence[tuple[Constant, float]]) -> str | None:

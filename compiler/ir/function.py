@@ -57,16 +57,19 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "hardswish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
         "leakyrelu": lambda x, alpha: np.where(x > 0, x, alpha * x),
         "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+        "nonnegative": lambda x: np.where(x >= 0, 1.0, 0.0),
+        "positive": lambda x: np.where(x > 0, 1.0, 0.0),
         "relu": lambda x: np.maximum(x, 0),
         "selu": lambda x, alpha, gamma: gamma * _elu(x, alpha),
         "sigmoid": scipy.special.expit,
+        "sign": np.sign,
         "softplus": lambda x: np.logaddexp(0, x),
         "softsign": lambda x: x / (1 + np.abs(x)),
         "swish": lambda x, alpha: x * scipy.special.expit(alpha * x),
         "tanh": np.tanh,
     }
 )
-"""By name; what they take besides the argument are ONNX's attributes, without defaults."""
+"""By name; what they take besides the argument are ONNX's attributes, without defaults. Comparisons are one or zero."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,6 +34,16 @@ from hecc.compiler.importer.operators.cast import Cast
 from hecc.compiler.importer.operators.castlike import CastLike
 from hecc.compiler.importer.operators.centercroppad import CenterCropPad
 from hecc.compiler.importer.operators.col2im import Col2Im
+from hecc.compiler.importer.operators.comparisons import (
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    Max,
+    Min,
+    Not,
+    Sign,
+)
 from hecc.compiler.importer.operators.compress import Compress
 from hecc.compiler.importer.operators.concat import Concat
 from hecc.compiler.importer.operators.conv import Conv
@@ -116,16 +126,23 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Gelu,
             Gemm,
             GlobalAveragePool,
+            Greater,
+            GreaterOrEqual,
             GridSample,
             HardSigmoid,
             HardSwish,
             Identity,
             LeakyRelu,
+            Less,
+            LessOrEqual,
             MatMul,
+            Max,
             Mean,
+            Min,
             Mish,
             Mul,
             Neg,
+            Not,
             PRelu,
             Pad,
             Pow,
@@ -141,6 +158,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             ScatterND,
             Selu,
             Sigmoid,
+            Sign,
             Slice,
             Softplus,
             Softsign,

@@ -40,6 +40,7 @@ FOLLOWING = frozenset({*RULES, *RESHAPING, *MOVING})
 """Operators that the client computes where they act on what it computes."""
 
 STARTING = frozenset(
-    {*CHOICES, "Exp"} | {name for name in {*FUNCTIONS, *REDUCTIONS} if name not in CONVERTERS and name != "Div"}
+    {*CHOICES, "Exp", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sign"}
+    | {name for name in {*FUNCTIONS, *REDUCTIONS} if name not in CONVERTERS and name != "Div"}
 )
 """Operators that the client computes at the end of any network: no server could, or not as well."""
