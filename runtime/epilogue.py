@@ -37,6 +37,7 @@ from hecc.runtime.steps import (
     Shape,
     Sigmoid,
     Softmax,
+    Sort,
     Step,
     Truncate,
     operands,
@@ -60,6 +61,7 @@ __all__ = [
     "Reshape",
     "Sigmoid",
     "Softmax",
+    "Sort",
     "Step",
     "Truncate",
     "Values",
@@ -161,6 +163,7 @@ _WORDS: Mapping[type[Any], str] = {
     Sigmoid: "sigmoid",
     Hardmax: "hardmax",
     Normalize: "normalisation",
+    Sort: "sort",
     Truncate: "truncation",
     Real: "cast",
     Reshape: "reshape",
@@ -221,6 +224,15 @@ def _argmax(given: Sequence[Array], step: Any, _: int) -> Array:
     if not step.last:
         return np.asarray(signed.argmax(axis=axis), dtype=np.int64)
     return np.asarray(values.shape[axis] - 1 - np.flip(signed, axis).argmax(axis=axis), dtype=np.int64)
+
+
+def _sort(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
+    axis = step.axis + 1
+    order = np.argsort(-values if step.largest else values, axis=axis, kind="stable")
+    return np.asarray(
+        order if step.index else np.take_along_axis(values, order, axis), dtype=np.int64 if step.index else None
+    )
 
 
 def _truncate(given: Sequence[Array], _: Any, __: int) -> Array:
@@ -319,6 +331,7 @@ _RULES: Mapping[type[Any], Callable[[Sequence[Array], Any, int], Array]] = {
     Hardmax: _hardmax,
     Normalize: _normalize,
     ArgMax: _argmax,
+    Sort: _sort,
     Truncate: _truncate,
     Real: lambda given, _, __: given[0].astype(np.float64),
     Reshape: _reshape,

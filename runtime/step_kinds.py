@@ -32,6 +32,7 @@ from hecc.runtime.steps import (
     Shape,
     Sigmoid,
     Softmax,
+    Sort,
     Step,
     Truncate,
 )
@@ -107,6 +108,13 @@ def _argmax(what: str, step: Any, values: Sequence[Values]) -> Values:
     _check_axes(what, (step.axis,), value.shape)
     shape = (*value.shape[: step.axis], *value.shape[step.axis + 1 :])
     return Values(shape, "integer", value.shape[step.axis])
+
+
+def _sort(what: str, step: Any, values: Sequence[Values]) -> Values:
+    (value,) = values
+    _require(what, value, "real", "integer")
+    _check_axes(what, (step.axis,), value.shape)
+    return Values(value.shape, "integer", value.shape[step.axis]) if step.index else value
 
 
 def _truncate(what: str, _: Any, values: Sequence[Values]) -> Values:
@@ -266,6 +274,7 @@ _RULES: Mapping[type[Any], Callable[[str, Any, Sequence[Values]], Values]] = {
     Hardmax: _over_axes,
     Normalize: _over_axes,
     ArgMax: _argmax,
+    Sort: _sort,
     Truncate: _truncate,
     Real: _real,
     Reshape: _reshape,

@@ -32,6 +32,7 @@ __all__ = [
     "Shape",
     "Sigmoid",
     "Softmax",
+    "Sort",
     "Step",
     "Truncate",
     "operands",
@@ -117,6 +118,14 @@ class ArgMax(_Step, frozen=True, tag="argmax"):
     last: bool = False
 
 
+class Sort(_Step, frozen=True, tag="sort"):
+    """The elements in order along an axis, or with ``index`` their indices; of equal ones the first comes first."""
+
+    axis: int
+    largest: bool
+    index: bool
+
+
 class Truncate(_Step, frozen=True, tag="truncate"):
     """A cast to integers."""
 
@@ -187,6 +196,7 @@ Step: TypeAlias = (
     | Hardmax
     | Normalize
     | ArgMax
+    | Sort
     | Truncate
     | Real
     | Reshape

@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.runtime.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Batch", "encrypted_inputs"]
-
-FLOATS = {
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.BFLOAT16,
-}
-
 
 LARGEST = 1 << 27
 """Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""

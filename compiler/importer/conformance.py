@@ -17,9 +17,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from hecc.compiler.importer.batch import FLOATS
 from hecc.compiler.importer.importer import import_model
 from hecc.compiler.importer.operators import CONVERTERS
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.compiler.importer.steps.rules import STARTING
 from hecc.compiler.ir.graph import Graph
 from hecc.runtime.epilogue import apply_steps, describe

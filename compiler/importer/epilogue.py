@@ -10,7 +10,7 @@ from __future__ import annotations
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.scope import Constant, Decoded, Unknown
 from hecc.compiler.importer.steps.arithmetic import FUNCTIONS
-from hecc.compiler.importer.steps.choices import looked_up, looks_up
+from hecc.compiler.importer.steps.choices import looked_up, looks_up, top
 from hecc.compiler.importer.steps.movement import move
 from hecc.compiler.importer.steps.rules import FOLLOWING, RULES, STARTING
 from hecc.compiler.ir.graph import Value
@@ -45,4 +45,4 @@ def convert_step(call: Call) -> None:
     elif call.node.op_type in RULES:
         call.scope.operands[call.name] = RULES[call.node.op_type](call)
     else:
-        call.scope.operands.update(move(call))
+        call.scope.operands.update(top(call) if call.node.op_type == "TopK" else move(call))

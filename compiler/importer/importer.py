@@ -18,6 +18,7 @@ import os
 import onnx
 
 from hecc.compiler.importer.batch import LARGEST, Batch
+from hecc.compiler.importer.branches import taken_branch
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.epilogue import convert_step, could_be_step, is_step
@@ -66,8 +67,13 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     validate(model)
     scope = Scope.of(model, batch, tail(model.graph))
     refusals: list[RefusedNodeError] = []
-    for node in model.graph.node:
+    waiting = list(reversed(model.graph.node))
+    while waiting:
+        node = waiting.pop()
         try:
+            if branch := taken_branch(scope, node):
+                waiting += reversed(branch)
+                continue
             _convert(Call.of(scope, node))
         except RefusedNodeError as refusal:
             refusals.append(refusal)

@@ -7,7 +7,7 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
-from hecc.compiler.importer.batch import FLOATS
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.compiler.importer.scope import Constant, Scope
 from hecc.compiler.ir.graph import Value
 

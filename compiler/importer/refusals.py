@@ -131,7 +131,7 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Hardmax": _epilogue("hardmax"),
         "ArgMax": _epilogue("argmax"),
         "ArgMin": _epilogue("argmin"),
-        "TopK": ("top-k cannot be computed on encrypted data", "cut it off and apply it after decryption"),
+        "TopK": _epilogue("top-k"),
         "Equal": _COMPARISON,
         "NonZero": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,

@@ -17,7 +17,7 @@ from hecc.compiler.ir.graph import InputNode, Node, Source, Value
 from hecc.runtime.epilogue import Step, Values
 from hecc.runtime.errors import InputError
 
-__all__ = ["Constant", "Decoded", "Operand", "Scope", "Tail", "Unknown"]
+__all__ = ["Constant", "Decoded", "Operand", "Scope", "Tail", "Unknown", "array"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Scope:
         """Start an import: the inputs are values, the initializers constants."""
         scope = cls(model, batch, tail or Tail())
         for tensor in model.graph.initializer:
-            scope.operands[tensor.name] = Constant(tensor.name, _array(tensor))
+            scope.operands[tensor.name] = Constant(tensor.name, array(tensor))
         for item in encrypted_inputs(model):
             value = Value(item.name, batch.input_shape(item))
             scope.operands[item.name] = value
@@ -165,7 +165,14 @@ class Scope:
         return unique
 
 
-def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
+def array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """The numbers of a weight.
+
+    Raises
+    ------
+    InputError
+        They do not fit its shape and type.
+    """
     try:
         return numpy_helper.to_array(tensor)
     except (KeyError, TypeError, ValueError):

@@ -50,6 +50,7 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
         "elu": _elu,
         "erf": scipy.special.erf,
+        "erfc": scipy.special.erfc,
         "exp": np.exp,
         "gelu": _gelu,
         "gelu_tanh": _gelu_tanh,

@@ -22,6 +22,7 @@ __all__ = [
     "Clip",
     "Elu",
     "Erf",
+    "Erfc",
     "Exp",
     "Gelu",
     "HardSigmoid",
@@ -122,6 +123,17 @@ class Erf(Converter):
     def opset_9(call: Call) -> None:
         """``erf(x)``."""
         _define(call, "erf")
+
+
+class Erfc(Converter):
+    """``1 - erf(x)``, which no opset has, but which Keras's exporter writes GELU with."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """TensorFlow's."""
+        _define(call, "erfc")
 
 
 class Exp(Converter):

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
+
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.decoded import axes, operand, then
 from hecc.compiler.importer.scope import Constant, Decoded
 from hecc.runtime import epilogue as steps
 
-__all__ = ["extreme", "looked_up", "looks_up", "normalise", "over", "sigmoid", "zip_map"]
+__all__ = ["extreme", "looked_up", "looks_up", "normalise", "over", "sigmoid", "top", "zip_map"]
 
 
 def over(call: Call, kind: Callable[[tuple[int, ...]], steps.Step]) -> Decoded:
@@ -38,6 +40,28 @@ def extreme(call: Call, *, largest: bool) -> Decoded:
     step = steps.ArgMax(axis=inside, largest=largest, last=bool(call.attribute("select_last_index", 0)))
     kept = (1,) if call.attribute("keepdims", 1) else ()
     return then(call, decoded, step, (*decoded.shape[:place], *kept, *decoded.shape[place + 1 :]))
+
+
+def top(call: Call) -> dict[str, Decoded | Constant]:
+    """TopK: the first elements, and their indices, of those in order."""
+    decoded = operand(call, 0)
+    (count,) = call.integers(1) or (0,) if call.source.opset >= 10 else (call.attribute("k", 0),)
+    (place,) = call.axes((call.attribute("axis", -1),), len(decoded.shape))
+    (inside,) = axes(call, (place,), decoded)
+    extent = decoded.shape[place]
+    if not 0 < count <= extent:
+        raise call.fault(f"it wants {count} of {extent} elements")
+    shape = (*decoded.shape[:place], count, *decoded.shape[place + 1 :])
+    size = math.prod(decoded.values.shape)
+    index = np.arange(size).reshape(decoded.values.shape).take(range(count), axis=inside)
+    pick = steps.Pick(values=(0,), index=tuple(index.reshape(-1).tolist()), shape=index.shape)
+    results: dict[str, Decoded | Constant] = {}
+    for name, indices in zip(call.node.output, (False, True), strict=False):
+        if name:
+            largest = bool(call.attribute("largest", 1))
+            ordered = then(call, decoded, steps.Sort(axis=inside, largest=largest, index=indices))
+            results[name] = then(call, ordered, pick, shape)
+    return results
 
 
 def normalise(call: Call) -> Decoded:

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from hecc.compiler.importer.batch import FLOATS
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.decoded import after, constant, inner, operand, settled, then
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.compiler.importer.scope import Constant, Decoded, Tail
 from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, Value
 from hecc.runtime import epilogue as steps

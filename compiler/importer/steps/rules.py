@@ -36,11 +36,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {**CHOICES, **FUNCTIONS, **ARITHMETIC, **REDUCTIONS, "Cast": cast, "CastLike": cast_like}
 )
 
-FOLLOWING = frozenset({*RULES, *RESHAPING, *MOVING})
+FOLLOWING = frozenset({*RULES, *RESHAPING, *MOVING, "TopK"})
 """Operators that the client computes where they act on what it computes."""
 
 STARTING = frozenset(
-    {*CHOICES, "Exp", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sign"}
+    {*CHOICES, "Exp", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Sign", "TopK"}
     | {name for name in {*FUNCTIONS, *REDUCTIONS} if name not in CONVERTERS and name != "Div"}
 )
 """Operators that the client computes at the end of any network: no server could, or not as well."""
