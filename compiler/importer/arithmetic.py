@@ -19,6 +19,11 @@ __all__ = ["combine", "multiply", "scale"]
 
 def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]], output: str = "") -> Value:
     """Define the output, or a value on the way to it, as a sum of operands, each with a factor; they broadcast."""
+    rank = max(len(operand.shape) for operand, _ in summands)
+    summands = [
+        (call.example(operand, rank) if isinstance(operand, Constant) else operand, factor)
+        for operand, factor in summands
+    ]
     shape = call.broadcast(*(operand.shape for operand, _ in summands))
     terms: list[tuple[Value, AffineMap]] = []
     constants: list[tuple[Constant, float]] = []

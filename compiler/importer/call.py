@@ -133,6 +133,14 @@ class Call:
             listed = " and ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
             raise self.fault(f"shapes {listed} do not broadcast together") from None
 
+    def example(self, constant: Constant, rank: int) -> Constant:
+        """A constant that a fixed batch has once for every example, all the same, as it is for one example."""
+        extent = self.scope.batch.extent
+        whole = constant.array
+        if extent == 1 or whole.ndim != rank or whole.shape[0] != extent or not bool((whole == whole[:1]).all()):
+            return constant
+        return Constant(f"{constant.name}:example", whole[:1])
+
     def bounded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape, unless it is absurdly large."""
         if math.prod(shape) > LARGEST:

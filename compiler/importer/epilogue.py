@@ -30,6 +30,9 @@ def is_step(call: Call) -> bool:
     operator = call.node.op_type
     if operator in STARTING or any(isinstance(operand, Decoded) for operand in call.operands):
         return True
+    if operator == "Pow" and isinstance(exponent := call.operands[1], Constant):
+        # Roots and reciprocals; a server computes powers.
+        return bool(((exponent.array < 0) | (exponent.array % 1 != 0)).any())
     # A division by a constant is a scaling.
     function = operator in FUNCTIONS and not (operator == "Div" and isinstance(call.operands[1], Constant))
     return function and call.node.output[0] in call.scope.tail.chosen

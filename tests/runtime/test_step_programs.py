@@ -21,6 +21,7 @@ from hecc.runtime.epilogue import (
     Reshape,
     Sigmoid,
     Softmax,
+    Sort,
     Step,
     Truncate,
     apply_steps,
@@ -117,6 +118,17 @@ def test_truth_values_choose() -> None:
         apply_steps(X, [ONE, larger, Truncate(), Labels(labels=(4, 7))]), np.where(X > 1, 7, 4)
     )
     np.testing.assert_array_equal(apply_steps(X, [ONE, larger, Real()]), (X > 1).astype(float))
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_elements_and_indices_in_order(largest: bool) -> None:
+    values = np.array([[2.0, 3.0, 1.0, 3.0]])
+    indices, elements = (Sort(axis=0, largest=largest, index=index) for index in (True, False))
+    assert apply_steps(values, [elements]).tolist() == [[3, 3, 2, 1] if largest else [1, 2, 3, 3]]
+    assert apply_steps(values, [indices]).tolist() == [[1, 3, 0, 2] if largest else [2, 0, 1, 3]]
+    assert apply_steps(values, [indices, Labels(labels=tuple("abcd"))]).shape == (1, *result_shape((4,), [indices]))
+    with pytest.raises(ParameterError, match=r"'sort' after decryption has axes \[1\]"):
+        result_shape((4,), [Sort(axis=1, largest=True, index=True)])
 
 
 def test_one_score_becomes_two_probabilities_and_a_label() -> None:

@@ -19,7 +19,13 @@ Model = Callable[..., onnx.ModelProto]
 Run = Callable[[onnx.ModelProto, Mapping[str, Any]], Any]
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 W = np.random.default_rng(1).normal(size=(3, 3)).astype(np.float32)
-CONSTANTS = {"w": W, "zero": np.float32(0), "half": np.float32(0.5), "row": np.float32([0.1, -0.2, 0.3])}
+CONSTANTS = {
+    "w": W,
+    "zero": np.float32(0),
+    "half": np.float32(0.5),
+    "two": np.float32(2),
+    "row": np.float32([0.1, -0.2, 0.3]),
+}
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,15 @@ def test_in_the_middle_they_are_what_onnxruntime_computes(body: str, model: Mode
     np.testing.assert_allclose(graph.evaluate({"x": X})["y"], runtime(built, {"x": X}), rtol=1e-5, atol=1e-6)
 
 
+def test_constants_that_a_fixed_batch_repeats_are_those_of_one_example(model: Model, runtime: Run) -> None:
+    built = model(
+        "g (float[5,3] x) => (float[5,3] y) { s = Shape(x)  z = ConstantOfShape(s)  c = Greater(x, z)"
+        "  r = Where(c, x, z)  a = Add(r, z)  y = MatMul(a, w) }",
+        **CONSTANTS,
+    )
+    np.testing.assert_allclose(import_model(built).evaluate({"x": X})["y"], runtime(built, {"x": X}), atol=1e-6)
+
+
 def test_a_function_in_two_pieces_is_one_function(model: Model) -> None:
     built = model(
         "g (float[N,3] x) => (float[N,3] y) { c = Greater(x, half)  s = Softplus(x)  r = Where(c, x, s)"
@@ -62,6 +77,8 @@ def test_a_function_in_two_pieces_is_one_function(model: Model) -> None:
         ("c = Less(x, zero)  y = Where(c, zero, x)", "less, where"),
         ("y = Max(x, zero)", "maximum"),
         ("y = Sign(x)", "sign"),
+        ("a = Abs(x)  y = Pow(a, half)", "power"),
+        ("y = Pow(x, two)", ""),
         ("t = Tanh(x)  p = Softmax(t)  y = Add(p, row)", "tanh, softmax, add"),
         ("t = Tanh(x)  y = Mul(t, row)", ""),
         ("e = Exp(x)  k = Constant<value_ints = [1]>()  s = ReduceSum(e, k)  y = Div(e, s)", "exp, sum, divide"),
