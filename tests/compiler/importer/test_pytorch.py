@@ -120,7 +120,7 @@ MODULES: dict[str, tuple[tuple[int, ...], Callable[[], Any]]] = {
     "one of two classes": (VECTOR, lambda: behind(lambda x: (torch.sigmoid(x[:, 0]) > 0.5).long())),
     "two probabilities": (VECTOR, lambda: behind(lambda x: torch.cat([1 - torch.sigmoid(x), torch.sigmoid(x)], 1))),
     "best three": (VECTOR, lambda: behind(lambda x: tuple(torch.topk(x, 3, 1)))),
-    "exponential": (VECTOR, lambda: behind(lambda x: torch.exp(x).squeeze(-1))),
+    "exponential": (VECTOR, lambda: behind(lambda x: torch.exp(x[:, 0]))),
     "unit length": (VECTOR, lambda: behind(lambda x: F.normalize(x, dim=1))),
     "log of a sum": (VECTOR, lambda: behind(lambda x: torch.logsumexp(x, 1))),
     "distances": (VECTOR, lambda: Module(lambda m, x: ((x[:, None] - m.w) ** 2).sum(2).sqrt(), w=weight(3, 6))),
