@@ -120,6 +120,8 @@ class _BatchBuilder(Builder):
     ) -> None:
         super().__init__(graph, layouts, {}, pair_inputs=pair_inputs)
         self._matrices, self._deferred = matrices, deferred
+        # Every slot of every ciphertext is an element's.
+        self._shown = frozenset()
         self._three: set[int] = set()
 
     def lower(self, node: Node) -> None:

@@ -7,8 +7,9 @@ level. This pass finds the values that are polynomials of degree two in one earl
     u = x^2 + (c1 / c2) x          one level: a square, and a plaintext product summed before the same rescale
     y = c2 u + c0                  an affine node, which affine fusion then folds into whatever linear layer follows
 
-so ``0.125 x^2 + 0.5 x + 0.25`` costs exactly what ``x^2`` does. Products that are no such polynomial stay: those of two
-different values, as of a gate, and those of a higher degree.
+so ``0.125 x^2 + 0.5 x + 0.25`` costs exactly what ``x^2`` does. Only where a polynomial is nearly linear does y read x
+as well, and u is a square. Products that are no such polynomial stay: those of two different values, as of a gate, and
+those of a higher degree.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ Forms = dict[str, Form]
 """A value as a polynomial in each of several roots, the nearest root last; a value is ``x`` in itself."""
 
 MAX_DEGREE = 2
+
+NEARLY_LINEAR = 64.0
+"""Largest ``c1 / c2`` of a monic form: values beside which the square is small would decide the scale of ``x``."""
 IDENTITY: Coefficients = (np.zeros(()), np.ones(()))
 
 
@@ -137,15 +141,19 @@ def _polynomial(
         return [AffineNode(node.output, node.source, (Term(root, Scale.of(shape, slope)),), offset)]
     constant, linear_part, leading = coefficients
     trivial = bool(np.all(leading == 1.0)) and not bool(np.any(constant))
+    apart = bool(np.any(np.abs(linear_part) > NEARLY_LINEAR * np.abs(leading)))
+    trivial = trivial and not apart
     monic = node.output if trivial else Value(f"{name}:monic", shape)
     names = (
         parameter("zero", np.zeros(())),
-        parameter("linear", np.asarray(linear_part / leading)),
+        parameter("linear", np.zeros(()) if apart else np.asarray(linear_part / leading)),
         parameter("one", np.ones(())),
     )
     square = PolynomialNode(monic, node.source, root, names)
     if trivial:
         return [square]
-    scale = Scale.of(shape, parameter("leading", leading))
+    terms = [Term(monic.name, Scale.of(shape, parameter("leading", leading)))]
+    if apart:
+        terms.append(Term(root, Scale.of(shape, parameter("slope", linear_part))))
     shift = parameter("constant", constant) if bool(np.any(constant)) else None
-    return [square, AffineNode(node.output, node.source, (Term(monic.name, scale),), shift)]
+    return [square, AffineNode(node.output, node.source, tuple(terms), shift)]

@@ -1,114 +1,86 @@
 """What a client does to a decrypted result: the end of a network that cannot, and need not, be computed encrypted.
 
-Softmax, argmax and the names of classes at the end of a network are cut off when it is imported, and kept in the plan's
-header as a short list of steps from a closed set. The server computes what comes before them. The steps are numpy on
-the client's side, and nothing in them can make the client do anything else: their parameters are checked against the
-result's shape when a plan is read.
-
-Axes are those of one example, without the axis of rows that decrypted results have in front.
+Softmax, argmax, the names of classes and whatever else no server needs to compute at the end of a network are cut off
+when it is imported, and kept in the plan's header as a short list of steps from a closed set
+(:mod:`hecc.runtime.steps`). The server computes what comes before them. The steps are numpy on the client's side, and
+nothing in them can make the client do anything else: they are checked against the result's shape when a plan is read
+(:mod:`hecc.runtime.step_kinds`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import ParameterError
+from hecc.runtime.step_kinds import Values, follow
+from hecc.runtime.steps import (
+    ArgMax,
+    Columns,
+    Constant,
+    Elementwise,
+    Hardmax,
+    Labels,
+    LogSoftmax,
+    Normalize,
+    Operator,
+    Pick,
+    Real,
+    Recall,
+    Reduce,
+    Reduction,
+    Reshape,
+    Shape,
+    Sigmoid,
+    Softmax,
+    Sort,
+    Step,
+    Truncate,
+    operands,
+)
 
 __all__ = [
     "ArgMax",
     "Columns",
+    "Constant",
+    "Elementwise",
     "Hardmax",
     "Labels",
     "LogSoftmax",
     "Normalize",
+    "Operator",
+    "Pick",
+    "Real",
+    "Recall",
+    "Reduce",
+    "Reduction",
     "Reshape",
     "Sigmoid",
     "Softmax",
+    "Sort",
     "Step",
     "Truncate",
+    "Values",
     "apply_steps",
+    "chain",
     "describe",
+    "follow_step",
     "result_shape",
 ]
 
-MAX_STEPS = 16
-MAX_LABELS = 1 << 16
-MAX_LABEL = 256
-"""Longest label, in characters."""
+MAX_STEPS = 512
 
-Shape: TypeAlias = tuple[int, ...]
+ROOM = 1 << 16
+"""Elements that a step may make even where less was decrypted."""
 
+ALL = 16
+"""How many times as many all steps together may make."""
 
-class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="step"):
-    """One step."""
-
-
-class Softmax(_Step, frozen=True, tag="softmax"):
-    """Exponentials that sum to one over ``axes`` together."""
-
-    axes: tuple[int, ...]
-
-
-class LogSoftmax(_Step, frozen=True, tag="log_softmax"):
-    """The logarithm of :class:`Softmax`."""
-
-    axes: tuple[int, ...]
-
-
-class Sigmoid(_Step, frozen=True, tag="sigmoid"):
-    """``1 / (1 + exp(-x))``, elementwise."""
-
-
-class Hardmax(_Step, frozen=True, tag="hardmax"):
-    """One where the first maximum over ``axes`` together is, zero elsewhere."""
-
-    axes: tuple[int, ...]
-
-
-class Normalize(_Step, frozen=True, tag="normalize"):
-    """Divided by a norm over one axis; a norm of zero divides by one."""
-
-    norm: Literal["l1", "l2", "max"]
-    axis: int
-
-
-class ArgMax(_Step, frozen=True, tag="argmax"):
-    """The index of the largest or smallest element along an axis, which disappears; of equal ones the first or last."""
-
-    axis: int
-    largest: bool = True
-    last: bool = False
-
-
-class Truncate(_Step, frozen=True, tag="truncate"):
-    """A cast to integers."""
-
-
-class Reshape(_Step, frozen=True, tag="reshape"):
-    """The same numbers in another shape."""
-
-    shape: Shape
-
-
-class Labels(_Step, frozen=True, tag="labels"):
-    """The names of classes in place of their indices, all integers or all strings."""
-
-    labels: tuple[int | str, ...]
-
-
-class Columns(_Step, frozen=True, tag="columns"):
-    """The names of the last axis's elements, all integers or all strings; the numbers stay as they are."""
-
-    labels: tuple[int | str, ...]
-
-
-Step: TypeAlias = Softmax | LogSoftmax | Sigmoid | Hardmax | Normalize | ArgMax | Truncate | Reshape | Labels | Columns
+Array = NDArray[Any]
 
 
 def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
@@ -117,78 +89,72 @@ def result_shape(shape: Shape, steps: Sequence[Step]) -> Shape:
     Raises
     ------
     ParameterError
-        A step that does not fit the one before it.
+        A step that does not fit what it acts on.
     """
     if len(steps) > MAX_STEPS:
         raise ParameterError(f"{len(steps)} steps after decryption, more than {MAX_STEPS}")
-    # What the values are: numbers, indices of so many classes, or names.
-    kind: Literal["real", "integer", "name"] = "real"
-    classes = 0
-    for step in steps:
-        what = f"the step {describe([step])!r} after decryption"
-        if kind == "name" and not isinstance(step, Reshape):
-            raise ParameterError(f"{what} follows names of classes")
-        if isinstance(step, Softmax | LogSoftmax | Hardmax):
-            _check_axes(what, step.axes, shape)
-        elif isinstance(step, Normalize):
-            _check_axes(what, (step.axis,), shape)
-        elif isinstance(step, ArgMax):
-            _check_axes(what, (step.axis,), shape)
-            classes = shape[step.axis]
-            shape, kind = (*shape[: step.axis], *shape[step.axis + 1 :]), "integer"
-        elif isinstance(step, Truncate):
-            # An index stays one; other integers are no indices.
-            classes, kind = classes if kind == "integer" else 0, "integer"
-        elif isinstance(step, Reshape):
-            if min(step.shape, default=1) < 1 or math.prod(step.shape) != math.prod(shape):
-                raise ParameterError(f"{what} does not fit shape {shape}")
-            shape = step.shape
-        elif isinstance(step, Labels):
-            if kind != "integer" or len(step.labels) != classes:
-                raise ParameterError(f"{what} has {len(step.labels)} names for {classes} classes")
-            _check_labels(what, step.labels)
-            kind = "name"
-        elif isinstance(step, Columns):
-            if shape[-1:] != (len(step.labels),):
-                raise ParameterError(f"{what} has {len(step.labels)} names for shape {shape}")
-            _check_labels(what, step.labels)
-    return shape
+    made = [Values(shape)]
+    room = max(ROOM, 4 * math.prod(shape))
+    for position, step in enumerate(steps):
+        numbers = operands(step, position)
+        if not all(0 <= number < len(made) for number in numbers):
+            raise ParameterError(f"the step {describe([step])!r} after decryption acts on a value that is not made yet")
+        made.append(follow_step(step, [made[number] for number in numbers], room))
+    if sum(math.prod(values.shape) for values in made) > ALL * room:
+        raise ParameterError(f"the steps after decryption make more than {ALL * room} elements")
+    return made[-1].shape
 
 
-def _check_axes(what: str, axes: tuple[int, ...], shape: Shape) -> None:
-    if not axes or len(set(axes)) < len(axes) or not all(0 <= axis < len(shape) for axis in axes):
-        raise ParameterError(f"{what} has axes {list(axes)} of shape {shape}")
+def follow_step(step: Step, values: Sequence[Values], room: int = ROOM) -> Values:
+    """What a step makes of the values that it acts on, as :func:`hecc.runtime.step_kinds.follow`."""
+    return follow(f"the step {describe([step])!r} after decryption", step, values, room)
 
 
-def _check_labels(what: str, labels: tuple[int | str, ...]) -> None:
-    if not 0 < len(labels) <= MAX_LABELS or len({type(label) for label in labels}) != 1:
-        raise ParameterError(f"{what} has no names, too many, or names of two types")
-    for label in labels:
-        if isinstance(label, str) and not (len(label) <= MAX_LABEL and label.isprintable()):
-            raise ParameterError(f"{what} has a name that is not printable or over {MAX_LABEL} characters")
-        if isinstance(label, int) and not -(1 << 63) <= label < 1 << 63:
-            raise ParameterError(f"{what} has a name of more than 64 bits")
-
-
-def apply_steps(values: NDArray[Any], steps: Sequence[Step]) -> NDArray[Any]:
+def apply_steps(values: Array, steps: Sequence[Step]) -> Array:
     """Apply steps to decrypted values of shape (rows, *shape of one example).
 
     Returns
     -------
     NDArray
-        Float64; int64 behind :class:`ArgMax`, :class:`Truncate` and labels that are integers; strings behind others.
+        Float64; int64 behind :class:`ArgMax`, :class:`Truncate` and labels that are integers; strings behind others;
+        booleans behind comparisons.
     """
-    for step in steps:
-        values = _RULES[type(step)](values, step)
-    return values
+    made = [values]
+    # A logarithm of a negative number is not a number, and that is what the network says.
+    with np.errstate(all="ignore"):
+        for position, step in enumerate(steps):
+            made.append(_RULES[type(step)]([made[number] for number in operands(step, position)], step, len(values)))
+    return made[-1]
+
+
+def chain(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The last steps that act in a row on one value, back to the first that acts on none or on several."""
+    found: list[Step] = []
+    number = len(steps)
+    while number > 0:
+        step = steps[number - 1]
+        numbers = operands(step, number - 1)
+        if len(numbers) != 1:
+            break
+        found.append(step)
+        (number,) = numbers
+    return tuple(reversed(found))
 
 
 def describe(steps: Sequence[Step]) -> str:
-    """The steps in a few words."""
-    return ", ".join(
-        f"{'argmax' if step.largest else 'argmin'}" if isinstance(step, ArgMax) else _WORDS[type(step)]
-        for step in steps
-    )
+    """The steps in a few words, each once; those that only arrange are named where there are no others."""
+    computing = [step for step in steps if not isinstance(step, Reshape | Real | Recall | Constant | Pick)]
+    return ", ".join(dict.fromkeys(map(_word, computing or steps)))
+
+
+def _word(step: Step) -> str:
+    if isinstance(step, ArgMax):
+        return "argmax" if step.largest else "argmin"
+    if isinstance(step, Elementwise):
+        return step.operator.replace("_", " ")
+    if isinstance(step, Reduce):
+        return step.reduction.replace("_", " ")
+    return _WORDS[type(step)]
 
 
 _WORDS: Mapping[type[Any], str] = {
@@ -197,10 +163,15 @@ _WORDS: Mapping[type[Any], str] = {
     Sigmoid: "sigmoid",
     Hardmax: "hardmax",
     Normalize: "normalisation",
+    Sort: "sort",
     Truncate: "truncation",
+    Real: "cast",
     Reshape: "reshape",
     Labels: "names of classes",
     Columns: "names of columns",
+    Recall: "recall",
+    Constant: "constant",
+    Pick: "selection",
 }
 
 
@@ -208,23 +179,26 @@ def _behind_rows(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis + 1 for axis in axes)
 
 
-def _softmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
-    return np.asarray(np.exp(_log_softmax(values, step)))
+def _softmax(given: Sequence[Array], step: Any, rows: int) -> Array:
+    return np.asarray(np.exp(_log_softmax(given, step, rows)))
 
 
-def _log_softmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
+def _log_softmax(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
     axes = _behind_rows(step.axes)
     # Less the maximum, so that no exponential overflows.
     shifted = values - values.max(axis=axes, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axes, keepdims=True)))
 
 
-def _sigmoid(values: NDArray[Any], _: Any) -> NDArray[Any]:
+def _sigmoid(given: Sequence[Array], _: Any, __: int) -> Array:
+    (values,) = given
     small = np.exp(-np.abs(values))
     return np.asarray(np.where(values >= 0, 1.0, small) / (1.0 + small))
 
 
-def _hardmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
+def _hardmax(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
     axes = _behind_rows(step.axes)
     moved = np.moveaxis(values, axes, range(-len(axes), 0))
     flat = moved.reshape(*moved.shape[: moved.ndim - len(axes)], -1)
@@ -233,7 +207,8 @@ def _hardmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
     return np.asarray(np.moveaxis(ones.reshape(moved.shape), range(-len(axes), 0), axes))
 
 
-def _normalize(values: NDArray[Any], step: Any) -> NDArray[Any]:
+def _normalize(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
     axis = step.axis + 1
     if step.norm == "max":
         norm = values.max(axis=axis, keepdims=True)
@@ -242,7 +217,8 @@ def _normalize(values: NDArray[Any], step: Any) -> NDArray[Any]:
     return np.asarray(values / np.where(norm == 0, 1.0, norm))
 
 
-def _argmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
+def _argmax(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
     axis = step.axis + 1
     signed = values if step.largest else -values
     if not step.last:
@@ -250,27 +226,120 @@ def _argmax(values: NDArray[Any], step: Any) -> NDArray[Any]:
     return np.asarray(values.shape[axis] - 1 - np.flip(signed, axis).argmax(axis=axis), dtype=np.int64)
 
 
-def _truncate(values: NDArray[Any], _: Any) -> NDArray[Any]:
+def _sort(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
+    axis = step.axis + 1
+    order = np.argsort(-values if step.largest else values, axis=axis, kind="stable")
+    return np.asarray(
+        order if step.index else np.take_along_axis(values, order, axis), dtype=np.int64 if step.index else None
+    )
+
+
+def _truncate(given: Sequence[Array], _: Any, __: int) -> Array:
+    (values,) = given
     return values.astype(np.int64)
 
 
-def _reshape(values: NDArray[Any], step: Any) -> NDArray[Any]:
-    return np.asarray(values.reshape(len(values), *step.shape))
+def _reshape(given: Sequence[Array], step: Any, rows: int) -> Array:
+    return np.asarray(given[0].reshape(rows, *step.shape))
 
 
-def _labels(values: NDArray[Any], step: Any) -> NDArray[Any]:
+def _labels(given: Sequence[Array], step: Any, _: int) -> Array:
+    (values,) = given
     return np.asarray(np.asarray(step.labels)[values])
 
 
-_RULES: Mapping[type[Any], Callable[[NDArray[Any], Any], NDArray[Any]]] = {
+def _constant(_: Sequence[Array], step: Any, rows: int) -> Array:
+    types: dict[str, type[Any]] = {"real": np.float64, "integer": np.int64, "boolean": np.bool_}
+    numbers = np.asarray(step.numbers, dtype=np.float64).astype(types[step.kind]).reshape(step.shape)
+    return np.broadcast_to(numbers, (rows, *step.shape))
+
+
+def _elementwise(given: Sequence[Array], step: Any, rows: int) -> Array:
+    rank = max(values.ndim for values in given)
+    # Axes broadcast from the back, and the rows are in front.
+    spread = (values.reshape(rows, *(1,) * (rank - values.ndim), *values.shape[1:]) for values in given)
+    return np.asarray(_OPERATORS[step.operator](*spread))
+
+
+_OPERATORS: Mapping[Operator, Callable[..., Any]] = {
+    "absolute": np.absolute,
+    "add": np.add,
+    "and": np.logical_and,
+    "ceil": np.ceil,
+    "divide": np.divide,
+    "equal": np.equal,
+    "exp": np.exp,
+    "floor": np.floor,
+    "greater": np.greater,
+    "greater_equal": np.greater_equal,
+    "less": np.less,
+    "less_equal": np.less_equal,
+    "log": np.log,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "multiply": np.multiply,
+    "negate": np.negative,
+    "nonzero": lambda x: x != 0,
+    "not": np.logical_not,
+    "or": np.logical_or,
+    "power": np.power,
+    "reciprocal": lambda x: 1.0 / x,
+    "round": np.rint,
+    "sign": np.sign,
+    "sqrt": np.sqrt,
+    "subtract": np.subtract,
+    "tanh": np.tanh,
+    "where": np.where,
+    "xor": np.logical_xor,
+}
+
+
+def _reduce(given: Sequence[Array], step: Any, _: int) -> Array:
+    return np.asarray(_REDUCTIONS[step.reduction](given[0], axis=_behind_rows(step.axes), keepdims=step.keep))
+
+
+def _log_sum_exp(values: Array, *, axis: tuple[int, ...], keepdims: bool) -> Array:
+    # Less the maximum, so that no exponential overflows.
+    largest = values.max(axis=axis, keepdims=True)
+    found = np.log(np.exp(values - largest).sum(axis=axis, keepdims=True)) + largest
+    return np.asarray(found if keepdims else found.squeeze(axis))
+
+
+_REDUCTIONS: Mapping[Reduction, Callable[..., Any]] = {
+    "l1": lambda x, **over: np.absolute(x).sum(**over),
+    "l2": lambda x, **over: np.sqrt(np.square(x).sum(**over)),
+    "log_sum_exp": _log_sum_exp,
+    "maximum": np.max,
+    "mean": np.mean,
+    "minimum": np.min,
+    "product": np.prod,
+    "square_sum": lambda x, **over: np.square(x).sum(**over),
+    "sum": np.sum,
+}
+
+
+def _pick(given: Sequence[Array], step: Any, rows: int) -> Array:
+    flat = np.concatenate([values.reshape(rows, -1) for values in given], axis=1)
+    return np.asarray(flat[:, np.asarray(step.index, dtype=np.int64)].reshape(rows, *step.shape))
+
+
+_RULES: Mapping[type[Any], Callable[[Sequence[Array], Any, int], Array]] = {
     Softmax: _softmax,
     LogSoftmax: _log_softmax,
     Sigmoid: _sigmoid,
     Hardmax: _hardmax,
     Normalize: _normalize,
     ArgMax: _argmax,
+    Sort: _sort,
     Truncate: _truncate,
+    Real: lambda given, _, __: given[0].astype(np.float64),
     Reshape: _reshape,
     Labels: _labels,
-    Columns: lambda values, _: values,
+    Columns: lambda given, _, __: given[0],
+    Recall: lambda given, _, __: given[0],
+    Constant: _constant,
+    Elementwise: _elementwise,
+    Reduce: _reduce,
+    Pick: _pick,
 }

@@ -17,8 +17,13 @@ from hecc.compiler.ir.graph import Value
 __all__ = ["combine", "multiply", "powers", "scale"]
 
 
-def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> None:
-    """Define the output as a sum of operands, each with a factor; they broadcast together."""
+def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]], output: str = "") -> Value:
+    """Define the output, or a value on the way to it, as a sum of operands, each with a factor; they broadcast."""
+    rank = max(len(operand.shape) for operand, _ in summands)
+    summands = [
+        (call.example(operand, rank) if isinstance(operand, Constant) else operand, factor)
+        for operand, factor in summands
+    ]
     shape = call.broadcast(*(operand.shape for operand, _ in summands))
     terms: list[tuple[Value, AffineMap]] = []
     constants: list[tuple[Constant, float]] = []
@@ -28,7 +33,9 @@ def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]]) -> N
             terms.append((operand, spread if factor == 1.0 else compose(Scale.of(shape, call.number(factor)), spread)))
         else:
             constants.append((operand, factor))
-    call.affine(Value(call.name, shape), *terms, bias=_bias(call, constants))
+    result = Value(output or call.name, shape)
+    call.affine(result, *terms, bias=_bias(call, constants))
+    return result
 
 
 def _bias(call: Call, constants: Sequence[tuple[Constant, float]]) -> str | None:
@@ -62,11 +69,10 @@ def scale(call: Call, value: Value, constant: Constant, *, reciprocal: bool = Fa
     call.affine(Value(call.name, shape), (value, compose(Scale.of(shape, factor), broadcast(value.shape, shape))))
 
 
-def multiply(call: Call, left: Value, right: Value) -> None:
-    """Define the output as the elementwise product of two encrypted tensors, which broadcast together."""
+def multiply(call: Call, left: Value, right: Value, output: str | None = None) -> Value:
+    """Define the output, or an intermediate value, as the product of two encrypted tensors; they broadcast together."""
     if left == right:
-        call.square(left)
-        return
+        return call.square(left, output)
     shape = call.broadcast(left.shape, right.shape)
 
     def spread(value: Value, side: str) -> Value:
@@ -76,7 +82,7 @@ def multiply(call: Call, left: Value, right: Value) -> None:
         call.affine(repeated, (value, broadcast(value.shape, shape)))
         return repeated
 
-    call.product(spread(left, "left"), spread(right, "right"))
+    return call.product(spread(left, "left"), spread(right, "right"), output)
 
 
 def powers(call: Call, base: Value, exponent: int, output: str | None = None) -> Value:

@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.runtime.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["Batch", "encrypted_inputs"]
-
-FLOATS = {
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.BFLOAT16,
-}
-
 
 LARGEST = 1 << 27
 """Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""
@@ -140,6 +133,11 @@ def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | 
         kinds = onnx.TensorProto.DataType
         known = tensor.elem_type in kinds.values()
         name = kinds.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
+        if tensor.elem_type == onnx.TensorProto.STRING:
+            raise UnsupportedError(
+                f"input '{value.name}' holds strings; only real numbers can be encrypted: encode categories as numbers "
+                "before encryption, and train the model on these"
+            )
         raise UnsupportedError(
             f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
             "the Cast behind it, if any"

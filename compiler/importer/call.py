@@ -58,6 +58,11 @@ class Call:
         """Name of the first output: the value that a converter defines."""
         return str(self.node.output[0])
 
+    def used(self, name: str) -> bool:
+        """Whether a node reads a tensor, or the model returns it."""
+        graph = self.scope.model.graph
+        return any(name in node.input for node in graph.node) or any(name == output.name for output in graph.output)
+
     @property
     def operands(self) -> list[Operand | None]:
         """The inputs in order; None where an optional one is left out."""
@@ -127,6 +132,14 @@ class Call:
         except ValueError:
             listed = " and ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)
             raise self.fault(f"shapes {listed} do not broadcast together") from None
+
+    def example(self, constant: Constant, rank: int) -> Constant:
+        """A constant that a fixed batch has once for every example, all the same, as it is for one example."""
+        extent = self.scope.batch.extent
+        whole = constant.array
+        if extent == 1 or whole.ndim != rank or whole.shape[0] != extent or not bool((whole == whole[:1]).all()):
+            return constant
+        return Constant(f"{constant.name}:example", whole[:1])
 
     def bounded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape, unless it is absurdly large."""

@@ -41,11 +41,8 @@ class Converter:
 
 def _check_outputs(call: Call) -> None:
     """Refuse a node of which a further output is wanted that its converter does not define."""
-    graph = call.scope.model.graph
     for name in filter(None, call.node.output[1:]):
-        if name in call.scope.operands:
-            continue
-        if any(name in node.input for node in graph.node) or any(name == output.name for output in graph.output):
+        if name not in call.scope.operands and call.used(name):
             raise call.refuse(
                 f"its additional output '{name}' is used",
                 "export the network in inference mode, which needs only the first",

@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.inference import infer_shapes
-from hecc.compiler.importer.scope import Constant
+from hecc.compiler.importer.scope import Constant, Decoded
 from hecc.compiler.ir.graph import Value
 
 __all__ = ["evaluate", "fold"]
@@ -47,6 +47,9 @@ def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict
     """
     for shape in infer_shapes(call.scope, call.node).values():
         call.bounded(shape)
+    if call.node.op_type == "CumSum":
+        # PyTorch writes the axis as a vector of one, which onnxruntime takes and the reference does not.
+        feeds = {name: array.reshape(()) if name == call.node.input[1] else array for name, array in feeds.items()}
     outputs = [name for name in call.node.output if name]
     graph = helper.make_graph(
         [call.node],
@@ -71,7 +74,7 @@ def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict
 def _array(call: Call, name: str) -> NDArray[Any]:
     """A constant's array; for a value, zeros of its shape in the file that take no memory."""
     operand = call.scope.operands[name]
-    if isinstance(operand, Value):
+    if isinstance(operand, Value | Decoded):
         return np.broadcast_to(np.float32(0), call.scope.batch.whole(operand.shape))
     assert isinstance(operand, Constant)
     return operand.array

@@ -18,8 +18,10 @@ import os
 import onnx
 
 from hecc.compiler.importer.batch import LARGEST, Batch
+from hecc.compiler.importer.branches import taken_branch
 from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.epilogue import convert_step, is_step, tail
+from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.epilogue import convert_step, could_be_step, is_step
 from hecc.compiler.importer.fold import fold
 from hecc.compiler.importer.inference import infer_shapes
 from hecc.compiler.importer.load import load_model
@@ -28,9 +30,11 @@ from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
 from hecc.compiler.importer.prepare import prepare, validate
 from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT, InvalidNodeError, RefusedNodeError, describe
 from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
-from hecc.compiler.ir.affine import Reshape
-from hecc.compiler.ir.graph import AffineNode, Graph, Term, Value
-from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.compiler.importer.steps.program import encrypted_part, program
+from hecc.compiler.importer.steps.tail import tail
+from hecc.compiler.ir.graph import Graph, Value
+from hecc.runtime.epilogue import Step, result_shape
+from hecc.runtime.errors import InputError, ParameterError, UnsupportedError
 
 __all__ = ["import_model"]
 
@@ -63,11 +67,20 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     validate(model)
     scope = Scope.of(model, batch, tail(model.graph))
     refusals: list[RefusedNodeError] = []
-    for node in model.graph.node:
+    waiting = list(reversed(model.graph.node))
+    while waiting:
+        node = waiting.pop()
         try:
+            if branch := taken_branch(scope, node):
+                waiting += reversed(branch)
+                continue
             _convert(Call.of(scope, node))
         except RefusedNodeError as refusal:
             refusals.append(refusal)
+        except InvalidNodeError:
+            # Behind a refused node, the shape that is inferred for its result may be what does not fit.
+            if not refusals:
+                raise
         _stand_in(scope, node)
     if refusals:
         raise UnsupportedError(describe(refusals))
@@ -83,17 +96,16 @@ def _convert(call: Call) -> None:
         raise call.refuse(*WAYS_OUT[node.op_type])
     if any(operand is Unknown.UNKNOWN for operand in operands):
         # What is refused whatever its inputs are can be named; about the rest nothing is known.
-        if not standard or (node.op_type in WAYS_OUT and node.op_type not in CONVERTERS):
+        if not (_converter(call) or could_be_step(call)) and (not standard or node.op_type in WAYS_OUT):
             raise call.refuse_operator()
         return
     if _known(call):
         scope.operands.update(fold(call))
         return
-    if node.output[0] in scope.tail and is_step(call):
+    if is_step(call):
         convert_step(call)
         return
-    known = CONVERTERS if standard else ML_CONVERTERS if node.domain == ML else {}
-    converter = known.get(node.op_type)
+    converter = _converter(call)
     if converter is None:
         raise call.refuse_operator()
     if scope.batch.extent == 1:
@@ -107,6 +119,12 @@ def _convert(call: Call) -> None:
             raise call.refuse_mixing() from None
         raise
     _check_rows(call)
+
+
+def _converter(call: Call) -> type[Converter] | None:
+    """The converter of a node's operator, if it has one."""
+    known = {"": CONVERTERS, ML: ML_CONVERTERS}.get(call.node.domain, {})
+    return known.get(call.node.op_type)
 
 
 def _known(call: Call) -> bool:
@@ -147,11 +165,9 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
     for name in outputs:
         operand = scope.operands[name]
         if isinstance(operand, Decoded):
-            epilogues[name] = operand.steps
-            # Encrypted under the output's name is what the client's steps start from.
-            value = Value(name, operand.value.shape)
-            term = Term(operand.value.name, Reshape(value.shape, value.shape))
-            scope.define(AffineNode(value, operand.source, (term,)))
+            node = encrypted_part(name, operand, batch_axis=scope.batch.axis)
+            scope.define(node)
+            epilogues[name] = _checked(name, program(operand), scope.batch.axis, node.output.shape)
             operand = Value(name, operand.shape)
         if isinstance(operand, Constant):
             raise UnsupportedError(
@@ -170,3 +186,14 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
         raise InputError(f"output '{missing[0]}' is not computed by any node; the model is not valid ONNX")
     graph = Graph((), tuple(outputs), {}, scope.batch.axis, {name: done for name, done in epilogues.items() if done})
     return graph.with_nodes(scope.nodes, scope.parameters)
+
+
+def _checked(name: str, steps: tuple[Step, ...], batch_axis: bool, shape: tuple[int, ...]) -> tuple[Step, ...]:
+    """The client's steps for an output, unless there are more than a plan may hold."""
+    try:
+        result_shape(shape[1:] if batch_axis and len(shape) > 1 else shape, steps)
+    except ParameterError as error:
+        raise UnsupportedError(
+            f"the end of output '{name}' cannot be left to the client: {error}; make it another output's, or cut it off"
+        ) from None
+    return steps

@@ -7,7 +7,7 @@ import onnx
 import onnx.shape_inference
 from onnx import helper, numpy_helper
 
-from hecc.compiler.importer.batch import FLOATS
+from hecc.compiler.importer.prepare import FLOATS
 from hecc.compiler.importer.scope import Constant, Scope
 from hecc.compiler.ir.graph import Value
 
@@ -24,7 +24,10 @@ def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...
     for name in filter(None, node.input):
         operand = scope.operands[name]
         if isinstance(operand, Value):
-            types[name] = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, scope.batch.whole(operand.shape))
+            # What a comparison makes is one or zero, and only these operators read it as such.
+            truth = node.op_type == "Not" or (node.op_type == "Where" and name == node.input[0])
+            kind = onnx.TensorProto.BOOL if truth else onnx.TensorProto.FLOAT
+            types[name] = helper.make_tensor_type_proto(kind, scope.batch.whole(operand.shape))
         elif isinstance(operand, Constant):
             # All real types are one here, as they are for encrypted values.
             element = helper.np_dtype_to_tensor_dtype(operand.array.dtype)

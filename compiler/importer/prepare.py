@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
@@ -9,7 +10,25 @@ import onnx.inliner
 
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "validate"]
+__all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "validate"]
+
+FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
+)
+"""Types of real numbers."""
+
+INTEGERS = frozenset(
+    {
+        onnx.TensorProto.INT8,
+        onnx.TensorProto.INT16,
+        onnx.TensorProto.INT32,
+        onnx.TensorProto.INT64,
+        onnx.TensorProto.UINT8,
+        onnx.TensorProto.UINT16,
+        onnx.TensorProto.UINT32,
+        onnx.TensorProto.UINT64,
+    }
+)
 
 OLDEST_OPSET = 7
 """Before it, broadcasting was an attribute and shapes were attributes: another language."""
@@ -50,7 +69,31 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = _live(model.graph)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    _declare_real(model.graph)
     return model
+
+
+def _declare_real(graph: onnx.GraphProto) -> None:
+    """Declare inputs of integers real where the network begins by casting them: it means the same numbers.
+
+    Images of bytes are an example: ``x.float() / 255``.
+    """
+    for item in graph.input:
+        readers = [node for node in graph.node if item.name in reads(node)]
+        cast = all(node.op_type == "Cast" and {a.name: a.i for a in node.attribute}["to"] in FLOATS for node in readers)
+        if readers and cast and item.type.tensor_type.elem_type in INTEGERS:
+            item.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """The tensors that a node reads, also those that branches of an If or the body of a Loop take from outside."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+            own = {item.name for item in [*graph.input, *graph.initializer]}
+            own.update(name for inner in graph.node for name in inner.output)
+            yield from (name for inner in graph.node for name in reads(inner) if name not in own)
+            yield from (output.name for output in graph.output if output.name not in own)
 
 
 def _normalise_domains(model: onnx.ModelProto) -> None:
@@ -87,14 +130,12 @@ def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             if index not in needed:
                 needed.add(index)
                 node = graph.node[index]
-                stack.extend(
-                    (source, f"{node.op_type} '{node.name or node.output[0]}'") for source in node.input if source
-                )
+                stack.extend((source, f"{node.op_type} '{node.name or node.output[0]}'") for source in reads(node))
         elif name not in given:
             raise InputError(
                 f"{reader} needs '{name}', which nothing defines; the model is not valid ONNX: export it again"
             )
-    order = {i: [producers[name] for name in graph.node[i].input if name in producers] for i in sorted(needed)}
+    order = {i: [producers[name] for name in reads(graph.node[i]) if name in producers] for i in sorted(needed)}
     if any(before >= i for i, sources in order.items() for before in sources):
         try:
             return [graph.node[i] for i in TopologicalSorter(order).static_order()]

@@ -47,6 +47,18 @@ def way_out(domain: str, operator: str) -> tuple[str, str]:
     if domain == "ai.onnx.ml":
         if operator == "Normalizer":
             return _NORM
+        if operator in ("Binarizer", "CategoryMapper", "LabelEncoder", "OneHotEncoder"):
+            return (
+                "it compares encrypted features",
+                "encode categories before encryption and remove it from the model",
+            )
+        if operator.startswith("TreeEnsemble"):
+            return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
+        if operator == "SVMClassifier":
+            return (
+                "support vector machines with kernels are not supported as classifiers",
+                "use LinearSVC, LogisticRegression or MLPClassifier instead",
+            )
         return (
             "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
             "use a linear model or a neural network (see docs/operators.md)",
@@ -80,7 +92,10 @@ def _epilogue(what: str) -> tuple[str, str]:
     )
 
 
-_COMPARISON = ("comparisons cannot be computed on encrypted data", "cut it off and apply it after decryption")
+_COMPARISON = (
+    "comparisons cannot be computed on encrypted data in the middle of a network",
+    "compare before encryption, or at the end, where the client does it after decryption",
+)
 _CONTROL = (
     "control flow cannot depend on encrypted data",
     "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",
@@ -98,26 +113,19 @@ _QUANTISED = ("quantised networks are not supported", "export the network in flo
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "ThresholdedRelu": _activation("thresholded ReLU"),
-        "Sign": _activation("the sign"),
         "Floor": _activation("rounding"),
         "Ceil": _activation("rounding"),
         "Round": _activation("rounding"),
         "MaxPool": _MAXIMUM,
         "GlobalMaxPool": _MAXIMUM,
-        "Max": _MAXIMUM,
-        "Min": ("a minimum is not a polynomial", "replace it by linear operators and train again"),
         "ReduceMax": _MAXIMUM,
         "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
         "LpPool": ("an Lp norm is not a polynomial", "use average pooling instead and train again"),
         "Hardmax": _epilogue("hardmax"),
         "ArgMax": _epilogue("argmax"),
         "ArgMin": _epilogue("argmin"),
-        "TopK": ("top-k cannot be computed on encrypted data", "cut it off and apply it after decryption"),
+        "TopK": _epilogue("top-k"),
         "Equal": _COMPARISON,
-        "Greater": _COMPARISON,
-        "GreaterOrEqual": _COMPARISON,
-        "Less": _COMPARISON,
-        "LessOrEqual": _COMPARISON,
         "NonZero": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,
         "Unique": _DYNAMIC,
@@ -128,6 +136,7 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "If": _CONTROL,
         "Loop": _CONTROL,
         "Scan": _CONTROL,
+        "SequenceConstruct": ("its result is a sequence", "return the tensors in it as outputs of their own"),
         "SequenceMap": _CONTROL,
         "RandomNormal": _RANDOM,
         "RandomNormalLike": _RANDOM,

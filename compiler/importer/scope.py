@@ -14,10 +14,10 @@ from onnx import numpy_helper
 from hecc.compiler.importer.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.prepare import opset_of
 from hecc.compiler.ir.graph import InputNode, Node, Source, Value
-from hecc.runtime.epilogue import Step
+from hecc.runtime.epilogue import Step, Values
 from hecc.runtime.errors import InputError
 
-__all__ = ["Constant", "Decoded", "Operand", "Scope", "Unknown"]
+__all__ = ["Constant", "Decoded", "Operand", "Scope", "Tail", "Unknown", "array"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,26 +33,54 @@ class Constant:
         return self.array.shape
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decoded:
-    """What the client computes from an encrypted value after decryption.
+    """What the client computes after decryption: an encrypted value, or a step that acts on what it computes.
 
     Attributes
     ----------
-    value
-        The value.
     shape
-        Of the result, for one example, with the batch axis where the network has one.
-    steps
-        What the client does to it.
+        For one example, with the batch axis where the network has one.
+    values
+        What the client holds: of what kind, and in what shape, which has no batch axis.
     source
         The node that made it.
+    value
+        The encrypted value, if it is one.
+    step
+        Otherwise the step.
+    operands
+        What the step acts on.
     """
 
-    value: Value
     shape: tuple[int, ...]
-    steps: tuple[Step, ...]
+    values: Values
     source: Source
+    value: Value | None = None
+    step: Step | None = None
+    operands: tuple[Decoded, ...] = ()
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same for every example."""
+        return self.value is None and not self.operands
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The end of a network, as tensor names.
+
+    Attributes
+    ----------
+    names
+        Tensors that only outputs depend on, through operators that the client can compute.
+    chosen
+        Those among them that lead to something which nobody but the client can compute, through elementwise operators:
+        it may as well compute a function that is no polynomial, exactly and at no cost.
+    """
+
+    names: frozenset[str] = frozenset()
+    chosen: frozenset[str] = frozenset()
 
 
 class Unknown(enum.Enum):
@@ -75,28 +103,31 @@ class Scope:
     batch
         Its batch axis.
     tail
-        Tensors at the end of the network, which the client can compute.
+        Tensors at the end of the network, which the client can compute, and of these the ones that it should.
     operands
         What each tensor name stands for, so far.
     nodes
         The graph so far.
     parameters
         The parameters so far, by name.
+    decoded
+        The values that the client decrypts, by name.
     """
 
     model: onnx.ModelProto
     batch: Batch
-    tail: frozenset[str] = frozenset()
+    tail: Tail = field(default_factory=lambda: Tail())
     operands: dict[str, Operand] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
+    decoded: dict[str, Decoded] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, batch: Batch, tail: frozenset[str] = frozenset()) -> Scope:
+    def of(cls, model: onnx.ModelProto, batch: Batch, tail: Tail | None = None) -> Scope:
         """Start an import: the inputs are values, the initializers constants."""
-        scope = cls(model, batch, tail)
+        scope = cls(model, batch, tail or Tail())
         for tensor in model.graph.initializer:
-            scope.operands[tensor.name] = Constant(tensor.name, _array(tensor))
+            scope.operands[tensor.name] = Constant(tensor.name, array(tensor))
         for item in encrypted_inputs(model):
             value = Value(item.name, batch.input_shape(item))
             scope.operands[item.name] = value
@@ -134,7 +165,14 @@ class Scope:
         return unique
 
 
-def _array(tensor: onnx.TensorProto) -> NDArray[Any]:
+def array(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """The numbers of a weight.
+
+    Raises
+    ------
+    InputError
+        They do not fit its shape and type.
+    """
     try:
         return numpy_helper.to_array(tensor)
     except (KeyError, TypeError, ValueError):

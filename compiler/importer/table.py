@@ -13,11 +13,11 @@ from pathlib import Path
 import onnx
 
 from hecc.compiler.importer.conformance import FOLDED, Outcome, node_tests, run
-from hecc.compiler.importer.epilogue import RESHAPING, STEPS
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
 from hecc.compiler.importer.prepare import OLDEST_OPSET, newest_opset
 from hecc.compiler.importer.refusals import WAYS_OUT
+from hecc.compiler.importer.steps.rules import FOLLOWING, STARTING
 
 __all__ = ["render", "write_table"]
 
@@ -63,11 +63,11 @@ def render(outcomes: Sequence[Outcome]) -> str:
         "",
         "Where only outputs depend on them, these are cut off, kept in the plan, and applied by the client after",
         "decryption. In the middle of a network they are not supported, unless they are in the first table, too.",
-        f"{_listed(sorted(RESHAPING))} may stand behind them.",
+        f"{_listed(sorted(FOLLOWING - STARTING))} may stand behind them.",
         "",
         "| operator | tests passed |",
         "|---|---|",
-        *(f"| {name} | {_fraction(passed[name], tried[name])} |" for name in sorted(STEPS)),
+        *(f"| {name} | {_fraction(passed[name], tried[name])} |" for name in sorted(STARTING)),
         "",
         "## Folded",
         "",

@@ -68,6 +68,7 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "cosh": np.cosh,
         "elu": _elu,
         "erf": scipy.special.erf,
+        "erfc": scipy.special.erfc,
         "exp": np.exp,
         "gelu": _gelu,
         "gelu_tanh": _gelu_tanh,
@@ -76,11 +77,14 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "leakyrelu": lambda x, alpha: np.where(x > 0, x, alpha * x),
         "log": np.log,
         "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+        "nonnegative": lambda x: np.where(x >= 0, 1.0, 0.0),
+        "positive": lambda x: np.where(x > 0, 1.0, 0.0),
         "power": lambda x, exponent: x**exponent,
         "reciprocal": lambda x: 1 / x,
         "relu": lambda x: np.maximum(x, 0),
         "selu": lambda x, alpha, gamma: gamma * _elu(x, alpha),
         "sigmoid": scipy.special.expit,
+        "sign": np.sign,
         "sin": np.sin,
         "sinh": np.sinh,
         "softplus": lambda x: np.logaddexp(0, x),
@@ -91,7 +95,7 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "tanh": np.tanh,
     }
 )
-"""By name; what they take besides the argument are ONNX's attributes, without defaults."""
+"""By name; what they take besides the argument are ONNX's attributes, without defaults. Comparisons are one or zero."""
 
 POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
     {

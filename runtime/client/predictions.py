@@ -8,13 +8,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.epilogue import ArgMax, Columns, Hardmax, Labels, Normalize, Sigmoid, Softmax
+from hecc.runtime.epilogue import (
+    ArgMax,
+    Columns,
+    Elementwise,
+    Hardmax,
+    Labels,
+    Normalize,
+    Sigmoid,
+    Softmax,
+    chain,
+    result_shape,
+)
 from hecc.runtime.header import OutputSignature
 
 __all__ = [
     "TOP",
     "Prediction",
     "are_scores",
+    "class_count",
     "class_names",
     "classes",
     "confidence_words",
@@ -37,19 +49,27 @@ class Prediction(NamedTuple):
 
 def are_scores(signature: OutputSignature) -> bool:
     """Whether an output is about classes: computed from a vector of several scores, or from one that has labels."""
-    vector = math.prod(signature.shape) == max(signature.shape, default=1)
-    several = len(signature.shape) == 1 and signature.shape[0] > 1
-    return vector and (several or bool(class_names(signature)) or is_choice(signature))
+    shape = result_shape(signature.shape, signature.epilogue)
+    if is_choice(signature):
+        return math.prod(shape) == 1
+    several = len(shape) == 1 and shape[0] > 1
+    return math.prod(shape) == max(shape, default=1) and (several or bool(class_names(signature)))
 
 
 def is_choice(signature: OutputSignature) -> bool:
     """Whether the network itself ends in the choice of a class, so that there are no confidences."""
-    return any(isinstance(step, ArgMax) for step in signature.epilogue)
+    return any(isinstance(step, ArgMax) for step in chain(signature.epilogue))
+
+
+def class_count(signature: OutputSignature) -> int:
+    """How many classes an output is about: of a single score no and yes."""
+    shape = signature.shape if is_choice(signature) else result_shape(signature.shape, signature.epilogue)
+    return len(class_names(signature)) or max(2, math.prod(shape))
 
 
 def class_names(signature: OutputSignature) -> tuple[str, ...]:
     """The names of the classes: those that the plan was given, else the network's own; empty if there are none."""
-    own = [step.labels for step in signature.epilogue if isinstance(step, Labels | Columns)]
+    own = [step.labels for step in chain(signature.epilogue) if isinstance(step, Labels | Columns)]
     return signature.labels or (tuple(map(str, own[-1])) if own else ())
 
 
@@ -86,7 +106,7 @@ def classes(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.int6
     if not is_choice(signature):
         return np.asarray(confidences(signature, values).argmax(axis=1), dtype=np.int64)
     chosen = values.reshape(len(values), -1)[:, 0]
-    for step in signature.epilogue:
+    for step in chain(signature.epilogue):
         if isinstance(step, Labels):
             numbers = {label: number for number, label in enumerate(step.labels)}
             return np.array([numbers[label] for label in chosen.tolist()], dtype=np.int64)
@@ -103,7 +123,7 @@ def predictions(signature: OutputSignature, values: NDArray[Any], top: int = TOP
     top
         How many classes per row.
     """
-    names = class_names(signature) or tuple(map(str, range(max(2, math.prod(signature.shape)))))
+    names = class_names(signature) or tuple(map(str, range(class_count(signature))))
     if is_choice(signature):
         return [[Prediction(names[number], number, None)] for number in classes(signature, values).tolist()]
     shares = confidences(signature, values)
@@ -119,8 +139,12 @@ def confidence_words(signature: OutputSignature) -> str:
     """What function of the output the confidences are."""
     if _are_probabilities(signature):
         return "the probabilities"
-    return "the logistic function" if math.prod(signature.shape) == 1 else "the softmax"
+    single = math.prod(result_shape(signature.shape, signature.epilogue)) == 1
+    return "the logistic function" if single else "the softmax"
 
 
 def _are_probabilities(signature: OutputSignature) -> bool:
-    return any(isinstance(step, Softmax | Sigmoid | Hardmax | Normalize) for step in signature.epilogue)
+    # A network that writes a softmax or a logistic function out has an exponential, and something behind it.
+    exponential = any(isinstance(step, Elementwise) and step.operator == "exp" for step in signature.epilogue)
+    named = any(isinstance(step, Softmax | Sigmoid | Hardmax | Normalize) for step in signature.epilogue)
+    return named or (exponential and len(signature.epilogue) > 2)

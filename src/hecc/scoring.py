@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.labels import Truth, class_numbers, load_truth
-from hecc.runtime.client.predictions import are_scores, class_names, classes, is_choice
+from hecc.runtime.client.predictions import are_scores, class_count, class_names, classes, is_choice
 from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import OutputSignature
@@ -57,7 +57,7 @@ class Scoring:
         """Names of the classes, or their numbers; empty for a regression."""
         if self.task == "regression":
             return ()
-        return class_names(self.signature) or tuple(map(str, range(_count(self.signature))))
+        return class_names(self.signature) or tuple(map(str, range(class_count(self.signature))))
 
 
 def scoring(outputs: Sequence[OutputSignature], labels: Truth | None, folders: Sequence[str], rows: int) -> Scoring:
@@ -116,9 +116,9 @@ def _task(
     if integral and answers.dtype.kind == "f":
         answers = answers.astype(np.int64)
     binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
-    single = math.prod(signature.shape) == 1
+    single = math.prod(result_shape(signature.shape, signature.epilogue)) == 1
     if answers.ndim == 1 and (are_scores(signature) or (single and binary)):
-        return "classification", class_numbers(answers, class_names(signature), _count(signature))
+        return "classification", class_numbers(answers, class_names(signature), class_count(signature))
     shape = result_shape(signature.shape, signature.epilogue)
     if answers.dtype.kind not in "fiub" or answers.size != len(answers) * math.prod(shape):
         raise InputError(
@@ -126,8 +126,3 @@ def _task(
             "a class, or the values of a regression, for each row"
         )
     return "regression", answers.reshape(-1, *shape)
-
-
-def _count(signature: OutputSignature) -> int:
-    """How many classes there are: of a single score no and yes."""
-    return max(2, math.prod(signature.shape))

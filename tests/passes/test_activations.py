@@ -138,6 +138,19 @@ def test_a_residual_sum_is_no_activation(build: Any, equivalent: Any) -> None:
     equivalent(before, after)
 
 
+def test_the_linear_part_of_a_polynomial_that_is_nearly_linear_stays_apart(build: Any, equivalent: Any) -> None:
+    """0.001 (x^2 + 1000 x) would have x stored as if it were thirty times as large."""
+    build.input("x", 4)
+    build.product("s", "x", "x")
+    build.total("y", (0.001, "s"), (1.0, "x"), bias=0.25)
+    before = build.graph("y")
+    after = substitute_activations(before)
+    assert kinds(after) == ["polynomial", "affine"]
+    np.testing.assert_array_equal(linear_coefficient(after), 0.0)
+    assert after.nodes[-1].inputs == ("y:monic", "x")
+    equivalent(before, after)
+
+
 def test_a_product_of_two_tensors_stays_one(build: Any, equivalent: Any) -> None:
     build.input("a", 4)
     build.input("b", 4)

@@ -17,8 +17,9 @@ from hecc.passes.pipeline import canonicalise
 
 
 def graph_of(body, opset=18, **constants):
-    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,6] x) => (float[1,6] y) {{ h = MatMul (x, w)'
-    text = f"{text} {body} }}"
+    text = f'<ir_version: 8, opset_import: ["" : {opset}]> g (float[1,6] x) => (float[1,6] y, float[1,6] z) {{'
+    # With a layer behind it, nothing is at the end of the network, where the client would compute it.
+    text = f"{text} h = MatMul (x, w) {body} z = MatMul (y, w) }}"
     model = onnx.parser.parse_model(text)
     weights = np.random.default_rng(0).normal(size=(6, 6))
     for name, value in {"w": weights, "one": 1.0, "half": 0.5, "three": 3.0, **constants}.items():

@@ -110,7 +110,7 @@ def test_classes_have_names_and_types():
         ([ArgMax(axis=1), Labels(labels=(1, 2, 1 << 63))], "more than 64 bits"),
         ([ArgMax(axis=1), Labels(labels=("a", "b", "c")), Sigmoid()], "'sigmoid' after decryption follows names"),
         ([Columns(labels=("a", "b"))], "2 names for shape"),
-        ([Sigmoid()] * 17, "17 steps after decryption, more than 16"),
+        ([Sigmoid()] * 513, "513 steps after decryption, more than 512"),
     ],
 )
 def test_steps_that_do_not_fit_are_refused(steps, says):

@@ -12,6 +12,7 @@ from hecc.compiler.importer.operators.activations import (
     Clip,
     Elu,
     Erf,
+    Erfc,
     Exp,
     Gelu,
     HardSigmoid,
@@ -50,6 +51,16 @@ from hecc.compiler.importer.operators.cast import Cast
 from hecc.compiler.importer.operators.castlike import CastLike
 from hecc.compiler.importer.operators.centercroppad import CenterCropPad
 from hecc.compiler.importer.operators.col2im import Col2Im
+from hecc.compiler.importer.operators.comparisons import (
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    Max,
+    Min,
+    Not,
+    Sign,
+)
 from hecc.compiler.importer.operators.compress import Compress
 from hecc.compiler.importer.operators.concat import Concat
 from hecc.compiler.importer.operators.conv import Conv
@@ -86,6 +97,7 @@ from hecc.compiler.importer.operators.reducel2 import ReduceL2
 from hecc.compiler.importer.operators.reducelogsum import ReduceLogSum
 from hecc.compiler.importer.operators.reducelogsumexp import ReduceLogSumExp
 from hecc.compiler.importer.operators.reducemean import ReduceMean
+from hecc.compiler.importer.operators.reduceprod import ReduceProd
 from hecc.compiler.importer.operators.reducesum import ReduceSum
 from hecc.compiler.importer.operators.reducesumsquare import ReduceSumSquare
 from hecc.compiler.importer.operators.reshape import Reshape
@@ -143,6 +155,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Einsum,
             Elu,
             Erf,
+            Erfc,
             Exp,
             Expand,
             Flatten,
@@ -152,6 +165,8 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Gelu,
             Gemm,
             GlobalAveragePool,
+            Greater,
+            GreaterOrEqual,
             GridSample,
             GroupNormalization,
             HardSigmoid,
@@ -161,15 +176,20 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             LRN,
             LayerNormalization,
             LeakyRelu,
+            Less,
+            LessOrEqual,
             Log,
             LogSoftmax,
             LpNormalization,
             MatMul,
+            Max,
             Mean,
             MeanVarianceNormalization,
+            Min,
             Mish,
             Mul,
             Neg,
+            Not,
             PRelu,
             Pad,
             Pow,
@@ -180,6 +200,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             ReduceLogSum,
             ReduceLogSumExp,
             ReduceMean,
+            ReduceProd,
             ReduceSum,
             ReduceSumSquare,
             Relu,
@@ -190,6 +211,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             ScatterND,
             Selu,
             Sigmoid,
+            Sign,
             Sin,
             Sinh,
             Slice,

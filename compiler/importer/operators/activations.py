@@ -22,6 +22,7 @@ __all__ = [
     "Clip",
     "Elu",
     "Erf",
+    "Erfc",
     "Exp",
     "Gelu",
     "HardSigmoid",
@@ -109,6 +110,17 @@ class Erf(Converter):
     def opset_9(call: Call) -> None:
         """``erf(x)``."""
         define_function(call, "erf", call.value(0))
+
+
+class Erfc(Converter):
+    """``1 - erf(x)``, which no opset has, but which Keras's exporter writes GELU with."""
+
+    notes = FITTED
+
+    @staticmethod
+    def opset_7(call: Call) -> None:
+        """TensorFlow's."""
+        define_function(call, "erfc", call.value(0))
 
 
 class Exp(Converter):

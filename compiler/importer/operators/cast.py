@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx
 
-from hecc.compiler.importer.batch import FLOATS
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.prepare import FLOATS
 
 __all__ = ["Cast", "cast"]
 

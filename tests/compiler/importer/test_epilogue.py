@@ -108,7 +108,9 @@ def test_two_outputs_may_have_ends_of_their_own(model: Model) -> None:
 
 def test_in_the_middle_nothing_is_cut_off(model: Model) -> None:
     built = model(
-        "g (float[N,6] x) => (float[N,4] y, float[N,4] p) { z = MatMul(x, w)  p = Hardmax(z)  y = Mul(p, p) }", w=W
+        "g (float[N,6] x) => (float[N,6] y, float[N,4] p) { z = MatMul(x, w)  p = Hardmax(z)  y = MatMul(p, v) }",
+        w=W,
+        v=W.T.copy(),
     )
     with pytest.raises(UnsupportedError) as caught:
         import_model(built)
@@ -123,7 +125,7 @@ def test_in_the_middle_nothing_is_cut_off(model: Model) -> None:
     [
         ("y = Softmax<axis = 0>(x)", "it combines the examples of a batch, which are encrypted apart"),
         ("y = ArgMax(x)", "it combines the examples of a batch"),
-        ("p = Softmax(x)  y = Cast<to = 9>(p)", "a cast to bool is not supported after decryption"),
+        ("p = Softmax(x)  y = Cast<to = 2>(p)", "a cast to uint8 is not supported after decryption"),
     ],
 )
 def test_ends_that_a_client_cannot_compute_row_by_row_are_refused(body: str, says: str, model: Model) -> None:
@@ -239,16 +241,31 @@ def test_a_zip_map_names_the_columns() -> None:
         ),
         (
             [
-                ml("LinearClassifier", ["x"], ["l", "p"], coefficients=[1.0] * 6, classlabels_ints=[0, 1]),
-                helper.make_node("Mul", ["p", "p"], ["y"]),
+                ml(
+                    "LinearClassifier",
+                    ["x"],
+                    ["l", "p"],
+                    coefficients=[1.0] * 6,
+                    classlabels_ints=[0, 1],
+                    post_transform="SOFTMAX",
+                ),
+                ml("LinearRegressor", ["p"], ["y"], coefficients=[1.0] * 2),
             ],
-            "its label and probabilities cannot be computed on encrypted data in the middle of a network",
+            "its label and softmax cannot be computed on encrypted data in the middle of a network",
         ),
         (
             [ml("LinearRegressor", ["x"], ["y"], coefficients=[1.0] * 3, post_transform="PROBIT")],
             "its post_transform 'PROBIT' is not supported",
         ),
-        ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "only linear ones are supported"),
+        ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "decision trees compare encrypted features"),
+        (
+            [ml("SVMClassifier", ["x"], ["y", "p"])],
+            "support vector machines with kernels are not supported as classifiers",
+        ),
+        ([ml("SVMRegressor", ["x"], ["y"], kernel_type="RBF")], "only linear support vector machines are supported"),
+        ([ml("Imputer", ["x"], ["y"], replaced_value_float=1.0)], "it replaces the number 1, which needs a comparison"),
+        ([ml("OneHotEncoder", ["x"], ["y"])], "it compares encrypted features; encode categories before encryption"),
+        ([ml("FeatureVectorizer", ["x"], ["y"])], "only linear ones are supported"),
     ],
 )
 def test_models_that_are_not_linear_are_refused(nodes: Any, says: str) -> None:

@@ -8,12 +8,28 @@ import pytest
 from hecc.runtime.client.predictions import (
     Prediction,
     are_scores,
+    class_count,
     classes,
     confidence_words,
     confidences,
+    is_choice,
     predictions,
 )
-from hecc.runtime.epilogue import ArgMax, Columns, Labels, LogSoftmax, Normalize, Sigmoid, Softmax
+from hecc.runtime.epilogue import (
+    ArgMax,
+    Columns,
+    Constant,
+    Elementwise,
+    Labels,
+    LogSoftmax,
+    Normalize,
+    Pick,
+    Reduce,
+    Reshape,
+    Sigmoid,
+    Softmax,
+    apply_steps,
+)
 from hecc.runtime.header import OutputSignature
 from hecc.runtime.layout import vector_layout
 
@@ -108,3 +124,43 @@ def test_the_networks_own_names_are_understood(labels, values):
 
 def test_a_map_of_choices_is_no_choice_of_one_class():
     assert not are_scores(output((3, 4), (), (ArgMax(axis=0),)))
+
+
+PAIR = (
+    Sigmoid(),
+    Constant(numbers=(1.0,), shape=(), kind="real"),
+    Elementwise(operator="subtract", values=(2, 1)),
+    Pick(values=(3, 1), index=(0, 1), shape=(2,)),
+)
+"""One score becomes the probabilities of two classes."""
+
+
+def test_one_score_of_a_network_that_names_two_classes_is_about_both():
+    scores = np.array([[np.log(3.0)], [-5.0]])
+    signature = output((1,), epilogue=(*PAIR, Columns(labels=("no", "yes"))))
+    assert are_scores(signature)
+    assert class_count(signature) == 2
+    assert confidence_words(signature) == "the probabilities"
+    found = predictions(signature, apply_steps(scores, signature.epilogue))
+    assert [(one.label, pytest.approx(one.confidence)) for one in found[0]] == [("yes", 0.75), ("no", 0.25)]
+    chosen = output((1,), epilogue=(*PAIR, ArgMax(axis=0), Labels(labels=("no", "yes"))))
+    assert are_scores(chosen)
+    assert classes(chosen, apply_steps(scores, chosen.epilogue)).tolist() == [1, 0]
+
+
+def test_a_choice_inside_is_none_of_the_result():
+    votes = (ArgMax(axis=0), Reshape(shape=(1,)), Constant(numbers=(0.0, 1.0, 2.0), shape=(3,), kind="integer"))
+    equal = Elementwise(operator="equal", values=(2, 3))
+    signature = output((3,), epilogue=(*votes, equal))
+    assert not is_choice(signature)
+
+
+def test_a_softmax_that_is_written_out_gives_probabilities():
+    softmax = (
+        Elementwise(operator="exp", values=(0,)),
+        Reduce(reduction="sum", axes=(0,), keep=True),
+        Elementwise(operator="divide", values=(1, 2)),
+    )
+    signature = output((3,), epilogue=softmax)
+    values = apply_steps(np.log([[0.2, 0.5, 0.3]]), softmax)
+    np.testing.assert_allclose(confidences(signature, values), [[0.2, 0.5, 0.3]])

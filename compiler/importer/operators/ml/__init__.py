@@ -7,15 +7,20 @@ from types import MappingProxyType
 
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.operators.ml.arrayfeatureextractor import ArrayFeatureExtractor
+from hecc.compiler.importer.operators.ml.imputer import Imputer
 from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier
 from hecc.compiler.importer.operators.ml.linearregressor import LinearRegressor
 from hecc.compiler.importer.operators.ml.scaler import Scaler
+from hecc.compiler.importer.operators.ml.svmregressor import SVMRegressor
 
 __all__ = ["ML", "ML_CONVERTERS"]
 
 ML = "ai.onnx.ml"
 
 ML_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
-    {converter.__name__: converter for converter in (ArrayFeatureExtractor, LinearClassifier, LinearRegressor, Scaler)}
+    {
+        converter.__name__: converter
+        for converter in (ArrayFeatureExtractor, Imputer, LinearClassifier, LinearRegressor, SVMRegressor, Scaler)
+    }
 )
 """The converter of every operator of the domain that can act on encrypted data."""

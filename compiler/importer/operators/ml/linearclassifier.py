@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.decoded import axes, decode, then
 from hecc.compiler.importer.operators.ml.attributes import floats, linear
-from hecc.compiler.importer.scope import Decoded
-from hecc.runtime.epilogue import ArgMax, Labels, Sigmoid, Softmax, Step
+from hecc.compiler.ir.affine import Reshape
+from hecc.compiler.ir.function import ARGUMENT, Primitive
+from hecc.compiler.ir.graph import FunctionNode, Value
+from hecc.runtime.epilogue import ArgMax, Labels, Sigmoid, Softmax
 
 __all__ = ["LinearClassifier"]
 
@@ -14,25 +17,22 @@ __all__ = ["LinearClassifier"]
 class LinearClassifier(Converter):
     """Scores of classes, computed encrypted; label and probabilities, which the client computes from them."""
 
-    notes = "at the end of the network; `post_transform` NONE, LOGISTIC or SOFTMAX"
+    notes = "`post_transform` NONE, LOGISTIC or SOFTMAX; label and softmax at the end of the network only"
 
     @staticmethod
     def opset_1(call: Call) -> None:
         """All opsets agree."""
-        if call.name not in call.scope.tail:
-            raise call.refuse(
-                "its label and probabilities cannot be computed on encrypted data in the middle of a network",
-                "make it the last layer, or use a LinearRegressor for the scores",
-            )
+        label, probabilities = call.name, "".join(call.node.output[1:2])
         labels = call.attribute("classlabels_ints", ()) or call.attribute("classlabels_strings", ())
         transform = call.attribute("post_transform", "NONE")
-        transforms: dict[str, tuple[Step, ...]] = {
-            "NONE": (),
-            "LOGISTIC": (Sigmoid(),),
-            "SOFTMAX": (Softmax(axes=(_classes(call),)),),
-        }
-        if transform not in transforms:
+        if transform not in ("NONE", "LOGISTIC", "SOFTMAX"):
             raise call.refuse(f"its post_transform '{transform}' is not supported", "use LOGISTIC or SOFTMAX")
+        ends = label in call.scope.tail.names and (not probabilities or probabilities in call.scope.tail.names)
+        if not ends and (call.used(label) or transform == "SOFTMAX" or not probabilities):
+            raise call.refuse(
+                "its label and softmax cannot be computed on encrypted data in the middle of a network",
+                "make it the last layer, or use a LinearRegressor for the scores",
+            )
         # One score for two classes: positive for the second. The logistic function of its negative is the first's.
         single = len(floats(call, "intercepts")) == 1 and len(labels) == 2
         if single and transform != "LOGISTIC":
@@ -40,14 +40,23 @@ class LinearClassifier(Converter):
                 f"it has one score for two classes and the post_transform '{transform}'",
                 "use LOGISTIC, or coefficients for both classes",
             )
-        scores = linear(call, call.scope.fresh(f"{call.name}:scores"), 1 if single else len(labels), mirrored=single)
-        chosen: tuple[Step, ...] = (ArgMax(axis=_classes(call)), Labels(labels=labels))
-        call.scope.operands[call.name] = Decoded(scores, scores.shape[:1], chosen, call.source)
-        if len(call.node.output) > 1 and call.node.output[1]:
-            probabilities = Decoded(scores, scores.shape, transforms[transform], call.source)
-            call.scope.operands[call.node.output[1]] = probabilities
+        scores = linear(call, call.scope.fresh(f"{label}:scores"), 1 if single else len(labels), mirrored=single)
+        if probabilities and (not ends or transform == "NONE"):
+            _encrypted(call, scores, probabilities, logistic=transform == "LOGISTIC")
+        if not ends:
+            return
+        decoded = decode(call, scores)
+        chosen = then(call, decoded, ArgMax(axis=axes(call, (1,), decoded)[0]), scores.shape[:1])
+        call.scope.operands[label] = then(call, chosen, Labels(labels=labels))
+        if probabilities and transform != "NONE":
+            softmax = Softmax(axes=axes(call, (1,), decoded))
+            call.scope.operands[probabilities] = then(call, decoded, Sigmoid() if transform == "LOGISTIC" else softmax)
 
 
-def _classes(call: Call) -> int:
-    """The axis of the classes in one example."""
-    return 0 if call.scope.batch.axis else 1
+def _encrypted(call: Call, scores: Value, name: str, *, logistic: bool) -> None:
+    """Define the scores, or their logistic function, for the layers behind."""
+    output = Value(name, scores.shape)
+    if logistic:
+        call.scope.define(FunctionNode(output, call.source, scores.name, Primitive("sigmoid", (), ARGUMENT)))
+    else:
+        call.affine(output, (scores, Reshape(scores.shape, scores.shape)))
