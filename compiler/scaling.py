@@ -34,7 +34,17 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.parameters import digit_products
 
-__all__ = ["Chain", "Scales", "assign_scales", "is_product"]
+__all__ = ["Chain", "Magnitude", "Scales", "assign_scales", "is_product"]
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Of one graph value: largest observed, root mean square, what must not overflow; quantiles of an argument."""
+
+    observed: float
+    rms: float
+    bound: float
+    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from hecc.compiler import assembly
 from hecc.compiler.ir.graph import FunctionNode, Graph, ProductNode, SeriesNode
 from hecc.compiler.options import Options
 from hecc.compiler.precision import simulated_precision
+from hecc.compiler.scaling import Magnitude
 from hecc.passes.activations import substitute_activations
 from hecc.passes.align import align_factors
 from hecc.passes.approximate import Approximated, approximate_functions
@@ -51,7 +52,7 @@ from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, MisalignedError
 from hecc.passes.outputs import merge_outputs
-from hecc.passes.parameters import WORST_DEVIATION, Demand, Magnitude
+from hecc.passes.parameters import WORST_DEVIATION, Demand
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.search import Lowerings, refusal, search

@@ -3,8 +3,8 @@
 All errors are treated as independent, zero-mean and Gaussian in the slots, after Costache, Curtis, Hales, Murphy,
 Ogilvie and Player, "On the precision loss in approximate homomorphic encryption" (SAC 2023): a polynomial whose
 coefficients have variance V has slots whose real parts have variance N V / 2. The model serves twice: propagated
-analytically it chooses parameters (:mod:`hecc.passes.parameters`), and drawn at random in the simulator it predicts a
-plan's precision.
+analytically it chooses parameters (``compiler/noise_prediction.py``), and drawn at random in the simulator it predicts
+a plan's precision.
 
 One error is not alike in all slots. SEAL switches keys with digits from 0 to q - 1, not around zero: each is q / 2
 times (1 + X + ... + X^(N-1)) plus something random, and that polynomial is large where its argument is near 1, in the

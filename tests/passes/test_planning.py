@@ -17,11 +17,11 @@ from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
-from hecc.compiler.scaling import Scales
+from hecc.compiler.scaling import Magnitude, Scales
 from hecc.passes import search
 from hecc.passes.cleanup import clean_up
 from hecc.passes.depth import multiplicative_depth
-from hecc.passes.parameters import Candidate, Demand, Magnitude, choose_chain, could_fit
+from hecc.passes.parameters import Candidate, Demand, choose_chain, could_fit
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.runtime.circuit import (
