@@ -216,7 +216,6 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         reference = task.approximated.reference if error else None
         precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
         log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
-        precision = min(precision, flooded)
         if precision >= required:
             header = PlanHeader(
                 producer=options.producer,
@@ -224,7 +223,9 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
                 outputs=assembly.with_aliases(graph, outputs),
                 keys=keys,
-                estimate=assembly.estimate(circuit, types, keys, options, _depth(graph, depth), precision),
+                estimate=assembly.estimate(
+                    circuit, types, keys, options, _depth(graph, depth), min(precision, flooded)
+                ),
                 share=share,
             )
             return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
