@@ -128,7 +128,10 @@ def test_what_a_killed_process_leaves_is_no_key_and_goes_with_the_next(here):
 @posix
 def test_two_processes_do_not_sweep_each_others_files(here):
     with making_keys(here) as process:
+        # Held, so that it does not end before the other one begins.
+        process.send_signal(signal.SIGSTOP)
         assert shell("keygen", "plan.client.bin", "--keys", "new", folder=here).returncode == 0
+        process.send_signal(signal.SIGCONT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
 
