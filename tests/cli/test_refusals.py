@@ -290,6 +290,56 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
     assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
 
 
+@pytest.mark.parametrize(
+    ("command", "lost", "option"),
+    [
+        ("compile model.onnx --output model.onnx", "model.onnx", "--output"),
+        ("compile model.onnx --output ./model.onnx", "model.onnx", "--output"),
+        ("compile model.onnx --client-output model.onnx", "model.onnx", "--client-output"),
+        ("compile model.onnx --calibrate calibration.npy --output calibration.npy", "calibration.npy", "--output"),
+        ("compile model.onnx --chain-of plan.bin", "plan.bin", "--output"),
+        ("compile model.onnx --labels labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("compile model.onnx --labels logits=labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("compile model.onnx --mean labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("keygen keys/public.bin --force", "keys/public.bin", "--keys"),
+        ("encrypt plan.client.bin three.npy --output three.npy", "three.npy", "--output"),
+        ("encrypt plan.client.bin three.npy --output plan.client.bin", "plan.client.bin", "--output"),
+        ("encrypt plan.client.bin three.npy --output keys/secret.bin", "keys/secret.bin", "--output"),
+        ("encrypt plan.client.bin photos --output photos/one.png", "photos/one.png", "--output"),
+        ("run plan.bin encrypted.bin --output encrypted.bin", "encrypted.bin", "--output"),
+        ("run plan.bin encrypted.bin --output plan.bin", "plan.bin", "--output"),
+        ("run plan.bin encrypted.bin --output keys/evaluation.bin", "keys/evaluation.bin", "--output"),
+        ("decrypt plan.client.bin result.bin --output result.bin", "result.bin", "--output"),
+        ("decrypt plan.client.bin result.bin --output keys/secret.bin", "keys/secret.bin", "--output"),
+        ("simulate plan.bin three.npy --output three.npy", "three.npy", "--output"),
+        ("report plan.bin --output plan.bin", "plan.bin", "--output"),
+    ],
+)
+def test_an_output_does_not_take_the_place_of_an_input(cli, here, command, lost, option):
+    Path("photos").mkdir()
+    Path("photos/one.png").write_bytes(b"an image")
+    before = Path(lost).read_bytes()
+    sentence = cli.refusal(*command.split())
+    assert sentence.removeprefix("./").startswith(f"{lost}: this command reads that file")
+    assert sentence.endswith(f"give another name with {option}")
+    assert Path(lost).read_bytes() == before
+
+
+def test_two_outputs_are_two_files(cli, here):
+    sentence = cli.refusal("compile", "model.onnx", "--output", "p1.bin", "--client-output", "keys/../p1.bin")
+    assert sentence == (
+        "keys/../p1.bin: two outputs of this command would be this one file; give another name with --client-output"
+    )
+    assert not Path("p1.bin").exists()
+
+
+def test_a_link_to_an_input_is_no_output(cli, here):
+    Path("link.npy").symlink_to("three.npy")
+    assert "this command reads that file" in cli.refusal(
+        "encrypt", "plan.client.bin", "three.npy", "--output", "link.npy"
+    )
+
+
 def test_results_of_an_ordinary_plan_are_not_to_be_shown(cli, here):
     sentence = cli.refusal("decrypt", "plan.client.bin", "result.bin", "--share")
     assert sentence.startswith("the plan has no room for the noise that a result needs before it is shown to others")

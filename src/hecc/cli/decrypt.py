@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.outputs import check_overwriting, key_files
 
 __all__ = ["decrypt_command"]
 
@@ -47,6 +48,7 @@ def decrypt_command(
         client = open_client(plan, keys, min_security=min_security)
         if len(client.plan.header.outputs) > 1 and output == Path("output.npy"):
             output = Path("output.npz")
+        check_overwriting({"--output": output}, [plan, result, *key_files(keys)])
         encrypted = ResultFile.load(result)
         check_outputs(output, client.plan.header, encrypted.header.rows)
         start = time.perf_counter()
