@@ -52,7 +52,7 @@ def key_files(folder: Path) -> list[Path]:
 def _same(one: Path, other: Path) -> bool:
     """Whether two paths are of one file, also one that is not there yet."""
     try:
-        return os.path.samefile(one, other)
+        return one.samefile(other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)
 
@@ -63,5 +63,4 @@ def _is_image_in(output: Path, folder: Path) -> bool:
         return False
     from hecc.runtime.client.images import is_image_name
 
-    inside = os.path.realpath(output).startswith(os.path.join(os.path.realpath(folder), ""))
-    return inside and is_image_name(output)
+    return is_image_name(output) and output.resolve().is_relative_to(folder.resolve())

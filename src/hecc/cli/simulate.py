@@ -53,7 +53,7 @@ def simulate_command(
         outputs = hecc.simulate(loaded, given, noise=not no_noise)
         elapsed = time.perf_counter() - start
         if output is not None:
-            save_outputs(output, outputs)
+            save_outputs(output, outputs, loaded.header)
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])
