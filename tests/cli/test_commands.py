@@ -240,6 +240,12 @@ def test_one_example_needs_no_axis_of_rows(cli, here):
     assert cli.answer("encrypt", "plan.client.bin", "one.npy")["rows"] == 1
 
 
+def test_the_folder_of_the_evaluation_keys_is_enough(cli, here):
+    arguments = ("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "keys", "--output")
+    cli.succeed(*arguments, "again.bin")
+    assert "this command reads that file" in cli.refusal(*arguments, "keys/evaluation.bin")
+
+
 def test_values_are_written_as_the_name_says(cli, here):
     cli.succeed("decrypt", "plan.client.bin", "result.bin")
     values = np.load("output.npy")

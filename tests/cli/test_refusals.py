@@ -94,7 +94,28 @@ import pytest
                     "keys/evaluation.bin) and sends them: give the path of that file as --evaluation-keys"
                 ),
             )
-            for path in ("nowhere.bin", "keys")
+            for path in ("nowhere.bin", ".")
+        ),
+        (
+            ["compile", "plan.bin", "--output", "new.bin"],
+            (
+                "'plan.bin' is a file of hecc, not an ONNX model; give the network's ONNX file (`hecc inspect` says "
+                "what files of hecc hold)"
+            ),
+        ),
+        (
+            ["compile", "three.npy"],
+            (
+                "'three.npy' is a NumPy array (.npy), not an ONNX model; export the network in ONNX's binary format, "
+                "for instance with torch.onnx.export"
+            ),
+        ),
+        (
+            ["compile", "model.onnx", "--batch", "0"],
+            (
+                "a batch of 0 rows; give a number from 1 to 32768, since no ciphertext holds more rows, and more of "
+                "them are encrypted as several batches"
+            ),
         ),
         (
             ["run", "plan.bin", "encrypted.bin", "--memory", "lots"],
@@ -125,7 +146,8 @@ def test_a_wrong_argument_is_refused_with_this_sentence(cli, here, arguments, se
     ("array", "fault"),
     [
         (np.zeros((3, 28, 28), np.float32), "shape (3, 28, 28)"),
-        (np.zeros((0, 1, 8, 8), np.float32), "shape (0, 1, 8, 8)"),
+        (np.zeros((0, 1, 8, 8), np.float32), "shape (0, 1, 8, 8), an array without rows; give one row at least"),
+        (np.zeros(0, np.float32), "shape (0,), an array without rows; give one row at least"),
         (np.array("an image"), "dtype <U8"),
         (np.zeros((1, 8, 8), complex), "dtype complex128"),
         (np.full((1, 8, 8), np.nan), "not a number or infinite"),
@@ -137,6 +159,11 @@ def test_inputs_that_the_plan_does_not_take_are_refused(cli, here, array, fault)
     np.save("x.npy", array)
     assert fault in cli.refusal("encrypt", "plan.client.bin", "x.npy")
     assert "input 'image': " in cli.refusal("simulate", "plan.bin", "x.npy")
+
+
+def test_a_truncated_model_is_named_as_one(cli, here):
+    Path("model.onnx").write_bytes(Path("model.onnx").read_bytes()[:-100])
+    assert cli.refusal("compile", "model.onnx").startswith("'model.onnx' is an ONNX model that is truncated or damaged")
 
 
 def test_python_objects_in_an_array_are_refused(cli, here):
@@ -195,10 +222,16 @@ def test_a_file_of_another_kind_is_refused(cli, here, arguments):
 
 
 def test_files_of_another_plan_are_refused(cli, here, other):
-    assert "make keys for this plan" in cli.refusal("encrypt", "plan.client.bin", "three.npy", "--keys", other / "keys")
+    for option, name in (((), "secret.bin"), (("--public",), "public.bin")):
+        theirs = ("--keys", other / "keys", *option)
+        sentence = cli.refusal("encrypt", "plan.client.bin", "three.npy", *theirs)
+        assert sentence.startswith(f"{other / 'keys' / name}: the keys were made for another ")
+        assert sentence.endswith("; make keys for this plan")
     assert cli.refusal("run", "plan.bin", other / "encrypted.bin")
     keys = other / "keys" / "evaluation.bin"
-    assert "make keys for this plan" in cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
+    sentence = cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
+    assert sentence.startswith(f"{keys}: the keys were made for another ")
+    assert sentence.endswith("; make keys for this plan")
     assert "the result of another plan" in cli.refusal("decrypt", "plan.client.bin", other / "result.bin")
 
 
