@@ -320,7 +320,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
                 f"{where}: encrypted under key set {self.header.key_id[:8]}, but {keys.path} is of key set "
                 f"{keys.header.key_id[:8]}; use the evaluation keys of the client that encrypted"
             )
-        check_covers(keys.header.keys, plan.header.keys, galois=True)
+        check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
         self._check_groups(plan.header.inputs, plan.header.keys.ring_degree)
 
 

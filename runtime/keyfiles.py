@@ -351,7 +351,9 @@ def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *,
             raise FileFormatError(f"{where} has residues that are not below their prime; make new keys")
 
 
-def check_covers(own: KeySpecification, needed: KeySpecification, *, galois: bool) -> None:
+def check_covers(
+    own: KeySpecification, needed: KeySpecification, *, galois: bool, where: str | os.PathLike[str] | None = None
+) -> None:
     """Refuse keys of one specification for a plan of another, unless they hold everything the plan needs.
 
     Parameters
@@ -362,6 +364,8 @@ def check_covers(own: KeySpecification, needed: KeySpecification, *, galois: boo
         What the plan needs.
     galois
         Whether the evaluation keys count too, or the ring and the primes only.
+    where
+        The file of the keys, which the error message names.
 
     Raises
     ------
@@ -369,21 +373,23 @@ def check_covers(own: KeySpecification, needed: KeySpecification, *, galois: boo
         Saying what differs.
     """
     remedy = "make keys for this plan"
+    prefix = "" if where is None else f"{os.fspath(where)}: "
     for what in ("scheme", "ring_degree", "data_primes", "special_primes", "secret"):
         if getattr(own, what) != getattr(needed, what):
-            raise KeyMismatchError(f"the keys were made for another {what.replace('_', ' ')}; {remedy}")
+            raise KeyMismatchError(f"{prefix}the keys were made for another {what.replace('_', ' ')}; {remedy}")
     if not galois:
         return
     if own.digit_limbs != needed.digit_limbs:
         raise KeyMismatchError(
-            f"the keys have digits of {own.digit_limbs} limbs, the plan needs digits of {needed.digit_limbs}; {remedy}"
+            f"{prefix}the keys have digits of {own.digit_limbs} limbs, the plan needs digits of {needed.digit_limbs}; "
+            f"{remedy}"
         )
     if own.relinearization_limbs < needed.relinearization_limbs:
-        raise KeyMismatchError(f"the keys relinearise up to {own.relinearization_limbs} limbs only; {remedy}")
+        raise KeyMismatchError(f"{prefix}the keys relinearise up to {own.relinearization_limbs} limbs only; {remedy}")
     limbs = {key.element: key.limbs for key in own.galois}
     for key in needed.galois:
         if limbs.get(key.element, 0) < key.limbs:
-            raise KeyMismatchError(f"the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
+            raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
 
 
 def _check_spec(path: str | os.PathLike[str], spec: KeySpecification) -> None:

@@ -58,7 +58,7 @@ class Server:
         threads: int | None = None,
     ) -> None:
         circuit = plan.require_circuit()
-        check_covers(keys.header.keys, plan.header.keys, galois=True)
+        check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
         self._plan = plan
         self._keys = keys
         evaluator = evaluator or keys.header.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import InputSignature
 
-__all__ = ["Tensor", "by_name", "check_counts", "check_range", "check_rows", "input_rows"]
+__all__ = ["Tensor", "by_name", "check_counts", "check_range", "check_rows", "given_words", "input_rows"]
 
 Tensor = NDArray[Any]
 
@@ -59,8 +59,13 @@ def by_name(what: str, tensors: Tensor | Mapping[str, Tensor], names: Sequence[s
             raise InputError(f"{what}: the network has {len(names)} inputs ({known}); give each by its name")
         return {names[0]: np.asarray(tensors)}
     if set(tensors) != set(names):
-        raise InputError(f"{what}: {', '.join(map(repr, tensors)) or 'nothing'} was given; the network takes {known}")
+        raise InputError(f"{what}: {given_words(tensors)} given; the network takes {known}")
     return {name: np.asarray(tensors[name]) for name in names}
+
+
+def given_words(names: Collection[str]) -> str:
+    """The names that were given, with the verb."""
+    return f"{', '.join(map(repr, names)) or 'nothing'} {'were' if len(names) > 1 else 'was'}"
 
 
 def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -77,7 +82,9 @@ def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.
         )
     if tensor.shape == shape:
         tensor = tensor[np.newaxis]
-    if tensor.shape[1:] != shape or tensor.ndim == 0 or len(tensor) == 0:
+    if tensor.shape[:1] == (0,):
+        raise InputError(f"{what}: shape {tensor.shape}, an array without rows; give one row at least")
+    if tensor.shape[1:] != shape or tensor.ndim == 0:
         rows = ", ".join(["rows", *map(str, shape)])
         raise InputError(f"{what}: shape {tensor.shape}; give {shape} for one example, or ({rows}) for several")
     values = tensor.astype(np.float64)

@@ -14,6 +14,7 @@ from onnx.external_data_helper import (
     uses_external_data,
 )
 
+from hecc.runtime.container import MAGIC
 from hecc.runtime.errors import InputError
 from hecc.runtime.plan import MAX_NAME
 
@@ -21,6 +22,11 @@ __all__ = ["load_model"]
 
 LONGEST = 512
 """Most characters of the name of a node or a tensor inside the network: a plan adds to them, and has a limit, too."""
+
+
+NPY = b"\x93NUMPY"
+VERSIONED = b"\x08"
+"""How ONNX models begin: with the field of their version."""
 
 
 def load_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.ModelProto:
@@ -47,6 +53,10 @@ def _read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mode
         model = _parse(source, "the bytes given")
         _refuse_external_data(model, "the bytes given")
         return model
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"a model of type {type(source).__name__!r}; give the path or the bytes of an ONNX model, or the model"
+        )
     path = Path(source)
     try:
         data = path.read_bytes()
@@ -61,9 +71,20 @@ def _read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mode
 
 def _parse(data: bytes, what: str) -> onnx.ModelProto:
     way_out = "export the network in ONNX's binary format, for instance with torch.onnx.export"
+    if data.startswith(MAGIC):
+        raise InputError(
+            f"{what} is a file of hecc, not an ONNX model; give the network's ONNX file (`hecc inspect` says what "
+            "files of hecc hold)"
+        )
+    if data.startswith(NPY):
+        raise InputError(f"{what} is a NumPy array (.npy), not an ONNX model; {way_out}")
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:
+        if data.startswith(VERSIONED):
+            raise InputError(
+                f"{what} is an ONNX model that is truncated or damaged, or none at all; copy it again, or {way_out}"
+            ) from None
         raise InputError(f"{what} is not an ONNX model; {way_out}") from None
     # Protocol buffers accept much that was never meant: a model has a version and a graph.
     if not model.ir_version or not model.HasField("graph"):

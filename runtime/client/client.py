@@ -62,7 +62,7 @@ class Client:
     min_security
         Bits of security to insist on, whatever the plan claims.
     folder
-        Where the secret key lies, and the list of results shown to others beside it (:class:`Ledger`).
+        Where the key lies, and beside a secret one the list of results shown to others (:class:`Ledger`).
 
     Raises
     ------
@@ -91,7 +91,8 @@ class Client:
         key = secret or public
         if key is None:
             raise InputError("there is no key; give a secret key, or a public key to encrypt only")
-        check_covers(key.header.keys, spec, galois=False)
+        where = None if folder is None else Path(folder) / (PUBLIC if secret is None else SECRET)
+        check_covers(key.header.keys, spec, galois=False, where=where)
         self.key_id = key.header.key_id
         self._keys = key.header.keys.fingerprint
         self._enforce = not isinstance(min_security, InsecureLevel)
@@ -125,7 +126,8 @@ class Client:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
-            return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security)
+            public = PublicKeyFile.load(folder / PUBLIC)
+            return cls(loaded, public=public, min_security=min_security, folder=folder)
         raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
 
     @staticmethod

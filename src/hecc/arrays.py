@@ -1,10 +1,10 @@
-"""Arrays in .npy and .npz files; every way in which reading one can fail is a sentence."""
+"""Arrays in .npy and .npz files, and outputs in tables; every way in which reading one can fail is a sentence."""
 
 from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ __all__ = ["check_outputs", "load_array", "load_arrays", "save_outputs"]
 
 HEADERS = 1 << 10
 """What a file holds besides the numbers, for each array, at most."""
+
+DIGITS = 24
+"""Characters of a number in a table, at most, with the comma."""
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
@@ -73,23 +76,59 @@ def load_array(path: Path) -> NDArray[Any]:
     return arrays
 
 
-def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]]) -> None:
-    """One output as .npy, several as .npz; the path is taken as it is.
+def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHeader) -> None:
+    """Write a plan's outputs as the name of the file says: .npy, .npz, or .csv with a line per row.
+
+    Without an ending it is as .npy for one output, and as .npz for several.
 
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or :func:`check_outputs` refuses its name.
     """
     import numpy as np
 
     from hecc.runtime.files import replacing
+    from hecc.tables import write_table
 
+    ending = _ending(path, len(outputs))
     with replacing(path) as file:
-        if len(outputs) == 1:
+        if ending == ".csv":
+            flat = [outputs[signature.name].reshape(len(outputs[signature.name]), -1) for signature in header.outputs]
+            names = _columns(header, [values.shape[1] for values in flat])
+            parts = zip(*(values.tolist() for values in flat), strict=True)
+            write_table(file, names, ([value for part in row for value in part] for row in parts))
+        elif ending == ".npy":
             np.save(file, next(iter(outputs.values())), allow_pickle=False)
         else:
             np.savez(file, allow_pickle=False, **outputs)
+
+
+def _ending(path: Path, outputs: int) -> str:
+    """What to write: ".npy", ".npz" or ".csv"."""
+    ending = path.suffix.lower() or (".npy" if outputs == 1 else ".npz")
+    if ending not in (".npy", ".npz", ".csv"):
+        raise InputError(f"{path}: values are written as .npy, .npz or .csv; give a name with one of these endings")
+    if ending == ".npy" and outputs > 1:
+        raise InputError(f"{path}: a .npy file holds one array, and the network has {outputs} outputs; use .npz")
+    return ending
+
+
+def _columns(header: PlanHeader, widths: Sequence[int]) -> list[str]:
+    """Names of a table's columns: of the classes where the plan has them, else the outputs' own, with numbers."""
+    from hecc.runtime.client.predictions import class_names
+
+    columns: list[str] = []
+    for signature, width in zip(header.outputs, widths, strict=True):
+        classes = class_names(signature)
+        known = len(classes) == width
+        if known and len(header.outputs) == 1 and not any(name.isdecimal() for name in classes):
+            columns += classes
+        elif width == 1:
+            columns.append(signature.name)
+        else:
+            columns += [f"{signature.name}[{each}]" for each in (classes if known else range(width))]
+    return columns
 
 
 def check_outputs(path: Path, header: PlanHeader, rows: int) -> None:
@@ -98,9 +137,11 @@ def check_outputs(path: Path, header: PlanHeader, rows: int) -> None:
     Raises
     ------
     InputError
-        The folder does not exist, cannot be written to, or is on a disk with less space.
+        The name has another ending; or the folder does not exist, cannot be written to, or is on a disk with less
+        space.
     """
     from hecc.runtime.files import check_target
 
+    size = DIGITS if _ending(path, len(header.outputs)) == ".csv" else 8
     values = sum(math.prod(signature.shape) for signature in header.outputs)
-    check_target(path, 8 * rows * values + HEADERS * len(header.outputs))
+    check_target(path, size * rows * values + HEADERS * len(header.outputs))

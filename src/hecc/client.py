@@ -281,7 +281,12 @@ class Client:
                 self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
             )
         if (folder / PUBLIC).exists():
-            return Session(self.plan, public=PublicKeyFile.load(folder / PUBLIC), min_security=self._min_security)
+            return Session(
+                self.plan,
+                public=PublicKeyFile.load(folder / PUBLIC),
+                min_security=self._min_security,
+                folder=folder,
+            )
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(f"{folder}: {'no ' if public else ''}{wanted} is here; make keys first, as `hecc keygen` does")
 

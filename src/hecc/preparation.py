@@ -32,7 +32,7 @@ from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
-from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows
+from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words
 
 if TYPE_CHECKING:
     import onnx
@@ -130,7 +130,10 @@ def prepare(
     if optimize not in ("latency", "throughput"):
         raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
     if batch is not None and not 1 <= batch <= MAX_BATCH:
-        raise InputError(f"a batch of {batch} rows; ciphertexts hold from 1 to {MAX_BATCH}, larger batches are several")
+        raise InputError(
+            f"a batch of {batch} rows; give a number from 1 to {MAX_BATCH}, since no ciphertext holds more rows, and "
+            "more of them are encrypted as several batches"
+        )
     if share is not None and not 1 <= share <= MAX_RESULTS:
         raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
     if key_budget is not None and key_budget < 1:
@@ -293,7 +296,7 @@ def _declared(
     elif isinstance(given, Mapping):
         if set(given) != set(names):
             known = ", ".join(map(repr, names))
-            raise InputError(f"input range: {', '.join(map(repr, given))} was given; the network takes {known}")
+            raise InputError(f"input range: {given_words(given)} given; the network takes {known}")
         ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
     else:
         low, high = given

@@ -47,11 +47,11 @@ from hecc.runtime.circuit import (
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.native.weights import SMALLEST_SLOTS, Weights, share_memory
 from hecc.runtime.parameters import KeySpecification
-from hecc.runtime.polynomials import expand_polynomials
+from hecc.runtime.polynomials import Expanded, expand_polynomials
 from hecc.runtime.switching_keys import switching_key_bytes
 from hecc.runtime.verify import ArrayType, verify
 
-__all__ = ["Machine", "Work", "count_work"]
+__all__ = ["Machine", "Work", "count_kinds", "count_work"]
 
 WORD = 8
 """Bytes of a residue."""
@@ -136,12 +136,29 @@ def count_work(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_M
     CircuitError
         When the circuit does not fit the keys.
     """
+    expanded, steps = _count_steps(circuit, keys, memory)
+    ends = [last + 1 for last in expanded.moved]
+    return [sum(steps[first:end], Work()) for first, end in zip([0, *ends], ends, strict=False)]
+
+
+def count_kinds(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_MEMORY) -> dict[str, Work]:
+    """The work of one warm run by the kind of instruction, as the evaluator executes them: polynomials are expanded.
+
+    Parameters and errors are those of :func:`count_work`.
+    """
+    expanded, steps = _count_steps(circuit, keys, memory)
+    kinds: dict[str, Work] = {}
+    for instruction, work in zip(expanded.circuit.instructions, steps, strict=True):
+        kinds[instruction.op] = kinds.get(instruction.op, Work()) + work
+    return kinds
+
+
+def _count_steps(circuit: Circuit, keys: KeySpecification, memory: int) -> tuple[Expanded, list[Work]]:
+    """The circuit without polynomials, and the work of each of its instructions."""
     types = verify(circuit, keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
     expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
-    steps = _Counter(expanded.circuit, keys, verify(expanded.circuit, keys), memory).count()
-    ends = [last + 1 for last in expanded.moved]
-    return [sum(steps[first:end], Work()) for first, end in zip([0, *ends], ends, strict=False)]
+    return expanded, _Counter(expanded.circuit, keys, verify(expanded.circuit, keys), memory).count()
 
 
 class _Counter:

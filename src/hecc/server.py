@@ -15,7 +15,10 @@ from hecc.runtime.plan import Plan
 from hecc.runtime.server import RowProgress
 from hecc.runtime.server import Server as Session
 
-__all__ = ["Server"]
+__all__ = ["EVALUATION", "Server"]
+
+EVALUATION = "evaluation.bin"
+"""The evaluation keys in a folder of keys. A server loads nothing that makes keys, where this name is, too."""
 
 
 class Server(Session):
@@ -26,7 +29,7 @@ class Server(Session):
     plan
         The server's plan, or its file.
     evaluation_keys
-        The client's evaluation keys, or their file.
+        The client's evaluation keys, or their file, or the folder that it lies in.
     evaluator
         "native" or "seal"; by default the one that the keys are for.
     memory
@@ -118,8 +121,11 @@ class Server(Session):
 def _keys(given: EvaluationKeyFile | str | os.PathLike[str]) -> EvaluationKeyFile:
     if isinstance(given, EvaluationKeyFile):
         return given
+    given = Path(given)
     with reading(given):
-        found = Path(given).is_file()
+        if (given / EVALUATION).is_file():
+            given = given / EVALUATION
+        found = given.is_file()
     if not found:
         # Whoever runs a plan may never have made a key.
         raise InputError(

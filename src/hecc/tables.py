@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import reading
 
-__all__ = ["load_table"]
+__all__ = ["load_table", "write_table"]
 
 
 def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDArray[np.float64]:
@@ -55,6 +58,16 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
     if not rows:
         raise FileFormatError(f"{path}: a table without rows of numbers; give one row per example")
     return np.array(rows)
+
+
+def write_table(file: BinaryIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write comma-separated values in UTF-8, the names of the columns first; all digits of a number."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    # What is underneath is not ours to close.
+    text.detach()
 
 
 def _numbers(path: Path, line: int, cells: list[str], names: list[str], columns: int | None) -> list[float]:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from hecc import profiling, roofline
 from hecc.compiler.cost import NativeCost, circuit_seconds
@@ -119,6 +120,26 @@ def test_weights_that_do_not_fit_the_memory_are_transformed_instead_of_read(made
     assert encoded.plaintext_bytes == 0
     assert encoded.forward > kept.forward
     assert (encoded.inverse, encoded.key_bytes) == (kept.inverse, kept.key_bytes)
+
+
+def test_plans_with_polynomials_and_products_are_measured(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nodes = [helper.make_node("Mul", ["x", "y"], ["p"]), helper.make_node("Sigmoid", ["p"], ["z"])]
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xypz"]
+    for name, number, output in (("product", 1, infos[2]), ("sigmoid", 2, infos[3])):
+        graph = helper.make_graph(nodes[:number], name, infos[:2], [output])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        Path(f"{name}.onnx").write_bytes(model.SerializeToString())
+        cli.succeed("compile", f"{name}.onnx", "--output", f"{name}.bin", "--precision", 8)
+        text = cli.succeed("bench", f"{name}.bin", "--runs", 1, "--threads", 1).stdout
+        assert "relinearize" in text.partition("instructions")[2]
+    plan = Plan.load("sigmoid.bin")
+    circuit, keys = plan.require_circuit(), plan.header.keys
+    kinds = roofline.count_kinds(circuit, keys)
+    assert "polynomial" not in kinds
+    total = sum(roofline.count_work(circuit, keys), roofline.Work())
+    assert sum(work.key_bytes for work in kinds.values()) == total.key_bytes > 0
+    assert sum(work.forward for work in kinds.values()) == pytest.approx(total.forward)
 
 
 def test_the_text_has_the_same_figures(cli, made):

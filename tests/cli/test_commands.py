@@ -16,6 +16,7 @@ from typer.main import get_command
 import hecc
 from hecc.cli.commands import app
 from hecc.runtime.plan import Plan
+from hecc.tables import load_table
 
 COMMANDS = (
     "compile",
@@ -239,6 +240,37 @@ def test_one_example_needs_no_axis_of_rows(cli, here):
     assert cli.answer("encrypt", "plan.client.bin", "one.npy")["rows"] == 1
 
 
+def test_the_folder_of_the_evaluation_keys_is_enough(cli, here):
+    arguments = ("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "keys", "--output")
+    cli.succeed(*arguments, "again.bin")
+    assert "this command reads that file" in cli.refusal(*arguments, "keys/evaluation.bin")
+
+
+def test_values_are_written_as_the_name_says(cli, here):
+    cli.succeed("decrypt", "plan.client.bin", "result.bin")
+    values = np.load("output.npy")
+    cli.succeed("decrypt", "plan.client.bin", "result.bin", "--output", "values.npz")
+    with np.load("values.npz") as archive:
+        (name,) = archive.files
+        assert (archive[name] == values).all()
+    cli.succeed("decrypt", "plan.client.bin", "result.bin", "--output", "values.csv")
+    assert Path("values.csv").read_text().splitlines()[0] == ",".join(f"{name}[{i}]" for i in range(10))
+    assert (load_table("values.csv", 10) == values).all()
+    for arguments in (("decrypt", "plan.client.bin", "result.bin"), ("simulate", "plan.bin", "three.npy")):
+        sentence = cli.refusal(*arguments, "--output", "values.txt")
+        assert sentence == (
+            "values.txt: values are written as .npy, .npz or .csv; give a name with one of these endings"
+        )
+
+
+def test_the_columns_of_a_table_have_the_names_of_the_classes(cli, here):
+    Path("names.txt").write_text("\n".join(f"digit {i}, maybe" for i in range(10)))
+    cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy", "--labels", "names.txt", "-o", "named.bin")
+    cli.succeed("simulate", "named.bin", "three.npy", "--output", "values.csv")
+    assert Path("values.csv").read_text().startswith('"digit 0, maybe","digit 1, maybe",')
+    assert load_table("values.csv").shape == (3, 10)
+
+
 def test_several_outputs_become_an_npz_file(cli, here):
     Path("two.onnx").write_bytes(make_model(4, "yz"))
     np.save("x.npy", np.array([[0.5, -0.25, 1.0, 0.0]]))
@@ -247,6 +279,10 @@ def test_several_outputs_become_an_npz_file(cli, here):
     cli.succeed("encrypt", "two.client.bin", "x.npy", "--keys", "two")
     cli.succeed("run", "two.bin", "encrypted.bin", "--evaluation-keys", "two/evaluation.bin")
     assert cli.answer("decrypt", "two.client.bin", "result.bin", "--keys", "two")["output"] == "output.npz"
+    named = ("decrypt", "two.client.bin", "result.bin", "--keys", "two", "--output")
+    assert "has 2 outputs; use .npz" in cli.refusal(*named, "output.npy")
+    cli.succeed(*named, "values.csv")
+    assert Path("values.csv").read_text().startswith("y[0],y[1],y[2],y[3],z[0],")
     with np.load("output.npz") as outputs:
         np.testing.assert_allclose(outputs["y"], [[0.25, 0.0625, 1.0, 0.0]], atol=2**-11)
         np.testing.assert_allclose(outputs["z"], [[1.0, -0.5, 2.0, 0.0]], atol=2**-11)

@@ -94,7 +94,28 @@ import pytest
                     "keys/evaluation.bin) and sends them: give the path of that file as --evaluation-keys"
                 ),
             )
-            for path in ("nowhere.bin", "keys")
+            for path in ("nowhere.bin", ".")
+        ),
+        (
+            ["compile", "plan.bin", "--output", "new.bin"],
+            (
+                "'plan.bin' is a file of hecc, not an ONNX model; give the network's ONNX file (`hecc inspect` says "
+                "what files of hecc hold)"
+            ),
+        ),
+        (
+            ["compile", "three.npy"],
+            (
+                "'three.npy' is a NumPy array (.npy), not an ONNX model; export the network in ONNX's binary format, "
+                "for instance with torch.onnx.export"
+            ),
+        ),
+        (
+            ["compile", "model.onnx", "--batch", "0"],
+            (
+                "a batch of 0 rows; give a number from 1 to 32768, since no ciphertext holds more rows, and more of "
+                "them are encrypted as several batches"
+            ),
         ),
         (
             ["run", "plan.bin", "encrypted.bin", "--memory", "lots"],
@@ -125,7 +146,8 @@ def test_a_wrong_argument_is_refused_with_this_sentence(cli, here, arguments, se
     ("array", "fault"),
     [
         (np.zeros((3, 28, 28), np.float32), "shape (3, 28, 28)"),
-        (np.zeros((0, 1, 8, 8), np.float32), "shape (0, 1, 8, 8)"),
+        (np.zeros((0, 1, 8, 8), np.float32), "shape (0, 1, 8, 8), an array without rows; give one row at least"),
+        (np.zeros(0, np.float32), "shape (0,), an array without rows; give one row at least"),
         (np.array("an image"), "dtype <U8"),
         (np.zeros((1, 8, 8), complex), "dtype complex128"),
         (np.full((1, 8, 8), np.nan), "not a number or infinite"),
@@ -137,6 +159,11 @@ def test_inputs_that_the_plan_does_not_take_are_refused(cli, here, array, fault)
     np.save("x.npy", array)
     assert fault in cli.refusal("encrypt", "plan.client.bin", "x.npy")
     assert "input 'image': " in cli.refusal("simulate", "plan.bin", "x.npy")
+
+
+def test_a_truncated_model_is_named_as_one(cli, here):
+    Path("model.onnx").write_bytes(Path("model.onnx").read_bytes()[:-100])
+    assert cli.refusal("compile", "model.onnx").startswith("'model.onnx' is an ONNX model that is truncated or damaged")
 
 
 def test_python_objects_in_an_array_are_refused(cli, here):
@@ -195,10 +222,16 @@ def test_a_file_of_another_kind_is_refused(cli, here, arguments):
 
 
 def test_files_of_another_plan_are_refused(cli, here, other):
-    assert "make keys for this plan" in cli.refusal("encrypt", "plan.client.bin", "three.npy", "--keys", other / "keys")
+    for option, name in (((), "secret.bin"), (("--public",), "public.bin")):
+        theirs = ("--keys", other / "keys", *option)
+        sentence = cli.refusal("encrypt", "plan.client.bin", "three.npy", *theirs)
+        assert sentence.startswith(f"{other / 'keys' / name}: the keys were made for another ")
+        assert sentence.endswith("; make keys for this plan")
     assert cli.refusal("run", "plan.bin", other / "encrypted.bin")
     keys = other / "keys" / "evaluation.bin"
-    assert "make keys for this plan" in cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
+    sentence = cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
+    assert sentence.startswith(f"{keys}: the keys were made for another ")
+    assert sentence.endswith("; make keys for this plan")
     assert "the result of another plan" in cli.refusal("decrypt", "plan.client.bin", other / "result.bin")
 
 
@@ -288,6 +321,56 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
     for name in ("_encryption", "_decrypt"):
         monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
     assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "lost", "option"),
+    [
+        ("compile model.onnx --output model.onnx", "model.onnx", "--output"),
+        ("compile model.onnx --output ./model.onnx", "model.onnx", "--output"),
+        ("compile model.onnx --client-output model.onnx", "model.onnx", "--client-output"),
+        ("compile model.onnx --calibrate calibration.npy --output calibration.npy", "calibration.npy", "--output"),
+        ("compile model.onnx --chain-of plan.bin", "plan.bin", "--output"),
+        ("compile model.onnx --labels labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("compile model.onnx --labels logits=labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("compile model.onnx --mean labels.npy --output labels.npy", "labels.npy", "--output"),
+        ("keygen keys/public.bin --force", "keys/public.bin", "--keys"),
+        ("encrypt plan.client.bin three.npy --output three.npy", "three.npy", "--output"),
+        ("encrypt plan.client.bin three.npy --output plan.client.bin", "plan.client.bin", "--output"),
+        ("encrypt plan.client.bin three.npy --output keys/secret.bin", "keys/secret.bin", "--output"),
+        ("encrypt plan.client.bin photos --output photos/one.png", "photos/one.png", "--output"),
+        ("run plan.bin encrypted.bin --output encrypted.bin", "encrypted.bin", "--output"),
+        ("run plan.bin encrypted.bin --output plan.bin", "plan.bin", "--output"),
+        ("run plan.bin encrypted.bin --output keys/evaluation.bin", "keys/evaluation.bin", "--output"),
+        ("decrypt plan.client.bin result.bin --output result.bin", "result.bin", "--output"),
+        ("decrypt plan.client.bin result.bin --output keys/secret.bin", "keys/secret.bin", "--output"),
+        ("simulate plan.bin three.npy --output three.npy", "three.npy", "--output"),
+        ("report plan.bin --output plan.bin", "plan.bin", "--output"),
+    ],
+)
+def test_an_output_does_not_take_the_place_of_an_input(cli, here, command, lost, option):
+    Path("photos").mkdir()
+    Path("photos/one.png").write_bytes(b"an image")
+    before = Path(lost).read_bytes()
+    sentence = cli.refusal(*command.split())
+    assert sentence.removeprefix("./").startswith(f"{lost}: this command reads that file")
+    assert sentence.endswith(f"give another name with {option}")
+    assert Path(lost).read_bytes() == before
+
+
+def test_two_outputs_are_two_files(cli, here):
+    sentence = cli.refusal("compile", "model.onnx", "--output", "p1.bin", "--client-output", "keys/../p1.bin")
+    assert sentence == (
+        "keys/../p1.bin: two outputs of this command would be this one file; give another name with --client-output"
+    )
+    assert not Path("p1.bin").exists()
+
+
+def test_a_link_to_an_input_is_no_output(cli, here):
+    Path("link.npy").symlink_to("three.npy")
+    assert "this command reads that file" in cli.refusal(
+        "encrypt", "plan.client.bin", "three.npy", "--output", "link.npy"
+    )
 
 
 def test_results_of_an_ordinary_plan_are_not_to_be_shown(cli, here):

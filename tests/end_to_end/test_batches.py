@@ -237,7 +237,7 @@ def test_the_simulated_errors_of_full_batches_are_as_large_as_the_real_ones(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"batch": 0}, "a batch of 0 rows; ciphertexts hold from 1 to 32768, larger batches are several"),
+        ({"batch": 0}, "a batch of 0 rows; give a number from 1 to 32768, since no ciphertext holds more rows"),
         ({"batch": -4}, "a batch of -4 rows"),
         ({"batch": 32769}, "a batch of 32769 rows"),
         ({"optimize": "speed"}, "a plan optimised for 'speed'; choose latency or throughput"),

@@ -120,6 +120,11 @@ def test_progress_names_the_stages(model, digits):
         ({"precision": float("nan")}, hecc.InputError, "a precision of nan bits"),
         ({"input_range": (1, 1)}, hecc.InputError, "input 'image': the range 1 to 1 is empty"),
         ({"input_range": {"picture": (0, 1)}}, hecc.InputError, "'picture' was given; the network takes 'image'"),
+        (
+            {"input_range": {"a": (0, 1), "b": (0, 1)}},
+            hecc.InputError,
+            "'a', 'b' were given; the network takes 'image'",
+        ),
         ({"calibration": {"picture": np.zeros(3)}}, hecc.InputError, "'picture' was given; the network takes 'image'"),
         ({"calibration": np.zeros((5, 1, 8, 8))}, hecc.InputError, "input 'image': the range 0 to 0 is empty"),
         ({"calibration": np.zeros((5, 8, 8))}, hecc.InputError, "calibration for input 'image': shape (5, 8, 8); give"),

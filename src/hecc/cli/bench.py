@@ -202,7 +202,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     circuit = plan.require_circuit()
 
     from hecc.benchmark import measure_machine, measure_plan
-    from hecc.roofline import Work, count_work
+    from hecc.roofline import Work, count_kinds
     from hecc.runtime.evaluator import default_threads
     from hecc.runtime.native import Kernels
     from hecc.words import run_words, security_words, size_words
@@ -216,9 +216,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         times = measure_plan(path, evaluators, Path(folder), threads=threads, runs=runs, stage=stage)
         stage("transforms and memory, again")
         machine = before.best(measure_machine(keys, threads))
-    work: dict[str, Work] = {}
-    for instruction, counted in zip(circuit.instructions, count_work(circuit, keys), strict=True):
-        work[instruction.op] = work.get(instruction.op, Work()) + counted
+    work = count_kinds(circuit, keys)
     total = sum(work.values(), Work())
     roofline, native = total.seconds(machine), times[NATIVE]
 

@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.outputs import check_overwriting, key_files
 
 __all__ = ["decrypt_command"]
 
@@ -19,11 +20,15 @@ def decrypt_command(
     result: Annotated[Path, typer.Argument(help="The server's encrypted results.")],
     keys: KeysOption = Path("keys"),
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The values: .npy, or .npz when the network has several outputs."
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default="output.npy, or output.npz of several outputs",
+            help="The values: .npy for one output, .npz, or .csv with a line per row.",
         ),
-    ] = Path("output.npy"),
+    ] = None,
     share: Annotated[
         bool,
         typer.Option(
@@ -45,14 +50,15 @@ def decrypt_command(
         from hecc.words import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
-        if len(client.plan.header.outputs) > 1 and output == Path("output.npy"):
-            output = Path("output.npz")
+        if output is None:
+            output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
+        check_overwriting({"--output": output}, [plan, result, *key_files(keys)])
         encrypted = ResultFile.load(result)
         check_outputs(output, client.plan.header, encrypted.header.rows)
         start = time.perf_counter()
         outputs = client.decrypt(encrypted, share=share)
         elapsed = time.perf_counter() - start
-        save_outputs(output, outputs)
+        save_outputs(output, outputs, client.plan.header)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
         header = client.plan.header

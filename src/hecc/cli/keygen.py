@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption
+from hecc.cli.outputs import check_overwriting, key_files
 
 __all__ = ["keygen_command"]
 
@@ -49,6 +50,8 @@ def keygen_command(
         from hecc.runtime.keyfiles import EvaluationKeyFile
         from hecc.words import ring_facts, ring_fields, size_words, time_words
 
+        for file in key_files(keys):
+            check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
         chosen = None
         if passphrase:

@@ -18,12 +18,20 @@ if TYPE_CHECKING:
     from hecc.preparation import PlanOptions
     from hecc.runtime.preprocessing import Preprocessing
 
-__all__ = ["ModelArgument", "PlanOptionsGiven", "RawOption", "ResumeOption", "TruthOption", "takes_plan_options"]
+__all__ = [
+    "ModelArgument",
+    "PlanOptionsGiven",
+    "RawOption",
+    "ResumeOption",
+    "TruthOption",
+    "option_files",
+    "takes_plan_options",
+]
 
 Stated: TypeAlias = "PlanOptions"
 """In quotes: annotations of commands are evaluated, and the compiler is loaded by those that need it only."""
 
-PlanOptionsGiven: TypeAlias = "Callable[[], Stated]"
+PlanOptionsGiven: TypeAlias = "functools.partial[Stated]"
 """What a command gets of the options that shape a plan: they are read when it is called, by what may refuse them."""
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
@@ -248,6 +256,15 @@ def _plan_options(
         "key_budget": key_budget,
         "chain_of": chain_of,
     }
+
+
+def option_files(given: PlanOptionsGiven) -> list[Path]:
+    """The files, and folders of images, that options name."""
+    options = given.keywords
+    labels = [Path(name) for text in options["labels"] or () for name in (text, text.partition("=")[2]) if name]
+    numbers = [Path(text) for text in (options["mean"], options["std"]) if text and text.endswith(".npy")]
+    paths = (options["calibration"], options["machine"], options["chain_of"])
+    return [path for path in paths if path is not None] + labels + numbers
 
 
 def _preprocessing(

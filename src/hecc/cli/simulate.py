@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.outputs import check_overwriting
 
 __all__ = ["simulate_command"]
 
@@ -41,6 +42,7 @@ def simulate_command(
         from hecc.scoring import scoring
         from hecc.words import count_words, time_words
 
+        check_overwriting({} if output is None else {"--output": output}, [plan, inputs, labels])
         loaded = Plan.load(plan)
         given = input_rows(load_inputs(inputs, forms(loaded.header.inputs), raw=raw).tensors, loaded.header.inputs)
         rows = len(next(iter(given.values())))
@@ -51,7 +53,7 @@ def simulate_command(
         outputs = hecc.simulate(loaded, given, noise=not no_noise)
         elapsed = time.perf_counter() - start
         if output is not None:
-            save_outputs(output, outputs)
+            save_outputs(output, outputs, loaded.header)
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])

@@ -474,6 +474,11 @@ def test_bytes_and_files_that_are_no_model_are_refused(content: bytes, tmp_path:
     assert message(path, InputError) == f"'{path}' {NOT_A_MODEL}"
 
 
+@pytest.mark.parametrize("given", [5, None, 1.5, ["model.onnx"]])
+def test_what_can_be_no_model_is_refused(given: Any) -> None:
+    assert message(given, InputError).startswith(f"a model of type '{type(given).__name__}'; give the path")
+
+
 def test_a_truncated_model_is_refused(model: Model) -> None:
     whole = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=ONES).SerializeToString()
     for length in range(0, len(whole), 7):

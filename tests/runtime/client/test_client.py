@@ -179,6 +179,7 @@ def test_values_repeat_over_all_slots_of_the_ring(insecure_plan, client, shape):
     ("tensors", "problem"),
     [
         ({"z": np.zeros((4, 16))}, "inputs: 'z' was given; the network takes 'x'"),
+        ({"a": np.zeros(1), "b": np.zeros(1)}, "inputs: 'a', 'b' were given; the network takes 'x'"),
         ({}, "inputs: nothing was given; the network takes 'x'"),
         (
             np.zeros((4, 17)),

@@ -1,0 +1,66 @@
+"""What a command writes must not take the place of what it reads, nor of what else it writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from hecc.runtime.errors import InputError
+
+__all__ = ["check_overwriting", "key_files"]
+
+
+def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]) -> None:
+    """Refuse, before any work is done, outputs of a command that are its inputs, or one file for two of them.
+
+    Parameters
+    ----------
+    outputs
+        What the command writes, by the option that names it.
+    inputs
+        Files that the command reads, and folders of images.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the option.
+    """
+    read = [path for path in inputs if path is not None]
+    seen: list[Path] = []
+    for option, output in outputs.items():
+        if any(_same(output, path) or _is_image_in(output, path) for path in read):
+            raise InputError(
+                f"{output}: this command reads that file, which its output would replace; give another name with "
+                f"{option}"
+            )
+        if any(_same(output, other) for other in seen):
+            raise InputError(
+                f"{output}: two outputs of this command would be this one file; give another name with {option}"
+            )
+        seen.append(output)
+
+
+def key_files(folder: Path) -> list[Path]:
+    """The files of a folder of keys that a command reads, or counts in."""
+    from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET
+    from hecc.runtime.client.ledger import LEDGER
+
+    return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are of one file, also one that is not there yet."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_image_in(output: Path, folder: Path) -> bool:
+    """Whether an output would replace an image of a folder."""
+    if not (output.is_file() and folder.is_dir()):
+        return False
+    from hecc.runtime.client.images import is_image_name
+
+    return is_image_name(output) and output.resolve().is_relative_to(folder.resolve())
