@@ -44,6 +44,8 @@ class Options:
         How many results of one key may be shown to others, 0 for none.
     producer
         Name and version for the plan's header.
+    quiet
+        Whether nothing is warned of, as for a variant of a network that is only compiled for comparison.
     """
 
     level: int = 128
@@ -59,6 +61,7 @@ class Options:
     batch: int | None = None
     share: int = 0
     producer: str = "hecc"
+    quiet: bool = False
 
     @property
     def many(self) -> bool:

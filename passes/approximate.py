@@ -161,12 +161,14 @@ class _Layer:
         proved: tuple[float, float],
         margin: float,
         demand: Demanded | None = None,
+        *,
+        quiet: bool = False,
     ) -> None:
         self.node, self.demand = node, demand
         self.seen = float(values.min()), float(values.max())
         interval = _ratios if node.function.primitives() & SINGULAR and self.seen[0] > 0 else _interval
         low, high, near = (demand.low, demand.high, False) if demand else interval(values, proved, margin)
-        if near:
+        if near and not quiet:
             log.warning(
                 "%s: calibration values reach from %.4g to %.4g, close to the ends of its interval, %.4g to %.4g, and "
                 "far beyond most; a value outside makes the results meaningless: calibrate with more inputs",
@@ -264,6 +266,8 @@ def approximate_functions(
     margin: float,
     *,
     proved: bool = False,
+    reserve_bits: float = 0.0,
+    quiet: bool = False,
 ) -> Approximated:
     """Replace the functions of a graph by polynomials.
 
@@ -281,6 +285,10 @@ def approximate_functions(
         By how much an interval is wider than what was seen, as a part of it.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
+    reserve_bits
+        By how much more precise the outputs have to be than was asked for, which refusals do not speak of.
+    quiet
+        Do not warn of values that are close to the ends of intervals.
 
     Raises
     ------
@@ -297,18 +305,25 @@ def approximate_functions(
         centre, radius = intervals[node.value]
         ends = float((centre - radius).min()), float((centre + radius).max())
         demand = demanded(node, intervals[node.value]) if proved else None
-        layers.append(_Layer(node, network.exact[node.value], ends, margin, demand))
+        layers.append(_Layer(node, network.exact[node.value], ends, margin, demand, quiet=quiet))
+    allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
-    allowed = SHARE * 2.0**-precision_bits
     tightened = allowed
     for _ in range(CHECKS):
-        choice = _search(network, layers, tightened, precision_bits, narrower)
+        choice = _search(network, layers, tightened)
+        if choice is None:
+            break
         error = network.error(choice)
         if error <= allowed:
             break
         tightened *= 0.5 * allowed / error
-    else:
-        raise CompileError(_impossible(network, layers, error, precision_bits, narrower))
+    if choice is None or error > allowed:
+        # What a refusal says can be had is had when it is asked for, though the search may not have come upon it.
+        choice = _closest(network, layers)
+        error = network.error(choice) if choice else math.inf
+        if choice is None or error > allowed:
+            bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
+            raise CompileError(_impossible(network, layers, bits, precision_bits, narrower))
     for layer in layers:
         fit = choice[layer.node.output.name]
         log.debug(
@@ -374,10 +389,24 @@ class _Network:
         return worst
 
 
-def _search(
-    network: _Network, layers: Sequence[_Layer], allowed: float, precision_bits: float, narrower: str
-) -> dict[str, _Fit]:
-    """Polynomials of the least depth whose error is allowed."""
+def _closest(network: _Network, layers: Sequence[_Layer]) -> dict[str, _Fit] | None:
+    """Of polynomials of one class and by one method those of the least error, where there are any that are admitted."""
+    names = [layer.node.output.name for layer in layers]
+    best: dict[str, _Fit] | None = None
+    least = math.inf
+    for degrees in CLASSES:
+        for method in _Layer.METHODS:
+            fits = {name: layer.fit(degrees, method) for name, layer in zip(names, layers, strict=True)}
+            if not all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True)):
+                continue
+            error = network.trial_error(network.trial(fits, {}, names))
+            if error < least:
+                best, least = fits, error
+    return best
+
+
+def _search(network: _Network, layers: Sequence[_Layer], allowed: float) -> dict[str, _Fit] | None:
+    """Polynomials of the least depth whose error is allowed, unless there are none."""
     names = [layer.node.output.name for layer in layers]
 
     def alike(level: int) -> tuple[float, dict[str, _Fit], dict[str, Array]]:
@@ -402,7 +431,7 @@ def _search(
             level, choice, values = candidate, fits, found
             break
     if best > allowed:
-        raise CompileError(_impossible(network, layers, best, precision_bits, narrower))
+        return None
     levels = dict.fromkeys(names, level)
 
     def attempt(layer: _Layer, degrees: tuple[int, ...]) -> bool:
@@ -447,8 +476,8 @@ def _search(
     return choice
 
 
-def _impossible(network: _Network, layers: Sequence[_Layer], error: float, precision_bits: float, narrower: str) -> str:
-    """The sentence that refuses a precision, with the layer that is most to blame."""
+def _impossible(network: _Network, layers: Sequence[_Layer], bits: float, precision_bits: float, narrower: str) -> str:
+    """The sentence that refuses a precision, with that which can be had and the layer that is most to blame."""
 
     def alone(layer: _Layer) -> float:
         name, fit = layer.node.output.name, layer.fit(CLASSES[SINGLE], "minimax")
@@ -456,21 +485,28 @@ def _impossible(network: _Network, layers: Sequence[_Layer], error: float, preci
 
     worst = max(layers, key=alone)
     source = worst.node.source
-    bits = max(0.0, -math.log2(error) - 1) if error < math.inf else 0.0
-    had = f"{bits:.1f} bits of precision" if bits >= 1 else "next to no precision"
+    # Rounded down, so that it can be asked for.
+    had = f"{math.floor(10 * bits) / 10:.1f} bits of precision" if bits >= 1 else "next to no precision"
     low, high = worst.centre - worst.radius, worst.centre + worst.radius
     remedy = f"keep its values closer together than {low:.4g} to {high:.4g}, with a BatchNormalization before it,"
-    if worst.node.function.primitives() & KINKED:
-        remedy = "replace it by a square or a smooth activation such as SiLU"
+    alike = ""
+    if _kinked(worst):
+        others = sum(map(_kinked, layers)) - 1
+        alike = f", like {others} other{'s' if others > 1 else ''}," if others else ""
+        remedy = f"replace {'them' if others else 'it'} by a square or a smooth activation such as SiLU"
     elif worst.demand is not None:
         remedy = _remedy(narrower)
     because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","
     less = " or compile without --share" if worst.demand else ""
     return (
-        f"{source} (opset {source.opset}) is not a polynomial{because} and polynomials of up to {len(CLASSES) - 1} "
-        f"levels leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask for less with "
-        f"--precision{less}"
+        f"{source} (opset {source.opset}){alike} is not a polynomial{because} and polynomials of up to "
+        f"{len(CLASSES) - 1} levels leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask "
+        f"for less with --precision{less}"
     )
+
+
+def _kinked(layer: _Layer) -> bool:
+    return bool(layer.node.function.primitives() & KINKED)
 
 
 def _remark(layers: Sequence[_Layer], choice: Mapping[str, _Fit], narrower: str) -> str:

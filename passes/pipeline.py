@@ -140,7 +140,16 @@ def build_plan(
     # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
     # has room for it.
     proved = options.share > 0
-    approximated = approximate_functions(graph, calibration, declared, required, options.interval_margin, proved=proved)
+    approximated = approximate_functions(
+        graph,
+        calibration,
+        declared,
+        options.precision_bits,
+        options.interval_margin,
+        proved=proved,
+        reserve_bits=required - options.precision_bits,
+        quiet=options.quiet,
+    )
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
     task = _Task(hashlib.sha256(model).hexdigest(), calibration, declared, options, required, approximated, progress)
     while True:

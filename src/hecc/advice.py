@@ -113,7 +113,8 @@ class _Trial:
     def compiled(self, what: str, graph: Graph | None = None, *, precision: float | None = None) -> tuple[float, int]:
         """Speedup and ring degree of a variant; a speedup of 0 where no parameters do."""
         self._progress(f"try {what}")
-        options = self.task.options
+        # What is wrong with a variant is no concern of its user.
+        options = replace(self.task.options, quiet=True)
         if precision is not None:
             options = replace(options, precision_bits=precision)
         with contextlib.suppress(CompileError):

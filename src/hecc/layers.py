@@ -2,12 +2,16 @@
 
 A layer is what became of one ONNX node: the instructions that name it as their source and hang together. Times are
 those of the cost model, errors those of the noise model, drawn at random in the simulator.
+
+Made-up inputs may leave the intervals that polynomials were fitted on, and all behind them is nonsense then. So a row
+that does is moved towards the middle of the declared range, and left out where that does not help. Where few rows are
+left, no precision is given.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,12 +37,18 @@ from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.simulator import Simulator
 from hecc.runtime.tensors import Tensor, input_rows
-from hecc.runtime.verify import ArrayType, Content, verify_expanded
+from hecc.runtime.verify import ArrayType, Content, verify, verify_expanded
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
 
 ROWS = 6
 """Rows that errors are measured on, at the most; their slots are thousands of samples."""
+
+SPREADS = tuple(2.0**-k for k in range(8))
+"""Parts of the declared range that made-up inputs spread over; each row over the first at which it stays inside."""
+
+INSIDE = 1.001
+"""Largest argument of a fitted polynomial, which was fitted on [-1, 1]."""
 
 Array = NDArray[np.floating[Any]]
 
@@ -74,9 +84,9 @@ class Layer:
         after how many slots they repeat.
     precision_bits
         log2 of the root mean square of its result's values over that of their errors; of an output's after the client
-        has taken the mean of its copies.
+        has taken the mean of its copies. ``None`` where the inputs leave the intervals of fitted polynomials.
     error_share
-        Its part of the variance of the outputs' errors.
+        Its part of the variance of the outputs' errors; ``None`` as above.
     polynomial
         The polynomial that stands for an activation, its degree and its interval in words; empty where there is none.
     """
@@ -99,8 +109,8 @@ class Layer:
     slots: int
     used_slots: int
     period: int
-    precision_bits: float
-    error_share: float
+    precision_bits: float | None
+    error_share: float | None
     polynomial: str = ""
 
 
@@ -113,7 +123,7 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
         The server's.
     inputs
         What errors are measured on, as for :meth:`hecc.Client.encrypt`; some of its rows are enough. By default inputs
-        made up within the plan's range.
+        made up within the plan's range. Rows that leave the interval of a fitted polynomial are left out.
 
     Raises
     ------
@@ -128,9 +138,13 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period, plan.header.estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
-    errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], inputs)
-    shares = errors.shares(owner)
-    precision = errors.precision()
+    shares: Sequence[float | None]
+    precision: Sequence[float | None]
+    shares = precision = [None] * len(members)
+    if (rows := _measured_rows(plan, written, inputs)) is not None:
+        errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], rows)
+        if errors.finite:
+            shares, precision = errors.shares(owner), errors.precision()
     layers = (
         _layer(circuit, types, costs, total, owner, number, layer, precision[number], shares[number])
         for number, layer in enumerate(members)
@@ -152,8 +166,8 @@ def _layer(
     owner: Mapping[int, int],
     number: int,
     members: Sequence[int],
-    precision_bits: float,
-    error_share: float,
+    precision_bits: float | None,
+    error_share: float | None,
 ) -> Layer:
     instructions = [circuit.instructions[i] for i in members]
     seconds = sum(costs[i].seconds for i in members)
@@ -193,7 +207,10 @@ def bits_lost(layers: Sequence[Layer], number: int) -> float | None:
     Below zero bits are gained: sums average errors out.
     """
     layer = layers[number]
-    lost = min((layers[read].precision_bits for read in layer.reads), default=math.inf) - layer.precision_bits
+    before = [layers[read].precision_bits for read in layer.reads]
+    if layer.precision_bits is None or not before:
+        return None
+    lost = min(math.inf if bits is None else bits for bits in before) - layer.precision_bits
     return lost if math.isfinite(lost) else None
 
 
@@ -233,6 +250,67 @@ def _log2(kind: ArrayType) -> float:
     return math.log2(kind.scale.numerator) - math.log2(kind.scale.denominator)
 
 
+def _measured_rows(
+    plan: Plan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
+) -> dict[str, NDArray[np.float64]] | None:
+    """Slots of the rows that errors are measured on; ``None`` where too few stay within what polynomials are for."""
+    header = plan.header
+    if inputs is None:
+        rows = {s.name: synthetic_inputs(s.shape, s.low, s.high) for s in header.inputs}
+    else:
+        rows = {
+            name: np.asarray(values, dtype=np.float64) for name, values in input_rows(inputs, header.inputs).items()
+        }
+    # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
+    rows = {name: values[:: -(-len(values) // ROWS)] for name, values in rows.items()}
+    count = len(next(iter(rows.values())))
+    fitted = {ins.x for ins in circuit.instructions if isinstance(ins, Polynomial) and ins.interval is not None}
+    if not fitted:
+        return _packed(plan, rows)
+    simulator = Simulator(circuit, memory=1 << 62)
+    types = verify(circuit, header.keys)
+    kept = np.zeros(count, dtype=bool)
+    enough = (count + 1) // 2 if inputs is None else 1
+    for spread in SPREADS if inputs is None else SPREADS[:1]:
+        tried = {}
+        for s in header.inputs:
+            middle = (s.low + s.high) / 2
+            shape = (-1, *(1 for _ in rows[s.name].shape[1:]))
+            tried[s.name] = np.where(kept.reshape(shape), rows[s.name], middle + spread * (rows[s.name] - middle))
+        reach = _Reach(types, fitted, count)
+        with np.errstate(over="ignore", invalid="ignore"):
+            simulator.run(_packed(plan, tried), reach)
+        inside = reach.largest <= INSIDE
+        for name, values in tried.items():
+            rows[name] = np.where((inside & ~kept).reshape(-1, *(1 for _ in values.shape[1:])), values, rows[name])
+        kept |= inside
+        if kept.sum() >= enough:
+            break
+    if kept.sum() < enough:
+        return None
+    return _packed(plan, {name: values[kept] for name, values in rows.items()})
+
+
+def _packed(plan: Plan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    return {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in plan.header.inputs}
+
+
+class _Reach:
+    """Finds the largest of some values, row by row, and adds no noise."""
+
+    def __init__(self, types: Sequence[ArrayType], watched: Set[int], rows: int) -> None:
+        self._types, self._watched = types, watched
+        self.largest = np.zeros(rows)
+
+    def noise(self, index: int, instruction: Instruction, value: Array) -> None:
+        """See :class:`hecc.runtime.simulator.NoiseModel`."""
+        if index in self._watched:
+            data = np.abs(value[:, self._types[index].content == Content.DATA])
+            # NaN is beyond all limits.
+            found = np.nan_to_num(data, nan=math.inf, posinf=math.inf).max(axis=1, initial=0.0)
+            self.largest = np.maximum(self.largest, found)
+
+
 class _Errors:
     """Runs a circuit in clear, without noise and with the noise of some instructions."""
 
@@ -242,21 +320,15 @@ class _Errors:
         circuit: Circuit,
         types: Sequence[ArrayType],
         results: Sequence[int],
-        inputs: Tensor | Mapping[str, Tensor] | None,
+        inputs: Mapping[str, Array],
     ) -> None:
         self._circuit, self._types, self._keys, self._results = circuit, types, plan.header.keys, results
-        header = plan.header
-        if inputs is None:
-            rows = {s.name: synthetic_inputs(s.shape, s.low, s.high) for s in header.inputs}
-        else:
-            rows = input_rows(inputs, header.inputs)
-        # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
-        rows = {name: values[:: -(-len(values) // ROWS)] for name, values in rows.items()}
         self._returned = _returned(circuit, results)
-        self._inputs = {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in header.inputs}
+        self._inputs = inputs
         # One chunk: values of two runs are compared, and ROWS of them always fit where one row does.
         self._simulator = Simulator(circuit, memory=1 << 62)
         self._clean = self._run(frozenset())
+        self.finite = all(np.isfinite(values).all() for values in self._clean.values())
 
     def precision(self) -> list[float]:
         """Bits of precision of every layer's result, with the noise of all instructions."""
@@ -287,7 +359,8 @@ class _Errors:
 
     def _run(self, noisy: frozenset[int]) -> dict[int, Array]:
         recorder = _Recorder(self._circuit, self._types, self._keys, noisy, self._results)
-        self._simulator.run(self._inputs, recorder)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._simulator.run(self._inputs, recorder)
         return recorder.values
 
 

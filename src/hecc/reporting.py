@@ -153,6 +153,11 @@ def _totals(plan: Plan) -> Html:
 def _layer_sections(plan: Plan, layers: Sequence[Layer], *, measured: bool) -> list[Html]:
     computing = [layer for layer in layers if not layer.is_input]
     on = "the inputs given" if measured else "made-up inputs within the declared range"
+    noted = f"log2 of values over errors, root mean squares, by the noise model on {on}."
+    shared = "The part of the outputs' error that comes from the noise of each layer."
+    if any(layer.precision_bits is None for layer in layers):
+        remedy = "they are not like those of the calibration" if measured else "`hecc report --inputs` takes real ones"
+        noted = shared = f"Unknown: {on} leave the intervals that activations were fitted on; {remedy}."
     captions = [
         f"{'encrypted' if layer.is_input else _time(layer.seconds)}, {count_words(layer.limbs, 'limb')}"
         for layer in layers
@@ -191,21 +196,23 @@ def _layer_sections(plan: Plan, layers: Sequence[Layer], *, measured: bool) -> l
         ),
         _section(
             "Precision after each layer",
-            element("p", f"log2 of values over errors, root mean squares, by the noise model on {on}.", class_="soft"),
+            element("p", noted, class_="soft"),
             _chart(
-                (
-                    layer.source,
-                    max(0.0, layer.precision_bits) if math.isfinite(layer.precision_bits) else 0.0,
-                    bits_words(layer.precision_bits),
-                )
+                (layer.source, max(0.0, bits) if math.isfinite(bits) else 0.0, bits_words(bits))
                 for layer in layers
+                if (bits := layer.precision_bits) is not None
             ),
         ),
         _section(
             "Where precision goes",
-            element("p", "The part of the outputs' error that comes from the noise of each layer.", class_="soft"),
+            element("p", shared, class_="soft"),
             _chart(
-                ((layer.source, layer.error_share, f"{100 * layer.error_share:.1f}%") for layer in layers), second=True
+                (
+                    (layer.source, share, f"{100 * share:.1f}%")
+                    for layer in layers
+                    if (share := layer.error_share) is not None
+                ),
+                second=True,
             ),
         ),
         _section("Memory of the server", _chart((name, float(size), size_words(size)) for name, size in parts)),

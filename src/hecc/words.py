@@ -67,8 +67,10 @@ def count_words(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def bits_words(bits: float) -> str:
-    """Bits of precision, of which a value without an error has any number."""
+def bits_words(bits: float | None) -> str:
+    """Bits of precision, if they were measured; a value without an error has any number of them."""
+    if bits is None:
+        return "unknown"
     return f"{bits:.1f} bits" if math.isfinite(bits) else "exact"
 
 
@@ -277,7 +279,8 @@ def choices_fields(choices: Choices) -> dict[str, Any]:
 def layer_fields(layer: Layer) -> dict[str, Any]:
     """A layer for JSON, which knows no infinity."""
     fields = {name: getattr(layer, name) for name in layer.__dataclass_fields__}
-    return {**fields, "precision_bits": layer.precision_bits if math.isfinite(layer.precision_bits) else None}
+    bits = layer.precision_bits
+    return {**fields, "precision_bits": bits if bits is not None and math.isfinite(bits) else None}
 
 
 def ring_fields(keys: KeySpecification) -> dict[str, Any]:

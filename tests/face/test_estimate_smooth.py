@@ -38,6 +38,30 @@ def test_layers_and_advice(model):
     assert all(advice.speedup and advice.speedup > 1 for advice in depths)
 
 
+def test_variants_are_not_warned_of(model, caplog):
+    rows = np.random.default_rng(6).uniform(0, 1, (60, 2, 8, 8))
+    rows[0] *= 4
+    hecc.compile(model, calibration=rows, precision=4.0)
+    own = [record.getMessage() for record in caplog.records]
+    assert own
+    caplog.clear()
+    tried: list[str] = []
+    hecc.estimate(model, calibration=rows, precision=4.0, progress=tried.append)
+    assert any(stage.startswith("try ") for stage in tried)
+    assert [record.getMessage() for record in caplog.records] == own
+
+
+def test_the_precision_that_a_refusal_names_compiles(network):
+    perceptron = network((8,), ("gemm", 8), ("Relu",), ("gemm", 8), ("Relu",), ("gemm", 3))
+    rows = np.random.default_rng(6).normal(size=(400, 8)).clip(-4, 4)
+    with pytest.raises(hecc.CompileError, match="like 1 other") as refusal:
+        hecc.compile(perceptron, calibration=rows, precision=12.0)
+    had = float(str(refusal.value).split(" bits of precision")[0].split()[-1])
+    assert had < 12
+    plan = hecc.compile(perceptron, calibration=rows, precision=had)
+    assert plan.header.estimate.precision_bits >= had
+
+
 def test_an_estimate_of_what_cannot_be_had_says_so(model):
     with pytest.raises(hecc.CompileError, match="bits of precision"):
         hecc.estimate(model, precision=45.0, advice=False)

@@ -1,5 +1,6 @@
 """`hecc.report`: one page, well formed, that loads nothing, holds no weights, and takes no orders from a plan."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -8,8 +9,10 @@ from html.parser import HTMLParser
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import hecc
+from hecc.cli.commands import app
 from hecc.drawing import draw_network
 from hecc.html import Html, element
 from hecc.layers import plan_layers
@@ -206,3 +209,43 @@ def test_a_plan_for_batches_is_described_batch_by_batch(network):
     assert "predicted per batch, one core" in page
     assert "per row, one core" not in page
     assert "to the client, per batch" in page
+
+
+NORMAL = np.random.default_rng(8).normal(size=(200, 16)).clip(-3, 3)
+
+
+@pytest.fixture(scope="module")
+def fitted(network):
+    return network((16,), ("gemm", 16), ("Sigmoid",), ("gemm", 8), ("Sigmoid",), ("gemm", 3))
+
+
+@pytest.mark.filterwarnings("error")
+def test_made_up_inputs_stay_where_polynomials_were_fitted(fitted):
+    # Real inputs fill a small part of what is declared.
+    plan = hecc.compile(fitted, calibration=NORMAL, input_range=(-60.0, 60.0), precision=10.0)
+    made_up, real = plan_layers(plan), plan_layers(plan, NORMAL)
+    for one, other in zip(made_up, real, strict=True):
+        assert one.precision_bits == pytest.approx(other.precision_bits, abs=2.0)
+    # Of a mean over slots, not of the worst one: more than the plan promises, and not by far.
+    promised = plan.header.estimate.precision_bits
+    assert promised - 0.5 < made_up[-1].precision_bits < promised + 5
+    assert sum(layer.error_share for layer in made_up) == pytest.approx(1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_made_up_inputs_leave_all_intervals_the_precision_is_unknown(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("hecc.layers.SPREADS", (1.0,))
+    plan = hecc.compile(fitted, calibration=NORMAL, input_range=(-60.0, 60.0), precision=6.0)
+    assert {(layer.precision_bits, layer.error_share) for layer in plan_layers(plan)} == {(None, None)}
+    assert "`hecc report --inputs` takes real ones" in hecc.report(plan)
+    assert "Unknown: made-up inputs" not in hecc.report(plan, NORMAL)
+    assert "they are not like those of the calibration" in hecc.report(plan, 18 * NORMAL)
+    assert all(layer.precision_bits > 5 for layer in plan_layers(plan, NORMAL))
+    plan.save(tmp_path / "plan.bin")
+    shown = CliRunner().invoke(app, ["inspect", str(tmp_path / "plan.bin")])
+    assert shown.exit_code == 0
+    assert not shown.stderr
+    assert "nan" not in shown.stdout
+    assert "The precision of the layers is unknown" in shown.stdout
+    answer = json.loads(CliRunner().invoke(app, ["inspect", str(tmp_path / "plan.bin"), "--json"]).stdout)
+    assert {layer["precision_bits"] for layer in answer["layers"]} == {None}

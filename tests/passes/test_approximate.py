@@ -134,6 +134,9 @@ def test_a_layer_with_values_near_the_edge_is_named(build, caplog):
     rows[17] *= 3
     approximated(graph, 3, rows={"x": rows}, declared=declared)
     (record,) = caplog.records
+    caplog.clear()
+    approximate_functions(graph, {"x": rows}, declared, 3, 0.25, quiet=True)
+    assert not caplog.records
     assert "Op '/f0'" in record.getMessage()
     assert "close to the ends of its interval" in record.getMessage()
 
@@ -147,7 +150,30 @@ def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
     had = float(sentence.split(" bits of precision")[0].split()[-1])
     assert 4 < had < 12
     assert sentence.endswith("or ask for less with --precision")
-    assert approximated(graph, had - 0.5).error <= 2.0 ** -(had + 0.5)
+    assert approximated(graph, had).error <= 2.0 ** -(had + 1)
+    with pytest.raises(CompileError, match=f"leave the network {had:.1f} bits of precision, not {had + 0.1:g}"):
+        approximated(graph, had + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("functions", "reserve"),
+    [(("relu",), 0.0), (("relu",), 0.75), (("relu", "relu"), 0.0), (("relu", "sigmoid", "relu", "abs"), 0.75)],
+    ids=str,
+)
+def test_what_a_refusal_names_can_be_asked_for(build, functions, reserve):
+    # More rows than the search looks at, and some of them far out.
+    rows = {"x": np.random.default_rng(4).standard_t(4, (900, 8)).clip(-9, 9)}
+    declared = {"x": (-9.0, 9.0)}
+    graph = network(build, *functions)
+    with pytest.raises(CompileError) as refusal:
+        approximate_functions(graph, rows, declared, 14, 0.25, reserve_bits=reserve)
+    had = float(str(refusal.value).split(" bits of precision")[0].split()[-1])
+    result = approximate_functions(graph, rows, declared, had, 0.25, reserve_bits=reserve)
+    assert result.error <= 0.5 * 2.0 ** -(had + reserve)
+    others = sum(name in {"relu", "abs"} for name in functions) - 1
+    counted = {0: ") is not", 1: "), like 1 other, is not", 2: "), like 2 others, is not"}[others]
+    assert counted in str(refusal.value)
+    assert f"replace {'them' if others else 'it'} by" in str(refusal.value)
 
 
 def test_a_function_that_overflows_on_its_interval_is_refused(build):

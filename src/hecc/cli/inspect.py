@@ -123,6 +123,12 @@ def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
             for layer, bits in zip(layers, lost, strict=True)
         ],
     )
+    if any(layer.precision_bits is None for layer in layers):
+        out.say()
+        out.say(
+            "  The precision of the layers is unknown: made-up inputs leave the intervals that activations were fitted "
+            "on. `hecc report --inputs` measures it on real ones."
+        )
     fields: dict[str, Any] = {
         "layers": [{**layer_fields(layer), "bits_lost": bits} for layer, bits in zip(layers, lost, strict=True)]
     }
