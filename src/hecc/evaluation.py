@@ -1,4 +1,4 @@
-"""``hecc.evaluate``: how good a plan's answers are on a test set, without noise, with simulated noise, and encrypted."""
+"""``hecc.evaluate``: how good a plan's answers are on a test set, without noise, with simulated noise, encrypted."""
 
 from __future__ import annotations
 

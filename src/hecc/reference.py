@@ -73,22 +73,20 @@ class Reference:
 
 def _import(model: Model, header: PlanHeader, example_input: Any) -> Graph:
     """Import the plan's own model as the plan was compiled: its inputs tell whether axis 0 is the batch."""
-    wanted = _interface_of_plan(header)
-    refusal: UnsupportedError | None = None
+    wanted, refusals = _interface_of_plan(header), []
     for batch_axis in (True, False):
-        network = onnx_model(model, example_input, batch_axis)
+        network, graph = onnx_model(model, example_input, batch_axis), None
         try:
             # First, as the importer says best what is wrong with a file that is no model.
             graph = import_model(network, batch_axis=batch_axis)
         except UnsupportedError as error:
-            refusal = refusal or error
-            graph = None
+            refusals.append(error)
         if isinstance(network, bytes | str | os.PathLike):
             _check_fingerprint(network, header)
         if graph is not None and _interface(graph) == wanted:
             return graph
-    if refusal is not None:
-        raise refusal
+    if len(refusals) == 2:
+        raise refusals[0]
     raise InputError(
         "the model has other inputs or outputs than the plan; give the network that the plan was compiled from"
     )
