@@ -1,15 +1,16 @@
-"""``hecc.evaluate``: how good a plan's answers are on a test set, in clear, with simulated noise, and encrypted."""
+"""``hecc.evaluate``: how good a plan's answers are on a test set, without noise, with simulated noise, encrypted."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,10 @@ from hecc.scoring import Scoring, TaskKind, scoring
 from hecc.server import Server
 from hecc.simulation import simulate
 
-__all__ = ["Evaluation", "Outcome", "StageProgress", "evaluate"]
+if TYPE_CHECKING:
+    from hecc.models import Model
+
+__all__ = ["TITLES", "Evaluation", "Outcome", "StageProgress", "evaluate"]
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -35,6 +39,9 @@ StageProgress: TypeAlias = Callable[[str, int, int], None]
 ROWS = 10
 """Rows that are encrypted unless told otherwise."""
 
+TITLES = {"network": "network", "clear": "plan without noise", "simulated": "simulated", "encrypted": "encrypted"}
+"""What the outcomes are called where people read it."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,7 +50,8 @@ class Outcome:
     Attributes
     ----------
     name
-        "clear", "simulated" or "encrypted".
+        "network": the network itself, in clear, with its true functions. "clear": the plan without noise, with the
+        polynomials that stand for activations. "simulated": the plan with simulated noise. "encrypted".
     rows
         How many of the rows, from the first on.
     values
@@ -53,10 +61,10 @@ class Outcome:
     score
         The accuracy, or of a regression the mean absolute error; ``None`` without right answers.
     agreement
-        Share of the rows whose class is the one found in clear; ``None`` for a regression.
+        Share of the rows whose class is that of the first outcome; ``None`` for a regression.
     largest_error
-        Largest difference from the values in clear, relative to the largest of them; ``None`` where the network ends
-        in the choice of a class.
+        Largest difference from the values of the first outcome, relative to the largest of them; ``None`` where the
+        network ends in the choice of a class.
     seconds
         For all rows; of the encrypted ones the server's part.
     """
@@ -84,7 +92,9 @@ class Evaluation:
     classes
         Names of the classes, or their numbers; empty for a regression.
     outcomes
-        In clear, with simulated noise, and, if that was asked for, encrypted.
+        First the reference, which the others are compared with: the network itself if its model was given, otherwise
+        the plan without noise. Then the plan without noise, with simulated noise, and, if that was asked for,
+        encrypted.
     confusion
         Rows by true class and by the class predicted with simulated noise, shape (classes, classes); ``None`` for a
         regression, or without right answers.
@@ -112,6 +122,8 @@ def evaluate(
     data: Source,
     labels: Truth | None = None,
     *,
+    model: Model | None = None,
+    example_input: Any = None,
     raw: bool = False,
     keys: str | os.PathLike[str] | None = None,
     passphrase: str | None = None,
@@ -131,6 +143,13 @@ def evaluate(
         The right answers, one per row: numbers or names of classes, or the values of a regression; or a .npy, .csv or
         text file of them. An output of one value is a regression, unless all of its answers are 0 or 1 or names.
         Without labels only agreement and errors are measured.
+    model
+        The network that the plan was compiled from, as for :func:`hecc.compile`: then the network itself is evaluated
+        in clear, with its true functions, and all else is compared with it. A file or its bytes have to be those that
+        the plan was compiled from; of a model in memory and of a module only names and shapes are checked. Without it
+        the errors of the polynomials that stand for activations are not seen.
+    example_input
+        For a module, as for :func:`hecc.compile`.
     raw
         Arrays in ``data`` hold raw values, which are to be preprocessed.
     keys, passphrase
@@ -145,7 +164,9 @@ def evaluate(
     Raises
     ------
     InputError, FileFormatError
-        Inputs or labels that do not fit the plan, or files that cannot be read.
+        Inputs or labels that do not fit the plan, another model than the plan's, or files that cannot be read.
+    UnsupportedError
+        A model that cannot be imported.
     KeyMismatchError
         The keys are not for this plan.
     OutputError
@@ -156,6 +177,15 @@ def evaluate(
     tell = progress or (lambda stage, done, total: None)
     if rows < 1:
         raise InputError(f"{rows} encrypted rows; give at least one")
+    reference = None
+    if model is not None:
+        # Loads the importer, which nothing else here needs.
+        from hecc.reference import Reference
+
+        tell("importing the network", 0, 0)
+        reference = Reference(model, plan.header, example_input)
+    elif example_input is not None:
+        raise InputError("example_input is for PyTorch modules; give the module as model, too")
     loaded = load_inputs(
         data, forms(plan.header.inputs), raw=raw, progress=lambda done, total: tell("reading images", done, total)
     )
@@ -169,17 +199,24 @@ def evaluate(
     def add(way: str, outputs: Mapping[str, NDArray[Any]], seconds: float) -> None:
         outcomes.append(_outcome(way, measured, outputs[name], outcomes[0] if outcomes else None, seconds))
 
-    for way, noise in (("clear", False), ("simulated", True)):
-        tell(f"evaluating, {way}", 0, 0)
+    ways: dict[str, Callable[[], Mapping[str, NDArray[Any]]]] = {
+        "clear": lambda: simulate(plan, tensors, noise=False),
+        "simulated": lambda: simulate(plan, tensors),
+    }
+    if reference is not None:
+        ways = {"network": functools.partial(reference.evaluate, tensors), **ways}
+    for way, compute in ways.items():
+        tell(f"evaluating, {TITLES[way]}", 0, 0)
         start = time.perf_counter()
-        outputs = simulate(plan, tensors, noise=noise)
+        outputs = compute()
         add(way, outputs, time.perf_counter() - start)
     if keys is not None or encrypted:
         first = {name: values[:rows] for name, values in tensors.items()}
         with _session(plan, keys, passphrase, tell) as (client, server):
             add("encrypted", *_run(client, server, first, tell))
 
-    simulated, truth, names = outcomes[1].predictions, measured.truth, measured.class_names
+    simulated = next(outcome.predictions for outcome in outcomes if outcome.name == "simulated")
+    truth, names = measured.truth, measured.class_names
     confusion = None
     if simulated is not None and truth is not None:
         confusion = np.zeros((len(names), len(names)), dtype=np.int64)
@@ -187,15 +224,15 @@ def evaluate(
     return Evaluation(measured.task, name, names, tuple(outcomes), confusion)
 
 
-def _outcome(name: str, measured: Scoring, values: NDArray[Any], clear: Outcome | None, seconds: float) -> Outcome:
+def _outcome(name: str, measured: Scoring, values: NDArray[Any], first: Outcome | None, seconds: float) -> Outcome:
     rows = len(values)
-    reference = values if clear is None else clear.values[:rows]
+    reference = values if first is None else first.values[:rows]
     error = None
     if values.dtype.kind == "f":
         error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
     predictions, agreement = measured.predictions(values), None
     if predictions is not None:
-        expected = predictions if clear is None or clear.predictions is None else clear.predictions[:rows]
+        expected = predictions if first is None or first.predictions is None else first.predictions[:rows]
         agreement = float((predictions == expected).mean())
     return Outcome(name, rows, values, predictions, measured.score(values), agreement, error, seconds)
 

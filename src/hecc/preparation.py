@@ -8,8 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,9 +22,9 @@ from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
 from hecc.inputs import Form, Source, load_inputs
 from hecc.labels import Labels, output_labels
+from hecc.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.passes.pipeline import build_plan
 from hecc.passes.search import RING_DEGREES
-from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.flooding import MAX_RESULTS
 from hecc.runtime.parameters import KeyShape, KeySpecification
@@ -34,15 +33,9 @@ from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
 from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words
 
-if TYPE_CHECKING:
-    import onnx
-    import torch
-
 __all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
 
 Range: TypeAlias = tuple[float, float]
-OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
-Model: TypeAlias = "OnnxModel | torch.nn.Module"
 Machine: TypeAlias = "str | os.PathLike[str] | MachineProfile"
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -142,7 +135,7 @@ def prepare(
     if profile is not None and evaluator != "native":
         raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
     progress("import the network")
-    network = _network(model, example_input, batch_axis)
+    network = onnx_model(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, preprocessing)
@@ -178,7 +171,7 @@ def prepare(
         producer=f"hecc {hecc.__version__}",
     )
     stated = {form.name: form.preprocessing for form in wanted}
-    return Task(imported, _model_bytes(network), rows, declared, options, stated, names)
+    return Task(imported, model_bytes(network), rows, declared, options, stated, names)
 
 
 @dataclass(frozen=True)
@@ -256,24 +249,6 @@ def _with_preprocessing(
             raise InputError(f"preprocessing of input {form.name!r}: {error}") from None
         found.append(replace(form, preprocessing=stated))
     return found
-
-
-def _network(model: Model, example_input: Any, batch_axis: bool) -> OnnxModel:
-    """The model as ONNX: a PyTorch module is exported."""
-    if is_module(model):
-        return export_module(model, example_input, batch_axis=batch_axis)
-    if example_input is not None:
-        raise InputError("example_input is for PyTorch modules; an ONNX model says itself what its inputs are")
-    return cast("OnnxModel", model)
-
-
-def _model_bytes(model: OnnxModel) -> bytes:
-    """What the fingerprint of the model is taken of."""
-    if isinstance(model, bytes):
-        return model
-    if isinstance(model, str | os.PathLike):
-        return Path(model).read_bytes()
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _calibration(

@@ -108,16 +108,40 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
     )
     text = cli.succeed(*arguments).stdout
     assert text.startswith("classification by the output 'logits'\n")
-    assert re.search(r"\n +rows +accuracy +same class as in clear +largest error +time\n", text)
-    assert re.search(r"\n  clear +16 +100.00% +0", text)
+    assert re.search(r"\n +rows +accuracy +same class as plan without noise +largest error +time\n", text)
+    assert re.search(r"\n  plan without noise +16 +100.00% +0", text)
     assert re.search(r"\n  simulated +16 +100.00% +100.00% +[\d.e-]+% ", text)
     assert re.search(r"\n  encrypted +2 +100.00% +100.00% +[\d.e-]+% ", text)
     assert re.search(r"\n  3 +0 +0 +0 +2 +0 .* 100.00% +100.00%\n", text)
     found = cli.answer(*arguments)
     assert found["clear"]["accuracy"] == found["simulated"]["accuracy"] == found["encrypted"]["accuracy"] == 1.0
+    assert found["reference"] == "plan_without_noise"
+    assert found["plan_without_noise"] == found["clear"]
+    assert "network" not in found
     assert found["encrypted"]["rows"] == 2
     assert np.trace(found["confusion"]) == 16
     assert found["precision"] == found["recall"] == [1.0] * 10
+
+
+def test_evaluate_compares_with_the_network_itself(cli, here):
+    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--labels", "labels.npy", "--model", "model.onnx")
+    text = cli.succeed(*arguments).stdout
+    assert re.search(r"\n +rows +accuracy +same class as network +largest error +time\n", text)
+    assert re.search(r"\n  network +16 +100.00% +[\d.]+ ms|\n  network +16 +100.00% +[\d.]+ s", text)
+    assert re.search(r"\n  plan without noise +16 +100.00% +100.00% +[\d.e-]+% ", text)
+    assert re.search(r"\n  simulated +16 +100.00% +100.00% +[\d.e-]+% ", text)
+    found = cli.answer(*arguments)
+    assert found["reference"] == "network"
+    assert found["network"]["largest_error"] == 0
+    assert found["clear"] == found["plan_without_noise"]
+
+
+def test_evaluate_refuses_another_model(cli, here):
+    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--model")
+    sentence = cli.refusal(*arguments, "refused.onnx")
+    assert sentence.startswith("refused.onnx is not the model that the plan was compiled from, whose SHA-256 is ")
+    assert cli.refusal(*arguments, "nowhere.onnx").startswith("there is no file 'nowhere.onnx'; give ")
+    assert cli.refusal(*arguments, "images.npy").startswith("'images.npy' is not an ONNX model; ")
 
 
 def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):

@@ -1,7 +1,11 @@
 """`hecc.evaluate`: accuracy, agreement and confusion in clear, simulated and encrypted; errors of a regression."""
 
+import subprocess
+import sys
+
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
@@ -159,3 +163,112 @@ def test_a_network_may_end_in_probabilities_or_in_a_choice(model, digits, operat
     (best,) = client.classify({"end": found.outcomes[2].values[:1]})["end"]
     assert best[0].label == "digit 0"
     assert (best[0].confidence is None) == (operator == "ArgMax")
+
+
+@pytest.fixture(scope="module")
+def smooth(network):
+    """A network with two functions inside, whose polynomials are not precise, and its plan."""
+    model = network((6,), ("gemm", 8), ("Relu",), ("gemm", 8), ("Sigmoid",), ("gemm", 3))
+    calibration = np.random.default_rng(1).uniform(-1, 1, (64, 6))
+    return model, hecc.compile(model, calibration=calibration, input_range=(-1, 1), precision=4)
+
+
+def run_in_onnxruntime(model, inputs):
+    """What the network itself says."""
+    content = model if isinstance(model, bytes) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: inputs.astype(np.float32)})[0]
+
+
+def test_with_the_model_all_is_compared_with_the_network_itself(smooth, tmp_path):
+    model, plan = smooth
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model)
+    inputs = np.random.default_rng(0).uniform(-1, 1, (300, 6))
+    expected = run_in_onnxruntime(model, inputs)
+    found = hecc.evaluate(plan, inputs, expected.argmax(axis=1), model=path, encrypted=True, rows=2)
+    network, clear, simulated, encrypted = found.outcomes
+    assert [outcome.name for outcome in found.outcomes] == ["network", "clear", "simulated", "encrypted"]
+    np.testing.assert_allclose(network.values, expected, rtol=1e-4, atol=1e-5)
+    assert network.score == network.agreement == 1.0
+    for outcome in (clear, simulated, encrypted):
+        error = np.abs(outcome.values - expected[: outcome.rows]).max() / np.abs(expected[: outcome.rows]).max()
+        assert outcome.largest_error == pytest.approx(error, rel=1e-2)
+    # Nothing of that is seen where the plan is compared with itself.
+    alone = hecc.evaluate(plan, inputs)
+    assert [outcome.name for outcome in alone.outcomes] == ["clear", "simulated"]
+    assert simulated.largest_error > 4 * alone.outcomes[1].largest_error
+    assert clear.agreement == (clear.predictions == expected.argmax(axis=1)).mean()
+
+
+def test_the_confusion_is_that_with_simulated_noise(smooth):
+    model, plan = smooth
+    inputs = np.random.default_rng(0).uniform(-1, 1, (50, 6))
+    truth = np.arange(50) % 3
+    found = hecc.evaluate(plan, inputs, truth, model=model)
+    expected = np.zeros((3, 3), dtype=int)
+    np.add.at(expected, (truth, found.outcomes[2].predictions), 1)
+    np.testing.assert_array_equal(found.confusion, expected)
+
+
+def test_rows_that_do_not_fit_into_memory_are_evaluated_in_parts(smooth, monkeypatch):
+    model, plan = smooth
+    inputs = np.random.default_rng(0).uniform(-1, 1, (7, 6))
+    whole = hecc.evaluate(plan, inputs, model=model).outcomes[0].values
+    monkeypatch.setattr("hecc.reference.MOST", 80)
+    np.testing.assert_array_equal(hecc.evaluate(plan, inputs, model=model).outcomes[0].values, whole)
+
+
+@pytest.mark.parametrize("batch_axis", [True, False])
+def test_the_model_is_imported_as_the_plan_was_compiled(batch_axis):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy")
+    nodes = [helper.make_node("Tanh", ["x"], ["t"]), helper.make_node("Mul", ["t", "x"], ["y"])]
+    graph = helper.make_graph(nodes, "network", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    plan = hecc.compile(model, batch_axis=batch_axis, precision=6)
+    inputs = np.random.default_rng(0).uniform(-1, 1, (5, 4) if batch_axis else (5, 1, 4))
+    found = hecc.evaluate(plan, inputs, model=model)
+    assert found.outcomes[0].values.shape == inputs.shape
+    np.testing.assert_allclose(found.outcomes[0].values, np.tanh(inputs) * inputs, atol=1e-6)
+    assert found.outcomes[1].largest_error < 2**-6
+
+
+def test_the_end_of_the_network_belongs_to_it_and_preprocessing_to_its_inputs(model, digits):
+    changed = ending_in(model, "Softmax", axis=1)
+    plan = hecc.compile(changed, preprocessing=hecc.Preprocessing(scale=1 / 255), precision=8)
+    found = hecc.evaluate(plan, 255 * digits["images"], digits["labels"], model=changed, raw=True)
+    assert [outcome.score for outcome in found.outcomes] == [1.0, 1.0, 1.0]
+    np.testing.assert_allclose(found.outcomes[0].values, run_in_onnxruntime(changed, digits["images"]), atol=1e-5)
+
+
+def test_another_model_is_refused(smooth, network, tmp_path):
+    model, plan = smooth
+    inputs = np.zeros((2, 6))
+    other = onnx.load_model_from_string(model)
+    other.producer_name = "someone else"
+    path = tmp_path / "other.onnx"
+    path.write_bytes(other.SerializeToString())
+    fault = r"not the model that the plan was compiled from, whose SHA-256 is [0-9a-f]{16}\.\.\.; give that one"
+    with pytest.raises(hecc.InputError, match=r"other\.onnx is " + fault):
+        hecc.evaluate(plan, inputs, model=path)
+    with pytest.raises(hecc.InputError, match="the bytes given are " + fault):
+        hecc.evaluate(plan, inputs, model=path.read_bytes())
+    # In memory there is no file; names and shapes have to do.
+    assert hecc.evaluate(plan, inputs, model=other).outcomes[0].name == "network"
+    wider = onnx.load_model_from_string(network((6,), ("gemm", 4)))
+    with pytest.raises(hecc.InputError, match="the model has other inputs or outputs than the plan; give the network"):
+        hecc.evaluate(plan, inputs, model=wider)
+    with pytest.raises(hecc.InputError, match="example_input is for PyTorch modules; give the module as model, too"):
+        hecc.evaluate(plan, inputs, example_input=inputs)
+
+
+def test_without_a_model_no_importer_is_loaded(plan, digits, tmp_path):
+    plan.save(tmp_path / "plan.bin")
+    np.save(tmp_path / "images.npy", digits["images"])
+    program = (
+        "import sys, hecc\n"
+        f"hecc.evaluate({str(tmp_path / 'plan.bin')!r}, {str(tmp_path / 'images.npy')!r})\n"
+        "sys.exit(', '.join(m for m in ('onnx', 'hecc.compiler.importer', 'hecc.passes') if m in sys.modules) or None)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -46,7 +46,10 @@ for _command, _example in (
     (verify_command, "hecc verify plan.bin keys/evaluation.bin encrypted.bin result.bin"),
     (report_command, "hecc report plan.bin --output report.html"),
     (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
-    (evaluate_command, "hecc evaluate plan.bin --data test.npy --labels test-labels.npy --encrypted --rows 5"),
+    (
+        evaluate_command,
+        "hecc evaluate plan.bin --data test.npy --labels labels.npy --model model.onnx --encrypted --rows 5",
+    ),
     (bench_command, "hecc bench plan.bin"),
     (demo_command, "hecc demo --images 6"),
 ):

@@ -28,6 +28,14 @@ def evaluate_command(
         typer.Option(metavar="PATH", help="The test set, as for encrypt; a folder per class gives the labels, too."),
     ],
     labels: TruthOption = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="The ONNX file that the plan was compiled from: compare with the network itself, in clear.",
+        ),
+    ] = None,
     raw: RawOption = False,
     keys: Annotated[
         Path | None,
@@ -39,7 +47,10 @@ def evaluate_command(
     rows: Annotated[int, typer.Option(min=1, help="How many rows to encrypt.")] = 10,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a plan on a test set: in clear, with simulated noise, and encrypted.
+    """Measure a plan on a test set: without noise, with simulated noise, and encrypted.
+
+    With --model all is compared with the network itself. Otherwise it is compared with the plan without noise, and the
+    errors of the polynomials that stand for activations are not seen.
 
     Classes: accuracy, confusion matrix, precision and recall. An output of one value is a regression, whose mean
     absolute error is measured, unless all labels are 0 or 1 or names.
@@ -54,6 +65,7 @@ def evaluate_command(
                 plan,
                 data,
                 labels,
+                model=model,
                 raw=raw,
                 keys=keys,
                 passphrase=passphrase,
@@ -83,19 +95,21 @@ def _progress(out: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show(out: Console, found: Evaluation) -> None:
+    from hecc.evaluation import TITLES
     from hecc.words import time_words
 
     regression = found.task == "regression"
     score = "mean absolute error" if regression else "accuracy"
     out.say(f"{found.task} by the output {found.output!r}")
+    reference = found.outcomes[0]
     rows = []
     for outcome in found.outcomes:
         measured = "no labels" if outcome.score is None else _score(outcome, regression)
-        same = [] if regression else ["" if outcome.name == "clear" else _percent(outcome.agreement)]
+        same = [] if regression else ["" if outcome is reference else _percent(outcome.agreement)]
         error = outcome.largest_error
-        shown = "" if outcome.name == "clear" or error is None else f"{100 * error:.2g}%"
-        rows.append([outcome.name, str(outcome.rows), measured, *same, shown, time_words(outcome.seconds)])
-    same = [] if regression else ["same class as in clear"]
+        shown = "" if outcome is reference or error is None else f"{100 * error:.2g}%"
+        rows.append([TITLES[outcome.name], str(outcome.rows), measured, *same, shown, time_words(outcome.seconds)])
+    same = [] if regression else [f"same class as {TITLES[reference.name]}"]
     out.table(["", "rows", score, *same, "largest error", "time"], rows)
     if found.confusion is not None:
         out.say()
@@ -141,22 +155,26 @@ def _percent(share: float | None) -> str:
 
 
 def _fields(found: Evaluation) -> dict[str, Any]:
-    """The same for JSON, which knows no NaN."""
+    """The same for JSON, which knows no NaN. The plan without noise has the name "clear", too, which it had before."""
     matrix, precision, recall = found.confusion, found.precision, found.recall
     score = "mean_absolute_error" if found.task == "regression" else "accuracy"
+    keys = {outcome.name: outcome.name for outcome in found.outcomes} | {"clear": "plan_without_noise"}
+    measured = {
+        outcome.name: {
+            "rows": outcome.rows,
+            score: outcome.score,
+            "agreement": outcome.agreement,
+            "largest_error": outcome.largest_error,
+            "seconds": outcome.seconds,
+        }
+        for outcome in found.outcomes
+    }
     return {
         "task": found.task,
         "output": found.output,
-        **{
-            outcome.name: {
-                "rows": outcome.rows,
-                score: outcome.score,
-                "agreement": outcome.agreement,
-                "largest_error": outcome.largest_error,
-                "seconds": outcome.seconds,
-            }
-            for outcome in found.outcomes
-        },
+        "reference": keys[found.outcomes[0].name],
+        **measured,
+        **{keys[name]: fields for name, fields in measured.items()},
         "classes": list(found.classes),
         "confusion": None if matrix is None else matrix.tolist(),
         "precision": None if precision is None else [None if x != x else float(x) for x in precision],
