@@ -124,9 +124,11 @@ def test_weights_that_do_not_fit_the_memory_are_transformed_instead_of_read(made
 
 def test_plans_with_polynomials_and_products_are_measured(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    nodes = [helper.make_node("Mul", ["x", "y"], ["p"]), helper.make_node("Sigmoid", ["p"], ["z"])]
+    nodes = [helper.make_node("Mul", ["x", "y"], ["p"]), helper.make_node("Sigmoid", ["p"], ["s"])]
+    # With a layer behind it, or the client would compute the sigmoid.
+    nodes.append(helper.make_node("Mul", ["s", "y"], ["z"]))
     infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xypz"]
-    for name, number, output in (("product", 1, infos[2]), ("sigmoid", 2, infos[3])):
+    for name, number, output in (("product", 1, infos[2]), ("sigmoid", 3, infos[3])):
         graph = helper.make_graph(nodes[:number], name, infos[:2], [output])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         Path(f"{name}.onnx").write_bytes(model.SerializeToString())
@@ -135,6 +137,7 @@ def test_plans_with_polynomials_and_products_are_measured(cli, tmp_path, monkeyp
         assert "relinearize" in text.partition("instructions")[2]
     plan = Plan.load("sigmoid.bin")
     circuit, keys = plan.require_circuit(), plan.header.keys
+    assert "polynomial" in {instruction.op for instruction in circuit.instructions}
     kinds = roofline.count_kinds(circuit, keys)
     assert "polynomial" not in kinds
     total = sum(roofline.count_work(circuit, keys), roofline.Work())
