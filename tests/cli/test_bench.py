@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
@@ -124,17 +125,23 @@ def test_weights_that_do_not_fit_the_memory_are_transformed_instead_of_read(made
 
 def test_plans_with_polynomials_and_products_are_measured(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    nodes = [helper.make_node("Mul", ["x", "y"], ["p"]), helper.make_node("Sigmoid", ["p"], ["z"])]
-    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xypz"]
-    for name, number, output in (("product", 1, infos[2]), ("sigmoid", 2, infos[3])):
-        graph = helper.make_graph(nodes[:number], name, infos[:2], [output])
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [4, 4], np.linspace(-1, 1, 16))
+    # With a layer behind the sigmoid, or the client would compute it.
+    networks = {
+        "product": ("xy", [helper.make_node("Mul", ["x", "y"], ["z"])]),
+        "sigmoid": ("x", [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("MatMul", ["s", "w"], ["z"])]),
+    }
+    for name, (inputs, nodes) in networks.items():
+        infos = [helper.make_tensor_value_info(each, TensorProto.FLOAT, [1, 4]) for each in f"{inputs}z"]
+        graph = helper.make_graph(nodes, name, infos[:-1], infos[-1:], [weights])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         Path(f"{name}.onnx").write_bytes(model.SerializeToString())
-        cli.succeed("compile", f"{name}.onnx", "--output", f"{name}.bin", "--precision", 8)
+        cli.succeed("compile", f"{name}.onnx", "--output", f"{name}.bin", "--input-range", -3, 3)
         text = cli.succeed("bench", f"{name}.bin", "--runs", 1, "--threads", 1).stdout
         assert "relinearize" in text.partition("instructions")[2]
     plan = Plan.load("sigmoid.bin")
     circuit, keys = plan.require_circuit(), plan.header.keys
+    assert "polynomial" in {instruction.op for instruction in circuit.instructions}
     kinds = roofline.count_kinds(circuit, keys)
     assert "polynomial" not in kinds
     total = sum(roofline.count_work(circuit, keys), roofline.Work())
