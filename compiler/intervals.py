@@ -45,7 +45,7 @@ HUGE = 1e30
 def value_intervals(
     graph: Graph, declared: Mapping[str, tuple[float, float]], activation: Activation | None = None
 ) -> dict[str, Interval]:
-    """The interval of every value, by name.
+    """The interval of every value, by name; of infinities and NaN where numbers overflow and nothing is known.
 
     Parameters
     ----------
@@ -56,24 +56,27 @@ def value_intervals(
     """
     activation = activation or _together
     intervals: dict[str, Interval] = {}
-    for node in graph.nodes:
-        name = node.output.name
-        if isinstance(node, InputNode):
-            low, high = declared[name]
-            size = int(np.prod(node.output.shape))
-            intervals[name] = (np.full(size, (low + high) / 2), np.full(size, (high - low) / 2))
-        elif isinstance(node, AffineNode):
-            intervals[name] = _affine(node, intervals, graph.parameters)
-        elif isinstance(node, WindowSumNode):
-            centre, radius = intervals[node.value]
-            sums = (node.taps * node.window.apply(part[np.newaxis], graph.parameters)[0] for part in (centre, radius))
-            intervals[name] = (next(sums), next(sums))
-        elif isinstance(node, PolynomialNode):
-            intervals[name] = _polynomial(node, intervals[node.value], graph.parameters)
-        elif isinstance(node, ProductNode):
-            intervals[name] = _product(intervals[node.left], intervals[node.right])
-        elif isinstance(node, FunctionNode | SeriesNode):
-            intervals[name] = activation(node, intervals[node.value], graph.parameters)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for node in graph.nodes:
+            name = node.output.name
+            if isinstance(node, InputNode):
+                low, high = declared[name]
+                size = int(np.prod(node.output.shape))
+                intervals[name] = (np.full(size, (low + high) / 2), np.full(size, (high - low) / 2))
+            elif isinstance(node, AffineNode):
+                intervals[name] = _affine(node, intervals, graph.parameters)
+            elif isinstance(node, WindowSumNode):
+                centre, radius = intervals[node.value]
+                sums = (
+                    node.taps * node.window.apply(part[np.newaxis], graph.parameters)[0] for part in (centre, radius)
+                )
+                intervals[name] = (next(sums), next(sums))
+            elif isinstance(node, PolynomialNode):
+                intervals[name] = _polynomial(node, intervals[node.value], graph.parameters)
+            elif isinstance(node, ProductNode):
+                intervals[name] = _product(intervals[node.left], intervals[node.right])
+            elif isinstance(node, FunctionNode | SeriesNode):
+                intervals[name] = activation(node, intervals[node.value], graph.parameters)
     return intervals
 
 

@@ -303,7 +303,8 @@ def approximate_functions(
     layers = []
     for node in functions:
         centre, radius = intervals[node.value]
-        ends = float((centre - radius).min()), float((centre + radius).max())
+        with np.errstate(invalid="ignore"):
+            ends = float((centre - radius).min()), float((centre + radius).max())
         demand = demanded(node, intervals[node.value]) if proved else None
         layers.append(_Layer(node, network.exact[node.value], ends, margin, demand, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)

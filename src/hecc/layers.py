@@ -262,7 +262,7 @@ def _measured_rows(
             name: np.asarray(values, dtype=np.float64) for name, values in input_rows(inputs, header.inputs).items()
         }
     # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
-    rows = {name: values[:: -(-len(values) // ROWS)] for name, values in rows.items()}
+    rows = {name: values[:: -(-len(values) // ROWS)].copy() for name, values in rows.items()}
     count = len(next(iter(rows.values())))
     fitted = {ins.x for ins in circuit.instructions if isinstance(ins, Polynomial) and ins.interval is not None}
     if not fitted:
@@ -272,17 +272,16 @@ def _measured_rows(
     kept = np.zeros(count, dtype=bool)
     enough = (count + 1) // 2 if inputs is None else 1
     for spread in SPREADS if inputs is None else SPREADS[:1]:
-        tried = {}
-        for s in header.inputs:
-            middle = (s.low + s.high) / 2
-            shape = (-1, *(1 for _ in rows[s.name].shape[1:]))
-            tried[s.name] = np.where(kept.reshape(shape), rows[s.name], middle + spread * (rows[s.name] - middle))
+        middles = {s.name: (s.low + s.high) / 2 for s in header.inputs}
+        tried = {name: values.copy() for name, values in rows.items()}
         reach = _Reach(types, fitted, count)
         with np.errstate(over="ignore", invalid="ignore"):
+            for name, middle in middles.items():
+                tried[name][~kept] = middle + spread * (rows[name][~kept] - middle)
             simulator.run(_packed(plan, tried), reach)
-        inside = reach.largest <= INSIDE
+        inside = ~kept & (reach.largest <= INSIDE)
         for name, values in tried.items():
-            rows[name] = np.where((inside & ~kept).reshape(-1, *(1 for _ in values.shape[1:])), values, rows[name])
+            rows[name][inside] = values[inside]
         kept |= inside
         if kept.sum() >= enough:
             break

@@ -219,3 +219,17 @@ def test_a_polynomial_of_degree_two_that_is_proved_stays_a_series(build):
     graph = network(build, "softplus")
     result = approximate_functions(graph, ROWS, {"x": (-0.5, 0.5)}, 3, 0.25, proved=True).graph
     assert not [node for node in result.nodes if isinstance(node, PolynomialNode)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_intervals_overflow_nothing_is_proved_and_numpy_does_not_warn(build):
+    x = build.input("x", 8)
+    p = build.product("p", x, x)
+    q = build.scale("q", build.product("pp", p, p), 1.0)
+    graph = build.graph(activate(build, "y", build.scale("s", build.product("r", q, q), 1.0), "tanh"))
+    (series,) = [
+        node
+        for node in approximated(graph, 8, declared={"x": (-1e60, 1e60)}).graph.nodes
+        if isinstance(node, SeriesNode)
+    ]
+    assert 1 < series.interval[1] < 2
