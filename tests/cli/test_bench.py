@@ -195,7 +195,7 @@ def test_a_machine_is_calibrated_and_predictions_are_for_it(cli, here, monkeypat
 
 def test_a_calibration_is_of_no_plan(cli, here):
     assert "leave the plan out" in cli.refusal("bench", "plan.bin", "--calibrate")
-    assert "hecc bench --calibrate" in cli.refusal("compile", "model.onnx", "--machine", "plan.bin")
+    assert "hecc bench --calibrate" in cli.refusal("compile", "model.onnx", "--machine", "plan.bin", "-o", "other.bin")
 
 
 def test_a_budget_for_keys_is_a_size(cli, here):

@@ -141,7 +141,7 @@ def test_evaluate_refuses_another_model(cli, here):
     sentence = cli.refusal(*arguments, "refused.onnx")
     assert sentence.startswith("refused.onnx is not the model that the plan was compiled from, whose SHA-256 is ")
     assert cli.refusal(*arguments, "nowhere.onnx").startswith("there is no file 'nowhere.onnx'; give ")
-    assert cli.refusal(*arguments, "images.npy").startswith("'images.npy' is not an ONNX model; ")
+    assert cli.refusal(*arguments, "images.npy").startswith("'images.npy' is a NumPy array (.npy), not an ONNX model; ")
 
 
 def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):

@@ -99,7 +99,13 @@ NORMALISATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", NORMALISATIONS)
+QUICK = {"layer", "root_mean_square"}
+"""Of the normalisations; the others take rings of the same size again."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NORMALISATIONS]
+)
 def test_a_normalisation_between_two_layers(name: str, three_way: Any, draw: Draw) -> None:
     body, opset = NORMALISATIONS[name]
     image = name == "local_response"
