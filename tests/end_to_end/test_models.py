@@ -111,7 +111,7 @@ def test_networks_of_others_answer_as_in_clear(
 
 
 SENTENCE = re.compile(
-    r"[\w.]+ '[^']+' \(opset \d+\)[: ].+; .+|the model uses opset \d+, .+; .+|no parameters give .+; .+"
+    r"[\w.]+ '[^']+' \(opset \d+\)[:, ].+; .+|the model uses opset \d+, .+; .+|no parameters give .+; .+"
 )
 
 
