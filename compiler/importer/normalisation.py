@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from hecc.compiler.importer.arithmetic import multiply
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.functions import define_function
 from hecc.compiler.importer.maps import average, broadcast
@@ -40,16 +41,8 @@ def deviations(call: Call, value: Value, axes: tuple[int, ...]) -> Value:
 
 def divided(call: Call, value: Value, divisor: Value, exponent: float, output: str | None = None) -> Value:
     """Define ``value * divisor^-exponent``, the divisor repeated along the axes where its extent is one."""
-    return times(call, value, define_function(call, "power", divisor, f"{call.name}:power", exponent=-exponent), output)
-
-
-def times(call: Call, value: Value, power: Value, output: str | None = None) -> Value:
-    """Define ``value * power``, the power repeated along the axes where its extent is one."""
-    if power.shape != value.shape:
-        repeated = Value(call.scope.fresh(f"{call.name}:repeated"), value.shape)
-        call.affine(repeated, (power, broadcast(power.shape, value.shape)))
-        power = repeated
-    return call.product(value, power, output)
+    power = define_function(call, "power", divisor, f"{call.name}:power", exponent=-exponent)
+    return multiply(call, value, power, output)
 
 
 def shifted(call: Call, value: Value, constant: float) -> Value:
@@ -73,15 +66,15 @@ def normalised(
     square = call.square(deviating, f"{call.name}:square")
     mean_square = shifted(call, over(call, square, axes, "mean square"), epsilon)
     reciprocal = define_function(call, "power", mean_square, f"{call.name}:reciprocal root", exponent=-0.5)
-    return times(call, deviating, reciprocal, output), reciprocal
+    return multiply(call, deviating, reciprocal, output), reciprocal
 
 
-def exponentials(call: Call, value: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
+def exponentials(call: Call, deviating: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
     """Define the exponentials of the deviations from the mean over some axes, and their sum.
 
     Their shares in the sum are those of the exponentials of the value itself, and they spread less.
     """
-    shares = define_function(call, "exp", deviations(call, value, axes), f"{call.name}:exponentials")
+    shares = define_function(call, "exp", deviating, f"{call.name}:exponentials")
     return shares, over(call, shares, axes, "sum", total=True)
 
 

@@ -32,9 +32,9 @@ class LogSoftmax(Converter):
 
 def _log_softmax(call: Call, axes: tuple[int, ...]) -> None:
     value = call.value(0)
-    _, total = exponentials(call, value, axes)
+    difference = deviations(call, value, axes)
+    _, total = exponentials(call, difference, axes)
     logarithm = define_function(call, "log", total, f"{call.name}:log")
     negative = compose(Scale.of(value.shape, call.number(-1.0)), broadcast(total.shape, value.shape))
-    difference = deviations(call, value, axes)
     same = Reshape(value.shape, value.shape)
     call.affine(Value(call.name, value.shape), (difference, same), (logarithm, negative))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.functions import FITTED
-from hecc.compiler.importer.normalisation import divided, exponentials
+from hecc.compiler.importer.normalisation import deviations, divided, exponentials
 
 __all__ = ["Softmax"]
 
@@ -28,5 +28,5 @@ class Softmax(Converter):
 
 
 def _softmax(call: Call, axes: tuple[int, ...]) -> None:
-    shares, total = exponentials(call, call.value(0), axes)
+    shares, total = exponentials(call, deviations(call, call.value(0), axes), axes)
     divided(call, shares, total, 1.0)
