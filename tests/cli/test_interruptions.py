@@ -60,6 +60,11 @@ def test_an_interruption_while_a_command_loads_modules_is_one_line(here, module)
     assert not (here / "new.bin").exists()
 
 
+def test_an_interruption_while_the_chosen_kernels_are_loaded_is_one_line(here, monkeypatch):
+    monkeypatch.setenv("HECC_KERNELS", "portable")
+    assert run(here, "inspect", "plan.bin", module="numpy") == (130, "", "error: interrupted\n")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_to_end_while_a_command_loads_modules_is_one_line(here, number, code):
     ended = run(here, "compile", "model.onnx", "--calibration", "calibration.npy", module="onnx", number=number)

@@ -159,8 +159,8 @@ def console(as_json: bool) -> Iterator[Console]:
         with warnings.catch_warnings():
             warnings.simplefilter("default", UserWarning)
             warnings.showwarning = handler.show
-            _check_kernels()
             with _ending():
+                _check_kernels()
                 yield own
     except HeccError as error:
         own.failed(error, str(error))
