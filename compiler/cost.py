@@ -15,29 +15,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hecc.runtime.circuit import (
-    Add,
-    AddPlain,
-    AddScalar,
-    Circuit,
-    Conjugate,
-    Diagonals,
-    Fold,
-    Input,
-    LinearTransform,
-    MatrixProduct,
-    Multiply,
-    MultiplyPlain,
-    MultiplyScalar,
-    PairedInput,
-    Relinearize,
-    Rescale,
-    Rotate,
-    Square,
-    Subtract,
-)
+from hecc.compiler.workload import KEY_SWITCHING, OTHER, PLAINTEXTS, Workload
+from hecc.runtime.circuit import Circuit
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
 from hecc.runtime.rates import Rates
@@ -53,8 +33,6 @@ __all__ = [
     "cost_model",
     "instruction_costs",
     "key_cost_model",
-    "polynomials",
-    "transform_rotations",
 ]
 
 
@@ -119,6 +97,25 @@ class CostModel(ABC):
     def rescale(self, limbs: int, polynomials: int = 2) -> float:
         """Division by the last prime."""
         return polynomials * limbs * self.transform
+
+    def prices(self, limbs: int) -> tuple[float, ...]:
+        """What each of :data:`hecc.compiler.workload.OPERATIONS` takes on ciphertexts of so many limbs."""
+        return (
+            self.key_switch(limbs),
+            self.hoist(limbs),
+            self.baby(limbs),
+            self.giant(limbs),
+            self.finish(limbs),
+            self.diagonal(limbs),
+            self.encode(limbs),
+            self.plain_product(limbs),
+            self.scalar_product(limbs, polynomials=1),
+            self.load(limbs),
+            limbs * self.product,
+            self.stream(limbs, polynomials=1),
+            self.rescale(limbs, polynomials=1),
+            self.plain_product(limbs),
+        )
 
     @abstractmethod
     def encode(self, limbs: int) -> float:
@@ -313,46 +310,16 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     limbs
         Of every instruction's result.
     """
-    counts, sizes = circuit.counts(), polynomials(circuit)
-    costs = []
-    for i, ins in enumerate(circuit.instructions):
-        level, count, size = limbs[i], counts[i], sizes[i]
-        cost = InstructionCost()
-        if isinstance(ins, LinearTransform):
-            diagonals = circuit.diagonals(ins)
-            babies, giants = transform_rotations(diagonals)
-            switching = counts[ins.x] * model.hoist(level) + count * model.finish(level)
-            switching += babies * model.baby(level) + giants * model.giant(level)
-            cost = InstructionCost(switching, len(diagonals) * model.diagonal(level), rotations=babies + giants)
-        elif isinstance(ins, Input):
-            switching = ins.ciphertexts * model.key_switch(level) if isinstance(ins, PairedInput) else 0.0
-            cost = InstructionCost(switching, other=ins.ciphertexts * model.load(level))
-        elif isinstance(ins, Fold):
-            rotations = count * len(ins.steps)
-            cost = InstructionCost(rotations * model.key_switch(level), rotations=rotations)
-        elif isinstance(ins, MatrixProduct):
-            # Every ciphertext of the argument and the result passes through memory once.
-            stream = (counts[ins.x] + count) * model.stream(level, size)
-            products = len(circuit.matrix(ins).values) * model.scalar_product(level, size)
-            cost = InstructionCost(diagonals=products, other=stream)
-        elif isinstance(ins, Rotate | Conjugate):
-            cost = InstructionCost(count * model.key_switch(level), rotations=count)
-        elif isinstance(ins, Relinearize):
-            cost = InstructionCost(count * model.key_switch(level))
-        elif isinstance(ins, Square | Multiply):
-            cost = InstructionCost(other=count * 4 * level * model.product)
-        elif isinstance(ins, MultiplyPlain):
-            cost = InstructionCost(diagonals=count * (model.encode(level) + model.plain_product(level)))
-        elif isinstance(ins, AddPlain):
-            cost = InstructionCost(diagonals=count * model.encode(level))
-        elif isinstance(ins, Rescale):
-            cost = InstructionCost(other=count * model.rescale(level + ins.limbs, size))
-        elif isinstance(ins, AddScalar | MultiplyScalar):
-            cost = InstructionCost(other=count * model.plain_product(level))
-        elif isinstance(ins, Add | Subtract):
-            cost = InstructionCost(other=count * level * model.product)
-        costs.append(cost)
-    return costs
+    work = Workload.of(circuit)
+    levels = np.asarray(limbs, dtype=np.int64) + work.above
+    prices = {level: model.prices(level) for level in set(levels.tolist())}
+    seconds = work.counts * np.array([prices[level] for level in levels.tolist()])
+    parts = zip(
+        *(seconds[:, part].sum(axis=1).tolist() for part in (KEY_SWITCHING, PLAINTEXTS, OTHER)),
+        work.rotations.tolist(),
+        strict=True,
+    )
+    return [InstructionCost(*part) for part in parts]
 
 
 def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> float:
@@ -369,37 +336,4 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
 
 def circuit_rotations(circuit: Circuit) -> int:
     """Rotations of one run, each a key switch."""
-    counts = circuit.counts()
-    total = 0
-    for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, LinearTransform):
-            total += sum(transform_rotations(circuit.diagonals(ins)))
-        elif isinstance(ins, Fold):
-            total += counts[i] * len(ins.steps)
-        elif isinstance(ins, Rotate | Conjugate):
-            total += counts[i]
-    return total
-
-
-def transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
-    """Baby rotations and giant rotations."""
-    return len(_pairs(diagonals.column, diagonals.baby)), len(_pairs(diagonals.row, diagonals.giant))
-
-
-def polynomials(circuit: Circuit) -> list[int]:
-    """Polynomials of the ciphertexts of every value: three from a product until it is relinearised."""
-    sizes: list[int] = []
-    for ins in circuit.instructions:
-        if isinstance(ins, Square | Multiply):
-            sizes.append(3)
-        elif isinstance(ins, Input | Relinearize):
-            sizes.append(2)
-        else:
-            sizes.append(max(sizes[v] for v in ins.operands))
-    return sizes
-
-
-def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Distinct (ciphertext, step) with a step that is not zero: rotations of a transform's argument or result."""
-    used = step > 0
-    return np.unique((ciphertext[used].astype(np.int64) << 20) + step[used])
+    return int(Workload.of(circuit).rotations.sum())

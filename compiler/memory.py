@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hecc.compiler.cost import polynomials, transform_rotations
+from hecc.compiler.workload import polynomials, transform_rotations
 from hecc.runtime.circuit import Circuit, Input, LinearTransform, MatrixProduct
 from hecc.runtime.evaluator import DEFAULT_MEMORY
 from hecc.runtime.parameters import KeySpecification

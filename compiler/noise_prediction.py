@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,19 +134,25 @@ class NoisePrediction:
         steepest: dict[int, float] = {}
         steady = True
 
+        sizes = [float(scale) for scale in scales.scale]
+
+        @cache
+        def ready_size(value: int) -> float:
+            return float(scales.ready_scale(value)) if scales.pending(value) else sizes[value]
+
         def ready(value: int) -> float:
             if not scales.pending(value):
                 return variances[value]
-            rounding = ring.rescaling(self._types[value].polynomials)
-            return variances[value] + rounding / float(scales.ready_scale(value)) ** 2
+            return variances[value] + ring.rescaling(self._types[value].polynomials) / ready_size(value) ** 2
 
+        @cache
         def switched(limbs: int) -> float:
             return ring.switching(chain.digits(limbs), special)
 
         for i, ins in enumerate(circuit.instructions):
             shared = common[ins.operands[0]] if ins.operands else 0.0
-            unit = 1.0 / float(scales.scale[i]) ** 2
-            switching = ring.switching(chain.digits(scales.limbs[i]), special)
+            unit = 1.0 / sizes[i] ** 2
+            switching = switched(scales.limbs[i])
             key_switch = ring.rounding + switching
             if isinstance(ins, Input):
                 variance = (ring.fresh + ring.encoding) * unit
@@ -158,7 +165,7 @@ class NoisePrediction:
                 assert plain is not None
                 statistics = self._statistics[i]
                 mean_square = self._mean_square(ins.x) * self._filled[ins.x] / self._types[ins.x].content.size
-                before = float(scales.ready_scale(ins.x))
+                before = ready_size(ins.x)
                 variance = statistics.gain * ready(ins.x)
                 variance += statistics.added(ring, switching, before, float(plain), mean_square)
                 rotated, giant = self._biases[i]
@@ -195,7 +202,7 @@ class NoisePrediction:
                 shared, variance = (keys, variance) if self._matrices else (shared, variance + keys)
             elif isinstance(ins, MultiplyPlain):
                 vector = circuit.constants[ins.vector]
-                encoding = ring.encoding / float(scales.ready_scale(ins.x)) ** 2
+                encoding = ring.encoding / ready_size(ins.x) ** 2
                 variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
                 variance += encoding * self._mean_square(ins.x)
             elif isinstance(ins, Relinearize) and self._matrices:

@@ -14,10 +14,12 @@ result of the chosen one into the circuit.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from hecc.compiler.ir.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
 from hecc.compiler.lowering import Lowered
@@ -34,7 +36,7 @@ from hecc.runtime.circuit import (
 )
 from hecc.runtime.parameters import digit_products
 
-__all__ = ["Chain", "Magnitude", "Scales", "assign_scales", "is_product"]
+__all__ = ["Chain", "Magnitude", "Scales", "Scaling", "is_product"]
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,34 @@ class Chain:
         """Product of the primes of each digit of a polynomial of ``limbs`` limbs."""
         return digit_products(self.data_primes[:limbs], self.digit_limbs)
 
+    @cached_property
+    def _limbs(self) -> tuple[int, ...]:
+        """Limbs at which the products of each depth are computed, and those that are left behind the last."""
+        return tuple(len(self.data_primes) - dropped for dropped in itertools.accumulate(self.dropped, initial=0))
+
+    @cached_property
+    def _moduli(self) -> tuple[int, ...]:
+        return tuple(itertools.accumulate(self.data_primes, int.__mul__, initial=1))
+
+    def modulus(self, limbs: int) -> int:
+        """Product of the primes of so many limbs."""
+        return self._moduli[limbs]
+
+    @cached_property
+    def _divisors(self) -> tuple[int, ...]:
+        return tuple(math.prod(self.data_primes[after:before]) for before, after in itertools.pairwise(self._limbs))
+
     def limbs_before(self, depth: int) -> int:
         """Limbs at which the products of a depth are computed."""
-        return len(self.data_primes) - sum(self.dropped[:depth])
+        return self._limbs[depth]
 
     def limbs_after(self, depth: int) -> int:
         """Limbs of a value of a depth once it is rescaled."""
-        return len(self.data_primes) - sum(self.dropped[: depth + 1])
+        return self._limbs[depth + 1]
 
     def divisor(self, depth: int) -> int:
         """Product of the primes that values of a depth are divided by; 1 if none."""
-        return math.prod(self.data_primes[self.limbs_after(depth) : self.limbs_before(depth)])
+        return self._divisors[depth]
 
 
 @dataclass(frozen=True)
@@ -135,10 +154,8 @@ class Scales:
         return self.chain.dropped[self.depth[argument] + 1 : self.depth[polynomial] + 1]
 
 
-def assign_scales(
-    lowered: Lowered, graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float], chain: Chain
-) -> Scales:
-    """Choose scales for a lowered circuit under one chain.
+class Scaling:
+    """Limbs and scales of a lowered circuit under any chain: what no chain changes is worked out once.
 
     Parameters
     ----------
@@ -147,40 +164,86 @@ def assign_scales(
     magnitudes
         Observed magnitude of every graph value.
     """
-    targets = _targets(graph, depth, magnitudes, chain)
-    polynomials = {node.output.name for node in graph.nodes if isinstance(node, PolynomialNode)}
-    depths = [depth[value] for value in lowered.values]
-    limbs: list[int] = []
-    scale: list[Fraction] = []
-    plain: list[Fraction | None] = []
-    for i, ins in enumerate(lowered.circuit.instructions):
-        d, value = depths[i], lowered.values[i]
-        own: Fraction | None = None
-        if isinstance(ins, Input):
-            limbs.append(len(chain.data_primes))
-            scale.append(targets[value])
-        elif isinstance(ins, Polynomial):
-            limbs.append(chain.limbs_after(d))
-            scale.append(targets[value])
-        elif not is_product(ins):
-            source = ins.operands[0]
-            limbs.append(limbs[source])
-            scale.append(scale[source])
-        else:
-            ready = _ready(chain, depths, limbs, scale, ins.operands[0])
-            limbs.append(chain.limbs_before(d))
-            if isinstance(ins, LinearTransform | MatrixProduct) and value not in polynomials:
+
+    def __init__(
+        self, lowered: Lowered, graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float]
+    ) -> None:
+        self._lowered, self._depth = lowered, depth
+        self._depths = tuple(depth[value] for value in lowered.values)
+        self._names = [node.output.name for node in graph.nodes]
+        self._bits = {name: math.log2(magnitudes[name]) for name in self._names}
+        self._products = _products(graph, magnitudes)
+        self._series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
+        self._polynomials = {node.output.name for node in graph.nodes if isinstance(node, PolynomialNode)}
+
+    def limbs(self, chain: Chain) -> tuple[int, ...]:
+        """Limbs of every instruction's result: they depend on how many primes there are, and on none of them."""
+        limbs: list[int] = []
+        for ins, d in zip(self._lowered.circuit.instructions, self._depths, strict=True):
+            if isinstance(ins, Input):
+                limbs.append(len(chain.data_primes))
+            elif isinstance(ins, Polynomial):
+                limbs.append(chain.limbs_after(d))
+            elif is_product(ins):
+                limbs.append(chain.limbs_before(d))
+            else:
+                limbs.append(limbs[ins.operands[0]])
+        return tuple(limbs)
+
+    def ready_limbs(self, chain: Chain, value: int) -> int:
+        """Limbs of a value when the next product uses it."""
+        return chain.limbs_after(self._depths[value])
+
+    def scales(self, chain: Chain) -> Scales:
+        """Limbs, and the scales at which every value reaches its target exactly."""
+        targets = self._targets(chain)
+        limbs = self.limbs(chain)
+        scale: list[Fraction] = []
+        plain: list[Fraction | None] = []
+
+        def ready(value: int) -> Fraction:
+            """Scale of an instruction's result when the next product uses it."""
+            d = self._depths[value]
+            return scale[value] / chain.divisor(d) if limbs[value] > chain.limbs_after(d) else scale[value]
+
+        for i, ins in enumerate(self._lowered.circuit.instructions):
+            d, value = self._depths[i], self._lowered.values[i]
+            own: Fraction | None = None
+            if isinstance(ins, Input | Polynomial):
+                scale.append(targets[value])
+            elif not is_product(ins):
+                scale.append(scale[ins.operands[0]])
+            elif isinstance(ins, LinearTransform | MatrixProduct) and value not in self._polynomials:
                 wanted = targets[value] * chain.divisor(d)
-                own = wanted / ready
+                own = wanted / ready(ins.x)
                 scale.append(wanted)
             elif isinstance(ins, Multiply):
-                scale.append(ready * _ready(chain, depths, limbs, scale, ins.y))
+                scale.append(ready(ins.x) * ready(ins.y))
             else:
                 # The linear part of a polynomial is added to the square.
-                own = ready if isinstance(ins, MatrixProduct | MultiplyPlain) else None
-                scale.append(ready * ready)
-        plain.append(own)
-    return Scales(chain, tuple(depths), tuple(limbs), tuple(scale), tuple(plain))
+                factor = ready(ins.operands[0])
+                own = factor if isinstance(ins, MatrixProduct | MultiplyPlain) else None
+                scale.append(factor * factor)
+            plain.append(own)
+        return Scales(chain, self._depths, limbs, tuple(scale), tuple(plain))
+
+    def _targets(self, chain: Chain) -> dict[str, Fraction]:
+        """Scale of every value once it is rescaled."""
+
+        def stored_bits(value: str) -> float:
+            return (chain.scale_bits if self._depth[value] else chain.input_bits) - self._bits[value]
+
+        targets = {}
+        for name in self._names:
+            bits = stored_bits(name)
+            if name in self._products:
+                product, factors = self._products[name]
+                if chain.dropped[self._depth[product]]:
+                    wanted = math.log2(chain.divisor(self._depth[product])) + stored_bits(product)
+                    bits += (wanted - sum(map(stored_bits, factors))) / 2
+            fixed = self._series.get(name)
+            targets[name] = _round(bits) if fixed is None else Fraction(chain.divisor(fixed))
+        return targets
 
 
 def is_product(ins: Instruction) -> bool:
@@ -188,29 +251,6 @@ def is_product(ins: Instruction) -> bool:
     if isinstance(ins, MatrixProduct):
         return ins.scale != ONE
     return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain | Polynomial)
-
-
-def _targets(
-    graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float], chain: Chain
-) -> dict[str, Fraction]:
-    """Scale of every value once it is rescaled."""
-    products = _products(graph, magnitudes)
-    series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
-
-    def stored_bits(value: str) -> float:
-        return (chain.scale_bits if depth[value] else chain.input_bits) - math.log2(magnitudes[value])
-
-    targets = {}
-    for node in graph.nodes:
-        name = node.output.name
-        bits = stored_bits(name)
-        if name in products:
-            product, factors = products[name]
-            if chain.dropped[depth[product]]:
-                wanted = math.log2(chain.divisor(depth[product])) + stored_bits(product)
-                bits += (wanted - sum(map(stored_bits, factors))) / 2
-        targets[name] = Fraction(chain.divisor(series[name])) if name in series else _round(bits)
-    return targets
 
 
 def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[str, tuple[str, str]]]:
@@ -229,14 +269,6 @@ def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[
         if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in products:
             products.setdefault(node.inputs[0], products[node.output.name])
     return products
-
-
-def _ready(
-    chain: Chain, depths: Sequence[int], limbs: Sequence[int], scale: Sequence[Fraction], value: int
-) -> Fraction:
-    """Scale of an instruction's result when the next product uses it."""
-    pending = limbs[value] > chain.limbs_after(depths[value])
-    return scale[value] / (chain.divisor(depths[value]) if pending else 1)
 
 
 def _round(bits: float) -> Fraction:

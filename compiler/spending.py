@@ -8,6 +8,7 @@ sizes of all data primes of a chain, and from the sizes the primes themselves.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from hecc.runtime.errors import ParameterError
 from hecc.runtime.security import MAX_PRIME_BITS, ntt_primes
 from hecc.runtime.verify import HEADROOM
 
-__all__ = ["Prime", "Spending", "data_bits", "find_primes", "spendings"]
+__all__ = ["Prime", "Spending", "data_bits", "find_primes", "headroom", "spendings"]
 
 SHARED_WEIGHT_BITS = 16
 """Bits of such a network's weights beyond the precision, as for others: their rounding tells nothing of the key."""
@@ -30,6 +31,9 @@ SHARED_WEIGHT_BITS = 16
 WEIGHT_BITS = (10, 13, 16, 20)
 """Of the weights of a matrix product: scalars, whose rounding is as small a part of the result as of the weight. Slot
 values need as many bits as the scale has."""
+
+NEAR_PRIMES = (4, 12, 48)
+"""How many primes of a size are found at once: the search asks for the same sizes over and over."""
 
 
 @dataclass(frozen=True)
@@ -119,30 +123,34 @@ def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(spending)
 
 
+def headroom(depth: Mapping[str, int], magnitudes: Mapping[str, Magnitude]) -> dict[int, float]:
+    """For each depth, how many bits of modulus beyond the scale's its values need.
+
+    Room for the value at its scale, 2^scale_bits / observed; and for the scale itself, should the value be tiny.
+    """
+    room: dict[int, float] = {}
+    for value, m in magnitudes.items():
+        bits = math.log2(max(HEADROOM * m.bound, 2.0) / m.observed)
+        room[depth[value]] = max(bits, room.get(depth[value], bits))
+    return room
+
+
 def data_bits(
-    spending: Spending,
-    scale_bits: int,
-    input_bits: int,
-    depth: Mapping[str, int],
-    magnitudes: Mapping[str, Magnitude],
-    options: Options,
+    spending: Spending, scale_bits: int, input_bits: int, room: Mapping[int, float], options: Options
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Bits of every data prime, and for each depth how many primes its values are divided by.
 
     The primes are those that nothing is divided by, then the deepest rescale's to the first's. The first are as large
-    as the value with the least headroom needs. For results to be shown to others scales are larger than primes can be,
-    and a rescale divides by several (Agrawal et al., "High-precision RNS-CKKS on fixed but smaller word-size
-    architectures", WAHC 2023).
+    as the depth with the least headroom needs (``room``, see :func:`headroom`). For results to be shown to others
+    scales are larger than primes can be, and a rescale divides by several (Agrawal et al., "High-precision RNS-CKKS on
+    fixed but smaller word-size architectures", WAHC 2023).
     """
     primes = [prime.bits(scale_bits) if prime else 0 for prime in spending]
     if len(primes) > 1:
         primes[1] += input_bits
-    # Room for the value at its scale, 2^scale_bits / observed; and for the scale itself, should the value be tiny.
+    left = [*itertools.accumulate(reversed(primes), initial=0)][::-1]
     base_bits = max(
-        math.ceil(scale_bits + math.log2(max(HEADROOM * m.bound, 2.0) / m.observed) + 0.1)
-        + (0 if depth[value] else input_bits)
-        - sum(primes[depth[value] + 1 :])
-        for value, m in magnitudes.items()
+        math.ceil(scale_bits + bits + 0.1) + (0 if d else input_bits) - left[d + 1] for d, bits in room.items()
     )
     if options.share:
         groups = [_split(bits) for bits in primes]
@@ -165,7 +173,8 @@ def find_primes(sizes: tuple[int, ...], ring_degree: int) -> tuple[int, ...] | N
     """Distinct primes of about the given sizes, or None when there are not enough."""
     primes: list[int] = []
     for bits in sizes:
-        found = next((q for q in _near(bits, ring_degree) if q not in primes), None)
+        known = (q for count in NEAR_PRIMES for q in _near(bits, ring_degree, count) if q not in primes)
+        found = next(known, None)
         if found is None:
             try:
                 (found,) = ntt_primes(bits, ring_degree, 1, primes)
@@ -176,9 +185,8 @@ def find_primes(sizes: tuple[int, ...], ring_degree: int) -> tuple[int, ...] | N
 
 
 @lru_cache(maxsize=1024)
-def _near(bits: int, ring_degree: int) -> tuple[int, ...]:
-    """A few primes of a size, nearest first: the search asks for the same sizes over and over."""
-    for count in (12, 4, 1):
-        with contextlib.suppress(ParameterError):
-            return ntt_primes(bits, ring_degree, count)
+def _near(bits: int, ring_degree: int, count: int) -> tuple[int, ...]:
+    """Some primes of a size, nearest first; none where there are not so many."""
+    with contextlib.suppress(ParameterError):
+        return ntt_primes(bits, ring_degree, count)
     return ()

@@ -8,6 +8,7 @@ must be what was asked for; among those the cost model picks.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,21 +18,19 @@ from functools import cached_property
 
 import numpy as np
 
-from hecc.compiler.cost import circuit_seconds, cost_model, instruction_costs
+from hecc.compiler.chain_costs import ChainCosts
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.lowering import Lowered
-from hecc.compiler.memory import evaluation_key_bytes
 from hecc.compiler.noise_prediction import NoisePrediction
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
-from hecc.compiler.scaling import Chain, Magnitude, Scales, assign_scales
-from hecc.compiler.series import PolynomialProfile
-from hecc.compiler.spending import Spending, data_bits, find_primes, spendings
-from hecc.runtime.circuit import AddPlain, Polynomial, Relinearize
+from hecc.compiler.scaling import Chain, Magnitude, Scales, Scaling
+from hecc.compiler.spending import Spending, data_bits, find_primes, headroom, spendings
+from hecc.runtime.circuit import AddPlain
 from hecc.runtime.errors import CircuitError, SecurityError
 from hecc.runtime.flooding import flooding_factor
 from hecc.runtime.noise import RingNoise
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
+from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import Expansion
 from hecc.runtime.security import MAX_PRIME_BITS, limit
 from hecc.runtime.verify import HEADROOM
@@ -60,6 +59,13 @@ INPUT_BITS = (0, 6, 12)
 
 SPARE_BITS = 3
 """Precision beyond the promise that is taken where it costs no limb."""
+
+SKIP_MARGIN = 1.5
+"""A scale larger by a bit makes results more precise by a bit at most, give or take how near primes are to powers of
+two: where bits are missing, scales that cannot do are skipped."""
+
+HOPELESS = 0.1
+"""Bits that even the largest scale misses, where no other is tried."""
 
 MAX_DIGIT = 8
 """Data primes per digit, at most."""
@@ -124,6 +130,11 @@ class Demand:
     weight_bits: int = 0
 
     @cached_property
+    def room(self) -> dict[int, float]:
+        """Bits of modulus beyond the scale's that the values of each depth need."""
+        return headroom(self.depth, self.magnitudes)
+
+    @cached_property
     def observed(self) -> dict[str, float]:
         """Largest observed magnitude of each value."""
         return {value: m.observed for value, m in self.magnitudes.items()}
@@ -139,78 +150,194 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
 
     Where no chain keeps to the budget for keys, it is that of the smallest keys.
     """
-    graph, depth, magnitudes, options = demand.graph, demand.depth, demand.magnitudes, demand.options
+    options = demand.options
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
         return None
-    prediction = NoisePrediction(lowered, graph, magnitudes, ring_degree)
-    rotations = lowered.circuit.galois_uses(ring_degree)
-    ways = spendings(graph, depth, options, ring_degree, packing, demand.weight_bits)
+    trials = _Trials(demand, lowered, ring_degree)
+    ways = spendings(demand.graph, demand.depth, options, ring_degree, packing, demand.weight_bits)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
     inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
     if options.chain is not None:
         scales_from = range(max(demand.scale_bits_from, _scales(options).start), _scales(options).stop)
-        trials = itertools.product(ways, scales_from, inputs)
-        return _best_of(_prefixes(options.chain, trials, demand), demand, lowered, prediction, rotations)
-    best: Candidate | None = None
+        for chain in _prefixes(options.chain, itertools.product(ways, scales_from, inputs), demand):
+            trials.consider(chain)
+        return trials.best
     smallest = _least_scale_bits(demand, ring_degree, packing)
-    switchings = _switchings(options, depth)
-    for spending, switching, input_bits in itertools.product(ways, switchings, inputs):
-        least: int | None = None
-        for scale_bits in range(smallest, _scales(options).stop):
-            sizes, dropped = data_bits(spending, scale_bits, input_bits, depth, magnitudes, options)
-            special_bits = switching.special_bits(sizes)
-            too_large = sum((*sizes, *special_bits)) > allowed or max(sizes) > MAX_PRIME_BITS
-            if too_large or switching.digit_limbs > len(sizes):
-                break
-            primes = find_primes((*sizes, *special_bits), ring_degree)
-            if primes is None:
-                continue
-            chain = Chain(
-                ring_degree=ring_degree,
-                scale_bits=scale_bits,
-                input_bits=scale_bits + input_bits,
-                data_primes=primes[: len(sizes)],
-                special_primes=primes[len(sizes) :],
-                dropped=dropped,
-                digit_limbs=switching.digit_limbs,
-            )
-            if chain.log2_qp > allowed:
-                continue
-            scales = assign_scales(lowered, graph, depth, demand.observed, chain)
-            if not _has_room(lowered, scales, magnitudes):
-                continue
-            seconds = _seconds(lowered, scales, options, prediction.profiles)
-            if best is not None and not best.excess(options) and seconds > best.seconds * (1 + 1e-9):
-                break
-            key_bytes = _key_bytes(rotations, lowered, scales, options)
-            if best is not None and _excess(key_bytes, options) > best.excess(options):
-                continue
-            candidate = _rated(demand, lowered, scales, prediction, seconds, key_bytes)
-            if candidate is None:
-                continue
-            least = scale_bits if least is None else least
-            if best is None or demand.rank(candidate) < demand.rank(best):
-                best = candidate
-            if scale_bits >= least + SPARE_BITS:
-                break
-    return best
+    for spending, switching, input_bits in itertools.product(ways, _switchings(options, demand.depth), inputs):
+        _follow(_Way(demand, ring_degree, allowed, spending, switching, input_bits), smallest, trials)
+    return trials.best
 
 
-def _rated(
-    demand: Demand, lowered: Lowered, scales: Scales, prediction: NoisePrediction, seconds: float, key_bytes: int
-) -> Candidate | None:
-    """The candidate of a chain, if its polynomials have room and it is precise enough."""
-    expansions = _expansions(lowered, scales, demand.magnitudes, prediction.profiles)
-    if expansions is None:
-        return None
-    deviations = prediction.deviations(scales, expansions)
-    largest = {name: demand.magnitudes[name].observed for name in demand.graph.outputs}
-    bits = min(-math.log2(WORST_DEVIATION * deviations[name] / size) for name, size in largest.items())
-    if bits < demand.precision_bits:
-        return None
-    return Candidate(scales.chain, scales, seconds, bits, deviations, key_bytes)
+def _follow(way: _Way, smallest: int, trials: _Trials) -> None:
+    """Try the scales of a way, from small to large, until it is precise enough or slower than the best."""
+    scale_bits, last = smallest, way.largest(smallest)
+    hopeful = False
+    while scale_bits <= last:
+        step, chain = 1, way.chain(scale_bits)
+        if chain is not None:
+            if trials.too_slow(chain):
+                return
+            missing = trials.consider(chain)
+            if missing <= 0:
+                hopeful, last = True, min(last, scale_bits + SPARE_BITS)
+            elif missing < math.inf:
+                if not hopeful:
+                    # Weights, or keys, may leave errors that no scale makes smaller.
+                    largest = next((c for bits in range(last, scale_bits, -1) if (c := way.chain(bits))), None)
+                    if largest is None or HOPELESS < trials.missing(largest) < math.inf:
+                        return
+                    hopeful = True
+                step = max(1, math.floor(missing - SKIP_MARGIN))
+        scale_bits += step
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way to build a chain, for any scale.
+
+    Attributes
+    ----------
+    allowed
+        log2(QP), at most.
+    input_bits
+        By how much larger than others the inputs' scale is.
+    """
+
+    demand: Demand
+    ring_degree: int
+    allowed: int
+    spending: Spending
+    switching: _Switching
+    input_bits: int
+
+    def largest(self, smallest: int) -> int:
+        """The largest scale, in bits, that the table may have room for; less than the smallest if there is none."""
+        scales = range(smallest, _scales(self.demand.options).stop)
+        return smallest + bisect.bisect(scales, False, key=lambda bits: self._sizes(bits) is None) - 1
+
+    def chain(self, scale_bits: int) -> Chain | None:
+        """The chain at a scale; ``None`` where there are no such primes, or they are just too large."""
+        sizes = self._sizes(scale_bits)
+        if sizes is None:
+            return None
+        data, special, dropped = sizes
+        primes = find_primes((*data, *special), self.ring_degree)
+        if primes is None:
+            return None
+        chain = Chain(
+            ring_degree=self.ring_degree,
+            scale_bits=scale_bits,
+            input_bits=scale_bits + self.input_bits,
+            data_primes=primes[: len(data)],
+            special_primes=primes[len(data) :],
+            dropped=dropped,
+            digit_limbs=self.switching.digit_limbs,
+        )
+        return chain if chain.log2_qp <= self.allowed else None
+
+    def _sizes(self, scale_bits: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
+        """Bits of data primes and of special primes, and what is dropped; ``None`` if the table has no room."""
+        data, dropped = data_bits(self.spending, scale_bits, self.input_bits, self.demand.room, self.demand.options)
+        special = self.switching.special_bits(data)
+        fits = sum((*data, *special)) <= self.allowed and max(data) <= MAX_PRIME_BITS
+        return (data, special, dropped) if fits and self.switching.digit_limbs <= len(data) else None
+
+
+class _Trials:
+    """Chains tried for a lowered circuit in one ring, and the best of them."""
+
+    def __init__(self, demand: Demand, lowered: Lowered, ring_degree: int) -> None:
+        self._demand, self._lowered = demand, lowered
+        self._prediction = NoisePrediction(lowered, demand.graph, demand.magnitudes, ring_degree)
+        self._scaling = Scaling(lowered, demand.graph, demand.depth, demand.observed)
+        self._costs = ChainCosts(lowered, self._scaling, self._prediction.profiles, ring_degree, demand.options)
+        bounds = {i: demand.magnitudes[value].bound for value, i in lowered.results.items()}
+        self._rooms = [_room(bounds.get(i, 0.0)) for i in range(len(lowered.circuit.instructions))]
+        self._rooms_within = {
+            i: [_room(profile.bounds.get(k, 0.0)) for k in range(1, len(profile.limbs))]
+            for i, profile in self._prediction.profiles.items()
+        }
+        self.best: Candidate | None = None
+
+    def too_slow(self, chain: Chain) -> bool:
+        """Whether a chain takes longer than the best that keeps to the budget; so do those of larger scales."""
+        best = self.best
+        if best is None or best.excess(self._demand.options):
+            return False
+        return self._costs.seconds(chain) > best.seconds * (1 + 1e-9)
+
+    def consider(self, chain: Chain) -> float:
+        """Take a chain for the best if it is.
+
+        Returns
+        -------
+        float
+            How many bits of precision are missing, none or less for a chain that has them; infinity if it has no room.
+        """
+        key_bytes = self._costs.key_bytes(chain)
+        if self.best is not None and _excess(key_bytes, self._demand.options) > self.best.excess(self._demand.options):
+            return math.inf
+        predicted = self._predicted(chain)
+        if predicted is None:
+            return math.inf
+        scales, deviations, bits = predicted
+        if bits >= self._demand.precision_bits:
+            candidate = Candidate(chain, scales, self._costs.seconds(chain), bits, deviations, key_bytes)
+            if self.best is None or self._demand.rank(candidate) < self._demand.rank(self.best):
+                self.best = candidate
+        return self._demand.precision_bits - bits
+
+    def missing(self, chain: Chain) -> float:
+        """How many bits of precision a chain misses, as :meth:`consider` returns it."""
+        predicted = self._predicted(chain)
+        return math.inf if predicted is None else self._demand.precision_bits - predicted[2]
+
+    def _predicted(self, chain: Chain) -> tuple[Scales, dict[str, float], float] | None:
+        """Scales, deviations of the outputs' errors, and bits of precision; ``None`` for a chain that has no room."""
+        scales = self._scaling.scales(chain)
+        expansions = self._expansions(scales) if self._has_room(scales) else None
+        if expansions is None:
+            return None
+        deviations = self._prediction.deviations(scales, expansions)
+        largest = {name: self._demand.magnitudes[name].observed for name in self._demand.graph.outputs}
+        bits = min(-math.log2(WORST_DEVIATION * deviations[name] / size) for name, size in largest.items())
+        return scales, deviations, bits
+
+    def _has_room(self, scales: Scales) -> bool:
+        """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
+        circuit = self._lowered.circuit
+        for ins, scale in zip(circuit.instructions, scales.scale, strict=True):
+            if isinstance(ins, AddPlain) and scale >= 1 << LARGE_SCALE_BITS:
+                largest = Fraction(float(np.abs(circuit.constants[ins.vector]).max()))
+                if scale * largest >= 1 << ENCODED_BITS:
+                    return False
+        return all(
+            scale * room < scales.chain.modulus(limbs)
+            for scale, room, limbs in zip(scales.scale, self._rooms, scales.limbs, strict=True)
+        )
+
+    def _expansions(self, scales: Scales) -> dict[int, Expansion] | None:
+        """The polynomials under a chain, by instruction; None when one of them has no room."""
+        chain, expansions = scales.chain, {}
+        for i, profile in self._prediction.profiles.items():
+            x = profile.instruction.x
+            try:
+                expansion = profile.scaled(
+                    scales.ready_limbs(x),
+                    scales.ready_scale(x),
+                    scales.dropped(i, x),
+                    scales.scale[i],
+                    chain.data_primes,
+                )
+            except CircuitError:
+                return None
+            values = zip(expansion.scales, self._rooms_within[i], expansion.limbs, strict=True)
+            if any(scale is None or scale * room >= chain.modulus(limbs) for scale, room, limbs in values):
+                return None
+            expansions[i] = expansion
+        return expansions
 
 
 def _prefixes(shared: KeySpecification, ways: Iterable[tuple[Spending, int, int]], demand: Demand) -> Iterator[Chain]:
@@ -222,9 +349,7 @@ def _prefixes(shared: KeySpecification, ways: Iterable[tuple[Spending, int, int]
         bases, dropped = (1, 2), tuple(1 if prime else 0 for prime in spending)
         if demand.options.share:
             # Scales that are larger than primes: how many primes each takes depends on its size.
-            sizes, dropped = data_bits(
-                spending, scale_bits, input_bits, demand.depth, demand.magnitudes, demand.options
-            )
+            sizes, dropped = data_bits(spending, scale_bits, input_bits, demand.room, demand.options)
             fewest = len(sizes) - sum(dropped)
             bases = (fewest, fewest + 1)
         for limbs in (base + sum(dropped) for base in bases):
@@ -240,109 +365,13 @@ def _prefixes(shared: KeySpecification, ways: Iterable[tuple[Spending, int, int]
                 )
 
 
-def _best_of(
-    chains: Iterable[Chain],
-    demand: Demand,
-    lowered: Lowered,
-    prediction: NoisePrediction,
-    rotations: Mapping[int, list[int]],
-) -> Candidate | None:
-    """The best of given chains that are precise enough."""
-    best: Candidate | None = None
-    for chain in chains:
-        scales = assign_scales(lowered, demand.graph, demand.depth, demand.observed, chain)
-        if not _has_room(lowered, scales, demand.magnitudes):
-            continue
-        key_bytes = _key_bytes(rotations, lowered, scales, demand.options)
-        seconds = _seconds(lowered, scales, demand.options, prediction.profiles)
-        candidate = _rated(demand, lowered, scales, prediction, seconds, key_bytes)
-        if candidate is not None and (best is None or demand.rank(candidate) < demand.rank(best)):
-            best = candidate
-    return best
-
-
-def _has_room(lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitude]) -> bool:
-    """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
-    results = {i: magnitudes[value].bound for value, i in lowered.results.items()}
-    primes = scales.chain.data_primes
-    circuit = lowered.circuit
-    if any(
-        isinstance(ins, AddPlain)
-        and scale >= 1 << LARGE_SCALE_BITS
-        and scale * Fraction(float(np.abs(circuit.constants[ins.vector]).max())) >= 1 << ENCODED_BITS
-        for ins, scale in zip(circuit.instructions, scales.scale, strict=True)
-    ):
-        return False
-    return all(
-        scale * Fraction(max(HEADROOM * results.get(i, 0.0), 1.0)) < math.prod(primes[:limbs])
-        for i, (scale, limbs) in enumerate(zip(scales.scale, scales.limbs, strict=True))
-    )
-
-
-def _expansions(
-    lowered: Lowered, scales: Scales, magnitudes: Mapping[str, Magnitude], profiles: Mapping[int, PolynomialProfile]
-) -> dict[int, Expansion] | None:
-    """The polynomials under a chain, by instruction; None when one of them has no room."""
-    primes = scales.chain.data_primes
-    expansions = {}
-    for i, profile in profiles.items():
-        x = profile.instruction.x
-        try:
-            expansion = profile.scaled(
-                scales.ready_limbs(x), scales.ready_scale(x), scales.dropped(i, x), scales.scale[i], primes
-            )
-        except CircuitError:
-            return None
-        for k, scale in enumerate(expansion.scales, start=1):
-            room = max(HEADROOM * profile.bounds.get(k, 0.0), 1.0)
-            if scale is None or scale * Fraction(room) >= math.prod(primes[: expansion.limbs[k - 1]]):
-                return None
-        expansions[i] = expansion
-    return expansions
-
-
-def _seconds(lowered: Lowered, scales: Scales, options: Options, profiles: Mapping[int, PolynomialProfile]) -> float:
-    chain = scales.chain
-    model = cost_model(
-        options.evaluator,
-        chain.ring_degree,
-        lowered.circuit.period,
-        digit_limbs=chain.digit_limbs,
-        special_primes=len(chain.special_primes),
-        primes=(*chain.data_primes, *chain.special_primes),
-        rates=options.rates,
-    )
-    if not profiles:
-        return circuit_seconds(lowered.circuit, scales.limbs, model)
-    costs = instruction_costs(lowered.circuit, scales.limbs, model)
-    for i, profile in profiles.items():
-        limbs = [scales.limbs[i] + more for more in profile.limbs]
-        costs += instruction_costs(profile.circuit, limbs, model)
-    return sum(cost.seconds for cost in costs)
+def _room(bound: float) -> Fraction:
+    """By how much the modulus exceeds a scale, at least: it holds the scale itself, and a value that large at it."""
+    return Fraction(max(HEADROOM * bound, 1.0))
 
 
 def _excess(key_bytes: int, options: Options) -> int:
     return 0 if options.key_budget is None else max(0, key_bytes - options.key_budget)
-
-
-def _key_bytes(rotations: Mapping[int, list[int]], lowered: Lowered, scales: Scales, options: Options) -> int:
-    """Of the evaluation keys in memory, each at the largest level of its use; rotations are by Galois element."""
-    chain, limbs = scales.chain, scales.limbs
-    relinearization = [
-        scales.ready_limbs(ins.x) if isinstance(ins, Polynomial) else limbs[i]
-        for i, ins in enumerate(lowered.circuit.instructions)
-        if isinstance(ins, Relinearize | Polynomial)
-    ]
-    keys = KeySpecification(
-        ring_degree=chain.ring_degree,
-        data_primes=chain.data_primes,
-        special_primes=chain.special_primes,
-        digit_limbs=chain.digit_limbs,
-        relinearization_limbs=max(relinearization, default=0),
-        galois=tuple(GaloisElement(element, max(limbs[i] for i in users)) for element, users in rotations.items()),
-        security=SecurityEvidence(options.level, options.adversary, "", 0),
-    )
-    return evaluation_key_bytes(keys, options.evaluator)
 
 
 @dataclass(frozen=True)
@@ -378,7 +407,7 @@ def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
 
 def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
-    depth, magnitudes, options = demand.depth, demand.magnitudes, demand.options
+    options = demand.options
     try:
         allowed = limit(ring_degree, options.level, options.adversary)
     except SecurityError:
@@ -386,8 +415,8 @@ def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     if options.chain is not None:
         return ring_degree == options.chain.ring_degree
     scale_bits = _least_scale_bits(demand, ring_degree, packing)
-    ways = spendings(demand.graph, depth, options, ring_degree, packing, demand.weight_bits)
-    smallest = (data_bits(spending, scale_bits, 0, depth, magnitudes, options)[0] for spending in ways)
+    ways = spendings(demand.graph, demand.depth, options, ring_degree, packing, demand.weight_bits)
+    smallest = (data_bits(spending, scale_bits, 0, demand.room, options)[0] for spending in ways)
     return any(sum(bits) + max(min(SPECIAL_BITS), bits[0]) <= allowed for bits in smallest)
 
 

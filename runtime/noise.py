@@ -78,7 +78,7 @@ class RingNoise:
     slots: int
     lanes: int = 1
 
-    @property
+    @cached_property
     def copies(self) -> int:
         """How many times the ring holds the logical slots of one example."""
         return self.ring_degree // (2 * self.slots * self.lanes)
@@ -86,12 +86,12 @@ class RingNoise:
     def _slot(self, coefficient_variance: float) -> float:
         return self.ring_degree / 2 * coefficient_variance / self.copies
 
-    @property
+    @cached_property
     def rounding(self) -> float:
         """Both polynomials of a ciphertext rounded to integers: a rescale, or the end of a key switch."""
         return self._slot((1 + self.ring_degree * SECRET_VARIANCE) / 12)
 
-    @property
+    @cached_property
     def square_rounding(self) -> float:
         """The third polynomial of a product rounded to integers, which the square of the secret multiplies.
 
@@ -107,12 +107,12 @@ class RingNoise:
         """
         return self.rounding + (self.square_rounding * (1 + 1 / self.copies) if polynomials == 3 else 0.0)
 
-    @property
+    @cached_property
     def encoding(self) -> float:
         """Slot values rounded to integers: alike in all copies, as only so many coefficients are not zero."""
         return self.slots * self.lanes / 12
 
-    @property
+    @cached_property
     def fresh(self) -> float:
         """A new ciphertext: the larger of the two ways to encrypt, with the public key.
 

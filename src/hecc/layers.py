@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.calibration import synthetic_inputs
-from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model, transform_rotations
+from hecc.compiler.cost import InstructionCost, instruction_costs, key_cost_model
+from hecc.compiler.workload import transform_rotations
 from hecc.runtime.circuit import (
     Circuit,
     DropLimbs,
