@@ -31,7 +31,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -52,13 +52,13 @@ from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, MisalignedError
 from hecc.passes.outputs import merge_outputs
-from hecc.passes.parameters import WORST_DEVIATION, Demand
+from hecc.passes.parameters import WORST_DEVIATION, Candidate, Demand
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
 from hecc.passes.search import Lowerings, refusal, search
 from hecc.passes.selections import move_selections
 from hecc.passes.window_sums import sum_windows
-from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer
+from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
 from hecc.runtime.circuit import Circuit, Polynomial
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
@@ -172,73 +172,72 @@ class _Task:
     progress: Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A circuit with its keys, before its precision is known for certain."""
+
+    circuit: Circuit
+    keys: KeySpecification
+    types: Sequence[ArrayType]
+    outputs: tuple[OutputSignature, ...]
+    choice: LayoutChoice
+    candidate: Candidate
+    rings: tuple[RingTrial, ...]
+
+
 def _plan(graph: Graph, task: _Task) -> Plan:
-    """The plan of a canonical graph, once its functions are polynomials."""
-    calibration, declared, options, progress = task.calibration, task.declared, task.options, task.progress
-    required, error = task.required_bits, task.approximated.error
+    """The plan of a canonical graph, once its functions are polynomials.
+
+    Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
+    """
+    options, progress, error = task.options, task.progress, task.approximated.error
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    ranges = value_ranges(graph, calibration, declared, options.margin, proved=options.share > 0)
-    observed = {name: ranges[name].observed for name in graph.outputs}
-    magnitudes = {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()}
-
-    # Noise has what approximation leaves of the error, that of flooding too.
-    wanted, under_noise = (_with(-error, bits) for bits in (required, options.precision_bits))
-    scale_bits_from = _first_scale_bits(options)
-    weight_bits = SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0
+    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.share > 0)
+    demand = Demand(
+        graph,
+        depth,
+        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()},
+        options,
+        precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
+        scale_bits_from=_first_scale_bits(options),
+        weight_bits=SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0,
+    )
     precision = math.inf
     lowerings = Lowerings()
     for _ in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
-        demand = Demand(graph, depth, magnitudes, options, wanted, scale_bits_from, weight_bits)
-        lowering, candidate, rings = search(demand, lowerings, task.approximated.remark)
-        progress("plan scales")
-        scaled, moved = apply_scales(lowering.lowered, candidate.scales)
-        circuit, kept = clean_up(scaled)
-        keys = assembly.key_specification(circuit, candidate.chain, options)
-        values = {value: kept[moved[i]] for value, i in lowering.lowered.results.items()}
-        types = verify(circuit, keys, bounds={i: ranges[value].bound for value, i in values.items()})
-        layouts = lowering.choice.layouts
-        outputs = assembly.output_signatures(graph, circuit, types, keys, layouts, candidate.deviations, observed)
+        draft = _draft(demand, lowerings, task)
         share: Sharing | msgspec.UnsetType = msgspec.UNSET
         flooded = math.inf
         if options.share:
             progress("bound the largest error")
-            try:
-                share, flooded = _sharing(circuit, types, keys, declared, outputs, observed, options.share)
-            except UnboundedError as unbounded:
-                step = unbounded.bits or BOUNDLESS_STEP
-                if unbounded.encoding:
-                    weight_bits += step
-                else:
-                    scale_bits_from = candidate.chain.scale_bits + step
+            found = _sharing(draft, demand, task)
+            if isinstance(found, Demand):
+                demand = found
                 continue
-            if flooded < under_noise:
-                missing = math.ceil(under_noise - flooded)
-                scale_bits_from = candidate.chain.scale_bits + min(missing, SHARED_STEP)
-                continue
-            flooded = _with(error, flooded)
+            share, flooded = found
         progress("check precision")
-        polynomials = any(isinstance(ins, Polynomial) for ins in circuit.instructions)
-        expanded, kinds = verify_expanded(circuit, keys) if polynomials else (circuit, types)
-        reference = task.approximated.reference if error else None
-        precision = simulated_precision(expanded, kinds, keys, layouts, calibration, observed, reference)
-        log.debug("predicted %.1f bits, simulated %.1f\n%s", candidate.precision_bits, precision, circuit)
-        if precision >= required:
+        precision = _simulated(draft, demand, task)
+        if precision >= task.required_bits:
+            estimate = assembly.estimate(
+                draft.circuit, draft.types, draft.keys, options, _depth(graph, depth), min(precision, flooded)
+            )
             header = PlanHeader(
                 producer=options.producer,
                 model=task.model,
-                inputs=assembly.input_signatures(graph, circuit, types, layouts, declared),
-                outputs=assembly.with_aliases(graph, outputs),
-                keys=keys,
-                estimate=assembly.estimate(
-                    circuit, types, keys, options, _depth(graph, depth), min(precision, flooded)
+                inputs=assembly.input_signatures(
+                    graph, draft.circuit, draft.types, draft.choice.layouts, task.declared
                 ),
+                outputs=assembly.with_aliases(graph, draft.outputs),
+                keys=draft.keys,
+                estimate=estimate,
                 share=share,
             )
-            return Plan(header, circuit, choices=Choices(rings=rings, layers=_layer_choices(graph, lowering.choice)))
-        wanted += required - precision + 0.5
+            choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
+            return Plan(header, draft.circuit, choices=choices)
+        demand = replace(demand, precision_bits=demand.precision_bits + task.required_bits - precision + 0.5)
     if math.isinf(precision):
         # The errors of results to be shown were never small enough to look any further.
         raise CompileError(refusal(demand, math.inf, task.approximated.remark))
@@ -246,6 +245,36 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
+
+
+def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:
+    """The best layouts and parameters, with scales written into the circuit."""
+    graph, options = demand.graph, demand.options
+    lowering, candidate, rings = search(demand, lowerings, task.approximated.remark)
+    task.progress("plan scales")
+    lowered = lowering.lowered
+    scaled, moved = apply_scales(lowered, candidate.scales)
+    circuit, kept = clean_up(scaled)
+    keys = assembly.key_specification(circuit, candidate.chain, options)
+    bounds = {kept[moved[i]]: demand.magnitudes[value].bound for value, i in lowered.results.items()}
+    types = verify(circuit, keys, bounds=bounds)
+    outputs = assembly.output_signatures(
+        graph, circuit, types, keys, lowering.choice.layouts, candidate.deviations, demand.observed
+    )
+    return _Draft(circuit, keys, types, outputs, lowering.choice, candidate, rings)
+
+
+def _simulated(draft: _Draft, demand: Demand, task: _Task) -> float:
+    """Bits of precision on the calibration inputs, with noise drawn at random."""
+    circuit, types = draft.circuit, draft.types
+    if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+        circuit, types = verify_expanded(circuit, draft.keys)
+    reference = task.approximated.reference if task.approximated.error else None
+    precision = simulated_precision(
+        circuit, types, draft.keys, draft.choice.layouts, task.calibration, demand.observed, reference
+    )
+    log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, precision, draft.circuit)
+    return precision
 
 
 def _with(error: float, bits: float) -> float:
@@ -261,24 +290,28 @@ def _first_scale_bits(options: Options) -> int:
     return math.ceil(options.precision_bits + flooding + LEAST_ERROR)
 
 
-def _sharing(
-    circuit: Circuit,
-    types: Sequence[ArrayType],
-    keys: KeySpecification,
-    declared: Mapping[str, tuple[float, float]],
-    outputs: tuple[OutputSignature, ...],
-    observed: Mapping[str, float],
-    results: int,
-) -> tuple[Sharing, float]:
-    """The noise that hides the largest error of each output, and the bits of precision that it leaves."""
+def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float] | Demand:
+    """The noise that hides the largest error of each output, and the bits of precision that it leaves.
+
+    Where it leaves too few, or errors have no bound, what to ask for instead.
+    """
+    options, scale_bits = demand.options, draft.candidate.chain.scale_bits
     try:
-        errors = worst_errors(circuit, types, keys, declared)
-    except UnboundedError:
-        raise
+        errors = worst_errors(draft.circuit, draft.types, draft.keys, task.declared)
+    except UnboundedError as unbounded:
+        step = unbounded.bits or BOUNDLESS_STEP
+        if unbounded.encoding:
+            return replace(demand, weight_bits=demand.weight_bits + step)
+        return replace(demand, scale_bits_from=scale_bits + step)
     except CircuitError as error:
         raise CompileError(f"results cannot be shared: {error}") from None
-    share = Sharing(results=results, deviations=deviations(results, outputs, [errors[s.name] for s in outputs]))
-    return share, _flooded_precision(share, outputs, observed)
+    hidden = deviations(options.share, draft.outputs, [errors[s.name] for s in draft.outputs])
+    share = Sharing(results=options.share, deviations=hidden)
+    flooded = _flooded_precision(share, draft.outputs, demand.observed)
+    missing = _with(-task.approximated.error, options.precision_bits) - flooded
+    if missing > 0:
+        return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), SHARED_STEP))
+    return share, _with(task.approximated.error, flooded)
 
 
 def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], observed: Mapping[str, float]) -> float:

@@ -14,7 +14,7 @@ STATED = hecc.Preprocessing(resize=8, scale=1 / 255)
 @pytest.fixture(scope="module")
 def told(model):
     """The digit network's plan with everything a client should know."""
-    return hecc.compile(model, preprocessing=STATED, labels=NAMES, precision=8)
+    return hecc.compile(model, preprocessing=STATED, labels=NAMES, precision=9)
 
 
 def save_digits(folder, digits, count):
@@ -41,9 +41,9 @@ def test_what_was_not_stated_is_not_in_the_file(plan, tmp_path):
 
 
 def test_other_preprocessing_makes_other_ciphertexts_necessary(model, told):
-    other = hecc.compile(model, preprocessing=hecc.Preprocessing(scale=1 / 255), labels=NAMES, precision=8)
+    other = hecc.compile(model, preprocessing=hecc.Preprocessing(scale=1 / 255), labels=NAMES, precision=9)
     assert other.input_fingerprint != told.input_fingerprint
-    renamed = hecc.compile(model, preprocessing=STATED, labels=NAMES[::-1], precision=8)
+    renamed = hecc.compile(model, preprocessing=STATED, labels=NAMES[::-1], precision=9)
     assert renamed.input_fingerprint == told.input_fingerprint
     assert renamed.fingerprint != told.fingerprint
 
@@ -55,7 +55,7 @@ def test_the_range_of_images_is_known_without_calibration(model, told, digits):
     for calibration in (None, narrow):
         found = hecc.compile(model, preprocessing=centred, calibration=calibration, precision=8).header.inputs[0]
         assert (found.low, found.high) == (-2.0, 2.0)
-    wider = hecc.compile(model, preprocessing=centred, calibration=3 * digits["calibration"], precision=8)
+    wider = hecc.compile(model, preprocessing=centred, calibration=3 * digits["calibration"], precision=9)
     assert (wider.header.inputs[0].low, wider.header.inputs[0].high) == (-2.0, 3.0)
 
 
@@ -81,9 +81,9 @@ def test_images_are_encrypted_classified_and_named(told, digits, tmp_path):
 
 def test_calibration_images_are_preprocessed_with_the_same_code(model, digits, tmp_path):
     save_digits(tmp_path, digits, 8)
-    from_images = hecc.compile(model, preprocessing=STATED, calibration=tmp_path, precision=8)
+    from_images = hecc.compile(model, preprocessing=STATED, calibration=tmp_path, precision=9)
     pixels = np.stack([np.asarray(Image.open(file)) for file in sorted(tmp_path.iterdir())])
-    from_raw = hecc.compile(model, preprocessing=STATED, calibration=pixels, raw=True, precision=8)
+    from_raw = hecc.compile(model, preprocessing=STATED, calibration=pixels, raw=True, precision=9)
     assert from_images.fingerprint == from_raw.fingerprint
 
 
