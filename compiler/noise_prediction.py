@@ -117,7 +117,9 @@ class NoisePrediction:
         return float(data.max() if self._lowered.values[i] in self._outputs else data.mean())
 
     def deviations(self, scales: Scales, expansions: Mapping[int, Expansion]) -> dict[str, float]:
-        """Standard deviation of the error of each output, by name; ``expansions`` are those of the polynomials.
+        """Standard deviation of the error of each output, by name.
+
+        Expansions are those of the polynomials; those that are missing are taken to add nothing of their own.
 
         It is infinite where an error in one slot alone could drive a polynomial out of bounds: an overflow in any slot
         of the ring, copies and gaps included, ruins all of them.
@@ -193,7 +195,7 @@ class NoisePrediction:
                 variance, shared = left + right + alike, 0.0
             elif isinstance(ins, Polynomial):
                 profile = self.profiles[i]
-                added, keys = profile.added(expansions[i], ring, switched)
+                added, keys = profile.added(expansions[i], ring, switched) if i in expansions else (0.0, 0.0)
                 variance = profile.gain * (ready(ins.x) + shared) + added
                 worst = steepest.get(ins.x, ring.copies * (ready(ins.x) + shared))
                 steady &= profile.degree * WORST_SLOT * math.sqrt(worst) <= STEADY

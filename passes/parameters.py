@@ -295,15 +295,28 @@ class _Trials:
         return math.inf if predicted is None else self._demand.precision_bits - predicted[2]
 
     def _predicted(self, chain: Chain) -> tuple[Scales, dict[str, float], float] | None:
-        """Scales, deviations of the outputs' errors, and bits of precision; ``None`` for a chain that has no room."""
+        """Scales, deviations of the outputs' errors, and bits of precision; ``None`` for a chain that has no room.
+
+        Where the bits are too few, they are at least those that are left.
+        """
         scales = self._scaling.scales(chain)
-        expansions = self._expansions(scales) if self._has_room(scales) else None
-        if expansions is None:
+        if not self._has_room(scales):
             return None
+        deviations, bits = self._noise(scales, {})
+        if self._rooms_within and bits >= self._demand.precision_bits:
+            # Expanding polynomials takes longer than everything else: only where all other noise leaves enough bits.
+            expansions = self._expansions(scales)
+            if expansions is None:
+                return None
+            deviations, bits = self._noise(scales, expansions)
+        return scales, deviations, bits
+
+    def _noise(self, scales: Scales, expansions: Mapping[int, Expansion]) -> tuple[dict[str, float], float]:
+        """Deviations of the outputs' errors, and bits of precision."""
         deviations = self._prediction.deviations(scales, expansions)
         largest = {name: self._demand.magnitudes[name].observed for name in self._demand.graph.outputs}
         bits = min(-math.log2(WORST_DEVIATION * deviations[name] / size) for name, size in largest.items())
-        return scales, deviations, bits
+        return deviations, bits
 
     def _has_room(self, scales: Scales) -> bool:
         """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
