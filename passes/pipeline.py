@@ -240,7 +240,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         demand = replace(demand, precision_bits=demand.precision_bits + task.required_bits - precision + 0.5)
     if math.isinf(precision):
         # The errors of results to be shown were never small enough to look any further.
-        raise CompileError(refusal(demand, math.inf, task.approximated.remark))
+        raise CompileError(refusal(demand, lowerings, math.inf, task.approximated.remark))
     raise CompileError(
         f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"

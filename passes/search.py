@@ -6,15 +6,17 @@ the cheapest chain is chosen for them. Only the pipeline calls this; it is no pa
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from msgspec.structs import replace as replaced
 
 from hecc.compiler import cost
 from hecc.compiler.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
-from hecc.compiler.ir.graph import Graph
+from hecc.compiler.ir.graph import Graph, SeriesNode
 from hecc.compiler.lowering import Lowered, lower
 from hecc.compiler.options import Options
 from hecc.compiler.packing import Packing
@@ -77,7 +79,11 @@ class Lowerings:
     matrices: list[Lowering] = field(default_factory=list)
 
 
-def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> tuple[Lowering, Candidate, tuple[RingTrial, ...]]:
+Found: TypeAlias = tuple[Lowering, Candidate, tuple[RingTrial, ...]]
+"""Layouts, the chain for them, and what was found for each ring."""
+
+
+def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> Found:
     """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example.
 
     Raises
@@ -87,6 +93,14 @@ def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> tuple[Lowe
     MisalignedError
         The factors of a product have no layout in common.
     """
+    found, smallest_keys = _found(demand, lowerings)
+    if found is None:
+        raise CompileError(refusal(demand, lowerings, smallest_keys, remark))
+    return found
+
+
+def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
+    """The best, if there is any, and the bytes of the smallest keys."""
     options = demand.options
     best: tuple[Lowering, Candidate] | None = None
     trials: list[RingTrial] = []
@@ -110,12 +124,10 @@ def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> tuple[Lowe
         if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
             break
         best, least = (lowering, candidate), seconds
-    if best is None:
-        raise CompileError(refusal(demand, smallest, remark))
-    return *best, tuple(trials)
+    return (None if best is None else (*best, tuple(trials))), smallest
 
 
-def refusal(demand: Demand, smallest_keys: float, remark: str) -> str:
+def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> str:
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
     options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
     if smallest_keys < math.inf:
@@ -134,10 +146,26 @@ def refusal(demand: Demand, smallest_keys: float, remark: str) -> str:
             f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
             f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
         )
+    # With less precision, polynomials for functions would be others, of another depth.
+    fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
+    most = _most_precise(demand, lowerings) if fixed else None
+    less = "for less precision" if most is None else f"for --precision {most}, which is the most there is"
     return (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
-        f"N = {RING_DEGREES[-1]}; use fewer layers or ask for less precision"
+        f"N = {RING_DEGREES[-1]}; " + ("use fewer layers" if most == 0 else f"use fewer layers or ask {less}")
     )
+
+
+def _most_precise(demand: Demand, lowerings: Lowerings) -> int:
+    """Whole bits of precision that there are parameters for, fewer than asked for; 0 if there are none."""
+    asked = demand.options.precision_bits
+
+    def refused(bits: int) -> bool:
+        less = replace(demand, precision_bits=demand.precision_bits - asked + bits)
+        return _found(less, lowerings)[0] is None
+
+    candidates = range(1, math.ceil(asked))
+    return bisect.bisect_left(candidates, True, key=refused)
 
 
 def _choose(

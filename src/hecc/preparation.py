@@ -32,6 +32,7 @@ from hecc.runtime.plan import Plan
 from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
 from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words
+from hecc.words import count_words
 
 __all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
 
@@ -48,6 +49,9 @@ CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 
 CALIBRATED_INTERVAL, SYNTHETIC_INTERVAL = 0.25, 1.0
 """By how much wider than what is observed the intervals are on which polynomials are fitted to activations."""
+
+FEW_ROWS = 16
+"""Fewer calibration inputs than this are worth a warning."""
 
 MAX_BATCH = RING_DEGREES[-1] // 2
 """Slots of the largest ring."""
@@ -155,6 +159,12 @@ def prepare(
         for name, values in rows.items():
             remedy = "widen the input range, or preprocess the calibration inputs as in training"
             check_range(f"calibration for input {name!r}", values, *declared[name], remedy)
+        number = len(next(iter(rows.values())))
+        if number < FEW_ROWS:
+            log.warning(
+                "only %s: other inputs may make larger values inside the network; give some hundred real ones",
+                count_words(number, "calibration input"),
+            )
     options = Options(
         level=security,
         adversary="quantum" if quantum else "classical",

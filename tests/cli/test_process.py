@@ -44,6 +44,11 @@ def test_the_whole_chain_works_from_a_shell(here):
     assert np.load(here / "output.npy").argmax(axis=1).tolist() == [0, 1, 2]
 
 
+def test_the_module_is_the_command():
+    found = subprocess.run([sys.executable, "-m", "hecc", "--version"], capture_output=True, text=True, check=True)
+    assert found.stdout == subprocess.run([HECC, "--version"], capture_output=True, text=True, check=True).stdout != ""
+
+
 def test_a_user_error_is_one_line_and_exit_code_1(here):
     result = shell("compile", "refused.onnx", folder=here)
     assert result.returncode == 1

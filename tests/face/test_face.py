@@ -95,6 +95,13 @@ def test_a_model_may_be_a_path_bytes_or_in_memory(model, digits, plan, tmp_path)
     assert str(from_memory.circuit) == str(plan.circuit)
 
 
+def test_few_calibration_inputs_are_worth_a_warning(model, digits, caplog):
+    hecc.compile(model, calibration=digits["calibration"][:16])
+    assert caplog.records == []
+    hecc.compile(model, calibration=digits["calibration"][:1])
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["only 1 calibration input"]
+
+
 def test_the_range_is_that_of_the_calibration_unless_given(model, digits, plan, caplog):
     assert (plan.header.inputs[0].low, plan.header.inputs[0].high) == (0.0, 1.0)
     assert not caplog.records
