@@ -35,7 +35,7 @@ from hecc.runtime.circuit import (
     Square,
     Subtract,
 )
-from hecc.runtime.noise import WEIGHT_ROUNDING, RingNoise, TransformStatistics
+from hecc.runtime.noise import RingNoise, TransformStatistics
 from hecc.runtime.polynomials import Expansion
 from hecc.runtime.verify import verify
 
@@ -179,7 +179,7 @@ class NoisePrediction:
                 plain = scales.plain[i]
                 # Rounded weights are off by up to half a unit, each by another share of it; integers by nothing.
                 rounding = 0.0 if plain is None else weights / (12 * float(plain) ** 2)
-                variance += (rounding + gain * WEIGHT_ROUNDING**2) * self._mean_square(ins.x)
+                variance += rounding * self._mean_square(ins.x)
             elif isinstance(ins, Fold):
                 copies = self._filled[ins.x] * ins.span / max(1, self._filled[i] * ins.period)
                 variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit

@@ -27,9 +27,11 @@ def simulated_precision(
     layouts: Mapping[str, Layout],
     calibration: Mapping[str, NDArray[np.float64]],
     observed: Mapping[str, float],
-    reference: Mapping[str, NDArray[np.float64]] | None = None,
+    reference: Mapping[str, NDArray[np.float64]],
 ) -> float:
     """Bits of precision of the worst output over the calibration inputs, with noise drawn from the model.
+
+    Everything that errs is in it: polynomials in place of functions, weights that are rounded to float32, and noise.
 
     In a batch there are as many errors as rows, the largest of which is larger: the calibration inputs are repeated to
     fill one.
@@ -39,8 +41,7 @@ def simulated_precision(
     observed
         The magnitude of each output, to which its error is put in relation.
     reference
-        What the outputs should be on the calibration inputs, shape (rows, size); by default what the circuit computes
-        without noise.
+        What the outputs should be on the calibration inputs, shape (rows, ...).
     """
     simulator = Simulator(circuit)
     batch = next(iter(layouts.values())).batch
@@ -49,16 +50,12 @@ def simulated_precision(
     used = np.arange(min(ROWS, number) if batch == 1 else min(max(ROWS, batch), MAX_ROWS)) % number
     for name, rows in calibration.items():
         inputs[name] = layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape))
-    exact = simulator.run(inputs) if reference is None else {}
     model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
     noisy = simulator.run(inputs, model)
     bits = []
     for name, result in noisy.items():
         layout = layouts[name]
-        if reference is None:
-            expected = layout.average(np.asarray(exact[name], dtype=np.float64))
-        else:
-            expected = reference[name][used].reshape(-1, *layout.shape)
+        expected = reference[name][used].reshape(-1, *layout.shape)
         error = np.abs(layout.average(np.asarray(result, dtype=np.float64)) - expected).max()
         bits.append(-np.log2(max(float(error), 1e-300) / observed[name]))
     return float(min(bits))

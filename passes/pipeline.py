@@ -151,7 +151,9 @@ def build_plan(
         quiet=options.quiet,
     )
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
-    task = _Task(hashlib.sha256(model).hexdigest(), calibration, declared, options, required, approximated, progress)
+    reference = approximated.reference or _outputs(graph, calibration)
+    fingerprint = hashlib.sha256(model).hexdigest()
+    task = _Task(fingerprint, calibration, declared, options, required, approximated, reference, progress)
     while True:
         try:
             return _plan(graph, task)
@@ -169,6 +171,7 @@ class _Task:
     options: Options
     required_bits: float
     approximated: Approximated
+    reference: Mapping[str, NDArray[np.float64]]
     progress: Callable[[str], None]
 
 
@@ -247,6 +250,12 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     )
 
 
+def _outputs(graph: Graph, inputs: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    """What the network computes in clear."""
+    values = graph.evaluate(inputs)
+    return {name: values[name] for name in graph.outputs}
+
+
 def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:
     """The best layouts and parameters, with scales written into the circuit."""
     graph, options = demand.graph, demand.options
@@ -269,9 +278,8 @@ def _simulated(draft: _Draft, demand: Demand, task: _Task) -> float:
     circuit, types = draft.circuit, draft.types
     if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
         circuit, types = verify_expanded(circuit, draft.keys)
-    reference = task.approximated.reference if task.approximated.error else None
     precision = simulated_precision(
-        circuit, types, draft.keys, draft.choice.layouts, task.calibration, demand.observed, reference
+        circuit, types, draft.keys, draft.choice.layouts, task.calibration, demand.observed, task.reference
     )
     log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, precision, draft.circuit)
     return precision

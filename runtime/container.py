@@ -54,6 +54,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Kind",
+    "kind_of",
 ]
 
 T = TypeVar("T")
@@ -74,7 +75,15 @@ FORGET = 1 << 26
 _FIELDS = struct.Struct("<8sIIQQQQ")
 PROLOGUE = _FIELDS.size + hashlib.sha256().digest_size
 _BYTES = "bytes"
-_FOREIGN = {b"\x93NUMPY": "a NumPy array", b"PK\x03\x04": "a zip archive (.npz or PyTorch)"}
+_FOREIGN = {
+    b"\x93NUMPY": "a NumPy array",
+    b"PK\x03\x04": "a zip archive (.npz or PyTorch)",
+    # Protocol buffers have no magic number: the version of ONNX, and the producer's name behind it.
+    **{
+        bytes([8, version, 0x12]): "it looks like an ONNX model; `hecc compile` makes a plan of it"
+        for version in range(32)
+    },
+}
 
 
 class Kind(enum.IntEnum):
@@ -486,6 +495,16 @@ def _little_endian(array: NDArray[Any]) -> tuple[str, memoryview]:
     """The dtype of an array as a file has it, and its bytes."""
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return array.dtype.str, array.reshape(-1).view(np.uint8).data
+
+
+def kind_of(path: str | os.PathLike[str]) -> Kind | None:
+    """What a file says it holds; ``None`` if it is no file of hecc, or none at all. Nothing else of it is looked at."""
+    try:
+        with _open(Path(path)) as file:
+            magic, _, number, *_ = _FIELDS.unpack(file.read(_FIELDS.size))
+        return Kind(number) if magic == MAGIC else None
+    except (InputError, struct.error, ValueError):
+        return None
 
 
 def _open(path: Path) -> BinaryIO:

@@ -376,7 +376,10 @@ def check_covers(
     prefix = "" if where is None else f"{os.fspath(where)}: "
     for what in ("scheme", "ring_degree", "data_primes", "special_primes", "secret"):
         if getattr(own, what) != getattr(needed, what):
-            raise KeyMismatchError(f"{prefix}the keys were made for another {what.replace('_', ' ')}; {remedy}")
+            raise KeyMismatchError(
+                f"{prefix}the keys were made for another {what.replace('_', ' ')}; {remedy}, or give the plan that "
+                "they were made for"
+            )
     if not galois:
         return
     if own.digit_limbs != needed.digit_limbs:

@@ -45,16 +45,13 @@ from hecc.runtime.circuit import (
 from hecc.runtime.parameters import KeySpecification, digit_products
 from hecc.runtime.verify import ArrayType, matrix_entries
 
-__all__ = ["GaussianNoise", "MatrixStatistics", "RingNoise", "TransformStatistics", "rounded"]
+__all__ = ["GaussianNoise", "RingNoise", "TransformStatistics", "matrix_rounding", "rounded"]
 
 ERROR_VARIANCE = 10.5
 """SEAL samples errors from a centred binomial distribution of 42 bits: variance 21 / 2, standard deviation 3.24."""
 
 SECRET_VARIANCE = 2 / 3
 """Of a uniform ternary coefficient."""
-
-WEIGHT_ROUNDING = 2.0**-25
-"""Relative standard deviation of the rounding of weights to float32, rounded up."""
 
 
 @dataclass(frozen=True)
@@ -224,49 +221,22 @@ class TransformStatistics:
         babies = self.rotated_gain * key_switch / x_scale**2
         plaintexts = self.diagonals * ring.encoding / plain_scale**2 * x_mean_square
         giants = self.giants * key_switch / (x_scale * plain_scale) ** 2
-        weights = self.gain * WEIGHT_ROUNDING**2 * x_mean_square
-        return babies + plaintexts + giants + weights
+        return babies + plaintexts + giants
 
     def biased(self, switching: float, x_scale: float, plain_scale: float) -> NDArray[np.float64]:
         """Variance that it adds besides to each slot of the result, shape (count, slots)."""
         return np.asarray(switching / x_scale**2 * (self.rotated_bias + self.giant_bias / plain_scale**2))
 
 
-@dataclass(frozen=True, eq=False)
-class MatrixStatistics:
-    """What the model needs to know of a matrix product at one scale, row by row.
+def matrix_rounding(matrix: SparseMatrix, scale: float) -> NDArray[np.float64]:
+    """Sum of the squared errors of each row's weights once they are integers over a scale, shape (count,).
 
-    Attributes
-    ----------
-    gain
-        Sum of the squared weights: the factor by which noise of the argument grows; shape (count,).
-    rounding
-        Sum of the squared errors of the weights once they are integers over the scale, which are known exactly, as
-        they are the same in all slots; shape (count,).
+    They are known exactly, as they are the same in all slots. Times the mean square of the argument, zeros included, it
+    is the variance that a matrix product adds.
     """
-
-    gain: NDArray[np.float64]
-    rounding: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, matrix: SparseMatrix, scale: float) -> MatrixStatistics:
-        """Measure a matrix; time linear in its entries."""
-        values = matrix.values.astype(np.float64)
-        errors = rounded(values, scale) - values
-        return cls(
-            gain=np.bincount(matrix.rows, values**2, len(matrix)).astype(np.float64),
-            rounding=np.bincount(matrix.rows, errors**2, len(matrix)).astype(np.float64),
-        )
-
-    def added(self, x_mean_square: float) -> NDArray[np.float64]:
-        """Variance that the product adds to each ciphertext of the result in units of the value, shape (count,).
-
-        Parameters
-        ----------
-        x_mean_square
-            Mean over all slots of the squared argument, zeros included.
-        """
-        return (self.rounding + self.gain * WEIGHT_ROUNDING**2) * x_mean_square
+    values = matrix.values.astype(np.float64)
+    errors = rounded(values, scale) - values
+    return np.bincount(matrix.rows, errors**2, len(matrix)).astype(np.float64)
 
 
 def rounded(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
@@ -310,7 +280,7 @@ class GaussianNoise:
             if isinstance(ins, LinearTransform)
         }
         self._matrices = {
-            i: MatrixStatistics.of(circuit.matrix(ins), _number(ins.scale))
+            i: matrix_rounding(circuit.matrix(ins), _number(ins.scale))
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, MatrixProduct)
         }
@@ -363,7 +333,7 @@ class GaussianNoise:
             error = float(rounded(np.array(ins.value), encoded)) - ins.value
             return error**2 * (self._mean_squares[ins.x] if isinstance(ins, MultiplyScalar) else 1.0)
         if isinstance(ins, MatrixProduct):
-            added = self._matrices[index].added(self._mean_squares[ins.x])
+            added = self._matrices[index] * self._mean_squares[ins.x]
             if ins.bias is not None:
                 bias = self._circuit.constants[ins.bias]
                 added = added + (rounded(bias, scale) - bias) ** 2

@@ -191,7 +191,7 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
 def _checked(name: str, steps: tuple[Step, ...], batch_axis: bool, shape: tuple[int, ...]) -> tuple[Step, ...]:
     """The client's steps for an output, unless there are more than a plan may hold."""
     try:
-        result_shape(shape[1:] if batch_axis and len(shape) > 1 else shape, steps)
+        result_shape(shape[1:] if batch_axis else shape, steps)
     except ParameterError as error:
         raise UnsupportedError(
             f"the end of output '{name}' cannot be left to the client: {error}; make it another output's, or cut it off"

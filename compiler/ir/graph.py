@@ -230,8 +230,8 @@ class Graph:
         return readers
 
     def example_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """A shape without the batch axis, which has extent one here; it stays where there is no other axis."""
-        return shape[1:] if self.batch_axis and len(shape) > 1 else shape
+        """A shape without the batch axis, which has extent one here."""
+        return shape[1:] if self.batch_axis else shape
 
     def inputs(self) -> Iterator[InputNode]:
         """The input nodes, in order."""

@@ -288,7 +288,10 @@ class Client:
                 folder=folder,
             )
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
-        raise InputError(f"{folder}: {'no ' if public else ''}{wanted} is here; make keys first, as `hecc keygen` does")
+        raise InputError(
+            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
+            "`hecc keygen` does"
+        )
 
 
 def _positive(processes: int | None) -> int | None:

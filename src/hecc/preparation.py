@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
 
 import msgspec
@@ -122,6 +123,9 @@ def prepare(
     if security not in LEVELS:
         levels = ", ".join(map(str, LEVELS))
         raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
+    for option, value in {"precision": precision, "batch": batch, "share": share, "key_budget": key_budget}.items():
+        if not isinstance(value, Real | None):
+            raise InputError(f"{option}={value!r}; give a number")
     if not 0 < precision < math.inf:
         raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
     if optimize not in ("latency", "throughput"):
@@ -288,9 +292,9 @@ def _declared(
         ranges = dict.fromkeys(names, (float(low), float(high)))
     for name, (low, high) in ranges.items():
         if not -math.inf < low < high < math.inf:
-            raise InputError(
-                f"input {name!r}: the range {low:g} to {high:g} is empty; give the lowest and the highest value"
-            )
+            constant = given is None and low == high
+            empty = f"the calibration inputs are all {low:g}" if constant else f"the range {low:g} to {high:g} is empty"
+            raise InputError(f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have")
     return ranges
 
 

@@ -6,6 +6,7 @@ PyTorch is no dependency of hecc: whoever has a module has it imported already.
 from __future__ import annotations
 
 import copy
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -63,10 +64,18 @@ def export_module(module: Any, example_input: Any, *, batch_axis: bool) -> onnx.
     except ImportError as error:
         raise InputError(f"PyTorch's exporter needs the package '{error.name}'; install it with pip") from None
     except Exception as error:  # the exporter raises whatever tracing the module raises
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = _reason(error)
         raise UnsupportedError(
             f"PyTorch cannot export the module with this example input ({reason.rstrip('.')}); try "
             "torch.onnx.export(module, example_input, 'model.onnx') by hand, and compile that file"
         ) from None
     model: onnx.ModelProto = program.model_proto
     return model
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong first: the exporter wraps it, in words of its own and in colour."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = (re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)

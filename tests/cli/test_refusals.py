@@ -76,11 +76,14 @@ import pytest
         ),
         (
             ["encrypt", "plan.client.bin", "three.npy", "--keys", "elsewhere"],
-            "elsewhere: neither secret.bin nor public.bin is here; make keys first, as `hecc keygen` does",
+            (
+                "elsewhere: neither secret.bin nor public.bin is here; give the folder of the keys, or make some, as "
+                "`hecc keygen` does"
+            ),
         ),
         (
             ["encrypt", "plan.client.bin", "three.npy", "--keys", "elsewhere", "--public"],
-            "elsewhere: no public.bin is here; make keys first, as `hecc keygen` does",
+            "elsewhere: no public.bin is here; give the folder of the keys, or make some, as `hecc keygen` does",
         ),
         (
             ["run", "plan.client.bin", "encrypted.bin"],
@@ -356,6 +359,24 @@ def test_an_output_does_not_take_the_place_of_an_input(cli, here, command, lost,
     assert sentence.removeprefix("./").startswith(f"{lost}: this command reads that file")
     assert sentence.endswith(f"give another name with {option}")
     assert Path(lost).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compile model.onnx --calibration calibration.npy --output keys/secret.bin",
+        "compile model.onnx --calibration calibration.npy --client-output keys/secret.bin",
+        "run plan.bin encrypted.bin --output keys/secret.bin",
+        "report plan.bin --output keys/secret.bin",
+        "simulate plan.bin three.npy --output keys/secret.bin",
+    ],
+)
+def test_a_secret_key_is_no_output(cli, here, command):
+    before = Path("keys/secret.bin").read_bytes()
+    assert cli.refusal(*command.split()).startswith(
+        "keys/secret.bin: this is a secret key, which cannot be made again; "
+    )
+    assert Path("keys/secret.bin").read_bytes() == before
 
 
 def test_two_outputs_are_two_files(cli, here):

@@ -41,6 +41,28 @@ def test_three_inputs_and_three_outputs(three_way: Any, draw: Draw) -> None:
     assert list(outcome.decrypted) == ["scores", "features", "first"]
 
 
+def test_an_output_of_one_number_per_row_has_no_other_axis(three_way: Any, draw: Draw) -> None:
+    model = three_way.build(
+        "g (float[N,5] x) => (float[N] y) { h = MatMul (x, w) y = Squeeze (h, axis) }",
+        w=draw(5, 1),
+        axis=np.array([1]),
+    )
+    inputs = {"x": draw(ROWS, 5)}
+    outcome = three_way(model, inputs, rows=3)
+    assert outcome.decrypted["y"].shape == (3,)
+    evaluated = hecc.evaluate(outcome.plan, inputs, model=model).outcomes
+    assert {found.values.shape for found in evaluated} == {(ROWS,)}
+
+
+def test_features_of_very_different_sizes(three_way: Any, draw: Draw) -> None:
+    """As tables have them: the largest weight belongs to the smallest feature, so that rounding it matters little."""
+    model = three_way.build(
+        "g (float[N,2] x) => (float[N,2] y) { y = MatMul (x, w) }", w=np.array([[1e-3, 2e-3], [1e3, -1e3]])
+    )
+    inputs = {"x": np.abs(draw(64, 2)) * [5000, 0.005]}
+    three_way(model, inputs, rows=2)
+
+
 def test_inputs_that_are_missing_or_unknown_are_named(three_way: Any, draw: Draw) -> None:
     model = three_way.build("g (float[N,3] a, float[N,3] b) => (float[N,3] y) { y = Add (a, b) }")
     plan = hecc.compile(model, input_range=(-1.0, 1.0))

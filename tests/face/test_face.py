@@ -124,6 +124,8 @@ def test_progress_names_the_stages(model, digits):
     [
         ({"security": 100}, hecc.SecurityError, "a security of 100 bits; hecc knows 128, 192, 256 and nothing below"),
         ({"precision": 0}, hecc.InputError, "a precision of 0 bits"),
+        ({"precision": "high"}, hecc.InputError, "precision='high'; give a number"),
+        ({"batch": "all"}, hecc.InputError, "batch='all'; give a number"),
         ({"precision": float("nan")}, hecc.InputError, "a precision of nan bits"),
         ({"input_range": (1, 1)}, hecc.InputError, "input 'image': the range 1 to 1 is empty"),
         ({"input_range": {"picture": (0, 1)}}, hecc.InputError, "'picture' was given; the network takes 'image'"),
@@ -133,7 +135,11 @@ def test_progress_names_the_stages(model, digits):
             "'a', 'b' were given; the network takes 'image'",
         ),
         ({"calibration": {"picture": np.zeros(3)}}, hecc.InputError, "'picture' was given; the network takes 'image'"),
-        ({"calibration": np.zeros((5, 1, 8, 8))}, hecc.InputError, "input 'image': the range 0 to 0 is empty"),
+        (
+            {"calibration": np.zeros((5, 1, 8, 8))},
+            hecc.InputError,
+            "input 'image': the calibration inputs are all 0; give the lowest",
+        ),
         ({"calibration": np.zeros((5, 8, 8))}, hecc.InputError, "calibration for input 'image': shape (5, 8, 8); give"),
         ({"calibration": np.full((5, 1, 8, 8), "x")}, hecc.InputError, "calibration for input 'image': dtype <U1"),
     ],

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hecc.runtime import container
-from hecc.runtime.container import ALIGNMENT, MAGIC, Container, ContainerWriter, Kind
+from hecc.runtime.container import ALIGNMENT, MAGIC, Container, ContainerWriter, Kind, kind_of
 from hecc.runtime.errors import FileFormatError, InputError
 
 KIND = Kind.CIPHERTEXT
@@ -272,6 +272,10 @@ def test_a_blob_is_verified_once(tmp_path, monkeypatch):
         ),
         (lambda d: b"\x93NUMPY\x01\x00", r"not a hecc file \(a NumPy array\)"),
         (lambda d: b"PK\x03\x04" + d, r"not a hecc file \(a zip archive"),
+        (
+            lambda d: b"\x08\x08\x12\x07pytorch",
+            r"not a hecc file \(it looks like an ONNX model; `hecc compile` makes a plan",
+        ),
         (lambda d: d[:5], "truncated, only 5 bytes are left"),
         (lambda d: d[:79], "truncated, only 79 bytes are left"),
         (lambda d: d[:-1], r"truncated, \d+ of \d+ bytes are left; copy or make the file again"),
@@ -495,3 +499,12 @@ def write_twice(path):
     with ContainerWriter(path, KIND, HEADER) as writer:
         writer.add("a", b"")
         writer.add("a", b"")
+
+
+def test_the_kind_of_a_file_is_known_from_its_first_bytes(tmp_path, good):
+    path = tmp_path / "f"
+    assert kind_of(path) is None
+    for contents, kind in ((good, KIND), (good[:100], KIND), (good[:20], None), (b"solid", None), (b"", None)):
+        path.write_bytes(contents)
+        assert kind_of(path) is kind
+    assert kind_of(tmp_path) is None

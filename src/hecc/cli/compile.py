@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ModelArgument, PlanOptionsGiven, option_files, takes_plan_options
-from hecc.cli.outputs import check_overwriting
+from hecc.cli.outputs import check_targets
 
 __all__ = ["compile_command"]
 
@@ -45,7 +45,7 @@ def compile_command(
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
-        check_overwriting({"--output": output, "--client-output": client_path}, [model, *option_files(options)])
+        check_targets({"--output": output, "--client-output": client_path}, [model, *option_files(options)])
         for path in (output, client_path):
             check_target(path)
         asked = options()

@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
-from hecc.cli.outputs import check_overwriting, key_files
+from hecc.cli.outputs import check_targets, key_files
 
 __all__ = ["decrypt_command"]
 
@@ -52,7 +52,7 @@ def decrypt_command(
         client = open_client(plan, keys, min_security=min_security)
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
-        check_overwriting({"--output": output}, [plan, result, *key_files(keys)])
+        check_targets({"--output": output}, [plan, result, *key_files(keys)])
         encrypted = ResultFile.load(result)
         check_outputs(output, client.plan.header, encrypted.header.rows)
         start = time.perf_counter()

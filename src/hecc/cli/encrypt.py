@@ -11,7 +11,7 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
 from hecc.cli.options import RawOption, ResumeOption
-from hecc.cli.outputs import check_overwriting, key_files
+from hecc.cli.outputs import check_targets, key_files
 
 __all__ = ["encrypt_command"]
 
@@ -55,7 +55,7 @@ def encrypt_command(
         from hecc.inputs import forms, load_inputs
         from hecc.words import rows_words, size_words, time_words
 
-        check_overwriting({"--output": output}, [plan, *inputs, *key_files(keys)])
+        check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         client = open_client(plan, keys, public=public, min_security=min_security)
         source = inputs[0] if len(inputs) == 1 else inputs
         with out.steps("reading images") as step:

@@ -8,7 +8,23 @@ from pathlib import Path
 
 from hecc.runtime.errors import InputError
 
-__all__ = ["check_overwriting", "key_files"]
+__all__ = ["check_overwriting", "check_targets", "key_files"]
+
+
+def check_targets(outputs: Mapping[str, Path], inputs: Iterable[Path | None]) -> None:
+    """As :func:`check_overwriting`, and refuse to replace a secret key: every command but the one that makes keys.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the option.
+    """
+    check_overwriting(outputs, inputs)
+    for option, output in outputs.items():
+        if _is_secret_key(output):
+            raise InputError(
+                f"{output}: this is a secret key, which cannot be made again; give another name with {option}"
+            )
 
 
 def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]) -> None:
@@ -55,6 +71,13 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_secret_key(path: Path) -> bool:
+    """Whether a file is a secret key, whole or not."""
+    from hecc.runtime.container import Kind, kind_of
+
+    return kind_of(path) is Kind.SECRET_KEY
 
 
 def _is_image_in(output: Path, folder: Path) -> bool:

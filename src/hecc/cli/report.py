@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.outputs import check_overwriting
+from hecc.cli.outputs import check_targets
 
 __all__ = ["report_command"]
 
@@ -37,7 +37,7 @@ def report_command(
         from hecc.runtime.files import check_target, write_file
         from hecc.words import size_words
 
-        check_overwriting({"--output": output}, [plan, inputs])
+        check_targets({"--output": output}, [plan, inputs])
         check_target(output)
         with out.stages(f"describing {plan}") as stage:
             stage("measure the layers")

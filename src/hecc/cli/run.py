@@ -11,7 +11,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ResumeOption
-from hecc.cli.outputs import check_overwriting
+from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
 
 __all__ = ["run_command"]
@@ -60,7 +60,7 @@ def run_command(
         from hecc.server import EVALUATION, Server
         from hecc.words import rows_words, size_words, time_words
 
-        check_overwriting({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
+        check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
         loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
         check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))

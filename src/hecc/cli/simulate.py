@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
-from hecc.cli.outputs import check_overwriting
+from hecc.cli.outputs import check_targets
 
 __all__ = ["simulate_command"]
 
@@ -42,7 +42,7 @@ def simulate_command(
         from hecc.scoring import scoring
         from hecc.words import count_words, time_words
 
-        check_overwriting({} if output is None else {"--output": output}, [plan, inputs, labels])
+        check_targets({} if output is None else {"--output": output}, [plan, inputs, labels])
         loaded = Plan.load(plan)
         given = input_rows(load_inputs(inputs, forms(loaded.header.inputs), raw=raw).tensors, loaded.header.inputs)
         rows = len(next(iter(given.values())))

@@ -128,9 +128,11 @@ def check(circuit: Circuit, client: Any, **options: Any) -> None:
     errors = abs(found - expected)
     assert expected.shape == found.shape
     assert 0.01 < abs(expected).max() < 100
-    # Keys are new each time, and their errors not independent: the margins are wide. A fault errs by a million sigma.
-    assert (errors < 16 * predicted + 1e-12).all(), (errors / predicted).max()
-    assert np.sqrt(np.mean(errors**2)) < 2.5 * np.sqrt(np.mean(predicted**2))
+    # Keys are new each time, and what they err by is not independent: of 734 checks the largest had 14 and 1.9. The
+    # margins are so wide that thousands of them pass. A fault errs by a million sigma.
+    sigmas = errors / (predicted + 1e-12)
+    assert sigmas.max() < 40
+    assert np.sqrt(np.mean(sigmas**2)) < 4
 
 
 VECTOR = {slots: np.random.default_rng(3).uniform(-1, 1, (1, slots)) for slots in (16, 32, 1024)}
