@@ -129,7 +129,7 @@ def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
 
 def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> str:
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
-    options, bits, deepest = demand.options, demand.precision_bits, max(demand.depth.values())
+    options, bits, deepest = demand.options, demand.options.precision_bits, max(demand.depth.values())
     if smallest_keys < math.inf:
         return (
             f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
@@ -142,7 +142,7 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
         )
     if options.share:
         return (
-            f"no parameters leave {options.precision_bits:g} bits of precision under the noise that {options.share} "
+            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} "
             f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
             f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
         )

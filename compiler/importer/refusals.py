@@ -100,7 +100,7 @@ _CONTROL = (
     "control flow cannot depend on encrypted data",
     "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",
 )
-_RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention-free dense layers")
+_RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention")
 _RANDOM = ("its result is random", "export the network in inference mode")
 _MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
 _DYNAMIC = ("the shape of its result depends on encrypted data", "cut it off and apply it after decryption")

@@ -29,7 +29,7 @@ import pytest
         ),
         (
             ["compile", "model.onnx", "--input-range", "1", "0"],
-            "input 'image': the range 1 to 0 is empty; give the lowest and the highest value",
+            "input 'image': the range 1 to 0 is empty; give the lowest and the highest value that inputs can have",
         ),
         (
             ["compile", "model.onnx", "--calibration", "labels.npy"],
@@ -229,12 +229,12 @@ def test_files_of_another_plan_are_refused(cli, here, other):
         theirs = ("--keys", other / "keys", *option)
         sentence = cli.refusal("encrypt", "plan.client.bin", "three.npy", *theirs)
         assert sentence.startswith(f"{other / 'keys' / name}: the keys were made for another ")
-        assert sentence.endswith("; make keys for this plan")
+        assert sentence.endswith("; make keys for this plan, or give the plan that they were made for")
     assert cli.refusal("run", "plan.bin", other / "encrypted.bin")
     keys = other / "keys" / "evaluation.bin"
     sentence = cli.refusal("run", "plan.bin", "encrypted.bin", "--evaluation-keys", keys)
     assert sentence.startswith(f"{keys}: the keys were made for another ")
-    assert sentence.endswith("; make keys for this plan")
+    assert sentence.endswith("; make keys for this plan, or give the plan that they were made for")
     assert "the result of another plan" in cli.refusal("decrypt", "plan.client.bin", other / "result.bin")
 
 
