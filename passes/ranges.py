@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from hecc.compiler.intervals import value_intervals
 from hecc.compiler.ir.graph import Graph, SeriesNode
 from hecc.compiler.proofs import proved_intervals
+from hecc.runtime.errors import CompileError
 
 __all__ = ["Range", "value_ranges"]
 
 QUANTILES = np.linspace(0, 1, 65)
+
+SMALLEST, LARGEST = 1e-100, 1e100
+"""Values beyond these are no network's that was trained, and their squares are zero or infinite."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,27 @@ def value_ranges(
         How many times the observed magnitude ``bound`` allows, where less is not proved.
     proved
         ``bound`` is what is proved, and that is proved element by element.
+
+    Raises
+    ------
+    CompileError
+        Values grow beyond all bounds, or vanish.
     """
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     arguments = {node.value for node in graph.nodes if isinstance(node, SeriesNode)}
     ranges: dict[str, Range] = {}
     for name, values in graph.evaluate(calibration).items():
+        seen = float(np.abs(values).max())
+        if not (seen == 0 or SMALLEST < seen < LARGEST):
+            fate = "vanish" if seen <= SMALLEST else "grow beyond all bounds"
+            raise CompileError(
+                f"{graph.node(name).source}: the calibration inputs make values {fate} here; scale the inputs as in "
+                "training, or check the weights"
+            )
         centre, radius = intervals[name]
         largest = float((np.abs(centre) + radius).max())
         # A value that is zero on all calibration inputs still needs a scale.
-        observed = float(np.abs(values).max()) or largest or 1.0
+        observed = seen or largest or 1.0
         rms = float(np.sqrt(np.mean(values**2)))
         bound = max(observed, largest if proved else min(largest, margin * observed))
         quantiles: tuple[float, ...] = ()

@@ -44,6 +44,9 @@ SMALL_RING = 1 << 13
 MOST_CIPHERTEXTS = 64
 """Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
 
+SINGLE_PRECISION = 20
+"""Bits of precision that weights in float32 leave; not many more can be had, whatever the parameters."""
+
 KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Of a key, in giant rotations, while the keys are over the budget."""
 
@@ -148,15 +151,15 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
-    most = _most_precise(demand, lowerings) if fixed else None
-    less = "for less precision" if most is None else f"for --precision {most}, which is the most there is"
+    possible = _possible_precision(demand, lowerings) if fixed else None
+    less = "for less precision" if possible is None else f"for --precision {possible}"
     return (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
-        f"N = {RING_DEGREES[-1]}; " + ("use fewer layers" if most == 0 else f"use fewer layers or ask {less}")
+        f"N = {RING_DEGREES[-1]}; " + ("use fewer layers" if possible == 0 else f"use fewer layers or ask {less}")
     )
 
 
-def _most_precise(demand: Demand, lowerings: Lowerings) -> int:
+def _possible_precision(demand: Demand, lowerings: Lowerings) -> int:
     """Whole bits of precision that there are parameters for, fewer than asked for; 0 if there are none."""
     asked = demand.options.precision_bits
 
@@ -164,7 +167,7 @@ def _most_precise(demand: Demand, lowerings: Lowerings) -> int:
         less = replace(demand, precision_bits=demand.precision_bits - asked + bits)
         return _found(less, lowerings)[0] is None
 
-    candidates = range(1, math.ceil(asked))
+    candidates = range(1, min(math.ceil(asked), SINGLE_PRECISION + 1))
     return bisect.bisect_left(candidates, True, key=refused)
 
 

@@ -265,7 +265,9 @@ class Graph:
                 given = np.asarray(inputs[node.output.name], dtype=np.float64)
                 values[node.output.name] = given.reshape(len(given), -1)
             else:
-                values[node.output.name] = self.evaluate_node(node, values)
+                # What overflows shows in the values.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values[node.output.name] = self.evaluate_node(node, values)
         return values
 
     def evaluate_node(self, node: Node, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -132,15 +132,11 @@ def test_an_impossible_precision_is_refused_with_a_way_out(
 ) -> None:
     with pytest.raises(CompileError) as fault:
         hecc.compile(model, calibration=calibration, precision=45)
-    sentence, _, most = str(fault.value).partition(" or ask for --precision ")
+    sentence, _, bits = str(fault.value).partition(" or ask for --precision ")
     assert sentence == (
         "no parameters give 45.0 bits of precision at depth 3 and 128-bit security up to N = 65536; use fewer layers"
     )
-    bits, _, rest = most.partition(", ")
-    assert rest == "which is the most there is"
     assert hecc.compile(model, calibration=calibration, precision=int(bits)).header.estimate.precision_bits >= int(bits)
-    with pytest.raises(CompileError, match="--precision"):
-        hecc.compile(model, calibration=calibration, precision=int(bits) + 2)
 
 
 def test_a_product_of_two_inputs_takes_one_level_and_no_rotation() -> None:

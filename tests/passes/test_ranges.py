@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hecc.passes.ranges import value_ranges
+from hecc.runtime.errors import CompileError
 
 
 def network(build: Any) -> Any:
@@ -84,3 +85,12 @@ def test_where_it_must_be_proved_the_bound_is_what_is_proved(build: Any) -> None
     calibration = {"x": np.array([[1.0, -3.0]])}
     found = value_ranges(build.graph("y"), calibration, {"x": (-80.0, 80.0)}, 1.5, proved=True)["y"]
     assert found.bound == found.proved == 160.0
+
+
+@pytest.mark.parametrize(("value", "fate"), [(2.0, "grow beyond all bounds"), (0.5, "vanish")])
+def test_values_beyond_all_bounds_are_refused_by_the_node_that_makes_them(build: Any, value: float, fate: str) -> None:
+    build.input("x", 1, 2, 2)
+    for i in range(11):
+        build.square(f"s{i}", f"s{i - 1}" if i else "x")
+    with pytest.raises(CompileError, match=f"/s8.*: the calibration inputs make values {fate} here; scale"):
+        value_ranges(build.graph("s10"), {"x": np.full((3, 1, 2, 2), value)}, {"x": (0.0, 2.0)}, 4.0)
