@@ -297,7 +297,7 @@ class _Trials:
     def _predicted(self, chain: Chain) -> tuple[Scales, dict[str, float], float] | None:
         """Scales, deviations of the outputs' errors, and bits of precision; ``None`` for a chain that has no room.
 
-        Where the bits are too few, they are at least those that are left.
+        Where they are fewer than wanted, even fewer may be left: what polynomials add was not looked at then.
         """
         scales = self._scaling.scales(chain)
         if not self._has_room(scales):
