@@ -13,11 +13,11 @@ first few slots of the ring, where results often are. :meth:`RingNoise.bias` is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +40,20 @@ from hecc.runtime.circuit import (
     Relinearize,
     Rescale,
     Rotate,
-    SparseMatrix,
 )
 from hecc.runtime.parameters import KeySpecification, digit_products
+from hecc.runtime.simulator import scalar_product
 from hecc.runtime.verify import ArrayType, matrix_entries
 
-__all__ = ["GaussianNoise", "RingNoise", "TransformStatistics", "matrix_rounding", "rounded"]
+__all__ = ["GaussianNoise", "RingNoise", "TransformStatistics", "rounding_errors"]
 
 ERROR_VARIANCE = 10.5
 """SEAL samples errors from a centred binomial distribution of 42 bits: variance 21 / 2, standard deviation 3.24."""
 
 SECRET_VARIANCE = 2 / 3
 """Of a uniform ternary coefficient."""
+
+Array: TypeAlias = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -228,25 +230,18 @@ class TransformStatistics:
         return np.asarray(switching / x_scale**2 * (self.rotated_bias + self.giant_bias / plain_scale**2))
 
 
-def matrix_rounding(matrix: SparseMatrix, scale: float) -> NDArray[np.float64]:
-    """Sum of the squared errors of each row's weights once they are integers over a scale, shape (count,).
-
-    They are known exactly, as they are the same in all slots. Times the mean square of the argument, zeros included, it
-    is the variance that a matrix product adds.
-    """
-    values = matrix.values.astype(np.float64)
-    errors = rounded(values, scale) - values
-    return np.bincount(matrix.rows, errors**2, len(matrix)).astype(np.float64)
-
-
-def rounded(values: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
-    """What numbers become that are encoded as integers: the nearest, halves away from zero, over the scale."""
-    scaled = values * scale
-    return np.asarray(np.trunc(scaled + np.copysign(0.5, scaled)) / scale)
+def rounding_errors(values: NDArray[np.floating[Any]] | float, scale: float) -> NDArray[np.float64]:
+    """By how much numbers are off that are encoded as integers: the nearest, halves away from zero, over the scale."""
+    exact = np.asarray(values, dtype=np.float64)
+    scaled = exact * scale
+    return np.asarray(np.trunc(scaled + np.copysign(0.5, scaled)) / scale - exact)
 
 
 class GaussianNoise:
     """The model as the simulator's noise hook: draws what every instruction adds.
+
+    What scalars are off by when they are encoded is not drawn: it is the same in all slots, known exactly, and an error
+    of the result that depends on the inputs alone.
 
     Parameters
     ----------
@@ -271,29 +266,40 @@ class GaussianNoise:
         self._special = float(np.prod([float(p) for p in keys.special_primes]))
         # Digits of several primes are taken around zero, and have no bias.
         self._biased = 1.0 if keys.digit_limbs == 1 else 0.0
-        self._mean_squares: dict[int, float] = {}
         # Where slots never meet, as with one logical slot, the secret's value in an example's slots stays with it.
         self._secret = np.ones((1, 1, 1))
+        self._previous = len(circuit.instructions)
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, LinearTransform)
         }
+        counts = circuit.counts()
         self._matrices = {
-            i: matrix_rounding(circuit.matrix(ins), _number(ins.scale))
+            i: self._off(ins, counts[ins.x], _number(types[i].scale))
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, MatrixProduct)
         }
 
-    def noise(
-        self, index: int, instruction: Instruction, value: NDArray[np.floating[Any]]
-    ) -> NDArray[np.floating[Any]] | None:
+    def _off(self, ins: MatrixProduct, columns: int, scale: float) -> Callable[[Array], Array]:
+        """What a matrix product is off by because weights and bias are rounded."""
+        weights = self._circuit.matrix(ins)
+        bias = None if ins.bias is None else rounding_errors(self._circuit.constants[ins.bias], scale)
+        return scalar_product(weights, rounding_errors(weights.values, _number(ins.scale)), bias, columns)
+
+    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
-        self._mean_squares[index] = float(np.mean(np.square(value, dtype=np.float64)))
-        if index == 0 and self._circuit.slots == 1:
-            # The first instruction, an input, of other examples.
+        if index <= self._previous and self._circuit.slots == 1:
+            # Another chunk of examples has begun.
             self._secret = self._draw_secret(len(value))
-        variance = self._variance(index, instruction)
+        self._previous = index
+        if isinstance(instruction, MatrixProduct):
+            return np.moveaxis(self._matrices[index](np.moveaxis(operands[0], 0, 2)), 2, 0)
+        if isinstance(instruction, MultiplyScalar):
+            return operands[0] * rounding_errors(instruction.value, _number(instruction.scale))
+        if isinstance(instruction, AddScalar):
+            return np.full_like(value, rounding_errors(instruction.value, _number(self._types[index].scale)))
+        variance = self._variance(index, instruction, operands)
         if isinstance(variance, float) and variance == 0.0:
             return None
         drawn = self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
@@ -312,7 +318,7 @@ class GaussianNoise:
         copies = self._ring.copies
         return self._generator.gamma(copies, 1 / copies, (examples, 1, 1))
 
-    def _variance(self, index: int, ins: Instruction) -> float | NDArray[np.float64]:
+    def _variance(self, index: int, ins: Instruction, operands: Sequence[Array]) -> float | NDArray[np.float64]:
         """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
         scale = _number(self._types[index].scale)
         rounding = self._ring.rounding * self._secret
@@ -328,16 +334,6 @@ class GaussianNoise:
             return rounding / scale**2
         if isinstance(ins, AddPlain):
             return self._ring.encoding / scale**2
-        if isinstance(ins, AddScalar | MultiplyScalar):
-            encoded = scale if isinstance(ins, AddScalar) else _number(ins.scale)
-            error = float(rounded(np.array(ins.value), encoded)) - ins.value
-            return error**2 * (self._mean_squares[ins.x] if isinstance(ins, MultiplyScalar) else 1.0)
-        if isinstance(ins, MatrixProduct):
-            added = self._matrices[index] * self._mean_squares[ins.x]
-            if ins.bias is not None:
-                bias = self._circuit.constants[ins.bias]
-                added = added + (rounded(bias, scale) - bias) ** 2
-            return added[:, np.newaxis]
         switching = self._switching(index)
         if isinstance(ins, Relinearize):
             return (rounding + switching) / scale**2
@@ -348,17 +344,21 @@ class GaussianNoise:
             alike = (ins.span // ins.period - 1) * (self._ring.rounding + switching)
             return (alike + switching * self._biased * self._ring.fold_bias(ins.steps)) / scale**2
         if isinstance(ins, MultiplyPlain):
-            return self._ring.encoding / _number(ins.scale) ** 2 * self._mean_squares[ins.x]
+            return self._ring.encoding / _number(ins.scale) ** 2 * _mean_square(operands[0])
         if isinstance(ins, LinearTransform):
             statistics = self._statistics[index]
             scales = _number(self._types[ins.x].scale), _number(ins.scale)
-            alike = statistics.added(self._ring, switching, *scales, self._mean_squares[ins.x])
+            alike = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
             return alike + self._biased * statistics.biased(switching, *scales)
         return 0.0
 
     def _switching(self, index: int) -> float:
         primes = self._keys.data_primes[: self._types[index].limbs]
         return self._ring.switching(digit_products(primes, self._keys.digit_limbs), self._special)
+
+
+def _mean_square(value: Array) -> float:
+    return float(np.mean(np.square(value, dtype=np.float64)))
 
 
 def _number(scale: Fraction | None) -> float:

@@ -7,7 +7,7 @@ set, and, with a noise model hooked in, the prediction of a plan's precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -33,13 +33,17 @@ from hecc.runtime.circuit import (
     Relinearize,
     Rescale,
     Rotate,
+    SparseMatrix,
     Square,
     Subtract,
 )
 from hecc.runtime.errors import InputError
 from hecc.runtime.verify import matrix_entries
 
-__all__ = ["NoiseModel", "Simulator"]
+if TYPE_CHECKING:
+    from scipy import sparse
+
+__all__ = ["NoiseModel", "Simulator", "scalar_product"]
 
 DENSE_FILL = 0.1
 """From this share of non-zeros on, a dense product is faster than a sparse one; measured for both precisions."""
@@ -56,10 +60,11 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 class NoiseModel(Protocol):
     """What is added to every value: a model of the scheme's noise, or nothing but an observer of values."""
 
-    def noise(self, index: int, instruction: Instruction, value: Array) -> Array | None:
+    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """Noise to add to ``value``, the result of instruction ``index``, of shape (examples, count, slots).
 
-        Called once per instruction and chunk of examples, in execution order. ``value`` must not be changed.
+        Called once per instruction and chunk of examples, in execution order. Neither ``value`` nor ``operands``, of
+        such shapes too and with their noise, may be changed.
         """
 
 
@@ -150,7 +155,9 @@ class Simulator:
             else:
                 value = _RULES[type(instruction)](self._circuit, instruction, *operands)
             if noise is not None:
-                added = noise.noise(index, instruction, np.moveaxis(value, 2, 0))
+                added = noise.noise(
+                    index, instruction, np.moveaxis(value, 2, 0), [np.moveaxis(x, 2, 0) for x in operands]
+                )
                 if added is not None:
                     value = value + np.moveaxis(added, 0, 2).astype(self._dtype, copy=False)
             if isinstance(instruction, Output):
@@ -216,41 +223,61 @@ def _product(
     circuit: Circuit, instruction: LinearTransform | MatrixProduct, columns: int, dtype: np.dtype[Any]
 ) -> Callable[[Array], Array]:
     """The matrix of a linear transform or a matrix product, sparse or dense, as a function of slot values."""
+    if isinstance(instruction, MatrixProduct):
+        weights = circuit.matrix(instruction)
+        bias = None if instruction.bias is None else circuit.constants[instruction.bias].astype(dtype)
+        return scalar_product(weights, weights.values.astype(dtype), bias, columns)
+
     # Imported here because a server, which never simulates, needs no scipy.
     from scipy import sparse
 
-    if isinstance(instruction, MatrixProduct):
-        # The scalars are the same in all slots, which are so many more examples.
-        weights = circuit.matrix(instruction)
-        height, width = instruction.count, columns
-        parts = (weights.values.astype(dtype), weights.columns, weights.offsets)
-        matrix = sparse.csr_matrix(parts, shape=(height, width))
-    else:
-        height, width = instruction.count * circuit.slots, columns * circuit.slots
-        entries = list(matrix_entries(circuit.diagonals(instruction), circuit.slots))
-        place, read, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
-        matrix = sparse.csr_matrix((values.astype(dtype), (place, read)), shape=(height, width))
+    height, width = instruction.count * circuit.slots, columns * circuit.slots
+    entries = list(matrix_entries(circuit.diagonals(instruction), circuit.slots))
+    place, read, values = (np.concatenate(arrays) for arrays in zip(*entries, strict=True))
+    times = _times(sparse.csr_matrix((values.astype(dtype), (place, read)), shape=(height, width)))
+    return lambda x: times(x.reshape(width, -1)).reshape(instruction.count, circuit.slots, -1)
+
+
+def scalar_product(places: SparseMatrix, values: Array, bias: Array | None, columns: int) -> Callable[[Array], Array]:
+    """The product with a matrix of scalars, as a function of slot values of shape (columns, slots, examples).
+
+    The scalars are the same in all slots, which are so many more examples.
+
+    Parameters
+    ----------
+    places
+        Where the entries of the matrix are.
+    values
+        The entries, shape (entries,), of any precision.
+    bias
+        Added to the rows, shape (rows,).
+    """
+    from scipy import sparse
+
+    rows = len(places)
+    times = _times(sparse.csr_matrix((values, places.columns, places.offsets), shape=(rows, columns)))
+
+    def product(x: Array) -> Array:
+        result = times(x.reshape(columns, -1)).reshape(rows, *x.shape[1:])
+        return result if bias is None else result + bias[:, np.newaxis, np.newaxis]
+
+    return product
+
+
+def _times(matrix: sparse.csr_matrix) -> Callable[[Array], Array]:
+    """The product with a sparse matrix, as a dense one where that is faster."""
+    height, width = matrix.shape
     used = np.flatnonzero(np.bincount(matrix.indices, minlength=width))
     rows = np.flatnonzero(np.diff(matrix.indptr))
     size = len(rows) * len(used)
-    dense = None
-    if size <= MAX_DENSE and matrix.nnz >= DENSE_FILL * size:
-        dense = matrix[rows][:, used].toarray()
-
-    bias = None
-    if isinstance(instruction, MatrixProduct) and instruction.bias is not None:
-        bias = circuit.constants[instruction.bias].astype(dtype)[:, np.newaxis]
+    if size > MAX_DENSE or matrix.nnz < DENSE_FILL * size:
+        return lambda x: np.asarray(matrix @ x)
+    dense = matrix[rows][:, used].toarray()
 
     def product(x: Array) -> Array:
-        flat = x.reshape(width, -1)
-        if dense is None:
-            result = matrix @ flat
-        else:
-            result = np.zeros((height, flat.shape[1]), dtype=dtype)
-            result[rows] = dense @ flat[used]
-        if bias is not None:
-            result = result + bias
-        return np.reshape(result, (instruction.count, circuit.slots, x.shape[2]))
+        result = np.zeros((height, x.shape[1]), dtype=dense.dtype)
+        result[rows] = dense @ x[used]
+        return result
 
     return product
 

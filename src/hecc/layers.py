@@ -302,7 +302,7 @@ class _Reach:
         self._types, self._watched = types, watched
         self.largest = np.zeros(rows)
 
-    def noise(self, index: int, instruction: Instruction, value: Array) -> None:
+    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> None:
         """See :class:`hecc.runtime.simulator.NoiseModel`."""
         if index in self._watched:
             data = np.abs(value[:, self._types[index].content == Content.DATA])
@@ -389,12 +389,11 @@ class _Recorder:
         self._kept = {*results, *(i for i, _ in circuit.outputs())}
         self.values: dict[int, Array] = {}
 
-    def noise(self, index: int, instruction: Instruction, value: Array) -> Array | None:
+    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """See :class:`hecc.runtime.simulator.NoiseModel`."""
-        # The model looks at every value, for the mean squares that later noise depends on.
-        added = None if self._model is None else self._model.noise(index, instruction, value)
-        if index not in self._noisy:
-            added = None
+        added = None
+        if self._model is not None and index in self._noisy:
+            added = self._model.noise(index, instruction, value, operands)
         if index in self._kept:
             self.values[index] = np.array(value if added is None else value + added)
         return added

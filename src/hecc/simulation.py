@@ -93,11 +93,11 @@ class _Watch:
             math.prod(keys.data_primes[: kind.limbs]) / (2 * kind.scale) if kind.scale else math.inf for kind in types
         ]
 
-    def noise(self, index: int, instruction: Instruction, value: Array) -> Array | None:
+    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         largest = float(np.abs(value).max())
         if largest > self._bounds[index]:
             raise OutputError(
                 f"{instruction.source}: a value of {largest:.6g} is beyond {float(self._bounds[index]):.6g}, where it "
                 "would wrap around under encryption; compile again with calibration inputs that are like these"
             )
-        return None if self._model is None else self._model.noise(index, instruction, value)
+        return None if self._model is None else self._model.noise(index, instruction, value, operands)

@@ -223,7 +223,10 @@ def test_the_simulated_errors_of_full_batches_are_as_large_as_the_real_ones(
     batch: int | None,
     rows: int | None,
 ) -> None:
-    """The largest, too, although a slot in which the secret is large has large errors in all ciphertexts."""
+    """The largest, too, although a slot in which the secret is large has large errors in all ciphertexts.
+
+    And what scalars err by that are rounded is not noise: it is the same whenever an input comes again.
+    """
     model, inputs = mlp(three_way, draw)
     plan = hecc.compile(model, calibration=inputs, optimize=optimize, batch=batch)
     many = {"x": np.resize(inputs["x"], (rows or plan.header.batch, 6))}
@@ -231,7 +234,13 @@ def test_the_simulated_errors_of_full_batches_are_as_large_as_the_real_ones(
     simulated = hecc.simulate(plan, many)["y"] - exact
     real = three_way.encrypted(plan, many)["y"] - exact
     assert 0.7 < simulated.std() / real.std() < 1.6
-    assert 0.5 < np.abs(simulated).max() / np.abs(real).max() < 3
+    assert 0.3 < np.abs(simulated).max() / np.abs(real).max() < 3
+    if optimize == "throughput":
+        # Of 40 inputs each comes a hundred times.
+        found, expected = (
+            errors[: len(errors) // 40 * 40].reshape(-1, 40, 2).mean(axis=0) for errors in (real, simulated)
+        )
+        np.testing.assert_allclose(found, expected, atol=0.2 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

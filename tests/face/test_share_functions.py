@@ -45,7 +45,7 @@ class Arguments:
         self._watched = {ins.x for ins in circuit.instructions if isinstance(ins, Polynomial)}
         self.largest = 0.0
 
-    def noise(self, index, instruction, value):
+    def noise(self, index, instruction, value, operands):
         if index in self._watched:
             self.largest = max(self.largest, float(np.abs(value).max()))
 

@@ -12,20 +12,22 @@ import pytest
 from tenseal import sealapi
 
 from hecc.runtime.circuit import (
+    AddScalar,
     Circuit,
     Diagonals,
     Fold,
     Input,
     LinearTransform,
+    MatrixProduct,
     MultiplyPlain,
+    MultiplyScalar,
     Output,
     Rescale,
-    SparseMatrix,
 )
 from hecc.runtime.client.keygen import generate_keys, secret_residues
 from hecc.runtime.client.seal_bridge import LevelCipher
 from hecc.runtime.keyfiles import EvaluationKeyFile, SecretKeyFile
-from hecc.runtime.noise import GaussianNoise, RingNoise, TransformStatistics, matrix_rounding, rounded
+from hecc.runtime.noise import GaussianNoise, RingNoise, TransformStatistics, rounding_errors
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
 from hecc.runtime.seal.evaluator import SealEvaluator
 from hecc.runtime.seal.streams import make_context
@@ -178,15 +180,45 @@ def test_multiplication_by_a_plaintext_rounds_it(logical: int) -> None:
     within(deviation(samples), model.encoding)
 
 
-def test_the_rounding_of_a_matrix_is_known_exactly() -> None:
-    matrix = SparseMatrix(
-        offsets=np.array([0, 2, 2, 3], "<i8"),
-        columns=np.array([0, 2, 1], "<i4"),
-        values=np.array([0.25, -0.375, 0.15625], "<f4"),
+def test_the_rounding_of_scalars_is_computed_and_not_drawn() -> None:
+    # Quarters and eighths are integers over 8. Halves go away from zero.
+    off = rounding_errors(np.array([0.25, -0.375, 0.15625, 0.0625, -0.0625]), 8.0)
+    np.testing.assert_array_equal(off, [0, 0, -0.03125, 0.0625, -0.0625])
+    slots = 4
+    constants = {
+        "m.offsets": np.array([0, 2, 2, 3], "<i8"),
+        "m.columns": np.array([0, 2, 1], "<i4"),
+        "m.values": np.array([0.25, -0.375, 0.15625], "<f4"),
+        "b": np.array([1.0, 1 / 512, 0.5]),
+        "all": np.ones((3, slots), np.uint8),
+    }
+    program = (
+        Input(name="x", count=3, occupied="all", period=1, limbs=3, scale=Fraction(16)),
+        MatrixProduct(x=0, count=3, matrix="m", bias="b", scale=Fraction(8)),
+        MultiplyScalar(x=1, value=0.15625, scale=Fraction(8)),
+        AddScalar(x=2, value=1 / 4096),
+        Output(x=3, name="y", occupied="all"),
     )
-    # Quarters and eighths are integers over 8; 0.15625 becomes 0.125. Halves go away from zero.
-    np.testing.assert_allclose(matrix_rounding(matrix, 8.0), [0, 0, 0.03125**2])
-    np.testing.assert_allclose(rounded(np.array([0.0625, -0.0625, 0.0624]), 8.0), [0.125, -0.125, 0.0])
+    circuit = Circuit(slots, program, constants)
+    primes = ntt_primes(30, 4096, 4)
+    keys = KeySpecification(
+        ring_degree=4096,
+        data_primes=primes[:3],
+        special_primes=primes[3:],
+        relinearization_limbs=0,
+        galois=(),
+        security=SecurityEvidence(level=0, adversary="classical", table="INSECURE", log2_limit=0),
+    )
+    model = GaussianNoise(circuit, verify(circuit, keys), keys, np.random.default_rng(0))
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 3, slots))
+    product = model.noise(1, program[1], x, [x])
+    assert product is not None
+    np.testing.assert_array_equal(product[:, 0], 0)
+    # The bias is added at the scale of the product, 128.
+    np.testing.assert_array_equal(product[:, 1], -1 / 512)
+    np.testing.assert_allclose(product[:, 2], -0.03125 * x[:, 1])
+    np.testing.assert_allclose(model.noise(2, program[2], x, [x]), -0.03125 * x)
+    np.testing.assert_allclose(model.noise(3, program[3], x, [x]), -1 / 4096)
 
 
 def chain(degree: int, special_bits: int) -> tuple[Circuit, KeySpecification]:

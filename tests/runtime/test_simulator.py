@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ class Watcher:
     def __init__(self) -> None:
         self.values: dict[int, list[np.ndarray]] = {}
 
-    def noise(self, index: int, instruction: Instruction, value: np.ndarray) -> None:
+    def noise(self, index: int, instruction: Instruction, value: np.ndarray, operands: Sequence[np.ndarray]) -> None:
         self.values.setdefault(index, []).append(value.copy())
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -283,7 +284,9 @@ def test_batches_come_back_whole_from_chunks_that_fit_the_memory(examples: int) 
 
 def test_noise_is_added_to_the_result_that_it_was_asked_for() -> None:
     class Noise:
-        def noise(self, index: int, instruction: Instruction, value: np.ndarray) -> np.ndarray | None:
+        def noise(
+            self, index: int, instruction: Instruction, value: np.ndarray, operands: Sequence[np.ndarray]
+        ) -> np.ndarray | None:
             return np.full_like(value, 0.5) if isinstance(instruction, Rescale) else None
 
     mask = np.ones((1, 4), np.uint8)
@@ -302,7 +305,9 @@ def test_noise_is_added_to_the_result_that_it_was_asked_for() -> None:
 @pytest.mark.parametrize("span", [4, 8])
 def test_a_fold_sums_the_noise_of_the_slots_that_it_reads(span: int) -> None:
     class Noise:
-        def noise(self, index: int, instruction: Instruction, value: np.ndarray) -> np.ndarray | None:
+        def noise(
+            self, index: int, instruction: Instruction, value: np.ndarray, operands: Sequence[np.ndarray]
+        ) -> np.ndarray | None:
             return np.arange(8.0).reshape(1, 1, 8) if isinstance(instruction, Input) else None
 
     mask = np.ones((1, 8), np.uint8)

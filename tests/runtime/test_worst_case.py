@@ -65,7 +65,7 @@ class _Adversary:
         self._propagation = _Propagation(circuit, types, keys, RANGE)
         self._types, self._generator = types, generator
 
-    def noise(self, index, instruction, value):
+    def noise(self, index, instruction, value, operands):
         ring, kind = self._propagation._ring, self._types[index]
         size = {
             "input": ring.fresh,
@@ -118,7 +118,7 @@ def test_every_value_is_within_the_range_that_is_proved(plans, middle):
     inputs = np.random.default_rng(5).choice([-0.5, 0.0, 0.3, 1.0], (512, 1, 64))
 
     class Watch:
-        def noise(self, index, instruction, value):
+        def noise(self, index, instruction, value, operands):
             found = values[index]
             assert np.all(np.abs(value - found.centre) <= found.radius + found.drift)
 

@@ -62,7 +62,7 @@ def test_vectors_are_taken_apart_with_the_error_that_is_predicted(
         found = client.decrypt(session.run(streams)["y"], SLOTS, limbs=3, scale=2 * SCALE)
     assert found.shape == sent.shape
     model = GaussianNoise(program, verify(program, keys), keys, np.random.default_rng(1))
-    drawn = model.noise(0, program.instructions[0], np.repeat(sent[np.newaxis], 64, axis=0))
+    drawn = model.noise(0, program.instructions[0], np.repeat(sent[np.newaxis], 64, axis=0), [])
     assert drawn is not None
     error = np.sqrt(np.mean((found - sent) ** 2))
     assert 0.2 < error / drawn.std() < 2.5

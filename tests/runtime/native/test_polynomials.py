@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -45,10 +46,11 @@ def program(values: NDArray[np.float64], basis: str, limbs: int) -> Circuit:
 class SecretKeyNoise(GaussianNoise):
     """The model, but of inputs encrypted with the secret key: one polynomial less is rounded."""
 
-    def noise(self, index: int, instruction: Instruction, value: NDArray[Any]) -> NDArray[Any] | None:
+    def noise(
+        self, index: int, instruction: Instruction, value: NDArray[Any], operands: Sequence[NDArray[Any]]
+    ) -> NDArray[Any] | None:
         if not isinstance(instruction, Input):
-            return super().noise(index, instruction, value)
-        super().noise(index, instruction, value)
+            return super().noise(index, instruction, value, operands)
         ring = RingNoise(2048, SLOTS)
         variance = ring.fresh - ring.rounding + ring.encoding
         return np.random.default_rng(3).normal(0.0, np.sqrt(variance) / float(SCALE), size=value.shape)
