@@ -170,9 +170,11 @@ class _Layer:
         low, high, near = (demand.low, demand.high, False) if demand else interval(values, proved, margin)
         if near and not quiet:
             log.warning(
-                "%s: calibration values reach from %.4g to %.4g, close to the ends of its interval, %.4g to %.4g, and "
-                "far beyond most; a value outside makes the results meaningless: calibrate with more inputs",
+                "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "
+                "%.4g to %.4g, and far beyond most; a value outside makes the results meaningless: calibrate with more "
+                "inputs",
                 node.source,
+                node.function,
                 float(values.min()),
                 float(values.max()),
                 low,

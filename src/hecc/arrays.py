@@ -27,8 +27,13 @@ DIGITS = 24
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
 
-def load_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+def load_arrays(path: Path, *, others: str = "") -> NDArray[Any] | dict[str, NDArray[Any]]:
     """The array of a .npy file, or those of an .npz file by name; one alone that has no name counts as an array.
+
+    Parameters
+    ----------
+    others
+        What else could be done about a file of another kind, for the refusal.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def load_arrays(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
     with reading(path), path.open("rb") as file:
         magic = file.read(6)
     if magic[:6] != _NPY and magic[:4] != _ZIP:
-        raise FileFormatError(f"{path}: neither a .npy nor an .npz file; save the array with numpy.save")
+        raise FileFormatError(f"{path}: neither a .npy nor an .npz file; save the array with numpy.save{others}")
     try:
         if magic == _NPY:
             # Mapped: nothing is allocated that the file's header merely claims.

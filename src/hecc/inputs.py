@@ -32,6 +32,9 @@ __all__ = ["Form", "Inputs", "Source", "forms", "load_inputs"]
 Source: TypeAlias = "Tensor | Mapping[str, Tensor] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 """An array, arrays by name, a file or folder, or several images."""
 
+OTHERS = ", or let the name of a table end in .csv, and that of an image in .png or .jpg"
+"""How files that are no arrays would be known."""
+
 COPIES = 3
 """How many times the inputs are in memory at once while they are checked and packed."""
 
@@ -114,7 +117,7 @@ def load_inputs(
         if paths[0].suffix.lower() == ".csv":
             form = _only(paths[0], wanted)
             return Inputs({form.name: _from_table(paths[0], form)})
-        return Inputs(_from_arrays(load_arrays(paths[0]), wanted, raw))
+        return Inputs(_from_arrays(load_arrays(paths[0], others=OTHERS), wanted, raw))
     for path in paths:
         if path.is_dir() or not is_image_name(path):
             raise InputError(f"{path}: not an image by its name; several inputs at once have to be images, one a row")

@@ -72,7 +72,10 @@ import pytest
         ),
         (
             ["encrypt", "plan.client.bin", "model.onnx"],
-            "model.onnx: neither a .npy nor an .npz file; save the array with numpy.save",
+            (
+                "model.onnx: neither a .npy nor an .npz file; save the array with numpy.save, or let the name of a "
+                "table end in .csv, and that of an image in .png or .jpg"
+            ),
         ),
         (
             ["encrypt", "plan.client.bin", "three.npy", "--keys", "elsewhere"],

@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Annotated, Any, Self, TextIO
+from typing import Annotated, Any, NoReturn, Self, TextIO
 
 import typer
 
@@ -29,9 +29,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 FAULT, INTERRUPTED = 70, 130
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals that ask a process to end. As after Ctrl-C, what is half-written is removed first."""
-
-LOADING = 0.02
-"""Seconds after which a signal that came while modules were loaded is handled."""
 
 PLAIN_INTERVAL = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -209,18 +206,27 @@ def _ending() -> Iterator[None]:
 
 def _end(number: int, frame: FrameType | None) -> None:
     """Handle a signal."""
-    if not _loads_modules(frame):
+
+    def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt if number == signal.SIGINT else Ended(number)
-    # Modules may lose an exception, or make an error of their own of it.
-    again = threading.Timer(LOADING, signal.raise_signal, [number])
-    again.daemon = True
-    again.start()
+
+    importer = _importer(frame)
+    if importer is None:
+        stop()
+    # Modules may lose an exception, or make an error of their own of it: it is raised as soon as they are loaded, where
+    # debuggers would stop next.
+    importer.f_trace = stop
+    sys.settrace(lambda *_: None)
 
 
-def _loads_modules(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_globals.get("__name__") != "importlib._bootstrap":
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """Whose import, not made by another, is going on."""
+    found = None
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            found = frame.f_back
         frame = frame.f_back
-    return frame is not None
+    return found
 
 
 def _check_kernels() -> None:

@@ -21,7 +21,7 @@ def encrypt_command(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
+            metavar="PATH",
             help="A .npy file with one example or several rows; .npz with an array per input; a .csv table; or images, "
             "or a folder of them, one row each.",
         ),

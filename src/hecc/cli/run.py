@@ -68,11 +68,14 @@ def run_command(
         start = time.perf_counter()
         with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
-            with out.steps("evaluating") as step:
+            unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
+            with out.steps(f"evaluating {unit}") as step:
                 server.run_to(
                     output,
                     request,
-                    progress=lambda batch, done, total, _: step(batch * total + done, batches * total),
+                    progress=lambda batch, done, total, _: (
+                        step(done, total) if batches == 1 else step(batch + done // total, batches)
+                    ),
                     resume=resume,
                 )
         finished = time.perf_counter()
