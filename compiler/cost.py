@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hecc.compiler.workload import KEY_SWITCHING, OTHER, PLAINTEXTS, Workload
+from hecc.compiler.workload import KEY_SWITCHING, OPERATIONS, OTHER, PLAINTEXTS, Workload
 from hecc.runtime.circuit import Circuit
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.polynomials import expand_polynomials
@@ -99,23 +99,24 @@ class CostModel(ABC):
         return polynomials * limbs * self.transform
 
     def prices(self, limbs: int) -> tuple[float, ...]:
-        """What each of :data:`hecc.compiler.workload.OPERATIONS` takes on ciphertexts of so many limbs."""
-        return (
-            self.key_switch(limbs),
-            self.hoist(limbs),
-            self.baby(limbs),
-            self.giant(limbs),
-            self.finish(limbs),
-            self.diagonal(limbs),
-            self.encode(limbs),
-            self.plain_product(limbs),
-            self.scalar_product(limbs, polynomials=1),
-            self.load(limbs),
-            limbs * self.product,
-            self.stream(limbs, polynomials=1),
-            self.rescale(limbs, polynomials=1),
-            self.plain_product(limbs),
-        )
+        """What each of ``OPERATIONS`` takes on ciphertexts of so many limbs, in their order."""
+        seconds = {
+            "key_switch": self.key_switch(limbs),
+            "hoist": self.hoist(limbs),
+            "baby": self.baby(limbs),
+            "giant": self.giant(limbs),
+            "finish": self.finish(limbs),
+            "diagonal": self.diagonal(limbs),
+            "encode": self.encode(limbs),
+            "plain_product": self.plain_product(limbs),
+            "scalar_product": self.scalar_product(limbs, polynomials=1),
+            "load": self.load(limbs),
+            "product": limbs * self.product,
+            "stream": self.stream(limbs, polynomials=1),
+            "rescale": self.rescale(limbs, polynomials=1),
+            "scalar": self.plain_product(limbs),
+        }
+        return tuple(seconds[operation] for operation in OPERATIONS)
 
     @abstractmethod
     def encode(self, limbs: int) -> float:

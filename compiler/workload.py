@@ -35,26 +35,21 @@ from hecc.runtime.circuit import (
 
 __all__ = ["KEY_SWITCHING", "OPERATIONS", "OTHER", "PLAINTEXTS", "Workload", "polynomials", "transform_rotations"]
 
-OPERATIONS = (
-    "key_switch",
-    "hoist",
-    "baby",
-    "giant",
-    "finish",
-    "diagonal",
-    "encode",
-    "plain_product",
-    "scalar_product",
-    "load",
-    "product",
-    "stream",
-    "rescale",
-    "scalar",
-)
-"""In the order of a workload's columns: what :class:`hecc.compiler.cost.CostModel` has a price for."""
+_SWITCHING = ("key_switch", "hoist", "baby", "giant", "finish")
+_WITH_PLAINTEXTS = ("diagonal", "encode", "plain_product", "scalar_product")
+_OTHER = ("load", "product", "stream", "rescale", "scalar")
 
-KEY_SWITCHING, PLAINTEXTS, OTHER = slice(0, 5), slice(5, 9), slice(9, 14)
-"""The columns of rotations and relinearisations, of products with plaintexts, and of everything else."""
+OPERATIONS = (*_SWITCHING, *_WITH_PLAINTEXTS, *_OTHER)
+"""A workload's columns: what :class:`hecc.compiler.cost.CostModel` has a price for."""
+
+KEY_SWITCHING = slice(len(_SWITCHING))
+"""The columns of rotations and relinearisations."""
+
+PLAINTEXTS = slice(KEY_SWITCHING.stop, KEY_SWITCHING.stop + len(_WITH_PLAINTEXTS))
+"""The columns of products with plaintexts."""
+
+OTHER = slice(PLAINTEXTS.stop, len(OPERATIONS))
+"""The columns of everything else."""
 
 
 @dataclass(frozen=True, eq=False)
