@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -36,6 +37,8 @@ def simulated_precision(
     In a batch there are as many errors as rows, the largest of which is larger: the calibration inputs are repeated to
     fill one.
 
+    Where errors grow beyond all numbers it is minus infinity.
+
     Parameters
     ----------
     observed
@@ -51,11 +54,14 @@ def simulated_precision(
     for name, rows in calibration.items():
         inputs[name] = layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape))
     model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
-    noisy = simulator.run(inputs, model)
+    # Where errors grow from layer to layer, they may overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        noisy = simulator.run(inputs, model)
     bits = []
     for name, result in noisy.items():
         layout = layouts[name]
         expected = reference[name][used].reshape(-1, *layout.shape)
-        error = np.abs(layout.average(np.asarray(result, dtype=np.float64)) - expected).max()
-        bits.append(-np.log2(max(float(error), 1e-300) / observed[name]))
-    return float(min(bits))
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = float(np.abs(layout.average(np.asarray(result, dtype=np.float64)) - expected).max())
+        bits.append(-math.log2(max(error, 1e-300) / observed[name]) if math.isfinite(error) else -math.inf)
+    return min(bits)

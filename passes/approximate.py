@@ -491,7 +491,8 @@ def _impossible(network: _Network, layers: Sequence[_Layer], bits: float, precis
     # Rounded down, so that it can be asked for.
     had = f"{math.floor(10 * bits) / 10:.1f} bits of precision" if bits >= 1 else "next to no precision"
     low, high = worst.centre - worst.radius, worst.centre + worst.radius
-    remedy = f"keep its values closer together than {low:.4g} to {high:.4g}, with a BatchNormalization before it,"
+    closer = f"keep its values closer together than {low:.4g} to {high:.4g}"
+    remedy = f"{closer}, with a BatchNormalization before it or more weight decay,"
     alike = ""
     if _kinked(worst):
         others = sum(map(_kinked, layers)) - 1

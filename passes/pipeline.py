@@ -55,7 +55,7 @@ from hecc.passes.outputs import merge_outputs
 from hecc.passes.parameters import WORST_DEVIATION, Candidate, Demand
 from hecc.passes.ranges import value_ranges
 from hecc.passes.scales import apply_scales
-from hecc.passes.search import Lowerings, refusal, search
+from hecc.passes.search import ImpreciseError, Lowerings, refusal, search
 from hecc.passes.selections import move_selections
 from hecc.passes.window_sums import sum_windows
 from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
@@ -157,6 +157,9 @@ def build_plan(
     while True:
         try:
             return _plan(graph, task)
+        except ImpreciseError as refused:
+            bits = _possible(graph, task, refused)
+            raise CompileError(f"{refused} or ask for --precision {bits}" if bits else str(refused)) from None
         except MisalignedError as fault:
             graph = align_factors(graph, fault.product, multiplicative_depth(graph))
 
@@ -240,12 +243,14 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             )
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
             return Plan(header, draft.circuit, choices=choices)
-        demand = replace(demand, precision_bits=demand.precision_bits + task.required_bits - precision + 0.5)
-    if math.isinf(precision):
+        # Of errors as large as the values it is not known how much too large they are.
+        missing = task.required_bits - precision + 0.5 if precision > 0 else BOUNDLESS_STEP
+        demand = replace(demand, precision_bits=demand.precision_bits + missing)
+    if precision == math.inf:
         # The errors of results to be shown were never small enough to look any further.
-        raise CompileError(refusal(demand, lowerings, math.inf, task.approximated.remark))
+        raise refusal(demand, lowerings, math.inf, task.approximated.remark)
     raise CompileError(
-        f"simulated noise leaves {precision:.1f} bits of precision on the calibration inputs, "
+        f"simulated noise leaves {max(precision, 0.0):.1f} bits of precision on the calibration inputs, "
         f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
 
@@ -254,6 +259,20 @@ def _outputs(graph: Graph, inputs: Mapping[str, NDArray[np.float64]]) -> dict[st
     """What the network computes in clear."""
     values = graph.evaluate(inputs)
     return {name: values[name] for name in graph.outputs}
+
+
+def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
+    """Whole bits of precision that there is a plan for, 0 for none: what is predicted is not always kept."""
+    spare = task.required_bits - task.options.precision_bits
+    bits = refused.predicted(spare)
+    while bits:
+        options = replace(task.options, precision_bits=float(bits))
+        try:
+            _plan(graph, replace(task, options=options, required_bits=bits + spare))
+            break
+        except CompileError:
+            bits -= 1
+    return bits
 
 
 def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:

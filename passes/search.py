@@ -30,7 +30,7 @@ from hecc.runtime.errors import CompileError
 from hecc.runtime.layout import MAX_COUNT
 from hecc.runtime.verify import verify
 
-__all__ = ["RING_DEGREES", "Lowering", "Lowerings", "refusal", "search"]
+__all__ = ["RING_DEGREES", "ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """That a plan may have."""
@@ -82,6 +82,23 @@ class Lowerings:
     matrices: list[Lowering] = field(default_factory=list)
 
 
+class ImpreciseError(CompileError):
+    """There are no parameters for the precision that was asked for, and less needs no other polynomials."""
+
+    def __init__(self, reason: str, demand: Demand, lowerings: Lowerings) -> None:
+        super().__init__(reason)
+        self._demand, self._lowerings = demand, lowerings
+
+    def predicted(self, spare: float) -> int:
+        """Whole bits of precision, and ``spare`` ones, that there are parameters for; 0 if there are none."""
+
+        def refused(bits: int) -> bool:
+            return _found(replace(self._demand, precision_bits=bits + spare), self._lowerings)[0] is None
+
+        candidates = range(1, min(math.ceil(self._demand.options.precision_bits), SINGLE_PRECISION + 1))
+        return bisect.bisect_left(candidates, True, key=refused)
+
+
 Found: TypeAlias = tuple[Lowering, Candidate, tuple[RingTrial, ...]]
 """Layouts, the chain for them, and what was found for each ring."""
 
@@ -98,7 +115,7 @@ def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> Found:
     """
     found, smallest_keys = _found(demand, lowerings)
     if found is None:
-        raise CompileError(refusal(demand, lowerings, smallest_keys, remark))
+        raise refusal(demand, lowerings, smallest_keys, remark)
     return found
 
 
@@ -130,45 +147,34 @@ def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
     return (None if best is None else (*best, tuple(trials))), smallest
 
 
-def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> str:
+def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> CompileError:
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
     options, bits, deepest = demand.options, demand.options.precision_bits, max(demand.depth.values())
     if smallest_keys < math.inf:
-        return (
+        return CompileError(
             f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
             "than the budget; allow as much with --key-budget, or ask for less precision"
         )
     if options.chain is not None:
-        return (
+        return CompileError(
             f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
             "compile the deeper or more precise network first, and the other one with its chain"
         )
     if options.share:
-        return (
+        return CompileError(
             f"no parameters leave {bits:g} bits of precision under the noise that {options.share} "
             f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
             f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
-    possible = _possible_precision(demand, lowerings) if fixed else None
-    less = "for less precision" if possible is None else f"for --precision {possible}"
-    return (
+    reason = (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
-        f"N = {RING_DEGREES[-1]}; " + ("use fewer layers" if possible == 0 else f"use fewer layers or ask {less}")
+        f"N = {RING_DEGREES[-1]}; use fewer layers"
     )
-
-
-def _possible_precision(demand: Demand, lowerings: Lowerings) -> int:
-    """Whole bits of precision that there are parameters for, fewer than asked for; 0 if there are none."""
-    asked = demand.options.precision_bits
-
-    def refused(bits: int) -> bool:
-        less = replace(demand, precision_bits=demand.precision_bits - asked + bits)
-        return _found(less, lowerings)[0] is None
-
-    candidates = range(1, min(math.ceil(asked), SINGLE_PRECISION + 1))
-    return bisect.bisect_left(candidates, True, key=refused)
+    if fixed:
+        return ImpreciseError(reason, demand, lowerings)
+    return CompileError(f"{reason} or ask for less precision")
 
 
 def _choose(

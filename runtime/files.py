@@ -227,6 +227,8 @@ def writing(path: Path) -> Iterator[None]:
     """Whatever the system refuses becomes a sentence about ``path``."""
     try:
         yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: cannot be written, as there is no such folder; make it first") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror}); check the folder and the free space") from None
 

@@ -69,7 +69,7 @@ class Batch:
         if dynamic and vectors:
             raise UnsupportedError(
                 f"input '{vectors[0]}' has no batch axis while another input has a dynamic one; export the network "
-                "with a fixed batch of one and import it with batch_axis=False"
+                "with a fixed batch of one and compile it with --no-batch-axis (batch_axis=False)"
             )
         return cls(axis=not vectors, extent=next(iter(fixed.values()), 1), dynamic=dynamic)
 
@@ -140,7 +140,7 @@ def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | 
             )
         raise UnsupportedError(
             f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
-            "the Cast behind it, if any"
+            "the Cast behind it, if any, and look up embeddings before encryption"
         )
     if not tensor.HasField("shape"):
         raise UnsupportedError(f"input '{value.name}' has no shape; export the network with a fixed input shape")

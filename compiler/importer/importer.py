@@ -28,7 +28,15 @@ from hecc.compiler.importer.load import load_model
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
 from hecc.compiler.importer.prepare import prepare, validate
-from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT, InvalidNodeError, RefusedNodeError, describe
+from hecc.compiler.importer.refusals import (
+    KINK,
+    RELUS,
+    UNFOLDABLE,
+    WAYS_OUT,
+    InvalidNodeError,
+    RefusedNodeError,
+    describe,
+)
 from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
 from hecc.compiler.importer.steps.program import encrypted_part, program
 from hecc.compiler.importer.steps.tail import tail
@@ -83,8 +91,15 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
                 raise
         _stand_in(scope, node)
     if refusals:
-        raise UnsupportedError(describe(refusals))
+        raise UnsupportedError(describe([*refusals, *_doubtful(scope, model.graph)]))
     return _finish(scope, [output.name for output in model.graph.output])
+
+
+def _doubtful(scope: Scope, graph: onnx.GraphProto) -> list[RefusedNodeError]:
+    """What is better changed at once, where a network has to be trained again anyway."""
+    last = {output.name for output in graph.output}
+    kinks = [node for node in graph.node if node.op_type in RELUS and not node.domain and node.output[0] not in last]
+    return [Call.of(scope, node).refuse(*KINK) for node in kinks]
 
 
 def _convert(call: Call) -> None:
@@ -179,7 +194,8 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
             shape = "x".join(map(str, operand.shape)) or "scalar"
             raise UnsupportedError(
                 f"output '{name}' of one example has shape {shape}, so its axis 0 is not the batch axis of the inputs; "
-                "import with batch_axis=False if the whole input is one example, or keep the batch axis in front"
+                "compile with --no-batch-axis (batch_axis=False) if the whole input is one example, or keep the batch "
+                "axis in front"
             )
     defined = {node.output.name for node in scope.nodes}
     if missing := [name for name in outputs if name not in defined]:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from hecc.compiler.ir.graph import Source
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["UNFOLDABLE", "WAYS_OUT", "InvalidNodeError", "RefusedNodeError", "describe", "way_out"]
+__all__ = ["KINK", "RELUS", "UNFOLDABLE", "WAYS_OUT", "InvalidNodeError", "RefusedNodeError", "describe", "way_out"]
 
 
 class RefusedNodeError(UnsupportedError):
@@ -56,7 +56,7 @@ def way_out(domain: str, operator: str) -> tuple[str, str]:
             return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
         if operator == "SVMClassifier":
             return (
-                "support vector machines with kernels are not supported as classifiers",
+                "support vector machines are not supported as classifiers, whatever their kernel",
                 "use LinearSVC, LogisticRegression or MLPClassifier instead",
             )
         return (
@@ -135,7 +135,10 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Attention": ("attention is not supported", "use convolutions or dense layers instead"),
         "If": _CONTROL,
         "Loop": _CONTROL,
-        "Scan": _CONTROL,
+        "Scan": (
+            "loops over encrypted data are not supported",
+            "unroll them; for scikit-learn's nearest neighbours or Gaussian processes use a linear model instead",
+        ),
         "SequenceConstruct": ("its result is a sequence", "return the tensors in it as outputs of their own"),
         "SequenceMap": _CONTROL,
         "RandomNormal": _RANDOM,
@@ -155,5 +158,14 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Reason and remedy for the operators that networks commonly have."""
 
-UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _RANDOM))
+RELUS = frozenset({"LeakyRelu", "PRelu", "Relu"})
+"""Operators that are supported, but seldom at the precision asked for."""
+
+KINK = (
+    "a polynomial in its place leaves a low precision",
+    "replace it, too, by a square or a smooth activation such as SiLU, or ask for less with --precision",
+)
+"""Reason and remedy for them, beside the refusals of others."""
+
+UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _RANDOM)) | {"Scan"}
 """Operators that are refused even where all their inputs are constants."""

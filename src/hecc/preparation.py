@@ -294,7 +294,10 @@ def _declared(
         if not -math.inf < low < high < math.inf:
             constant = given is None and low == high
             empty = f"the calibration inputs are all {low:g}" if constant else f"the range {low:g} to {high:g} is empty"
-            raise InputError(f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have")
+            how = ", with --input-range" if given is None else ""
+            raise InputError(
+                f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have{how}"
+            )
     return ranges
 
 

@@ -95,7 +95,7 @@ class _Watch:
 
     def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         largest = float(np.abs(value).max())
-        if largest > self._bounds[index]:
+        if not largest <= self._bounds[index]:
             raise OutputError(
                 f"{instruction.source}: a value of {largest:.6g} is beyond {float(self._bounds[index]):.6g}, where it "
                 "would wrap around under encryption; compile again with calibration inputs that are like these"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -18,11 +19,17 @@ from hecc.runtime.files import reading
 
 __all__ = ["load_table", "write_table"]
 
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""What programs write between columns where commas are for decimals."""
+
+log = logging.getLogger(__name__)
+
 
 def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDArray[np.float64]:
     """The numbers of a comma-separated file, shape (rows, columns).
 
-    A first line without a single number is a header, and left out. Lines without anything are left out, too.
+    A first line without a single number is a header, and left out; so is one of 0, 1, 2 and so on, at least three of
+    them, which pandas writes where columns have no names. Lines without anything are left out, too.
 
     Parameters
     ----------
@@ -48,12 +55,20 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue
-                if not rows and not names and not any(map(_is_number, cells)):
-                    names = [cell.strip() for cell in cells]
-                    continue
+                if not rows and not names:
+                    counted = _counts(cells) and columns in (None, len(cells))
+                    if counted:
+                        log.warning(
+                            "%s: the first line, 0 to %d, is taken for the names of columns", path, len(cells) - 1
+                        )
+                    if counted or not any(map(_is_number, cells)):
+                        names = [cell.strip() for cell in cells]
+                        continue
                 rows.append(_numbers(path, reader.line_num, cells, names, columns))
                 columns = len(cells)
-    except (csv.Error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{path}: not in UTF-8 ({error}); save it as CSV in UTF-8") from None
+    except csv.Error as error:
         raise FileFormatError(f"{path}: not a table of comma-separated values ({error}); save it as CSV") from None
     if not rows:
         raise FileFormatError(f"{path}: a table without rows of numbers; give one row per example")
@@ -72,8 +87,14 @@ def write_table(file: BinaryIO, columns: Sequence[str], rows: Iterable[Sequence[
 
 def _numbers(path: Path, line: int, cells: list[str], names: list[str], columns: int | None) -> list[float]:
     if columns is not None and len(cells) != columns:
+        there = f"{path}, line {line}: {len(cells)} column{'s' if len(cells) > 1 else ''}, not {columns}"
+        for mark, separator in SEPARATORS.items():
+            if any(mark in cell for cell in (*cells, *names)):
+                raise InputError(
+                    f"{there}, and there are {separator}; separate columns with commas, and write numbers with points"
+                )
         hint = "; pandas leaves its index out with index=False" if len(cells) == columns + 1 else ""
-        raise InputError(f"{path}, line {line}: {len(cells)} columns, not {columns}; give one for each value{hint}")
+        raise InputError(f"{there}; give one for each value{hint}")
     found = []
     for number, cell in enumerate(cells, 1):
         if not _is_number(cell):
@@ -82,6 +103,11 @@ def _numbers(path: Path, line: int, cells: list[str], names: list[str], columns:
             raise InputError(f"{path}, line {line}, column {number}{name}: {fault}; fill it in, or leave the row out")
         found.append(float(cell))
     return found
+
+
+def _counts(cells: list[str]) -> bool:
+    """Whether a line is 0, 1, 2 and so on, and so long that no example would be."""
+    return len(cells) > 2 and [cell.strip() for cell in cells] == list(map(str, range(len(cells))))
 
 
 def _is_number(cell: str) -> bool:

@@ -194,8 +194,13 @@ def test_the_public_key_alone_can_encrypt(cli, here):
 
 
 def test_a_passphrase_protects_the_secret_key(cli, here):
-    again = "long enough\n" * 2
-    made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input=again)
+    without = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input="")
+    assert (without.exit_code, without.stderr.count("\n")) == (1, 1)
+    assert without.stderr.startswith(
+        "error: there is no terminal to ask for the passphrase on; give it as the first line"
+    )
+    assert not (here / "private").exists()
+    made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input="long enough\n")
     assert made.exit_code == 0, made.output
     arguments = ("encrypt", "plan.client.bin", "three.npy", "--keys", "private")
     right = cli.invoke(*arguments, input="long enough\n")
@@ -203,7 +208,7 @@ def test_a_passphrase_protects_the_secret_key(cli, here):
     wrong = cli.invoke(*arguments, input="something else\n")
     assert wrong.exit_code == 1
     assert "the passphrase does not open this secret key" in wrong.stderr
-    assert cli.invoke(*arguments, input="").exit_code == 130
+    assert cli.invoke(*arguments, input="").exit_code == 1
 
 
 @pytest.mark.parametrize(("options", "shape"), [((), "native"), (("--shape", "seal"), "seal")])

@@ -27,6 +27,14 @@ def photos(here):
     return here
 
 
+def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
+    arguments = ("compile", "model.onnx", "--resize", "8", "--calibrate", "photos")
+    (warning,) = [text for text in cli.answer(*arguments)["warnings"] if "--scale" in text]
+    assert warning.startswith("--resize without --scale: the network gets pixels as values from 0 to 255; ")
+    for stated in (("--scale", "1"), ("--mean", "127")):
+        assert not any("--scale" in text for text in cli.answer(*arguments, *stated)["warnings"])
+
+
 def test_a_photo_becomes_a_name_with_a_confidence(cli, photos):
     stated = ("--resize", "8", "--scale", "1/255", "--labels", "names.txt")
     text = cli.succeed("compile", "model.onnx", "--calibrate", "photos", *stated).stdout

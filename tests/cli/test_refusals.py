@@ -47,7 +47,7 @@ import pytest
         ),
         (
             ["compile", "model.onnx", "--output", "nowhere/plan.bin"],
-            "nowhere/plan.bin: cannot be written (No such file or directory); check the folder and the free space",
+            "nowhere/plan.bin: cannot be written, as there is no such folder; make it first",
         ),
         (["estimate", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
@@ -59,7 +59,7 @@ import pytest
         ),
         (
             ["report", "plan.bin", "--output", "nowhere/report.html"],
-            "nowhere/report.html: cannot be written (No such file or directory); check the folder and the free space",
+            "nowhere/report.html: cannot be written, as there is no such folder; make it first",
         ),
         (
             ["report", "plan.client.bin", "--inputs", "three.npy"],
@@ -326,7 +326,7 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
         monkeypatch.setattr(name, work)
     for name in ("_encryption", "_decrypt"):
         monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
-    assert "nowhere/f: cannot be written (No such file or directory)" in cli.refusal(*command.split())
+    assert "nowhere/f: cannot be written, as there is no such folder; make it first" in cli.refusal(*command.split())
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,18 @@ def test_a_table_is_its_columns_in_order(tmp_path, text):
     np.testing.assert_array_equal(load(tmp_path / "x.csv", own), [[[1], [2], [3]], [[4], [5], [6]]])
 
 
+def test_numbers_that_count_columns_are_their_names(tmp_path, caplog):
+    path = tmp_path / "x.csv"
+    path.write_text("0,1,2\n1,2,3\n0,1,2\n")
+    np.testing.assert_array_equal(load(path, Form("x", (3,), None)), [[1, 2, 3], [0, 1, 2]])
+    assert [record.message for record in caplog.records] == [
+        f"{path}: the first line, 0 to 2, is taken for the names of columns"
+    ]
+    # So few that they may be an example.
+    path.write_text("0,1\n1,2\n")
+    np.testing.assert_array_equal(load(path, Form("x", (2,), None)), [[0, 1], [1, 2]])
+
+
 @pytest.mark.parametrize(
     ("text", "error", "fault"),
     [
@@ -147,7 +159,19 @@ def test_a_table_is_its_columns_in_order(tmp_path, text):
         ("a,b,c\n", FileFormatError, "x.csv: a table without rows of numbers; give one row per example"),
         ("", FileFormatError, "x.csv: a table without rows of numbers"),
         ('1,2,"3\n', FileFormatError, "x.csv: not a table of comma-separated values"),
-        (b"\xff\xfe1,2", FileFormatError, "x.csv: not a table of comma-separated values"),
+        (b"\xff\xfe1,2", FileFormatError, "x.csv: not in UTF-8 ("),
+        (
+            "a;b;c\n1;2;3\n",
+            InputError,
+            "x.csv, line 2: 1 column, not 3, and there are semicolons; separate columns with",
+        ),
+        (
+            "1\t2\t3\n4\t5\t6\n",
+            InputError,
+            "x.csv, line 2: 1 column, not 3, and there are tabs; separate columns with commas",
+        ),
+        ("0,5;1,5;2,5\n", InputError, "x.csv, line 1: 4 columns, not 3, and there are semicolons; separate columns"),
+        ("0,1,2\n", FileFormatError, "x.csv: a table without rows of numbers"),
     ],
 )
 def test_a_cell_that_is_no_number_is_named(tmp_path, text, error, fault):

@@ -139,6 +139,25 @@ def test_an_impossible_precision_is_refused_with_a_way_out(
     assert hecc.compile(model, calibration=calibration, precision=int(bits)).header.estimate.precision_bits >= int(bits)
 
 
+def test_the_precision_that_a_refusal_names_is_kept_by_the_simulation_too() -> None:
+    """The errors of eighty levels are as uneven as the values, which no prediction knows."""
+    generator = np.random.default_rng(0)
+    graph = "g (float[N,4] t0) => (float[N,4] t80) {"
+    initializers = []
+    for k in range(0, 80, 2):
+        graph += f" t{k + 1} = Gemm(t{k}, w{k}, b{k}) t{k + 2} = Mul(t{k + 1}, t{k + 1})"
+        for name, shape in ((f"w{k}", (4, 4)), (f"b{k}", (4,))):
+            array = generator.uniform(-0.5, 0.5, shape).astype(np.float32)
+            initializers.append(numpy_helper.from_array(array, name))
+    parsed = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 13]> {graph} }}')
+    parsed.graph.initializer.extend(initializers)
+    calibration = generator.uniform(-1, 1, (32, 4))
+    with pytest.raises(CompileError) as fault:
+        hecc.compile(parsed, calibration=calibration, precision=20)
+    bits = int(str(fault.value).partition(" or ask for --precision ")[2])
+    assert hecc.compile(parsed, calibration=calibration, precision=bits).header.estimate.precision_bits >= bits
+
+
 def test_a_product_of_two_inputs_takes_one_level_and_no_rotation() -> None:
     parsed = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[N,4] a, float[N,4] b) => (float[N,4] y) { y = Mul(a, b) }'

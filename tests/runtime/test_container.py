@@ -469,9 +469,15 @@ def test_a_file_replaces_the_old_one_without_disturbing_its_readers(tmp_path):
     np.testing.assert_array_equal(Container(path, KIND).array("array"), ARRAY + 1)
 
 
-@pytest.mark.parametrize("path", ["missing/f", "."])
-def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path, path):
-    with pytest.raises(InputError, match=r"cannot be written \(.+\); check the folder and the free space"):
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("missing/f", "cannot be written, as there is no such folder; make it first"),
+        (".", r"cannot be written \(.+\); check the folder and the free space"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path, path, sentence):
+    with pytest.raises(InputError, match=sentence):
         write(tmp_path / path)
     assert list(tmp_path.iterdir()) == []
 

@@ -105,7 +105,7 @@ def test_a_folder_is_gone_with_its_block(tmp_path):
 def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     for name, sentence in (
-        ("nowhere/f", r"cannot be written \(No such file or directory\)"),
+        ("nowhere/f", "cannot be written, as there is no such folder; make it first"),
         ("folder", r"cannot be written \(it is a folder\)"),
     ):
         for write in (check_target, lambda path: write_file(path, b"")):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.keys import KeysOption, MinSecurityOption
+from hecc.cli.keys import KeysOption, MinSecurityOption, read_passphrase
 from hecc.cli.outputs import check_overwriting, key_files
 
 __all__ = ["keygen_command"]
@@ -29,7 +29,10 @@ def keygen_command(
         ),
     ] = None,
     passphrase: Annotated[
-        bool, typer.Option("--passphrase", help="Ask for a passphrase that protects the secret key.")
+        bool,
+        typer.Option(
+            "--passphrase", help="Ask for a passphrase that protects the secret key, or read it as a line of input."
+        ),
     ] = False,
     min_security: MinSecurityOption = 128,
     force: Annotated[
@@ -53,9 +56,7 @@ def keygen_command(
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
-        chosen = None
-        if passphrase:
-            chosen = typer.prompt("Passphrase for the secret key", hide_input=True, confirmation_prompt=True, err=True)
+        chosen = read_passphrase("Passphrase for the secret key", twice=True) if passphrase else None
         start = time.perf_counter()
         with out.steps("making evaluation keys") as step:
             made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=step)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hecc.runtime.errors import InputError
+
 if TYPE_CHECKING:
     from hecc.client import Client
 
-__all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client"]
+__all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
 
 KeysOption = Annotated[Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.")]
 MinSecurityOption = Annotated[
@@ -36,4 +39,23 @@ def ask_passphrase(keys: Path) -> str | None:
     secret = keys / SECRET
     if not secret.exists() or SecretKeyFile.load(secret).header.protection is None:
         return None
-    return str(typer.prompt("Passphrase of the secret key", hide_input=True, err=True))
+    return read_passphrase("Passphrase of the secret key")
+
+
+def read_passphrase(title: str, *, twice: bool = False) -> str:
+    """A passphrase that is asked for on the terminal, or is the first line of standard input where there is none.
+
+    Raises
+    ------
+    InputError
+        There is neither.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        return str(typer.prompt(title, hide_input=True, confirmation_prompt=twice, err=True))
+    line = "" if sys.stdin is None else sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise InputError(
+            "there is no terminal to ask for the passphrase on; give it as the first line of standard input, from a "
+            "file that only you can read: `hecc ... < passphrase.txt`"
+        )
+    return line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = [
     "option_files",
     "takes_plan_options",
 ]
+
+log = logging.getLogger(__name__)
 
 Stated: TypeAlias = "PlanOptions"
 """In quotes: annotations of commands are evaluated, and the compiler is loaded by those that need it only."""
@@ -275,6 +278,11 @@ def _preprocessing(
         return None
     from hecc.runtime.preprocessing import Preprocessing
 
+    if resize is not None and scale is None and mean is None and std is None:
+        log.warning(
+            "--resize without --scale: the network gets pixels as values from 0 to 255; if it was trained on 0 to 1, "
+            "say --scale 1/255, otherwise --scale 1"
+        )
     return Preprocessing(
         resize=None if resize is None else _size(resize),
         scale=1.0 if scale is None else _number("--scale", scale),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ResumeOption
 from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from hecc.runtime.circuit import Instruction
 
 __all__ = ["run_command"]
 
@@ -66,23 +69,23 @@ def run_command(
         check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
+        ends: list[float] = []
         with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
             with out.steps(f"evaluating {unit}") as step:
-                server.run_to(
-                    output,
-                    request,
-                    progress=lambda batch, done, total, _: (
-                        step(done, total) if batches == 1 else step(batch + done // total, batches)
-                    ),
-                    resume=resume,
-                )
+
+                def progress(batch: int, done: int, total: int, _: Instruction) -> None:
+                    if done == total:
+                        ends.append(time.perf_counter())
+                    step(*((done, total) if batches == 1 else (batch + done // total, batches)))
+
+                server.run_to(output, request, progress=progress, resume=resume)
         finished = time.perf_counter()
         size, seconds = output.stat().st_size, finished - ready
         out.say(
             f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
-            + _each(seconds, rows, batches)
+            + _each([end - ready for end in ends], request.header.batch)
         )
         out.result(
             output=str(output),
@@ -95,13 +98,19 @@ def run_command(
         )
 
 
-def _each(seconds: float, rows: int, batches: int) -> str:
-    """How long each took, if there are several."""
+def _each(ends: list[float], batch: int) -> str:
+    """How long each took, if there are several; the first makes the weights ready, and says nothing of the others."""
     from hecc.words import time_words
 
-    if batches < rows:
-        return f" ({time_words(seconds / batches)} per batch, {3600 * rows / seconds:,.0f} rows per hour)"
-    return f" ({time_words(seconds / rows)} per row)" if rows > 1 else ""
+    if not ends:
+        return ""
+    each = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0]
+    hourly = f"{3600 * batch / each:,.0f} rows per hour" if batch > 1 else ""
+    if len(ends) == 1:
+        return f" ({hourly})" if hourly else ""
+    unit = "batch" if batch > 1 else "row"
+    first = f"{time_words(ends[0])} for the first {unit}, which makes the weights ready, then {time_words(each)} each"
+    return f" ({first}, {hourly})" if hourly else f" ({first})"
 
 
 def _bytes(text: str) -> int:

@@ -125,8 +125,7 @@ def test_inputs_that_disagree_about_the_batch_are_refused(model: Model) -> None:
         import_model(model("g (float[N,3] x, float[3] z) => (float[N,3] y) { y = Add(x, z) }"))
     assert str(caught.value) == (
         "input 'z' has no batch axis while another input has a dynamic one; export the network with a fixed batch of "
-        "one and "
-        "import it with batch_axis=False"
+        "one and compile it with --no-batch-axis (batch_axis=False)"
     )
 
 

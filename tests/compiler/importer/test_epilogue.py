@@ -260,7 +260,7 @@ def test_a_zip_map_names_the_columns() -> None:
         ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "decision trees compare encrypted features"),
         (
             [ml("SVMClassifier", ["x"], ["y", "p"])],
-            "support vector machines with kernels are not supported as classifiers",
+            "support vector machines are not supported as classifiers, whatever their kernel",
         ),
         ([ml("SVMRegressor", ["x"], ["y"], kernel_type="RBF")], "only linear support vector machines are supported"),
         ([ml("Imputer", ["x"], ["y"], replaced_value_float=1.0)], "it replaces the number 1, which needs a comparison"),

@@ -59,6 +59,21 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
     )
 
 
+def test_what_is_seldom_precise_enough_is_named_with_what_is_refused(model: Model) -> None:
+    body = """r = Relu(x)  p = {}<kernel_shape=[2,2], strides=[2,2]>(r)  s = LeakyRelu(p)
+        i = Constant<value_ints=[1, -1]>()  y = Reshape(s, i)  z = Relu(y)"""
+    graph = "g (float[1,1,4,4] x) => (float[1,4] z) {{ {} }}"
+    assert message(model(graph.format(body.format("MaxPool")))) == (
+        "MaxPool 'p' (opset 13): a maximum is not a polynomial; use average pooling instead and train again\n"
+        "  Relu 'r' (opset 13): a polynomial in its place leaves a low precision; replace it, too, by a square or a "
+        "smooth activation such as SiLU, or ask for less with --precision\n"
+        "  LeakyRelu 's' (opset 13): a polynomial in its place leaves a low precision; replace it, too, by a square or "
+        "a smooth activation such as SiLU, or ask for less with --precision"
+    )
+    # On their own they are for the compiler to judge.
+    import_model(model(graph.format(body.format("AveragePool"))))
+
+
 def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
     built = model(
         "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = ThresholdedRelu(c)  s = Shape(c)  "
@@ -388,8 +403,7 @@ def test_a_folded_sequence_is_refused(model: Model) -> None:
             UnsupportedError,
             (
                 "input 'x' holds int64; only real numbers can be encrypted: make the input float32 and drop the Cast "
-                "behind it, "
-                "if any"
+                "behind it, if any, and look up embeddings before encryption"
             ),
         ),
         (
@@ -455,8 +469,8 @@ def test_an_output_that_is_constant_is_refused(model: Model) -> None:
 def test_an_output_without_a_batch_axis_is_refused(model: Model) -> None:
     built = model("g (float[1,3] x) => (float[3,1] y) { y = Transpose(x) }")
     assert message(built) == (
-        "output 'y' of one example has shape 3x1, so its axis 0 is not the batch axis of the inputs; import with "
-        "batch_axis=False if the whole input is one example, or keep the batch axis in front"
+        "output 'y' of one example has shape 3x1, so its axis 0 is not the batch axis of the inputs; compile with "
+        "--no-batch-axis (batch_axis=False) if the whole input is one example, or keep the batch axis in front"
     )
     assert import_model(built, batch_axis=False).node("y").output.shape == (3, 1)
 
