@@ -53,9 +53,6 @@ ERROR_VARIANCE = 10.5
 SECRET_VARIANCE = 2 / 3
 """Of a uniform ternary coefficient."""
 
-ERRORS = np.float32
-"""Errors need few digits, and products of this type are twice as fast."""
-
 Array: TypeAlias = NDArray[np.floating[Any]]
 
 
@@ -288,8 +285,7 @@ class GaussianNoise:
         """What a matrix product is off by because weights and bias are rounded."""
         weights = self._circuit.matrix(ins)
         bias = None if ins.bias is None else rounding_errors(self._circuit.constants[ins.bias], scale)
-        errors = rounding_errors(weights.values, _number(ins.scale)).astype(ERRORS)
-        return scalar_product(weights, errors, None if bias is None else bias.astype(ERRORS), columns)
+        return scalar_product(weights, rounding_errors(weights.values, _number(ins.scale)), bias, columns)
 
     def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
@@ -298,7 +294,7 @@ class GaussianNoise:
             self._secret = self._draw_secret(len(value))
         self._previous = index
         if isinstance(instruction, MatrixProduct):
-            return np.moveaxis(self._matrices[index](np.moveaxis(operands[0], 0, 2).astype(ERRORS)), 2, 0)
+            return np.moveaxis(self._matrices[index](np.moveaxis(operands[0], 0, 2)), 2, 0)
         if isinstance(instruction, MultiplyScalar):
             return operands[0] * rounding_errors(instruction.value, _number(instruction.scale))
         if isinstance(instruction, AddScalar):

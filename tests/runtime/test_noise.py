@@ -216,7 +216,7 @@ def test_the_rounding_of_scalars_is_computed_and_not_drawn() -> None:
     np.testing.assert_array_equal(product[:, 0], 0)
     # The bias is added at the scale of the product, 128.
     np.testing.assert_array_equal(product[:, 1], -1 / 512)
-    np.testing.assert_allclose(product[:, 2], -0.03125 * x[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(product[:, 2], -0.03125 * x[:, 1])
     np.testing.assert_allclose(model.noise(2, program[2], x, [x]), -0.03125 * x)
     np.testing.assert_allclose(model.noise(3, program[3], x, [x]), -1 / 4096)
 
