@@ -54,14 +54,12 @@ def simulated_precision(
     for name, rows in calibration.items():
         inputs[name] = layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape))
     model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
+    bits = []
     # Where errors grow from layer to layer, they may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
-        noisy = simulator.run(inputs, model)
-    bits = []
-    for name, result in noisy.items():
-        layout = layouts[name]
-        expected = reference[name][used].reshape(-1, *layout.shape)
-        with np.errstate(over="ignore", invalid="ignore"):
+        for name, result in simulator.run(inputs, model).items():
+            layout = layouts[name]
+            expected = reference[name][used].reshape(-1, *layout.shape)
             error = float(np.abs(layout.average(np.asarray(result, dtype=np.float64)) - expected).max())
-        bits.append(-math.log2(max(error, 1e-300) / observed[name]) if math.isfinite(error) else -math.inf)
+            bits.append(-math.log2(max(error, 1e-300) / observed[name]) if math.isfinite(error) else -math.inf)
     return min(bits)

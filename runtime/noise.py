@@ -274,18 +274,17 @@ class GaussianNoise:
             for i, ins in enumerate(circuit.instructions)
             if isinstance(ins, LinearTransform)
         }
-        counts = circuit.counts()
-        self._matrices = {
-            i: self._off(ins, counts[ins.x], _number(types[i].scale))
-            for i, ins in enumerate(circuit.instructions)
-            if isinstance(ins, MatrixProduct)
-        }
+        self._products: dict[int, Callable[[Array], Array]] = {}
 
-    def _off(self, ins: MatrixProduct, columns: int, scale: float) -> Callable[[Array], Array]:
-        """What a matrix product is off by because weights and bias are rounded."""
-        weights = self._circuit.matrix(ins)
-        bias = None if ins.bias is None else rounding_errors(self._circuit.constants[ins.bias], scale)
-        return scalar_product(weights, rounding_errors(weights.values, _number(ins.scale)), bias, columns)
+    def _off(self, index: int, ins: MatrixProduct, x: Array) -> Array:
+        """What a matrix product is off by because weights and bias are rounded, shape (count, slots, examples)."""
+        if index not in self._products:
+            weights, bias = self._circuit.matrix(ins), None
+            if ins.bias is not None:
+                bias = rounding_errors(self._circuit.constants[ins.bias], _number(self._types[index].scale))
+            errors = rounding_errors(weights.values, _number(ins.scale))
+            self._products[index] = scalar_product(weights, errors, bias, len(x))
+        return self._products[index](x)
 
     def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """Noise for one result; see :class:`hecc.runtime.simulator.NoiseModel`."""
@@ -294,7 +293,7 @@ class GaussianNoise:
             self._secret = self._draw_secret(len(value))
         self._previous = index
         if isinstance(instruction, MatrixProduct):
-            return np.moveaxis(self._matrices[index](np.moveaxis(operands[0], 0, 2)), 2, 0)
+            return np.moveaxis(self._off(index, instruction, np.moveaxis(operands[0], 0, 2)), 2, 0)
         if isinstance(instruction, MultiplyScalar):
             return operands[0] * rounding_errors(instruction.value, _number(instruction.scale))
         if isinstance(instruction, AddScalar):

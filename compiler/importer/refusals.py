@@ -100,6 +100,10 @@ _CONTROL = (
     "control flow cannot depend on encrypted data",
     "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",
 )
+_LOOP = (
+    "loops over encrypted data are not supported",
+    "unroll them; for scikit-learn's nearest neighbours or Gaussian processes use a linear model instead",
+)
 _RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention")
 _RANDOM = ("its result is random", "export the network in inference mode")
 _MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
@@ -135,10 +139,7 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Attention": ("attention is not supported", "use convolutions or dense layers instead"),
         "If": _CONTROL,
         "Loop": _CONTROL,
-        "Scan": (
-            "loops over encrypted data are not supported",
-            "unroll them; for scikit-learn's nearest neighbours or Gaussian processes use a linear model instead",
-        ),
+        "Scan": _LOOP,
         "SequenceConstruct": ("its result is a sequence", "return the tensors in it as outputs of their own"),
         "SequenceMap": _CONTROL,
         "RandomNormal": _RANDOM,
@@ -167,5 +168,5 @@ KINK = (
 )
 """Reason and remedy for them, beside the refusals of others."""
 
-UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _RANDOM)) | {"Scan"}
+UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _LOOP, _RANDOM))
 """Operators that are refused even where all their inputs are constants."""

@@ -104,13 +104,16 @@ def _each(ends: list[float], batch: int) -> str:
 
     if not ends:
         return ""
-    each = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else ends[0]
-    hourly = f"{3600 * batch / each:,.0f} rows per hour" if batch > 1 else ""
-    if len(ends) == 1:
-        return f" ({hourly})" if hourly else ""
-    unit = "batch" if batch > 1 else "row"
-    first = f"{time_words(ends[0])} for the first {unit}, which makes the weights ready, then {time_words(each)} each"
-    return f" ({first}, {hourly})" if hourly else f" ({first})"
+    first, *others = ends
+    each = (others[-1] - first) / len(others) if others else first
+    said = []
+    if others:
+        unit = "batch" if batch > 1 else "row"
+        said.append(f"{time_words(first)} for the first {unit}, which makes the weights ready")
+        said.append(f"then {time_words(each)} each")
+    if batch > 1:
+        said.append(f"{3600 * batch / each:,.0f} rows per hour")
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _bytes(text: str) -> int:
