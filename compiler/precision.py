@@ -31,7 +31,6 @@ def simulated_precision(
     types: Sequence[ArrayType],
     keys: KeySpecification,
     layouts: Mapping[str, Layout],
-    inputs: Mapping[str, NDArray[np.float64]],
     promise: Promise,
 ) -> Measured:
     """How precise a circuit is on the inputs of a promise, with noise drawn from the model.
@@ -39,15 +38,10 @@ def simulated_precision(
     Everything that errs is in it: polynomials in place of functions, weights that are rounded to float32, and noise.
 
     In a batch there are as many errors as rows, the largest of which is larger: the inputs are repeated to fill one.
-
-    Parameters
-    ----------
-    inputs
-        By name, shape (rows, ...): those of the promise.
     """
     simulator = Simulator(circuit)
     batch = next(iter(layouts.values())).batch
-    number = len(next(iter(inputs.values())))
+    number = len(next(iter(promise.inputs.values())))
     chosen = np.concatenate(
         [
             _some(0, promise.near, ROWS if batch == 1 else MAX_ROWS // TIMES - ROWS),
@@ -56,7 +50,7 @@ def simulated_precision(
     )
     used = np.resize(chosen, max(TIMES * len(chosen), min(batch, MAX_ROWS)))
     packed = {
-        name: layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape)) for name, rows in inputs.items()
+        name: layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape)) for name, rows in promise.inputs.items()
     }
     model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
     # Where errors grow from layer to layer, they may overflow.

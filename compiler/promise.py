@@ -63,7 +63,9 @@ VANISHING = 2.0**-40
 """An element that is no more than this part of the largest is what double precision leaves of zero."""
 
 TAIL = 3.0
-"""Standard deviations by which the largest of a million errors exceeds the largest of some hundred; inputs differ, too."""
+"""Standard deviations by which the largest of a million errors exceeds the largest of some hundred.
+
+Of Gaussian errors it is half of that; but they are larger on some inputs than on others."""
 
 PROBE = 2.0**-16
 """Of the smallest unit: how large errors are that show what the client's steps make of them."""
@@ -110,6 +112,8 @@ class _Reading:
         Shape (rows, size).
     unit
         Of each element, shape (size,).
+    reach
+        How many times larger than on the calibration inputs the results of each row are, at least one; shape (rows,).
     """
 
     name: str
@@ -118,6 +122,7 @@ class _Reading:
     steps: tuple[Step, ...]
     expected: Array
     unit: Array
+    reach: Array
 
     def element(self, number: int) -> str:
         """An element's name, as a user would write it."""
@@ -131,10 +136,10 @@ class Promise:
 
     Attributes
     ----------
+    inputs
+        By name, shape (rows, ...).
     near
         How many of the rows are calibration inputs; those behind them are far from them.
-    reach
-        How many times larger than on the calibration inputs the results of each row are, at least one; shape (rows,).
     encrypted
         What is decrypted, by the name of the encrypted output, shape (rows, size).
     shapes
@@ -144,37 +149,41 @@ class Promise:
     """
 
     readings: tuple[_Reading, ...]
+    inputs: Mapping[str, Array]
     near: int
-    reach: Array
     encrypted: Mapping[str, Array]
     shapes: Mapping[str, tuple[int, ...]]
     restored: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, graph: Graph, outputs: Mapping[str, Array], near: int) -> Promise:
+    def of(cls, graph: Graph, calibration: Mapping[str, Array], far: Mapping[str, Array] | None = None) -> Promise:
         """For a network whose functions are the true ones.
 
         Parameters
         ----------
         graph
-            For the names, the shapes and the client's steps.
-        outputs
-            What it computes, by name, shape (rows, size), of the calibration inputs and behind them of others.
-        near
-            How many the calibration inputs are.
+            The network, with the client's steps.
+        calibration
+            Inputs by name, shape (rows, ...).
+        far
+            Inputs that are far from these.
         """
+        near = len(next(iter(calibration.values())))
+        inputs = {name: np.concatenate([rows, far[name]]) if far else rows for name, rows in calibration.items()}
+        values = graph.evaluate(inputs)
         shapes = {name: graph.example_shape(graph.node(name).output.shape) for name in graph.outputs}
+        encrypted = {name: values[name] for name in graph.outputs}
+        reach = np.max([_reach(values, near) for values in encrypted.values()], axis=0)
         readings = []
         for name, source in (graph.aliases or {name: name for name in graph.outputs}).items():
             steps = graph.epilogues.get(name, ())
             shape = _measurable(shapes[source], steps)
             if shape is None:
                 shape, steps = shapes[source], ()
-            expected = _behind(outputs[source], shapes[source], steps)
-            readings.append(_Reading(name, source, shape, steps, expected, element_units(expected, near)))
-        encrypted = {name: outputs[name] for name in graph.outputs}
-        reach = np.max([_reach(values, near) for values in encrypted.values()], axis=0)
-        return cls(tuple(readings), near, reach, encrypted, shapes)
+            expected = _behind(encrypted[source], shapes[source], steps)
+            unit, farther = element_units(expected, near), np.maximum(reach, _reach(expected, near))
+            readings.append(_Reading(name, source, shape, steps, expected, unit, farther))
+        return cls(tuple(readings), inputs, near, encrypted, shapes)
 
     def behind(self, restored: Mapping[str, tuple[Step, ...]], encrypted: Mapping[str, Array]) -> Promise:
         """The same where other values are encrypted, of which steps make the outputs."""
@@ -207,11 +216,11 @@ class Promise:
         rows
             Which of the promise's rows these are.
         """
-        reach = self.reach[rows, np.newaxis]
-        with np.errstate(over="ignore", invalid="ignore"):
-            return max(
-                float(np.abs(self._errors(reading, values, rows) / reach).max(initial=0.0)) for reading in self.readings
-            )
+        worst = 0.0
+        for reading in self.readings:
+            errors = self._errors(reading, values, rows) / reading.reach[rows, np.newaxis]
+            worst = max(worst, float(np.abs(errors).max()))
+        return worst
 
     def measure(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> Measured:
         """How precise results are that were computed with random errors.
@@ -223,14 +232,14 @@ class Promise:
         rows
             Which of the promise's rows these are, each at least twice.
         """
-        reach, far_rows = self.reach[rows, np.newaxis], rows >= self.near
+        far_rows = rows >= self.near
         error, worst, spread, far = -1.0, "", 0.0, 0.0
         for reading in self.readings:
             errors = self._errors(reading, values, rows)
             if not np.isfinite(errors).all():
                 number = int(np.argmin(np.isfinite(errors).all(axis=0)))
                 return Measured(-math.inf, reading.element(number), -math.inf, 0.0)
-            largest = _largest(errors / reach, rows, self.near)
+            largest = _largest(errors / reading.reach[rows, np.newaxis], rows, self.near)
             number = int(np.argmax(largest))
             if largest[number] > error:
                 error, worst = float(largest[number]), reading.element(number)
@@ -287,8 +296,8 @@ def _largest(errors: Array, rows: NDArray[np.int64], near: int) -> Array:
     for group in (rows < near, rows >= near):
         _, place, number = np.unique(rows[group], return_inverse=True, return_counts=True)
         if len(number):
-            sums = scipy.sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(number), len(place)))
-            random = errors[group] - ((sums @ errors[group]) / number[:, np.newaxis])[place]
+            same = scipy.sparse.csr_array((1.0 / number[place], (place, np.arange(len(place)))))
+            random = errors[group] - (same @ errors[group])[place]
             freedom = max(1, len(place) - len(number))
             deviations = np.maximum(deviations, np.sqrt(np.square(random).sum(axis=0) / freedom))
     return np.asarray(np.abs(errors).max(axis=0) + TAIL * deviations)
@@ -300,10 +309,11 @@ def _bits(error: float) -> float:
 
 def _reach(values: Array, near: int) -> Array:
     """By how much farther from the middle of their ranges the elements of each row are than on calibration inputs."""
+    values = np.where(np.isfinite(values), values, 0.0)
     known = values if near < FEW_ROWS else values[:near]
     middle = (known.max(axis=0) + known.min(axis=0)) / 2
     away = np.median(np.abs(values - middle) / element_units(values, near), axis=1)
-    return np.maximum(1.0, away / (float(away[: len(known)].max()) or 1.0))
+    return np.asarray(np.maximum(1.0, away / (float(away[: len(known)].max()) or 1.0)))
 
 
 def _behind(values: Array, shape: tuple[int, ...], steps: Sequence[Step]) -> Array:

@@ -260,12 +260,12 @@ def _ratios(values: Array, proved: tuple[float, float], margin: float) -> tuple[
 
 def approximate_functions(
     graph: Graph,
-    inputs: Mapping[str, Array],
-    promise: Promise,
+    calibration: Mapping[str, Array],
     declared: Mapping[str, tuple[float, float]],
     precision_bits: float,
     margin: float,
     *,
+    promise: Promise | None = None,
     proved: bool = False,
     reserve_bits: float = 0.0,
     quiet: bool = False,
@@ -276,16 +276,17 @@ def approximate_functions(
     ----------
     graph
         Canonical but for its functions.
-    inputs
-        Those of the promise by name, shape (rows, ...): the calibration inputs, which intervals are for, and others.
-    promise
-        What the outputs should be, and how errors count.
+    calibration
+        Inputs by name, shape (rows, ...).
     declared
         Smallest and largest value of each input's elements.
     precision_bits
         Of the outputs, of which approximation takes half the error at the most.
     margin
         By how much an interval is wider than what was seen, as a part of it.
+    promise
+        What the outputs should be, on the calibration inputs and perhaps on others, and how errors count; by default as
+        on the calibration inputs.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
     reserve_bits
@@ -301,8 +302,8 @@ def approximate_functions(
     functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
     if not functions:
         return Approximated(graph, 0.0)
-    network = _Network(graph, inputs, promise)
-    calibration = {name: values[: promise.near] for name, values in inputs.items()}
+    network = _Network(graph, promise or Promise.of(graph, calibration))
+    near = len(next(iter(calibration.values())))
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     layers = []
     for node in functions:
@@ -310,7 +311,7 @@ def approximate_functions(
         with np.errstate(invalid="ignore"):
             ends = float((centre - radius).min()), float((centre + radius).max())
         demand = demanded(node, intervals[node.value]) if proved else None
-        layers.append(_Layer(node, network.exact[node.value][: promise.near], ends, margin, demand, quiet=quiet))
+        layers.append(_Layer(node, network.exact[node.value][:near], ends, margin, demand, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
     tightened = allowed
@@ -344,9 +345,9 @@ def approximate_functions(
 class _Network:
     """The network in clear, with the true functions or with polynomials."""
 
-    def __init__(self, graph: Graph, inputs: Mapping[str, Array], promise: Promise) -> None:
+    def __init__(self, graph: Graph, promise: Promise) -> None:
         self.graph, self._promise = graph, promise
-        self.exact = graph.evaluate(inputs)
+        self.exact = graph.evaluate(promise.inputs)
         rows = len(next(iter(self.exact.values())))
         size = sum(math.prod(node.output.shape) for node in graph.nodes)
         few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
@@ -357,7 +358,7 @@ class _Network:
     def error(self, choice: Mapping[str, _Fit]) -> float:
         """The largest error of an element of an output over its unit, on all rows."""
         values = self._run(choice, self.exact, dict.fromkeys(choice))
-        return self._promise.error(values, np.arange(len(self._promise.reach)))
+        return self._promise.error(values, np.arange(len(values[self.graph.outputs[0]])))
 
     def trial(self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Sequence[str]) -> dict[str, Array]:
         """Values on some rows, where all but what follows the changed functions is known."""

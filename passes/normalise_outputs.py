@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import Scale, compose, elementwise_factor
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, PolynomialNode, Term, Value
+from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, Term, Value
 from hecc.compiler.promise import element_units
 from hecc.runtime.epilogue import MAX_STEPS
-from hecc.runtime.steps import Constant, Elementwise, Step, shifted
+from hecc.runtime.steps import Constant, Elementwise, Operator, Step, shifted
 
 __all__ = ["Normalised", "normalise_outputs"]
 
@@ -35,6 +35,9 @@ MOST = 1 << 12
 
 MADE = 4
 """Steps that this adds to the client's."""
+
+BARE = (PolynomialNode, ProductNode, SeriesNode)
+"""What leaves nothing in the slots between its elements, so that it can be sent as it is."""
 
 WORTH = 1.0
 """Bits of precision that make a normalisation worth its steps."""
@@ -119,10 +122,10 @@ def _affine(graph: Graph, node: Any, values: Array, near: int) -> Taken | None:
 
 
 def _whole(graph: Graph, node: AffineNode) -> Taken | None:
-    """An affine map that is elementwise, behind something that is not affine: the client takes all of it."""
+    """An affine map that is elementwise, behind something that is not: the client takes all of it."""
     before = graph.node(node.terms[0].value)
     name = before.output.name
-    if len(node.terms) > 1 or isinstance(before, InputNode | AffineNode) or before.output.shape != node.output.shape:
+    if len(node.terms) > 1 or not isinstance(before, BARE) or before.output.shape != node.output.shape:
         return None
     factor = elementwise_factor(node.terms[0].map, graph.parameters)
     if factor is None or not factor.all() or graph.consumers()[name] != [node] or name in graph.outputs:
@@ -191,8 +194,9 @@ def _gain(values: Array, factor: Array, constant: Array, near: int) -> float:
 def _steps(factor: Array, constant: Array, shape: tuple[int, ...]) -> tuple[Step, ...]:
     """The client's: times the factor, plus the constant."""
     steps: list[Step] = []
-    for operator, numbers in (("multiply", factor), ("add", constant)):
-        if (numbers == (1.0 if operator == "multiply" else 0.0)).all():
+    given: tuple[tuple[Operator, float, Array], ...] = (("multiply", 1.0, factor), ("add", 0.0, constant))
+    for operator, neutral, numbers in given:
+        if (numbers == neutral).all():
             continue
         alike = bool((numbers == numbers[0]).all())
         kept = numbers[:1] if alike else numbers
@@ -202,5 +206,8 @@ def _steps(factor: Array, constant: Array, shape: tuple[int, ...]) -> tuple[Step
     return tuple(steps)
 
 
-_RULES: Mapping[type[Node], Callable[[Graph, Any, Array, int], Taken | None]] = {AffineNode: _affine, PolynomialNode: _polynomial}
+_RULES: Mapping[type[Node], Callable[[Graph, Any, Array, int], Taken | None]] = {
+    AffineNode: _affine,
+    PolynomialNode: _polynomial,
+}
 """What has something at its end that the client can take over."""

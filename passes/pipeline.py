@@ -79,6 +79,10 @@ log = logging.getLogger(__name__)
 
 RETRIES = 6
 
+FIRST, FURTHER = 0.8, 0.05
+"""Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more than
+those, by so many bits and twice as many with every trial."""
+
 TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
 happens to be large has large errors in all ciphertexts."""
@@ -148,17 +152,14 @@ def build_plan(
     # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
     # has room for it.
     proved = options.share > 0
-    far = corner_inputs(graph, calibration, declared, options.margin)
-    inputs = {name: np.concatenate([rows, far[name]]) for name, rows in calibration.items()}
-    near = len(next(iter(calibration.values())))
-    promise = Promise.of(graph, _outputs(graph, inputs), near)
+    promise = Promise.of(graph, calibration, corner_inputs(graph, calibration, declared, options.margin))
     approximated = approximate_functions(
         graph,
-        inputs,
-        promise,
+        calibration,
         declared,
         options.precision_bits,
         options.interval_margin,
+        promise=promise,
         proved=proved,
         reserve_bits=required - options.precision_bits,
         quiet=options.quiet,
@@ -167,7 +168,7 @@ def build_plan(
     normalised = normalise_outputs(graph, promise.encrypted, promise.near)
     promise = promise.behind(normalised.restored, normalised.values)
     fingerprint = hashlib.sha256(model).hexdigest()
-    task = _Task(fingerprint, calibration, declared, options, required, approximated, inputs, promise, progress)
+    task = _Task(fingerprint, calibration, declared, options, required, approximated, promise, progress)
     graph = normalised.graph
     while True:
         try:
@@ -181,7 +182,7 @@ def build_plan(
 
 @dataclass(frozen=True)
 class _Task:
-    """What a plan is made for, beside the canonical graph; ``inputs`` are those of the promise."""
+    """What a plan is made for, beside the canonical graph."""
 
     model: str
     calibration: Mapping[str, NDArray[np.float64]]
@@ -189,7 +190,6 @@ class _Task:
     options: Options
     required_bits: float
     approximated: Approximated
-    inputs: Mapping[str, NDArray[np.float64]]
     promise: Promise
     progress: Callable[[str], None]
 
@@ -229,7 +229,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     )
     measured: Measured | None = None
     lowerings = Lowerings()
-    for _ in range(SHARED_RETRIES if options.share else RETRIES):
+    for trial in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
         draft = _draft(demand, lowerings, task)
         share: Sharing | msgspec.UnsetType = msgspec.UNSET
@@ -250,8 +250,8 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             )
             if measured.spread_bits > UNLIKE_BITS and not options.quiet:
                 log.warning(
-                    "elements of an output differ much: %s is %.0f bits less precise than most of them, and decides how "
-                    "precise all have to be; scale them in training, or make it an output of its own",
+                    "elements of an output differ much: %s is %.0f bits less precise than most of them, so it decides "
+                    "what the plan costs; scale them alike in training, or make it an output of its own",
                     measured.worst,
                     measured.spread_bits,
                 )
@@ -269,8 +269,11 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
             return Plan(header, draft.circuit, choices=choices)
         # Of errors as large as the values it is not known how much too large they are.
-        missing = task.required_bits - measured.bits + 0.5 if measured.bits > 0 else BOUNDLESS_STEP
-        demand = replace(demand, precision_bits=demand.precision_bits + missing)
+        missing = task.required_bits - measured.bits
+        further = missing * FIRST if trial == 0 else missing + FURTHER * 2**trial
+        demand = replace(
+            demand, precision_bits=demand.precision_bits + (further if measured.bits > 0 else BOUNDLESS_STEP)
+        )
     if measured is None:
         # The errors of results to be shown were never small enough to look any further.
         raise refusal(demand, lowerings, math.inf, task.approximated.remark)
@@ -278,12 +281,6 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
         f"{options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
-
-
-def _outputs(graph: Graph, inputs: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """What the network computes in clear."""
-    values = graph.evaluate(inputs)
-    return {name: values[name] for name in graph.outputs}
 
 
 def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
@@ -322,13 +319,13 @@ def _simulated(draft: _Draft, task: _Task) -> Measured:
     circuit, types = draft.circuit, draft.types
     if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
         circuit, types = verify_expanded(circuit, draft.keys)
-    measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.inputs, task.promise)
+    measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.promise)
     log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, measured.bits, draft.circuit)
     return measured
 
 
 def _promised(measured: Measured, reserve: float, flooded: float) -> Measured:
-    """What can be promised of what was measured, in tenths of bits: a part is kept in reserve, and flooding takes some."""
+    """What can be promised of what was measured, in tenths of bits: less a reserve, and what flooding leaves of it."""
     bits, far = (math.floor(10 * min(x - reserve, flooded)) / 10 for x in (measured.bits, measured.far_bits))
     return replace(measured, bits=bits, far_bits=far)
 
