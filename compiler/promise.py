@@ -59,8 +59,11 @@ FEW_ROWS = 16
 SINGLE = 2.0**-23
 """Precision of float32: an element that varies by no more than this part of its size is constant to the network."""
 
-VANISHING = 2.0**-40
-"""An element that is no more than this part of the largest is what double precision leaves of zero."""
+VANISHING = 2.0**-100
+"""An element that is no more than this part of the largest is zero."""
+
+CANCELLED = 2.0**-50
+"""The same behind the client's steps: it may be what double precision leaves of a difference."""
 
 TAIL = 3.0
 """Standard deviations by which the largest of a million errors exceeds the largest of some hundred.
@@ -113,7 +116,8 @@ class _Reading:
     unit
         Of each element, shape (size,).
     reach
-        How many times larger than on the calibration inputs the results of each row are, at least one; shape (rows,).
+        How many times larger than on the calibration inputs the results of each row are, or this element of it, at
+        least one; shape (rows, size).
     """
 
     name: str
@@ -173,7 +177,8 @@ class Promise:
         values = graph.evaluate(inputs)
         shapes = {name: graph.example_shape(graph.node(name).output.shape) for name in graph.outputs}
         encrypted = {name: values[name] for name in graph.outputs}
-        reach = np.max([_reach(values, near) for values in encrypted.values()], axis=0)
+        units = {name: element_units(values, near) for name, values in encrypted.items()}
+        reach = np.max([_reach(values, units[name], near) for name, values in encrypted.items()], axis=0)
         readings = []
         for name, source in (graph.aliases or {name: name for name in graph.outputs}).items():
             steps = graph.epilogues.get(name, ())
@@ -181,7 +186,8 @@ class Promise:
             if shape is None:
                 shape, steps = shapes[source], ()
             expected = _behind(encrypted[source], shapes[source], steps)
-            unit, farther = element_units(expected, near), np.maximum(reach, _reach(expected, near))
+            unit = element_units(expected, near, CANCELLED if steps else VANISHING)
+            farther = np.maximum(reach[:, np.newaxis], _farther(expected, unit, near))
             readings.append(_Reading(name, source, shape, steps, expected, unit, farther))
         return cls(tuple(readings), inputs, near, encrypted, shapes)
 
@@ -218,7 +224,7 @@ class Promise:
         """
         worst = 0.0
         for reading in self.readings:
-            errors = self._errors(reading, values, rows) / reading.reach[rows, np.newaxis]
+            errors = self._errors(reading, values, rows) / reading.reach[rows]
             worst = max(worst, float(np.abs(errors).max()))
         return worst
 
@@ -239,7 +245,7 @@ class Promise:
             if not np.isfinite(errors).all():
                 number = int(np.argmin(np.isfinite(errors).all(axis=0)))
                 return Measured(-math.inf, reading.element(number), -math.inf, 0.0)
-            largest = _largest(errors / reading.reach[rows, np.newaxis], rows, self.near)
+            largest = _largest(errors / reading.reach[rows], rows, self.near)
             number = int(np.argmax(largest))
             if largest[number] > error:
                 error, worst = float(largest[number]), reading.element(number)
@@ -259,7 +265,7 @@ class Promise:
         return np.where(np.isnan(errors), math.inf, errors)
 
 
-def element_units(values: Array, near: int) -> Array:
+def element_units(values: Array, near: int, vanishing: float = VANISHING) -> Array:
     """The unit of each element: its range over the calibration inputs.
 
     An element that is constant there counts with its size, and one that is zero like the largest of the others.
@@ -270,21 +276,24 @@ def element_units(values: Array, near: int) -> Array:
         Shape (rows, size); infinities and NaN do not count.
     near
         How many of the rows are calibration inputs.
+    vanishing
+        The part of the largest element that counts as zero.
 
     Returns
     -------
     ndarray
         Shape (size,), positive.
     """
-    known = values if near < FEW_ROWS else values[:near]
+    known = values[: _known(near)]
     finite = np.isfinite(known)
     high, low = np.where(finite, known, -np.inf).max(axis=0), np.where(finite, known, np.inf).min(axis=0)
     some = finite.any(axis=0)
     high, low = np.where(some, high, 0.0), np.where(some, low, 0.0)
     size, span = np.maximum(np.abs(high), np.abs(low)), high - low
-    units = np.where(span > SINGLE * size, span, size)
-    largest = float(units.max())
-    return np.asarray(np.where(units > VANISHING * largest, units, largest or 1.0))
+    varies = span > SINGLE * size
+    units = np.where(varies, span, size)
+    largest = float(units[varies].max(initial=0.0)) or float(units.max())
+    return np.asarray(np.where(units > vanishing * largest, units, largest or 1.0))
 
 
 def _largest(errors: Array, rows: NDArray[np.int64], near: int) -> Array:
@@ -307,13 +316,28 @@ def _bits(error: float) -> float:
     return -math.log2(max(error, SMALLEST))
 
 
-def _reach(values: Array, near: int) -> Array:
-    """By how much farther from the middle of their ranges the elements of each row are than on calibration inputs."""
+def _reach(values: Array, unit: Array, near: int) -> Array:
+    """By how much farther from the middles of their ranges the elements of each row are, shape (rows,)."""
+    away = np.median(_away(values, near) / unit, axis=1)
+    return np.asarray(np.maximum(1.0, away / (float(away[: _known(near)].max()) or 1.0)))
+
+
+def _farther(values: Array, unit: Array, near: int) -> Array:
+    """By how much farther from the middle of its range each element is, shape (rows, size)."""
+    away = _away(values, near)
+    return np.asarray(np.maximum(1.0, away / np.maximum(away[: _known(near)].max(axis=0), unit / 2)))
+
+
+def _away(values: Array, near: int) -> Array:
+    """How far from the middle of its range each element is; what is not finite is nowhere."""
     values = np.where(np.isfinite(values), values, 0.0)
-    known = values if near < FEW_ROWS else values[:near]
-    middle = (known.max(axis=0) + known.min(axis=0)) / 2
-    away = np.median(np.abs(values - middle) / element_units(values, near), axis=1)
-    return np.asarray(np.maximum(1.0, away / (float(away[: len(known)].max()) or 1.0)))
+    known = values[: _known(near)]
+    return np.asarray(np.abs(values - (known.max(axis=0) + known.min(axis=0)) / 2))
+
+
+def _known(near: int) -> int | None:
+    """How many rows the ranges are those of; ``None`` for all."""
+    return None if near < FEW_ROWS else near
 
 
 def _behind(values: Array, shape: tuple[int, ...], steps: Sequence[Step]) -> Array:

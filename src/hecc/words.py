@@ -130,7 +130,7 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "rotations", f"{cost.rotations} per {each}"
     yield "precision", precision_words(cost)
     if cost.far_precision_bits is not msgspec.UNSET and cost.far_precision_bits < cost.precision_bits:
-        yield "", f"{cost.far_precision_bits:.1f} bits for inputs whose results leave that range"
+        yield "", f"{max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range"
     if header.share:
         shown = f"{header.share.results} results of one key, a {each} each"
         yield "to be shared", f"{shown}, with noise that the precision allows for"
