@@ -65,7 +65,7 @@ VANISHING = 2.0**-100
 CANCELLED = 2.0**-50
 """The same behind the client's steps: it may be what double precision leaves of a difference."""
 
-TAIL = 3.0
+TAIL = 4.0
 """Standard deviations by which the largest of a million errors exceeds the largest of some hundred.
 
 Of Gaussian errors it is half of that; but they are larger on some inputs than on others."""

@@ -80,8 +80,8 @@ log = logging.getLogger(__name__)
 RETRIES = 6
 
 FIRST, FURTHER = 0.8, 0.05
-"""Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more than
-those, by so many bits and twice as many with every trial."""
+"""Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more
+than those, by so many bits and twice as many with every trial."""
 
 TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret

@@ -99,7 +99,7 @@ def test_a_layer_is_what_became_of_an_onnx_node(model, digits):
 
 
 def test_the_precision_of_the_last_layer_is_that_of_the_plan(model, digits):
-    # The plan's is the largest error over the largest value, a layer's is of root mean squares.
+    # The plan's is the largest error over an element's range, a layer's is of root mean squares.
     found = hecc.estimate(model, calibration=digits["calibration"], advice=False)
     assert abs(found.layers[-1].precision_bits - found.plan.header.estimate.precision_bits) < 2
 
