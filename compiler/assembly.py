@@ -11,6 +11,7 @@ from msgspec.structs import replace as replaced
 from hecc.compiler import cost, memory
 from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
+from hecc.compiler.promise import Measured
 from hecc.compiler.scaling import Chain
 from hecc.runtime.circuit import Circuit, DropLimbs, Input, PairedInput, Polynomial, Relinearize, Rescale
 from hecc.runtime.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
@@ -152,9 +153,9 @@ def estimate(
     keys: KeySpecification,
     options: Options,
     depth: int,
-    precision_bits: float,
+    promised: Measured,
 ) -> Estimate:
-    """What running the circuit will cost."""
+    """What running the circuit will cost, and how precise its results are."""
     limbs = [kind.limbs for kind in types]
     sent = sum(
         ins.ciphertexts * memory.ciphertext_bytes(keys.ring_degree, types[i].limbs, seeded=True)
@@ -178,7 +179,9 @@ def estimate(
         evaluation_key_bytes=memory.evaluation_key_bytes(keys, evaluator),
         input_bytes=sent,
         output_bytes=received,
-        precision_bits=precision_bits,
+        precision_bits=promised.bits,
+        worst_element=promised.worst,
+        far_precision_bits=promised.far_bits,
         machine=msgspec.UNSET
         if profile is None
         else EstimatedMachine(

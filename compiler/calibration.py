@@ -7,9 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["synthetic_inputs"]
+__all__ = ["synthetic_corners", "synthetic_inputs"]
 
 ROWS_PER_KIND = 8
+
+CORNERS = 15
+"""Of each kind."""
+
+SEED = 20240463
 
 
 def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float64]:
@@ -28,7 +33,7 @@ def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray
     ndarray
         Shape (rows, *shape).
     """
-    generator = np.random.default_rng(20240463)
+    generator = np.random.default_rng(SEED)
     size = (ROWS_PER_KIND, *shape)
     noise = generator.random(size)
     smooth = _smooth(generator, size)
@@ -36,6 +41,21 @@ def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray
     constants = np.ones((3, *shape)) * np.array([0.0, 0.5, 1.0]).reshape(3, *(1 for _ in shape))
     unit = np.concatenate([noise, smooth, (smooth > 0.5).astype(np.float64), spots, 1.0 - spots, constants])
     return low + (high - low) * unit
+
+
+def synthetic_corners(shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float64]:
+    """Deterministic examples whose elements are ``low`` or ``high``: at random, in blots, all alike.
+
+    Returns
+    -------
+    ndarray
+        Shape (rows, *shape).
+    """
+    generator = np.random.default_rng(SEED)
+    size = (CORNERS, *shape)
+    noise, blots = generator.random(size) < 0.5, _smooth(generator, size) > 0.5
+    alike = np.broadcast_to(np.array([False, True]).reshape(2, *(1 for _ in shape)), (2, *shape))
+    return np.where(np.concatenate([noise, blots, alike]), high, low)
 
 
 def _smooth(generator: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:

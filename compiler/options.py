@@ -23,7 +23,7 @@ class Options:
     level, adversary
         Security.
     precision_bits
-        Largest error at most ``2^-precision_bits`` of the largest output, over the calibration inputs.
+        Largest error of an element of an output at most ``2^-precision_bits`` of its range on the calibration inputs.
     margin
         How many times the values observed on the calibration inputs must not overflow.
     interval_margin

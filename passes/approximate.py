@@ -7,7 +7,7 @@ polynomial of high degree grows beyond all bounds, and the server cannot see it 
 little, it is made symmetric about zero, so that odd and even functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
-counts is the error of the network's outputs against the network with the true functions, on the calibration inputs,
+counts is the error of the network's outputs against the network with the true functions, on the inputs of the promise,
 which may take half of the precision asked for; the other half is left to noise. The search takes the first class that
 is enough in all layers, lowers it layer by layer from the last one on as long as it stays enough, and then each degree
 within its class. Each fit is tried by two methods, the least mean square error over the values that occur and the least
@@ -61,6 +61,7 @@ from hecc.compiler.ir.graph import (
     Term,
     Value,
 )
+from hecc.compiler.promise import Promise
 from hecc.compiler.proofs import Demanded, demanded, narrower_range, proved_intervals
 from hecc.runtime.errors import CompileError
 
@@ -114,9 +115,7 @@ class Approximated:
     graph
         With the normalisation of their arguments not yet fused.
     error
-        The largest error of an output over the largest value of that output, on the calibration inputs.
-    reference
-        Outputs of the network with the true functions, by name, shape (rows, size); none where it has no functions.
+        The largest error of an element of an output over its unit, on the inputs of the promise.
     remark
         Where intervals are proved, what to know should the polynomials turn out too deep: which is the deepest, why,
         and what can be done.
@@ -124,7 +123,6 @@ class Approximated:
 
     graph: Graph
     error: float
-    reference: Mapping[str, Array]
     remark: str = ""
 
 
@@ -267,6 +265,7 @@ def approximate_functions(
     precision_bits: float,
     margin: float,
     *,
+    promise: Promise | None = None,
     proved: bool = False,
     reserve_bits: float = 0.0,
     quiet: bool = False,
@@ -285,6 +284,9 @@ def approximate_functions(
         Of the outputs, of which approximation takes half the error at the most.
     margin
         By how much an interval is wider than what was seen, as a part of it.
+    promise
+        What the outputs should be, on the calibration inputs and perhaps on others, and how errors count; by default as
+        on the calibration inputs.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
     reserve_bits
@@ -299,8 +301,9 @@ def approximate_functions(
     """
     functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
     if not functions:
-        return Approximated(graph, 0.0, {})
-    network = _Network(graph, calibration)
+        return Approximated(graph, 0.0)
+    network = _Network(graph, promise or Promise.of(graph, calibration))
+    near = len(next(iter(calibration.values())))
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     layers = []
     for node in functions:
@@ -308,7 +311,7 @@ def approximate_functions(
         with np.errstate(invalid="ignore"):
             ends = float((centre - radius).min()), float((centre + radius).max())
         demand = demanded(node, intervals[node.value]) if proved else None
-        layers.append(_Layer(node, network.exact[node.value], ends, margin, demand, quiet=quiet))
+        layers.append(_Layer(node, network.exact[node.value][:near], ends, margin, demand, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
     tightened = allowed
@@ -336,27 +339,26 @@ def approximate_functions(
             fit.centre - fit.radius,
             fit.centre + fit.radius,
         )
-    reference = {name: network.exact[name] for name in graph.outputs}
-    return Approximated(
-        _replaced(graph, choice, squares=not proved), error, reference, _remark(layers, choice, narrower)
-    )
+    return Approximated(_replaced(graph, choice, squares=not proved), error, _remark(layers, choice, narrower))
 
 
 class _Network:
     """The network in clear, with the true functions or with polynomials."""
 
-    def __init__(self, graph: Graph, calibration: Mapping[str, Array]) -> None:
-        self.graph = graph
-        self.exact = graph.evaluate(calibration)
+    def __init__(self, graph: Graph, promise: Promise) -> None:
+        self.graph, self._promise = graph, promise
+        self.exact = graph.evaluate(promise.inputs)
         rows = len(next(iter(self.exact.values())))
         size = sum(math.prod(node.output.shape) for node in graph.nodes)
         few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
-        self._few = {name: values[:: -(-rows // few)] for name, values in self.exact.items()}
+        self._rows = np.arange(0, rows, -(-rows // few))
+        self._few = {name: values[self._rows] for name, values in self.exact.items()}
         self._position = {node.output.name: i for i, node in enumerate(graph.nodes)}
 
     def error(self, choice: Mapping[str, _Fit]) -> float:
-        """The largest error of an output over its largest value, on all rows."""
-        return self._compare(self._run(choice, self.exact, dict.fromkeys(choice)), self.exact)
+        """The largest error of an element of an output over its unit, on all rows."""
+        values = self._run(choice, self.exact, dict.fromkeys(choice))
+        return self._promise.error(values, np.arange(len(values[self.graph.outputs[0]])))
 
     def trial(self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Sequence[str]) -> dict[str, Array]:
         """Values on some rows, where all but what follows the changed functions is known."""
@@ -364,7 +366,7 @@ class _Network:
 
     def trial_error(self, values: Mapping[str, Array]) -> float:
         """The same as :meth:`error`, of the values of a trial."""
-        return self._compare(values, self._few)
+        return self._promise.error(values, self._rows)
 
     def _run(
         self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Mapping[str, None]
@@ -381,15 +383,6 @@ class _Network:
             else:
                 values[name] = self.graph.evaluate_node(node, values)
         return values
-
-    def _compare(self, values: Mapping[str, Array], exact: Mapping[str, Array]) -> float:
-        worst = 0.0
-        for name in self.graph.outputs:
-            with np.errstate(over="ignore", invalid="ignore"):
-                error = float(np.abs(values[name] - exact[name]).max())
-            largest = float(np.abs(self.exact[name]).max()) or 1.0
-            worst = max(worst, error / largest if math.isfinite(error) else math.inf)
-        return worst
 
 
 def _closest(network: _Network, layers: Sequence[_Layer]) -> dict[str, _Fit] | None:

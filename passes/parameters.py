@@ -12,7 +12,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -73,6 +73,9 @@ MAX_DIGIT = 8
 WORST_DEVIATION = 4.5
 """Standard deviations that the largest of some thousand errors stays within."""
 
+SMALLEST = 2.0**-1000
+"""Stands for errors of zero in logarithms."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -83,7 +86,7 @@ class Candidate:
     seconds
         Predicted time of one run.
     precision_bits
-        ``-log2`` of the largest predicted error of an output over its observed magnitude.
+        ``-log2`` of the largest predicted error of an element of an output over its unit.
     deviations
         Predicted standard deviation of the error of each output's elements, by name.
     key_bytes
@@ -119,6 +122,9 @@ class Demand:
     weight_bits
         For results to be shown to others: by how many bits the weights ahead of a polynomial are more precise, so that
         their rounding does not drive its argument far off.
+    sensitivity
+        By output, what a standard deviation of one in it makes of the precision: an error that is so large a part of
+        what was asked for (:class:`hecc.compiler.promise.Promise`). By default errors are parts of the largest element.
     """
 
     graph: Graph
@@ -128,6 +134,18 @@ class Demand:
     precision_bits: float
     scale_bits_from: int = 0
     weight_bits: int = 0
+    sensitivity: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def errors(self) -> dict[str, float]:
+        """What a standard deviation of one in each output makes of the precision."""
+        default = {name: WORST_DEVIATION / self.observed[name] for name in self.graph.outputs}
+        return {**default, **self.sensitivity}
+
+    @cached_property
+    def fineness(self) -> float:
+        """Bits by which the outputs have to be more precise than their largest element does."""
+        return math.log2(max(self.errors[name] * self.observed[name] for name in self.graph.outputs) / WORST_DEVIATION)
 
     @cached_property
     def room(self) -> dict[int, float]:
@@ -314,8 +332,7 @@ class _Trials:
     def _noise(self, scales: Scales, expansions: Mapping[int, Expansion]) -> tuple[dict[str, float], float]:
         """Deviations of the outputs' errors, and bits of precision."""
         deviations = self._prediction.deviations(scales, expansions)
-        largest = {name: self._demand.magnitudes[name].observed for name in self._demand.graph.outputs}
-        bits = min(-math.log2(WORST_DEVIATION * deviations[name] / size) for name, size in largest.items())
+        bits = min(-math.log2(max(deviations[name] * error, SMALLEST)) for name, error in self._demand.errors.items())
         return deviations, bits
 
     def _has_room(self, scales: Scales) -> bool:
@@ -438,10 +455,10 @@ def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int
     largest = 1 << (max(math.prod(n.output.shape) for n in demand.graph.nodes) - 1).bit_length()
     slots = min(packing.slots(ring_degree), largest)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
-    least = math.floor(demand.precision_bits + math.log2(rounding))
+    least = math.floor(demand.precision_bits + demand.fineness + math.log2(rounding))
     if demand.options.share:
         hidden = WORST_DEVIATION * flooding_factor(demand.options.share, 1) * least_error(ring_degree)
-        least = max(least, math.floor(demand.options.precision_bits + math.log2(hidden)))
+        least = max(least, math.floor(demand.options.precision_bits + demand.fineness + math.log2(hidden)))
     return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 

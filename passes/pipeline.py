@@ -7,8 +7,10 @@
     selections    ahead of activations, before fusion, which takes them into the layers there
     affine fusion after activations, whose leading coefficients and constants it absorbs
     window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
+    promise       what the outputs are on the calibration inputs and far from them, while functions are the true ones
     approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
                   enough; fusion once more, for the normalisation of their arguments
+    outputs       of one size, after fusion, which shows what is the last affine map
     depth         what fusion left is what the modulus chain pays for
     ranges        on the canonical graph: these are the values that ciphertexts will hold
     for each ring degree that could do, and each way to pack a batch into its slots (:mod:`hecc.passes.search`):
@@ -39,9 +41,11 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler import assembly
+from hecc.compiler.corners import corner_inputs
 from hecc.compiler.ir.graph import FunctionNode, Graph, ProductNode, SeriesNode
 from hecc.compiler.options import Options
 from hecc.compiler.precision import simulated_precision
+from hecc.compiler.promise import Measured, Promise
 from hecc.compiler.scaling import Magnitude
 from hecc.passes.activations import substitute_activations
 from hecc.passes.align import align_factors
@@ -51,6 +55,7 @@ from hecc.passes.depth import multiplicative_depth
 from hecc.passes.functions import compose_functions
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.passes.layouts import LayoutChoice, MisalignedError
+from hecc.passes.normalise_outputs import normalise_outputs
 from hecc.passes.outputs import merge_outputs
 from hecc.passes.parameters import WORST_DEVIATION, Candidate, Demand
 from hecc.passes.ranges import value_ranges
@@ -74,6 +79,10 @@ log = logging.getLogger(__name__)
 
 RETRIES = 6
 
+FIRST, FURTHER = 0.8, 0.05
+"""Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more
+than those, by so many bits and twice as many with every trial."""
+
 TAIL_BITS = 0.5
 """By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
 happens to be large has large errors in all ciphertexts."""
@@ -88,6 +97,9 @@ are half as large with a bit more. By so many at most, as errors as large as the
 
 BOUNDLESS_STEP = 4
 """By how many bits it grows, or the scale of weights, where those are so small that errors have no bound."""
+
+UNLIKE_BITS = 4
+"""By how much an element may be less precise than most others before that is worth a warning."""
 
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
@@ -140,20 +152,24 @@ def build_plan(
     # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
     # has room for it.
     proved = options.share > 0
+    promise = Promise.of(graph, calibration, corner_inputs(graph, calibration, declared, options.margin))
     approximated = approximate_functions(
         graph,
         calibration,
         declared,
         options.precision_bits,
         options.interval_margin,
+        promise=promise,
         proved=proved,
         reserve_bits=required - options.precision_bits,
         quiet=options.quiet,
     )
     graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
-    reference = approximated.reference or _outputs(graph, calibration)
+    normalised = normalise_outputs(graph, promise.encrypted, promise.near)
+    promise = promise.behind(normalised.restored, normalised.values)
     fingerprint = hashlib.sha256(model).hexdigest()
-    task = _Task(fingerprint, calibration, declared, options, required, approximated, reference, progress)
+    task = _Task(fingerprint, calibration, declared, options, required, approximated, promise, progress)
+    graph = normalised.graph
     while True:
         try:
             return _plan(graph, task)
@@ -174,7 +190,7 @@ class _Task:
     options: Options
     required_bits: float
     approximated: Approximated
-    reference: Mapping[str, NDArray[np.float64]]
+    promise: Promise
     progress: Callable[[str], None]
 
 
@@ -209,10 +225,11 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
         scale_bits_from=_first_scale_bits(options),
         weight_bits=SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0,
+        sensitivity=task.promise.sensitivity,
     )
-    precision = math.inf
+    measured: Measured | None = None
     lowerings = Lowerings()
-    for _ in range(SHARED_RETRIES if options.share else RETRIES):
+    for trial in range(SHARED_RETRIES if options.share else RETRIES):
         progress("select layouts and parameters")
         draft = _draft(demand, lowerings, task)
         share: Sharing | msgspec.UnsetType = msgspec.UNSET
@@ -225,11 +242,19 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 continue
             share, flooded = found
         progress("check precision")
-        precision = _simulated(draft, demand, task)
-        if precision >= task.required_bits:
+        measured = _simulated(draft, task)
+        if measured.bits >= task.required_bits:
+            promised = _promised(measured, task.required_bits - options.precision_bits, flooded)
             estimate = assembly.estimate(
-                draft.circuit, draft.types, draft.keys, options, _depth(graph, depth), min(precision, flooded)
+                draft.circuit, draft.types, draft.keys, options, _depth(graph, depth), promised
             )
+            if measured.spread_bits > UNLIKE_BITS and not options.quiet:
+                log.warning(
+                    "elements of an output differ much: %s is %.0f bits less precise than most of them, so it decides "
+                    "what the plan costs; scale them alike in training, or make it an output of its own",
+                    measured.worst,
+                    measured.spread_bits,
+                )
             header = PlanHeader(
                 producer=options.producer,
                 model=task.model,
@@ -244,21 +269,18 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
             return Plan(header, draft.circuit, choices=choices)
         # Of errors as large as the values it is not known how much too large they are.
-        missing = task.required_bits - precision + 0.5 if precision > 0 else BOUNDLESS_STEP
-        demand = replace(demand, precision_bits=demand.precision_bits + missing)
-    if precision == math.inf:
+        missing = task.required_bits - measured.bits
+        further = missing * FIRST if trial == 0 else missing + FURTHER * 2**trial
+        demand = replace(
+            demand, precision_bits=demand.precision_bits + (further if measured.bits > 0 else BOUNDLESS_STEP)
+        )
+    if measured is None:
         # The errors of results to be shown were never small enough to look any further.
         raise refusal(demand, lowerings, math.inf, task.approximated.remark)
     raise CompileError(
-        f"simulated noise leaves {max(precision, 0.0):.1f} bits of precision on the calibration inputs, "
-        f"not {options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
+        f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
+        f"{options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
-
-
-def _outputs(graph: Graph, inputs: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """What the network computes in clear."""
-    values = graph.evaluate(inputs)
-    return {name: values[name] for name in graph.outputs}
 
 
 def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
@@ -292,16 +314,20 @@ def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:
     return _Draft(circuit, keys, types, outputs, lowering.choice, candidate, rings)
 
 
-def _simulated(draft: _Draft, demand: Demand, task: _Task) -> float:
-    """Bits of precision on the calibration inputs, with noise drawn at random."""
+def _simulated(draft: _Draft, task: _Task) -> Measured:
+    """How precise the results are on the inputs of the promise, with noise drawn at random."""
     circuit, types = draft.circuit, draft.types
     if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
         circuit, types = verify_expanded(circuit, draft.keys)
-    precision = simulated_precision(
-        circuit, types, draft.keys, draft.choice.layouts, task.calibration, demand.observed, task.reference
-    )
-    log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, precision, draft.circuit)
-    return precision
+    measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.promise)
+    log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, measured.bits, draft.circuit)
+    return measured
+
+
+def _promised(measured: Measured, reserve: float, flooded: float) -> Measured:
+    """What can be promised of what was measured, in tenths of bits: less a reserve, and what flooding leaves of it."""
+    bits, far = (math.floor(10 * min(x - reserve, flooded)) / 10 for x in (measured.bits, measured.far_bits))
+    return replace(measured, bits=bits, far_bits=far)
 
 
 def _with(error: float, bits: float) -> float:
@@ -334,20 +360,20 @@ def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float
         raise CompileError(f"results cannot be shared: {error}") from None
     hidden = deviations(options.share, draft.outputs, [errors[s.name] for s in draft.outputs])
     share = Sharing(results=options.share, deviations=hidden)
-    flooded = _flooded_precision(share, draft.outputs, demand.observed)
+    flooded = _flooded_precision(share, draft.outputs, demand.errors)
     missing = _with(-task.approximated.error, options.precision_bits) - flooded
     if missing > 0:
         return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), SHARED_STEP))
     return share, _with(task.approximated.error, flooded)
 
 
-def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], observed: Mapping[str, float]) -> float:
-    """Bits of precision of the worst output after flooding."""
+def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]) -> float:
+    """Bits of precision of the worst element after flooding."""
     worst = max(
-        math.hypot(value_deviation(s, deviation), s.error) / observed[s.name]
+        math.hypot(value_deviation(s, deviation), s.error) * errors[s.name]
         for s, deviation in zip(outputs, share.deviations, strict=True)
     )
-    return -math.log2(WORST_DEVIATION * worst)
+    return -math.log2(worst)
 
 
 def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:

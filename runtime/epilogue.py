@@ -44,6 +44,7 @@ from hecc.runtime.steps import (
 )
 
 __all__ = [
+    "MAX_STEPS",
     "ArgMax",
     "Columns",
     "Constant",

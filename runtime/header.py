@@ -118,7 +118,18 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
-    bytes, precision is ``-log2(largest error / largest output)``, both over the calibration inputs.
+    bytes.
+
+    Attributes
+    ----------
+    precision_bits
+        ``-log2`` of the largest error of an element of an output, behind the client's steps, over that element's range
+        on the calibration inputs; of inputs whose results are larger than on those, over a range as many times larger.
+    worst_element
+        That which is least precise, as ``name[index]``.
+    far_precision_bits
+        The same over the ranges on the calibration inputs for all inputs in the declared range that the plan can
+        evaluate, however large their results are.
     """
 
     evaluator: KeyShape = "seal"
@@ -130,6 +141,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_bytes: int
     output_bytes: int
     precision_bits: float
+    worst_element: str | msgspec.UnsetType = msgspec.UNSET
+    far_precision_bits: float | msgspec.UnsetType = msgspec.UNSET
     machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
 
     @property

@@ -9,9 +9,11 @@ Axes are those of one example, without the axis of rows that decrypted results h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 __all__ = [
     "ArgMax",
@@ -36,6 +38,7 @@ __all__ = [
     "Step",
     "Truncate",
     "operands",
+    "shifted",
 ]
 
 Shape: TypeAlias = tuple[int, ...]
@@ -217,3 +220,15 @@ def operands(step: Step, position: int) -> tuple[int, ...]:
     if isinstance(step, Recall):
         return (step.value,)
     return () if isinstance(step, Constant) else (position,)
+
+
+def shifted(steps: Sequence[Step], by: int) -> tuple[Step, ...]:
+    """The same steps behind ``by`` others, the last of which makes what they were meant to act on."""
+    renumbered: list[Step] = []
+    for step in steps:
+        if isinstance(step, Elementwise | Pick):
+            step = replace(step, values=tuple(value + by for value in step.values))
+        elif isinstance(step, Recall):
+            step = replace(step, value=step.value + by)
+        renumbered.append(step)
+    return tuple(renumbered)

@@ -155,8 +155,11 @@ class Call:
                 f"its constant '{constant.name}' holds {kept.dtype.name}", "cast it to float32 in the network"
             )
         if not bool(np.isfinite(kept).all()):
+            # A mask ahead of a softmax is minus infinity by habit; nothing else than numbers can be encrypted.
+            masks = not bool(np.isnan(kept).any())
+            remedy = "write a number such as -1e4 if it is a mask, or train" if masks else "train"
             raise InputError(
-                f"{self.place}: its constant '{constant.name}' holds infinity or NaN; train the network again"
+                f"{self.place}: its constant '{constant.name}' holds infinity or NaN; {remedy} the network again"
             )
         return self.scope.parameter(constant.name + suffix, kept)
 

@@ -29,8 +29,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     quantum
         Keep that level against an adversary with a quantum computer, too.
     precision
-        Bits: the largest error of an output is at most ``2 ** -precision`` of the largest output, over the
-        calibration inputs, whether it comes from the scheme or from the polynomials that stand for activations.
+        Bits: the error of each element of an output, behind what the client computes, is at most ``2 ** -precision`` of
+        its range over the calibration inputs, whether it comes from the scheme or from the polynomials that stand for
+        activations.
     input_range
         Lowest and highest value of an input's elements, for all inputs or by name; the client refuses to encrypt
         others. It is that of the values after preprocessing. By default what 8-bit images become if ``preprocessing``

@@ -128,7 +128,9 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "depth", f"{cost.depth} multiplications in a row"
     yield from ring_facts(header.keys)
     yield "rotations", f"{cost.rotations} per {each}"
-    yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
+    yield "precision", precision_words(cost)
+    if cost.far_precision_bits is not msgspec.UNSET and cost.far_precision_bits < cost.precision_bits:
+        yield "", f"{max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range"
     if header.share:
         shown = f"{header.share.results} results of one key, a {each} each"
         yield "to be shared", f"{shown}, with noise that the precision allows for"
@@ -140,6 +142,12 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
     yield "encrypted input", f"at most {size_words(cost.input_bytes)} per {each}"
     yield "encrypted result", f"at most {size_words(cost.output_bytes)} per {each}"
+
+
+def precision_words(cost: Estimate) -> str:
+    """What is promised, and of which element more could not be."""
+    worst = cost.worst_element or ""
+    return f"{cost.precision_bits:.1f} bits{f' in {worst}' if worst else ''} (largest error over the element's range)"
 
 
 def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
@@ -206,6 +214,8 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         f"input_bytes_per_{each}": cost.input_bytes,
         f"output_bytes_per_{each}": cost.output_bytes,
         "precision_bits": cost.precision_bits,
+        "worst_element": cost.worst_element or None,
+        "far_precision_bits": None if cost.far_precision_bits is msgspec.UNSET else cost.far_precision_bits,
     }
 
 

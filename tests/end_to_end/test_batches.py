@@ -228,7 +228,8 @@ def test_the_simulated_errors_of_full_batches_are_as_large_as_the_real_ones(
     And what scalars err by that are rounded is not noise: it is the same whenever an input comes again.
     """
     model, inputs = mlp(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, optimize=optimize, batch=batch)
+    # With a small special prime, as 12 bits of precision take here, errors of key switching are overestimated.
+    plan = hecc.compile(model, calibration=inputs, optimize=optimize, batch=batch, precision=13)
     many = {"x": np.resize(inputs["x"], (rows or plan.header.batch, 6))}
     exact = hecc.simulate(plan, many, noise=False)["y"]
     simulated = hecc.simulate(plan, many)["y"] - exact

@@ -175,8 +175,8 @@ def test_input_straight_into_an_activation_that_is_the_output(name: str, three_w
     used = {key: value for key, value in CHANNELS.items() if key in ACTIVATIONS[name]}
     body = ACTIVATIONS[name].replace("(t,", "(x,").replace(", t)", ", x)")
     model = three_way.build(f"g (float[N,3,4,4] x) => (float[N,3,4,4] y) {{ {body} }}", **used)
-    depth = three_way(model, {"x": draw(ROWS, 3, 4, 4)}).plan.header.estimate.depth
-    assert depth == (1 if name in {"square", "x_times_x_plus_x"} else 2)
+    # What the square is multiplied with is left to the client.
+    assert three_way(model, {"x": draw(ROWS, 3, 4, 4)}).plan.header.estimate.depth == 1
 
 
 def test_output_after_a_square(three_way: Any, draw: Draw) -> None:

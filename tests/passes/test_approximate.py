@@ -42,10 +42,9 @@ def test_the_error_is_half_of_what_is_allowed_at_the_most(build, bits):
     graph = network(build, "tanh", "sigmoid")
     result = approximated(graph, bits)
     exact, found = graph.evaluate(ROWS)["y"], result.graph.evaluate(ROWS)["y"]
-    error = np.abs(found - exact).max() / np.abs(exact).max()
+    error = (np.abs(found - exact) / np.ptp(exact, axis=0)).max()
     assert error == pytest.approx(result.error, rel=1e-6)
     assert error <= 0.5 * 2.0**-bits
-    np.testing.assert_array_equal(result.reference["y"], exact)
 
 
 def test_more_precision_takes_more_levels_and_no_more_than_that(build):

@@ -33,10 +33,13 @@ def dense(*sizes: int) -> onnx.ModelProto:
 
 MODEL = dense(256, 100, 60, 10)
 
+BITS = 10
+"""Of precision: the ring is the same with and without a budget."""
+
 
 @pytest.fixture(scope="module")
 def free() -> hecc.Plan:
-    return hecc.compile(MODEL)
+    return hecc.compile(MODEL, precision=BITS)
 
 
 def embedding(diagonals: list[int]) -> Embedding:
@@ -69,7 +72,7 @@ def test_free_keys_change_nothing() -> None:
 def test_keys_are_within_the_budget_and_results_are_the_same(free: hecc.Plan) -> None:
     allowed = free.header.estimate.evaluation_key_bytes
     budget = int(0.8 * allowed)
-    plan = hecc.compile(MODEL, key_budget=budget)
+    plan = hecc.compile(MODEL, precision=BITS, key_budget=budget)
     assert plan.header.estimate.evaluation_key_bytes <= budget
     assert len(plan.header.keys.galois) < len(free.header.keys.galois)
     assert plan.header.estimate.seconds >= free.header.estimate.seconds
@@ -78,18 +81,18 @@ def test_keys_are_within_the_budget_and_results_are_the_same(free: hecc.Plan) ->
 
 
 def test_a_budget_that_is_large_enough_changes_nothing(free: hecc.Plan) -> None:
-    plan = hecc.compile(MODEL, key_budget=free.header.estimate.evaluation_key_bytes)
+    plan = hecc.compile(MODEL, precision=BITS, key_budget=free.header.estimate.evaluation_key_bytes)
     assert plan.fingerprint == free.fingerprint
 
 
 def test_the_least_budget_is_named_and_works() -> None:
     with pytest.raises(hecc.CompileError, match=r"take ([0-9.]+) MB at the least.*--key-budget") as refused:
-        hecc.compile(MODEL, key_budget=1_000_000)
+        hecc.compile(MODEL, precision=BITS, key_budget=1_000_000)
     least = float(str(refused.value).split(" MB at the least")[0].split()[-1])
-    plan = hecc.compile(MODEL, key_budget=int(least * 1e6))
+    plan = hecc.compile(MODEL, precision=BITS, key_budget=int(least * 1e6))
     assert plan.header.estimate.evaluation_key_bytes <= least * 1e6
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(hecc.InputError, match="give a positive number"):
-        hecc.compile(MODEL, key_budget=0)
+        hecc.compile(MODEL, precision=BITS, key_budget=0)
