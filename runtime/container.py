@@ -49,7 +49,7 @@ __all__ = [
     "MAX_HEADER",
     "MAX_TABLE",
     "PROLOGUE",
-    "VERSION",
+    "VERSIONS",
     "Blob",
     "Container",
     "ContainerWriter",
@@ -62,7 +62,6 @@ T = TypeVar("T")
 MAGIC = b"\x89HECC\r\n\n"
 """As PNG's: a byte above 127 and both line ends, so that a transfer in text mode is noticed."""
 
-VERSION = 1
 ALIGNMENT = 64
 """Blobs begin at multiples of a cache line, so that a mapped array is aligned for vector instructions."""
 
@@ -102,6 +101,18 @@ class Kind(enum.IntEnum):
         """The kind in words, with its article."""
         words = self.name.lower().replace("_", " ")
         return f"an {words} file" if words[0] in "aeiou" else f"a {words} file"
+
+
+VERSIONS = {
+    Kind.SERVER_PLAN: 1,
+    Kind.CLIENT_PLAN: 1,
+    Kind.SECRET_KEY: 2,
+    Kind.PUBLIC_KEY: 2,
+    Kind.EVALUATION_KEYS: 2,
+    Kind.CIPHERTEXT: 2,
+    Kind.RESULT: 2,
+}
+"""The format version of each kind of file, the only one that is read."""
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -179,6 +190,10 @@ class Container:
     def __contains__(self, name: object) -> bool:
         """Whether there is a blob of that name."""
         return name in self._entries
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a blob as the file says it is, without touching it; whoever touches the blob verifies it."""
+        return self._entry(name).sha256
 
     def length(self, name: str) -> int:
         """Bytes of a blob, without touching it."""
@@ -437,7 +452,7 @@ class ContainerWriter:
         table = codec.encode([blob.entry() for blob in self._blobs])
         self._file.write(table)
         lengths = (len(self._header), offset, len(table), offset + len(table))
-        fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
+        fields = _FIELDS.pack(MAGIC, VERSIONS[self._kind], self._kind, *lengths)
         self._file.seek(0)
         self._file.write(fields + _checksum(fields, self._header, table))
 
@@ -525,26 +540,25 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
     if len(head) < PROLOGUE:
         raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
     _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
-    if version != VERSION:
+    known = next((kind for kind in Kind if kind == number), None)
+    if known is not None and version != VERSIONS[known]:
         raise FileFormatError(
-            f"{path}: format version {version}, but this hecc reads version {VERSION}; "
+            f"{path}: {known.label} of format version {version}, but this hecc reads version {VERSIONS[known]}; "
             "make the file again with this hecc, or install the one that wrote it"
         )
     if size < length:
         raise FileFormatError(f"{path}: truncated, {size} of {length} bytes are left; copy or make the file again")
     if size > length:
         raise FileFormatError(f"{path}: {size - length} trailing bytes; copy or make the file again")
-    try:
-        kind = Kind(number)
-    except ValueError:
-        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again") from None
-    if kind not in kinds:
-        raise FileFormatError(f"{path}: this is {kind.label}; expected {_expected(kinds)}")
+    if known is None:
+        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again")
+    if known not in kinds:
+        raise FileFormatError(f"{path}: this is {known.label}; expected {_expected(kinds)}")
     if header_length > MAX_HEADER or table_length > MAX_TABLE:
         raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
     if PROLOGUE + header_length > table_offset or table_offset + table_length != length:
         raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
-    return kind, header_length, table_offset
+    return known, header_length, table_offset
 
 
 def _expected(kinds: tuple[Kind, ...]) -> str:

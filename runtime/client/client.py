@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
 from hecc.runtime.client.ledger import Ledger
-from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
+from hecc.runtime.client.keyproof import opened_public
+from hecc.runtime.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.client.workers import Workers
 from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
 from hecc.runtime.flooding import discrete_gaussian, value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
-from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
 from hecc.runtime.security import InsecureLevel, check_keys
@@ -69,7 +70,7 @@ class Client:
     ParameterError, SecurityError
         The plan's parameters are impossible, or not secure enough.
     KeyMismatchError
-        The keys are not for this plan.
+        The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
         There is no key at all, or the passphrase is missing or wrong.
     """
@@ -100,7 +101,7 @@ class Client:
         if secret is not None:
             self._secret = secret_residues(secret, passphrase)
         elif public is not None:
-            self._public = public_residues(spec, public.stream, enforce_128=self._enforce)
+            self._public = opened_public(public, enforce_128=self._enforce)
         self._ciphers: dict[int, LevelCipher] = {}
         self._folder = None if folder is None else Path(folder)
 
@@ -126,6 +127,7 @@ class Client:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
+            check_folder(folder)
             public = PublicKeyFile.load(folder / PUBLIC)
             return cls(loaded, public=public, min_security=min_security, folder=folder)
         raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
@@ -138,12 +140,19 @@ class Client:
         shape: KeyShape = "seal",
         min_security: int | InsecureLevel = 128,
         passphrase: str | None = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a key set for a plan; see :func:`hecc.runtime.client.keygen.generate_keys`."""
         header = plan.header if isinstance(plan, Plan) else plan
         return generate_keys(
-            header.keys, folder, shape=shape, min_security=min_security, passphrase=passphrase, progress=progress
+            header.keys,
+            folder,
+            shape=shape,
+            min_security=min_security,
+            passphrase=passphrase,
+            force=force,
+            progress=progress,
         )
 
     def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:

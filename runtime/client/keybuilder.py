@@ -130,7 +130,11 @@ class KeyBuilder:
             selected = [*range(limbs), *range(data, data + special)]
             self._encryptor = None
             context = key_context(self._spec.ring_degree, primes, self._enforce)
-            self._encryptor = sealapi.Encryptor(context, secret_key(context, self._secret[selected]))
+            secret = self._secret[selected]
+            try:
+                self._encryptor = sealapi.Encryptor(context, secret_key(context, secret))
+            finally:
+                _erase(secret)
             self._parms_id = context.key_parms_id()
             self._limbs = limbs
 

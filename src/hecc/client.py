@@ -14,12 +14,11 @@ from hecc.inputs import Source, forms, load_inputs
 from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
-from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
-from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.keyfolder import waiting
+from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import temporary_folder
-from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
+from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
 from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
@@ -52,9 +51,9 @@ class Client:
     FileFormatError, ParameterError, SecurityError
         The plan is damaged, impossible, or not secure enough.
     KeyMismatchError
-        The keys are not for this plan.
+        The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
-        There are no keys, or the passphrase is missing or wrong.
+        There are no keys, they are another user's, or others may write their folder; or the passphrase is missing or wrong.
     """
 
     def __init__(
@@ -123,26 +122,15 @@ class Client:
             "making keys for this plan",
             "or compile a smaller network or for less precision",
         )
-        make = functools.partial(
-            generate_keys,
+        made = generate_keys(
             keys,
+            folder,
             shape=shape,
             min_security=self._min_security,
             passphrase=passphrase,
+            force=force,
             progress=progress,
         )
-        if force and (folder / SECRET).exists():
-            # Made beside the old ones, which are lost only when the new ones are complete.
-            with temporary_folder(folder / "keys") as temporary:
-                new = make(temporary)
-                # The secret last, as generate_keys does.
-                for name in (EVALUATION, PUBLIC, SECRET):
-                    (temporary / name).replace(folder / name)
-            made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
-        else:
-            made = make(folder)
-        # What was shown of older keys does not count for these.
-        (folder / LEDGER).unlink(missing_ok=True)
         self._session = self._open(folder, passphrase, False)
         return made
 
@@ -263,7 +251,10 @@ class Client:
 
     @property
     def key_id(self) -> str:
-        """Random id of the key set, the same in all its files."""
+        """Id of the key set, the same in all its files: the fingerprint of its public key, 64 hexadecimal digits.
+
+        Whoever encrypts with a public key compares it with what the owner of the keys says.
+        """
         return self._require().key_id
 
     def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
@@ -281,11 +272,18 @@ class Client:
                 self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
             )
         if (folder / PUBLIC).exists():
+            check_folder(folder)
             return Session(
                 self.plan,
                 public=PublicKeyFile.load(folder / PUBLIC),
                 min_security=self._min_security,
                 folder=folder,
+            )
+        left = waiting(folder)
+        if left is not None and not public:
+            raise InputError(
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them back "
+                f"into {folder}, or make new ones"
             )
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(

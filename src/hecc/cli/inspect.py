@@ -78,7 +78,11 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
         facts = [("passphrase", "protects it" if header.protection else "none: whoever has the file can decrypt")]
         key_id, spec = header.key_id, header.keys
     elif container.kind is Kind.PUBLIC_KEY:
-        key_id, spec = (public := PublicKeyFile.load(file).header).key_id, public.keys
+        from hecc.runtime.client.keyproof import opened_public
+
+        public = PublicKeyFile.load(file)
+        opened_public(public, enforce_128=False)
+        key_id, spec = public.header.key_id, public.header.keys
     else:
         evaluation = EvaluationKeyFile(file).header
         key_id, spec = evaluation.key_id, evaluation.keys

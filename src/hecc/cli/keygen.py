@@ -70,7 +70,9 @@ def keygen_command(
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts([("made for", f"the evaluator {made_for}"), *ring_facts(spec)])
+        out.facts(
+            [("fingerprint", made.key_id), ("made for", f"the evaluator {made_for}"), *ring_facts(spec)],
+        )
         out.result(
             key_id=made.key_id,
             seconds=elapsed,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.keys import read_passphrase
 
 if TYPE_CHECKING:
     from hecc.verification import VerifiedFile
@@ -47,6 +48,11 @@ def verify_command(
             verb = "does not belong to the others" if len(found.odd) == 1 else "do not belong together"
             out.note(f"error: {names} {verb}; give files of one plan and one key set")
         elif found.ok and len(files) > 1:
+            if found.proved:
+                out.say(f"the secret key proves that {' and '.join(map(str, found.proved))} belong to it")
+            unproved = [str(f.path) for f in found.files if f.kind is Kind.EVALUATION_KEYS and f.path not in found.proved]
+            if unproved:
+                out.say(f"{unproved[0]} is of the key set that it names; give the secret key, too, to have it proved")
             out.say("all of them belong together")
         out.result(
             ok=found.ok,
@@ -56,6 +62,7 @@ def verify_command(
                 for conflict in found.conflicts
             ],
             odd=[str(path) for path in found.odd],
+            proved=[str(path) for path in found.proved],
         )
         if not found.ok:
             raise typer.Exit(1)
@@ -63,13 +70,17 @@ def verify_command(
 
 def _of(file: VerifiedFile) -> str:
     """What a file belongs to."""
+    from hecc.runtime.container import Kind
+
     parts = []
     if file.plan is not None:
         parts.append(f"plan {file.plan[:8]}")
     if file.inputs is not None:
         parts.append(f"inputs {file.inputs[:8]}")
     if file.key_id is not None:
-        parts.append(f"key set {file.key_id[:8]}")
+        # The one key that has to be compared with what its owner says.
+        public = file.kind is Kind.PUBLIC_KEY
+        parts.append(f"key set {file.key_id if public else file.key_id[:8]}")
     return ", ".join(parts)
 
 
