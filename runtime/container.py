@@ -139,11 +139,6 @@ class Container:
     kinds
         Kinds that the caller can use.
 
-    Attributes
-    ----------
-    checksum
-        Of the header and the table, which has those of all blobs: a fingerprint of the file, in hexadecimal.
-
     Raises
     ------
     InputError
@@ -160,7 +155,6 @@ class Container:
             self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self._view = memoryview(self._map)
-        self.checksum = head[_FIELDS.size :].hex()
         self._header = self._view[PROLOGUE : PROLOGUE + header_length]
         table = self._view[table_offset:]
         if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:

@@ -17,6 +17,7 @@ from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
 from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.keyproof import opened_public
+from hecc.runtime.client.notes import Notes
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.client.workers import Workers
 from hecc.runtime.epilogue import apply_steps
@@ -63,7 +64,8 @@ class Client:
     min_security
         Bits of security to insist on, whatever the plan claims.
     folder
-        Where the key lies, and beside a secret one the list of results shown to others (:class:`Ledger`).
+        Where the key lies, beside it the note of the last request (:class:`Notes`), and beside a secret one the list
+        of results shown to others (:class:`Ledger`).
 
     Raises
     ------
@@ -104,6 +106,7 @@ class Client:
             self._public = opened_public(public, enforce_128=self._enforce)
         self._ciphers: dict[int, LevelCipher] = {}
         self._folder = None if folder is None else Path(folder)
+        self._notes = Notes(self._folder, self.key_id, self.plan.input_fingerprint)
 
     @classmethod
     def open(
@@ -179,7 +182,9 @@ class Client:
             for name, ciphertexts in batch.items():
                 streams[name].append(list(ciphertexts))
         count = len(next(iter(rows.values())))
-        return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
+        made = CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
+        self._notes.leave(made)
+        return made
 
     def encrypt_to(
         self,
@@ -208,7 +213,7 @@ class Client:
             As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
         rows = input_rows(tensors, self.plan.header.inputs)
-        return CiphertextFile.write(
+        made = CiphertextFile.write(
             path,
             self.plan,
             keys=self._keys,
@@ -219,12 +224,19 @@ class Client:
             seeded=self._secret is not None,
             resume=resume,
         )
+        self._notes.leave(made)
+        return made
 
-    def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[Any]]:
+    def decrypt(
+        self, result: ResultFile, *, share: bool = False, request: str | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Parameters
         ----------
+        request
+            Fingerprint of the request that the result has to answer; by default the last one that this client, or
+            else another one with its folder, encrypted.
         share
             The values are to be shown to others: they get the noise that hides what they tell of the key, are rounded
             to the digits that are left, and count as results shown, a row or batch of rows each.
@@ -239,7 +251,7 @@ class Client:
         InputError
             The client has the public key only.
         KeyMismatchError
-            The result of another plan, or of another key set.
+            The result of another plan, of another key set or of another request; or its rows were mixed up.
         FileFormatError
             Ciphertexts that are not what the plan says.
         OutputError
@@ -251,6 +263,7 @@ class Client:
         if self._secret is None:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
+        self._notes.check(result, request)
         if share:
             self._check_sharing()
         # The last batch is filled up with rows that nobody asked for.

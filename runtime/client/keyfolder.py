@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.notes import REQUESTS
 from hecc.runtime.container import Kind, kind_of
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import is_at, sync_folder, temporary_folder
@@ -31,6 +33,9 @@ SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
 
 KINDS = {SECRET: Kind.SECRET_KEY, PUBLIC: Kind.PUBLIC_KEY, EVALUATION: Kind.EVALUATION_KEYS}
 """In the order in which old keys go; new ones come in the opposite one."""
+
+COUNTED = (LEDGER, REQUESTS)
+"""What belongs to a secret key, and goes with it when it is replaced: never without it, as it may be elsewhere."""
 
 _Identity = tuple[int, int, int]
 """Device, number and time of the last change: what tells a file from another one of the same name."""
@@ -75,7 +80,8 @@ def new_set(folder: Path, *, force: bool = False) -> Iterator[Path]:
                     raise InputError(
                         f"{folder}: another command made keys here meanwhile, and they stay; choose another folder"
                     )
-                _move_in(new, real, list(before))
+                with_secret = [name for name in COUNTED if SECRET in before and os.path.lexists(real / name)]
+                _move_in(new, real, [*before, *with_secret])
         else:
             _rename(new, real, folder)
         sync_folder(real)
@@ -104,6 +110,11 @@ def _check_replaceable(folder: Path, present: dict[str, _Identity], force: bool)
         raise InputError(
             f"{left}: keys that an interrupted command was about to replace wait here; move them back into {folder}, "
             "or remove them"
+        )
+    if (folder / LEDGER).exists() and SECRET not in present:
+        raise InputError(
+            f"{folder / LEDGER}: this counts results of a secret key that is not here; move it to where that key is, or "
+            "choose another folder"
         )
     for name in present:
         path = folder / name

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.client.seal_bridge import public_residues
-from hecc.runtime.errors import FileFormatError, KeyMismatchError
+from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, key_fingerprint
 from hecc.runtime.native import GaloisPermutation, Kernels, NttTables, _evaluator
 from hecc.runtime.native.streams import parsed_switching_key
@@ -35,6 +35,9 @@ LARGEST_ERROR = 21
 DEVIATIONS = (2.5, 4.0)
 """Between these is the deviation of a row's error: the root of 10.5, give or take five times its own error in the
 smallest ring."""
+
+SMALLEST_DEGREE = 2048
+"""Of the transform; below it nothing is secure."""
 
 _Residues = NDArray[np.uint64]
 
@@ -188,6 +191,11 @@ class _Proof:
     """The error of one row, prime by prime: the same small integers modulo all of them."""
 
     def __init__(self, spec: KeySpecification, where: str) -> None:
+        if spec.ring_degree < SMALLEST_DEGREE:
+            raise ParameterError(
+                f"{where}: keys of ring degree {spec.ring_degree} are for tests, and are not proved; make keys of ring "
+                f"degree {SMALLEST_DEGREE} at least"
+            )
         self._degree, self._where = spec.ring_degree, where
         self._kernels = Kernels()
         self._error: NDArray[np.int64] | None = None

@@ -190,13 +190,22 @@ class Client:
             path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume
         )
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> dict[str, NDArray[Any]]:
+    def decrypt(
+        self,
+        result: ResultFile | str | os.PathLike[str],
+        *,
+        share: bool = False,
+        request: CiphertextFile | str | os.PathLike[str] | None = None,
+    ) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
         Parameters
         ----------
+        request
+            What the result has to answer: what :meth:`encrypt` returned, its file, or its fingerprint. By default the
+            last request that this client encrypted, or else any client with this folder of keys.
         share
             The values are to be shown to others, the server included. They get the noise that hides what they tell of
             the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
@@ -206,14 +215,14 @@ class Client:
         InputError
             The client has the public key only.
         KeyMismatchError, FileFormatError
-            It is not a result of this plan for this key set.
+            It is not the result of this plan for this key set and that request, or its rows were mixed up.
         OutputError
             The values show that the evaluation overflowed. Do not tell a server that you do not trust.
         ShareError
             The plan was not compiled for results to be shown, or so many were shown already.
         """
         loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
-        return self._require().decrypt(loaded, share=share)
+        return self._require().decrypt(loaded, share=share, request=_request(request))
 
     @property
     def shares_left(self) -> int:
@@ -290,6 +299,13 @@ class Client:
             f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
             "`hecc keygen` does"
         )
+
+
+def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:
+    """The fingerprint of a request, of its file, or as it is."""
+    if request is None or (isinstance(request, str) and not os.path.exists(request)):
+        return request
+    return (request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)).fingerprint
 
 
 def _positive(processes: int | None) -> int | None:

@@ -172,6 +172,12 @@ def _proved(loaded: Mapping[Path, _Loaded], passphrase: str | None) -> tuple[lis
     return conflicts, proved
 
 
+def _result(path: Path) -> ResultFile:
+    result = ResultFile.load(path)
+    result.verify()
+    return result
+
+
 def _public_key(path: Path) -> PublicKeyFile:
     from hecc.runtime.client.keyproof import opened_public
 
@@ -193,7 +199,7 @@ _LOAD: dict[Kind, Callable[[Path], _Loaded]] = {
     Kind.PUBLIC_KEY: _public_key,
     Kind.EVALUATION_KEYS: _evaluation_keys,
     Kind.CIPHERTEXT: CiphertextFile.load,
-    Kind.RESULT: ResultFile.load,
+    Kind.RESULT: _result,
 }
 
 
@@ -215,8 +221,11 @@ def _conflict(one: _Loaded, other: _Loaded) -> str | None:
         return f"one is of key set {one.header.key_id[:8]}, the other of {other.header.key_id[:8]}"
     if _keys_fingerprint(one) != _keys_fingerprint(other):
         return "they name one key set, but other parameters of it"
-    if isinstance(one, CiphertextFile) and isinstance(other, ResultFile) and one.header.rows != other.header.rows:
-        return f"{one.header.rows} rows were encrypted, and the result has {other.header.rows}"
+    if isinstance(one, CiphertextFile) and isinstance(other, ResultFile):
+        if one.header.rows != other.header.rows:
+            return f"{one.header.rows} rows were encrypted, and the result has {other.header.rows}"
+        if one.fingerprint != other.header.request:
+            return f"the rows are request {one.fingerprint[:16]}, and the result answers {other.header.request[:16]}"
     return None
 
 

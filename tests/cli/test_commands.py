@@ -137,8 +137,8 @@ def test_the_clients_plan_holds_no_weights(cli, made):
 
 
 def test_client_commands_accept_the_servers_plan(cli, here):
-    cli.succeed("encrypt", "plan.bin", "three.npy")
     cli.succeed("decrypt", "plan.bin", "result.bin")
+    cli.succeed("encrypt", "plan.bin", "three.npy")
 
 
 def test_compile_says_what_a_run_will_cost_before_there_are_keys(cli, here):

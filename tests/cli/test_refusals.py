@@ -450,7 +450,7 @@ def test_a_failed_keygen_keeps_the_old_keys(cli, here, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    before = {file.name: file.read_bytes() for file in Path("keys").iterdir()}
+    before = {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()}
     monkeypatch.setattr("hecc.runtime.keyfiles.EvaluationKeyFile.write", fail)
     assert cli.refusal("keygen", "plan.client.bin", "--force").startswith("out of memory")
-    assert {file.name: file.read_bytes() for file in Path("keys").iterdir()} == before
+    assert {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()} == before

@@ -69,8 +69,10 @@ def encrypt_command(
             f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
             f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
         )
+        out.facts([("request", encrypted.fingerprint), ("key set", client.key_id)])
         out.result(
             output=str(output),
+            request=encrypted.fingerprint,
             rows=rows,
             batches=encrypted.batches,
             bytes=size,

@@ -145,12 +145,14 @@ def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
 
 
 def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:
+    from hecc.runtime.ciphertexts import ResultHeader
     from hecc.words import rows_words
 
     header = rows.header
     each = "row" if header.batch == 1 else "batch"
-    facts = [("key set", header.key_id), ("rows", rows_words(rows))]
+    request = header.request if isinstance(header, ResultHeader) else rows.fingerprint
+    facts = [("key set", header.key_id), ("request", request), ("rows", rows_words(rows))]
     facts += [(group.name, f"{group.count} x {group.limbs} limbs per {each}") for group in header.groups]
     groups = [{"name": group.name, "ciphertexts": group.count, "limbs": group.limbs} for group in header.groups]
-    fields = {"key_id": header.key_id, "rows": header.rows, "batch": header.batch, "batches": rows.batches}
+    fields = {"key_id": header.key_id, "request": request, "rows": header.rows, "batch": header.batch, "batches": rows.batches}
     return {**fields, "groups": groups}, facts, None

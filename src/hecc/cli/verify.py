@@ -29,12 +29,14 @@ def verify_command(
     wrong, and the file at fault is named. What a file holds is what `hecc inspect` says, of one file.
     """
     with console(as_json) as out:
-        from hecc.verification import verify
+        from hecc.runtime.container import Kind
+        from hecc.verification import needs_passphrase, verify
         from hecc.words import size_words
 
+        passphrase = read_passphrase("Passphrase of the secret key") if needs_passphrase(files) else None
         with out.stages("verifying") as stage:
             stage(f"{len(files)} files" if len(files) > 1 else str(files[0]))
-            found = verify(files)
+            found = verify(files, passphrase=passphrase)
         for file in found.files:
             if file.fault is None and file.kind is not None:
                 out.say(f"{file.path}: {file.kind.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
