@@ -21,9 +21,9 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 import msgspec
 
 from hecc.runtime import codec
-from hecc.runtime.container import Container, ContainerWriter, Kind
-from hecc.runtime.errors import FileFormatError, KeyMismatchError
-from hecc.runtime.files import check_target
+from hecc.runtime.container import Container, ContainerWriter, Kind, check_kind
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
+from hecc.runtime.files import check_target, same_file
 from hecc.runtime.header import InputSignature, OutputSignature
 from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.plan import Plan
@@ -38,7 +38,7 @@ BLOB_BYTES, MAX_OVERHEAD = 512, 1 << 14
 """What a file holds besides residues: for each ciphertext SEAL's headers and a line of the table; and its header."""
 
 _MARK = struct.Struct("<32sQII")
-"""Before each ciphertext of a result: the request's fingerprint, the batch, the output and the number of the ciphertext."""
+"""Before each ciphertext of a result: the request's fingerprint, the batch, the output, the ciphertext's number."""
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
@@ -92,7 +92,7 @@ class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Header of encrypted results.
 
-    ``plan`` is the fingerprint of the plan that made them, ``request`` that of the encrypted inputs, the rest as for these.
+    ``plan`` is the fingerprint of the plan that made them, ``request`` that of the encrypted inputs; the rest as there.
     """
 
     plan: Fingerprint
@@ -109,7 +109,7 @@ H = TypeVar("H", CiphertextHeader, ResultHeader)
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a ciphertext is in its file: the batch, the position of the tensor, and the number among its ciphertexts."""
+    """Where a ciphertext is in its file: batch, position of the tensor, and number among the tensor's ciphertexts."""
 
     batch: int
     group: int
@@ -216,36 +216,55 @@ class _Ciphertexts(Generic[H]):
         """What a blob holds for a stream."""
         return stream
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the file.
+
+        Parameters
+        ----------
+        path
+            The file. One of the same kind is replaced.
+        force
+            Replace a file of another kind, too.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or would replace one of another kind.
         """
         names = [group.name for group in self.header.groups]
-        self._write(path, self.header, ({name: self.row(name, k) for name in names} for k in range(self.batches)))
+        batches = ({name: self.row(name, k) for name in names} for k in range(self.batches))
+        self._write(path, self.header, batches, force)
 
     @classmethod
-    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch]) -> None:
+    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch], force: bool) -> None:
         """Write each batch when it is there, so that no more than one is in memory."""
-        with ContainerWriter(path, cls.KIND, header) as writer:
+        with ContainerWriter(path, cls.KIND, header, force=force) as writer:
             for number, batch in enumerate(batches):
                 cls._add(writer, header, number, batch)
 
     @classmethod
     def _write_resumable(
-        cls, path: str | os.PathLike[str], header: H, batches: Batches, most: int, source: str, resume: bool
+        cls,
+        path: str | os.PathLike[str],
+        header: H,
+        batches: Batches,
+        *,
+        most: int,
+        source: str,
+        resume: bool,
+        force: bool,
     ) -> None:
         """The same, from where an interrupted one stopped; a single batch has nothing to go on from."""
         check_target(path, most - (partial_size(path) if resume else 0))
+        check_kind(path, cls.KIND, force=force)
         number = _batches(header.rows, header.batch)
         if number == 1:
-            cls._write(path, header, batches(0))
+            cls._write(path, header, batches(0), force)
             return
         unit = "rows" if header.batch == 1 else "batches of rows"
-        with ResumableWriter(path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume) as writer:
+        with ResumableWriter(
+            path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume, force=force
+        ) as writer:
             for done, batch in enumerate(batches(writer.done), writer.done):
                 cls._add(writer, header, done, batch)
                 writer.end_part()
@@ -333,6 +352,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         source: str,
         seeded: bool = False,
         resume: bool = True,
+        force: bool = False,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
@@ -346,14 +366,17 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
             Whether the ciphertexts have a seed in place of their second half.
         resume
             Whether to go on where an interrupted command stopped.
+        force
+            Whether to replace a file of another kind, too.
 
         Raises
         ------
         InputError
-            The file cannot be written, or is on a disk without the space.
+            The file cannot be written, would replace one of another kind, or is on a disk without the space.
         """
         header = _input_header(plan, keys, key_id, rows)
-        cls._write_resumable(path, header, batches, _most_bytes(header, plan, 1 if seeded else 2), source, resume)
+        most = _most_bytes(header, plan, 1 if seeded else 2)
+        cls._write_resumable(path, header, batches, most=most, source=source, resume=resume, force=force)
         return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
@@ -408,6 +431,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         batches: Batches,
         *,
         resume: bool = True,
+        force: bool = False,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
@@ -417,15 +441,19 @@ class ResultFile(_Ciphertexts[ResultHeader]):
             Evaluates all batches from one on.
         resume
             Whether to go on where an interrupted command stopped.
+        force
+            Whether to replace a file of another kind, too; never the request.
 
         Raises
         ------
         InputError
-            The file cannot be written, or is on a disk without the space.
+            The file cannot be written, would replace one of another kind, or is on a disk without the space.
         """
+        if request.path is not None and same_file(Path(path), request.path):
+            raise InputError(f"{path}: this is the request, which its result would replace; give another name")
         most = cls.most_bytes(plan, request)
         header = _result_header(plan, request)
-        cls._write_resumable(path, header, batches, most, header.request, resume)
+        cls._write_resumable(path, header, batches, most=most, source=header.request, resume=resume, force=force)
         return cls.load(path)
 
     @classmethod
@@ -467,7 +495,9 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         unit = "row" if header.batch == 1 else "batch"
         name = header.groups[place.group].name
         if len(stream.mark) < _MARK.size:
-            raise FileFormatError(f"{where}: output {name!r}, {unit} {place.batch}: truncated; ask for the result again")
+            raise FileFormatError(
+                f"{where}: output {name!r}, {unit} {place.batch}: truncated; ask for the result again"
+            )
         request, batch, group, _ = _MARK.unpack(stream.mark)
         of = f"{unit} {batch}"
         if request.hex() != header.request:
@@ -475,8 +505,8 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         elif batch == place.batch:
             of = f"output {group}" if group != place.group else "another ciphertext of it"
         raise KeyMismatchError(
-            f"{where}: in the place of output {name!r}, {unit} {place.batch}, is the result of {of}: rows were swapped, "
-            "repeated or mixed; ask for the result again"
+            f"{where}: in the place of output {name!r}, {unit} {place.batch}, is the result of {of}: rows were "
+            "swapped, repeated or mixed; ask for the result again"
         )
 
     def check(self, plan: Plan, key_id: str) -> None:

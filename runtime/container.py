@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import NewFile, reading, writing
+from hecc.runtime.files import NewFile, check_replaceable, reading, writing
 
 __all__ = [
     "ALIGNMENT",
@@ -54,6 +54,7 @@ __all__ = [
     "Container",
     "ContainerWriter",
     "Kind",
+    "check_kind",
     "kind_of",
 ]
 
@@ -323,16 +324,26 @@ class ContainerWriter:
     secret
         Whether only the owner may read the file, from its creation on (mode 0600); otherwise the process's umask
         decides.
+    force
+        Whether to replace a file of another kind, too.
 
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or would replace one of another kind, or a secret key.
     """
 
-    def __init__(self, path: str | os.PathLike[str], kind: Kind, header: Any, *, secret: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        kind: Kind,
+        header: Any,
+        *,
+        secret: bool = False,
+        force: bool = False,
+    ) -> None:
         self.path = Path(path)
-        self._kind = kind
+        self._kind, self._force = kind, force
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
@@ -346,6 +357,7 @@ class ContainerWriter:
     def __enter__(self) -> Self:
         """Open the temporary file."""
         try:
+            check_kind(self.path, self._kind, force=self._force)
             self._file = self._new.open()
             with writing(self.path):
                 self._file.write(bytes(PROLOGUE) + self._header)
@@ -514,6 +526,19 @@ def kind_of(path: str | os.PathLike[str]) -> Kind | None:
         return Kind(number) if magic == MAGIC else None
     except (InputError, struct.error, ValueError):
         return None
+
+
+def check_kind(path: str | os.PathLike[str], kind: Kind, *, force: bool = False) -> None:
+    """Refuse to replace a file of another kind, whole or not; a secret key is never replaced.
+
+    Raises
+    ------
+    InputError
+        There is such a file.
+    """
+    if kind_of(path) is Kind.SECRET_KEY:
+        raise InputError(f"{path}: this is a secret key, which cannot be made again; give another name")
+    check_replaceable(path, own=lambda there: kind_of(there) is kind, kind=kind.label, force=force)
 
 
 def _open(path: Path) -> BinaryIO:

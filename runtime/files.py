@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +25,13 @@ if sys.platform != "win32":
 
 __all__ = [
     "NewFile",
+    "check_replaceable",
     "check_target",
     "is_at",
     "lock",
     "reading",
     "replacing",
+    "same_file",
     "sync_folder",
     "temporary_folder",
     "write_file",
@@ -136,17 +138,64 @@ def replacing(path: str | os.PathLike[str], *, secret: bool = False) -> Iterator
         new.discard()
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+def write_file(
+    path: str | os.PathLike[str], content: bytes, *, own: Callable[[Path], bool], kind: str, force: bool = False
+) -> None:
     """Write a file, complete or not at all.
+
+    Parameters
+    ----------
+    own, kind, force
+        What may be replaced, as of :func:`check_replaceable`.
 
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or would replace another one.
     """
     check_target(path, len(content))
+    check_replaceable(path, own=own, kind=kind, force=force)
     with replacing(path) as file:
         file.write(content)
+
+
+def check_replaceable(
+    path: str | os.PathLike[str], *, own: Callable[[Path], bool], kind: str, force: bool = False
+) -> None:
+    """Refuse to replace a file that is not of the kind that is going to be written; an empty one may always go.
+
+    Parameters
+    ----------
+    own
+        Whether a file is of that kind.
+    kind
+        The kind in words, with its article.
+    force
+        Replace it all the same.
+
+    Raises
+    ------
+    InputError
+        There is such a file.
+    """
+    path = Path(path)
+    if force or not path.is_file():
+        return
+    with reading(path):
+        empty = path.stat().st_size == 0
+    if not empty and not own(path):
+        raise InputError(
+            f"{path}: there is a file of this name, and it stays, as it is not {kind}; give another name, or replace "
+            "it with --force (in Python force=True)"
+        )
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are of one file, through links of either kind; also of one that is not there yet."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_target(path: str | os.PathLike[str], size: int = 0) -> None:

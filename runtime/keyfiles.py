@@ -438,8 +438,8 @@ def check_folder(folder: Path) -> None:
     """
     if os.name == "posix" and folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & OTHERS_WRITE:
         raise InputError(
-            f"{folder}: others may write this folder, and put keys of their own here; run `chmod go-w {folder}` if it is "
-            "for keys only, or choose another folder"
+            f"{folder}: others may write this folder, and put keys of their own here; run `chmod go-w {folder}` if it "
+            "is for keys only, or choose another folder"
         )
 
 

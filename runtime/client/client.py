@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
-from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.keyproof import opened_public
+from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.notes import Notes
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.client.workers import Workers
@@ -194,6 +194,7 @@ class Client:
         processes: int | None = None,
         progress: Progress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> CiphertextFile:
         """As :meth:`encrypt`, but every ciphertext goes to a file as soon as it is made.
 
@@ -206,6 +207,8 @@ class Client:
             Called with the rows, or batches of rows, that are encrypted, and all of them.
         resume
             Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
+        force
+            Whether to replace a file that holds no encrypted rows, too.
 
         Raises
         ------
@@ -223,6 +226,7 @@ class Client:
             source=self._fingerprint(rows),
             seeded=self._secret is not None,
             resume=resume,
+            force=force,
         )
         self._notes.leave(made)
         return made

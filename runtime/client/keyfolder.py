@@ -113,8 +113,8 @@ def _check_replaceable(folder: Path, present: dict[str, _Identity], force: bool)
         )
     if (folder / LEDGER).exists() and SECRET not in present:
         raise InputError(
-            f"{folder / LEDGER}: this counts results of a secret key that is not here; move it to where that key is, or "
-            "choose another folder"
+            f"{folder / LEDGER}: this counts results of a secret key that is not here; move it to where that key is, "
+            "or choose another folder"
         )
     for name in present:
         path = folder / name

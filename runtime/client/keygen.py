@@ -193,7 +193,8 @@ def _secret_file(
         return SecretKeyFile(SecretKeyHeader(key_id=key_id, keys=spec, protection=None), residues)
     protection = new_protection()
     header = SecretKeyHeader(key_id=key_id, keys=spec, protection=protection)
-    return SecretKeyFile(header, sealed=protect(residues.reshape(-1).view(np.uint8).data, passphrase, protection, codec.encode(header)))
+    data = residues.reshape(-1).view(np.uint8).data
+    return SecretKeyFile(header, sealed=protect(data, passphrase, protection, codec.encode(header)))
 
 
 def key_set_bytes(spec: KeySpecification, shape: KeyShape) -> int:

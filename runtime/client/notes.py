@@ -97,13 +97,13 @@ class Notes:
         if request is not None:
             if re.fullmatch(rf"[0-9a-f]{{{SHORTEST},64}}", request) is None:
                 raise InputError(
-                    f"request {request!r}: neither a file of encrypted rows nor their fingerprint, {SHORTEST} hexadecimal "
-                    "digits of it at least; `hecc inspect` shows it"
+                    f"request {request!r}: neither a file of encrypted rows nor their fingerprint, {SHORTEST} "
+                    "hexadecimal digits of it at least; `hecc inspect` shows it"
                 )
             if not answered.startswith(request):
                 raise KeyMismatchError(
-                    f"{where}: this answers request {answered[:SHORTEST]}, not {request[:SHORTEST]}; ask the server for "
-                    "the result of the request that you mean"
+                    f"{where}: this answers request {answered[:SHORTEST]}, not {request[:SHORTEST]}; ask the server "
+                    "for the result of the request that you mean"
                 )
             return
         note = self._own or self._read()
@@ -113,14 +113,14 @@ class Notes:
         )
         if note is None:
             raise KeyMismatchError(
-                f"{where}: this answers request {answered[:SHORTEST]}, and there is no note that one was encrypted here "
-                f"with these keys; {remedy}"
+                f"{where}: this answers request {answered[:SHORTEST]}, and there is no note that one was encrypted "
+                f"here with these keys; {remedy}"
             )
         if answered != note.request:
             raise KeyMismatchError(
                 f"{where}: this answers request {answered[:SHORTEST]}, but the last one that was encrypted with these "
-                f"keys is {note.request[:SHORTEST]}, {note.rows} rows at {note.made} UTC; ask the server for the result "
-                f"of that one, or {remedy}"
+                f"keys is {note.request[:SHORTEST]}, {note.rows} rows at {note.made} UTC; ask the server for the "
+                f"result of that one, or {remedy}"
             )
 
     def _read(self) -> _Note | None:

@@ -18,8 +18,9 @@ from hecc.runtime.client.keyfolder import waiting
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import same_file
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
-from hecc.runtime.parameters import KeyShape, union
+from hecc.runtime.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
 from hecc.runtime.tensors import Tensor
@@ -53,7 +54,8 @@ class Client:
     KeyMismatchError
         The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
-        There are no keys, they are another user's, or others may write their folder; or the passphrase is missing or wrong.
+        There are no keys, they are another user's, or others may write their folder; or the passphrase is missing or
+        wrong.
     """
 
     def __init__(
@@ -114,9 +116,7 @@ class Client:
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
-        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
-        keys = functools.reduce(union, plans, self.plan.header.keys)
-        shape = shape or self.plan.header.estimate.evaluator
+        keys, shape = self._keys(shape, others)
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
             "making keys for this plan",
@@ -133,6 +133,23 @@ class Client:
         )
         self._session = self._open(folder, passphrase, False)
         return made
+
+    def key_bytes(self, *, shape: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+        """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
+
+        Raises
+        ------
+        KeyMismatchError
+            No keys can serve all of the plans.
+        """
+        return key_set_bytes(*self._keys(shape, others))
+
+    def _keys(
+        self, shape: KeyShape | None, others: Iterable[Plan | str | os.PathLike[str]]
+    ) -> tuple[KeySpecification, KeyShape]:
+        """What keys are to be made for."""
+        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
+        return functools.reduce(union, plans, self.plan.header.keys), shape or self.plan.header.estimate.evaluator
 
     def encrypt(self, inputs: Source, *, raw: bool = False, processes: int | None = None) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
@@ -169,6 +186,7 @@ class Client:
         processes: int | None = None,
         progress: Progress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> CiphertextFile:
         """As :meth:`encrypt` and ``save``, but no more than a few ciphertexts are in memory.
 
@@ -180,14 +198,21 @@ class Client:
             Called with the rows, or batches of rows, that are encrypted, and all of them.
         resume
             Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
+        force
+            Replace a file that holds no encrypted rows, too; never the inputs.
 
         Raises
         ------
         InputError, FileFormatError
-            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
+            As :meth:`encrypt`, or the file cannot be written, is another one, or what was left there is of other rows.
         """
+        for source in inputs if isinstance(inputs, list | tuple) else (inputs,):
+            if isinstance(source, str | os.PathLike) and same_file(Path(path), Path(source)):
+                raise InputError(
+                    f"{path}: these are the inputs, which the encrypted rows would replace; give another name"
+                )
         return self._require().encrypt_to(
-            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume
+            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume, force=force
         )
 
     def decrypt(
@@ -291,8 +316,8 @@ class Client:
         left = waiting(folder)
         if left is not None and not public:
             raise InputError(
-                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them back "
-                f"into {folder}, or make new ones"
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
+                f"back into {folder}, or make new ones"
             )
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(
@@ -303,7 +328,7 @@ class Client:
 
 def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:
     """The fingerprint of a request, of its file, or as it is."""
-    if request is None or (isinstance(request, str) and not os.path.exists(request)):
+    if request is None or (isinstance(request, str) and not Path(request).exists()):
         return request
     return (request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)).fingerprint
 

@@ -97,7 +97,8 @@ def verify(
     needs; encrypted rows and a plan if they were encrypted for its inputs; a result and a plan if the plan made it, a
     result and rows if it answers them; keys, rows and results if they are of one key set. A public key is the one that
     its key set is named after. Of other files the key set is what they say; a secret key among the files proves, of
-    public and evaluation keys, that they are its own. What is inside ciphertexts only a client can check, by decrypting.
+    public and evaluation keys, that they are its own. What is inside ciphertexts only a client can check, by
+    decrypting.
 
     Parameters
     ----------

@@ -209,9 +209,8 @@ def test_seal_runs_a_plan_with_several_special_primes(tmp_path: Path, count: int
     with Server(world.plan, world.evaluation_keys) as server:
         for client in (world.client, public_client(world)):
             found = client.encrypt(rows)
-            np.testing.assert_allclose(
-                world.client.decrypt(server.run(found), request=found.fingerprint)["y"], (rows @ MATRIX.T + BIAS) ** 2, atol=1e-5
-            )
+            values = world.client.decrypt(server.run(found), request=found.fingerprint)["y"]
+            np.testing.assert_allclose(values, (rows @ MATRIX.T + BIAS) ** 2, atol=1e-5)
 
 
 def public_client(world: World) -> Client:

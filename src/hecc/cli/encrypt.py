@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
-from hecc.cli.options import RawOption, ResumeOption
+from hecc.cli.options import ForceOption, RawOption, ResumeOption
 from hecc.cli.outputs import check_targets, key_files
 
 __all__ = ["encrypt_command"]
@@ -42,6 +42,7 @@ def encrypt_command(
             help="Processes that encrypt. By default one per processor where there is much to encrypt.",
         ),
     ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Encrypt inputs.
@@ -53,16 +54,20 @@ def encrypt_command(
     """
     with console(as_json) as out:
         from hecc.inputs import forms, load_inputs
+        from hecc.runtime.container import Kind, check_kind
         from hecc.words import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
+        check_kind(output, Kind.CIPHERTEXT, force=force)
         client = open_client(plan, keys, public=public, min_security=min_security)
         source = inputs[0] if len(inputs) == 1 else inputs
         with out.steps("reading images") as step:
             loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
         start = time.perf_counter()
         with out.steps("encrypting") as step:
-            encrypted = client.encrypt_to(output, loaded.tensors, processes=processes, progress=step, resume=resume)
+            encrypted = client.encrypt_to(
+                output, loaded.tensors, processes=processes, progress=step, resume=resume, force=force
+            )
         elapsed = time.perf_counter() - start
         rows, size = encrypted.header.rows, output.stat().st_size
         out.say(

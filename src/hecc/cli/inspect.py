@@ -154,5 +154,5 @@ def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], l
     facts = [("key set", header.key_id), ("request", request), ("rows", rows_words(rows))]
     facts += [(group.name, f"{group.count} x {group.limbs} limbs per {each}") for group in header.groups]
     groups = [{"name": group.name, "ciphertexts": group.count, "limbs": group.limbs} for group in header.groups]
-    fields = {"key_id": header.key_id, "request": request, "rows": header.rows, "batch": header.batch, "batches": rows.batches}
-    return {**fields, "groups": groups}, facts, None
+    fields = {"key_id": header.key_id, "request": request, "rows": header.rows, "batch": header.batch}
+    return {**fields, "batches": rows.batches, "groups": groups}, facts, None

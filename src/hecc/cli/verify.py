@@ -52,9 +52,9 @@ def verify_command(
         elif found.ok and len(files) > 1:
             if found.proved:
                 out.say(f"the secret key proves that {' and '.join(map(str, found.proved))} belong to it")
-            unproved = [str(f.path) for f in found.files if f.kind is Kind.EVALUATION_KEYS and f.path not in found.proved]
-            if unproved:
-                out.say(f"{unproved[0]} is of the key set that it names; give the secret key, too, to have it proved")
+            keys = [file.path for file in found.files if file.kind is Kind.EVALUATION_KEYS]
+            for path in set(keys) - set(found.proved):
+                out.say(f"{path} is of the key set that it names; give the secret key, too, to have it proved")
             out.say("all of them belong together")
         out.result(
             ok=found.ok,

@@ -52,7 +52,7 @@ def test_keys_that_are_there_stay_whole_or_not(tmp_path, plan, missing):
     for name in missing:
         (tmp_path / "keys" / name).unlink()
     before = contents(tmp_path / "keys")
-    with pytest.raises(InputError, match="here already, .*choose another folder, or replace"):
+    with pytest.raises(InputError, match=r"here already, .*choose another folder, or replace"):
         make(plan, tmp_path / "keys")
     assert contents(tmp_path / "keys") == before
 
@@ -98,7 +98,7 @@ def test_the_ledger_outlives_a_secret_key_that_is_missing(tmp_path, plan):
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / LEDGER).write_bytes(b"the ledger")
     for force in (False, True):
-        with pytest.raises(InputError, match=f"{LEDGER}: this counts results of a secret key that is not here; move it"):
+        with pytest.raises(InputError, match=f"{LEDGER}: this counts results of a secret key that is not here; move"):
             make(plan, tmp_path / "keys", force=force)
     assert contents(tmp_path / "keys") == {Path(LEDGER): b"the ledger"}
 
@@ -180,7 +180,7 @@ def test_a_secret_key_of_another_user_is_refused(tmp_path, plan, monkeypatch):
         os.chown(keys.secret, 12345, -1)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    with pytest.raises(InputError, match=r"this secret key belongs to another user .number \d+.; run hecc as that user"):
+    with pytest.raises(InputError, match=r"this secret key belongs to another user .number \d+.; run hecc as that"):
         SecretKeyFile.load(keys.secret)
     PublicKeyFile.load(keys.public)
 
@@ -334,7 +334,8 @@ def test_keys_that_wait_are_named_and_come_back(tmp_path, plan):
         (tmp_path / "keys" / name).rename(tmp_path / "keys" / ".keys.0123456789abcdef.old" / name)
     left = waiting(tmp_path / "keys")
     assert left is not None
-    for use in (lambda: hecc.Client(plan, tmp_path / "keys", min_security=INSECURE), lambda: make(plan, keys.secret.parent)):
+    folder = keys.secret.parent
+    for use in (lambda: hecc.Client(plan, folder, min_security=INSECURE), lambda: make(plan, folder)):
         with pytest.raises(InputError, match=r"0123456789abcdef.old: keys that an interrupted .* wait here; move them"):
             use()
     for name in KINDS:

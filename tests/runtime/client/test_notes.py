@@ -87,7 +87,7 @@ def test_a_request_that_was_encrypted_elsewhere_has_to_be_named(world, tmp_path)
     department = Client.open(world.folder / "plan.bin", public, min_security=INSECURE)
     request = department.encrypt(rows(0.5))
     result = world.run(request)
-    with pytest.raises(KeyMismatchError, match="there is no note that one was encrypted here .*--request"):
+    with pytest.raises(KeyMismatchError, match=r"there is no note that one was encrypted here .*--request"):
         world.client().decrypt(result)
     world.client().decrypt(result, request=request.fingerprint)
     for wrong in ("", "0" * 15, "not hexadecimal at all"):
