@@ -12,6 +12,7 @@ from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
 from hecc.cli.options import ForceOption, RawOption, ResumeOption
 from hecc.cli.outputs import check_targets, key_files
+from hecc.runtime.errors import KeyMismatchError
 
 __all__ = ["encrypt_command"]
 
@@ -32,6 +33,14 @@ def encrypt_command(
         "encrypted.bin"
     ),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGITS",
+            show_default=False,
+            help="Refuse a key with another fingerprint: what the owner of the keys says, all 64 digits.",
+        ),
+    ] = None,
     resume: ResumeOption = True,
     min_security: MinSecurityOption = 128,
     processes: Annotated[
@@ -60,6 +69,11 @@ def encrypt_command(
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)
         client = open_client(plan, keys, public=public, min_security=min_security)
+        if fingerprint is not None and fingerprint.lower() != client.key_id:
+            raise KeyMismatchError(
+                f"{keys}: the key has the fingerprint {client.key_id}, and not the one that was given; get the key again "
+                "from whoever is to decrypt, and give all 64 digits"
+            )
         source = inputs[0] if len(inputs) == 1 else inputs
         with out.steps("reading images") as step:
             loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
