@@ -18,7 +18,6 @@ import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, BinaryIO, Self, TypeVar
@@ -263,8 +262,7 @@ class _Partial:
     @classmethod
     def open(cls, target: Path, kind: Kind) -> _Partial:
         path = _partial_path(target)
-        _check_own(path, own=lambda there: _is_partial(there, kind))
-        _check_own(_index_path(target), own=_is_index)
+        _check_own(path, _index_path(target), kind)
         with writing(target), contextlib.ExitStack() as stack:
             file = stack.enter_context(_opened(path, 0o666))
             # Whoever had it until now may have finished it: then it has another name.
@@ -313,11 +311,16 @@ def _index_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.partial.index")
 
 
-def _check_own(path: Path, own: Callable[[Path], bool]) -> None:
-    """Whatever has this name is opened and changed: only what an interrupted command has left."""
-    if path.is_file() and path.stat().st_size and not own(path):
+def _check_own(partial: Path, index: Path, kind: Kind) -> None:
+    """Whatever has these names is opened and changed: only what an interrupted command has left, damaged or not."""
+    present = [path for path in (partial, index) if path.is_file() and path.stat().st_size]
+    if (
+        present
+        and not (partial in present and _is_partial(partial, kind))
+        and not (index in present and _is_index(index))
+    ):
         raise InputError(
-            f"{path}: there is a file of this name, and it stays, as no interrupted command left it; move it, or "
+            f"{present[0]}: there is a file of this name, and it stays, as no interrupted command left it; move it, or "
             "choose another output"
         )
 

@@ -78,6 +78,7 @@ def test_a_secret_key_is_the_owners_alone(tmp_path, spec, protection):
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
 def test_a_secret_key_that_others_can_read_is_warned_about_unless_protected(tmp_path, spec):
     for protection in (None, PROTECTION):
+        (tmp_path / "secret").unlink(missing_ok=True)
         secret(spec, protection).save(tmp_path / "secret")
         (tmp_path / "secret").chmod(0o640)
         if protection is None:

@@ -71,8 +71,8 @@ def encrypt_command(
         client = open_client(plan, keys, public=public, min_security=min_security)
         if fingerprint is not None and fingerprint.lower() != client.key_id:
             raise KeyMismatchError(
-                f"{keys}: the key has the fingerprint {client.key_id}, and not the one that was given; get the key again "
-                "from whoever is to decrypt, and give all 64 digits"
+                f"{keys}: the key has the fingerprint {client.key_id}, and not the one that was given; get the key "
+                "again from whoever is to decrypt, and give all 64 digits"
             )
         source = inputs[0] if len(inputs) == 1 else inputs
         with out.steps("reading images") as step:

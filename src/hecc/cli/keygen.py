@@ -63,12 +63,17 @@ def keygen_command(
             check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
         size = client.key_bytes(shape=shape, others=plans[1:])
-        out.note(f"the keys will take {size_words(size)} in {keys}")
         _agree(size, yes)
         chosen = read_passphrase("Passphrase for the secret key", twice=True) if passphrase else None
         start = time.perf_counter()
         with out.steps("making evaluation keys") as step:
-            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=step)
+
+            def progress(done: int, total: int) -> None:
+                if not done:
+                    out.note(f"the keys will take {size_words(size)} in {keys}")
+                step(done, total)
+
+            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
         elapsed = time.perf_counter() - start
         header = client.plan.header
         spec = EvaluationKeyFile(made.evaluation).header.keys
@@ -107,11 +112,16 @@ def _agree(size: int, yes: bool) -> None:
         return
     from hecc.words import size_words
 
-    if sys.stdin is not None and sys.stdin.isatty():
-        if not typer.confirm("Make them?", err=True):
+    if _is_terminal():
+        if not typer.confirm(f"The keys will take {size_words(size)}. Make them?", err=True):
             raise InputError("no keys were made; compile for fewer rotations or less precision to have smaller ones")
         return
     raise InputError(
         f"keys of {size_words(size)} are not made without being asked for; add --yes, or compile for fewer rotations "
         "or less precision"
     )
+
+
+def _is_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()

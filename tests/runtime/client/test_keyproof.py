@@ -115,9 +115,7 @@ def test_evaluation_keys_of_another_secret_are_refused(tmp_path, spec, owner, sh
     forged.verify()
     with pytest.raises(KeyMismatchError, match=f"the relinearisation key, digit 0 {DOES_NOT_DECRYPT}"):
         prove_evaluation(forged, *secret_of(owner))
-    with pytest.raises(
-        KeyMismatchError, match=r"of key set .*, and the secret key is of set .*; give the files"
-    ):
+    with pytest.raises(KeyMismatchError, match=r"of key set .*, and the secret key is of set .*; give the files"):
         prove_evaluation(EvaluationKeyFile(other.evaluation), *secret_of(owner))
 
 
