@@ -143,16 +143,17 @@ def _rename(new: Path, real: Path, folder: Path) -> None:
 
 def _move_in(new: Path, folder: Path, old: list[str]) -> None:
     """Take the old keys out, and put the new ones in; all of it, or nothing."""
+    names = [*(name for name in COUNTED if (new / name).exists()), *reversed(KINDS)]
     waiting_room = folder / f".keys.{secrets.token_hex(8)}.old"
     try:
         if old:
             waiting_room.mkdir(mode=0o700)
         for name in old:
             (folder / name).rename(waiting_room / name)
-        for name in reversed(KINDS):
+        for name in names:
             _place(new / name, folder / name)
     except BaseException:
-        for name in KINDS:
+        for name in names:
             _take_back(new / name, folder / name)
         for name in old:
             with contextlib.suppress(FileNotFoundError):  # not taken out yet

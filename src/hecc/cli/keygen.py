@@ -70,7 +70,7 @@ def keygen_command(
 
             def progress(done: int, total: int) -> None:
                 if not done:
-                    out.note(f"the keys will take {size_words(size)} in {keys}")
+                    out.note(f"the keys will take up to {size_words(size)} in {keys}")
                 step(done, total)
 
             made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
@@ -113,12 +113,12 @@ def _agree(size: int, yes: bool) -> None:
     from hecc.words import size_words
 
     if _is_terminal():
-        if not typer.confirm(f"The keys will take {size_words(size)}. Make them?", err=True):
+        if not typer.confirm(f"The keys will take up to {size_words(size)}. Make them?", err=True):
             raise InputError("no keys were made; compile for fewer rotations or less precision to have smaller ones")
         return
     raise InputError(
-        f"keys of {size_words(size)} are not made without being asked for; add --yes, or compile for fewer rotations "
-        "or less precision"
+        f"keys of up to {size_words(size)} are not made without being asked for; add --yes, or compile for fewer "
+        "rotations or less precision"
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import hecc
 from hecc.runtime.client.client import Client
-from hecc.runtime.client.keyfolder import EVALUATION, KINDS, PUBLIC, SECRET, waiting
+from hecc.runtime.client.keyfolder import EVALUATION, KINDS, PUBLIC, SECRET, new_set, waiting
 from hecc.runtime.client.ledger import LEDGER
 from hecc.runtime.client.notes import REQUESTS
 from hecc.runtime.errors import InputError
@@ -92,6 +92,17 @@ def test_keys_go_beside_other_files_that_stay(tmp_path, plan):
     # What belonged to the key that was replaced is gone with it.
     assert {path.name for path in (tmp_path / "keys").iterdir()} == NAMES | {"plan.bin"}
     assert (tmp_path / "keys" / "plan.bin").read_bytes() == b"a plan"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_ledger_that_is_made_with_the_keys_comes_with_them(tmp_path, plan, exists):
+    if exists:
+        make(plan, tmp_path / "keys")
+        (tmp_path / "keys" / LEDGER).write_bytes(b"the older ledger")
+    with new_set(tmp_path / "keys", force=exists) as new:
+        for name in (*NAMES, LEDGER):
+            (new / name).write_bytes(b"new")
+    assert contents(tmp_path / "keys") == {Path(name): b"new" for name in (*NAMES, LEDGER)}
 
 
 def test_the_ledger_outlives_a_secret_key_that_is_missing(tmp_path, plan):
