@@ -158,7 +158,9 @@ class Client:
             progress=progress,
         )
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:
+    def encrypt(
+        self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None, note: bool = True
+    ) -> CiphertextFile:
         """Encrypt one example, or several rows at once.
 
         Parameters
@@ -169,6 +171,8 @@ class Client:
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
+        note
+            Whether this becomes the last request, for :meth:`decrypt`.
 
         Raises
         ------
@@ -183,7 +187,8 @@ class Client:
                 streams[name].append(list(ciphertexts))
         count = len(next(iter(rows.values())))
         made = CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
-        self._notes.leave(made)
+        if note:
+            self._notes.leave(made)
         return made
 
     def encrypt_to(

@@ -151,7 +151,9 @@ class Client:
         plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
         return functools.reduce(union, plans, self.plan.header.keys), shape or self.plan.header.estimate.evaluator
 
-    def encrypt(self, inputs: Source, *, raw: bool = False, processes: int | None = None) -> CiphertextFile:
+    def encrypt(
+        self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
+    ) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
@@ -166,6 +168,9 @@ class Client:
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
+        note
+            Leave a note beside the keys, by which :meth:`decrypt` knows in any process that this is the last request.
+            Without it, tell :meth:`decrypt` which request it is.
 
         Raises
         ------
@@ -175,7 +180,7 @@ class Client:
         FileFormatError
             A file is damaged.
         """
-        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes))
+        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes), note=note)
 
     def encrypt_to(
         self,

@@ -117,6 +117,16 @@ def test_a_note_that_cannot_be_left_is_said(world, caplog):
     client.decrypt(result)
 
 
+def test_a_request_without_a_note_is_not_the_last(world):
+    client = world.client()
+    first, second = client.encrypt(rows(0.5)), client.encrypt(rows(0.25), note=False)
+    for asked in (client, world.client()):
+        asked.decrypt(world.run(first))
+        asked.decrypt(world.run(second), request=second.fingerprint)
+        with pytest.raises(KeyMismatchError, match=OTHER):
+            asked.decrypt(world.run(second))
+
+
 def test_the_fingerprint_of_a_request_is_that_of_its_file(world):
     request = world.client().encrypt(rows(0.5, 0.25))
     request.save(world.folder / "encrypted.bin")
