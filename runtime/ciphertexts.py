@@ -4,8 +4,8 @@ A file holds, for each tensor, ``count`` ciphertexts for each batch of rows, eac
 one row, unless the plan's layouts hold several examples in a ciphertext.
 
 A result names the request that it answers by its fingerprint, and each of its ciphertexts has a mark before the stream
-that says the same, and which place it has in the result. So whoever puts results together wrongly is found out. Nobody
-is bound by that who does it on purpose.
+that says which result it belongs to, and which place it has there. So whoever puts results together wrongly is found
+out. Nobody is bound by that who does it on purpose.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BLOB_BYTES, MAX_OVERHEAD = 512, 1 << 14
 """What a file holds besides residues: for each ciphertext SEAL's headers and a line of the table; and its header."""
 
 _MARK = struct.Struct("<32sQII")
-"""Before each ciphertext of a result: the request's fingerprint, the batch, the output, the ciphertext's number."""
+"""Before each ciphertext of a result: SHA-256 of the header, the batch, the output, the ciphertext's number."""
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
@@ -498,10 +498,10 @@ class ResultFile(_Ciphertexts[ResultHeader]):
             raise FileFormatError(
                 f"{where}: output {name!r}, {unit} {place.batch}: truncated; ask for the result again"
             )
-        request, batch, group, _ = _MARK.unpack(stream.mark)
+        result, batch, group, _ = _MARK.unpack(stream.mark)
         of = f"{unit} {batch}"
-        if request.hex() != header.request:
-            of = f"another request, {request.hex()[:8]}"
+        if result.hex() != codec.fingerprint(header):
+            of = "another request or plan, or of another number of rows"
         elif batch == place.batch:
             of = f"output {group}" if group != place.group else "another ciphertext of it"
         raise KeyMismatchError(
@@ -531,7 +531,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
 
 def _mark(header: ResultHeader, place: _Place) -> bytes:
-    return _MARK.pack(bytes.fromhex(header.request), place.batch, place.group, place.index)
+    return _MARK.pack(bytes.fromhex(codec.fingerprint(header)), place.batch, place.group, place.index)
 
 
 def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:

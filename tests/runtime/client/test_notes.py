@@ -1,5 +1,6 @@
 """Which request a result answers: the last one, or the one that is named, and every row in its own place."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from hecc.runtime.client.client import Client
 from hecc.runtime.client.notes import REQUESTS
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
-from hecc.runtime.keyfiles import EvaluationKeyFile
+from hecc.runtime.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
 from hecc.runtime.server import Server
@@ -170,8 +171,30 @@ def test_rows_of_another_request_are_refused(world):
     client = world.client()
     first, second = client.encrypt(rows(0.5, 0.25)), client.encrypt(rows(0.5, 0.25))
     one, two = world.run(first), world.run(second)
-    with pytest.raises(KeyMismatchError, match=f"row 1, is the result of another request, {first.fingerprint[:8]}"):
+    with pytest.raises(KeyMismatchError, match="row 1, is the result of another request or plan"):
         ResultFile.build(world.plan, second, {"y": [list(two.row("y", 0)), list(one.row("y", 1))]})
+
+
+def test_missing_rows_and_those_of_another_plan_are_refused(world, plans):
+    client = world.client()
+    request = client.encrypt(rows(0.5, 0.25))
+    result = world.run(request)
+    result.save(world.folder / "result.bin")
+    container = Container(world.folder / "result.bin", Kind.RESULT)
+    retrained = plans.square(world.plan.header.keys, model="1" * 64)
+    for changes in ({"rows": 1}, {"plan": retrained.fingerprint}):
+        header = msgspec.structs.replace(container.header(ResultHeader), **changes)
+        with ContainerWriter(world.folder / "forged.bin", Kind.RESULT, header) as writer:
+            for number in range(header.rows):
+                writer.add(f"0/{number}/0", bytes(container.bytes(f"0/{number}/0")))
+        other = Client(
+            retrained if "plan" in changes else world.plan,
+            secret=SecretKeyFile.load(world.keys.secret),
+            folder=world.folder / "keys",
+            min_security=INSECURE,
+        )
+        with pytest.raises(KeyMismatchError, match="row 0, is the result of another request or plan"):
+            other.decrypt(ResultFile.load(world.folder / "forged.bin"))
 
 
 def test_a_request_whose_rows_are_rearranged_is_another_one(world):
