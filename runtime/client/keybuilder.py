@@ -1,6 +1,6 @@
 """Hybrid switching keys with several special primes, which SEAL cannot make.
 
-This is the one component besides SEAL that reads the secret key to compute with it. Its rules, so that reading this
+This is the one component besides SEAL that makes something of the secret key. Its rules, so that reading this
 file is enough to trust it:
 
 * It permutes, squares, scales and adds residues, and nothing else. No branch and no memory index depends on secret
