@@ -313,7 +313,9 @@ def test_the_wrong_secret_key_is_an_alarm_even_when_the_id_was_forged(tmp_path, 
     result = echoed(client_of(client, plan), plan, np.zeros((4, 16)))
     with pytest.raises(KeyMismatchError, match="use the secret key of the client that encrypted the input"):
         other.decrypt(result)
-    result.header = msgspec.structs.replace(result.header, key_id=other.key_id)
+    request = client_of(client, plan).encrypt(np.zeros((4, 16)))
+    request.header = msgspec.structs.replace(request.header, key_id=other.key_id)
+    result = ResultFile.build(plan, request, {"y": [list(request.row("x", 0))]})
     with pytest.raises(OutputError, match="imaginary parts are larger"):
         other.decrypt(result, request=result.header.request)
 
