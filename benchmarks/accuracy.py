@@ -97,7 +97,7 @@ def measure(
             result = server.run(encrypted)
             report["run_seconds_per_image"] = (time.perf_counter() - start) / images
         start = time.perf_counter()
-        (decrypted,) = client.decrypt(result).values()
+        (decrypted,) = client.decrypt(result, request=encrypted).values()
         report["decrypt_seconds_per_image"] = (time.perf_counter() - start) / images
     report["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 

@@ -17,7 +17,7 @@ from hecc.runtime.errors import InputError
 from hecc.runtime.files import reading, write_file
 from hecc.runtime.rates import Rates
 
-__all__ = ["MachineProfile"]
+__all__ = ["MachineProfile", "is_profile"]
 
 MAX_FILE = 1 << 16
 """Bytes of a profile, at most; they have less than two thousand."""
@@ -54,15 +54,23 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     all_threads: Rates
     error: Annotated[float, msgspec.Meta(ge=0.0)]
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the profile.
+
+        Parameters
+        ----------
+        path
+            The file. Another profile is replaced.
+        force
+            Replace any other file, too.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or would replace one that is no profile.
         """
-        write_file(path, msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
+        content = msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+        write_file(path, content, own=is_profile, kind="a machine profile", force=force)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -86,3 +94,14 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             if not rates.butterfly > 0:
                 raise InputError(f"{path}: a machine whose transforms take no time; {remedy}")
         return found
+
+
+def is_profile(path: Path) -> bool:
+    """Whether a file is a machine profile, of whichever version of hecc."""
+    with reading(path), path.open("rb") as file:
+        text = file.read(MAX_FILE + 1)
+    try:
+        fields = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(fields, dict) and {"format", "machine", "kernels"} <= fields.keys()

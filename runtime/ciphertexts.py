@@ -2,22 +2,28 @@
 
 A file holds, for each tensor, ``count`` ciphertexts for each batch of rows, each a stream in SEAL's format. A batch is
 one row, unless the plan's layouts hold several examples in a ciphertext.
+
+A result names the request that it answers by its fingerprint, and each of its ciphertexts has a mark before the stream
+that says which result it belongs to, and which place it has there. So whoever puts results together wrongly is found
+out. Nobody is bound by that who does it on purpose.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 
 import msgspec
 
 from hecc.runtime import codec
-from hecc.runtime.container import Container, ContainerWriter, Kind
-from hecc.runtime.errors import FileFormatError, KeyMismatchError
-from hecc.runtime.files import check_target
+from hecc.runtime.container import Container, ContainerWriter, Kind, check_kind
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
+from hecc.runtime.files import check_target, same_file
 from hecc.runtime.header import InputSignature, OutputSignature
 from hecc.runtime.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.plan import Plan
@@ -30,6 +36,9 @@ STREAM_OVERHEAD = 1 << 12
 """Bytes that a SEAL stream may be longer than its residues."""
 BLOB_BYTES, MAX_OVERHEAD = 512, 1 << 14
 """What a file holds besides residues: for each ciphertext SEAL's headers and a line of the table; and its header."""
+
+_MARK = struct.Struct("<32sQII")
+"""Before each ciphertext of a result: SHA-256 of the header, the batch, the output, the ciphertext's number."""
 
 Fingerprint = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)]
@@ -81,9 +90,13 @@ class CiphertextHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Header of encrypted results; ``plan`` is the fingerprint of the plan that made them, the rest as for inputs."""
+    """Header of encrypted results.
+
+    ``plan`` is the fingerprint of the plan that made them, ``request`` that of the encrypted inputs; the rest as there.
+    """
 
     plan: Fingerprint
+    request: Fingerprint
     keys: Fingerprint
     key_id: KeyId
     rows: Rows
@@ -94,16 +107,34 @@ class ResultHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 H = TypeVar("H", CiphertextHeader, ResultHeader)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a ciphertext is in its file: batch, position of the tensor, and number among the tensor's ciphertexts."""
+
+    batch: int
+    group: int
+    index: int
+
+    @property
+    def blob(self) -> str:
+        """Name of the blob."""
+        return f"{self.group}/{self.batch}/{self.index}"
+
+
+class _MarkedStream(bytes):
+    """SEAL's stream of a ciphertext that came out of a result, with the mark that it had there."""
+
+    mark: bytes
+
+
 class _Streams(Sequence[bytes | memoryview]):
     """The ciphertexts of one tensor of one batch; those of a file are copied out of it one by one, never all mapped.
 
     Any number of threads may read.
     """
 
-    def __init__(
-        self, source: Mapping[str, bytes | memoryview] | Container, group: int, batch: int, count: int
-    ) -> None:
-        self._source, self._group, self._batch, self._count = source, group, batch, count
+    def __init__(self, read: Callable[[_Place], bytes | memoryview], group: int, batch: int, count: int) -> None:
+        self._read, self._group, self._batch, self._count = read, group, batch, count
 
     def __len__(self) -> int:
         return self._count
@@ -119,8 +150,7 @@ class _Streams(Sequence[bytes | memoryview]):
             return [self[i] for i in range(*index.indices(self._count))]
         if not 0 <= index < self._count:
             raise IndexError(index)
-        name = _blob(self._group, self._batch, index)
-        return self._source.read(name) if isinstance(self._source, Container) else self._source[name]
+        return self._read(_Place(self._batch, self._group, index))
 
 
 class _Ciphertexts(Generic[H]):
@@ -144,13 +174,17 @@ class _Ciphertexts(Generic[H]):
         return _batches(self.header.rows, self.header.batch)
 
     @property
-    def checksum(self) -> str:
-        """SHA-256 that no other contents have: of a file, what its first bytes say."""
-        if isinstance(self._source, Container):
-            return self._source.checksum
+    def fingerprint(self) -> str:
+        """SHA-256 that no other contents have, of the header and those of all ciphertexts.
+
+        Of a file it is what the table says; whoever reads a ciphertext verifies that.
+        """
         digest = hashlib.sha256(codec.encode(self.header))
-        for name in _names(self.header):
-            digest.update(hashlib.sha256(self._source[name]).digest())
+        for place in _places(self.header):
+            if isinstance(self._source, Container):
+                digest.update(bytes.fromhex(self._source.digest(place.blob)))
+            else:
+                digest.update(hashlib.sha256(self._source[place.blob]).digest())
         return digest.hexdigest()
 
     def stream(self, name: str, batch: int, index: int) -> bytes | memoryview:
@@ -160,49 +194,87 @@ class _Ciphertexts(Generic[H]):
         ------
         FileFormatError
             The ciphertext was altered.
+        KeyMismatchError
+            It has the place of another one.
         """
-        group = next(i for i, group in enumerate(self.header.groups) if group.name == name)
-        blob = _blob(group, batch, index)
-        return self._source.bytes(blob) if isinstance(self._source, Container) else self._source[blob]
+        return self.row(name, batch)[index]
 
     def row(self, name: str, batch: int) -> Sequence[bytes | memoryview]:
         """The streams of one tensor of one row, or of one batch of rows; a loaded file is read as they are taken."""
         index, group = next((i, group) for i, group in enumerate(self.header.groups) if group.name == name)
-        return _Streams(self._source, index, batch, group.count)
+        return _Streams(self._read, index, batch, group.count)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def _read(self, place: _Place) -> bytes | memoryview:
+        """SEAL's stream in a blob."""
+        return self._blob(place)
+
+    def _blob(self, place: _Place) -> bytes | memoryview:
+        return self._source.read(place.blob) if isinstance(self._source, Container) else self._source[place.blob]
+
+    @classmethod
+    def _content(cls, header: H, place: _Place, stream: bytes | memoryview) -> bytes | memoryview:
+        """What a blob holds for a stream."""
+        return stream
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the file.
+
+        Parameters
+        ----------
+        path
+            The file. One of the same kind is replaced.
+        force
+            Replace a file of another kind, too.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or would replace one of another kind.
         """
         names = [group.name for group in self.header.groups]
-        self._write(path, self.header, ({name: self.row(name, k) for name in names} for k in range(self.batches)))
+        batches = ({name: self.row(name, k) for name in names} for k in range(self.batches))
+        self._write(path, self.header, batches, force)
 
     @classmethod
-    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch]) -> None:
+    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch], force: bool) -> None:
         """Write each batch when it is there, so that no more than one is in memory."""
-        with ContainerWriter(path, cls.KIND, header) as writer:
+        with ContainerWriter(path, cls.KIND, header, force=force) as writer:
             for number, batch in enumerate(batches):
-                _add(writer, header, number, batch)
+                cls._add(writer, header, number, batch)
 
     @classmethod
     def _write_resumable(
-        cls, path: str | os.PathLike[str], header: H, batches: Batches, most: int, source: str, resume: bool
+        cls,
+        path: str | os.PathLike[str],
+        header: H,
+        batches: Batches,
+        *,
+        most: int,
+        source: str,
+        resume: bool,
+        force: bool,
     ) -> None:
         """The same, from where an interrupted one stopped; a single batch has nothing to go on from."""
         check_target(path, most - (partial_size(path) if resume else 0))
+        check_kind(path, cls.KIND, force=force)
         number = _batches(header.rows, header.batch)
         if number == 1:
-            cls._write(path, header, batches(0))
+            cls._write(path, header, batches(0), force)
             return
         unit = "rows" if header.batch == 1 else "batches of rows"
-        with ResumableWriter(path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume) as writer:
+        with ResumableWriter(
+            path, cls.KIND, header, source=source, parts=number, unit=unit, resume=resume, force=force
+        ) as writer:
             for done, batch in enumerate(batches(writer.done), writer.done):
-                _add(writer, header, done, batch)
+                cls._add(writer, header, done, batch)
                 writer.end_part()
+
+    @classmethod
+    def _add(cls, writer: ContainerWriter, header: H, number: int, batch: Batch) -> None:
+        for index, group in enumerate(header.groups):
+            for i, stream in enumerate(batch[group.name]):
+                place = _Place(number, index, i)
+                writer.add(place.blob, cls._content(header, place, stream))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -219,14 +291,15 @@ class _Ciphertexts(Generic[H]):
         each = sum(group.count for group in header.groups)
         # Counting first: the header's claims are not believed before the blobs are known to be there.
         present = len(names) == len(header.groups) and len(container) == _batches(header.rows, header.batch) * each
-        if not present or any(name != expected for name, expected in zip(container, _names(header), strict=True)):
+        if not present or any(name != place.blob for name, place in zip(container, _places(header), strict=True)):
             raise FileFormatError(f"{path}: the ciphertexts in the file are not those of its header; make it again")
         return cls(header, container)
 
     def _lengths(self) -> Iterable[tuple[Group, int]]:
-        for name in _names(self.header):
+        for place in _places(self.header):
+            name = place.blob
             length = self._source.length(name) if isinstance(self._source, Container) else len(self._source[name])
-            yield self.header.groups[int(name.split("/")[0])], length
+            yield self.header.groups[place.group], length
 
     def _check_groups(self, signatures: Sequence[InputSignature | OutputSignature], ring_degree: int) -> None:
         where = f"{self.path or 'the ciphertexts'}: "
@@ -264,7 +337,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         rows = batches * plan.header.batch if rows is None else rows
         if _batches(rows, plan.header.batch) != batches:
             raise ValueError(f"{batches} batches of ciphertexts for {rows} rows")
-        return cls(_input_header(plan, keys, key_id, rows), blobs)
+        return cls(_input_header(plan, keys, key_id, rows), {place.blob: stream for place, stream in blobs.items()})
 
     @classmethod
     def write(
@@ -279,6 +352,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         source: str,
         seeded: bool = False,
         resume: bool = True,
+        force: bool = False,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
@@ -292,14 +366,17 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
             Whether the ciphertexts have a seed in place of their second half.
         resume
             Whether to go on where an interrupted command stopped.
+        force
+            Whether to replace a file of another kind, too.
 
         Raises
         ------
         InputError
-            The file cannot be written, or is on a disk without the space.
+            The file cannot be written, would replace one of another kind, or is on a disk without the space.
         """
         header = _input_header(plan, keys, key_id, rows)
-        cls._write_resumable(path, header, batches, _most_bytes(header, plan, 1 if seeded else 2), source, resume)
+        most = _most_bytes(header, plan, 1 if seeded else 2)
+        cls._write_resumable(path, header, batches, most=most, source=source, resume=resume, force=force)
         return cls.load(path)
 
     def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
@@ -332,11 +409,18 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
     @classmethod
     def build(cls, plan: Plan, request: CiphertextFile, streams: Streams) -> Self:
-        """The answer to ``request``, from SEAL streams by output, batch and ciphertext."""
+        """The answer to ``request``, from SEAL streams by output, batch and ciphertext.
+
+        Raises
+        ------
+        KeyMismatchError
+            A stream came out of another result, or out of another place in this one.
+        """
         batches, blobs = _flatten(plan.header.sent, streams)
         if batches != request.batches:
             raise ValueError(f"{batches} batches of results for {request.batches} batches of inputs")
-        return cls(_result_header(plan, request), blobs)
+        header = _result_header(plan, request)
+        return cls(header, {place.blob: cls._content(header, place, stream) for place, stream in blobs.items()})
 
     @classmethod
     def write(
@@ -347,6 +431,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         batches: Batches,
         *,
         resume: bool = True,
+        force: bool = False,
     ) -> Self:
         """As :meth:`build`, but straight to a file, batch by batch, and mapped from there.
 
@@ -356,20 +441,73 @@ class ResultFile(_Ciphertexts[ResultHeader]):
             Evaluates all batches from one on.
         resume
             Whether to go on where an interrupted command stopped.
+        force
+            Whether to replace a file of another kind, too; never the request.
 
         Raises
         ------
         InputError
-            The file cannot be written, or is on a disk without the space.
+            The file cannot be written, would replace one of another kind, or is on a disk without the space.
         """
+        if request.path is not None and same_file(Path(path), request.path):
+            raise InputError(f"{path}: this is the request, which its result would replace; give another name")
         most = cls.most_bytes(plan, request)
-        cls._write_resumable(path, _result_header(plan, request), batches, most, request.checksum, resume)
+        header = _result_header(plan, request)
+        cls._write_resumable(path, header, batches, most=most, source=header.request, resume=resume, force=force)
         return cls.load(path)
 
     @classmethod
     def most_bytes(cls, plan: Plan, request: CiphertextFile) -> int:
         """How large a file the answer to ``request`` becomes, at most."""
         return _most_bytes(_result_header(plan, request), plan, 2)
+
+    def verify(self) -> None:
+        """Verify that every ciphertext has its own place.
+
+        Raises
+        ------
+        FileFormatError
+            A ciphertext was altered.
+        KeyMismatchError
+            Naming the first one that belongs to another request, or to another place in this result.
+        """
+        for place in _places(self.header):
+            self._read(place)
+
+    def _read(self, place: _Place) -> bytes | memoryview:
+        blob = self._blob(place)
+        stream = _MarkedStream(blob[_MARK.size :])
+        stream.mark = bytes(blob[: _MARK.size])
+        self._check_mark(self.header, place, stream, self.path)
+        return stream
+
+    @classmethod
+    def _content(cls, header: ResultHeader, place: _Place, stream: bytes | memoryview) -> bytes | memoryview:
+        if isinstance(stream, _MarkedStream):
+            cls._check_mark(header, place, stream, None)
+        return b"".join((_mark(header, place), stream))
+
+    @staticmethod
+    def _check_mark(header: ResultHeader, place: _Place, stream: _MarkedStream, path: Path | None) -> None:
+        if stream.mark == _mark(header, place):
+            return
+        where = path or "the encrypted result"
+        unit = "row" if header.batch == 1 else "batch"
+        name = header.groups[place.group].name
+        if len(stream.mark) < _MARK.size:
+            raise FileFormatError(
+                f"{where}: output {name!r}, {unit} {place.batch}: truncated; ask for the result again"
+            )
+        result, batch, group, _ = _MARK.unpack(stream.mark)
+        of = f"{unit} {batch}"
+        if result.hex() != codec.fingerprint(header):
+            of = "another request or plan, or of another number of rows"
+        elif batch == place.batch:
+            of = f"output {group}" if group != place.group else "another ciphertext of it"
+        raise KeyMismatchError(
+            f"{where}: in the place of output {name!r}, {unit} {place.batch}, is the result of {of}: rows were "
+            "swapped, repeated or mixed; ask for the result again"
+        )
 
     def check(self, plan: Plan, key_id: str) -> None:
         """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
@@ -392,6 +530,10 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         self._check_groups(plan.header.sent, plan.header.keys.ring_degree)
 
 
+def _mark(header: ResultHeader, place: _Place) -> bytes:
+    return _MARK.pack(bytes.fromhex(codec.fingerprint(header)), place.batch, place.group, place.index)
+
+
 def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
     """The ciphertexts of one row or batch, for all inputs or all outputs of a plan that have some."""
     return tuple(Group(name=s.name, count=s.ciphertexts, limbs=s.limbs) for s in signatures)
@@ -412,18 +554,13 @@ def _input_header(plan: Plan, keys: str, key_id: str, rows: int) -> CiphertextHe
 def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
     return ResultHeader(
         plan=plan.fingerprint,
+        request=request.fingerprint,
         keys=request.header.keys,
         key_id=request.header.key_id,
         rows=request.header.rows,
         groups=groups(plan.header.sent),
         batch=plan.header.batch,
     )
-
-
-def _add(writer: ContainerWriter, header: CiphertextHeader | ResultHeader, number: int, batch: Batch) -> None:
-    for index, group in enumerate(header.groups):
-        for place, stream in enumerate(batch[group.name]):
-            writer.add(_blob(index, number, place), stream)
 
 
 def _most_bytes(header: CiphertextHeader | ResultHeader, plan: Plan, halves: int) -> int:
@@ -439,28 +576,25 @@ def _batches(rows: int, batch: int) -> int:
     return -(-rows // batch)
 
 
-def _names(header: CiphertextHeader | ResultHeader) -> Iterable[str]:
+def _places(header: CiphertextHeader | ResultHeader) -> Iterator[_Place]:
+    """All ciphertexts, in the order of the file."""
     return (
-        _blob(number, batch, index)
+        _Place(batch, number, index)
         for batch in range(_batches(header.rows, header.batch))
         for number, group in enumerate(header.groups)
         for index in range(group.count)
     )
 
 
-def _blob(group: int, batch: int, index: int) -> str:
-    return f"{group}/{batch}/{index}"
-
-
 def _flatten(
     signatures: Sequence[InputSignature | OutputSignature], streams: Streams
-) -> tuple[int, dict[str, bytes | memoryview]]:
+) -> tuple[int, dict[_Place, bytes | memoryview]]:
     batches = len(streams[signatures[0].name])
-    blobs: dict[str, bytes | memoryview] = {}
+    blobs: dict[_Place, bytes | memoryview] = {}
     for number, signature in enumerate(signatures):
         tensor = streams[signature.name]
         if len(tensor) != batches or any(len(batch) != signature.ciphertexts for batch in tensor):
             raise ValueError(f"{signature.name!r}: expected {batches} batches of {signature.ciphertexts} ciphertexts")
         for batch, ciphertexts in enumerate(tensor):
-            blobs.update((_blob(number, batch, index), stream) for index, stream in enumerate(ciphertexts))
+            blobs.update((_Place(batch, number, index), stream) for index, stream in enumerate(ciphertexts))
     return batches, blobs

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import NewFile, reading, writing
+from hecc.runtime.files import NewFile, check_replaceable, reading, writing
 
 __all__ = [
     "ALIGNMENT",
@@ -49,11 +49,12 @@ __all__ = [
     "MAX_HEADER",
     "MAX_TABLE",
     "PROLOGUE",
-    "VERSION",
+    "VERSIONS",
     "Blob",
     "Container",
     "ContainerWriter",
     "Kind",
+    "check_kind",
     "kind_of",
 ]
 
@@ -62,7 +63,6 @@ T = TypeVar("T")
 MAGIC = b"\x89HECC\r\n\n"
 """As PNG's: a byte above 127 and both line ends, so that a transfer in text mode is noticed."""
 
-VERSION = 1
 ALIGNMENT = 64
 """Blobs begin at multiples of a cache line, so that a mapped array is aligned for vector instructions."""
 
@@ -104,6 +104,18 @@ class Kind(enum.IntEnum):
         return f"an {words} file" if words[0] in "aeiou" else f"a {words} file"
 
 
+VERSIONS = {
+    Kind.SERVER_PLAN: 1,
+    Kind.CLIENT_PLAN: 1,
+    Kind.SECRET_KEY: 2,
+    Kind.PUBLIC_KEY: 2,
+    Kind.EVALUATION_KEYS: 2,
+    Kind.CIPHERTEXT: 2,
+    Kind.RESULT: 2,
+}
+"""The format version of each kind of file, the only one that is read."""
+
+
 class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One line of the blob table; ``dtype`` is "bytes" for a blob without structure."""
 
@@ -128,11 +140,6 @@ class Container:
     kinds
         Kinds that the caller can use.
 
-    Attributes
-    ----------
-    checksum
-        Of the header and the table, which has those of all blobs: a fingerprint of the file, in hexadecimal.
-
     Raises
     ------
     InputError
@@ -149,7 +156,6 @@ class Container:
             self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
             self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         self._view = memoryview(self._map)
-        self.checksum = head[_FIELDS.size :].hex()
         self._header = self._view[PROLOGUE : PROLOGUE + header_length]
         table = self._view[table_offset:]
         if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:
@@ -179,6 +185,10 @@ class Container:
     def __contains__(self, name: object) -> bool:
         """Whether there is a blob of that name."""
         return name in self._entries
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a blob as the file says it is, without touching it; whoever touches the blob verifies it."""
+        return self._entry(name).sha256
 
     def length(self, name: str) -> int:
         """Bytes of a blob, without touching it."""
@@ -314,16 +324,26 @@ class ContainerWriter:
     secret
         Whether only the owner may read the file, from its creation on (mode 0600); otherwise the process's umask
         decides.
+    force
+        Whether to replace a file of another kind, too.
 
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or would replace one of another kind, or a secret key.
     """
 
-    def __init__(self, path: str | os.PathLike[str], kind: Kind, header: Any, *, secret: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        kind: Kind,
+        header: Any,
+        *,
+        secret: bool = False,
+        force: bool = False,
+    ) -> None:
         self.path = Path(path)
-        self._kind = kind
+        self._kind, self._force = kind, force
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
@@ -337,6 +357,7 @@ class ContainerWriter:
     def __enter__(self) -> Self:
         """Open the temporary file."""
         try:
+            check_kind(self.path, self._kind, force=self._force)
             self._file = self._new.open()
             with writing(self.path):
                 self._file.write(bytes(PROLOGUE) + self._header)
@@ -437,7 +458,7 @@ class ContainerWriter:
         table = codec.encode([blob.entry() for blob in self._blobs])
         self._file.write(table)
         lengths = (len(self._header), offset, len(table), offset + len(table))
-        fields = _FIELDS.pack(MAGIC, VERSION, self._kind, *lengths)
+        fields = _FIELDS.pack(MAGIC, VERSIONS[self._kind], self._kind, *lengths)
         self._file.seek(0)
         self._file.write(fields + _checksum(fields, self._header, table))
 
@@ -507,6 +528,19 @@ def kind_of(path: str | os.PathLike[str]) -> Kind | None:
         return None
 
 
+def check_kind(path: str | os.PathLike[str], kind: Kind, *, force: bool = False) -> None:
+    """Refuse to replace a file of another kind, whole or not; a secret key is never replaced.
+
+    Raises
+    ------
+    InputError
+        There is such a file.
+    """
+    if kind_of(path) is Kind.SECRET_KEY:
+        raise InputError(f"{path}: this is a secret key, which cannot be made again; give another name")
+    check_replaceable(path, own=lambda there: kind_of(there) is kind, kind=kind.label, force=force)
+
+
 def _open(path: Path) -> BinaryIO:
     with reading(path):
         file = path.open("rb")
@@ -525,26 +559,25 @@ def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tu
     if len(head) < PROLOGUE:
         raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
     _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
-    if version != VERSION:
+    known = next((kind for kind in Kind if kind == number), None)
+    if known is not None and version != VERSIONS[known]:
         raise FileFormatError(
-            f"{path}: format version {version}, but this hecc reads version {VERSION}; "
+            f"{path}: {known.label} of format version {version}, but this hecc reads version {VERSIONS[known]}; "
             "make the file again with this hecc, or install the one that wrote it"
         )
     if size < length:
         raise FileFormatError(f"{path}: truncated, {size} of {length} bytes are left; copy or make the file again")
     if size > length:
         raise FileFormatError(f"{path}: {size - length} trailing bytes; copy or make the file again")
-    try:
-        kind = Kind(number)
-    except ValueError:
-        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again") from None
-    if kind not in kinds:
-        raise FileFormatError(f"{path}: this is {kind.label}; expected {_expected(kinds)}")
+    if known is None:
+        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again")
+    if known not in kinds:
+        raise FileFormatError(f"{path}: this is {known.label}; expected {_expected(kinds)}")
     if header_length > MAX_HEADER or table_length > MAX_TABLE:
         raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
     if PROLOGUE + header_length > table_offset or table_offset + table_length != length:
         raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
-    return kind, header_length, table_offset
+    return known, header_length, table_offset
 
 
 def _expected(kinds: tuple[Kind, ...]) -> str:

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +25,14 @@ if sys.platform != "win32":
 
 __all__ = [
     "NewFile",
+    "check_replaceable",
     "check_target",
     "is_at",
     "lock",
     "reading",
     "replacing",
+    "same_file",
+    "sync_folder",
     "temporary_folder",
     "write_file",
     "writing",
@@ -135,17 +138,64 @@ def replacing(path: str | os.PathLike[str], *, secret: bool = False) -> Iterator
         new.discard()
 
 
-def write_file(path: str | os.PathLike[str], content: bytes) -> None:
+def write_file(
+    path: str | os.PathLike[str], content: bytes, *, own: Callable[[Path], bool], kind: str, force: bool = False
+) -> None:
     """Write a file, complete or not at all.
+
+    Parameters
+    ----------
+    own, kind, force
+        What may be replaced, as of :func:`check_replaceable`.
 
     Raises
     ------
     InputError
-        The file cannot be written.
+        The file cannot be written, or would replace another one.
     """
     check_target(path, len(content))
+    check_replaceable(path, own=own, kind=kind, force=force)
     with replacing(path) as file:
         file.write(content)
+
+
+def check_replaceable(
+    path: str | os.PathLike[str], *, own: Callable[[Path], bool], kind: str, force: bool = False
+) -> None:
+    """Refuse to replace a file that is not of the kind that is going to be written; an empty one may always go.
+
+    Parameters
+    ----------
+    own
+        Whether a file is of that kind.
+    kind
+        The kind in words, with its article.
+    force
+        Replace it all the same.
+
+    Raises
+    ------
+    InputError
+        There is such a file.
+    """
+    path = Path(path)
+    if force or not path.is_file():
+        return
+    with reading(path):
+        empty = path.stat().st_size == 0
+    if not empty and not own(path):
+        raise InputError(
+            f"{path}: there is a file of this name, and it stays, as it is not {kind}; give another name, or replace "
+            "it with --force (in Python force=True)"
+        )
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths are of one file, through links of either kind; also of one that is not there yet."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def check_target(path: str | os.PathLike[str], size: int = 0) -> None:
@@ -220,6 +270,17 @@ def is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.stat())
     except FileNotFoundError:
         return False
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The files of a key set. All carry the key specification and the random id of the set.
+"""The files of a key set. All carry the key specification and the id of the set, the fingerprint of its public key.
 
 They hold SEAL's own streams and residues, and know nothing of what these mean: this module is on the server's side
 too, and imports no SEAL.
@@ -6,6 +6,7 @@ too, and imports no SEAL.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import warnings
@@ -18,8 +19,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime import codec
 from hecc.runtime.container import Container, ContainerWriter, Kind
-from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError, ParameterError
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.security import check_structure
 from hecc.runtime.switching_keys import PackedKey, residues, switching_key_bytes
@@ -37,11 +39,13 @@ __all__ = [
     "SecretKeyFile",
     "SecretKeyHeader",
     "check_covers",
+    "check_folder",
     "check_reduced",
+    "key_fingerprint",
 ]
 
-KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-"""Random id of a key set: 128 bits, in hexadecimal."""
+KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""Id of a key set: the fingerprint of its public key (:func:`key_fingerprint`), in hexadecimal."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of steps done, and of all steps."""
@@ -49,6 +53,12 @@ Progress = Callable[[int, int], None]
 Rows: TypeAlias = Iterable[NDArray[np.uint64]]
 """A switching key digit by digit, each of shape (2, primes, N). A digit is written while the next one is made, and may
 be overwritten by the one after that."""
+
+FINGERPRINT = b"hecc public key\0"
+"""What a fingerprint begins with, so that it is that of nothing else."""
+
+OTHERS_WRITE = 0o022
+"""Permission of the group, or of everybody, to write."""
 
 _SECRET = "secret"
 _PUBLIC = "public"
@@ -142,8 +152,10 @@ class SecretKeyFile:
         Raises
         ------
         InputError, FileFormatError
-            The file cannot be opened, is no secret key, is damaged or impossible.
+            The file cannot be opened, is no secret key, is damaged or impossible; it is another user's, or others may
+            write it or its folder.
         """
+        _check_owner(Path(path))
         container = Container(path, Kind.SECRET_KEY)
         header = container.header(SecretKeyHeader)
         _check_spec(path, header.keys)
@@ -169,12 +181,16 @@ class PublicKeyFile:
     header
         Key set and parameters.
     stream
-        SEAL's stream of an encryption of zero over all data primes and the first special one.
+        SEAL's stream of an encryption of zero over all data primes and the first special one. That its fingerprint is
+        the id in the header is for whoever unpacks it to check (:func:`hecc.runtime.client.keyproof.opened_public`).
+    path
+        The file it came from, for error messages.
     """
 
-    def __init__(self, header: PublicKeyHeader, stream: bytes | memoryview) -> None:
+    def __init__(self, header: PublicKeyHeader, stream: bytes | memoryview, path: Path | None = None) -> None:
         self.header = header
         self.stream = stream
+        self.path = path
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file."""
@@ -194,7 +210,7 @@ class PublicKeyFile:
         header = container.header(PublicKeyHeader)
         _check_spec(path, header.keys)
         _check_names(container, [_PUBLIC])
-        return cls(header, container.bytes(_PUBLIC))
+        return cls(header, container.bytes(_PUBLIC), Path(path))
 
 
 class EvaluationKeyFile:
@@ -328,6 +344,23 @@ def _packing(packed: PackedKey, rows: Rows) -> Iterator[Callable[[], None]]:
     yield packed.finish
 
 
+def key_fingerprint(spec: KeySpecification, residues: NDArray[np.uint64]) -> str:
+    """The id of a key set: SHA-256 of its key specification, as canonical JSON, and of both halves of its public key.
+
+    Whoever has the id thus has a commitment to the public key: nobody finds another key with the same id.
+
+    Parameters
+    ----------
+    spec
+        What the keys were made for.
+    residues
+        Of the public key in SEAL's NTT order, shape (2, data primes + 1, N), each below its prime.
+    """
+    digest = hashlib.sha256(FINGERPRINT + codec.encode(spec))
+    digest.update(np.ascontiguousarray(residues, dtype="<u8").data)
+    return digest.hexdigest()
+
+
 def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *, where: str) -> None:
     """Refuse a switching key with residues that are not below their primes.
 
@@ -393,6 +426,36 @@ def check_covers(
     for key in needed.galois:
         if limbs.get(key.element, 0) < key.limbs:
             raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder of keys that others may write: they could put keys of their own there. So do SSH's servers.
+
+    Raises
+    ------
+    InputError
+        The group, or everybody, may write it.
+    """
+    if os.name == "posix" and folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & OTHERS_WRITE:
+        raise InputError(
+            f"{folder}: others may write this folder, and put keys of their own here; run `chmod go-w {folder}` if it "
+            "is for keys only, or choose another folder"
+        )
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse a secret key that another user has made or may replace, as SSH does; the system's own user may."""
+    if os.name != "posix" or not path.is_file():
+        return
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise InputError(
+            f"{path}: this secret key belongs to another user (number {status.st_uid}); run hecc as that user, or make "
+            "keys of your own"
+        )
+    if stat.S_IMODE(status.st_mode) & OTHERS_WRITE:
+        raise InputError(f"{path}: others may write this secret key; run `chmod 600 {path}` if it is still yours")
+    check_folder(path.absolute().parent)
 
 
 def _check_spec(path: str | os.PathLike[str], spec: KeySpecification) -> None:

@@ -103,16 +103,23 @@ class Plan:
             raise InputError(f"{where}this is the client's plan, without the circuit; give the server's plan file")
         return self.circuit
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the server's file, or the client's when there is no circuit. Equal plans give equal bytes.
+
+        Parameters
+        ----------
+        path
+            The file. One of the same kind is replaced.
+        force
+            Replace a file of another kind, too.
 
         Raises
         ------
         InputError
-            The file cannot be written.
+            The file cannot be written, or would replace one of another kind.
         """
         kind = Kind.CLIENT_PLAN if self.circuit is None else Kind.SERVER_PLAN
-        with ContainerWriter(path, kind, self.header) as writer:
+        with ContainerWriter(path, kind, self.header, force=force) as writer:
             if self.circuit is not None:
                 program = _Program(self.circuit.slots, self.circuit.instructions, self.circuit.lanes)  # type: ignore[arg-type]
                 writer.add(_CIRCUIT, codec.encode(program))

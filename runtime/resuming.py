@@ -25,7 +25,7 @@ from typing import Annotated, Any, BinaryIO, Self, TypeVar
 import msgspec
 
 from hecc.runtime import codec
-from hecc.runtime.container import ALIGNMENT, PROLOGUE, Blob, ContainerWriter, Kind
+from hecc.runtime.container import ALIGNMENT, PROLOGUE, Blob, ContainerWriter, Kind, check_kind, kind_of
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import is_at, lock, writing
 
@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 CHUNK = 1 << 22
+_INDEX = b'{"kind":'
+"""How every index begins."""
 
 
 class _Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +65,7 @@ class ResumableWriter(ContainerWriter):
 
     Parameters
     ----------
-    path, kind, header
+    path, kind, header, force
         As of a :class:`ContainerWriter`.
     source
         Fingerprint of everything besides the header that the contents depend on: 64 hexadecimal digits.
@@ -95,8 +97,9 @@ class ResumableWriter(ContainerWriter):
         parts: int,
         unit: str,
         resume: bool = True,
+        force: bool = False,
     ) -> None:
-        super().__init__(path, kind, header)
+        super().__init__(path, kind, header, force=force)
         digest = hashlib.sha256(self._header).hexdigest()
         self._subject = _Subject(kind=int(kind), header=digest, source=source, parts=parts)
         self._unit, self._resume = unit, resume
@@ -105,7 +108,8 @@ class ResumableWriter(ContainerWriter):
 
     def __enter__(self) -> Self:
         """Open the partial file, and keep what is good of it."""
-        self._partial = _Partial.open(self.path)
+        check_kind(self.path, self._kind, force=self._force)
+        self._partial = _Partial.open(self.path, self._kind)
         self._file = self._partial.file
         try:
             with writing(self.path):
@@ -256,8 +260,9 @@ class _Partial:
         self.path, self.file, self.index = path, file, index
 
     @classmethod
-    def open(cls, target: Path) -> _Partial:
+    def open(cls, target: Path, kind: Kind) -> _Partial:
         path = _partial_path(target)
+        _check_own(path, _index_path(target), kind)
         with writing(target), contextlib.ExitStack() as stack:
             file = stack.enter_context(_opened(path, 0o666))
             # Whoever had it until now may have finished it: then it has another name.
@@ -304,6 +309,33 @@ def _partial_path(target: Path) -> Path:
 
 def _index_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.partial.index")
+
+
+def _check_own(partial: Path, index: Path, kind: Kind) -> None:
+    """Whatever has these names is opened and changed: only what an interrupted command has left, damaged or not."""
+    present = [path for path in (partial, index) if path.is_file() and path.stat().st_size]
+    if (
+        present
+        and not (partial in present and _is_partial(partial, kind))
+        and not (index in present and _is_index(index))
+    ):
+        raise InputError(
+            f"{present[0]}: there is a file of this name, and it stays, as no interrupted command left it; move it, or "
+            "choose another output"
+        )
+
+
+def _is_partial(path: Path, kind: Kind) -> bool:
+    """Whether a file is unfinished, or was finished but did not get its name."""
+    with path.open("rb") as file:
+        return not any(file.read(PROLOGUE)) or kind_of(path) is kind
+
+
+def _is_index(path: Path) -> bool:
+    """Whether a file begins as an index does, as far as it goes."""
+    with path.open("rb") as file:
+        head = file.read(len(_INDEX))
+    return _INDEX.startswith(head)
 
 
 def _opened(path: Path, mode: int) -> BinaryIO:

@@ -114,6 +114,7 @@ class Server:
         *,
         progress: RowProgress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> ResultFile:
         """As :meth:`run`, but every batch goes to a file as soon as it is done: memory does not grow with the rows.
 
@@ -123,17 +124,24 @@ class Server:
         ----------
         resume
             Whether to go on where an interrupted run of the same request stopped, or begin anew.
+        force
+            Whether to replace a file that is no result, too.
 
         Raises
         ------
         InputError
-            When the file cannot be written, or what was left there belongs to another run.
+            When the file cannot be written, is no result, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
         request.check(self._plan, self._keys)
         return ResultFile.write(
-            path, self._plan, request, lambda first: self._evaluate(request, progress, first), resume=resume
+            path,
+            self._plan,
+            request,
+            lambda first: self._evaluate(request, progress, first),
+            resume=resume,
+            force=force,
         )
 
     def _evaluate(

@@ -56,7 +56,7 @@ def main() -> None:
         with hecc.Server(plan, key_set.evaluation) as server:
             server.run(client.encrypt(images[chosen[0]]))  # maps the keys and encodes the weights, once
             result = timed("run", lambda: server.run(encrypted), len(chosen))
-        decrypted = timed("decrypt", lambda: client.decrypt(result)["logits"])
+        decrypted = timed("decrypt", lambda: client.decrypt(result, request=encrypted)["logits"])
 
     clear = expected[chosen]
     same = decrypted.argmax(axis=1) == clear.argmax(axis=1)

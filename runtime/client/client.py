@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.client.keyproof import opened_public
 from hecc.runtime.client.ledger import Ledger
-from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
+from hecc.runtime.client.notes import Notes
+from hecc.runtime.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.client.workers import Workers
 from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
 from hecc.runtime.flooding import discrete_gaussian, value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
-from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
 from hecc.runtime.security import InsecureLevel, check_keys
@@ -62,14 +64,15 @@ class Client:
     min_security
         Bits of security to insist on, whatever the plan claims.
     folder
-        Where the key lies, and beside a secret one the list of results shown to others (:class:`Ledger`).
+        Where the key lies, beside it the note of the last request (:class:`Notes`), and beside a secret one the list
+        of results shown to others (:class:`Ledger`).
 
     Raises
     ------
     ParameterError, SecurityError
         The plan's parameters are impossible, or not secure enough.
     KeyMismatchError
-        The keys are not for this plan.
+        The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
         There is no key at all, or the passphrase is missing or wrong.
     """
@@ -100,9 +103,10 @@ class Client:
         if secret is not None:
             self._secret = secret_residues(secret, passphrase)
         elif public is not None:
-            self._public = public_residues(spec, public.stream, enforce_128=self._enforce)
+            self._public = opened_public(public, enforce_128=self._enforce)
         self._ciphers: dict[int, LevelCipher] = {}
         self._folder = None if folder is None else Path(folder)
+        self._notes = Notes(self._folder, self.key_id, self.plan.input_fingerprint)
 
     @classmethod
     def open(
@@ -126,6 +130,7 @@ class Client:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
+            check_folder(folder)
             public = PublicKeyFile.load(folder / PUBLIC)
             return cls(loaded, public=public, min_security=min_security, folder=folder)
         raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
@@ -138,15 +143,24 @@ class Client:
         shape: KeyShape = "seal",
         min_security: int | InsecureLevel = 128,
         passphrase: str | None = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a key set for a plan; see :func:`hecc.runtime.client.keygen.generate_keys`."""
         header = plan.header if isinstance(plan, Plan) else plan
         return generate_keys(
-            header.keys, folder, shape=shape, min_security=min_security, passphrase=passphrase, progress=progress
+            header.keys,
+            folder,
+            shape=shape,
+            min_security=min_security,
+            passphrase=passphrase,
+            force=force,
+            progress=progress,
         )
 
-    def encrypt(self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None) -> CiphertextFile:
+    def encrypt(
+        self, tensors: Tensor | Mapping[str, Tensor], *, processes: int | None = None, note: bool = True
+    ) -> CiphertextFile:
         """Encrypt one example, or several rows at once.
 
         Parameters
@@ -157,6 +171,8 @@ class Client:
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
+        note
+            Whether this becomes the last request, for :meth:`decrypt`.
 
         Raises
         ------
@@ -170,7 +186,10 @@ class Client:
             for name, ciphertexts in batch.items():
                 streams[name].append(list(ciphertexts))
         count = len(next(iter(rows.values())))
-        return CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
+        made = CiphertextFile.build(self.plan, keys=self._keys, key_id=self.key_id, streams=streams, rows=count)
+        if note:
+            self._notes.leave(made)
+        return made
 
     def encrypt_to(
         self,
@@ -180,6 +199,7 @@ class Client:
         processes: int | None = None,
         progress: Progress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> CiphertextFile:
         """As :meth:`encrypt`, but every ciphertext goes to a file as soon as it is made.
 
@@ -192,6 +212,8 @@ class Client:
             Called with the rows, or batches of rows, that are encrypted, and all of them.
         resume
             Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
+        force
+            Whether to replace a file that holds no encrypted rows, too.
 
         Raises
         ------
@@ -199,7 +221,7 @@ class Client:
             As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
         """
         rows = input_rows(tensors, self.plan.header.inputs)
-        return CiphertextFile.write(
+        made = CiphertextFile.write(
             path,
             self.plan,
             keys=self._keys,
@@ -209,13 +231,21 @@ class Client:
             source=self._fingerprint(rows),
             seeded=self._secret is not None,
             resume=resume,
+            force=force,
         )
+        self._notes.leave(made)
+        return made
 
-    def decrypt(self, result: ResultFile, *, share: bool = False) -> dict[str, NDArray[Any]]:
+    def decrypt(
+        self, result: ResultFile, *, share: bool = False, request: str | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Parameters
         ----------
+        request
+            Fingerprint of the request that the result has to answer; by default the last one that this client, or
+            else another one with its folder, encrypted.
         share
             The values are to be shown to others: they get the noise that hides what they tell of the key, are rounded
             to the digits that are left, and count as results shown, a row or batch of rows each.
@@ -230,7 +260,7 @@ class Client:
         InputError
             The client has the public key only.
         KeyMismatchError
-            The result of another plan, or of another key set.
+            The result of another plan, of another key set or of another request; or its rows were mixed up.
         FileFormatError
             Ciphertexts that are not what the plan says.
         OutputError
@@ -242,6 +272,7 @@ class Client:
         if self._secret is None:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
+        self._notes.check(result, request)
         if share:
             self._check_sharing()
         # The last batch is filled up with rows that nobody asked for.

@@ -1,6 +1,6 @@
 """Hybrid switching keys with several special primes, which SEAL cannot make.
 
-This is the one component besides SEAL that reads the secret key to compute with it. Its rules, so that reading this
+This is the one component besides SEAL that makes something of the secret key. Its rules, so that reading this
 file is enough to trust it:
 
 * It permutes, squares, scales and adds residues, and nothing else. No branch and no memory index depends on secret
@@ -130,7 +130,11 @@ class KeyBuilder:
             selected = [*range(limbs), *range(data, data + special)]
             self._encryptor = None
             context = key_context(self._spec.ring_degree, primes, self._enforce)
-            self._encryptor = sealapi.Encryptor(context, secret_key(context, self._secret[selected]))
+            secret = self._secret[selected]
+            try:
+                self._encryptor = sealapi.Encryptor(context, secret_key(context, secret))
+            finally:
+                _erase(secret)
             self._parms_id = context.key_parms_id()
             self._limbs = limbs
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime import codec
+from hecc.runtime.client.keyfolder import EVALUATION, PUBLIC, SECRET, new_set
 from hecc.runtime.client.passphrase import new_protection, protect, scrypt_memory, unprotect
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import check_target
@@ -24,14 +24,22 @@ from hecc.runtime.keyfiles import (
     PublicKeyHeader,
     SecretKeyFile,
     SecretKeyHeader,
+    key_fingerprint,
 )
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.security import InsecureLevel, check_keys
 from hecc.runtime.switching_keys import switching_key_bytes
 
-__all__ = ["EVALUATION", "PUBLIC", "SECRET", "KeySet", "generate_keys", "key_making_memory", "secret_residues"]
-
-SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
+__all__ = [
+    "EVALUATION",
+    "PUBLIC",
+    "SECRET",
+    "KeySet",
+    "generate_keys",
+    "key_making_memory",
+    "key_set_bytes",
+    "secret_residues",
+]
 
 PROGRAM_BYTES = 24 << 20
 POLYNOMIALS = 48
@@ -45,7 +53,7 @@ class KeySet:
     Attributes
     ----------
     key_id
-        Random, 128 bits, in hexadecimal.
+        The fingerprint of the public key (:func:`hecc.runtime.keyfiles.key_fingerprint`), in hexadecimal.
     secret
         Stays with the client.
     public
@@ -67,11 +75,12 @@ def generate_keys(
     shape: KeyShape = "seal",
     min_security: int | InsecureLevel = 128,
     passphrase: str | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> KeySet:
     """Make a key set in ``folder``, after checking the parameters for ourselves.
 
-    The secret key is written last: a folder with one has a complete set. What an interrupted run leaves is removed.
+    The set appears whole (:mod:`hecc.runtime.client.keyfolder`). What an interrupted run leaves is removed.
 
     Parameters
     ----------
@@ -86,6 +95,8 @@ def generate_keys(
         Bits of security to insist on.
     passphrase
         Protects the secret key.
+    force
+        Replace the keys that are there; nothing else, and none that others make meanwhile.
     progress
         Called with the number of evaluation keys done, and of all.
 
@@ -94,48 +105,55 @@ def generate_keys(
     ParameterError, SecurityError
         The parameters are impossible, or not secure enough.
     InputError
-        There is no such shape; or the folder holds a secret key already, cannot be written, or is on a disk without
-        the space.
+        There is no such shape; or the folder holds keys already, cannot be written, may be written by others, or is on
+        a disk without the space.
     """
     if shape not in get_args(KeyShape):
         raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
-    keys = KeySet(secrets.token_hex(16), folder / SECRET, folder / PUBLIC, folder / EVALUATION)
-    made_folder = _prepare(folder, keys.secret)
+    # The binding is imported behind the first refusals, so that they do not wait for it.
+    with new_set(folder, force=force) as new:
+        check_target(new / EVALUATION, key_set_bytes(spec, shape))
+        key_id = _make(spec, new, shape, not isinstance(min_security, InsecureLevel), passphrase, progress)
+    return KeySet(key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
 
-    # The binding is imported here, so that a refusal above does not wait for it.
+
+def _make(
+    spec: KeySpecification,
+    folder: Path,
+    shape: KeyShape,
+    enforce: bool,
+    passphrase: str | None,
+    progress: Progress | None,
+) -> str:
+    """Make the three files; the id of the set. What was secret is erased, as far as it is in hecc's hands."""
     from hecc.runtime.client.keybuilder import KeyBuilder
-    from hecc.runtime.client.seal_bridge import KeyMaker
+    from hecc.runtime.client.seal_bridge import KeyMaker, public_residues
 
-    enforce = not isinstance(min_security, InsecureLevel)
+    seal = KeyMaker(spec, enforce_128=enforce)
+    secret = seal.secret_residues()
     try:
-        check_target(keys.evaluation, _disk_bytes(spec, shape))
-        seal = KeyMaker(spec, enforce_128=enforce)
-        residues, public = seal.secret_residues(), seal.public()
+        public = seal.public()
+        key_id = key_fingerprint(spec, public_residues(spec, public, enforce_128=enforce))
         with contextlib.ExitStack() as stack:
             maker: KeyMaker | KeyBuilder = seal
             if shape == "native":
-                maker = stack.enter_context(KeyBuilder(spec, residues, enforce_128=enforce))
+                maker = stack.enter_context(KeyBuilder(spec, secret, enforce_128=enforce))
             # The builder has a context of its own; the one of all primes would only take memory.
             del seal
             EvaluationKeyFile.write(
-                keys.evaluation,
-                EvaluationKeyHeader(key_id=keys.key_id, keys=spec, shape=shape),
+                folder / EVALUATION,
+                EvaluationKeyHeader(key_id=key_id, keys=spec, shape=shape),
                 relinearization=maker.relinearization,
                 galois=maker.galois,
                 progress=progress,
             )
-        PublicKeyFile(PublicKeyHeader(key_id=keys.key_id, keys=spec), public).save(keys.public)
-        _secret_file(spec, keys.key_id, residues, passphrase).save(keys.secret)
-    except BaseException:
-        for path in (keys.secret, keys.public, keys.evaluation):
-            path.unlink(missing_ok=True)
-        if made_folder:
-            with contextlib.suppress(OSError):  # somebody else uses it
-                folder.rmdir()
-        raise
-    return keys
+        PublicKeyFile(PublicKeyHeader(key_id=key_id, keys=spec), public).save(folder / PUBLIC)
+        _secret_file(spec, key_id, secret, passphrase).save(folder / SECRET)
+    finally:
+        secret.fill(0)
+    return key_id
 
 
 def key_making_memory(spec: KeySpecification, shape: KeyShape, *, protected: bool) -> int:
@@ -175,11 +193,12 @@ def _secret_file(
         return SecretKeyFile(SecretKeyHeader(key_id=key_id, keys=spec, protection=None), residues)
     protection = new_protection()
     header = SecretKeyHeader(key_id=key_id, keys=spec, protection=protection)
-    return SecretKeyFile(header, sealed=protect(residues.tobytes(), passphrase, protection, codec.encode(header)))
+    data = residues.reshape(-1).view(np.uint8).data
+    return SecretKeyFile(header, sealed=protect(data, passphrase, protection, codec.encode(header)))
 
 
-def _disk_bytes(spec: KeySpecification, shape: KeyShape) -> int:
-    """All three files, at most. One half of each of SEAL's keys is a seed."""
+def key_set_bytes(spec: KeySpecification, shape: KeyShape) -> int:
+    """Bytes of the files of a key set, at most. One half of each of SEAL's keys is a seed."""
     primes = len(spec.data_primes) + len(spec.special_primes)
     evaluation = sum(_switching_keys(spec, shape)) // (2 if shape == "seal" else 1)
     return evaluation + 8 * spec.ring_degree * (primes + len(spec.data_primes) + 1)
@@ -193,25 +212,3 @@ def _switching_keys(spec: KeySpecification, shape: KeyShape) -> list[int]:
         primes = len(spec.data_primes) + len(spec.special_primes)
         return [16 * (primes - 1) * primes * spec.ring_degree] * len(limbs)
     return [switching_key_bytes(spec, used) for used in limbs]
-
-
-def _prepare(folder: Path, secret: Path) -> bool:
-    """Make the folder; whether it was not there."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            made = False
-            if not folder.is_dir():
-                raise
-        else:
-            made = True
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
-    if secret.exists():
-        raise InputError(
-            f"{secret}: a secret key is here already, and without it its results are lost; choose another folder, or "
-            "replace the keys with --force"
-        )
-    return made

@@ -28,7 +28,7 @@ def scrypt_memory(log2_cost: int = LOG2_COST) -> int:
     return 1 << (log2_cost + 10)
 
 
-def protect(data: bytes, passphrase: str, protection: Protection, bound: bytes) -> bytes:
+def protect(data: bytes | memoryview, passphrase: str, protection: Protection, bound: bytes) -> bytes:
     """``data`` encrypted and authenticated.
 
     Parameters

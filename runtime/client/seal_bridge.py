@@ -67,10 +67,19 @@ class KeyMaker:
         self._secret = self._generator.secret_key()
 
     def secret_residues(self) -> NDArray[np.uint64]:
-        """The secret in NTT form, shape (primes, N), data primes first."""
-        primes, degree = len(self._spec.data_primes) + len(self._spec.special_primes), self._spec.ring_degree
-        body = _body(save_stream(self._secret), _PLAINTEXT.size + _HEADER.size + _COUNT.size + 8 * primes * degree)
-        return _words(body, _PLAINTEXT.size, primes * degree).reshape(primes, degree)
+        """The secret in NTT form, shape (primes, N), data primes first: the caller's own, to be erased after use."""
+        primes = len(self._spec.data_primes) + len(self._spec.special_primes)
+        out = np.empty((primes, self._spec.ring_degree), dtype=np.uint64)
+        stream = save_stream_to_array(self._secret)
+        try:
+            reader = _reader(stream)
+            head = reader.read(_PLAINTEXT.size + _HEADER.size + _COUNT.size)
+            found = _read_into(reader, out)
+            if found != out.nbytes or len(head) != _PLAINTEXT.size + _HEADER.size + _COUNT.size or reader.read(1):
+                raise FileFormatError(_UNKNOWN_FORMAT)
+        finally:
+            stream.fill(0)
+        return out
 
     def public(self) -> bytes:
         """SEAL's stream of the public key: an encryption of zero over the data primes and the first special one.
@@ -78,7 +87,11 @@ class KeyMaker:
         One half of it is a seed.
         """
         context, selected = _selection(self._spec, len(self._spec.data_primes), self._enforce)
-        encryptor = sealapi.Encryptor(context, secret_key(context, self.secret_residues()[selected]))
+        secret = self.secret_residues()
+        try:
+            encryptor = sealapi.Encryptor(context, _selected_key(context, secret, selected))
+        finally:
+            secret.fill(0)
         return save_stream(encryptor.encrypt_zero_symmetric(context.key_parms_id()))
 
     def relinearization(self) -> bytes:
@@ -122,7 +135,7 @@ class LevelCipher:
         self._encoder = sealapi.CKKSEncoder(self._context)
         self._symmetric = secret is not None
         if secret is not None:
-            key = secret_key(self._context, secret[selected])
+            key = _selected_key(self._context, secret, selected)
             self._encryptor = sealapi.Encryptor(self._context, key)
             self._decryptor = sealapi.Decryptor(self._context, key)
         elif public is not None:
@@ -252,8 +265,23 @@ def key_context(ring_degree: int, primes: Sequence[int], enforce_128: bool) -> A
 def secret_key(context: Any, residues: NDArray[np.uint64]) -> Any:
     """SEAL's secret key from its residues in NTT form, shape (primes of the context, N)."""
     key = sealapi.SecretKey()
-    head = _PLAINTEXT.pack(*context.key_parms_id(), residues.size, 1.0)
-    load_stream(key, context, _stream(head + _array(residues)))
+    words = np.ascontiguousarray(residues, dtype="<u8").reshape(-1).view(np.uint8)
+    array_size = _HEADER.size + _COUNT.size + words.nbytes
+    size = _HEADER.size + _PLAINTEXT.size + array_size
+    head = (
+        _HEADER.pack(_MAGIC, _HEADER.size, *_VERSION, _UNCOMPRESSED, 0, size)
+        + _PLAINTEXT.pack(*context.key_parms_id(), residues.size, 1.0)
+        + _HEADER.pack(_MAGIC, _HEADER.size, *_VERSION, _UNCOMPRESSED, 0, array_size)
+        + _COUNT.pack(residues.size)
+    )
+    # An array of our own, unlike bytes, can be erased.
+    stream = np.empty(size, dtype=np.uint8)
+    try:
+        stream[: len(head)] = np.frombuffer(head, dtype=np.uint8)
+        stream[len(head) :] = words
+        load_stream(key, context, stream.data)
+    finally:
+        stream.fill(0)
     return key
 
 
@@ -288,19 +316,12 @@ def read_sample(sample: Any, primes: Sequence[int], out: NDArray[np.uint64]) -> 
 
 def _read_seeded(stream: NDArray[np.uint8], out: NDArray[np.uint64]) -> bytes:
     """The first polynomial into ``out[0]``; the seed of the second."""
-    magic, _, _, _, mode, _, size = _HEADER.unpack_from(stream.data)
-    if magic != _MAGIC or mode not in (_UNCOMPRESSED, _ZSTD) or size != len(stream):
-        raise FileFormatError(_UNKNOWN_FORMAT)
-    body = stream[_HEADER.size :].data
-    reader: Any = io.BytesIO(body) if mode == _UNCOMPRESSED else zstandard.ZstdDecompressor().stream_reader(body)
+    reader = _reader(stream)
     head = reader.read(_CIPHERTEXT.size + _HEADER.size + _COUNT.size)
-    target = out[0].reshape(-1).view(np.uint8).data
-    found = 0
-    while found < len(target) and (count := reader.readinto(target[found:])):
-        found += count
+    found = _read_into(reader, out[0])
     # One byte more than there may be, so that a longer stream shows.
     tail = reader.read(_HEADER.size + _SEED.size + 1)
-    if len(head) + found + len(tail) != _CIPHERTEXT.size + 2 * _HEADER.size + _COUNT.size + len(target) + _SEED.size:
+    if len(head) + found + len(tail) != _CIPHERTEXT.size + 2 * _HEADER.size + _COUNT.size + out[0].nbytes + _SEED.size:
         raise FileFormatError(_UNKNOWN_FORMAT)
     is_ntt, polynomials, degree, limbs = _CIPHERTEXT.unpack_from(head)[4:8]
     (words,) = _COUNT.unpack_from(head, len(head) - _COUNT.size)
@@ -308,6 +329,33 @@ def _read_seeded(stream: NDArray[np.uint8], out: NDArray[np.uint64]) -> bytes:
     if not is_ntt or (polynomials, limbs, degree) != out.shape or words != out[0].size or generator != _BLAKE2XB:
         raise FileFormatError(_UNKNOWN_FORMAT)
     return bytes(seed)
+
+
+def _reader(stream: NDArray[np.uint8]) -> Any:
+    """What is behind SEAL's header, unpacked as it is read. Only for streams that SEAL has just made."""
+    magic, _, _, _, mode, _, size = _HEADER.unpack_from(stream.data)
+    if magic != _MAGIC or mode not in (_UNCOMPRESSED, _ZSTD) or size != len(stream):
+        raise FileFormatError(_UNKNOWN_FORMAT)
+    body = stream[_HEADER.size :].data
+    return io.BytesIO(body) if mode == _UNCOMPRESSED else zstandard.ZstdDecompressor().stream_reader(body)
+
+
+def _read_into(reader: Any, out: NDArray[np.uint64]) -> int:
+    """Fill an array, C-contiguous; the bytes that there were for it."""
+    target = out.reshape(-1).view(np.uint8).data
+    found = 0
+    while found < len(target) and (count := reader.readinto(target[found:])):
+        found += count
+    return found
+
+
+def _selected_key(context: Any, secret: NDArray[np.uint64], selected: Sequence[int]) -> Any:
+    """SEAL's secret key of some of the primes; the copy that this takes is erased."""
+    residues = secret[selected]
+    try:
+        return secret_key(context, residues)
+    finally:
+        residues.fill(0)
 
 
 def _selection(spec: KeySpecification, limbs: int, enforce_128: bool) -> tuple[Any, list[int]]:

@@ -23,6 +23,7 @@ __all__ = [
     "checked_ciphertext",
     "checked_switching_key",
     "parms_id",
+    "parsed_switching_key",
     "read_ciphertext",
     "write_ciphertext",
 ]
@@ -135,30 +136,21 @@ def checked_switching_key(
     FileFormatError
         It is not such a key.
     """
-    digits = limbs - 1
-    longest_digit = _FIELDS.size + 2 * (_HEADER.size + _COUNT.size) + _HEADER.size + 16 * limbs * ring_degree
-    try:
-        body = _body(memoryview(stream), _IDENTITY + _COUNT.size * (1 + places) + digits * longest_digit)
-        first = _IDENTITY + _COUNT.size
-        rest = body[first + _COUNT.size * place :]
-        empty = (bytes(body[first : first + _COUNT.size * place]), bytes(_COUNT.size * place))
-        if len(rest) < _COUNT.size or empty[0] != empty[1]:
-            raise _StreamError("not the key that it should be")
-        (found,), (count,) = _COUNT.unpack_from(body, _IDENTITY), _COUNT.unpack_from(rest)
-        if not place < found <= places or count != digits:
-            raise _StreamError(f"{count} digits at one of {found} places, not {digits} at one of at most {places}")
-        rest = rest[_COUNT.size :]
-        for _ in range(digits):
-            if len(rest) < _HEADER.size:
-                raise _StreamError("truncated")
-            length = _inner(rest)
-            _parse(_ciphertext_body(rest[:length], ring_degree, limbs, 2), ring_degree, limbs, 2)
-            rest = rest[length:]
-        if bytes(rest) != bytes(_COUNT.size * (found - place - 1)):
-            raise _StreamError("more than one key")
-    except _StreamError as error:
-        raise FileFormatError(f"{where}: {error}; make new keys") from None
+    body, _ = _switching_key(stream, ring_degree, limbs, places, place, where)
     return _uncompressed(body)
+
+
+def parsed_switching_key(
+    stream: bytes | memoryview, *, ring_degree: int, limbs: int, places: int, place: int, where: str
+) -> list[ParsedCiphertext]:
+    """The digits of the key that :func:`checked_switching_key` checks.
+
+    Raises
+    ------
+    FileFormatError
+        It is not such a key.
+    """
+    return _switching_key(stream, ring_degree, limbs, places, place, where)[1]
 
 
 def write_ciphertext(identity: bytes, scale: float, residues: NDArray[np.uint64]) -> bytes:
@@ -180,6 +172,37 @@ def write_ciphertext(identity: bytes, scale: float, residues: NDArray[np.uint64]
 
 class _StreamError(Exception):
     """What is wrong with a stream; whoever reads it says where it is and what to do."""
+
+
+def _switching_key(
+    stream: bytes | memoryview, ring_degree: int, limbs: int, places: int, place: int, where: str
+) -> tuple[memoryview, list[ParsedCiphertext]]:
+    """What is behind the header of a switching key, unpacked, and its digits."""
+    digits = limbs - 1
+    longest_digit = _FIELDS.size + 2 * (_HEADER.size + _COUNT.size) + _HEADER.size + 16 * limbs * ring_degree
+    try:
+        body = _body(memoryview(stream), _IDENTITY + _COUNT.size * (1 + places) + digits * longest_digit)
+        first = _IDENTITY + _COUNT.size
+        rest = body[first + _COUNT.size * place :]
+        empty = (bytes(body[first : first + _COUNT.size * place]), bytes(_COUNT.size * place))
+        if len(rest) < _COUNT.size or empty[0] != empty[1]:
+            raise _StreamError("not the key that it should be")
+        (found,), (count,) = _COUNT.unpack_from(body, _IDENTITY), _COUNT.unpack_from(rest)
+        if not place < found <= places or count != digits:
+            raise _StreamError(f"{count} digits at one of {found} places, not {digits} at one of at most {places}")
+        rest = rest[_COUNT.size :]
+        parsed = []
+        for _ in range(digits):
+            if len(rest) < _HEADER.size:
+                raise _StreamError("truncated")
+            length = _inner(rest)
+            parsed.append(_parse(_ciphertext_body(rest[:length], ring_degree, limbs, 2), ring_degree, limbs, 2))
+            rest = rest[length:]
+        if bytes(rest) != bytes(_COUNT.size * (found - place - 1)):
+            raise _StreamError("more than one key")
+    except _StreamError as error:
+        raise FileFormatError(f"{where}: {error}; make new keys") from None
+    return body, parsed
 
 
 def _ciphertext_body(stream: bytes | memoryview, ring_degree: int, limbs: int, polynomials: int) -> memoryview:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.errors import FileFormatError, HeccError, InputError
 from hecc.runtime.files import reading
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def load_array(path: Path) -> NDArray[Any]:
     return arrays
 
 
-def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHeader) -> None:
+def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHeader, *, force: bool = False) -> None:
     """Write a plan's outputs as the name of the file says: .npy, .npz, or .csv with a line per row.
 
     Without an ending it is as .npy for one output, and as .npz for several.
@@ -89,8 +90,9 @@ def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHe
     Raises
     ------
     InputError
-        The file cannot be written, or :func:`check_outputs` refuses its name.
+        The file cannot be written, or :func:`check_outputs` refuses it.
     """
+    check_outputs(path, header, len(next(iter(outputs.values()))), force=force)
     import numpy as np
 
     from hecc.runtime.files import replacing
@@ -136,17 +138,46 @@ def _columns(header: PlanHeader, widths: Sequence[int]) -> list[str]:
     return columns
 
 
-def check_outputs(path: Path, header: PlanHeader, rows: int) -> None:
+def check_outputs(path: Path, header: PlanHeader, rows: int, *, force: bool = False) -> None:
     """Refuse early what :func:`save_outputs` could not write: the outputs of so many rows.
+
+    Parameters
+    ----------
+    force
+        Replace a file that does not hold outputs of the plan, too. These are arrays of the outputs' shapes, of any
+        number of rows, and in a table the columns that the outputs have.
 
     Raises
     ------
     InputError
-        The name has another ending; or the folder does not exist, cannot be written to, or is on a disk with less
-        space.
+        The name has another ending, or is that of a file of another kind; or the folder does not exist, cannot be
+        written to, or is on a disk with less space.
     """
-    from hecc.runtime.files import check_target
+    from hecc.runtime.files import check_replaceable, check_target
 
     size = DIGITS if _ending(path, len(header.outputs)) == ".csv" else 8
     values = sum(math.prod(signature.shape) for signature in header.outputs)
     check_target(path, size * rows * values + HEADERS * len(header.outputs))
+    check_replaceable(
+        path, own=lambda there: _holds_outputs(there, header), kind="a file of this plan's output values", force=force
+    )
+
+
+def _holds_outputs(path: Path, header: PlanHeader) -> bool:
+    """Whether a file is as :func:`save_outputs` writes it for a plan, whatever the rows."""
+    shapes = {signature.name: signature.shape for signature in header.outputs}
+    exact = {signature.name for signature in header.outputs if not signature.epilogue}
+    try:
+        if path.suffix.lower() == ".csv":
+            with reading(path), path.open(encoding="utf-8", newline="") as file:
+                found = next(csv.reader(file), [])
+            return found == _columns(header, [math.prod(shape) for shape in shapes.values()])
+        arrays = load_arrays(path)
+    except (HeccError, UnicodeDecodeError, csv.Error):
+        return False
+    if not isinstance(arrays, dict):
+        arrays = dict.fromkeys(shapes, arrays)
+    return arrays.keys() == shapes.keys() and all(
+        array.ndim > 0 and array.shape[1:] == shapes[name] and (name not in exact or array.dtype == float)
+        for name, array in arrays.items()
+    )

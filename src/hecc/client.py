@@ -14,13 +14,13 @@ from hecc.inputs import Source, forms, load_inputs
 from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
-from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
-from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.keyfolder import waiting
+from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import temporary_folder
-from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
-from hecc.runtime.parameters import KeyShape, union
+from hecc.runtime.files import same_file
+from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
 from hecc.runtime.tensors import Tensor
@@ -52,9 +52,10 @@ class Client:
     FileFormatError, ParameterError, SecurityError
         The plan is damaged, impossible, or not secure enough.
     KeyMismatchError
-        The keys are not for this plan.
+        The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
-        There are no keys, or the passphrase is missing or wrong.
+        There are no keys, they are another user's, or others may write their folder; or the passphrase is missing or
+        wrong.
     """
 
     def __init__(
@@ -115,38 +116,44 @@ class Client:
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
-        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
-        keys = functools.reduce(union, plans, self.plan.header.keys)
-        shape = shape or self.plan.header.estimate.evaluator
+        keys, shape = self._keys(shape, others)
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
             "making keys for this plan",
             "or compile a smaller network or for less precision",
         )
-        make = functools.partial(
-            generate_keys,
+        made = generate_keys(
             keys,
+            folder,
             shape=shape,
             min_security=self._min_security,
             passphrase=passphrase,
+            force=force,
             progress=progress,
         )
-        if force and (folder / SECRET).exists():
-            # Made beside the old ones, which are lost only when the new ones are complete.
-            with temporary_folder(folder / "keys") as temporary:
-                new = make(temporary)
-                # The secret last, as generate_keys does.
-                for name in (EVALUATION, PUBLIC, SECRET):
-                    (temporary / name).replace(folder / name)
-            made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
-        else:
-            made = make(folder)
-        # What was shown of older keys does not count for these.
-        (folder / LEDGER).unlink(missing_ok=True)
         self._session = self._open(folder, passphrase, False)
         return made
 
-    def encrypt(self, inputs: Source, *, raw: bool = False, processes: int | None = None) -> CiphertextFile:
+    def key_bytes(self, *, shape: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+        """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
+
+        Raises
+        ------
+        KeyMismatchError
+            No keys can serve all of the plans.
+        """
+        return key_set_bytes(*self._keys(shape, others))
+
+    def _keys(
+        self, shape: KeyShape | None, others: Iterable[Plan | str | os.PathLike[str]]
+    ) -> tuple[KeySpecification, KeyShape]:
+        """What keys are to be made for."""
+        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
+        return functools.reduce(union, plans, self.plan.header.keys), shape or self.plan.header.estimate.evaluator
+
+    def encrypt(
+        self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
+    ) -> CiphertextFile:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
@@ -161,6 +168,9 @@ class Client:
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
+        note
+            Leave a note beside the keys, by which :meth:`decrypt` knows in any process that this is the last request.
+            Without it, tell :meth:`decrypt` which request it is.
 
         Raises
         ------
@@ -170,7 +180,7 @@ class Client:
         FileFormatError
             A file is damaged.
         """
-        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes))
+        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes), note=note)
 
     def encrypt_to(
         self,
@@ -181,6 +191,7 @@ class Client:
         processes: int | None = None,
         progress: Progress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> CiphertextFile:
         """As :meth:`encrypt` and ``save``, but no more than a few ciphertexts are in memory.
 
@@ -192,23 +203,39 @@ class Client:
             Called with the rows, or batches of rows, that are encrypted, and all of them.
         resume
             Whether to go on where an interrupted call with the same rows and key stopped, or begin anew.
+        force
+            Replace a file that holds no encrypted rows, too; never the inputs.
 
         Raises
         ------
         InputError, FileFormatError
-            As :meth:`encrypt`, or the file cannot be written, or what was left there is of other rows.
+            As :meth:`encrypt`, or the file cannot be written, is another one, or what was left there is of other rows.
         """
+        for source in inputs if isinstance(inputs, list | tuple) else (inputs,):
+            if isinstance(source, str | os.PathLike) and same_file(Path(path), Path(source)):
+                raise InputError(
+                    f"{path}: these are the inputs, which the encrypted rows would replace; give another name"
+                )
         return self._require().encrypt_to(
-            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume
+            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume, force=force
         )
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> dict[str, NDArray[Any]]:
+    def decrypt(
+        self,
+        result: ResultFile | str | os.PathLike[str],
+        *,
+        share: bool = False,
+        request: CiphertextFile | str | os.PathLike[str] | None = None,
+    ) -> dict[str, NDArray[Any]]:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
         Parameters
         ----------
+        request
+            What the result has to answer: what :meth:`encrypt` returned, its file, or its fingerprint. By default the
+            last request that this client encrypted, or else any client with this folder of keys.
         share
             The values are to be shown to others, the server included. They get the noise that hides what they tell of
             the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
@@ -218,14 +245,14 @@ class Client:
         InputError
             The client has the public key only.
         KeyMismatchError, FileFormatError
-            It is not a result of this plan for this key set.
+            It is not the result of this plan for this key set and that request, or its rows were mixed up.
         OutputError
             The values show that the evaluation overflowed. Do not tell a server that you do not trust.
         ShareError
             The plan was not compiled for results to be shown, or so many were shown already.
         """
         loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
-        return self._require().decrypt(loaded, share=share)
+        return self._require().decrypt(loaded, share=share, request=_request(request))
 
     @property
     def shares_left(self) -> int:
@@ -263,7 +290,10 @@ class Client:
 
     @property
     def key_id(self) -> str:
-        """Random id of the key set, the same in all its files."""
+        """Id of the key set, the same in all its files: the fingerprint of its public key, 64 hexadecimal digits.
+
+        Whoever encrypts with a public key compares it with what the owner of the keys says.
+        """
         return self._require().key_id
 
     def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
@@ -281,17 +311,31 @@ class Client:
                 self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
             )
         if (folder / PUBLIC).exists():
+            check_folder(folder)
             return Session(
                 self.plan,
                 public=PublicKeyFile.load(folder / PUBLIC),
                 min_security=self._min_security,
                 folder=folder,
             )
+        left = waiting(folder)
+        if left is not None and not public:
+            raise InputError(
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
+                f"back into {folder}, or make new ones"
+            )
         wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(
             f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
             "`hecc keygen` does"
         )
+
+
+def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:
+    """The fingerprint of a request, of its file, or as it is."""
+    if request is None or (isinstance(request, str) and not Path(request).exists()):
+        return request
+    return (request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)).fingerprint
 
 
 def _positive(processes: int | None) -> int | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Child", "Html", "element", "page", "table"]
+from hecc.runtime.files import reading
+
+__all__ = ["Child", "Html", "element", "is_page", "page", "table"]
 
 
 class Html(str):
@@ -19,6 +22,9 @@ Child: TypeAlias = "Html | str | None"
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What a browser may load for the page: nothing."""
+
+GENERATOR = '<meta name="generator" content="hecc">'
+"""By which a page of ours is known."""
 
 
 def element(tag: str, *children: Child, **attributes: object) -> Html:
@@ -65,8 +71,15 @@ def page(title: str, style: str, *sections: Html) -> str:
         CSS, which is not escaped.
     """
     head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
+        f'<meta charset="utf-8">{GENERATOR}'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark">{element("title", title)}<style>{style}</style>'
     )
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>{element("main", *sections)}</body></html>\n'
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that :func:`page` made."""
+    with reading(path), path.open("rb") as file:
+        return GENERATOR.encode() in file.read(1 << 10)

@@ -98,6 +98,7 @@ class Server(Session):
         *,
         progress: RowProgress | None = None,
         resume: bool = True,
+        force: bool = False,
     ) -> ResultFile:
         """As :meth:`run` and ``save``, but no more than one row, or batch of rows, is in memory.
 
@@ -107,15 +108,17 @@ class Server(Session):
         ----------
         resume
             Whether to go on where an interrupted run of the same request stopped, or begin anew.
+        force
+            Replace a file that is no result, too.
 
         Raises
         ------
         InputError
-            The file cannot be written, or what was left there belongs to another run.
+            The file cannot be written, is no result, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
-        return super().run_to(path, _loaded(request), progress=progress, resume=resume)
+        return super().run_to(path, _loaded(request), progress=progress, resume=resume, force=force)
 
 
 def _keys(given: EvaluationKeyFile | str | os.PathLike[str]) -> EvaluationKeyFile:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile, groups
-from hecc.runtime.container import Container, Kind
+from hecc.runtime.container import Container, Kind, kind_of
 from hecc.runtime.errors import HeccError, InputError, KeyMismatchError
 from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.plan import Plan
 
-__all__ = ["Conflict", "Verification", "VerifiedFile", "verify"]
+__all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
 
 _Keys: TypeAlias = SecretKeyFile | PublicKeyFile | EvaluationKeyFile
 _Rows: TypeAlias = CiphertextFile | ResultFile
@@ -72,11 +73,14 @@ class Verification:
         Every pair that does not belong together.
     odd
         The files without which the others belong together. Of two files that do not fit each other, both.
+    proved
+        Public and evaluation keys that a secret key among the files decrypts to what they should be.
     """
 
     files: tuple[VerifiedFile, ...]
     conflicts: tuple[Conflict, ...]
     odd: tuple[Path, ...]
+    proved: tuple[Path, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -84,23 +88,29 @@ class Verification:
         return not self.conflicts and all(file.fault is None for file in self.files)
 
 
-def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Verification:
+def verify(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], *, passphrase: str | None = None
+) -> Verification:
     """Check files completely: all checksums, a plan's circuit, every residue of keys, and that the files fit together.
 
     Plans belong together if they are the two files of one plan; keys and a plan if the keys have all that the plan
-    needs; encrypted rows and a plan if they were encrypted for its inputs; a result and a plan if the plan made it;
-    keys, rows and results if they are of one key set. What is inside ciphertexts only a client can check, by
+    needs; encrypted rows and a plan if they were encrypted for its inputs; a result and a plan if the plan made it, a
+    result and rows if it answers them; keys, rows and results if they are of one key set. A public key is the one that
+    its key set is named after. Of other files the key set is what they say; a secret key among the files proves, of
+    public and evaluation keys, that they are its own. What is inside ciphertexts only a client can check, by
     decrypting.
 
     Parameters
     ----------
     paths
         The files.
+    passphrase
+        Of the secret key, when it is protected and there are keys to prove.
 
     Raises
     ------
     InputError
-        There are no files, or one is given twice.
+        There are no files, or one is given twice; or the passphrase is missing or wrong.
     """
     given = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not given or len(set(given)) != len(given):
@@ -123,7 +133,58 @@ def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
         reason = _conflict(loaded[first], loaded[second]) or _conflict(loaded[second], loaded[first])
         if reason is not None:
             conflicts.append(Conflict(first, second, reason))
-    return Verification(tuple(files), tuple(conflicts), _odd(conflicts))
+    fitting = {path: file for path, file in loaded.items() if path not in _odd(conflicts)}
+    found, proved = _proved(fitting, passphrase)
+    conflicts += found
+    return Verification(tuple(files), tuple(conflicts), _odd(conflicts), tuple(proved))
+
+
+def needs_passphrase(paths: Iterable[str | os.PathLike[str]]) -> bool:
+    """Whether among files there are a protected secret key, and keys to prove with it."""
+    given = [Path(path) for path in paths]
+    kinds = {path: kind_of(path) for path in given}
+    if not {Kind.PUBLIC_KEY, Kind.EVALUATION_KEYS} & set(kinds.values()):
+        return False
+    secrets = [path for path, kind in kinds.items() if kind is Kind.SECRET_KEY]
+    with contextlib.suppress(HeccError):  # which is going to be said of that file
+        return any(SecretKeyFile.load(path).header.protection is not None for path in secrets)
+    return False
+
+
+def _proved(loaded: Mapping[Path, _Loaded], passphrase: str | None) -> tuple[list[Conflict], list[Path]]:
+    """What the secret key among the files says of the other keys: which are not its own, and which are."""
+    from hecc.runtime.client.keygen import secret_residues
+    from hecc.runtime.client.keyproof import prove_evaluation, prove_public
+
+    conflicts, proved = [], []
+    others = {path: file for path, file in loaded.items() if isinstance(file, PublicKeyFile | EvaluationKeyFile)}
+    secrets = {path: file for path, file in loaded.items() if isinstance(file, SecretKeyFile)}
+    for secret_path, secret in secrets.items() if others else ():
+        residues = secret_residues(secret, passphrase)
+        for path, file in others.items():
+            try:
+                if isinstance(file, PublicKeyFile):
+                    prove_public(file, secret, residues)
+                else:
+                    prove_evaluation(file, secret, residues)
+                proved.append(path)
+            except HeccError as error:
+                conflicts.append(Conflict(secret_path, path, str(error)))
+    return conflicts, proved
+
+
+def _result(path: Path) -> ResultFile:
+    result = ResultFile.load(path)
+    result.verify()
+    return result
+
+
+def _public_key(path: Path) -> PublicKeyFile:
+    from hecc.runtime.client.keyproof import opened_public
+
+    key = PublicKeyFile.load(path)
+    opened_public(key, enforce_128=False)
+    return key
 
 
 def _evaluation_keys(path: Path) -> EvaluationKeyFile:
@@ -136,10 +197,10 @@ _LOAD: dict[Kind, Callable[[Path], _Loaded]] = {
     Kind.SERVER_PLAN: Plan.load,
     Kind.CLIENT_PLAN: Plan.load,
     Kind.SECRET_KEY: SecretKeyFile.load,
-    Kind.PUBLIC_KEY: PublicKeyFile.load,
+    Kind.PUBLIC_KEY: _public_key,
     Kind.EVALUATION_KEYS: _evaluation_keys,
     Kind.CIPHERTEXT: CiphertextFile.load,
-    Kind.RESULT: ResultFile.load,
+    Kind.RESULT: _result,
 }
 
 
@@ -161,8 +222,11 @@ def _conflict(one: _Loaded, other: _Loaded) -> str | None:
         return f"one is of key set {one.header.key_id[:8]}, the other of {other.header.key_id[:8]}"
     if _keys_fingerprint(one) != _keys_fingerprint(other):
         return "they name one key set, but other parameters of it"
-    if isinstance(one, CiphertextFile) and isinstance(other, ResultFile) and one.header.rows != other.header.rows:
-        return f"{one.header.rows} rows were encrypted, and the result has {other.header.rows}"
+    if isinstance(one, CiphertextFile) and isinstance(other, ResultFile):
+        if one.header.rows != other.header.rows:
+            return f"{one.header.rows} rows were encrypted, and the result has {other.header.rows}"
+        if one.fingerprint != other.header.request:
+            return f"the rows are request {one.fingerprint[:16]}, and the result answers {other.header.request[:16]}"
     return None
 
 

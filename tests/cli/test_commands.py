@@ -15,6 +15,7 @@ from typer.main import get_command
 
 import hecc
 from hecc.cli.commands import app
+from hecc.html import GENERATOR
 from hecc.runtime.plan import Plan
 from hecc.tables import load_table
 
@@ -137,8 +138,8 @@ def test_the_clients_plan_holds_no_weights(cli, made):
 
 
 def test_client_commands_accept_the_servers_plan(cli, here):
-    cli.succeed("encrypt", "plan.bin", "three.npy")
     cli.succeed("decrypt", "plan.bin", "result.bin")
+    cli.succeed("encrypt", "plan.bin", "three.npy")
 
 
 def test_compile_says_what_a_run_will_cost_before_there_are_keys(cli, here):
@@ -459,7 +460,7 @@ def test_the_options_that_shape_a_plan_are_pythons_with_its_defaults(cli, here, 
 def test_estimate_takes_every_option_that_shapes_a_plan(cli):
     commands = get_command(app).commands
     compiled, estimated = ({option for each in commands[name].params for option in each.opts} for name in COMMANDS[:2])
-    assert compiled - estimated == {"--output", "-o", "--client-output"}
+    assert compiled - estimated == {"--output", "-o", "--client-output", "--force"}
     assert estimated - compiled == {"--no-advice"}
 
 
@@ -498,7 +499,7 @@ def test_estimate_says_when_it_knows_of_nothing_better(cli, here):
 
 def test_report_writes_one_page_and_replaces_an_older_one(cli, here):
     assert "report.html (" in cli.succeed("report", "plan.bin").stdout
-    Path("page.html").write_text("an older one")
+    Path("page.html").write_text(f"{GENERATOR} an older one")
     found = cli.answer("report", "plan.bin", "-o", "page.html", "--inputs", "images.npy")
     page = Path("page.html").read_text(encoding="utf-8")
     assert found == {"report": "page.html", "bytes": len(page.encode()), "warnings": []}
@@ -513,7 +514,7 @@ def test_report_of_a_clients_plan_says_what_can_be_said(cli, here):
 
 
 def test_a_report_that_cannot_be_written_leaves_the_older_one(cli, here, monkeypatch):
-    Path("report.html").write_text("an older one")
+    Path("report.html").write_text(f"{GENERATOR} an older one")
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -521,5 +522,5 @@ def test_a_report_that_cannot_be_written_leaves_the_older_one(cli, here, monkeyp
     monkeypatch.setattr(Path, "replace", full)
     sentence = cli.refusal("report", "plan.bin")
     assert sentence == ("report.html: cannot be written (No space left on device); check the folder and the free space")
-    assert Path("report.html").read_text() == "an older one"
+    assert Path("report.html").read_text() == f"{GENERATOR} an older one"
     assert not list(here.glob(".*.tmp"))

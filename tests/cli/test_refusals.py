@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hecc
+
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
@@ -450,7 +452,39 @@ def test_a_failed_keygen_keeps_the_old_keys(cli, here, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    before = {file.name: file.read_bytes() for file in Path("keys").iterdir()}
+    before = {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()}
     monkeypatch.setattr("hecc.runtime.keyfiles.EvaluationKeyFile.write", fail)
     assert cli.refusal("keygen", "plan.client.bin", "--force").startswith("out of memory")
-    assert {file.name: file.read_bytes() for file in Path("keys").iterdir()} == before
+    assert {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_large_keys_are_not_made_without_being_asked_for(cli, here, monkeypatch, arguments):
+    monkeypatch.setattr("hecc.cli.keygen.LARGE", 30_000_000)
+    command = ("keygen", "plan.client.bin", "--keys", "new", *arguments)
+    result = cli.invoke(*command)
+    assert result.exit_code == 1
+    assert "error: keys of up to 36.8 MB are not made without being asked for; add --yes, or" in result.stderr
+    assert not Path("new").exists()
+    made = cli.succeed(*command, "--yes")
+    assert "the keys will take up to 36.8 MB in new\n" in made.stderr
+    assert sum(file.stat().st_size for file in Path("new").iterdir()) <= 36_850_000
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 130)])
+def test_large_keys_are_made_when_somebody_agrees(cli, here, monkeypatch, answer, code):
+    monkeypatch.setattr("hecc.cli.keygen.LARGE", 30_000_000)
+    monkeypatch.setattr("hecc.cli.keygen._is_terminal", lambda: True)
+    result = cli.invoke("keygen", "plan.client.bin", "--keys", "new", input=answer)
+    assert "The keys will take up to 36.8 MB. Make them?" in result.stderr
+    assert result.exit_code == code
+    assert Path("new").exists() == (code == 0)
+
+
+def test_the_size_of_keys_is_that_of_their_files(here):
+    for shape in ("native", "seal"):
+        client = hecc.Client("plan.client.bin")
+        made = client.keygen(f"{shape} keys", shape=shape)
+        size = sum(file.stat().st_size for file in made.secret.parent.iterdir())
+        least = {"native": 0.99, "seal": 0.7}[shape]  # SEAL's are compressed
+        assert least * client.key_bytes(shape=shape) < size <= client.key_bytes(shape=shape) + 40_000

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import hecc
+from hecc.runtime.container import Container, ContainerWriter, Kind
+from hecc.runtime.keyfiles import EvaluationKeyHeader, PublicKeyHeader
 
 ALL = (
     "plan.bin",
@@ -105,3 +108,74 @@ def test_a_residue_that_no_checksum_protects_is_noticed(here, monkeypatch):
 
 def test_a_file_given_twice_is_refused(cli, here):
     assert cli.refusal("verify", "plan.bin", "plan.bin") == "no files, or one of them twice; give each file once"
+
+
+def forged(source: Path, kind: Kind, key_id: str) -> None:
+    """Put the id of another set on a key file; checksums stay right."""
+    container = Container(source, kind)
+    header = container.header(PublicKeyHeader if kind is Kind.PUBLIC_KEY else EvaluationKeyHeader)
+    blobs = {
+        name: bytes(container.bytes(name)) if kind is Kind.PUBLIC_KEY else container.array(name) for name in container
+    }
+    with ContainerWriter(source, kind, msgspec.structs.replace(header, key_id=key_id)) as writer:
+        for name, blob in blobs.items():
+            writer.add(name, blob)
+
+
+@pytest.fixture
+def stranger(cli, here) -> Path:
+    """The folder of somebody else's keys, which bear the id of ours."""
+    key_id = cli.answer("keygen", "plan.client.bin", "--keys", "stranger")["key_id"]
+    ours = cli.answer("inspect", "keys/secret.bin")["key_id"]
+    assert ours != key_id
+    forged(Path("stranger/public.bin"), Kind.PUBLIC_KEY, ours)
+    forged(Path("stranger/evaluation.bin"), Kind.EVALUATION_KEYS, ours)
+    return Path("stranger")
+
+
+def test_the_secret_key_proves_the_others(cli, here):
+    keys = ("keys/secret.bin", "keys/public.bin", "keys/evaluation.bin")
+    text = cli.succeed("verify", *keys).stdout
+    assert "the secret key proves that keys/public.bin and keys/evaluation.bin belong to it\n" in text
+    assert cli.answer("verify", *keys)["proved"] == list(keys[1:])
+    assert cli.answer("inspect", "keys/public.bin")["key_id"] in text
+    without = cli.succeed("verify", *keys[1:]).stdout
+    assert "keys/evaluation.bin is of the key set that it names; give the secret key, too, to have it proved" in without
+    assert cli.answer("verify", *keys[1:])["proved"] == []
+
+
+def test_a_forged_public_key_is_found_by_whoever_uses_it(cli, here, stranger):
+    sentence = "stranger/public.bin: this is not the public key of set "
+    assert cli.refusal("verify", "stranger/public.bin").startswith(sentence)
+    assert f"error: {sentence}" in cli.invoke("verify", "keys/secret.bin", "stranger/public.bin").stderr
+    assert cli.refusal("inspect", "stranger/public.bin").startswith(sentence)
+    before = set(here.iterdir())
+    command = ("encrypt", "plan.client.bin", "three.npy", "--public", "--keys", stranger, "--output", "new.bin")
+    assert cli.refusal(*command).startswith(sentence)
+    assert set(here.iterdir()) == before
+
+
+def test_forged_evaluation_keys_are_found_by_the_secret_key(cli, here, stranger):
+    assert cli.succeed("verify", "stranger/evaluation.bin", "keys/public.bin").exit_code == 0
+    result = cli.invoke("verify", "keys/secret.bin", "keys/public.bin", "stranger/evaluation.bin")
+    assert result.exit_code == 1
+    assert "the relinearisation key, digit 0 does not belong to the secret key (" in result.stdout
+    assert "error: keys/secret.bin, stranger/evaluation.bin do not belong together" in result.stderr
+
+
+def test_a_protected_secret_key_proves_with_its_passphrase(cli, here):
+    cli.invoke("keygen", "plan.client.bin", "--keys", "new", "--passphrase", input="long enough\n")
+    keys = ("new/secret.bin", "new/public.bin")
+    assert "the secret key proves that new/public.bin" in cli.invoke("verify", *keys, input="long enough\n").stdout
+    wrong = cli.invoke("verify", *keys, input="too short\n")
+    assert (wrong.exit_code, "the passphrase does not open this secret key" in wrong.stderr) == (1, True)
+    # Where there is nothing to prove, nothing is asked.
+    cli.succeed("verify", "new/secret.bin", "plan.bin")
+
+
+def test_the_result_of_another_request_does_not_belong(cli, here):
+    cli.succeed("encrypt", "plan.client.bin", "three.npy", "--output", "again.bin")
+    result = cli.invoke("verify", "again.bin", "result.bin")
+    assert result.exit_code == 1
+    assert "the rows are request " in result.stdout
+    assert cli.succeed("verify", "encrypted.bin", "result.bin").stdout.endswith("all of them belong together\n")

@@ -25,6 +25,8 @@ STREAM = struct.Struct("<HBBBBHQ")
 """The header of SEAL's streams: magic, header size, version (2), compression, reserved, size of all."""
 ZSTD = 2
 
+VERSIONS = {3: 2, 4: 2, 5: 2, 6: 2, 7: 2}
+"""The format version of each kind of file, where it is not 1."""
 WORDS = (0, 1, 2, 63, 64, 65, 80, 127, 128, 1 << 15, 1 << 16, 1 << 20, 1 << 24, 1 << 28, 1 << 31, 1 << 32, 1 << 40)
 LARGE = (1 << 48, 1 << 53, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 NUMBERS = (*WORDS, *LARGE, -1, -2, -(1 << 31), -(1 << 63), 1 << 64, 1 << 200)
@@ -81,7 +83,8 @@ def put_together(parts: Parts, forge: Callable[[list[list[Any]]], None] = lambda
 
 def finish(data: bytearray, kind: int, header: int, table: bytes) -> bytes:
     """The prologue in front, the table behind."""
-    fields = FIELDS.pack(b"\x89HECC\r\n\n", 1, kind, header, len(data), len(table), len(data) + len(table))
+    version = VERSIONS.get(kind, 1)
+    fields = FIELDS.pack(b"\x89HECC\r\n\n", version, kind, header, len(data), len(table), len(data) + len(table))
     data[: FIELDS.size] = fields
     data[FIELDS.size : START] = hashlib.sha256(fields + bytes(data[START : START + header]) + table).digest()
     return bytes(data) + table

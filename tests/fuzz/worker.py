@@ -77,7 +77,7 @@ class Specimen:
         plan = Plan.load(path)
         client = Client(plan, secret=self.secret, min_security=INSECURE)
         client.encrypt({source.name: np.zeros((1, *source.shape)) for source in plan.header.inputs})
-        client.decrypt(self.result)
+        client.decrypt(self.result, request=self.request.fingerprint)
         return plan
 
     def secret_key(self, path: Path) -> Any:
@@ -85,7 +85,7 @@ class Specimen:
         secret = SecretKeyFile.load(path)
         client = Client(self.plan, secret=secret, min_security=INSECURE)
         client.encrypt(self.row)
-        client.decrypt(self.result)
+        client.decrypt(self.result, request=self.request.fingerprint)
         return secret
 
     def public_key(self, path: Path) -> Any:
@@ -107,7 +107,7 @@ class Specimen:
 
     def results(self, path: Path) -> Any:
         result = ResultFile.load(path)
-        self.client.decrypt(result)
+        self.client.decrypt(result, request=self.request.fingerprint)
         return result
 
 
@@ -163,6 +163,7 @@ def attempt(use: Callable[[Path], Any], path: Path, sealed: bool) -> str:
     if not sealed:
         return "accepted, although its checksums are wrong"
     if loaded is not None:
+        path.with_name("again.bin").unlink(missing_ok=True)  # a secret key is not replaced
         loaded.save(path.with_name("again.bin"))
         if path.with_name("again.bin").read_bytes() != path.read_bytes():
             return "accepted, but what was loaded is not what is in the file"

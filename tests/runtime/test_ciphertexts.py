@@ -11,8 +11,8 @@ from hecc.runtime.container import ContainerWriter, Kind
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.keyfiles import EvaluationKeyFile, EvaluationKeyHeader
 
-KEY_ID = "0123456789abcdef" * 2
-OTHER_ID = "f" * 32
+KEY_ID = "0123456789abcdef" * 4
+OTHER_ID = "f" * 64
 
 
 @pytest.fixture

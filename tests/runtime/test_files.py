@@ -14,6 +14,7 @@ from hecc.runtime.files import NewFile, check_target, replacing, temporary_folde
 
 posix = pytest.mark.skipif(os.name != "posix", reason="locks and modes are POSIX")
 LEFT = ".f.0123456789abcdef.tmp"
+ANY = {"own": lambda path: True, "kind": "a file"}
 
 
 def entries(folder: Path) -> set[str]:
@@ -70,7 +71,7 @@ def test_the_next_file_of_the_name_sweeps_what_a_killed_process_left(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False).returncode == -9
     assert len(entries(tmp_path)) == 2
-    write_file(tmp_path / "f", b"whole")
+    write_file(tmp_path / "f", b"whole", **ANY)
     with temporary_folder(tmp_path / "g"):
         pass
     assert entries(tmp_path) == {"f"}
@@ -84,11 +85,31 @@ def test_only_files_of_the_name_that_nobody_writes_are_swept(tmp_path):
     (tmp_path / ".f.0000000000000000.tmp").symlink_to(tmp_path / "f")
     being_written = NewFile(tmp_path / "f")
     being_written.open()
-    write_file(tmp_path / "f", b"another")
+    write_file(tmp_path / "f", b"another", **ANY)
     being_written.file.write(b"mine")
     being_written.commit()
     assert (tmp_path / "f").read_bytes() == b"mine"
     assert entries(tmp_path) == {"f", ".f.0000000000000000.tmp", *others}
+
+
+def test_a_file_of_another_kind_is_replaced_by_force_only(tmp_path):
+    own = {"own": lambda path: path.read_bytes().startswith(b"ours"), "kind": "one of ours"}
+    write_file(tmp_path / "f", b"ours, the first", **own)
+    write_file(tmp_path / "f", b"ours, the second", **own)
+    (tmp_path / "f").write_bytes(b"theirs")
+    (tmp_path / "link").symlink_to("f")
+    (tmp_path / "gone").symlink_to("nowhere")
+    for name in ("f", "link"):
+        with pytest.raises(
+            InputError, match="there is a file of this name, and it stays, as it is not one of ours; give"
+        ):
+            write_file(tmp_path / name, b"ours", **own)
+    assert (tmp_path / "f").read_bytes() == b"theirs"
+    write_file(tmp_path / "gone", b"ours", **own)
+    write_file(tmp_path / "f", b"ours, by force", **own, force=True)
+    assert (tmp_path / "f").read_bytes() == b"ours, by force"
+    (tmp_path / "empty").write_bytes(b"")
+    write_file(tmp_path / "empty", b"ours", **own)
 
 
 def test_a_folder_is_gone_with_its_block(tmp_path):
@@ -108,7 +129,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch
         ("nowhere/f", "cannot be written, as there is no such folder; make it first"),
         ("folder", r"cannot be written \(it is a folder\)"),
     ):
-        for write in (check_target, lambda path: write_file(path, b"")):
+        for write in (check_target, lambda path: write_file(path, b"", **ANY)):
             with pytest.raises(InputError, match=sentence):
                 write(tmp_path / name)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("usage", "total used free")(9, 8, 1_500_000))
@@ -123,5 +144,5 @@ def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, monkeypatch
 def test_a_device_is_not_replaced_by_a_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="it is not a regular file"):
-        write_file(tmp_path / "pipe", b"")
+        write_file(tmp_path / "pipe", b"", **ANY)
     assert entries(tmp_path) == {"pipe"}

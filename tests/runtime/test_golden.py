@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hecc
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client
+from hecc.runtime.client.notes import REQUESTS
 from hecc.runtime.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan import Plan
 from hecc.runtime.server import Server
@@ -24,6 +26,7 @@ def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     for path in (GOLDEN / request.param).glob("*.bin"):
         shutil.copyfile(path, tmp_path / path.name)
         (tmp_path / path.name).chmod(0o600)
+    shutil.copytree(GOLDEN / request.param / REQUESTS, tmp_path / REQUESTS)
     return tmp_path
 
 
@@ -49,6 +52,22 @@ def test_the_golden_public_key_encrypts(golden: Path) -> None:
         result = server.run(request)
     found = Client.open(golden / "plan.client.bin", golden).decrypt(result)["y"]
     np.testing.assert_allclose(found, 0.0, atol=2.0**-10)
+
+
+def test_golden_keys_prove_one_another(golden: Path) -> None:
+    found = hecc.verify([golden / name for name in ("secret.bin", "public.bin", "evaluation.bin")])
+    assert found.ok
+    assert len(found.proved) == 2
+
+
+@pytest.mark.parametrize("name", ["secret.bin", "public.bin", "evaluation.bin", "encrypted.bin", "result.bin"])
+def test_files_of_the_version_before_are_refused_in_a_sentence(golden: Path, name: str) -> None:
+    data = bytearray((golden / name).read_bytes())
+    data[8:12] = (1).to_bytes(4, "little")
+    (golden / name).write_bytes(data)
+    (found,) = hecc.verify(golden / name).files
+    assert found.fault is not None
+    assert "of format version 1, but this hecc reads version 2; make the file again with this hecc, or" in found.fault
 
 
 def test_saving_what_was_loaded_gives_the_same_bytes(golden: Path) -> None:

@@ -27,7 +27,7 @@ from hecc.runtime.keyfiles import (
 from hecc.runtime.parameters import GaloisElement
 from hecc.runtime.switching_keys import packed_key, switching_key_bytes
 
-KEY_ID = "0123456789abcdef" * 2
+KEY_ID = "0123456789abcdef" * 4
 PROTECTION = Protection(log2_cost=14, salt="0" * 32, nonce="0" * 24)
 
 
@@ -78,6 +78,7 @@ def test_a_secret_key_is_the_owners_alone(tmp_path, spec, protection):
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX")
 def test_a_secret_key_that_others_can_read_is_warned_about_unless_protected(tmp_path, spec):
     for protection in (None, PROTECTION):
+        (tmp_path / "secret").unlink(missing_ok=True)
         secret(spec, protection).save(tmp_path / "secret")
         (tmp_path / "secret").chmod(0o640)
         if protection is None:
@@ -159,8 +160,8 @@ def test_keys_that_are_not_those_of_the_header_are_refused(tmp_path, spec):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"key_id": "0" * 31}, r"at `\$.key_id`"),
-        ({"key_id": "G" * 32}, r"at `\$.key_id`"),
+        ({"key_id": "0" * 63}, r"at `\$.key_id`"),
+        ({"key_id": "G" * 64}, r"at `\$.key_id`"),
         ({"shape": "other"}, r"Invalid enum value 'other' - at `\$.shape`"),
     ],
 )

@@ -98,9 +98,11 @@ def test_without_a_whole_part_nothing_stays(tmp_path):
 
 
 def test_the_older_file_stays_until_the_new_one_is_complete(tmp_path, whole):
-    (tmp_path / "f").write_bytes(b"older")
+    with ContainerWriter(tmp_path / "f", KIND, HEADER):
+        pass
+    older = (tmp_path / "f").read_bytes()
     interrupted(tmp_path / "f", 2)
-    assert (tmp_path / "f").read_bytes() == b"older"
+    assert (tmp_path / "f").read_bytes() == older
     write(tmp_path / "f")
     assert (tmp_path / "f").read_bytes() == whole
 
@@ -121,6 +123,16 @@ def test_what_belongs_to_something_else_is_refused_and_stays(tmp_path, whole, op
 def test_the_fingerprint_of_private_inputs_is_its_owners(tmp_path):
     interrupted(tmp_path / "f", 1)
     assert (tmp_path / "f.partial.index").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["f", "f.partial", "f.partial.index"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_file_that_no_command_left_is_not_touched(tmp_path, name, resume):
+    (tmp_path / name).write_bytes(b"a thesis")
+    with pytest.raises(InputError, match=f"{name}: there is a file of this name, and it stays"):
+        write(tmp_path / "f", resume=resume)
+    assert names(tmp_path) == {name}
+    assert (tmp_path / name).read_bytes() == b"a thesis"
 
 
 def damaged(path, where: float) -> None:
@@ -166,7 +178,7 @@ def test_two_processes_do_not_write_one_file(tmp_path):
         writer.end_part()
         program = (
             "import sys\nsys.path.insert(0, sys.argv[1])\n"
-            "from pathlib import Path\nfrom hecc.runtime.resuming import _Partial\n_Partial.open(Path('f'))\n"
+            "from pathlib import Path\nfrom hecc.runtime.resuming import _Partial\n_Partial.open(Path('f'), 7)\n"
         )
         other = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -175,7 +175,8 @@ def test_rows_go_in_encrypted_and_come_out_right(world: World, tmp_path: Path) -
         )
         result.save(tmp_path / "result.bin")
         again = server.run(world.client.encrypt(rows[0]))
-    found = world.client.decrypt(ResultFile.load(tmp_path / "result.bin"))["y"]
+    first = CiphertextFile.load(tmp_path / "encrypted.bin").fingerprint
+    found = world.client.decrypt(ResultFile.load(tmp_path / "result.bin"), request=first)["y"]
     expected = (rows @ MATRIX.T + BIAS) ** 2
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_allclose(world.client.decrypt(again)["y"], expected[:1], atol=1e-5)
@@ -208,9 +209,8 @@ def test_seal_runs_a_plan_with_several_special_primes(tmp_path: Path, count: int
     with Server(world.plan, world.evaluation_keys) as server:
         for client in (world.client, public_client(world)):
             found = client.encrypt(rows)
-            np.testing.assert_allclose(
-                world.client.decrypt(server.run(found))["y"], (rows @ MATRIX.T + BIAS) ** 2, atol=1e-5
-            )
+            values = world.client.decrypt(server.run(found), request=found.fingerprint)["y"]
+            np.testing.assert_allclose(values, (rows @ MATRIX.T + BIAS) ** 2, atol=1e-5)
 
 
 def public_client(world: World) -> Client:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
+from hecc.cli.options import ForceOption
+from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def bench_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="What --calibrate writes.")] = Path(
         "machine.json"
     ),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure this machine, or a plan on it.
@@ -55,7 +58,7 @@ def bench_command(
         if calibrate:
             if plan is not None:
                 raise InputError("--calibrate measures the machine, not a plan; leave the plan out")
-            _calibrate(out, output, threads)
+            _calibrate(out, output, threads, force)
         elif plan is None:
             _bench_machine(out, threads)
         else:
@@ -147,16 +150,21 @@ def _bench_machine(out: Console, threads: int | None) -> None:
     )
 
 
-def _calibrate(out: Console, path: Path, threads: int | None) -> None:
+def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> None:
+    from hecc.compiler.machine import is_profile
     from hecc.profiling import PROBES, measure_rates, profile_of
     from hecc.runtime.evaluator import default_threads
+    from hecc.runtime.files import check_replaceable, check_target
     from hecc.words import count_words
 
+    check_target(path)
+    check_targets({"--output": path}, [])
+    check_replaceable(path, own=is_profile, kind="a machine profile", force=force)
     numbers = sorted({1, threads or default_threads()})
     with out.stages("measuring this machine") as stage:
         fits = measure_rates(numbers, progress=stage)
     profile = profile_of(fits)
-    profile.save(path)
+    profile.save(path, force=force)
     out.say(f"{path}: {profile.machine}, kernels {profile.kernels}")
     out.say("made-up circuits, measured and as the fitted rates predict them, in milliseconds")
     out.table(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ModelArgument, PlanOptionsGiven, option_files, takes_plan_options
+from hecc.cli.options import ForceOption, ModelArgument, PlanOptionsGiven, option_files, takes_plan_options
 from hecc.cli.outputs import check_targets
 
 __all__ = ["compile_command"]
@@ -30,6 +30,7 @@ def compile_command(
             help="The client's plan, without them. By default the server's name with .client in it.",
         ),
     ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compile an ONNX network to a plan for encrypted inputs.
@@ -40,19 +41,21 @@ def compile_command(
     with console(as_json) as out:
         import hecc
         from hecc.machine import available_memory
+        from hecc.runtime.container import Kind, check_kind
         from hecc.runtime.files import check_target
         from hecc.words import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
         check_targets({"--output": output, "--client-output": client_path}, [model, *option_files(options)])
-        for path in (output, client_path):
+        for path, kind in ((output, Kind.SERVER_PLAN), (client_path, Kind.CLIENT_PLAN)):
             check_target(path)
+            check_kind(path, kind, force=force)
         asked = options()
         with out.stages(f"compiling {model}") as stage:
             plan = hecc.compile(model, progress=stage, **asked)
-        plan.save(output)
-        plan.client().save(client_path)
+        plan.save(output, force=force)
+        plan.client().save(client_path, force=force)
         elapsed = time.perf_counter() - start
         sizes = output.stat().st_size, client_path.stat().st_size
         out.say(

@@ -10,6 +10,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.options import ForceOption
 from hecc.cli.outputs import check_targets, key_files
 
 __all__ = ["decrypt_command"]
@@ -36,12 +37,24 @@ def decrypt_command(
             help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
         ),
     ] = False,
+    request: Annotated[
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FILE",
+            show_default="the last rows that were encrypted with these keys",
+            help="What the result has to answer: the encrypted rows, or their fingerprint, which encrypt prints.",
+        ),
+    ] = None,
     min_security: MinSecurityOption = 128,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Decrypt results, and show the predictions.
 
-    An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
+    The result has to answer the last rows that were encrypted with these keys, or those that --request names: others,
+    and swapped rows, are refused. An overflow during the evaluation is noticed and refused, too; do not tell a server
+    that you do not trust.
     """
     with console(as_json) as out:
         from hecc.arrays import check_outputs, save_outputs
@@ -52,13 +65,14 @@ def decrypt_command(
         client = open_client(plan, keys, min_security=min_security)
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
-        check_targets({"--output": output}, [plan, result, *key_files(keys)])
+        asked = None if request is None else Path(request)
+        check_targets({"--output": output}, [plan, result, asked, *key_files(keys)])
         encrypted = ResultFile.load(result)
-        check_outputs(output, client.plan.header, encrypted.header.rows)
+        check_outputs(output, client.plan.header, encrypted.header.rows, force=force)
         start = time.perf_counter()
-        outputs = client.decrypt(encrypted, share=share)
+        outputs = client.decrypt(encrypted, share=share, request=request)
         elapsed = time.perf_counter() - start
-        save_outputs(output, outputs, client.plan.header)
+        save_outputs(output, outputs, client.plan.header, force=force)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
         header = client.plan.header

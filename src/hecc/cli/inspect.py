@@ -78,7 +78,11 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
         facts = [("passphrase", "protects it" if header.protection else "none: whoever has the file can decrypt")]
         key_id, spec = header.key_id, header.keys
     elif container.kind is Kind.PUBLIC_KEY:
-        key_id, spec = (public := PublicKeyFile.load(file).header).key_id, public.keys
+        from hecc.runtime.client.keyproof import opened_public
+
+        public = PublicKeyFile.load(file)
+        opened_public(public, enforce_128=False)
+        key_id, spec = public.header.key_id, public.header.keys
     else:
         evaluation = EvaluationKeyFile(file).header
         key_id, spec = evaluation.key_id, evaluation.keys
@@ -141,12 +145,14 @@ def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
 
 
 def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:
+    from hecc.runtime.ciphertexts import ResultHeader
     from hecc.words import rows_words
 
     header = rows.header
     each = "row" if header.batch == 1 else "batch"
-    facts = [("key set", header.key_id), ("rows", rows_words(rows))]
+    request = header.request if isinstance(header, ResultHeader) else rows.fingerprint
+    facts = [("key set", header.key_id), ("request", request), ("rows", rows_words(rows))]
     facts += [(group.name, f"{group.count} x {group.limbs} limbs per {each}") for group in header.groups]
     groups = [{"name": group.name, "ciphertexts": group.count, "limbs": group.limbs} for group in header.groups]
-    fields = {"key_id": header.key_id, "rows": header.rows, "batch": header.batch, "batches": rows.batches}
-    return {**fields, "groups": groups}, facts, None
+    fields = {"key_id": header.key_id, "request": request, "rows": header.rows, "batch": header.batch}
+    return {**fields, "batches": rows.batches, "groups": groups}, facts, None

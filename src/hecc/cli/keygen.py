@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +12,12 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, read_passphrase
 from hecc.cli.outputs import check_overwriting, key_files
+from hecc.runtime.errors import InputError
 
 __all__ = ["keygen_command"]
+
+LARGE = 2_000_000_000
+"""Bytes of keys that are not made without being asked for."""
 
 
 def keygen_command(
@@ -41,6 +46,7 @@ def keygen_command(
             "--force", help="Replace keys. What was encrypted with the old ones can never be decrypted again."
         ),
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make keys of more than 2 GB without asking.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a set of keys for a plan, or for several that were compiled with one chain (`hecc compile --chain-of`).
@@ -56,10 +62,18 @@ def keygen_command(
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
+        size = client.key_bytes(shape=shape, others=plans[1:])
+        _agree(size, yes)
         chosen = read_passphrase("Passphrase for the secret key", twice=True) if passphrase else None
         start = time.perf_counter()
         with out.steps("making evaluation keys") as step:
-            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=step)
+
+            def progress(done: int, total: int) -> None:
+                if not done:
+                    out.note(f"the keys will take up to {size_words(size)} in {keys}")
+                step(done, total)
+
+            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
         elapsed = time.perf_counter() - start
         header = client.plan.header
         spec = EvaluationKeyFile(made.evaluation).header.keys
@@ -70,7 +84,9 @@ def keygen_command(
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts([("made for", f"the evaluator {made_for}"), *ring_facts(spec)])
+        out.facts(
+            [("fingerprint", made.key_id), ("made for", f"the evaluator {made_for}"), *ring_facts(spec)],
+        )
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
@@ -82,3 +98,30 @@ def keygen_command(
             protected=chosen is not None,
             ring=ring_fields(spec),
         )
+
+
+def _agree(size: int, yes: bool) -> None:
+    """Ask before keys of much space and time are made; without a terminal, refuse.
+
+    Raises
+    ------
+    InputError
+        Nobody agreed.
+    """
+    if size <= LARGE or yes:
+        return
+    from hecc.words import size_words
+
+    if _is_terminal():
+        if not typer.confirm(f"The keys will take up to {size_words(size)}. Make them?", err=True):
+            raise InputError("no keys were made; compile for fewer rotations or less precision to have smaller ones")
+        return
+    raise InputError(
+        f"keys of up to {size_words(size)} are not made without being asked for; add --yes, or compile for fewer "
+        "rotations or less precision"
+    )
+
+
+def _is_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin is not None and sys.stdin.isatty()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hecc.runtime.preprocessing import Preprocessing
 
 __all__ = [
+    "ForceOption",
     "ModelArgument",
     "PlanOptionsGiven",
     "RawOption",
@@ -148,6 +149,12 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume/--no-resume",
         help="Go on where the same command was interrupted, or remove what it left.",
+    ),
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Replace a file of another kind that has the output's name; never an input or a secret key."
     ),
 ]
 MachineOption = Annotated[

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import same_file
 
 __all__ = ["check_overwriting", "check_targets", "key_files"]
+
+PARTIAL = (".partial", ".partial.index")
+"""Endings of what a command writes before its output is complete."""
 
 
 def check_targets(outputs: Mapping[str, Path], inputs: Iterable[Path | None]) -> None:
@@ -45,12 +48,13 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
     read = [path for path in inputs if path is not None]
     seen: list[Path] = []
     for option, output in outputs.items():
-        if any(_same(output, path) or _is_image_in(output, path) for path in read):
+        written = [output, *(output.with_name(f"{output.name}{ending}") for ending in PARTIAL)]
+        if any(same_file(name, path) or _is_image_in(output, path) for name in written for path in read):
             raise InputError(
                 f"{output}: this command reads that file, which its output would replace; give another name with "
                 f"{option}"
             )
-        if any(_same(output, other) for other in seen):
+        if any(same_file(output, other) for other in seen):
             raise InputError(
                 f"{output}: two outputs of this command would be this one file; give another name with {option}"
             )
@@ -63,14 +67,6 @@ def key_files(folder: Path) -> list[Path]:
     from hecc.runtime.client.ledger import LEDGER
 
     return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER)]
-
-
-def _same(one: Path, other: Path) -> bool:
-    """Whether two paths are of one file, also one that is not there yet."""
-    try:
-        return one.samefile(other)
-    except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _is_secret_key(path: Path) -> bool:

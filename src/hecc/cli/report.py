@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ForceOption
 from hecc.cli.outputs import check_targets
 
 __all__ = ["report_command"]
@@ -26,6 +27,7 @@ def report_command(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page, HTML.")] = Path(
         "report.html"
     ),
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Describe a plan on a page for the browser: layers, costs, precision, security.
@@ -34,15 +36,17 @@ def report_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.runtime.files import check_target, write_file
+        from hecc.html import is_page
+        from hecc.runtime.files import check_replaceable, check_target, write_file
         from hecc.words import size_words
 
         check_targets({"--output": output}, [plan, inputs])
         check_target(output)
+        check_replaceable(output, own=is_page, kind="a report", force=force)
         with out.stages(f"describing {plan}") as stage:
             stage("measure the layers")
             page = hecc.report(plan, inputs)
-        write_file(output, page.encode())
+        write_file(output, page.encode(), own=is_page, kind="a report", force=force)
         size = output.stat().st_size
         out.say(f"{output} ({size_words(size)}); open it in a browser")
         out.result(report=str(output), bytes=size)

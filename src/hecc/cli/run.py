@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ResumeOption
+from hecc.cli.options import ForceOption, ResumeOption
 from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
 
@@ -48,6 +48,7 @@ def run_command(
         typer.Option(min=1, show_default=False, help="Threads of the native evaluator. By default one per processor."),
     ] = None,
     resume: ResumeOption = True,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan on encrypted rows: the server's only step.
@@ -56,6 +57,7 @@ def run_command(
     """
     with console(as_json) as out:
         from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+        from hecc.runtime.container import Kind, check_kind
         from hecc.runtime.evaluator import DEFAULT_MEMORY
         from hecc.runtime.files import check_target
         from hecc.runtime.plan import Plan
@@ -64,6 +66,7 @@ def run_command(
         from hecc.words import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
+        check_kind(output, Kind.RESULT, force=force)
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
         loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
         check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
@@ -80,7 +83,7 @@ def run_command(
                         ends.append(time.perf_counter())
                     step(*((done, total) if batches == 1 else (batch + done // total, batches)))
 
-                server.run_to(output, request, progress=progress, resume=resume)
+                server.run_to(output, request, progress=progress, resume=resume, force=force)
         finished = time.perf_counter()
         size, seconds = output.stat().st_size, finished - ready
         out.say(

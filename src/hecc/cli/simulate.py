@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.options import ForceOption, RawOption, TruthOption
 from hecc.cli.outputs import check_targets
 
 __all__ = ["simulate_command"]
@@ -25,6 +25,7 @@ def simulate_command(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write the values, as decrypt does."),
     ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan in clear, with simulated noise.
@@ -48,12 +49,12 @@ def simulate_command(
         rows = len(next(iter(given.values())))
         measured = None if labels is None else scoring(loaded.header.outputs, labels, (), rows)
         if output is not None:
-            check_outputs(output, loaded.header, rows)
+            check_outputs(output, loaded.header, rows, force=force)
         start = time.perf_counter()
         outputs = hecc.simulate(loaded, given, noise=not no_noise)
         elapsed = time.perf_counter() - start
         if output is not None:
-            save_outputs(output, outputs, loaded.header)
+            save_outputs(output, outputs, loaded.header, force=force)
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import JsonOption, console
+from hecc.cli.keys import read_passphrase
 
 if TYPE_CHECKING:
     from hecc.verification import VerifiedFile
@@ -28,12 +29,14 @@ def verify_command(
     wrong, and the file at fault is named. What a file holds is what `hecc inspect` says, of one file.
     """
     with console(as_json) as out:
-        from hecc.verification import verify
+        from hecc.runtime.container import Kind
+        from hecc.verification import needs_passphrase, verify
         from hecc.words import size_words
 
+        passphrase = read_passphrase("Passphrase of the secret key") if needs_passphrase(files) else None
         with out.stages("verifying") as stage:
             stage(f"{len(files)} files" if len(files) > 1 else str(files[0]))
-            found = verify(files)
+            found = verify(files, passphrase=passphrase)
         for file in found.files:
             if file.fault is None and file.kind is not None:
                 out.say(f"{file.path}: {file.kind.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
@@ -47,6 +50,11 @@ def verify_command(
             verb = "does not belong to the others" if len(found.odd) == 1 else "do not belong together"
             out.note(f"error: {names} {verb}; give files of one plan and one key set")
         elif found.ok and len(files) > 1:
+            if found.proved:
+                out.say(f"the secret key proves that {' and '.join(map(str, found.proved))} belong to it")
+            keys = [file.path for file in found.files if file.kind is Kind.EVALUATION_KEYS]
+            for path in set(keys) - set(found.proved):
+                out.say(f"{path} is of the key set that it names; give the secret key, too, to have it proved")
             out.say("all of them belong together")
         out.result(
             ok=found.ok,
@@ -56,6 +64,7 @@ def verify_command(
                 for conflict in found.conflicts
             ],
             odd=[str(path) for path in found.odd],
+            proved=[str(path) for path in found.proved],
         )
         if not found.ok:
             raise typer.Exit(1)
@@ -63,13 +72,17 @@ def verify_command(
 
 def _of(file: VerifiedFile) -> str:
     """What a file belongs to."""
+    from hecc.runtime.container import Kind
+
     parts = []
     if file.plan is not None:
         parts.append(f"plan {file.plan[:8]}")
     if file.inputs is not None:
         parts.append(f"inputs {file.inputs[:8]}")
     if file.key_id is not None:
-        parts.append(f"key set {file.key_id[:8]}")
+        # The one key that has to be compared with what its owner says.
+        public = file.kind is Kind.PUBLIC_KEY
+        parts.append(f"key set {file.key_id if public else file.key_id[:8]}")
     return ", ".join(parts)
 
 

@@ -15,6 +15,7 @@ from onnx import numpy_helper, parser
 
 import hecc
 from hecc.runtime.parameters import KeyShape
+from hecc.runtime.plan import Plan
 
 FOLDER = Path(__file__).parent
 NETWORK = '<ir_version: 8, opset_import: ["" : 17]> golden (float[1,3] x) => (float[1,2] y) { y = MatMul (x, w) }'
@@ -32,11 +33,16 @@ def main() -> None:
     for evaluator in evaluators:
         folder = FOLDER / evaluator
         folder.mkdir(exist_ok=True)
-        for path in folder.glob("*.bin"):
-            path.unlink()
-        plan = hecc.compile(model, calibration=calibration, input_range=(-1.0, 1.0), evaluator=evaluator)
-        plan.save(folder / "plan.bin")
-        plan.client().save(folder / "plan.client.bin")
+        try:
+            # A plan that can be read stays, so that it goes on being read.
+            plan = Plan.load(folder / "plan.bin")
+        except hecc.HeccError:
+            plan = hecc.compile(model, calibration=calibration, input_range=(-1.0, 1.0), evaluator=evaluator)
+            plan.save(folder / "plan.bin", force=True)
+            plan.client().save(folder / "plan.client.bin", force=True)
+        for path in (*folder.glob("*.bin"), *folder.glob("requests/*.json")):
+            if not path.name.startswith("plan."):
+                path.unlink()
         client = hecc.Client(plan)
         keys = client.keygen(folder)
         request = client.encrypt(x)

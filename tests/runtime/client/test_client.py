@@ -96,7 +96,8 @@ def test_encryption_has_the_noise_it_should_have_at_128_bits(secure_plan, secure
     public = PublicKeyFile.load(secure_keys.public)
     encryptor = Client(plan, secret=secret) if key == "secret" else Client(plan, public=public)
     x = RNG.uniform(-1, 1, (4, 4, 16))
-    y = Client(plan, secret=secret).decrypt(echoed(encryptor, plan, x))["y"]
+    result = echoed(encryptor, plan, x)
+    y = Client(plan, secret=secret).decrypt(result, request=result.header.request)["y"]
     # Half of the noise's energy is in the real parts. SEAL's error is a centred binomial of variance 10.5; encoding
     # rounds. With the public key all noise is divided by the special prime, and what is left is the rounding of that
     # division, in both polynomials; the second meets the secret, of weight 2N / 3.
@@ -108,7 +109,8 @@ def test_encryption_has_the_noise_it_should_have_at_128_bits(secure_plan, secure
 
 def test_a_plan_runs_with_the_public_key(plans, insecure_plan, insecure_keys, client, encryptor):
     x = RNG.uniform(-1, 1, (4, 16))
-    y = client.decrypt(serve(insecure_plan, insecure_keys, encryptor.encrypt(x)))["y"]
+    request = encryptor.encrypt(x)
+    y = client.decrypt(serve(insecure_plan, insecure_keys, request), request=request.fingerprint)["y"]
     assert np.abs(y - plans.expected(x)).max() < 5 * insecure_plan.header.outputs[0].error
 
 
@@ -148,7 +150,8 @@ def test_integers_and_single_examples_are_taken(insecure_plan, client):
     plan = echo(insecure_plan)
     x = RNG.integers(-1, 2, (4, 16))
     for dtype in (np.int8, np.int64, np.float16, np.float32):
-        y = client_of(client, plan).decrypt(echoed(client_of(client, plan), plan, {"x": x.astype(dtype)}))["y"]
+        maker = client_of(client, plan)
+        y = maker.decrypt(echoed(maker, plan, {"x": x.astype(dtype)}))["y"]
         assert y.shape == (1, 4, 16)
         np.testing.assert_allclose(y[0], x, atol=1e-5)
 
@@ -310,9 +313,11 @@ def test_the_wrong_secret_key_is_an_alarm_even_when_the_id_was_forged(tmp_path, 
     result = echoed(client_of(client, plan), plan, np.zeros((4, 16)))
     with pytest.raises(KeyMismatchError, match="use the secret key of the client that encrypted the input"):
         other.decrypt(result)
-    result.header = msgspec.structs.replace(result.header, key_id=other.key_id)
+    request = client_of(client, plan).encrypt(np.zeros((4, 16)))
+    request.header = msgspec.structs.replace(request.header, key_id=other.key_id)
+    result = ResultFile.build(plan, request, {"y": [list(request.row("x", 0))]})
     with pytest.raises(OutputError, match="imaginary parts are larger"):
-        other.decrypt(result)
+        other.decrypt(result, request=result.header.request)
 
 
 def test_a_result_of_another_scale_or_level_is_a_sentence(insecure_plan, client):
@@ -358,7 +363,7 @@ def test_a_passphrase_protects_the_secret_key(tmp_path, insecure_plan):
         Client(insecure_plan, secret=secret, min_security=INSECURE)
     with pytest.raises(InputError, match="the passphrase does not open this secret key"):
         Client(insecure_plan, secret=secret, passphrase="correct house", min_security=INSECURE)
-    swapped = SecretKeyFile(msgspec.structs.replace(secret.header, key_id="0" * 32), sealed=secret.sealed)
+    swapped = SecretKeyFile(msgspec.structs.replace(secret.header, key_id="0" * 64), sealed=secret.sealed)
     with pytest.raises(InputError, match="or the file was altered"):
         secret_residues(swapped, "correct horse")
 

@@ -5,6 +5,7 @@ Python integers works with them on SEAL's ciphertexts. On rings that are insecur
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import itertools
 import math
@@ -584,6 +585,43 @@ def test_a_seed_is_expanded_to_what_fits_only(seed: bytes, primes: Any, output: 
     with pytest.raises(ValueError, match=problem):
         _evaluator.expand_seed(seed, primes, output)
     assert not output.any()
+
+
+@pytest.mark.parametrize("shape", ["native", "seal"])
+@pytest.mark.parametrize("passphrase", [None, "correct horse"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_secret_is_erased_after_key_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: Any, passphrase: str | None, fails: bool
+) -> None:
+    seen: list[Array] = []
+    filled: list[int] = []
+
+    def noted(function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            found = function(*arguments)
+            seen.append(found if isinstance(found, np.ndarray) else arguments[1])
+            filled.append(np.count_nonzero(seen[-1]))
+            return found
+
+        return call
+
+    # Every array that holds the secret: what SEAL's key is read into, streams of keys, and what keys are made from.
+    monkeypatch.setattr(KeyMaker, "secret_residues", noted(KeyMaker.secret_residues))
+    monkeypatch.setattr(seal_bridge, "save_stream_to_array", noted(seal_bridge.save_stream_to_array))
+    monkeypatch.setattr(seal_bridge, "secret_key", noted(seal_bridge.secret_key))
+    monkeypatch.setattr(keybuilder, "secret_key", noted(keybuilder.secret_key))
+    if fails:
+
+        def fail(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(PublicKeyFile, "save", fail)
+    with contextlib.suppress(KeyboardInterrupt):
+        generate_keys(make_spec(2, 2), tmp_path / "keys", shape=shape, min_security=INSECURE, passphrase=passphrase)
+    assert len(seen) >= 4
+    assert all(filled)
+    assert not any(array.any() for array in seen)
+    assert (tmp_path / "keys").exists() != fails
 
 
 # The rules ------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from hecc.runtime.client.ledger import LEDGER, Ledger
 from hecc.runtime.errors import FileFormatError, ShareError
 
-KEY, PLAN, OTHER = "0" * 32, "1" * 64, "2" * 64
+KEY, PLAN, OTHER = "0" * 64, "1" * 64, "2" * 64
 SECRET = np.arange(8, dtype=np.uint64).reshape(2, 4)
 
 
@@ -64,7 +64,7 @@ def test_an_altered_file_is_refused(tmp_path, change):
 def test_the_file_of_another_key_is_refused(tmp_path):
     ledger(tmp_path).spend(PLAN, 4, 3)
     with pytest.raises(FileFormatError, match="belongs to other keys"):
-        ledger(tmp_path, key="f" * 32).left(PLAN, 4)
+        ledger(tmp_path, key="f" * 64).left(PLAN, 4)
     with pytest.raises(FileFormatError, match="was altered"):
         ledger(tmp_path, secret=SECRET + np.uint64(1)).left(PLAN, 4)
 
