@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from hecc.runtime.errors import ParameterError, SecurityError
+from hecc.runtime.figures import apart
 from hecc.runtime.parameters import KeySpecification
 
 __all__ = [
@@ -134,7 +135,7 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     allowed = limit(spec.ring_degree, minimum, adversary)
     if modulus >> allowed:
         raise SecurityError(
-            f"the plan's modulus has {spec.log2_qp:.1f} bits, but ring degree {spec.ring_degree} gives {minimum}-bit "
+            f"the plan's modulus has {_bits(spec, allowed)} bits, but ring degree {spec.ring_degree} gives {minimum}-bit "
             f"security ({adversary}) up to {allowed} only; compile again with --security {minimum}"
         )
     evidence = spec.security
@@ -152,8 +153,14 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     if modulus >> claimed:
         raise SecurityError(
             f"the plan claims {evidence.level}-bit security ({evidence.adversary}) with a modulus of "
-            f"{spec.log2_qp:.1f} bits, but the table allows {claimed}; compile again with this hecc"
+            f"{_bits(spec, claimed)} bits, but the table allows {claimed}; compile again with this hecc"
         )
+
+
+def _bits(spec: KeySpecification, most: int) -> str:
+    """The bits of a modulus that has more than ``most``, so that this is seen."""
+    shown = f"{spec.log2_qp:.1f}"
+    return shown if float(shown) > most else apart(spec.log2_qp, most)[0]
 
 
 def check_structure(spec: KeySpecification) -> None:

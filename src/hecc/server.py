@@ -84,6 +84,8 @@ class Server(Session):
 
         Raises
         ------
+        InputError
+            The server was closed.
         KeyMismatchError
             The request belongs to another plan or another key set.
         FileFormatError
@@ -111,7 +113,7 @@ class Server(Session):
         Raises
         ------
         InputError
-            The file cannot be written, or what was left there belongs to another run.
+            The server was closed, the file cannot be written, or what was left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
