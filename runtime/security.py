@@ -135,8 +135,8 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     allowed = limit(spec.ring_degree, minimum, adversary)
     if modulus >> allowed:
         raise SecurityError(
-            f"the plan's modulus has {_bits(spec, allowed)} bits, but ring degree {spec.ring_degree} gives {minimum}-bit "
-            f"security ({adversary}) up to {allowed} only; compile again with --security {minimum}"
+            f"the plan's modulus has {_bits(spec, allowed)} bits, but ring degree {spec.ring_degree} gives "
+            f"{minimum}-bit security ({adversary}) up to {allowed} only; compile again with --security {minimum}"
         )
     evidence = spec.security
     if evidence.level < minimum:

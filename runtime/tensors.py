@@ -112,7 +112,7 @@ def plain_array(what: str, given: Any) -> Tensor:
 def _masked(given: Any) -> int:
     """How many values are masked, also in a list of masked arrays: numpy would take what is under the mask."""
     if isinstance(given, np.ma.MaskedArray):
-        return int(np.ma.count_masked(given))
+        return int(np.ma.getmaskarray(given).sum())
     if isinstance(given, list | tuple):
         # Only what holds something can hold a masked array.
         return sum(_masked(item) for item in given if isinstance(item, list | tuple | np.ma.MaskedArray))

@@ -262,12 +262,27 @@ class Client:
         Raises
         ------
         ShareError
-            The plan was not compiled for that.
+            The plan was not compiled for that, or its noise is too little, or there is no list of results shown.
         FileFormatError
             The list of results shown was altered.
         """
         share, ledger = self._check_sharing()
         return ledger.left(self.plan.fingerprint, share.results)
+
+    def begin_ledger(self) -> None:
+        """Count the results of new keys that are shown to others, from nothing on.
+
+        Raises
+        ------
+        InputError
+            The client has no secret key or no folder, or the list cannot be written.
+        """
+        self._ledger().begin()
+
+    def _ledger(self) -> Ledger:
+        if self._secret is None or self._folder is None:
+            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
+        return Ledger(self._folder, self.key_id, self._secret)
 
     def _check_sharing(self) -> tuple[Sharing, Ledger]:
         share = self.plan.header.share
@@ -276,9 +291,7 @@ class Client:
                 "the plan has no room for the noise that a result needs before it is shown to others; compile it with "
                 "--share RESULTS, and encrypt and run again"
             )
-        if self._secret is None or self._folder is None:
-            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
-        return share, Ledger(self._folder, self.key_id, self._secret)
+        return share, self._ledger()
 
     def _flooded(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
         """The values with their noise, once they are counted."""

@@ -15,7 +15,7 @@ from hecc.machine import require_memory
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.client.client import Client as Session
 from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET, KeySet, generate_keys, key_making_memory
-from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.ledger import EARLIER, LEDGER
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import temporary_folder
@@ -115,8 +115,9 @@ class Client:
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
-        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
-        keys = functools.reduce(union, plans, self.plan.header.keys)
+        plans = [self.plan, *(other if isinstance(other, Plan) else Plan.load(other) for other in others)]
+        headers = [plan.header for plan in plans]
+        keys = functools.reduce(union, [header.keys for header in headers])
         shape = shape or self.plan.header.estimate.evaluator
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
@@ -141,9 +142,12 @@ class Client:
             made = KeySet(new.key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
         else:
             made = make(folder)
-        # What was shown of older keys does not count for these.
-        (folder / LEDGER).unlink(missing_ok=True)
         self._session = self._open(folder, passphrase, False)
+        # What was shown of older keys does not count for these.
+        for name in (LEDGER, EARLIER):
+            (folder / name).unlink(missing_ok=True)
+        if any(header.share for header in headers):
+            self._session.begin_ledger()
         return made
 
     def encrypt(self, inputs: Source, *, raw: bool = False, processes: int | None = None) -> CiphertextFile:
