@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.client.gaussian import discrete_gaussian
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
 from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector, public_residues
@@ -21,12 +22,12 @@ from hecc.runtime.client.workers import Workers
 from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
-from hecc.runtime.flooding import discrete_gaussian, value_deviation
+from hecc.runtime.flooding import value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
-from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.tensors import Tensor, input_rows
 
 __all__ = ["ALARM", "Client"]
@@ -60,7 +61,7 @@ class Client:
     passphrase
         Of the secret key, when it is protected.
     min_security
-        Bits of security to insist on, whatever the plan claims.
+        Bits of security to insist on, whatever the plan claims, and against whom.
     folder
         Where the key lies, and beside a secret one the list of results shown to others (:class:`Ledger`).
 
@@ -81,7 +82,7 @@ class Client:
         secret: SecretKeyFile | None = None,
         public: PublicKeyFile | None = None,
         passphrase: str | None = None,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.plan = plan if isinstance(plan, Plan) else Plan(plan)
@@ -111,7 +112,7 @@ class Client:
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
     ) -> Self:
         """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
 
@@ -136,7 +137,7 @@ class Client:
         folder: str | os.PathLike[str],
         *,
         shape: KeyShape = "seal",
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
         passphrase: str | None = None,
         progress: Progress | None = None,
     ) -> KeySet:

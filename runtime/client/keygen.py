@@ -26,7 +26,7 @@ from hecc.runtime.keyfiles import (
     SecretKeyHeader,
 )
 from hecc.runtime.parameters import KeyShape, KeySpecification
-from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.switching_keys import switching_key_bytes
 
 __all__ = ["EVALUATION", "PUBLIC", "SECRET", "KeySet", "generate_keys", "key_making_memory", "secret_residues"]
@@ -65,7 +65,7 @@ def generate_keys(
     folder: str | os.PathLike[str],
     *,
     shape: KeyShape = "seal",
-    min_security: int | InsecureLevel = 128,
+    min_security: MinSecurity = 128,
     passphrase: str | None = None,
     progress: Progress | None = None,
 ) -> KeySet:

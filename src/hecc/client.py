@@ -22,7 +22,7 @@ from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
-from hecc.runtime.security import InsecureLevel
+from hecc.runtime.security import MinSecurity
 from hecc.runtime.tensors import Tensor
 
 __all__ = ["DEFAULT_KEYS", "Client"]
@@ -45,7 +45,8 @@ class Client:
     public
         Use the public key only: it can encrypt, not decrypt.
     min_security
-        Bits of security to insist on, whatever the plan claims: 128, 192 or 256.
+        Bits of security to insist on, whatever the plan claims: 128, 192 or 256, against a classical adversary; or
+        "128-quantum", "192-quantum" or "256-quantum".
 
     Raises
     ------
@@ -64,7 +65,7 @@ class Client:
         *,
         passphrase: str | None = None,
         public: bool = False,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
     ) -> None:
         self.plan = plan if isinstance(plan, Plan) else Plan.load(plan)
         self._min_security = min_security

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile, groups
 from hecc.runtime.container import Container, Kind
-from hecc.runtime.errors import HeccError, InputError, KeyMismatchError
+from hecc.runtime.errors import HeccError, InputError, KeyMismatchError, SecurityError
 from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.plan import Plan
+from hecc.runtime.security import MinSecurity, check_keys
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "verify"]
 
@@ -84,7 +85,9 @@ class Verification:
         return not self.conflicts and all(file.fault is None for file in self.files)
 
 
-def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Verification:
+def verify(
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], *, min_security: MinSecurity | None = None
+) -> Verification:
     """Check files completely: all checksums, a plan's circuit, every residue of keys, and that the files fit together.
 
     Plans belong together if they are the two files of one plan; keys and a plan if the keys have all that the plan
@@ -96,6 +99,8 @@ def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
     ----------
     paths
         The files.
+    min_security
+        Security that plans and keys have to have, as for :class:`hecc.Client`; by default that is not looked at.
 
     Raises
     ------
@@ -115,6 +120,8 @@ def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
             if kind is not Kind.EVALUATION_KEYS:  # large, and read in full when they are loaded
                 container.verify()
             loaded[path] = _LOAD[kind](path)
+            if min_security is not None:
+                _check_security(path, loaded[path], min_security)
             files.append(_describe(path, kind, loaded[path]))
         except HeccError as error:
             files.append(VerifiedFile(path, kind, str(error)))
@@ -124,6 +131,16 @@ def verify(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
         if reason is not None:
             conflicts.append(Conflict(first, second, reason))
     return Verification(tuple(files), tuple(conflicts), _odd(conflicts))
+
+
+def _check_security(path: Path, file: _Loaded, minimum: MinSecurity) -> None:
+    """Rows and results have no parameters of their own: they belong to keys that do."""
+    if isinstance(file, CiphertextFile | ResultFile):
+        return
+    try:
+        check_keys(file.header.keys, minimum)
+    except HeccError as error:
+        raise SecurityError(f"{path}: {error}") from None
 
 
 def _evaluation_keys(path: Path) -> EvaluationKeyFile:

@@ -36,7 +36,7 @@ def decrypt_command(
             help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
         ),
     ] = False,
-    min_security: MinSecurityOption = 128,
+    min_security: MinSecurityOption = "128",
     as_json: JsonOption = False,
 ) -> None:
     """Decrypt results, and show the predictions.

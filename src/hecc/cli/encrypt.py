@@ -33,7 +33,7 @@ def encrypt_command(
     ),
     public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
     resume: ResumeOption = True,
-    min_security: MinSecurityOption = 128,
+    min_security: MinSecurityOption = "128",
     processes: Annotated[
         int | None,
         typer.Option(
