@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.client.passphrase import new_protection, protect, scrypt_memory, unprotect
+from hecc.runtime.dumps import exclude_from_dumps
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import check_target
 from hecc.runtime.keyfiles import (
@@ -113,6 +114,7 @@ def generate_keys(
         check_target(keys.evaluation, _disk_bytes(spec, shape))
         seal = KeyMaker(spec, enforce_128=enforce)
         residues, public = seal.secret_residues(), seal.public()
+        exclude_from_dumps(residues)
         with contextlib.ExitStack() as stack:
             maker: KeyMaker | KeyBuilder = seal
             if shape == "native":
@@ -149,7 +151,7 @@ def key_making_memory(spec: KeySpecification, shape: KeyShape, *, protected: boo
 
 
 def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.uint64]:
-    """The secret key in NTT form, shape (primes, N).
+    """The secret key in NTT form, shape (primes, N), in memory that core dumps leave out where the system can.
 
     Raises
     ------
@@ -158,6 +160,7 @@ def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.u
     """
     header = file.header
     if file.residues is not None:
+        exclude_from_dumps(file.residues)
         return file.residues
     if passphrase is None or header.protection is None or file.sealed is None:
         raise InputError("the secret key is protected; give its passphrase")
@@ -165,7 +168,9 @@ def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.u
     primes = len(header.keys.data_primes) + len(header.keys.special_primes)
     if len(data) != 8 * primes * header.keys.ring_degree:
         raise FileFormatError("the secret key does not have N residues per prime; make new keys")
-    return np.frombuffer(data, dtype="<u8").reshape(primes, header.keys.ring_degree)
+    residues = np.frombuffer(data, dtype="<u8").reshape(primes, header.keys.ring_degree)
+    exclude_from_dumps(residues)
+    return residues
 
 
 def _secret_file(

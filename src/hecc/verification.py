@@ -119,9 +119,10 @@ def verify(
             kind = container.kind
             if kind is not Kind.EVALUATION_KEYS:  # large, and read in full when they are loaded
                 container.verify()
-            loaded[path] = _LOAD[kind](path)
+            file = _LOAD[kind](path)
             if min_security is not None:
-                _check_security(path, loaded[path], min_security)
+                _check_security(path, file, min_security)
+            loaded[path] = file
             files.append(_describe(path, kind, loaded[path]))
         except HeccError as error:
             files.append(VerifiedFile(path, kind, str(error)))
