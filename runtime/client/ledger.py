@@ -270,13 +270,16 @@ class Ledger:
 
     def _probe_lock(self) -> None:
         """Another process has to find the database locked, while this one holds it."""
+        command = [sys.executable, "-I", "-S", "-c", _PROBE, str(self.path.resolve())]
         try:
-            command = [sys.executable, "-I", "-S", "-c", _PROBE, str(self.path.resolve())]
             ended = subprocess.run(  # noqa: S603 - of our own words
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
             ).returncode
-        except (OSError, subprocess.SubprocessError):
-            ended = None
+        except (OSError, subprocess.SubprocessError) as error:
+            raise InputError(
+                f"{self.path}: the process that has to find it locked could not be run ({error}); nothing is shared "
+                "without that, so let this Python start another"
+            ) from None
         if ended != _TAKEN:
             raise InputError(
                 f"{self.path}: a second process did not find it locked, so that results could be counted wrongly; move "

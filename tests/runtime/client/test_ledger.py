@@ -168,6 +168,13 @@ def test_a_lock_that_another_process_does_not_see_is_refused(tmp_path, monkeypat
     assert ledger(tmp_path).left(PLAN, 4) == 4
 
 
+def test_without_a_second_process_nothing_is_shared(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(InputError, match="the process that has to find it locked could not be run"):
+        ledger(tmp_path).spend(PLAN, 4, 1)
+    assert ledger(tmp_path).left(PLAN, 4) == 4
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])
 def test_a_file_system_of_several_machines_is_refused(tmp_path, monkeypatch, kind):
     monkeypatch.setattr(module, "file_system", lambda folder: kind)
