@@ -23,7 +23,7 @@ from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
 from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import MinSecurity
-from hecc.runtime.tensors import Tensor
+from hecc.runtime.tensors import Tensor, plain_array
 
 __all__ = ["DEFAULT_KEYS", "Client"]
 
@@ -259,12 +259,22 @@ class Client:
             For every output of scores, for every row the classes with their confidences, the first one first. The
             confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
             score the logistic function; none where the network ends in the choice of a class.
+
+        Raises
+        ------
+        InputError
+            An output of scores is missing, or holds masked values.
         """
-        return {
-            signature.name: predictions(signature, outputs[signature.name], top)
-            for signature in self.plan.header.outputs
-            if are_scores(signature)
-        }
+        found = {}
+        for signature in self.plan.header.outputs:
+            if are_scores(signature):
+                if signature.name not in outputs:
+                    raise InputError(
+                        f"there is no output {signature.name!r} to classify; give all that decrypt returned"
+                    )
+                values = plain_array(f"output {signature.name!r}", outputs[signature.name])
+                found[signature.name] = predictions(signature, values, top)
+        return found
 
     @property
     def key_id(self) -> str:

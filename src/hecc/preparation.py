@@ -307,10 +307,9 @@ def _declared(
         if set(given) != set(names):
             known = ", ".join(map(repr, names))
             raise InputError(f"input range: {given_words(given)} given; the network takes {known}")
-        ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
+        ranges = {name: _ends(f"input range of {name!r}", given[name]) for name in names}
     else:
-        low, high = given
-        ranges = dict.fromkeys(names, (float(low), float(high)))
+        ranges = dict.fromkeys(names, _ends("input range", given))
     for name, (low, high) in ranges.items():
         if given is None and low == high and name in unused:
             ranges[name] = low - 1.0, high + 1.0  # any will do for what nothing is computed with
@@ -326,6 +325,15 @@ def _declared(
                 f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have{how}"
             )
     return ranges
+
+
+def _ends(what: str, given: Range) -> Range:
+    """A range as two numbers."""
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: {given!r} is not two numbers; give the lowest and the highest value") from None
+    return low, high
 
 
 def _default_range(form: Form, rows: NDArray[np.float64] | None) -> Range:

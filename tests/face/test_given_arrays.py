@@ -224,3 +224,26 @@ def test_an_input_that_nothing_reads_is_named_and_may_be_anything(caplog):
     np.testing.assert_allclose(found, ROWS @ np.ones((3, 2)), atol=1e-3)
     with pytest.raises(InputError, match="'x' was given; the network takes 'x', 'u'"):
         hecc.simulate(plan, {"x": ROWS})
+
+
+@pytest.mark.parametrize("given", [("a", "b"), (1,), (1, 2, 3), 3, (None, 1), (1j, 2), {"image": None}])
+def test_a_range_that_is_not_two_numbers_is_refused(model, given):
+    with pytest.raises(InputError, match="is not two numbers; give the lowest and the highest value"):
+        hecc.compile(model, input_range=given)
+
+
+@pytest.mark.parametrize("given", ["abc", [[1, 2, 3]], 3, [None], (1j,)])
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_means_that_are_no_numbers_are_refused(name, given):
+    with pytest.raises(InputError, match=f"the {name} .* is not a sequence of numbers; give one, or one per channel"):
+        Preprocessing(**{name: given})
+
+
+def test_only_what_was_decrypted_is_classified(plan, digits):
+    client = hecc.Client(plan)
+    outputs = hecc.simulate(plan, digits["images"][:2])
+    assert [row[0].number for row in client.classify(outputs)["logits"]] == digits["labels"][:2].tolist()
+    with pytest.raises(InputError, match="there is no output 'logits' to classify"):
+        client.classify({"scores": outputs["logits"]})
+    with pytest.raises(InputError, match="output 'logits': 20 masked values"):
+        client.classify({"logits": np.ma.masked_array(outputs["logits"], mask=True)})

@@ -208,6 +208,16 @@ def test_the_modulus_is_compared_exactly():
             check_keys(fits)
 
 
+def test_a_modulus_just_above_the_limit_is_not_shown_as_the_limit():
+    primes = []
+    for bits in (43, 43, 43, 43, 42):
+        primes.append(next(prime for prime in ntt_primes(bits, N, 12, primes) if prime > 1 << bits))
+    assert 1 << 214 < math.prod(primes) < 1 << 214 | 1 << 200
+    spec = specification(data_primes=tuple(primes[:-1]), special_primes=tuple(primes[-1:]))
+    with pytest.raises(SecurityError, match=r"modulus has 214\.0000\d+ bits, .* up to 214 only"):
+        check_keys(spec)
+
+
 def test_another_secret_distribution_cannot_even_be_decoded():
     data = msgspec.json.encode(specification()).replace(b"uniform ternary", b"sparse ternary!")
     with pytest.raises(msgspec.ValidationError):
