@@ -23,13 +23,13 @@ import hashlib
 import hmac
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -39,6 +39,9 @@ from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError, ShareError
 from hecc.runtime.files import reading, replacing, writing
 from hecc.runtime.keyfiles import KeyId
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["EARLIER", "LEDGER", "Ledger", "file_system"]
 
@@ -119,7 +122,7 @@ class Ledger:
         InputError
             It cannot be written.
         """
-        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        with contextlib.closing(_sqlite().connect(":memory:", isolation_level=None)) as database:
             database.execute(f"PRAGMA application_id={APPLICATION_ID}")
             database.execute(f"PRAGMA user_version={VERSION}")
             for statement in _SCHEMA:
@@ -143,7 +146,8 @@ class Ledger:
         InputError
             It cannot be read.
         """
-        with self._open() as database:
+        # What is read is of one moment, whatever others enter meanwhile.
+        with self._open() as database, self._transaction(database, "DEFERRED"):
             return self._left(self._read(database), results)
 
     def spend(self, plan: str, results: int, number: int) -> None:
@@ -200,22 +204,23 @@ class Ledger:
                 )
             if self.path.stat().st_size > MAX_BYTES:
                 raise self._altered()
+        sqlite = _sqlite()
         try:
             uri = f"{self.path.resolve().as_uri()}?mode=rw"
-            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=WAIT, isolation_level=None)) as database:
+            with contextlib.closing(sqlite.connect(uri, uri=True, timeout=WAIT, isolation_level=None)) as database:
                 # Nothing that a forged file defines is run.
                 for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "synchronous=EXTRA", "fullfsync=ON"):
                     database.execute(f"PRAGMA {pragma}")
                 if database.execute("PRAGMA journal_mode=DELETE").fetchone() != ("delete",):
                     raise self._altered()
                 yield database
-        except sqlite3.DatabaseError as error:
-            raise self._failure(error) from None
+        except sqlite.DatabaseError as error:
+            raise self._failure(error, sqlite) from None
 
     @contextlib.contextmanager
-    def _transaction(self, database: sqlite3.Connection) -> Iterator[None]:
+    def _transaction(self, database: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
         """All or nothing, and no other process between reading and writing."""
-        database.execute("BEGIN IMMEDIATE")
+        database.execute(f"BEGIN {kind}")
         try:
             yield
             database.execute("COMMIT")
@@ -251,12 +256,12 @@ class Ledger:
             "or make new keys"
         )
 
-    def _failure(self, error: sqlite3.DatabaseError) -> FileFormatError | InputError:
+    def _failure(self, error: Exception, sqlite: ModuleType) -> FileFormatError | InputError:
         """What SQLite refuses as a sentence."""
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 255
-        if code == sqlite3.SQLITE_BUSY:
+        code = getattr(error, "sqlite_errorcode", sqlite.SQLITE_CORRUPT) & 255
+        if code == sqlite.SQLITE_BUSY:
             return InputError(f"{self.path}: other processes hold it for over {WAIT:.0f} seconds; try again")
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR):
+        if code in (sqlite.SQLITE_NOTADB, sqlite.SQLITE_CORRUPT, sqlite.SQLITE_ERROR):
             return self._altered()
         return InputError(f"{self.path}: cannot be written ({error}); check the folder and the free space")
 
@@ -309,6 +314,18 @@ def file_system(folder: Path) -> str:
             if os.path.commonpath([where, mounted]) == mounted and len(mounted) >= longest:
                 found, longest = after.split(" ")[0], len(mounted)
     return found
+
+
+def _sqlite() -> ModuleType:
+    """Python's module, loaded by those who share results only; some builds of Python leave it out."""
+    try:
+        import sqlite3
+    except ImportError:
+        raise InputError(
+            "results shown to others are counted in an SQLite database, and this Python was built without SQLite; use "
+            "another one"
+        ) from None
+    return sqlite3
 
 
 def _all(database: sqlite3.Connection, query: str) -> list[Any]:
