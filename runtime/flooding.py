@@ -16,12 +16,11 @@ coefficients of a polynomial have at most the norm of its largest slot, which :m
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Sequence
 
 from hecc.runtime.header import OutputSignature
 
-__all__ = ["MAX_RESULTS", "STATISTICAL_BITS", "deviations", "discrete_gaussian", "flooding_factor", "value_deviation"]
+__all__ = ["MAX_RESULTS", "STATISTICAL_BITS", "deviations", "flooding_factor", "value_deviation"]
 
 STATISTICAL_BITS = 64
 """nu, the bits of statistical security."""
@@ -61,59 +60,3 @@ def value_deviation(signature: OutputSignature, deviation: float) -> float:
     The client takes the mean of all copies of a value, which keeps two coefficients for each different slot.
     """
     return deviation * math.sqrt(signature.layout.period * signature.layout.lanes) / float(signature.scale)
-
-
-def discrete_gaussian(deviation: int, count: int) -> list[int]:
-    """Independent samples of the discrete Gaussian distribution, exactly: nothing is rounded, however large they are.
-
-    After Canonne, Kamath and Steinke, "The discrete Gaussian for differential privacy" (NeurIPS 2020), algorithms 1 to
-    3. The randomness is the operating system's. How long a sample takes depends on how many candidates were thrown
-    away, and that is independent of the sample.
-
-    Parameters
-    ----------
-    deviation
-        At least one.
-    count
-        Of samples.
-    """
-    return [_gaussian(deviation) for _ in range(count)]
-
-
-def _gaussian(deviation: int) -> int:
-    """A sample of a discrete Laplace distribution of the same width, thrown away where it is too likely."""
-    variance, width = deviation * deviation, deviation + 1
-    while True:
-        candidate = _laplace(width)
-        # exp(-(|y| - variance / width)^2 / (2 variance)), over a common denominator
-        if _bernoulli_exp((abs(candidate) * width - variance) ** 2, 2 * variance * width * width):
-            return candidate
-
-
-def _laplace(width: int) -> int:
-    """With probability proportional to ``exp(-|y| / width)``."""
-    while True:
-        rest = secrets.randbelow(width)
-        if not _bernoulli_exp(rest, width):
-            continue
-        whole = 0
-        while _bernoulli_exp(1, 1):
-            whole += 1
-        magnitude = rest + width * whole
-        negative = secrets.randbits(1)
-        # There is one zero, not two.
-        if not (negative and magnitude == 0):
-            return -magnitude if negative else magnitude
-
-
-def _bernoulli_exp(numerator: int, denominator: int) -> bool:
-    """True with probability ``exp(-numerator / denominator)``."""
-    while numerator > denominator:
-        if not _bernoulli_exp(1, 1):
-            return False
-        numerator -= denominator
-    # von Neumann's way: the first k at which a coin of probability gamma / k falls is odd with probability e^-gamma.
-    k = 1
-    while secrets.randbelow(denominator * k) < numerator:
-        k += 1
-    return k % 2 == 1

@@ -20,7 +20,7 @@ from hecc.runtime.circuit import AnyInstruction, Circuit, Input, Output, PairedI
 from hecc.runtime.container import Container, ContainerWriter, Kind
 from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
-from hecc.runtime.flooding import flooding_factor
+from hecc.runtime.flooding import deviations, flooding_factor
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.security import check_structure
 
@@ -37,6 +37,9 @@ MAX_TEXT = 1024
 
 MAX_SLOTS = 1 << 26
 """Slots of all ciphertexts of one input or output: what a header may make us allocate."""
+
+ROUNDED = 1e-9
+"""By how much, relatively, a bound may differ when another machine computes it again."""
 
 _CIRCUIT = "circuit"
 _CHOICES = "choices"
@@ -233,8 +236,14 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
 
 
 def _check_sharing(share: Sharing, header: PlanHeader) -> None:
-    """What can be checked without the circuit: noise that would not hide an error of one in a slot hides none."""
-    least = flooding_factor(share.results, sum(result.layout.count for result in header.sent))
+    """What can be checked without the circuit: the noise hides the least error that any circuit has.
+
+    A result's error is that of its last rescale at least, or of an encryption, which has no smaller bound.
+    """
+    from hecc.runtime.worst_case import least_error
+
+    factor = flooding_factor(share.results, sum(result.layout.count for result in header.sent))
+    least = factor * least_error(header.keys.ring_degree)
     modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.sent]
     if len(share.deviations) != len(header.sent) or any(
         not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
@@ -243,6 +252,24 @@ def _check_sharing(share: Sharing, header: PlanHeader) -> None:
             f"the noise for {share.results} results to be shown to others is less than hides any error, or more than "
             "the modulus holds; compile the plan again"
         )
+
+
+def _check_noise(circuit: Circuit, types: Sequence[ArrayType], header: PlanHeader) -> None:
+    """With the circuit at hand: the noise of every output hides the largest error that it can have."""
+    from hecc.runtime.worst_case import worst_errors
+
+    if not header.share:
+        return
+    errors = worst_errors(
+        circuit, types, header.keys, {source.name: (source.low, source.high) for source in header.inputs}
+    )
+    least = deviations(header.share.results, header.sent, [errors[result.name] for result in header.sent])
+    for result, needed, promised in zip(header.sent, least, header.share.deviations, strict=True):
+        if promised < needed * (1 - ROUNDED):
+            raise ParameterError(
+                f"output {result.name!r}: noise of deviation {promised:.3g} for {header.share.results} results to be "
+                f"shown to others, and its errors need {needed:.3g}"
+            )
 
 
 def _check_signature(what: str, signature: InputSignature | OutputSignature, header: PlanHeader) -> None:
@@ -300,6 +327,7 @@ def _load_circuit(container: Container, header: PlanHeader) -> Circuit:
     types = verify(circuit, header.keys)
     _check_declared("input", list(circuit.inputs()), header.inputs, circuit, types)
     _check_declared("output", list(circuit.outputs()), header.sent, circuit, types)
+    _check_noise(circuit, types, header)
     return circuit
 
 

@@ -56,9 +56,22 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     layout: Literal["nchw", "nhwc"] = "nchw"
 
     def __post_init__(self) -> None:
-        """Accept any sequences of numbers."""
+        """Accept any sequences of numbers.
+
+        Raises
+        ------
+        InputError
+            What is given is none.
+        """
         for name in ("mean", "std"):
-            msgspec.structs.force_setattr(self, name, tuple(map(float, getattr(self, name))))
+            given = getattr(self, name)
+            try:
+                numbers = tuple(map(float, given))
+            except (TypeError, ValueError):
+                raise InputError(
+                    f"the {name} {given!r} is not a sequence of numbers; give one, or one per channel or element"
+                ) from None
+            msgspec.structs.force_setattr(self, name, numbers)
         if self.resize is not None and not isinstance(self.resize, int):
             msgspec.structs.force_setattr(self, "resize", tuple(self.resize))
 

@@ -13,9 +13,10 @@ import enum
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 from hecc.runtime.errors import ParameterError, SecurityError
+from hecc.runtime.figures import apart
 from hecc.runtime.parameters import KeySpecification
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "TABLE_SOURCE",
     "Adversary",
     "InsecureLevel",
+    "MinSecurity",
     "check_keys",
     "check_structure",
     "is_prime",
@@ -72,6 +74,10 @@ class InsecureLevel(enum.Enum):
     INSECURE_FOR_TESTS_ONLY = "insecure"
 
 
+MinSecurity: TypeAlias = int | str | InsecureLevel
+"""Bits of security that a client insists on, as 128 or "128", against a classical adversary; or as "128-quantum"."""
+
+
 def limit(ring_degree: int, level: int, adversary: Adversary = "classical") -> int:
     """Largest log2(QP) in bits at which ``ring_degree`` gives ``level`` bits of security.
 
@@ -106,7 +112,7 @@ def smallest_ring_degree(log2_qp: float, level: int, adversary: Adversary = "cla
     )
 
 
-def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adversary: Adversary = "classical") -> None:
+def check_keys(spec: KeySpecification, minimum: MinSecurity = 128) -> None:
     """Refuse parameters below ``minimum`` bits, whatever the specification claims of itself.
 
     Parameters
@@ -114,9 +120,7 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     spec
         From a plan that somebody else may have written.
     minimum
-        Bits of security that the caller insists on, at least 128.
-    adversary
-        Whom to resist.
+        Bits of security that the caller insists on, at least 128, and against whom.
 
     Raises
     ------
@@ -128,20 +132,19 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     check_structure(spec)
     if isinstance(minimum, InsecureLevel):
         return
-    if minimum not in LEVELS:
-        raise SecurityError(f"a minimum of {minimum} bits; hecc knows {', '.join(map(str, LEVELS))} and nothing below")
+    level, adversary = _minimum(minimum)
     modulus = math.prod((*spec.data_primes, *spec.special_primes))
-    allowed = limit(spec.ring_degree, minimum, adversary)
+    allowed = limit(spec.ring_degree, level, adversary)
+    options = f"--security {level}" + (" --quantum" if adversary == "quantum" else "")
     if modulus >> allowed:
         raise SecurityError(
-            f"the plan's modulus has {spec.log2_qp:.1f} bits, but ring degree {spec.ring_degree} gives {minimum}-bit "
-            f"security ({adversary}) up to {allowed} only; compile again with --security {minimum}"
+            f"the plan's modulus has {_bits(spec, allowed)} bits, but ring degree {spec.ring_degree} gives "
+            f"{level}-bit security ({adversary}) up to {allowed} only; compile again with {options}"
         )
     evidence = spec.security
-    if evidence.level < minimum:
+    if evidence.level < level:
         raise SecurityError(
-            f"the plan claims {evidence.level}-bit security, below the minimum of {minimum}; "
-            f"compile again with --security {minimum}"
+            f"the plan claims {evidence.level}-bit security, below the minimum of {level}; compile again with {options}"
         )
     claimed = limit(spec.ring_degree, evidence.level, evidence.adversary)
     if evidence.table != TABLE_SOURCE or evidence.log2_limit != claimed:
@@ -152,8 +155,30 @@ def check_keys(spec: KeySpecification, minimum: int | InsecureLevel = 128, adver
     if modulus >> claimed:
         raise SecurityError(
             f"the plan claims {evidence.level}-bit security ({evidence.adversary}) with a modulus of "
-            f"{spec.log2_qp:.1f} bits, but the table allows {claimed}; compile again with this hecc"
+            f"{_bits(spec, claimed)} bits, but the table allows {claimed}; compile again with this hecc"
         )
+
+
+def _minimum(minimum: int | str) -> tuple[int, Adversary]:
+    """The level and the adversary that a client names."""
+    named: dict[int | str, tuple[int, Adversary]] = {}
+    for level in LEVELS:
+        named |= {level: (level, "classical"), str(level): (level, "classical")}
+        named[f"{level}-quantum"] = (level, "quantum")
+    try:
+        return named[minimum]
+    except (KeyError, TypeError):
+        levels = ", ".join(map(str, LEVELS))
+        raise SecurityError(
+            f"a minimum of {minimum} bits; hecc knows {levels} and nothing below, each also against quantum computers, "
+            f"as {LEVELS[0]}-quantum"
+        ) from None
+
+
+def _bits(spec: KeySpecification, most: int) -> str:
+    """The bits of a modulus that has more than ``most``, so that this is seen."""
+    shown = f"{spec.log2_qp:.1f}"
+    return shown if float(shown) > most else apart(spec.log2_qp, most)[0]
 
 
 def check_structure(spec: KeySpecification) -> None:

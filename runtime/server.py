@@ -9,7 +9,7 @@ from typing import Self, TypeAlias
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.circuit import Instruction
-from hecc.runtime.errors import KeyMismatchError
+from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.evaluator import DEFAULT_MEMORY, load_evaluator
 from hecc.runtime.keyfiles import EvaluationKeyFile, check_covers
 from hecc.runtime.plan import Plan
@@ -69,9 +69,11 @@ class Server:
                 f"{engine.key_shape!r}; choose another evaluator, or make keys of that shape"
             )
         self.evaluator = evaluator
+        self._closed = False
         self._session = engine.prepare(circuit, plan.header.keys, keys, memory=memory, threads=threads)
 
     def __enter__(self) -> Self:
+        self._check_open()
         return self
 
     def __exit__(
@@ -80,8 +82,13 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Free keys and caches."""
+        """Free keys and caches; what is asked of the server afterwards is refused."""
+        self._closed = True
         self._session.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("this server was closed, and its keys with it; make a new one")
 
     def run(self, request: CiphertextFile, *, progress: RowProgress | None = None) -> ResultFile:
         """Evaluate every row of a request, one after another, or one batch of rows after another.
@@ -95,11 +102,14 @@ class Server:
 
         Raises
         ------
+        InputError
+            When the server was closed.
         KeyMismatchError
             When the request belongs to another plan or another key set.
         FileFormatError
             When a ciphertext or a key is damaged.
         """
+        self._check_open()
         request.check(self._plan, self._keys)
         results: dict[str, list[list[bytes]]] = {signature.name: [] for signature in self._plan.header.sent}
         for result in self._evaluate(request, progress):
@@ -130,10 +140,12 @@ class Server:
         Raises
         ------
         InputError
-            When the file cannot be written, is no result, or what was left there belongs to another run.
+            When the server was closed, the file cannot be written, is no result, or what was left there belongs to
+            another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
+        self._check_open()
         request.check(self._plan, self._keys)
         return ResultFile.write(
             path,
@@ -149,6 +161,8 @@ class Server:
     ) -> Iterator[dict[str, list[bytes]]]:
         inputs = [signature.name for signature in self._plan.header.inputs]
         for batch in range(first, request.batches):
+            # Another thread may have closed the server between two batches.
+            self._check_open()
             batch_progress = None if progress is None else _for_batch(progress, batch)
             yield self._session.run({name: request.row(name, batch) for name in inputs}, progress=batch_progress)
 

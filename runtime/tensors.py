@@ -9,11 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.figures import apart
 from hecc.runtime.header import InputSignature
 
-__all__ = ["Tensor", "by_name", "check_counts", "check_range", "check_rows", "given_words", "input_rows"]
+__all__ = [
+    "Tensor",
+    "by_name",
+    "check_counts",
+    "check_range",
+    "check_rows",
+    "given_words",
+    "input_rows",
+    "plain_array",
+    "rounding",
+    "settle",
+]
 
 Tensor = NDArray[Any]
+
+ROUNDINGS = 4
+"""How many units in the last place of its own type a value may be beyond the declared range: as many as converting it
+and preprocessing it take."""
 
 
 def input_rows(
@@ -37,10 +53,12 @@ def input_rows(
     named = by_name("inputs", tensors, [signature.name for signature in signatures])
     rows = {}
     for signature in signatures:
-        what = f"input {signature.name!r}"
-        rows[signature.name] = check_rows(what, named[signature.name], signature.shape)
+        what, tensor = f"input {signature.name!r}", named[signature.name]
+        values = check_rows(what, tensor, signature.shape)
+        values = settle(values, signature.low, signature.high, rounding(tensor, signature.low, signature.high))
         remedy = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
-        check_range(what, rows[signature.name], signature.low, signature.high, remedy)
+        check_range(what, values, signature.low, signature.high, remedy)
+        rows[signature.name] = values
     check_counts("inputs", rows)
     return rows
 
@@ -51,16 +69,54 @@ def by_name(what: str, tensors: Tensor | Mapping[str, Tensor], names: Sequence[s
     Raises
     ------
     InputError
-        A name is missing, unknown, or cannot be guessed.
+        A name is missing, unknown, or cannot be guessed; or what is given is no array.
     """
     known = ", ".join(map(repr, names))
     if not isinstance(tensors, Mapping):
         if len(names) != 1:
             raise InputError(f"{what}: the network has {len(names)} inputs ({known}); give each by its name")
-        return {names[0]: np.asarray(tensors)}
+        return {names[0]: plain_array(f"{what} for {names[0]!r}", tensors)}
     if set(tensors) != set(names):
         raise InputError(f"{what}: {given_words(tensors)} given; the network takes {known}")
-    return {name: np.asarray(tensors[name]) for name in names}
+    return {name: plain_array(f"{what} for {name!r}", tensors[name]) for name in names}
+
+
+def plain_array(what: str, given: Any) -> Tensor:
+    """What a user gives as a numpy array, without values that are not there.
+
+    Raises
+    ------
+    InputError
+        Masked values, which an array would hold as if they were measured; or what numpy cannot turn into an array of
+        numbers: rows of different lengths, a tensor that requires a gradient or is on another device, a sparse matrix.
+    """
+    masked = _masked(given)
+    if masked:
+        raise InputError(
+            f"{what}: {masked} masked value{'s' if masked > 1 else ''}; fill them in as in training, as "
+            "`x.filled(0)`, or leave those rows out"
+        )
+    if hasattr(given, "toarray"):
+        raise InputError(f"{what}: a sparse matrix; give all elements, as `x.toarray()`")
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        # Whatever has an array interface may raise what it likes, and PyTorch explains what to do about a tensor.
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise InputError(
+            f"{what}: {type(given).__name__} that is no array of numbers ({reason}); give rows of one shape, as a "
+            "numpy array"
+        ) from None
+
+
+def _masked(given: Any) -> int:
+    """How many values are masked, also in a list of masked arrays: numpy would take what is under the mask."""
+    if isinstance(given, np.ma.MaskedArray):
+        return int(np.ma.getmaskarray(given).sum())
+    if isinstance(given, list | tuple):
+        # Only what holds something can hold a masked array.
+        return sum(_masked(item) for item in given if isinstance(item, list | tuple | np.ma.MaskedArray))
+    return 0
 
 
 def given_words(names: Collection[str]) -> str:
@@ -87,7 +143,8 @@ def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.
     if tensor.shape[1:] != shape or tensor.ndim == 0:
         rows = ", ".join(["rows", *map(str, shape)])
         raise InputError(f"{what}: shape {tensor.shape}; give {shape} for one example, or ({rows}) for several")
-    values = tensor.astype(np.float64)
+    with np.errstate(over="ignore"):  # of extended precision: what is infinite then is refused
+        values = tensor.astype(np.float64)
     if not np.isfinite(values).all():
         raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
     return values
@@ -106,16 +163,46 @@ def check_counts(what: str, rows: Mapping[str, NDArray[np.float64]]) -> None:
         raise InputError(f"{what}: different numbers of rows ({counts}); give as many of each")
 
 
+def rounding(tensor: Tensor, low: float, high: float) -> float:
+    """By how much values of a range may leave it in the type of a tensor, by rounding alone.
+
+    Numbers in double precision that single precision holds exactly may have been in single precision before: in a list,
+    a table or an array that was converted. So may an end of the range, and then a value that single precision cannot
+    tell from it is that value.
+    """
+    if tensor.dtype.kind != "f":
+        return 0.0
+    kind = np.finfo(tensor.dtype)
+    if kind.bits >= 64:
+        outside = tensor[(tensor < low) | (tensor > high)]
+        with np.errstate(over="ignore"):
+            rounded = outside.astype(np.float32).astype(np.float64)
+        single = bool(((rounded == outside) | (rounded == low) | (rounded == high)).all())
+        kind = np.finfo(np.float32 if single else np.float64)
+    return ROUNDINGS * float(kind.eps) * max(abs(low), abs(high))
+
+
+def settle(
+    values: NDArray[np.float64], low: float, high: float, slack: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values that are outside ``[low, high]`` by no more than ``slack`` moved to its ends; others as they are.
+
+    What is promised holds for inputs in the declared range, and so does what proves it.
+    """
+    near = (values >= low - slack) & (values <= high + slack)
+    return np.where(near, np.clip(values, low, high), values)
+
+
 def check_range(what: str, values: NDArray[np.float64], low: float, high: float, remedy: str) -> None:
     """Refuse values outside ``[low, high]``.
 
     Raises
     ------
     InputError
-        Naming both ranges.
+        Naming both ranges, with so many digits that it is seen which end is passed.
     """
     found = float(values.min()), float(values.max())
     if found[0] < low or found[1] > high:
-        raise InputError(
-            f"{what}: values from {found[0]:.6g} to {found[1]:.6g} are outside {low:.6g} to {high:.6g}; {remedy}"
-        )
+        lowest, least = apart(found[0], low)
+        highest, most = apart(found[1], high)
+        raise InputError(f"{what}: values from {lowest} to {highest} are outside {least} to {most}; {remedy}")

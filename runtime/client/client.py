@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.client.gaussian import discrete_gaussian
 from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
 from hecc.runtime.client.keyproof import opened_public
 from hecc.runtime.client.ledger import Ledger
@@ -23,12 +24,12 @@ from hecc.runtime.client.workers import Workers
 from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
-from hecc.runtime.flooding import discrete_gaussian, value_deviation
+from hecc.runtime.flooding import value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
-from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.tensors import Tensor, input_rows
 
 __all__ = ["ALARM", "Client"]
@@ -62,7 +63,7 @@ class Client:
     passphrase
         Of the secret key, when it is protected.
     min_security
-        Bits of security to insist on, whatever the plan claims.
+        Bits of security to insist on, whatever the plan claims, and against whom.
     folder
         Where the key lies, beside it the note of the last request (:class:`Notes`), and beside a secret one the list
         of results shown to others (:class:`Ledger`).
@@ -84,7 +85,7 @@ class Client:
         secret: SecretKeyFile | None = None,
         public: PublicKeyFile | None = None,
         passphrase: str | None = None,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
         self.plan = plan if isinstance(plan, Plan) else Plan(plan)
@@ -115,7 +116,7 @@ class Client:
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
     ) -> Self:
         """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
 
@@ -141,7 +142,7 @@ class Client:
         folder: str | os.PathLike[str],
         *,
         shape: KeyShape = "seal",
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
         passphrase: str | None = None,
         force: bool = False,
         progress: Progress | None = None,
@@ -293,12 +294,17 @@ class Client:
         Raises
         ------
         ShareError
-            The plan was not compiled for that.
+            The plan was not compiled for that, or its noise is too little, or there is no list of results shown.
         FileFormatError
             The list of results shown was altered.
         """
         share, ledger = self._check_sharing()
         return ledger.left(self.plan.fingerprint, share.results)
+
+    def _ledger(self) -> Ledger:
+        if self._secret is None or self._folder is None:
+            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
+        return Ledger(self._folder, self.key_id, self._secret)
 
     def _check_sharing(self) -> tuple[Sharing, Ledger]:
         share = self.plan.header.share
@@ -307,9 +313,7 @@ class Client:
                 "the plan has no room for the noise that a result needs before it is shown to others; compile it with "
                 "--share RESULTS, and encrypt and run again"
             )
-        if self._secret is None or self._folder is None:
-            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
-        return share, Ledger(self._folder, self.key_id, self._secret)
+        return share, self._ledger()
 
     def _flooded(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
         """The values with their noise, once they are counted."""

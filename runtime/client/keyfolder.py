@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from hecc.runtime.client.ledger import LEDGER
+from hecc.runtime.client.ledger import EARLIER, LEDGER
 from hecc.runtime.client.notes import REQUESTS
 from hecc.runtime.container import Kind, kind_of
 from hecc.runtime.errors import InputError
@@ -34,7 +34,7 @@ SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
 KINDS = {SECRET: Kind.SECRET_KEY, PUBLIC: Kind.PUBLIC_KEY, EVALUATION: Kind.EVALUATION_KEYS}
 """In the order in which old keys go; new ones come in the opposite one."""
 
-COUNTED = (LEDGER, REQUESTS)
+COUNTED = (LEDGER, EARLIER, REQUESTS)
 """What belongs to a secret key, and goes with it when it is replaced: never without it, as it may be elsewhere."""
 
 _Identity = tuple[int, int, int]
@@ -111,9 +111,10 @@ def _check_replaceable(folder: Path, present: dict[str, _Identity], force: bool)
             f"{left}: keys that an interrupted command was about to replace wait here; move them back into {folder}, "
             "or remove them"
         )
-    if (folder / LEDGER).exists() and SECRET not in present:
+    counted = next((folder / name for name in (LEDGER, EARLIER) if (folder / name).exists()), None)
+    if counted is not None and SECRET not in present:
         raise InputError(
-            f"{folder / LEDGER}: this counts results of a secret key that is not here; move it to where that key is, "
+            f"{counted}: this counts results of a secret key that is not here; move it to where that key is, "
             "or choose another folder"
         )
     for name in present:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.client.keyfolder import EVALUATION, PUBLIC, SECRET, new_set
+from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.passphrase import new_protection, protect, scrypt_memory, unprotect
+from hecc.runtime.dumps import exclude_from_dumps
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import check_target
 from hecc.runtime.keyfiles import (
@@ -27,7 +29,7 @@ from hecc.runtime.keyfiles import (
     key_fingerprint,
 )
 from hecc.runtime.parameters import KeyShape, KeySpecification
-from hecc.runtime.security import InsecureLevel, check_keys
+from hecc.runtime.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.switching_keys import switching_key_bytes
 
 __all__ = [
@@ -73,9 +75,10 @@ def generate_keys(
     folder: str | os.PathLike[str],
     *,
     shape: KeyShape = "seal",
-    min_security: int | InsecureLevel = 128,
+    min_security: MinSecurity = 128,
     passphrase: str | None = None,
     force: bool = False,
+    shared: bool = False,
     progress: Progress | None = None,
 ) -> KeySet:
     """Make a key set in ``folder``, after checking the parameters for ourselves.
@@ -97,6 +100,8 @@ def generate_keys(
         Protects the secret key.
     force
         Replace the keys that are there; nothing else, and none that others make meanwhile.
+    shared
+        Results may be shown to others: begin the ledger that counts them.
     progress
         Called with the number of evaluation keys done, and of all.
 
@@ -115,7 +120,7 @@ def generate_keys(
     # The binding is imported behind the first refusals, so that they do not wait for it.
     with new_set(folder, force=force) as new:
         check_target(new / EVALUATION, key_set_bytes(spec, shape))
-        key_id = _make(spec, new, shape, not isinstance(min_security, InsecureLevel), passphrase, progress)
+        key_id = _make(spec, new, shape, not isinstance(min_security, InsecureLevel), passphrase, shared, progress)
     return KeySet(key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
 
 
@@ -125,15 +130,20 @@ def _make(
     shape: KeyShape,
     enforce: bool,
     passphrase: str | None,
+    shared: bool,
     progress: Progress | None,
 ) -> str:
-    """Make the three files; the id of the set. What was secret is erased, as far as it is in hecc's hands."""
+    """Make the three files, and the ledger where there is to be one; the id of the set.
+
+    What was secret is erased, as far as it is in hecc's hands.
+    """
     from hecc.runtime.client.keybuilder import KeyBuilder
     from hecc.runtime.client.seal_bridge import KeyMaker, public_residues
 
     seal = KeyMaker(spec, enforce_128=enforce)
     secret = seal.secret_residues()
     try:
+        exclude_from_dumps(secret)
         public = seal.public()
         key_id = key_fingerprint(spec, public_residues(spec, public, enforce_128=enforce))
         with contextlib.ExitStack() as stack:
@@ -150,6 +160,8 @@ def _make(
                 progress=progress,
             )
         PublicKeyFile(PublicKeyHeader(key_id=key_id, keys=spec), public).save(folder / PUBLIC)
+        if shared:
+            Ledger(folder, key_id, secret).begin()
         _secret_file(spec, key_id, secret, passphrase).save(folder / SECRET)
     finally:
         secret.fill(0)
@@ -167,7 +179,7 @@ def key_making_memory(spec: KeySpecification, shape: KeyShape, *, protected: boo
 
 
 def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.uint64]:
-    """The secret key in NTT form, shape (primes, N).
+    """The secret key in NTT form, shape (primes, N), in memory that core dumps leave out where the system can.
 
     Raises
     ------
@@ -176,6 +188,7 @@ def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.u
     """
     header = file.header
     if file.residues is not None:
+        exclude_from_dumps(file.residues)
         return file.residues
     if passphrase is None or header.protection is None or file.sealed is None:
         raise InputError("the secret key is protected; give its passphrase")
@@ -183,7 +196,9 @@ def secret_residues(file: SecretKeyFile, passphrase: str | None) -> NDArray[np.u
     primes = len(header.keys.data_primes) + len(header.keys.special_primes)
     if len(data) != 8 * primes * header.keys.ring_degree:
         raise FileFormatError("the secret key does not have N residues per prime; make new keys")
-    return np.frombuffer(data, dtype="<u8").reshape(primes, header.keys.ring_degree)
+    residues = np.frombuffer(data, dtype="<u8").reshape(primes, header.keys.ring_degree)
+    exclude_from_dumps(residues)
+    return residues
 
 
 def _secret_file(

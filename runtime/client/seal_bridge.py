@@ -164,7 +164,9 @@ class LevelCipher:
         """
         return self._decode(self._decrypt(stream, scale))
 
-    def decrypt_flooded(self, stream: bytes | memoryview, scale: float, noise: Sequence[int]) -> NDArray[np.complex128]:
+    def decrypt_flooded(
+        self, stream: bytes | memoryview, scale: float, noise: NDArray[np.int64]
+    ) -> NDArray[np.complex128]:
         """The same with noise, which is added to the polynomial before anything is decoded.
 
         Slots that repeat, as those do whose mean a client takes, are those of a polynomial in a power of X: the mean
@@ -173,7 +175,8 @@ class LevelCipher:
         Parameters
         ----------
         noise
-            Twice as many integers as there are different slots, a power of two; of any size.
+            Twice as many integers as there are different slots, a power of two, as limbs of 32 bits, shape (limbs,
+            integers), the least significant ones first; the last have the sign.
 
         Raises
         ------
@@ -184,12 +187,12 @@ class LevelCipher:
         shape = (self._limbs, self._degree)
         body = _body(save_stream(plain), _PLAINTEXT.size + _HEADER.size + _COUNT.size + 8 * math.prod(shape))
         residues = _words(body, _PLAINTEXT.size, math.prod(shape)).reshape(shape).astype(np.uint64)
-        spacing = self._degree // len(noise)
+        spacing = self._degree // noise.shape[1]
         for limb, prime in zip(residues, self._primes, strict=True):
             tables = NttTables(self._degree, prime)
             tables.inverse(limb)
-            added = np.array([value % prime for value in noise], dtype=np.uint64)
-            kept = (limb[::spacing] + added) % np.uint64(prime)
+            added = _noise_residues(noise, prime)
+            kept = _remainder(limb[::spacing] + added, prime)
             limb[:] = 0
             limb[::spacing] = kept
             tables.forward(limb)
@@ -356,6 +359,23 @@ def _selected_key(context: Any, secret: NDArray[np.uint64], selected: Sequence[i
         return secret_key(context, residues)
     finally:
         residues.fill(0)
+
+
+def _noise_residues(noise: NDArray[np.int64], prime: int) -> NDArray[np.uint64]:
+    """Integers of 32-bit limbs modulo a prime below 2^50: a sequence of operations that does not depend on them."""
+    # The last limb has a sign; a multiple of the prime takes it away.
+    residues = _remainder((noise[-1] + -(-(1 << 31) // prime) * prime).astype(np.uint64), prime)
+    for limb in noise[-2::-1].astype(np.uint64):
+        # Twelve bits at a time, so that nothing exceeds 62.
+        for shift, bits in ((20, 12), (8, 12), (0, 8)):
+            digits = limb >> np.uint64(shift) & np.uint64((1 << bits) - 1)
+            residues = _remainder((residues << np.uint64(bits)) + digits, prime)
+    return residues
+
+
+def _remainder(values: NDArray[np.uint64], prime: int) -> NDArray[np.uint64]:
+    """Without a division: numpy multiplies by the inverse of what an array is divided by."""
+    return values - values // np.uint64(prime) * np.uint64(prime)
 
 
 def _selection(spec: KeySpecification, limbs: int, enforce_128: bool) -> tuple[Any, list[int]]:

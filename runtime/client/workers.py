@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector
+from hecc.runtime.dumps import forbid_dumps
 from hecc.runtime.errors import InputError
 from hecc.runtime.parameters import KeySpecification
 
@@ -165,6 +166,8 @@ class Workers:
 
 def main() -> None:
     """What a process does: encrypt what comes in, until nothing does."""
+    # The process is hecc's own, whoever started it.
+    forbid_dumps()
     source = sys.stdin.buffer
     # Nothing that a library prints may get between the ciphertexts.
     target = os.fdopen(os.dup(sys.stdout.fileno()), "wb")

@@ -85,6 +85,8 @@ def load_array(path: Path) -> NDArray[Any]:
 def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHeader, *, force: bool = False) -> None:
     """Write a plan's outputs as the name of the file says: .npy, .npz, or .csv with a line per row.
 
+    They are what encryption hid: only the owner may read the file, from its creation on (mode 0600), whatever the umask
+    allows.
     Without an ending it is as .npy for one output, and as .npz for several.
 
     Raises
@@ -99,7 +101,7 @@ def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHe
     from hecc.tables import write_table
 
     ending = _ending(path, len(outputs))
-    with replacing(path) as file:
+    with replacing(path, secret=True) as file:
         if ending == ".csv":
             flat = [outputs[signature.name].reshape(len(outputs[signature.name]), -1) for signature in header.outputs]
             names = _columns(header, [values.shape[1] for values in flat])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, ke
 from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import same_file
+from hecc.runtime.header import PlanHeader
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
 from hecc.runtime.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.plan import Plan
-from hecc.runtime.security import InsecureLevel
-from hecc.runtime.tensors import Tensor
+from hecc.runtime.security import MinSecurity
+from hecc.runtime.tensors import Tensor, plain_array
 
 __all__ = ["DEFAULT_KEYS", "Client"]
 
@@ -45,7 +46,8 @@ class Client:
     public
         Use the public key only: it can encrypt, not decrypt.
     min_security
-        Bits of security to insist on, whatever the plan claims: 128, 192 or 256.
+        Bits of security to insist on, whatever the plan claims: 128, 192 or 256, against a classical adversary; or
+        "128-quantum", "192-quantum" or "256-quantum".
 
     Raises
     ------
@@ -65,7 +67,7 @@ class Client:
         *,
         passphrase: str | None = None,
         public: bool = False,
-        min_security: int | InsecureLevel = 128,
+        min_security: MinSecurity = 128,
     ) -> None:
         self.plan = plan if isinstance(plan, Plan) else Plan.load(plan)
         self._min_security = min_security
@@ -116,7 +118,8 @@ class Client:
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
-        keys, shape = self._keys(shape, others)
+        headers = self._served(others)
+        keys, shape = self._keys(headers, shape)
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
             "making keys for this plan",
@@ -129,6 +132,7 @@ class Client:
             min_security=self._min_security,
             passphrase=passphrase,
             force=force,
+            shared=any(header.share for header in headers),
             progress=progress,
         )
         self._session = self._open(folder, passphrase, False)
@@ -142,14 +146,16 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         """
-        return key_set_bytes(*self._keys(shape, others))
+        return key_set_bytes(*self._keys(self._served(others), shape))
 
-    def _keys(
-        self, shape: KeyShape | None, others: Iterable[Plan | str | os.PathLike[str]]
-    ) -> tuple[KeySpecification, KeyShape]:
+    def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
+        """Of all plans that keys are to serve."""
+        return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
+
+    def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
-        plans = [(other if isinstance(other, Plan) else Plan.load(other)).header.keys for other in others]
-        return functools.reduce(union, plans, self.plan.header.keys), shape or self.plan.header.estimate.evaluator
+        keys = functools.reduce(union, [header.keys for header in served])
+        return keys, shape or self.plan.header.estimate.evaluator
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
@@ -281,12 +287,22 @@ class Client:
             For every output of scores, for every row the classes with their confidences, the first one first. The
             confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
             score the logistic function; none where the network ends in the choice of a class.
+
+        Raises
+        ------
+        InputError
+            An output of scores is missing, or holds masked values.
         """
-        return {
-            signature.name: predictions(signature, outputs[signature.name], top)
-            for signature in self.plan.header.outputs
-            if are_scores(signature)
-        }
+        found = {}
+        for signature in self.plan.header.outputs:
+            if are_scores(signature):
+                if signature.name not in outputs:
+                    raise InputError(
+                        f"there is no output {signature.name!r} to classify; give all that decrypt returned"
+                    )
+                values = plain_array(f"output {signature.name!r}", outputs[signature.name])
+                found[signature.name] = predictions(signature, values, top)
+        return found
 
     @property
     def key_id(self) -> str:

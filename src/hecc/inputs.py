@@ -24,7 +24,7 @@ from hecc.runtime.client.images import SUFFIXES, is_image_name, read_image, read
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import InputSignature
 from hecc.runtime.preprocessing import Preprocessing
-from hecc.runtime.tensors import Tensor, by_name, check_rows
+from hecc.runtime.tensors import Tensor, by_name, check_rows, rounding, settle
 from hecc.tables import load_table
 
 __all__ = ["Form", "Inputs", "Source", "forms", "load_inputs"]
@@ -43,11 +43,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Form:
-    """What a network takes as one input: its name, the shape of one example, how raw values become it."""
+    """What a network takes as one input.
+
+    Attributes
+    ----------
+    name
+        Of the input.
+    shape
+        Of one example.
+    preprocessing
+        How raw values become it; ``None`` if nothing was said of them.
+    range
+        The values that the plan takes; ``None`` while there is no plan.
+    """
 
     name: str
     shape: tuple[int, ...]
     preprocessing: Preprocessing | None
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +84,7 @@ class Inputs:
 
 def forms(signatures: Iterable[InputSignature]) -> tuple[Form, ...]:
     """The inputs of a plan."""
-    return tuple(Form(s.name, s.shape, s.preprocessing) for s in signatures)
+    return tuple(Form(s.name, s.shape, s.preprocessing, (s.low, s.high)) for s in signatures)
 
 
 def load_inputs(
@@ -147,7 +160,14 @@ def _raw(tensor: Tensor, form: Form) -> NDArray[np.float64]:
     if pixels and form.shape not in (tensor.shape, tensor.shape[1:]):
         _check_memory(what, len(tensor), form.shape)
         return read_pixels(what, tensor, preprocessing, form.shape)
-    return preprocessing.apply(check_rows(what, tensor, form.shape), form.shape)
+    rows = check_rows(what, tensor, form.shape)
+    values = preprocessing.apply(rows, form.shape)
+    if form.range is None:
+        return values
+    # What rounding the raw values may have made of the preprocessed ones, each as large as it is.
+    rounded = rounding(tensor, -1.0, 1.0) * np.abs(rows)
+    slack = np.abs(preprocessing.apply(rows + rounded, form.shape) - values)
+    return settle(values, *form.range, slack)
 
 
 def _from_table(path: Path, form: Form) -> NDArray[np.float64]:

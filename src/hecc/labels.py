@@ -14,6 +14,7 @@ from hecc.arrays import load_array
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import reading
 from hecc.runtime.plan import check_labels
+from hecc.runtime.tensors import plain_array
 
 __all__ = ["Labels", "Truth", "class_numbers", "load_truth", "output_labels"]
 
@@ -68,6 +69,8 @@ def output_labels(
 def load_truth(source: Truth) -> NDArray[Any]:
     """The right answers as an array: of numbers, or of names.
 
+    Masked ones are refused as masked inputs are.
+
     A .csv file has one column, and may have a header if the rest are numbers.
 
     Raises
@@ -76,7 +79,7 @@ def load_truth(source: Truth) -> NDArray[Any]:
         The file cannot be read, or holds something else.
     """
     if not isinstance(source, str | os.PathLike):
-        return np.asarray(source)
+        return plain_array("labels", source)
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".txt"):
         return load_array(path)
@@ -113,12 +116,12 @@ def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> N
         A number or a name that no class has.
     """
     if truth.dtype.kind in "iub":
-        found = truth.astype(np.int64)
-        if found.min() < 0 or found.max() >= classes:
+        lowest, highest = truth.min(), truth.max()
+        if lowest < 0 or highest >= classes:
             raise InputError(
-                f"labels from {found.min()} to {found.max()}; the network has the classes 0 to {classes - 1}"
+                f"labels from {int(lowest)} to {int(highest)}; the network has the classes 0 to {classes - 1}"
             )
-        return found
+        return truth.astype(np.int64)
     if truth.dtype.kind not in "US":
         raise InputError(f"labels of dtype {truth.dtype}; give integers or names of classes")
     names = list(labels) or sorted(set(truth.tolist()))

@@ -27,12 +27,13 @@ from hecc.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.passes.pipeline import build_plan
 from hecc.passes.search import RING_DEGREES
 from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.figures import apart
 from hecc.runtime.flooding import MAX_RESULTS
 from hecc.runtime.parameters import KeyShape, KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.preprocessing import Preprocessing
 from hecc.runtime.security import LEVELS
-from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words
+from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
 from hecc.words import count_words
 
 __all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
@@ -150,8 +151,12 @@ def prepare(
     shapes = {form.name: form.shape for form in wanted}
     outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
     names = output_labels(labels, outputs)
-    rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, shapes)
-    declared = _declared(input_range, rows, wanted)
+    unused = _unused_inputs(imported)
+    if input_range is not None:
+        stated = _declared(input_range, None, wanted, unused)
+        wanted = [replace(form, range=stated[form.name]) for form in wanted]
+    rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, wanted)
+    declared = _declared(input_range, rows, wanted, unused)
     if rows is None:
         rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
         log.warning(
@@ -184,8 +189,8 @@ def prepare(
         chain=None if chain_of is None else _chain(chain_of, security, quantum),
         producer=f"hecc {hecc.__version__}",
     )
-    stated = {form.name: form.preprocessing for form in wanted}
-    return Task(imported, model_bytes(network), rows, declared, options, stated, names)
+    preprocessed = {form.name: form.preprocessing for form in wanted}
+    return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names)
 
 
 @dataclass(frozen=True)
@@ -265,10 +270,25 @@ def _with_preprocessing(
     return found
 
 
-def _calibration(
-    tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, NDArray[np.float64]]:
-    rows = {name: check_rows(f"calibration for input {name!r}", tensors[name], shape) for name, shape in shapes.items()}
+def _unused_inputs(imported: Graph) -> list[str]:
+    """Inputs that no output depends on, with a warning."""
+    read = {value for node in imported.with_nodes(imported.nodes).nodes for value in node.inputs}
+    unused = [node.output.name for node in imported.inputs() if node.output.name not in {*read, *imported.outputs}]
+    for name in unused:
+        log.warning(
+            "input %r: no output depends on it, and it would be encrypted and sent for nothing; export the network "
+            "without it",
+            name,
+        )
+    return unused
+
+
+def _calibration(tensors: Mapping[str, Tensor], wanted: Sequence[Form]) -> dict[str, NDArray[np.float64]]:
+    rows = {}
+    for form in wanted:
+        tensor = tensors[form.name]
+        values = check_rows(f"calibration for input {form.name!r}", tensor, form.shape)
+        rows[form.name] = values if form.range is None else settle(values, *form.range, rounding(tensor, *form.range))
     check_counts("calibration", rows)
     return rows
 
@@ -277,6 +297,7 @@ def _declared(
     given: Range | Mapping[str, Range] | None,
     rows: Mapping[str, NDArray[np.float64]] | None,
     wanted: Sequence[Form],
+    unused: Sequence[str],
 ) -> dict[str, Range]:
     """The range of each input: as given, else that of images and of the calibration inputs, else the default."""
     names = [form.name for form in wanted]
@@ -286,19 +307,33 @@ def _declared(
         if set(given) != set(names):
             known = ", ".join(map(repr, names))
             raise InputError(f"input range: {given_words(given)} given; the network takes {known}")
-        ranges = {name: (float(given[name][0]), float(given[name][1])) for name in names}
+        ranges = {name: _ends(f"input range of {name!r}", given[name]) for name in names}
     else:
-        low, high = given
-        ranges = dict.fromkeys(names, (float(low), float(high)))
+        ranges = dict.fromkeys(names, _ends("input range", given))
     for name, (low, high) in ranges.items():
+        if given is None and low == high and name in unused:
+            ranges[name] = low - 1.0, high + 1.0  # any will do for what nothing is computed with
+            continue
         if not -math.inf < low < high < math.inf:
             constant = given is None and low == high
-            empty = f"the calibration inputs are all {low:g}" if constant else f"the range {low:g} to {high:g} is empty"
+            lowest, highest = apart(low, high)
+            empty = (
+                f"the calibration inputs are all {low:g}" if constant else f"the range {lowest} to {highest} is empty"
+            )
             how = ", with --input-range" if given is None else ""
             raise InputError(
                 f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have{how}"
             )
     return ranges
+
+
+def _ends(what: str, given: Range) -> Range:
+    """A range as two numbers."""
+    try:
+        low, high = map(float, given)
+    except (TypeError, ValueError):
+        raise InputError(f"{what}: {given!r} is not two numbers; give the lowest and the highest value") from None
+    return low, high
 
 
 def _default_range(form: Form, rows: NDArray[np.float64] | None) -> Range:

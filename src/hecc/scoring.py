@@ -20,6 +20,9 @@ __all__ = ["Scoring", "TaskKind", "scoring"]
 
 TaskKind: TypeAlias = Literal["classification", "regression"]
 
+LARGEST = 2.0**53
+"""Floating-point numbers below this may be numbers of classes."""
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -112,8 +115,10 @@ def _task(
     """What is measured, and the right answers for it: numbers of classes, or values of shape (rows, ...)."""
     if answers is None:
         return ("classification" if are_scores(signature) else "regression"), None
+    if answers.dtype.kind == "f" and not np.isfinite(answers).all():
+        raise InputError("labels: a value is not a number or infinite; fill it in, or leave the row out")
     integral = answers.dtype.kind in "iub" or (answers.dtype.kind == "f" and not (answers % 1).any())
-    if integral and answers.dtype.kind == "f":
+    if integral and answers.dtype.kind == "f" and np.abs(answers).max(initial=0) < LARGEST:
         answers = answers.astype(np.int64)
     binary = answers.dtype.kind in "US" or (integral and set(np.unique(answers).tolist()) <= {0, 1})
     single = math.prod(result_shape(signature.shape, signature.epilogue)) == 1

@@ -84,6 +84,8 @@ class Server(Session):
 
         Raises
         ------
+        InputError
+            The server was closed.
         KeyMismatchError
             The request belongs to another plan or another key set.
         FileFormatError
@@ -114,7 +116,8 @@ class Server(Session):
         Raises
         ------
         InputError
-            The file cannot be written, is no result, or what was left there belongs to another run.
+            The server was closed, the file cannot be written, is no result, or what was left there belongs to another
+            run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """

@@ -14,6 +14,7 @@ from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction
 from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
+from hecc.runtime.figures import apart
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
@@ -96,8 +97,9 @@ class _Watch:
     def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         largest = float(np.abs(value).max())
         if not largest <= self._bounds[index]:
+            found, bound = apart(largest, float(self._bounds[index]))
             raise OutputError(
-                f"{instruction.source}: a value of {largest:.6g} is beyond {float(self._bounds[index]):.6g}, where it "
+                f"{instruction.source}: a value of {found} is beyond {bound}, where it "
                 "would wrap around under encryption; compile again with calibration inputs that are like these"
             )
         return None if self._model is None else self._model.noise(index, instruction, value, operands)

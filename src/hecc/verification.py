@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile, groups
 from hecc.runtime.container import Container, Kind, kind_of
-from hecc.runtime.errors import HeccError, InputError, KeyMismatchError
+from hecc.runtime.errors import HeccError, InputError, KeyMismatchError, SecurityError
 from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.plan import Plan
+from hecc.runtime.security import MinSecurity, check_keys
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
 
@@ -89,7 +90,10 @@ class Verification:
 
 
 def verify(
-    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str], *, passphrase: str | None = None
+    paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    *,
+    passphrase: str | None = None,
+    min_security: MinSecurity | None = None,
 ) -> Verification:
     """Check files completely: all checksums, a plan's circuit, every residue of keys, and that the files fit together.
 
@@ -106,6 +110,8 @@ def verify(
         The files.
     passphrase
         Of the secret key, when it is protected and there are keys to prove.
+    min_security
+        Security that plans and keys have to have, as for :class:`hecc.Client`; by default that is not looked at.
 
     Raises
     ------
@@ -124,7 +130,10 @@ def verify(
             kind = container.kind
             if kind is not Kind.EVALUATION_KEYS:  # large, and read in full when they are loaded
                 container.verify()
-            loaded[path] = _LOAD[kind](path)
+            file = _LOAD[kind](path)
+            if min_security is not None:
+                _check_security(path, file, min_security)
+            loaded[path] = file
             files.append(_describe(path, kind, loaded[path]))
         except HeccError as error:
             files.append(VerifiedFile(path, kind, str(error)))
@@ -185,6 +194,16 @@ def _public_key(path: Path) -> PublicKeyFile:
     key = PublicKeyFile.load(path)
     opened_public(key, enforce_128=False)
     return key
+
+
+def _check_security(path: Path, file: _Loaded, minimum: MinSecurity) -> None:
+    """Rows and results have no parameters of their own: they belong to keys that do."""
+    if isinstance(file, CiphertextFile | ResultFile):
+        return
+    try:
+        check_keys(file.header.keys, minimum)
+    except HeccError as error:
+        raise SecurityError(f"{path}: {error}") from None
 
 
 def _evaluation_keys(path: Path) -> EvaluationKeyFile:

@@ -179,3 +179,33 @@ def test_the_result_of_another_request_does_not_belong(cli, here):
     assert result.exit_code == 1
     assert "the rows are request " in result.stdout
     assert cli.succeed("verify", "encrypted.bin", "result.bin").stdout.endswith("all of them belong together\n")
+
+
+def test_a_minimum_of_security_holds_everywhere(cli, here):
+    """The plan's modulus has 208 bits; 161 are allowed against quantum computers, and 147 for 192 bits."""
+    files = ["plan.bin", "plan.client.bin", "keys/secret.bin", "keys/public.bin", "keys/evaluation.bin"]
+    cli.succeed("verify", *files, "encrypted.bin", "result.bin", "--min-security", "128")
+    for minimum, fault in (
+        ("128-quantum", "gives 128-bit security (quantum) up to 161 only; compile again with --security 128 --quantum"),
+        ("192", "gives 192-bit security (classical) up to 147 only; compile again with --security 192"),
+        ("100", "a minimum of 100 bits; hecc knows 128, 192, 256 and nothing below"),
+    ):
+        for command in (
+            ("keygen", "plan.client.bin", "--keys", "new"),
+            ("encrypt", "plan.client.bin", "three.npy"),
+            ("decrypt", "plan.client.bin", "result.bin"),
+        ):
+            assert fault in cli.refusal(*command, "--min-security", minimum)
+        assert not (here / "new").exists()
+        for file in files:
+            result = cli.invoke("verify", file, "--min-security", minimum)
+            assert result.exit_code == 1
+            assert f"error: {file}: " in result.stderr
+            assert fault in result.stderr
+
+
+def test_a_quantum_plan_satisfies_a_quantum_minimum(cli, here):
+    cli.succeed("compile", "model.onnx", "--quantum", "--calibrate", "calibration.npy", "--output", "q.bin")
+    cli.succeed("keygen", "q.client.bin", "--keys", "new", "--min-security", "128-quantum")
+    cli.succeed("encrypt", "q.client.bin", "three.npy", "--keys", "new", "--min-security", "128-quantum")
+    cli.succeed("verify", "q.bin", "new/evaluation.bin", "--min-security", "128-quantum")

@@ -1,6 +1,7 @@
 """Results to be shown to others, from compile to decrypt: noise that is large enough, precision that is kept."""
 
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from hecc.runtime.errors import ParameterError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.plan import Plan
 from hecc.runtime.verify import verify
-from hecc.runtime.worst_case import worst_errors
+from hecc.runtime.worst_case import least_error, worst_errors
 
 RESULTS, PRECISION = 300, 10.0
 
@@ -100,10 +101,29 @@ def test_no_more_than_the_plan_allows_is_released(answered):
         client.decrypt(result, share=True)
     assert (folder / LEDGER).read_bytes() == before
     client.decrypt(result)
-    # New keys in the same place begin at nothing.
+    # Neither by a client that was there before, nor when the list is gone.
+    (folder / LEDGER).unlink()
+    with pytest.raises(hecc.ShareError, match="restore it, or make new keys"):
+        client.decrypt(result, share=True)
+    # New keys in the same place begin at nothing, and the client of the old ones does not count in their list.
     again = hecc.Client(client.plan)
     again.keygen(folder, force=True)
     assert again.shares_left == RESULTS
+    with pytest.raises(hecc.FileFormatError, match="belongs to other keys"):
+        client.decrypt(result, share=True)
+    assert again.shares_left == RESULTS
+
+
+def test_keys_that_were_made_without_sharing_cannot_begin_to_share(shared, network, calibration, tmp_path):
+    """Nothing would tell a list that was never begun from one that is lost; keys for both plans have one."""
+    model = network((4,), ("gemm", 3), ("square",), ("gemm", 2))
+    silent = hecc.compile(model, calibration=calibration, input_range=(-1, 1), precision=8, chain_of=shared)
+    hecc.Client(silent).keygen(tmp_path / "both", others=[shared])
+    assert hecc.Client(shared, tmp_path / "both").shares_left == RESULTS
+    hecc.Client(shared).keygen(tmp_path / "silent")
+    (tmp_path / "silent" / LEDGER).unlink()
+    with pytest.raises(hecc.ShareError, match="make new keys for this plan"):
+        _ = hecc.Client(shared, tmp_path / "silent").shares_left
 
 
 def test_a_plan_without_room_for_noise_shares_nothing(plan, digits, tmp_path):
@@ -141,13 +161,30 @@ def test_what_does_not_fit_is_refused_with_a_way_out(network, calibration):
 
 
 def test_a_plan_with_too_little_noise_is_refused(shared):
-    least = flooding_factor(RESULTS, 1)
-    for values in ((least / 2,), (), (math.inf,), (math.nan,), (2.0**200,), (least, least)):
-        forged = msgspec.structs.replace(shared.header.share, deviations=values)
-        header = msgspec.structs.replace(shared.header, share=forged)
+    least = flooding_factor(RESULTS, 1) * least_error(shared.header.keys.ring_degree)
+    (honest,) = shared.header.share.deviations
+    assert least <= honest
+    for values in ((least * 0.999,), (least / 2**25,), (), (math.inf,), (math.nan,), (2.0**200,), (honest, honest)):
         with pytest.raises(ParameterError, match="the noise for 300 results"):
-            hecc.runtime.plan.check_header(header)
-    hecc.runtime.plan.check_header(shared.header)
+            hecc.runtime.plan.check_header(with_noise(shared.header, values))
+    for values in ((honest,), (least,)):
+        hecc.runtime.plan.check_header(with_noise(shared.header, values))
+
+
+def test_the_circuit_tells_what_noise_is_needed(shared, tmp_path):
+    """Whoever has the server's plan need not take its word for it."""
+    (honest,) = shared.header.share.deviations
+    shared.save(tmp_path / "plan.bin")
+    assert Plan.load(tmp_path / "plan.bin").header == shared.header
+    forged = replace(shared, header=with_noise(shared.header, (honest * 0.99,)))
+    forged.save(tmp_path / "plan.bin")
+    with pytest.raises(hecc.FileFormatError, match=r"noise of deviation .* for 300 results .*, and its errors need"):
+        Plan.load(tmp_path / "plan.bin")
+    assert not hecc.verify(tmp_path / "plan.bin").ok
+
+
+def with_noise(header, values):
+    return msgspec.structs.replace(header, share=msgspec.structs.replace(header.share, deviations=values))
 
 
 def test_the_header_survives_a_file_and_others_do_not_mention_it(shared, plan, tmp_path):

@@ -88,7 +88,7 @@ def test_no_ring_for_a_huge_modulus():
 def test_good_parameters_pass():
     check_keys(specification())
     quantum = SecurityEvidence(128, "quantum", TABLE_SOURCE, 161)
-    check_keys(specification(**SMALLER, security=quantum), 128, "quantum")
+    check_keys(specification(**SMALLER, security=quantum), "128-quantum")
 
 
 SMALLER = {"data_primes": PRIMES[:2], "relinearization_limbs": 2, "galois": ()}
@@ -166,6 +166,36 @@ def test_insecure_or_dishonest_parameters_are_refused(changes, minimum, problem)
         check_keys(specification(**changes), minimum)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("adversary", ["classical", "quantum"])
+def test_a_minimum_is_a_column_of_the_table(level, adversary):
+    """The primes decide: whatever adversary a plan names, its modulus fits the column or not."""
+    minimum = level if adversary == "classical" else f"{level}-quantum"
+    most = TABLE[N][level, adversary]
+    for bits in range(80, 216, 5):
+        size = max(size for size in (50, 45, 40, 36, 30) if bits // size >= 2)
+        primes = ntt_primes(size, N, bits // size)
+        for claimed in ("classical", "quantum"):
+            evidence = SecurityEvidence(level, claimed, TABLE_SOURCE, TABLE[N][level, claimed])
+            changes = {"data_primes": primes[:-1], "special_primes": primes[-1:], "relinearization_limbs": 0}
+            spec = specification(**changes, digit_limbs=1, galois=(), security=evidence)
+            modulus = math.prod(primes)
+            if modulus < 1 << most and modulus < 1 << TABLE[N][level, claimed]:
+                check_keys(spec, minimum)
+                continue
+            fault = rf"\({adversary}\) up to {most} only; compile again" if modulus >> most else "the table allows"
+            with pytest.raises(SecurityError, match=fault):
+                check_keys(spec, minimum)
+
+
+@pytest.mark.parametrize(
+    "minimum", ["128-classical", "quantum", "128quantum", "127-quantum", "", "128-Quantum", None, 1.5]
+)
+def test_other_minimums_are_refused(minimum):
+    with pytest.raises(SecurityError, match=r"a minimum of .* and nothing below, each also against .* as 128-quantum"):
+        check_keys(specification(), minimum)
+
+
 def test_the_modulus_is_compared_exactly():
     # 214 bits are allowed, 215 are not: the product decides, not a sum of rounded logarithms.
     fits = specification(data_primes=ntt_primes(43, N, 4), special_primes=ntt_primes(42, N, 1))
@@ -176,6 +206,16 @@ def test_the_modulus_is_compared_exactly():
     else:
         with pytest.raises(SecurityError):
             check_keys(fits)
+
+
+def test_a_modulus_just_above_the_limit_is_not_shown_as_the_limit():
+    primes = []
+    for bits in (43, 43, 43, 43, 42):
+        primes.append(next(prime for prime in ntt_primes(bits, N, 12, primes) if prime > 1 << bits))
+    assert 1 << 214 < math.prod(primes) < 1 << 214 | 1 << 200
+    spec = specification(data_primes=tuple(primes[:-1]), special_primes=tuple(primes[-1:]))
+    with pytest.raises(SecurityError, match=r"modulus has 214\.0000\d+ bits, .* up to 214 only"):
+        check_keys(spec)
 
 
 def test_another_secret_distribution_cannot_even_be_decoded():

@@ -19,6 +19,10 @@ def main() -> None:
     # Whoever started this process may want interruptions to be ignored, as `nohup` and `&` do.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave)
+    from hecc.runtime.dumps import forbid_dumps
+
+    # Of all commands: most have a key or plain inputs in memory, and none is worth a list of those that have not.
+    forbid_dumps()
     from hecc.cli.commands import app
 
     app(prog_name="hecc")

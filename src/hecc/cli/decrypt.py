@@ -46,7 +46,7 @@ def decrypt_command(
             help="What the result has to answer: the encrypted rows, or their fingerprint, which encrypt prints.",
         ),
     ] = None,
-    min_security: MinSecurityOption = 128,
+    min_security: MinSecurityOption = "128",
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

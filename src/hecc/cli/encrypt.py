@@ -42,7 +42,7 @@ def encrypt_command(
         ),
     ] = None,
     resume: ResumeOption = True,
-    min_security: MinSecurityOption = 128,
+    min_security: MinSecurityOption = "128",
     processes: Annotated[
         int | None,
         typer.Option(

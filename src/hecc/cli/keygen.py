@@ -39,7 +39,7 @@ def keygen_command(
             "--passphrase", help="Ask for a passphrase that protects the secret key, or read it as a line of input."
         ),
     ] = False,
-    min_security: MinSecurityOption = 128,
+    min_security: MinSecurityOption = "128",
     force: Annotated[
         bool,
         typer.Option(

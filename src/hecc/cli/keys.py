@@ -17,11 +17,16 @@ __all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "
 
 KeysOption = Annotated[Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.")]
 MinSecurityOption = Annotated[
-    int, typer.Option("--min-security", metavar="BITS", help="Refuse plans below this: 128, 192 or 256 bits.")
+    str,
+    typer.Option(
+        "--min-security",
+        metavar="BITS[-quantum]",
+        help="Refuse plans below this: 128, 192 or 256 bits, and with -quantum also against quantum computers.",
+    ),
 ]
 
 
-def open_client(plan: Path, keys: Path, *, public: bool = False, min_security: int = 128) -> Client:
+def open_client(plan: Path, keys: Path, *, public: bool = False, min_security: str = "128") -> Client:
     """The client of a plan file and a folder of keys; asks for the passphrase of a protected secret key."""
     from hecc.client import Client
     from hecc.runtime.plan import Plan

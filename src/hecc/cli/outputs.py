@@ -64,9 +64,9 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
 def key_files(folder: Path) -> list[Path]:
     """The files of a folder of keys that a command reads, or counts in."""
     from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET
-    from hecc.runtime.client.ledger import LEDGER
+    from hecc.runtime.client.ledger import EARLIER, LEDGER
 
-    return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER)]
+    return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER, EARLIER)]
 
 
 def _is_secret_key(path: Path) -> bool:

@@ -20,6 +20,15 @@ def verify_command(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Files of hecc: plans, keys, encrypted rows, results.")
     ],
+    min_security: Annotated[
+        str | None,
+        typer.Option(
+            "--min-security",
+            metavar="BITS[-quantum]",
+            show_default=False,
+            help="Refuse plans and keys below this, as keygen, encrypt and decrypt do.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check that files are whole, and that they belong together.
@@ -36,7 +45,7 @@ def verify_command(
         passphrase = read_passphrase("Passphrase of the secret key") if needs_passphrase(files) else None
         with out.stages("verifying") as stage:
             stage(f"{len(files)} files" if len(files) > 1 else str(files[0]))
-            found = verify(files, passphrase=passphrase)
+            found = verify(files, passphrase=passphrase, min_security=min_security)
         for file in found.files:
             if file.fault is None and file.kind is not None:
                 out.say(f"{file.path}: {file.kind.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
