@@ -78,7 +78,10 @@ def blocks(markdown: str) -> list[Block]:
     return found
 
 
-PROGRESS = re.compile(r"^(compiling|describing|estimating|measuring) .*: .*\n", re.MULTILINE)
+PROGRESS = re.compile(
+    r"^((compiling|describing|estimating|measuring) .*: .*|(making|encrypting|evaluating)[a-z ]*: \d+ of \d+)\n",
+    re.MULTILINE,
+)
 """Stages of a command, which are told only where one takes long."""
 
 
