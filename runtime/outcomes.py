@@ -1,0 +1,187 @@
+"""Outputs of several rows, each judged for itself: which rows are lost, and why.
+
+A row is lost where a value overflowed: what is decrypted then is noise, and no number of it means anything. Its elements
+are not a number (NaN) in the outputs, and the steps that a network ends in never see them, so that no class is ever
+chosen among them. In outputs of integers or truth values, which know no NaN, NaN makes all elements floats, and a lost
+row's names are empty.
+
+An overflow in a ciphertext wraps its coefficients around the modulus, and every coefficient is in every slot: what rows
+in the same ciphertext hold is lost with it. A value that is large, but not that large, stays in the slots of its row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.epilogue import apply_steps, result_shape
+from hecc.runtime.errors import OutputError
+from hecc.runtime.header import OutputSignature, PlanHeader
+
+__all__ = ["ALARM", "NO_FAULT", "Outputs", "faults", "finished", "report", "row_words"]
+
+log = logging.getLogger(__name__)
+
+ALARM = 32
+"""How many predicted standard deviations a slot that must be zero may show. Noise of 32768 slots reaches about five;
+the rest allows for an imprecise prediction. An overflow is off by the modulus over the scale, thousands of times
+as much."""
+
+NO_FAULT = ""
+
+REASONS = 4
+"""For losing rows that are told of one by one."""
+
+NAMED = 20
+"""Rows that a sentence names."""
+
+IMAGINARY = "imaginary parts are larger than the predicted error"
+NOT_ZERO = "slots that must be zero are not"
+COPIES_DIFFER = "copies of one value differ"
+
+
+class Outputs(dict[str, NDArray[Any]]):
+    """Outputs by name, each of shape (rows, ...).
+
+    Attributes
+    ----------
+    lost
+        The rows that have no result, by number: why. Their elements are NaN, or empty names.
+    outside
+        The rows that left the interval of a polynomial in place of an activation, by number: where. Whatever their
+        result is, it may be far from the network's. Only the simulator sees them.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, NDArray[Any]],
+        lost: Mapping[int, str] | None = None,
+        outside: Mapping[int, str] | None = None,
+    ) -> None:
+        super().__init__(values)
+        self.lost = dict(sorted((lost or {}).items()))
+        self.outside = dict(sorted((outside or {}).items()))
+
+    @property
+    def rows(self) -> int:
+        """How many there are, the lost ones among them."""
+        return len(next(iter(self.values())))
+
+
+def faults(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> list[str]:
+    """The free alarms of a decryption, one for each example; they hold no decrypted value, which a report would leak.
+
+    Parameters
+    ----------
+    copies
+        The slots, shape (examples, count, copies in the ring, slots of the layout). The predicted error is that of
+        the copies' mean; a single one may be as far off as makes the mean err by that much.
+    values
+        The examples that they hold, shape (examples, *shape of the layout).
+
+    Returns
+    -------
+    list
+        The first alarm of each example, or :data:`NO_FAULT`.
+    """
+    layout, tolerance = signature.layout, ALARM * signature.error
+    with np.errstate(over="ignore", invalid="ignore"):
+        slots = copies.mean(axis=2)
+        spread = np.abs(copies.real - slots.real[:, :, np.newaxis]).max(axis=2) / copies.shape[2]
+        occupied = layout.occupied
+        deviation = np.abs(slots.real - layout.pack(values))
+        # Every comparison is false of NaN, which is an alarm, too.
+        passes = (
+            (np.abs(slots.imag) <= tolerance, IMAGINARY),
+            (occupied | (deviation <= tolerance), NOT_ZERO),
+            # Both the copy and the mean err.
+            (~occupied | (np.maximum(deviation, spread) <= 2 * tolerance), COPIES_DIFFER),
+            (
+                ~occupied | (np.abs(slots.real) <= signature.bound),
+                f"values are beyond the bound of {signature.bound:.6g}",
+            ),
+        )
+    found = [NO_FAULT] * len(copies)
+    for mask, fault in passes:
+        for example in np.flatnonzero(~mask.all(axis=(1, 2))):
+            found[example] = found[example] or fault
+    return found
+
+
+def finished(
+    header: PlanHeader,
+    values: Mapping[str, NDArray[np.float64]],
+    lost: Mapping[int, str] | None = None,
+    outside: Mapping[int, str] | None = None,
+) -> Outputs:
+    """What the network ends in, applied to the rows that are not lost.
+
+    Parameters
+    ----------
+    values
+        What the ciphertexts hold, by the name of the output that has them, shape (rows, ...).
+    """
+    good = np.ones(len(next(iter(values.values()))), dtype=bool)
+    good[list(lost or ())] = False
+    outputs = {}
+    for signature in header.outputs:
+        given = values[signature.of or signature.name]
+        if good.any():
+            outputs[signature.name] = _spread(apply_steps(given[good], signature.epilogue), good)
+        else:
+            outputs[signature.name] = np.full((len(good), *result_shape(signature.shape, signature.epilogue)), np.nan)
+    return Outputs(outputs, lost, outside)
+
+
+def _spread(results: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Results of the good rows among all rows."""
+    if good.all():
+        return results
+    if results.dtype.kind == "U":
+        spread = np.full((len(good), *results.shape[1:]), "", dtype=results.dtype)
+    else:
+        spread = np.full((len(good), *results.shape[1:]), np.nan)
+    spread[good] = results
+    return spread
+
+
+def row_words(rows: Sequence[int]) -> str:
+    """Rows by their numbers, the first of many: "row 3", "rows 3, 17 and 29"."""
+    shown = [str(row) for row in rows[:NAMED]]
+    if len(rows) > NAMED:
+        return f"rows {', '.join(shown)} and {len(rows) - NAMED} more"
+    return f"row {shown[0]}" if len(shown) == 1 else f"rows {', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def report(outputs: Outputs, advice: str) -> None:
+    """Warn of the rows that are lost, or refuse where no row is left.
+
+    Parameters
+    ----------
+    advice
+        What to do about it.
+
+    Raises
+    ------
+    OutputError
+        All rows are lost.
+    """
+    reasons = _by_reason(outputs.lost)
+    if reasons and len(outputs.lost) == outputs.rows:
+        where = f", in all of {outputs.rows} rows" if outputs.rows > 1 else ""
+        raise OutputError(f"{next(iter(reasons))}{where}; {advice}")
+    for why, rows in list(reasons.items())[:REASONS]:
+        log.warning("%s of %d lost: %s; %s", row_words(rows), outputs.rows, why, advice)
+    if rest := sorted(row for rows in list(reasons.values())[REASONS:] for row in rows):
+        log.warning("%s of %d lost as well, for %d reasons like these", row_words(rest), outputs.rows, len(reasons) - REASONS)
+
+
+def _by_reason(lost: Mapping[int, str]) -> dict[str, list[int]]:
+    reasons: dict[str, list[int]] = {}
+    for row, why in lost.items():
+        reasons.setdefault(why, []).append(row)
+    return reasons
