@@ -119,6 +119,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
     bytes, precision is ``-log2(largest error / largest output)``, both over the calibration inputs.
+
+    ``outside_per_thousand`` says how many of a thousand rows that are like the calibration inputs are expected to leave
+    the interval of a polynomial, at the most; null where those are too few to say. It is left out where none can.
     """
 
     evaluator: KeyShape = "seal"
@@ -131,6 +134,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_bytes: int
     precision_bits: float
     machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
+    outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def rates(self) -> Rates | None:

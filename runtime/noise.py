@@ -210,9 +210,7 @@ class TransformStatistics:
             giant_bias=np.bincount(giants // slots, minlength=count)[:, np.newaxis] * ring.bias,
         )
 
-    def added(
-        self, ring: RingNoise, switching: float, x_scale: float, plain_scale: float, x_mean_square: Mean
-    ) -> Mean:
+    def added(self, ring: RingNoise, switching: float, x_scale: float, plain_scale: float, x_mean_square: Mean) -> Mean:
         """Variance that the transform adds in all slots alike, in units of the value.
 
         Parameters
@@ -351,8 +349,8 @@ class GaussianNoise:
         if isinstance(ins, LinearTransform):
             statistics = self._statistics[index]
             scales = _number(self._types[ins.x].scale), _number(ins.scale)
-            alike = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
-            return alike + self._biased * statistics.biased(switching, *scales)
+            added = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
+            return added + self._biased * statistics.biased(switching, *scales)
         return 0.0
 
     def _switching(self, index: int) -> float:

@@ -1,9 +1,9 @@
 """Outputs of several rows, each judged for itself: which rows are lost, and why.
 
-A row is lost where a value overflowed: what is decrypted then is noise, and no number of it means anything. Its elements
-are not a number (NaN) in the outputs, and the steps that a network ends in never see them, so that no class is ever
-chosen among them. In outputs of integers or truth values, which know no NaN, NaN makes all elements floats, and a lost
-row's names are empty.
+A row is lost where a value overflowed: what is decrypted then is noise, and no number of it means anything. In the
+outputs its elements are not a number (NaN), and the steps that a network ends in never see them, so that no class is
+ever chosen among them. Integers and truth values know no NaN: an output of them becomes one of floats if a row is lost.
+Of a lost row names are empty.
 
 An overflow in a ciphertext wraps its coefficients around the modulus, and every coefficient is in every slot: what rows
 in the same ciphertext hold is lost with it. A value that is large, but not that large, stays in the slots of its row.
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.epilogue import apply_steps, result_shape
+from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
 from hecc.runtime.header import OutputSignature, PlanHeader
 
@@ -130,10 +130,9 @@ def finished(
     outputs = {}
     for signature in header.outputs:
         given = values[signature.of or signature.name]
-        if good.any():
-            outputs[signature.name] = _spread(apply_steps(given[good], signature.epilogue), good)
-        else:
-            outputs[signature.name] = np.full((len(good), *result_shape(signature.shape, signature.epilogue)), np.nan)
+        # Of no rows at all the type of the results would not be known.
+        shown = given[good] if good.any() else np.ones((1, *signature.shape))
+        outputs[signature.name] = _spread(apply_steps(shown, signature.epilogue)[: good.sum()], good)
     return Outputs(outputs, lost, outside)
 
 
@@ -177,7 +176,9 @@ def report(outputs: Outputs, advice: str) -> None:
     for why, rows in list(reasons.items())[:REASONS]:
         log.warning("%s of %d lost: %s; %s", row_words(rows), outputs.rows, why, advice)
     if rest := sorted(row for rows in list(reasons.values())[REASONS:] for row in rows):
-        log.warning("%s of %d lost as well, for %d reasons like these", row_words(rest), outputs.rows, len(reasons) - REASONS)
+        log.warning(
+            "%s of %d lost as well, for %d reasons like these", row_words(rest), outputs.rows, len(reasons) - REASONS
+        )
 
 
 def _by_reason(lost: Mapping[int, str]) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,9 @@ MANY = 128
 """Ciphertexts for which it is worth to start other processes: about what one encrypts while another starts."""
 
 ADVICE = (
-    "the evaluation overflowed, or this is not the plan's result. Check that the inputs are like the calibration data, or "
-    "compile again with more precision; do not send the decrypted values or this message to a server that you do not "
-    "trust"
+    "the evaluation overflowed, or this is not the plan's result. Check that the inputs are like the calibration data, "
+    "or compile again with more precision; do not send the decrypted values or this message to a server that you do "
+    "not trust"
 )
 """What every alarm of a decryption ends in."""
 
@@ -266,7 +266,8 @@ class Client:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
         header, rows = self.plan.header, result.header.rows
-        values, lost = {}, {}
+        values: dict[str, NDArray[np.float64]] = {}
+        lost: dict[int, str] = {}
         for signature in header.sent:
             parts = []
             for batch in range(result.batches):

@@ -20,6 +20,7 @@ from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predict
 from hecc.runtime.errors import InputError
 from hecc.runtime.files import temporary_folder
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile
+from hecc.runtime.outcomes import Outputs
 from hecc.runtime.parameters import KeyShape, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import InsecureLevel
@@ -202,16 +203,20 @@ class Client:
             path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume
         )
 
-    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> dict[str, NDArray[Any]]:
+    def decrypt(self, result: ResultFile | str | os.PathLike[str], *, share: bool = False) -> Outputs:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
+
+        Every row is judged for itself. One whose evaluation overflowed is lost: a warning and ``lost`` name it, its
+        elements are NaN (which makes integers floats) or empty names, and the other rows are right.
 
         Parameters
         ----------
         share
             The values are to be shown to others, the server included. They get the noise that hides what they tell of
             the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
+            Which rows are lost tells of the key, too: with one of them all are refused.
 
         Raises
         ------
@@ -220,12 +225,21 @@ class Client:
         KeyMismatchError, FileFormatError
             It is not a result of this plan for this key set.
         OutputError
-            The values show that the evaluation overflowed. Do not tell a server that you do not trust.
+            The values show that the evaluation of all rows overflowed. Do not tell a server that you do not trust.
         ShareError
             The plan was not compiled for results to be shown, or so many were shown already.
         """
-        loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
-        return self._require().decrypt(loaded, share=share)
+        return self._require().decrypt(_loaded(result), share=share)
+
+    def decrypt_rows(self, result: ResultFile | str | os.PathLike[str]) -> Outputs:
+        """As :meth:`decrypt`, but only ``lost`` tells of rows that are lost, even of all: no warning, no error.
+
+        Raises
+        ------
+        InputError, KeyMismatchError, FileFormatError
+            As there.
+        """
+        return self._require().decrypt_rows(_loaded(result))
 
     @property
     def shares_left(self) -> int:
@@ -253,7 +267,8 @@ class Client:
         dict
             For every output of scores, for every row the classes with their confidences, the first one first. The
             confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
-            score the logistic function; none where the network ends in the choice of a class.
+            score the logistic function; none where the network ends in the choice of a class. A row that is lost has no
+            classes.
         """
         return {
             signature.name: predictions(signature, outputs[signature.name], top)
@@ -292,6 +307,10 @@ class Client:
             f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
             "`hecc keygen` does"
         )
+
+
+def _loaded(result: ResultFile | str | os.PathLike[str]) -> ResultFile:
+    return result if isinstance(result, ResultFile) else ResultFile.load(result)
 
 
 def _positive(processes: int | None) -> int | None:

@@ -44,8 +44,9 @@ def simulate(
 ) -> Outputs:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
 
-    Every row is judged for itself, as under encryption: one in which a value overflows is lost, with all rows in the same
-    ciphertexts, and the others are not. A warning names it, and the rows that leave the interval of a polynomial.
+    Every row is judged for itself, as under encryption: one in which a value overflows is lost, with all rows in
+    the same ciphertexts, and the others are not. A warning names it, and the rows that leave the interval of a
+    polynomial.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def simulate(
     Returns
     -------
     Outputs
-        By output name, each of shape (rows, ...), as :meth:`hecc.Client.decrypt` returns them: rows in ``lost`` are NaN.
+        By output name, each of shape (rows, ...), as :meth:`hecc.Client.decrypt` returns them. Rows in ``lost`` are
+        NaN; those in ``outside`` left the interval of a polynomial.
 
     Raises
     ------
@@ -88,10 +90,8 @@ def simulate(
     return outputs
 
 
-def simulate_rows(
-    plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0
-) -> Outputs:
-    """As :func:`simulate`, of rows that are loaded; only the result tells which of them are lost or left an interval."""
+def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0) -> Outputs:
+    """As :func:`simulate`, of rows that are loaded; only the result tells of those that are lost or left an interval."""
     circuit, header = plan.require_circuit(), plan.header
     types = verify(circuit, header.keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
@@ -169,7 +169,7 @@ class _Watch:
         shares = self._shares[first : first + len(value)]
         size = np.abs(value).mean(axis=2).max(axis=1) * shares
         # NaN is not below any bound, and neither is infinity.
-        lost = ~(np.isfinite(size) & (size <= self._bounds[index]))
+        lost = np.asarray(~(np.isfinite(size) & (size <= self._bounds[index])))
         for row in (first + np.flatnonzero(lost)).tolist():
             self.overflowed.setdefault(row, self._why(instruction, self._bounds[index]))
         return lost

@@ -28,6 +28,7 @@ __all__ = [
     "count_words",
     "layer_fields",
     "layout_words",
+    "outside_words",
     "plan_facts",
     "plan_fields",
     "preprocessing_words",
@@ -129,6 +130,8 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield from ring_facts(header.keys)
     yield "rotations", f"{cost.rotations} per {each}"
     yield "precision", f"{cost.precision_bits:.1f} bits (largest error over largest output)"
+    if (outside := cost.outside_per_thousand) is not msgspec.UNSET:
+        yield "rows outside", outside_words(outside)
     if header.share:
         shown = f"{header.share.results} results of one key, a {each} each"
         yield "to be shared", f"{shown}, with noise that the precision allows for"
@@ -140,6 +143,14 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "evaluation keys", f"{sent_words(header)}, sent once; {size_words(cost.evaluation_key_bytes)} in memory"
     yield "encrypted input", f"at most {size_words(cost.input_bytes)} per {each}"
     yield "encrypted result", f"at most {size_words(cost.output_bytes)} per {each}"
+
+
+def outside_words(per_thousand: float | None) -> str:
+    """How many rows are expected to leave the interval of a polynomial in place of an activation."""
+    if per_thousand is None:
+        return "unknown; calibrate with 50 rows or more to have them estimated"
+    number = f"{per_thousand:.1g}" if per_thousand < 10 else f"{per_thousand:.0f}"
+    return f"at most {number} of 1,000 expected, if they are like the calibration inputs"
 
 
 def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
@@ -206,6 +217,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         f"input_bytes_per_{each}": cost.input_bytes,
         f"output_bytes_per_{each}": cost.output_bytes,
         "precision_bits": cost.precision_bits,
+        "rows_outside_per_thousand": None if cost.outside_per_thousand is msgspec.UNSET else cost.outside_per_thousand,
     }
 
 

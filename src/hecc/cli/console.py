@@ -22,11 +22,15 @@ import typer
 from hecc.cli import leave
 from hecc.runtime.errors import HeccError, InputError
 
-__all__ = ["Console", "JsonOption", "console"]
+__all__ = ["INCOMPLETE", "Console", "JsonOption", "console"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 FAULT, INTERRUPTED = 70, 130
+
+INCOMPLETE = 3
+"""The results are there, but some rows have none."""
+
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals that ask a process to end. As after Ctrl-C, what is half-written is removed first."""
 

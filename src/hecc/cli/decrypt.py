@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.console import JsonOption, console
+from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
 from hecc.cli.outputs import check_targets, key_files
 
@@ -41,11 +41,13 @@ def decrypt_command(
 ) -> None:
     """Decrypt results, and show the predictions.
 
-    An overflow during the evaluation is noticed and refused; do not tell a server that you do not trust.
+    An overflow during the evaluation is noticed. The rows that are lost by it are named and written as NaN, the others
+    are right, and the exit code is 3; where all are lost, nothing is written. Do not tell a server that you do not
+    trust.
     """
     with console(as_json) as out:
         from hecc.arrays import check_outputs, save_outputs
-        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields
+        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields, value_fields
         from hecc.runtime.ciphertexts import ResultFile
         from hecc.words import count_words, time_words
 
@@ -71,7 +73,10 @@ def decrypt_command(
             rows=rows,
             seconds=elapsed,
             shares_left=left,
-            values={name: values.tolist() for name, values in outputs.items()},
+            values={name: value_fields(values) for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),
+            lost_rows=list(outputs.lost),
         )
+        if outputs.lost:
+            raise typer.Exit(INCOMPLETE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hecc.cli.console import JsonOption, console
+from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
 from hecc.cli.outputs import check_targets
 
@@ -29,8 +30,9 @@ def simulate_command(
 ) -> None:
     """Run a plan in clear, with simulated noise.
 
-    It takes no keys, and seconds for a test set. If a value inside the network would overflow under encryption, the
-    layer is named.
+    It takes no keys, and seconds for a test set. Rows in which a value inside the network would overflow under
+    encryption, or leaves the interval of a polynomial, are named with the layer. Those that overflow are lost, and the
+    exit code is 3.
     """
     with console(as_json) as out:
         import hecc
@@ -57,6 +59,8 @@ def simulate_command(
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])
+        if score is not None and math.isnan(score):
+            score = None
         regression = measured is not None and measured.task == "regression"
         if score is None:
             show_predictions(out, loaded.header, outputs)
@@ -70,4 +74,8 @@ def simulate_command(
             mean_absolute_error=score if regression else None,
             output=None if output is None else str(output),
             predictions=prediction_fields(outputs),
+            lost_rows=list(outputs.lost),
+            outside_rows=list(outputs.outside),
         )
+        if outputs.lost:
+            raise typer.Exit(INCOMPLETE)
