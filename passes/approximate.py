@@ -5,11 +5,11 @@ but a few inputs span, with a margin; it reaches farther where those few lie bey
 extremes (:mod:`hecc.compiler.tails`) makes it take to lose no more than some in a thousand; and never beyond what
 interval arithmetic proves. Outside its interval a polynomial of high degree grows beyond all bounds, and the server
 cannot see it happen: one that stays within B on [-1, 1] may be ``B cosh(n acosh(u))`` at u. So there is a fringe around
-all that was to be expected. It belongs to the interval that the polynomial is fitted on; what is fitted must not err
-there by more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial explode.
-How many rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end that is not
-proved is named in a warning. Where that widens the interval little, it is made symmetric about zero, so that odd and
-even functions have odd and even polynomials.
+all that is expected. It belongs to the interval that the polynomial is fitted on; what is fitted must not err there by
+more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial explode. How many
+rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end that is not proved is
+named in a warning. Where that widens the interval little, it is made symmetric about zero, so that odd and even
+functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
 counts is the error of the network's outputs against the network with the true functions, on the calibration inputs,
@@ -88,13 +88,12 @@ SHARE = 0.5
 TAIL = 0.01
 """Part of the calibration inputs, those with the most extreme values, that the margin is not measured from."""
 
-BEYOND = 2e-3
-"""Part of the rows that may leave the interval without its fringe in any of the layers; of those far fewer leave the
+BEYOND = 4e-3
+"""Part of the rows that may leave the interval without its fringe in any of the layers; a fifth of those leave the
 fringe."""
 
 FRINGE = 0.1
-"""Part of its radius that an interval is wider by than what is expected. The tail's excesses there are about as large:
-beyond it lies a fifth of the rows that leave the interval."""
+"""Part of its radius by which an interval is wider than what is expected."""
 
 EXCESS = 1.0
 """By how many times what the function spans a polynomial may miss it where no value was seen."""

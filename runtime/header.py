@@ -134,7 +134,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     output_bytes: int
     precision_bits: float
     machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
-    outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None | msgspec.UnsetType = msgspec.UNSET
+    outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def rates(self) -> Rates | None:

@@ -5,14 +5,17 @@ outputs its elements are not a number (NaN), and the steps that a network ends i
 ever chosen among them. Integers and truth values know no NaN: an output of them becomes one of floats if a row is lost.
 Of a lost row names are empty.
 
-An overflow in a ciphertext wraps its coefficients around the modulus, and every coefficient is in every slot: what rows
-in the same ciphertext hold is lost with it. A value that is large, but not that large, stays in the slots of its row.
+An overflow wraps coefficients of a ciphertext around its modulus, and a coefficient is in every slot: what other rows
+of a batch have in the same ciphertexts is lost with it. A value that is large, but not that large, stays in the slots of
+its row. Which of the two it was has to be certain, as the error of a coefficient that wrapped is the modulus times a
+cosine: of a hundred slots some look as if nothing had happened. So the others are delivered only where few rows of a
+batch are lost, and where no coefficient is near the modulus, next to which those that wrapped are.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,18 @@ from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import OutputError
 from hecc.runtime.header import OutputSignature, PlanHeader
 
-__all__ = ["ALARM", "NO_FAULT", "Outputs", "faults", "finished", "report", "row_words"]
+__all__ = [
+    "ALARM",
+    "NEAR",
+    "NO_FAULT",
+    "Outputs",
+    "faults",
+    "finished",
+    "largest_coefficient",
+    "report",
+    "row_words",
+    "with_their_batches",
+]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +46,13 @@ the rest allows for an imprecise prediction. An overflow is off by the modulus o
 as much."""
 
 NO_FAULT = ""
+
+MANY = 4
+"""If one row in so many of a batch is lost, the others may be, too. Of the slots of a ciphertext that wrapped around
+nine in ten show it, whatever is in them."""
+
+NEAR = 2
+"""From such a part of the bound on, an eighth of the modulus, a coefficient may be one that wrapped around."""
 
 REASONS = 4
 """For losing rows that are told of one by one."""
@@ -109,6 +130,44 @@ def faults(signature: OutputSignature, copies: NDArray[np.complex128], values: N
     for mask, fault in passes:
         for example in np.flatnonzero(~mask.all(axis=(1, 2))):
             found[example] = found[example] or fault
+    return found
+
+
+def largest_coefficient(slots: NDArray[np.complex128]) -> float:
+    """The largest magnitude of a coefficient of the polynomial that slots are the values of, shape (N / 2,).
+
+    Slot s is the value at ``exp(i pi 3^s / N)``, and the conjugates are the values at the conjugate points.
+    """
+    degree = 2 * len(slots)
+    powers = np.ones(len(slots), dtype=np.int64)
+    for known in 2 ** np.arange(len(slots).bit_length() - 1):
+        powers[known : 2 * known] = powers[:known] * pow(3, int(known), 2 * degree) % (2 * degree)
+    values = np.empty(degree, dtype=np.complex128)
+    values[(powers - 1) // 2] = slots
+    values[(2 * degree - powers - 1) // 2] = slots.conj()
+    # A power of exp(i pi / N) turns the odd powers of the transform into all powers; its magnitude is one.
+    return float(np.abs(np.fft.fft(values)).max()) / degree
+
+
+def with_their_batches(lost: Mapping[int, str], wrapped: Set[int], batch: int, rows: int) -> dict[int, str]:
+    """The rows that are lost, and those in the same ciphertexts that may be lost with them.
+
+    Parameters
+    ----------
+    lost
+        By number: why.
+    wrapped
+        The batches whose ciphertexts wrapped around, or may have.
+    batch, rows
+        How many rows a batch has, and how many there are at all.
+    """
+    found = dict(lost)
+    for number in sorted({row // batch for row in lost}):
+        members = range(number * batch, min((number + 1) * batch, rows))
+        own = [row for row in members if row in lost]
+        if number in wrapped or MANY * len(own) >= len(members):
+            for row in members:
+                found.setdefault(row, f"{lost[own[0]]}, in row {own[0]}, and this row is in the same ciphertexts")
     return found
 
 

@@ -23,7 +23,17 @@ from hecc.runtime.evaluator import default_threads
 from hecc.runtime.flooding import discrete_gaussian, value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
-from hecc.runtime.outcomes import ALARM, NO_FAULT, Outputs, faults, finished, report
+from hecc.runtime.outcomes import (
+    ALARM,
+    NEAR,
+    NO_FAULT,
+    Outputs,
+    faults,
+    finished,
+    largest_coefficient,
+    report,
+    with_their_batches,
+)
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
 from hecc.runtime.security import InsecureLevel, check_keys
@@ -268,16 +278,20 @@ class Client:
         header, rows = self.plan.header, result.header.rows
         values: dict[str, NDArray[np.float64]] = {}
         lost: dict[int, str] = {}
+        wrapped: set[int] = set()
         for signature in header.sent:
             parts = []
             for batch in range(result.batches):
-                part, found = self._decrypt(signature, result, batch)
+                part, found, near = self._decrypt(signature, result, batch)
                 parts.append(part)
                 for row, fault in enumerate(found, batch * header.batch):
                     # The last batch is filled up with rows that nobody asked for.
                     if fault != NO_FAULT and row < rows:
                         lost.setdefault(row, f"output {signature.name!r}: {fault}")
+                if near:
+                    wrapped.add(batch)
             values[signature.name] = np.concatenate(parts)[:rows]
+        lost = with_their_batches(lost, wrapped, header.batch, rows)
         return finished(header, values, lost)
 
     @property
@@ -312,7 +326,7 @@ class Client:
         outputs: dict[str, NDArray[np.float64]] = {}
         for signature, deviation in zip(self.plan.header.sent, share.deviations, strict=True):
             found = (self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches))
-            batches = [values for values, _ in found]
+            batches = [values for values, _, _ in found]
             # The leading digit of the noise is the last one that says anything.
             digit = 10.0 ** math.floor(math.log10(value_deviation(signature, deviation)))
             outputs[signature.name] = np.round(np.concatenate(batches)[: result.header.rows] / digit) * digit
@@ -388,8 +402,8 @@ class Client:
 
     def _decrypt(
         self, signature: OutputSignature, result: ResultFile, batch: int, flooding: int | None = None
-    ) -> tuple[NDArray[np.float64], list[str]]:
-        """The examples of one batch, shape (batch, ...), and the fault of each, if any.
+    ) -> tuple[NDArray[np.float64], list[str], bool]:
+        """The examples of one batch, shape (batch, ...); the fault of each; whether ciphertexts may have wrapped.
 
         With noise of a deviation given they are not checked.
         """
@@ -411,8 +425,14 @@ class Client:
         # A ring with more slots than the examples need holds them several times; the copies' errors are independent.
         copies = np.moveaxis(slots.reshape(layout.count, -1, layout.slots, layout.lanes), -1, 0)
         values = layout.average(copies.real.mean(axis=2))
-        found = [NO_FAULT] * layout.batch if flooding is not None else faults(signature, copies, values)[: layout.batch]
-        return values[: layout.batch].reshape(layout.batch, *signature.shape), found
+        examples = values[: layout.batch].reshape(layout.batch, *signature.shape)
+        if flooding is not None:
+            return examples, [NO_FAULT] * layout.batch, False
+        found = faults(signature, copies, values)[: layout.batch]
+        near = False
+        if layout.batch > 1 and any(fault != NO_FAULT for fault in found):
+            near = max(map(largest_coefficient, slots)) > signature.bound / NEAR
+        return examples, found, near
 
     def _cipher(self, limbs: int) -> LevelCipher:
         if limbs not in self._ciphers:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction, Polynomial
 from hecc.runtime.noise import GaussianNoise
-from hecc.runtime.outcomes import NO_FAULT, Outputs, faults, finished, report, row_words
+from hecc.runtime.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.polynomials import expand_polynomials
@@ -91,7 +91,7 @@ def simulate(
 
 
 def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0) -> Outputs:
-    """As :func:`simulate`, of rows that are loaded; only the result tells of those that are lost or left an interval."""
+    """As :func:`simulate`, of rows that are loaded; only the result tells which are lost, or left an interval."""
     circuit, header = plan.require_circuit(), plan.header
     types = verify(circuit, header.keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
@@ -108,10 +108,12 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
         for signature in header.inputs
     }
     count = len(next(iter(slots.values())))
-    watch = _Watch(circuit, types, header.keys, arguments, _shares(count, header.batch, circuit.lanes))
+    shares = _shares(count, header.batch, circuit.lanes)
+    watch = _Watch(circuit, types, header.keys, arguments, shares)
     model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
     results = Simulator(circuit).run(slots, model, watch)
-    lost = _with_their_batches(watch.overflowed, header.batch, count)
+    lost = dict(watch.overflowed)
+    wrapped = {row // header.batch for row in watch.overflowed}
     values = {}
     for signature in header.sent:
         found = np.asarray(results[signature.name], dtype=np.float64)
@@ -120,7 +122,10 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
             if fault != NO_FAULT:
                 lost.setdefault(row, f"output {signature.name!r}: {fault}")
         values[signature.name] = examples.reshape(-1, *signature.shape)
-    return finished(header, values, lost, watch.outside)
+        sizes = np.abs(found).mean(axis=2) * shares[:, np.newaxis]
+        sums = np.add.reduceat(sizes, np.arange(0, count, header.batch)).max(axis=1)
+        wrapped.update(np.flatnonzero(~(sums <= signature.bound / NEAR)).tolist())
+    return finished(header, values, with_their_batches(lost, wrapped, header.batch, count), watch.outside)
 
 
 def _shares(rows: int, batch: int, lanes: int) -> Array:
@@ -129,16 +134,6 @@ def _shares(rows: int, batch: int, lanes: int) -> Array:
     if rows:
         shares[-1] = (lanes - (rows - 1) % batch) / lanes
     return shares
-
-
-def _with_their_batches(overflowed: Mapping[int, str], batch: int, rows: int) -> dict[int, str]:
-    """The rows that overflowed, and those in the same ciphertexts."""
-    lost = dict(overflowed)
-    for row, why in overflowed.items():
-        first = row - row % batch
-        for other in range(first, min(first + batch, rows)):
-            lost.setdefault(other, f"{why} in row {row}, and the same ciphertexts hold this row")
-    return lost
 
 
 class _Watch:
