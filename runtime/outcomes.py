@@ -6,8 +6,8 @@ ever chosen among them. Integers and truth values know no NaN: an output of them
 Of a lost row names are empty.
 
 An overflow wraps coefficients of a ciphertext around its modulus, and a coefficient is in every slot: what other rows
-of a batch have in the same ciphertexts is lost with it. A value that is large, but not that large, stays in the slots of
-its row. Which of the two it was has to be certain, as the error of a coefficient that wrapped is the modulus times a
+of a batch have in the same ciphertexts is lost with it. A value that is large, but not that large, stays in the slots
+of its row. Which of the two it was has to be certain, as the error of a coefficient that wrapped is the modulus times a
 cosine: of a hundred slots some look as if nothing had happened. So the others are delivered only where few rows of a
 batch are lost, and where no coefficient is near the modulus, next to which those that wrapped are.
 """

@@ -113,6 +113,8 @@ def classes(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.int6
     """
     known = answered(values)
     found = np.full(len(values), NO_CLASS, dtype=np.int64)
+    if not known.any():
+        return found
     if not is_choice(signature):
         found[known] = confidences(signature, values[known]).argmax(axis=1)
         return found

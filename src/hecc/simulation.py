@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.inputs import Source, forms, load_inputs
-from hecc.runtime.circuit import Circuit, Instruction, Polynomial
+from hecc.runtime.circuit import Circuit, Instruction, Polynomial, as_float
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
 from hecc.runtime.parameters import KeySpecification
@@ -184,9 +184,4 @@ class _Watch:
 
 def _bound(keys: KeySpecification, kind: ArrayType) -> float:
     """Half of the modulus over the scale; infinite where that is beyond all floats."""
-    if not kind.scale:
-        return math.inf
-    try:
-        return float(math.prod(keys.data_primes[: kind.limbs]) / (2 * kind.scale))
-    except OverflowError:
-        return math.inf
+    return as_float(math.prod(keys.data_primes[: kind.limbs]) / (2 * kind.scale)) if kind.scale else math.inf

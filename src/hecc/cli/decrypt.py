@@ -47,7 +47,7 @@ def decrypt_command(
     """
     with console(as_json) as out:
         from hecc.arrays import check_outputs, save_outputs
-        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields, value_fields
+        from hecc.cli.predictions import prediction_fields, show_predictions, top_fields
         from hecc.runtime.ciphertexts import ResultFile
         from hecc.words import count_words, time_words
 
@@ -73,7 +73,7 @@ def decrypt_command(
             rows=rows,
             seconds=elapsed,
             shares_left=left,
-            values={name: value_fields(values) for name, values in outputs.items()},
+            values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),
             lost_rows=list(outputs.lost),

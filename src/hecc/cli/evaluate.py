@@ -175,14 +175,14 @@ def _percent(share: float | None) -> str:
 
 
 def _fields(found: Evaluation) -> dict[str, Any]:
-    """The same for JSON, which knows no NaN. The plan without noise has the name "clear", too, which it had before."""
+    """The same for JSON. The plan without noise has the name "clear", too, which it had before."""
     matrix, precision, recall = found.confusion, found.precision, found.recall
     score = "mean_absolute_error" if found.task == "regression" else "accuracy"
     keys = {outcome.name: outcome.name for outcome in found.outcomes} | {"clear": "plan_without_noise"}
     measured = {
         outcome.name: {
             "rows": outcome.rows,
-            score: None if outcome.score != outcome.score else outcome.score,
+            score: outcome.score,
             "agreement": outcome.agreement,
             "largest_error": outcome.largest_error,
             "seconds": outcome.seconds,
@@ -200,6 +200,6 @@ def _fields(found: Evaluation) -> dict[str, Any]:
         "classes": list(found.classes),
         "confusion": None if matrix is None else matrix.tolist(),
         "unanswered": None if found.unanswered is None else found.unanswered.tolist(),
-        "precision": None if precision is None else [None if x != x else float(x) for x in precision],
-        "recall": None if recall is None else [None if x != x else float(x) for x in recall],
+        "precision": None if precision is None else precision.tolist(),
+        "recall": None if recall is None else recall.tolist(),
     }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hecc.runtime.client.predictions import Prediction
     from hecc.runtime.header import OutputSignature, PlanHeader
 
-__all__ = ["NOTHING", "prediction_fields", "show_predictions", "top_fields", "value_fields"]
+__all__ = ["NOTHING", "prediction_fields", "show_predictions", "top_fields"]
 
 NOTHING = "none"
 """What stands for the prediction of a row without a result."""
@@ -93,17 +93,6 @@ def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int
         for name, values in outputs.items()
         if _is_scores(values)
     }
-
-
-def value_fields(values: NDArray[Any]) -> Any:
-    """Values as lists for JSON, which knows no NaN and no infinity."""
-    if values.dtype.kind != "f":
-        return values.tolist()
-    import numpy as np
-
-    shown = values.astype(object)
-    shown[~np.isfinite(values)] = None
-    return shown.tolist()
 
 
 def _is_scores(values: NDArray[Any]) -> bool:

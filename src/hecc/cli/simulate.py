@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from pathlib import Path
 from typing import Annotated
@@ -59,8 +58,6 @@ def simulate_command(
         noise = "without noise" if no_noise else "with simulated noise"
         out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])
-        if score is not None and math.isnan(score):
-            score = None
         regression = measured is not None and measured.task == "regression"
         if score is None:
             show_predictions(out, loaded.header, outputs)
