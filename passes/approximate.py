@@ -6,10 +6,10 @@ extremes (:mod:`hecc.compiler.tails`) makes it take to lose no more than some in
 interval arithmetic proves. Outside its interval a polynomial of high degree grows beyond all bounds, and the server
 cannot see it happen: one that stays within B on [-1, 1] may be ``B cosh(n acosh(u))`` at u. So there is a fringe around
 all that is expected. It belongs to the interval that the polynomial is fitted on; what is fitted must not err there by
-more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial explode. How many
-rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end that is not proved is
-named in a warning. Where that widens the interval little, it is made symmetric about zero, so that odd and even
-functions have odd and even polynomials.
+more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial explode. How
+many rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end that is not
+proved is named in a warning. Where that widens the interval little, it is made symmetric about zero, so that odd and
+even functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
 counts is the error of the network's outputs against the network with the true functions, on the calibration inputs,

@@ -80,6 +80,19 @@ def test_a_row_takes_no_other_with_it(worlds, name, factor):
     assert list(simulated.outside) == (lost if name == "tanh" else [])
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_no_value_that_wraps_around_in_the_last_step_passes_for_a_result(network, tmp_path, outputs):
+    # Without activations nothing else is out of the ordinary, and such a value may be anything within the bound.
+    plan = hecc.compile(network((3,), ("gemm", outputs)), calibration=CALIBRATION, input_range=(-1e6, 1e6), precision=8)
+    client = hecc.Client(plan)
+    keys = client.keygen(tmp_path / "keys")
+    rows = CALIBRATION[:1] * np.random.default_rng(3).uniform(100, 1e4, (60, 1)).astype(np.float32)
+    rows = np.concatenate([rows, CALIBRATION[:1]])
+    with hecc.Server(plan, keys.evaluation) as server:
+        found = client.decrypt_rows(server.run(client.encrypt(rows)))
+    assert list(found.lost) == list(simulate_rows(plan, {"x": rows}).lost) == list(range(60))
+
+
 @pytest.mark.parametrize("options", [{"batch": 4}, {"batch": 40}, {"batch": 40, "optimize": "throughput"}])
 def test_in_batches_no_row_is_wrong_without_a_word(worlds, options):
     # Between what stays in a row's slots and what wraps around: of a ciphertext that wrapped a few slots look right.
@@ -114,7 +127,7 @@ def test_a_warning_names_the_lost_row_and_all_lost_rows_are_an_error(worlds, cap
     caplog.clear()
     hecc.simulate(plan, driven(1e5))
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [f"row {BAD} of 10 lost"]
-    with pytest.raises(hecc.OutputError, match="a value of more than .* would wrap around under encryption, in all of"):
+    with pytest.raises(hecc.OutputError, match=r"a value of more than .* would wrap around under encryption, in all of"):
         hecc.simulate(plan, driven(1e5)[[BAD, BAD]])
     caplog.clear()
     # Somewhat outside: there are results, but not those of the network.

@@ -138,5 +138,5 @@ def test_a_report_names_the_lost_rows_and_refuses_when_none_is_left(caplog):
     report(Outputs({"y": np.zeros((99, 1))}, {row: f"reason {row}" for row in range(50)}), "advice")
     assert len(caplog.records) == 5
     assert "46 reasons like these" in caplog.records[-1].getMessage()
-    with pytest.raises(OutputError, match="^why, in all of 2 rows; advice$"):
+    with pytest.raises(OutputError, match=r"^why, in all of 2 rows; advice$"):
         report(Outputs({"y": np.zeros((2, 1))}, {0: "why", 1: "why"}), "advice")
