@@ -22,7 +22,7 @@ from hecc.runtime.simulator import Simulator
 from hecc.runtime.tensors import input_rows
 from hecc.runtime.verify import ArrayType, verify
 
-__all__ = ["simulate", "simulate_rows"]
+__all__ = ["INSIDE", "simulate", "simulate_rows"]
 
 log = logging.getLogger(__name__)
 
