@@ -31,8 +31,8 @@ MAX_RANK = 32
 
 WITNESSED = 4
 """Beside so few elements there is an empty slot: that it is not zero tells a client that the ciphertext wrapped around
-its modulus. Without one, values that wrapped are within the bound like right ones in one of 2, 11 and 720 cases where there
-are 1, 2 and 4 of them (the volume of the bound's cube over that of the coefficients'), and of more hardly ever."""
+its modulus. Without one, values that wrapped are within the bound, as right ones are, in one of 2 cases where there is
+one of them and in one of 11 where there are two: the volume of the bound's cube over that of the coefficients'."""
 
 
 class Digit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

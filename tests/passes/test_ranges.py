@@ -101,5 +101,5 @@ def test_a_declared_range_that_proves_nothing_is_refused_where_proofs_are_wanted
     build.square("y", "x")
     calibration, declared = {"x": np.ones((3, 1, 2, 2))}, {"x": (-1e308, 1e308)}
     assert value_ranges(build.graph("y"), calibration, declared, 4.0)["y"].bound == 4.0
-    with pytest.raises(CompileError, match=r"/x.*: inputs in the declared range can make values grow beyond all bounds"):
+    with pytest.raises(CompileError, match=r"/x.*: inputs in the declared range can make values grow"):
         value_ranges(build.graph("y"), calibration, declared, 4.0, proved=True)
