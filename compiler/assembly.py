@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
@@ -13,7 +14,7 @@ from hecc.compiler.ir.graph import Graph
 from hecc.compiler.options import Options
 from hecc.compiler.promise import Measured
 from hecc.compiler.scaling import Chain
-from hecc.runtime.circuit import Circuit, DropLimbs, Input, PairedInput, Polynomial, Relinearize, Rescale
+from hecc.runtime.circuit import Circuit, DropLimbs, Input, PairedInput, Polynomial, Relinearize, Rescale, as_float
 from hecc.runtime.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
 from hecc.runtime.layout import Layout
 from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence
@@ -120,7 +121,7 @@ def output_signatures(
                 layout=layouts[ins.name],
                 limbs=types[i].limbs,
                 scale=_scale(types[i].scale),
-                bound=float(modulus / (HEADROOM * _scale(types[i].scale))),
+                bound=min(as_float(modulus / (HEADROOM * _scale(types[i].scale))), sys.float_info.max),
                 error=max(deviations[ins.name], DECODED * largest[ins.name]),
                 epilogue=tuple(graph.epilogues.get(ins.name, ())),
             )

@@ -1,10 +1,15 @@
 """Approximation: every function becomes a polynomial, at the least depth that keeps the network as precise as asked.
 
 *Interval.* The argument of every function is measured on the calibration inputs. Its interval is what the values of all
-but a few inputs span, with a margin; it reaches farther where those few lie beyond; and never beyond what interval
-arithmetic proves. A layer with values near an end that is not proved is named in a warning: outside its interval a
-polynomial of high degree grows beyond all bounds, and the server cannot see it happen. Where that widens the interval
-little, it is made symmetric about zero, so that odd and even functions have odd and even polynomials.
+but a few inputs span, with a margin; it reaches farther where those few lie beyond, and as far as the tail of the rows'
+extremes (:mod:`hecc.compiler.tails`) makes it take to lose no more than some in a thousand; and never beyond what
+interval arithmetic proves. Outside its interval a polynomial of high degree grows beyond all bounds, and the server
+cannot see it happen: one that stays within B on [-1, 1] may be ``B cosh(n acosh(u))`` at u. So there is a fringe around
+all that is expected. It belongs to the interval that the polynomial is fitted on; what is fitted must not err there by
+more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial explode. How
+many rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end that is not
+proved is named in a warning. Where that widens the interval little, it is made symmetric about zero, so that odd and
+even functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
 counts is the error of the network's outputs against the network with the true functions, on the inputs of the promise,
@@ -31,7 +36,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,7 +52,7 @@ from hecc.compiler.approximation import (
     structure_of,
     trimmed,
 )
-from hecc.compiler.intervals import value_intervals
+from hecc.compiler.intervals import POINTS, value_intervals
 from hecc.compiler.ir.affine import Reshape, Scale, compose
 from hecc.compiler.ir.graph import (
     AffineNode,
@@ -63,6 +68,7 @@ from hecc.compiler.ir.graph import (
 )
 from hecc.compiler.promise import Promise
 from hecc.compiler.proofs import Demanded, demanded, narrower_range, proved_intervals
+from hecc.compiler.tails import Tail
 from hecc.runtime.errors import CompileError
 
 __all__ = ["Approximated", "approximate_functions"]
@@ -83,11 +89,18 @@ SHARE = 0.5
 TAIL = 0.01
 """Part of the calibration inputs, those with the most extreme values, that the margin is not measured from."""
 
+BEYOND = 4e-3
+"""Part of the rows that may leave the interval without its fringe in any of the layers; a fifth of those leave the
+fringe."""
+
+FRINGE = 0.1
+"""Part of its radius by which an interval is wider than what is expected."""
+
+EXCESS = 1.0
+"""By how many times what the function spans a polynomial may miss it where no value was seen."""
+
 SLACK = 0.05
 """Part of its radius by which an interval reaches beyond all that was seen, at the least."""
-
-NEAR = 0.95
-"""A value farther from the centre than this part of the radius is near the edge."""
 
 SYMMETRIC = 1.25
 """An interval may be so many times as wide for the sake of symmetry: half of the products are saved, and no level."""
@@ -116,6 +129,9 @@ class Approximated:
         With the normalisation of their arguments not yet fused.
     error
         The largest error of an element of an output over its unit, on the inputs of the promise.
+    outside
+        Part of the rows expected to leave an interval in any layer, at the most; ``None`` where the calibration inputs
+        are too few to say.
     remark
         Where intervals are proved, what to know should the polynomials turn out too deep: which is the deepest, why,
         and what can be done.
@@ -123,6 +139,7 @@ class Approximated:
 
     graph: Graph
     error: float
+    outside: float | None = 0.0
     remark: str = ""
 
 
@@ -160,13 +177,15 @@ class _Layer:
         margin: float,
         demand: Demanded | None = None,
         *,
+        beyond: float = BEYOND,
         quiet: bool = False,
     ) -> None:
         self.node, self.demand = node, demand
         self.seen = float(values.min()), float(values.max())
-        interval = _ratios if node.function.primitives() & SINGULAR and self.seen[0] > 0 else _interval
-        low, high, near = (demand.low, demand.high, False) if demand else interval(values, proved, margin)
-        if near and not quiet:
+        ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
+        found = (_ratios if ratios else _interval)(values, proved, margin, beyond)
+        low, high = (demand.low, demand.high) if demand else (found.low, found.high)
+        if found.near and not demand and not quiet:
             log.warning(
                 "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "
                 "%.4g to %.4g, and far beyond most; a value outside makes the results meaningless: calibrate with more "
@@ -193,17 +212,24 @@ class _Layer:
                 structure = structure_of(lambda u: node.function(reach * u))
             if structure.parity is not None:
                 self.centre, self.radius, self.structure = 0.0, reach, structure
+        # What is proved nothing leaves.
+        self.outside = 0.0 if demand else found.outside(self.centre - self.radius, self.centre + self.radius)
         self._weights = histogram((values - self.centre) / self.radius)
         self._fits: dict[tuple[tuple[int, ...], str], _Fit] = {}
         self._admitted: dict[_Fit, bool] = {}
 
     def admits(self, fit: _Fit) -> bool:
-        """Whether a polynomial does what the proof demands."""
-        if self.demand is None:
-            return True
+        """Whether a polynomial does what the proof demands, or stays bounded where no value was seen."""
         if fit not in self._admitted:
-            self._admitted[fit] = self.demand.met(fit, self.node.function)
+            self._admitted[fit] = self.demand.met(fit, self.node.function) if self.demand else self._bounded(fit)
         return self._admitted[fit]
+
+    def _bounded(self, fit: _Fit) -> bool:
+        points = self.centre + self.radius * np.cos(np.linspace(0, np.pi, POINTS))
+        values = self.node.function(points)
+        unseen = (points < self.seen[0]) | (points > self.seen[1])
+        error = np.abs(fit(points[unseen]) - values[unseen])
+        return bool((error <= EXCESS * float(values.max() - values.min())).all())
 
     def _function(self, u: Array) -> Array:
         return self.node.function(self.centre + self.radius * u)
@@ -233,29 +259,69 @@ class _Layer:
         return self._fits[key]
 
 
-def _interval(values: Array, proved: tuple[float, float], margin: float) -> tuple[float, float, bool]:
-    """Ends of a layer's interval, and whether values are near one that is not proved."""
+@dataclass(frozen=True)
+class _Interval:
+    """What a layer's argument is expected to be.
+
+    Attributes
+    ----------
+    low, high
+        Its ends, with the fringe.
+    near
+        Whether values are near one that is not proved.
+    tails
+        Of the rows' least and largest values, each with its end, where that is not proved; ``None`` of too few rows.
+    logarithmic
+        Whether the tails are those of logarithms.
+    """
+
+    low: float
+    high: float
+    near: bool
+    tails: tuple[Tail | None, Tail | None] | None
+    logarithmic: bool = False
+
+    def outside(self, low: float, high: float) -> float | None:
+        """Part of the rows that is expected outside such an interval, which holds this one."""
+        if self.tails is None:
+            return None
+        if self.logarithmic:
+            low, high = (math.log(end) if end > 0 else -math.inf for end in (low, high))
+        return sum(tail.beyond(end) for tail, end in zip(self.tails, (-low, high), strict=True) if tail is not None)
+
+
+def _interval(values: Array, proved: tuple[float, float], margin: float, beyond: float) -> _Interval:
+    """The interval of a layer; so many of the rows may be beyond it without its fringe, half of them at each end."""
     low, high = float(values.min()), float(values.max())
     # Rows are what is drawn independently; of each its own extremes.
-    tail_low, tail_high = float(np.quantile(values.min(axis=1), TAIL)), float(np.quantile(values.max(axis=1), 1 - TAIL))
+    least, largest = values.min(axis=1), values.max(axis=1)
+    tail_low, tail_high = float(np.quantile(least, TAIL)), float(np.quantile(largest, 1 - TAIL))
     reserve = margin * (tail_high - tail_low) / 2
     slack = SLACK * (high - low) / 2
-    left, right = min(tail_low - reserve, low - slack), max(tail_high + reserve, high + slack)
+    left, right = tail_low - reserve, tail_high + reserve
+    tails = Tail.of(-least), Tail.of(largest)
+    if tails[0] is not None and tails[1] is not None:
+        left, right = min(left, -tails[0].end(beyond / 2)), max(right, tails[1].end(beyond / 2))
+    # Values that are farther out than that: another row may be farther still.
+    near = low - slack < left and proved[0] < left, high + slack > right and proved[1] > right
+    left, right = min(left, low - slack), max(right, high + slack)
+    fringe = FRINGE * (right - left) / 2
+    left, right = left - fringe, right + fringe
     closed = left <= proved[0], right >= proved[1]
     left, right = max(left, min(proved[0], low)), min(right, max(proved[1], high))
     if not left < right:
         left, right = left - 1.0, right + 1.0
-    centre, radius = (left + right) / 2, (right - left) / 2
-    near = (centre - low > NEAR * radius and not closed[0]) or (high - centre > NEAR * radius and not closed[1])
-    return left, right, near
+    few = tails[0] is None and not all(closed)
+    ends = tuple(None if end else tail for tail, end in zip(tails, closed, strict=True))
+    return _Interval(left, right, any(near), None if few else (ends[0], ends[1]))
 
 
-def _ratios(values: Array, proved: tuple[float, float], margin: float) -> tuple[float, float, bool]:
+def _ratios(values: Array, proved: tuple[float, float], margin: float, beyond: float) -> _Interval:
     """The same for positive values whose ratios count: what has a pole at zero changes as much from 0.1 to 0.2."""
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = (float(np.log(max(proved[0], 0.0))), float(np.log(max(proved[1], 0.0))))
-    low, high, near = _interval(np.log(values), ends, margin)
-    return math.exp(low), math.exp(high), near
+    found = _interval(np.log(values), ends, margin, beyond)
+    return replace(found, low=math.exp(found.low), high=math.exp(found.high), logarithmic=True)
 
 
 def approximate_functions(
@@ -311,7 +377,9 @@ def approximate_functions(
         with np.errstate(invalid="ignore"):
             ends = float((centre - radius).min()), float((centre + radius).max())
         demand = demanded(node, intervals[node.value]) if proved else None
-        layers.append(_Layer(node, network.exact[node.value][:near], ends, margin, demand, quiet=quiet))
+        beyond = BEYOND / len(functions)
+        seen = network.exact[node.value][:near]
+        layers.append(_Layer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
     tightened = allowed
@@ -339,7 +407,20 @@ def approximate_functions(
             fit.centre - fit.radius,
             fit.centre + fit.radius,
         )
-    return Approximated(_replaced(graph, choice, squares=not proved), error, _remark(layers, choice, narrower))
+    return Approximated(
+        _replaced(graph, choice, squares=not proved),
+        error,
+        _outside(layers, choice),
+        _remark(layers, choice, narrower),
+    )
+
+
+def _outside(layers: Sequence[_Layer], choice: Mapping[str, _Fit]) -> float | None:
+    """Part of the rows that leave an interval in any layer, at the most."""
+    # What is affine or a square has no interval in the circuit.
+    parts = [layer.outside for layer in layers if max(choice[layer.node.output.name].degrees) > 2]
+    known = [part for part in parts if part is not None]
+    return min(1.0, sum(known)) if len(known) == len(parts) else None
 
 
 class _Network:

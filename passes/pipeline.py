@@ -67,7 +67,7 @@ from hecc.runtime.choices import Choices, LayerChoice, LayoutOffer, RingTrial
 from hecc.runtime.circuit import Circuit, Polynomial
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
-from hecc.runtime.header import OutputSignature, PlanHeader, Sharing
+from hecc.runtime.header import Estimate, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
 from hecc.runtime.verify import ArrayType, verify, verify_expanded
@@ -263,7 +263,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 ),
                 outputs=assembly.with_aliases(graph, draft.outputs),
                 keys=draft.keys,
-                estimate=estimate,
+                estimate=_with_outside(estimate, task.approximated.outside),
                 share=share,
             )
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
@@ -281,6 +281,13 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
         f"{options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
+
+
+def _with_outside(estimate: Estimate, outside: float | None) -> Estimate:
+    """The estimate with the rows that are expected to leave an interval, where any can."""
+    if outside == 0.0:
+        return estimate
+    return replaced(estimate, outside_per_thousand=None if outside is None else 1000 * outside)
 
 
 def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:

@@ -92,7 +92,14 @@ def value_ranges(
                 "training, or check the weights"
             )
         centre, radius = intervals[name]
-        largest = float((np.abs(centre) + radius).max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            largest = float((np.abs(centre) + radius).max())
+        if proved and not largest < LARGEST:
+            raise CompileError(
+                f"{graph.node(name).source}: inputs in the declared range can make values grow beyond all bounds here, "
+                "and results to be shown to others need room for them; declare a narrower input range, or compile "
+                "without --share"
+            )
         # A value that is zero on all calibration inputs still needs a scale.
         observed = seen or largest or 1.0
         rms = float(np.sqrt(np.mean(values**2)))

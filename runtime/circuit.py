@@ -58,6 +58,7 @@ __all__ = [
     "SparseMatrix",
     "Square",
     "Subtract",
+    "as_float",
     "power_of_two",
 ]
 
@@ -619,6 +620,14 @@ class Circuit:
             source = f"  # {ins.source}" if ins.source else ""
             lines.append(f"  %{i} = {ins.op}({operands}) {' '.join(shown)}{source}")
         return "\n".join(lines)
+
+
+def as_float(value: Fraction) -> float:
+    """A positive number that may be larger than all floats, which is infinity then."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def power_of_two(value: Fraction) -> str:

@@ -130,6 +130,9 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     far_precision_bits
         The same over the ranges on the calibration inputs for all inputs in the declared range that the plan can
         evaluate, however large their results are.
+    outside_per_thousand
+        How many of a thousand rows that are like the calibration inputs are expected to leave the interval of a
+        polynomial, at the most; null where those are too few to say. It is left out where none can.
     """
 
     evaluator: KeyShape = "seal"
@@ -144,6 +147,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worst_element: str | msgspec.UnsetType = msgspec.UNSET
     far_precision_bits: float | msgspec.UnsetType = msgspec.UNSET
     machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
+    outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def rates(self) -> Rates | None:

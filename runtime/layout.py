@@ -29,6 +29,12 @@ MAX_RANK = 32
 """Most axes of a tensor, as many as every supported numpy has."""
 
 
+WITNESSED = 4
+"""Beside so few elements there is an empty slot: that it is not zero tells a client that the ciphertext wrapped around
+its modulus. Without one, values that wrapped are within the bound, as right ones are, in one of 2 cases where there is
+one of them and in one of 11 where there are two: the volume of the bound's cube over that of the coefficients'."""
+
+
 class Digit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One mixed-radix digit of an axis: its number of values, and the distance in slots between two neighbours."""
 
@@ -171,7 +177,7 @@ def vector_layout(shape: tuple[int, ...], slots: int) -> Layout:
     matrix with ``m`` rows becomes ``period`` diagonals and a rotate-and-add over the copies.
     """
     size = math.prod(shape)
-    period = min(slots, 1 << (size - 1).bit_length())
+    period = min(slots, 1 << (size if size <= WITNESSED else size - 1).bit_length())
     count = max(1, -(-size // slots))
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
     axes = tuple((Digit(extent, stride),) for extent, stride in zip(shape, strides, strict=True))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,9 @@ SECRET_VARIANCE = 2 / 3
 """Of a uniform ternary coefficient."""
 
 Array: TypeAlias = NDArray[np.floating[Any]]
+
+Mean = TypeVar("Mean", float, NDArray[np.float64])
+"""Of all examples, or of each."""
 
 
 @dataclass(frozen=True)
@@ -207,9 +210,7 @@ class TransformStatistics:
             giant_bias=np.bincount(giants // slots, minlength=count)[:, np.newaxis] * ring.bias,
         )
 
-    def added(
-        self, ring: RingNoise, switching: float, x_scale: float, plain_scale: float, x_mean_square: float
-    ) -> float:
+    def added(self, ring: RingNoise, switching: float, x_scale: float, plain_scale: float, x_mean_square: Mean) -> Mean:
         """Variance that the transform adds in all slots alike, in units of the value.
 
         Parameters
@@ -217,7 +218,8 @@ class TransformStatistics:
         switching
             Of one rotation; see :meth:`RingNoise.switching`.
         x_mean_square
-            Mean over all slots of the squared argument, zeros included.
+            Mean over all slots of the squared argument, zeros included; of each example, shape (examples, 1, 1), or of
+            all of them.
         """
         key_switch = ring.rounding + switching
         babies = self.rotated_gain * key_switch / x_scale**2
@@ -347,8 +349,8 @@ class GaussianNoise:
         if isinstance(ins, LinearTransform):
             statistics = self._statistics[index]
             scales = _number(self._types[ins.x].scale), _number(ins.scale)
-            alike = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
-            return alike + self._biased * statistics.biased(switching, *scales)
+            added = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
+            return added + self._biased * statistics.biased(switching, *scales)
         return 0.0
 
     def _switching(self, index: int) -> float:
@@ -356,8 +358,9 @@ class GaussianNoise:
         return self._ring.switching(digit_products(primes, self._keys.digit_limbs), self._special)
 
 
-def _mean_square(value: Array) -> float:
-    return float(np.mean(np.square(value, dtype=np.float64)))
+def _mean_square(value: Array) -> NDArray[np.float64]:
+    """Of each example, shape (examples, 1, 1): its noise does not depend on what the others are."""
+    return np.asarray(np.mean(np.square(value, dtype=np.float64), axis=(1, 2), keepdims=True))
 
 
 def _number(scale: Fraction | None) -> float:

@@ -43,7 +43,7 @@ from hecc.runtime.verify import matrix_entries
 if TYPE_CHECKING:
     from scipy import sparse
 
-__all__ = ["NoiseModel", "Simulator", "scalar_product"]
+__all__ = ["NoiseModel", "Simulator", "Watch", "scalar_product"]
 
 DENSE_FILL = 0.1
 """From this share of non-zeros on, a dense product is faster than a sparse one; measured for both precisions."""
@@ -65,6 +65,26 @@ class NoiseModel(Protocol):
 
         Called once per instruction and chunk of examples, in execution order. Neither ``value`` nor ``operands``, of
         such shapes too and with their noise, may be changed.
+        """
+
+
+class Watch(Protocol):
+    """Judges examples by their values, one by one."""
+
+    def lost(self, first: int, index: int, value: Array) -> NDArray[np.bool_]:
+        """Which examples overflow here: their values are zero from here on, and disturb no noise model.
+
+        Parameters
+        ----------
+        first
+            The number of the first example.
+        index, value
+            The result of this instruction, shape (examples, count, slots), which may not be changed.
+
+        Returns
+        -------
+        NDArray
+            Shape (examples,).
         """
 
 
@@ -94,8 +114,12 @@ class Simulator:
         per_example = _peak(circuit, counts, self._last_uses) * circuit.slots * self._dtype.itemsize
         self._chunk = min(CHUNK, max(1, memory // per_example))
 
-    def run(self, inputs: Mapping[str, Array], noise: NoiseModel | None = None) -> dict[str, Array]:
+    def run(
+        self, inputs: Mapping[str, Array], noise: NoiseModel | None = None, watch: Watch | None = None
+    ) -> dict[str, Array]:
         """Evaluate a batch.
+
+        Examples never meet: whatever one of them does, infinities included, the others' values are what they are alone.
 
         Parameters
         ----------
@@ -103,6 +127,8 @@ class Simulator:
             For every input its slot values, shape (examples, count, slots).
         noise
             Adds to every value, or watches it.
+        watch
+            Sees every value with its noise, and says which examples are lost.
 
         Returns
         -------
@@ -118,8 +144,10 @@ class Simulator:
         parts: dict[str, list[Array]] = {instruction.name: [] for _, instruction in self._circuit.outputs()}
         for start in range(0, max(1, examples), self._chunk):
             chunk = {name: array[start : start + self._chunk] for name, array in inputs.items()}
-            for name, array in self._run_chunk(chunk, noise).items():
-                parts[name].append(array)
+            # Examples may overflow.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for name, array in self._run_chunk(chunk, noise, watch, start).items():
+                    parts[name].append(array)
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
     def _check(self, inputs: Mapping[str, Array]) -> int:
@@ -139,7 +167,9 @@ class Simulator:
             raise InputError(f"the inputs have different numbers of examples: {sorted(examples)}")
         return examples.pop()
 
-    def _run_chunk(self, inputs: Mapping[str, Array], noise: NoiseModel | None) -> dict[str, Array]:
+    def _run_chunk(
+        self, inputs: Mapping[str, Array], noise: NoiseModel | None, watch: Watch | None, first: int
+    ) -> dict[str, Array]:
         """One chunk; values have shape (count, slots, examples) inside, so that matrices apply from the left."""
         values: dict[int, Array] = {}
         outputs: dict[str, Array] = {}
@@ -160,6 +190,10 @@ class Simulator:
                 )
                 if added is not None:
                     value = value + np.moveaxis(added, 0, 2).astype(self._dtype, copy=False)
+            if watch is not None:
+                lost = watch.lost(first, index, np.moveaxis(value, 2, 0))
+                if lost.any():
+                    value = np.where(lost, value.dtype.type(0), value)
             if isinstance(instruction, Output):
                 outputs[instruction.name] = np.ascontiguousarray(np.moveaxis(value, 2, 0))
             if index in self._last_uses:

@@ -45,6 +45,7 @@ from hecc.runtime.circuit import (
     SparseMatrix,
     Square,
     Subtract,
+    as_float,
     power_of_two,
 )
 from hecc.runtime.errors import CircuitError
@@ -375,7 +376,7 @@ def _same(x: ArrayType, y: ArrayType, *, scale: bool) -> None:
         assert y.scale is not None
         raise CircuitError(
             f"the operands have different scales: {power_of_two(x.scale)} and {power_of_two(y.scale)}, "
-            f"a relative difference of {float(abs(x.scale / y.scale - 1)):.3g}"
+            f"a relative difference of {as_float(abs(x.scale / y.scale - 1)):.3g}"
         )
 
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,22 @@ from hecc.runtime.client.ledger import Ledger
 from hecc.runtime.client.notes import Notes
 from hecc.runtime.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.client.workers import Workers
-from hecc.runtime.epilogue import apply_steps
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.evaluator import default_threads
 from hecc.runtime.flooding import value_deviation
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
+from hecc.runtime.outcomes import (
+    ALARM,
+    NEAR,
+    NO_FAULT,
+    Outputs,
+    faults,
+    finished,
+    largest_coefficient,
+    report,
+    with_their_batches,
+)
 from hecc.runtime.parameters import KeyShape
 from hecc.runtime.plan import Plan, check_header
 from hecc.runtime.security import InsecureLevel, MinSecurity, check_keys
@@ -34,14 +44,15 @@ from hecc.runtime.tensors import Tensor, input_rows
 
 __all__ = ["ALARM", "Client"]
 
-ALARM = 32
-"""How many predicted standard deviations a slot that must be zero may show. Noise of 32768 slots reaches about five;
-the rest allows for an imprecise prediction. An overflow is off by the modulus over the scale, thousands of times
-as much."""
-
-
 MANY = 128
 """Ciphertexts for which it is worth to start other processes: about what one encrypts while another starts."""
+
+ADVICE = (
+    "the evaluation overflowed, or this is not the plan's result. Check that the inputs are like the calibration data, "
+    "or compile again with more precision; do not send the decrypted values or this message to a server that you do "
+    "not trust"
+)
+"""What every alarm of a decryption ends in."""
 
 ELEMENTS = 256
 """Elements of a batch that are put into slots together."""
@@ -237,10 +248,11 @@ class Client:
         self._notes.leave(made)
         return made
 
-    def decrypt(
-        self, result: ResultFile, *, share: bool = False, request: str | None = None
-    ) -> dict[str, NDArray[Any]]:
+    def decrypt(self, result: ResultFile, *, share: bool = False, request: str | None = None) -> Outputs:
         """Decrypt a result, check what can be checked of it, and apply what the network ends in.
+
+        Every row is judged for itself. Those whose values show that the evaluation overflowed are lost, which a warning
+        says; the others are as good as if they were alone.
 
         Parameters
         ----------
@@ -249,12 +261,14 @@ class Client:
             else another one with its folder, encrypted.
         share
             The values are to be shown to others: they get the noise that hides what they tell of the key, are rounded
-            to the digits that are left, and count as results shown, a row or batch of rows each.
+            to the digits that are left, and count as results shown, a row or batch of rows each. Which rows are lost
+            must not be shown: with one of them all are refused.
 
         Returns
         -------
-        dict
-            By output name, each of shape (rows, ...): float64, unless the network ends in a choice of classes.
+        Outputs
+            By output name, each of shape (rows, ...): float64, unless the network ends in a choice of classes. Rows
+            that are lost are NaN, and in ``lost``.
 
         Raises
         ------
@@ -265,27 +279,51 @@ class Client:
         FileFormatError
             Ciphertexts that are not what the plan says.
         OutputError
-            The values show that the evaluation overflowed, or that the ciphertexts are not a result of this plan. Do
-            not tell a server that you do not trust: what it learns of a decryption can reveal the key.
+            The values show that the evaluation of all rows overflowed, or that the ciphertexts are not a result of this
+            plan. Do not tell a server that you do not trust: what it learns of a decryption can reveal the key.
         ShareError
             The plan was not compiled for results to be shown, or so many were shown already.
+        """
+        if share:
+            self._check_sharing()
+        outputs = self.decrypt_rows(result, request=request)
+        if not share:
+            report(outputs, ADVICE)
+            return outputs
+        if outputs.lost:
+            raise OutputError(f"{next(iter(outputs.lost.values()))}; {ADVICE}")
+        return finished(self.plan.header, self._flooded(result))
+
+    def decrypt_rows(self, result: ResultFile, *, request: str | None = None) -> Outputs:
+        """As :meth:`decrypt`, but neither a warning nor an error tells of rows that are lost: the result does.
+
+        Raises
+        ------
+        InputError, KeyMismatchError, FileFormatError
+            As there.
         """
         if self._secret is None:
             raise InputError(f"a public key cannot decrypt; use the client's {SECRET}")
         result.check(self.plan, self.key_id)
         self._notes.check(result, request)
-        if share:
-            self._check_sharing()
-        # The last batch is filled up with rows that nobody asked for.
-        values = {
-            signature.name: np.concatenate(
-                [self._decrypt(signature, result, batch) for batch in range(result.batches)]
-            )[: result.header.rows]
-            for signature in self.plan.header.sent
-        }
-        if share:
-            values = self._flooded(result)
-        return {s.name: apply_steps(values[s.of or s.name], s.epilogue) for s in self.plan.header.outputs}
+        header, rows = self.plan.header, result.header.rows
+        values: dict[str, NDArray[np.float64]] = {}
+        lost: dict[int, str] = {}
+        wrapped: set[int] = set()
+        for signature in header.sent:
+            parts = []
+            for batch in range(result.batches):
+                part, found, near = self._decrypt(signature, result, batch)
+                parts.append(part)
+                for row, fault in enumerate(found, batch * header.batch):
+                    # The last batch is filled up with rows that nobody asked for.
+                    if fault != NO_FAULT and row < rows:
+                        lost.setdefault(row, f"output {signature.name!r}: {fault}")
+                if near:
+                    wrapped.add(batch)
+            values[signature.name] = np.concatenate(parts)[:rows]
+        lost = with_their_batches(lost, wrapped, header.batch, rows)
+        return finished(header, values, lost)
 
     @property
     def shares_left(self) -> int:
@@ -321,7 +359,8 @@ class Client:
         ledger.spend(self.plan.fingerprint, share.results, result.batches)
         outputs: dict[str, NDArray[np.float64]] = {}
         for signature, deviation in zip(self.plan.header.sent, share.deviations, strict=True):
-            batches = [self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches)]
+            found = (self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches))
+            batches = [values for values, _, _ in found]
             # The leading digit of the noise is the last one that says anything.
             digit = 10.0 ** math.floor(math.log10(value_deviation(signature, deviation)))
             outputs[signature.name] = np.round(np.concatenate(batches)[: result.header.rows] / digit) * digit
@@ -397,8 +436,11 @@ class Client:
 
     def _decrypt(
         self, signature: OutputSignature, result: ResultFile, batch: int, flooding: int | None = None
-    ) -> NDArray[np.float64]:
-        """The examples of one batch, shape (batch, ...); with noise of that deviation, if any, and then not checked."""
+    ) -> tuple[NDArray[np.float64], list[str], bool]:
+        """The examples of one batch, shape (batch, ...); the fault of each; whether ciphertexts may have wrapped.
+
+        With noise of a deviation given they are not checked.
+        """
         layout = signature.layout
         cipher, scale = self._cipher(signature.limbs), float(signature.scale)
         try:
@@ -417,9 +459,14 @@ class Client:
         # A ring with more slots than the examples need holds them several times; the copies' errors are independent.
         copies = np.moveaxis(slots.reshape(layout.count, -1, layout.slots, layout.lanes), -1, 0)
         values = layout.average(copies.real.mean(axis=2))
-        if flooding is None:
-            _check_result(signature, copies, values)
-        return values[: layout.batch].reshape(layout.batch, *signature.shape)
+        examples = values[: layout.batch].reshape(layout.batch, *signature.shape)
+        if flooding is not None:
+            return examples, [NO_FAULT] * layout.batch, False
+        found = faults(signature, copies, values)[: layout.batch]
+        near = False
+        if layout.batch > 1 and any(fault != NO_FAULT for fault in found):
+            near = max(map(largest_coefficient, slots)) > signature.bound / NEAR
+        return examples, found, near
 
     def _cipher(self, limbs: int) -> LevelCipher:
         if limbs not in self._ciphers:
@@ -440,33 +487,3 @@ def paired(vectors: Iterable[NDArray[np.float64]]) -> Iterator[NDArray[np.comple
         imaginary = second.copy()
         imaginary[1::2] *= -1
         yield first + 1j * imaginary
-
-
-def _check_result(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> None:
-    """The free alarms of a decryption; the messages hold no decrypted value, so that a bug report leaks none.
-
-    ``copies`` has shape (examples, count, copies in the ring, slots of the layout). The predicted error is that of
-    their mean; a single one may be as far off as makes the mean err by that much.
-    """
-    layout, tolerance = signature.layout, ALARM * signature.error
-    slots = copies.mean(axis=2)
-    spread = np.abs(copies.real - slots.real[:, :, np.newaxis]).max(axis=2) / copies.shape[2]
-    occupied = layout.occupied
-    deviation = np.abs(slots.real - layout.pack(values))
-    alarms = (
-        (np.abs(slots.imag) > tolerance, "imaginary parts are larger than the predicted error"),
-        (~occupied & (deviation > tolerance), "slots that must be zero are not"),
-        # Both the copy and the mean err.
-        (occupied & (np.maximum(deviation, spread) > 2 * tolerance), "copies of one value differ"),
-        (
-            occupied & (np.abs(slots.real) > signature.bound),
-            f"values are beyond the bound of {signature.bound:.6g}",
-        ),
-    )
-    for mask, fault in alarms:
-        if mask.any():
-            raise OutputError(
-                f"output {signature.name!r}: {fault}; the evaluation overflowed, or this is not the plan's result. "
-                "Check that the inputs are like the calibration data, or compile again with more precision; "
-                "do not send the decrypted values or this message to a server that you do not trust"
-            )

@@ -23,8 +23,10 @@ from hecc.runtime.epilogue import (
 from hecc.runtime.header import OutputSignature
 
 __all__ = [
+    "NO_CLASS",
     "TOP",
     "Prediction",
+    "answered",
     "are_scores",
     "class_count",
     "class_names",
@@ -37,6 +39,9 @@ __all__ = [
 
 TOP = 3
 """How many classes are named."""
+
+NO_CLASS = -1
+"""Stands for the class of a row that has no result."""
 
 
 class Prediction(NamedTuple):
@@ -102,19 +107,39 @@ def confidences(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.
 
 
 def classes(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.int64]:
-    """The number of the most probable class of every row, the first one of several; or the one that was chosen."""
+    """The number of the most probable class of every row, the first one of several; or the one that was chosen.
+
+    It is :data:`NO_CLASS` where there is none: in a row that is lost, and where a score is not a number.
+    """
+    known = answered(values)
+    found = np.full(len(values), NO_CLASS, dtype=np.int64)
+    if not known.any():
+        return found
     if not is_choice(signature):
-        return np.asarray(confidences(signature, values).argmax(axis=1), dtype=np.int64)
-    chosen = values.reshape(len(values), -1)[:, 0]
+        found[known] = confidences(signature, values[known]).argmax(axis=1)
+        return found
+    chosen = values.reshape(len(values), -1)[known, 0]
     for step in chain(signature.epilogue):
         if isinstance(step, Labels):
             numbers = {label: number for number, label in enumerate(step.labels)}
-            return np.array([numbers[label] for label in chosen.tolist()], dtype=np.int64)
-    return chosen.astype(np.int64)
+            found[known] = [numbers[label] for label in chosen.tolist()]
+            return found
+    found[known] = chosen.astype(np.int64)
+    return found
+
+
+def answered(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows of an output have a result: all of their elements are numbers, or names that are not empty."""
+    flat = values.reshape(len(values), -1)
+    if values.dtype.kind == "U":
+        return np.asarray((flat != "").all(axis=1))
+    return np.asarray(~np.isnan(flat).any(axis=1)) if values.dtype.kind == "f" else np.ones(len(values), dtype=bool)
 
 
 def predictions(signature: OutputSignature, values: NDArray[Any], top: int = TOP) -> list[list[Prediction]]:
     """The most probable classes of every row, the first one first; only the one that was chosen, if one was.
+
+    A row without a result has no classes: its list is empty.
 
     Parameters
     ----------
@@ -125,13 +150,14 @@ def predictions(signature: OutputSignature, values: NDArray[Any], top: int = TOP
     """
     names = class_names(signature) or tuple(map(str, range(class_count(signature))))
     if is_choice(signature):
-        return [[Prediction(names[number], number, None)] for number in classes(signature, values).tolist()]
+        chosen = classes(signature, values).tolist()
+        return [[] if number == NO_CLASS else [Prediction(names[number], number, None)] for number in chosen]
     shares = confidences(signature, values)
     # Stable, so that of equal scores the first class wins, as with argmax.
     order = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     return [
-        [Prediction(names[number], int(number), float(share[number])) for number in best]
-        for best, share in zip(order, shares, strict=True)
+        [Prediction(names[number], int(number), float(share[number])) for number in best] if known else []
+        for best, share, known in zip(order, shares, answered(values), strict=True)
     ]
 
 

@@ -21,6 +21,7 @@ from hecc.runtime.errors import InputError
 from hecc.runtime.files import same_file
 from hecc.runtime.header import PlanHeader
 from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.outcomes import Outputs
 from hecc.runtime.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.plan import Plan
 from hecc.runtime.security import MinSecurity
@@ -232,10 +233,13 @@ class Client:
         *,
         share: bool = False,
         request: CiphertextFile | str | os.PathLike[str] | None = None,
-    ) -> dict[str, NDArray[Any]]:
+    ) -> Outputs:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
+
+        Every row is judged for itself. One whose evaluation overflowed is lost: a warning and ``lost`` name it, its
+        elements are NaN (which makes integers floats) or empty names, and the other rows are right.
 
         Parameters
         ----------
@@ -245,6 +249,7 @@ class Client:
         share
             The values are to be shown to others, the server included. They get the noise that hides what they tell of
             the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
+            Which rows are lost tells of the key, too: with one of them all are refused.
 
         Raises
         ------
@@ -253,12 +258,26 @@ class Client:
         KeyMismatchError, FileFormatError
             It is not the result of this plan for this key set and that request, or its rows were mixed up.
         OutputError
-            The values show that the evaluation overflowed. Do not tell a server that you do not trust.
+            The values show that the evaluation of all rows overflowed. Do not tell a server that you do not trust.
         ShareError
             The plan was not compiled for results to be shown, or so many were shown already.
         """
-        loaded = result if isinstance(result, ResultFile) else ResultFile.load(result)
-        return self._require().decrypt(loaded, share=share, request=_request(request))
+        return self._require().decrypt(_loaded(result), share=share, request=_request(request))
+
+    def decrypt_rows(
+        self,
+        result: ResultFile | str | os.PathLike[str],
+        *,
+        request: CiphertextFile | str | os.PathLike[str] | None = None,
+    ) -> Outputs:
+        """As :meth:`decrypt`, but only ``lost`` tells of rows that are lost, even of all: no warning, no error.
+
+        Raises
+        ------
+        InputError, KeyMismatchError, FileFormatError
+            As there.
+        """
+        return self._require().decrypt_rows(_loaded(result), request=_request(request))
 
     @property
     def shares_left(self) -> int:
@@ -286,7 +305,8 @@ class Client:
         dict
             For every output of scores, for every row the classes with their confidences, the first one first. The
             confidences are the probabilities that the network ends in, else the softmax of the scores; of a single
-            score the logistic function; none where the network ends in the choice of a class.
+            score the logistic function; none where the network ends in the choice of a class. A row that is lost has no
+            classes.
 
         Raises
         ------
@@ -352,6 +372,10 @@ def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | N
     if request is None or (isinstance(request, str) and not Path(request).exists()):
         return request
     return (request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)).fingerprint
+
+
+def _loaded(result: ResultFile | str | os.PathLike[str]) -> ResultFile:
+    return result if isinstance(result, ResultFile) else ResultFile.load(result)
 
 
 def _positive(processes: int | None) -> int | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,12 +18,14 @@ from hecc.client import Client
 from hecc.inputs import Source, forms, load_inputs
 from hecc.labels import Truth
 from hecc.runtime.client.keygen import EVALUATION
+from hecc.runtime.client.predictions import NO_CLASS, answered, is_choice
 from hecc.runtime.errors import InputError
+from hecc.runtime.outcomes import Outputs
 from hecc.runtime.plan import Plan
 from hecc.runtime.tensors import input_rows
 from hecc.scoring import Scoring, TaskKind, scoring
 from hecc.server import Server
-from hecc.simulation import simulate
+from hecc.simulation import simulate_rows
 
 if TYPE_CHECKING:
     from hecc.models import Model
@@ -55,18 +56,25 @@ class Outcome:
     rows
         How many of the rows, from the first on.
     values
-        The output, shape (rows, ...).
+        The output, shape (rows, ...). Rows without a result are NaN, or empty names.
     predictions
-        The class of each row; ``None`` for a regression.
+        The class of each row, -1 for one without a result; ``None`` for a regression.
     score
-        The accuracy, or of a regression the mean absolute error; ``None`` without right answers.
+        The accuracy, to which rows without a result count as wrong; or of a regression the mean absolute error of the
+        rows that have one, not a number if there are none. ``None`` without right answers.
     agreement
-        Share of the rows whose class is that of the first outcome; ``None`` for a regression.
+        Share of the rows whose class is that of the first outcome, which no row without a result has; ``None`` for a
+        regression.
     largest_error
-        Largest difference from the values of the first outcome, relative to the largest of them; ``None`` where the
-        network ends in the choice of a class.
+        Largest difference from the values of the first outcome, relative to the largest of them, over the rows with
+        results in both; ``None`` where the network ends in the choice of a class, or there are no such rows.
     seconds
         For all rows; of the encrypted ones the server's part.
+    lost
+        The rows without a result, by number: why. A value overflowed in them, or in a row of the same ciphertexts.
+    outside
+        The rows that left the interval of a polynomial in place of an activation, by number: where. Their results may
+        be far from the network's. Of encrypted rows it is not known.
     """
 
     name: str
@@ -77,6 +85,8 @@ class Outcome:
     agreement: float | None
     largest_error: float | None
     seconds: float
+    lost: Mapping[int, str] = field(default_factory=dict)
+    outside: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,8 +106,10 @@ class Evaluation:
         the plan without noise. Then the plan without noise, with simulated noise, and, if that was asked for,
         encrypted.
     confusion
-        Rows by true class and by the class predicted with simulated noise, shape (classes, classes); ``None`` for a
-        regression, or without right answers.
+        Rows by true class and by the class predicted with simulated noise, shape (classes, classes), those without a
+        result left out; ``None`` for a regression, or without right answers.
+    unanswered
+        Rows without a result by true class, shape (classes,); ``None`` as above.
     """
 
     task: TaskKind
@@ -105,16 +117,19 @@ class Evaluation:
     classes: tuple[str, ...]
     outcomes: tuple[Outcome, ...]
     confusion: NDArray[np.int64] | None
+    unanswered: NDArray[np.int64] | None = None
 
     @property
     def precision(self) -> Array | None:
         """For every class, the share of the rows predicted to be of it that are; not a number where there are none."""
-        return None if self.confusion is None else _shares(self.confusion, 0)
+        return None if self.confusion is None else _shares(self.confusion, self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> Array | None:
         """For every class, the share of its rows that are predicted to be of it; not a number where there are none."""
-        return None if self.confusion is None else _shares(self.confusion, 1)
+        if self.confusion is None:
+            return None
+        return _shares(self.confusion, self.confusion.sum(axis=1) + (0 if self.unanswered is None else self.unanswered))
 
 
 def evaluate(
@@ -132,6 +147,9 @@ def evaluate(
     progress: StageProgress | None = None,
 ) -> Evaluation:
     """Measure a plan on a test set.
+
+    A row in which a value overflows counts as wrong, is named, and takes no other with it but those that share its
+    ciphertexts.
 
     Parameters
     ----------
@@ -169,8 +187,6 @@ def evaluate(
         A model that cannot be imported.
     KeyMismatchError
         The keys are not for this plan.
-    OutputError
-        A value inside the network is too large for the plan's modulus; names the layer.
     """
     plan = plan if isinstance(plan, Plan) else Plan.load(plan)
     plan.require_circuit()
@@ -196,15 +212,16 @@ def evaluate(
 
     outcomes: list[Outcome] = []
 
-    def add(way: str, outputs: Mapping[str, NDArray[Any]], seconds: float) -> None:
-        outcomes.append(_outcome(way, measured, outputs[name], outcomes[0] if outcomes else None, seconds))
+    def add(way: str, outputs: Outputs, seconds: float) -> None:
+        outcomes.append(_outcome(way, measured, outputs, outcomes[0] if outcomes else None, seconds))
 
-    ways: dict[str, Callable[[], Mapping[str, NDArray[Any]]]] = {
-        "clear": lambda: simulate(plan, tensors, noise=False),
-        "simulated": lambda: simulate(plan, tensors),
+    ways: dict[str, Callable[[], Outputs]] = {
+        "clear": lambda: simulate_rows(plan, tensors, noise=False),
+        "simulated": lambda: simulate_rows(plan, tensors),
     }
     if reference is not None:
-        ways = {"network": functools.partial(reference.evaluate, tensors), **ways}
+        in_clear = reference.evaluate
+        ways = {"network": lambda: Outputs(in_clear(tensors)), **ways}
     for way, compute in ways.items():
         tell(f"evaluating, {TITLES[way]}", 0, 0)
         start = time.perf_counter()
@@ -217,24 +234,32 @@ def evaluate(
 
     simulated = next(outcome.predictions for outcome in outcomes if outcome.name == "simulated")
     truth, names = measured.truth, measured.class_names
-    confusion = None
+    confusion = unanswered = None
     if simulated is not None and truth is not None:
+        classified, of = simulated != NO_CLASS, truth.astype(np.int64)
         confusion = np.zeros((len(names), len(names)), dtype=np.int64)
-        np.add.at(confusion, (truth.astype(np.int64), simulated), 1)
-    return Evaluation(measured.task, name, names, tuple(outcomes), confusion)
+        np.add.at(confusion, (of[classified], simulated[classified]), 1)
+        unanswered = np.bincount(of[~classified], minlength=len(names))
+    return Evaluation(measured.task, name, names, tuple(outcomes), confusion, unanswered)
 
 
-def _outcome(name: str, measured: Scoring, values: NDArray[Any], first: Outcome | None, seconds: float) -> Outcome:
+def _outcome(name: str, measured: Scoring, outputs: Outputs, first: Outcome | None, seconds: float) -> Outcome:
+    values = outputs[measured.signature.name]
     rows = len(values)
     reference = values if first is None else first.values[:rows]
     error = None
-    if values.dtype.kind == "f":
-        error = float(np.abs(values - reference).max() / max(float(np.abs(reference).max()), np.finfo(float).tiny))
+    known = answered(values) & answered(reference)
+    if not is_choice(measured.signature) and values.dtype.kind == reference.dtype.kind == "f" and known.any():
+        largest = max(float(np.abs(reference[known]).max()), np.finfo(float).tiny)
+        error = float(np.abs(values[known] - reference[known]).max() / largest)
     predictions, agreement = measured.predictions(values), None
     if predictions is not None:
         expected = predictions if first is None or first.predictions is None else first.predictions[:rows]
-        agreement = float((predictions == expected).mean())
-    return Outcome(name, rows, values, predictions, measured.score(values), agreement, error, seconds)
+        agreement = float(((predictions == expected) & (predictions != NO_CLASS)).mean())
+    score = measured.score(values)
+    return Outcome(
+        name, rows, values, predictions, score, agreement, error, seconds, lost=outputs.lost, outside=outputs.outside
+    )
 
 
 @contextlib.contextmanager
@@ -254,12 +279,10 @@ def _session(
         yield client, stack.enter_context(Server(plan, Path(keys) / EVALUATION))
 
 
-def _run(
-    client: Client, server: Server, tensors: Mapping[str, Array], tell: StageProgress
-) -> tuple[dict[str, NDArray[Any]], float]:
+def _run(client: Client, server: Server, tensors: Mapping[str, Array], tell: StageProgress) -> tuple[Outputs, float]:
     """Encrypt, evaluate and decrypt, row by row or batch by batch; the outputs, and the server's seconds."""
     count, batch = len(next(iter(tensors.values()))), client.plan.header.batch
-    parts: list[dict[str, NDArray[Any]]] = []
+    parts: list[Outputs] = []
     seconds = 0.0
     for begin in range(0, count, batch):
         tell("evaluating encrypted rows", begin, count)
@@ -268,13 +291,16 @@ def _run(
         start = time.perf_counter()
         result = server.run(request)
         seconds += time.perf_counter() - start
-        parts.append(client.decrypt(result, request=request))
+        parts.append(client.decrypt_rows(result, request=request))
     tell("evaluating encrypted rows", count, count)
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, seconds
+    values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    starts = range(0, count, batch)
+    return Outputs(
+        values, {start + row: why for start, part in zip(starts, parts, strict=True) for row, why in part.lost.items()}
+    ), seconds
 
 
-def _shares(confusion: NDArray[np.int64], axis: int) -> Array:
-    total = confusion.sum(axis=axis)
+def _shares(confusion: NDArray[np.int64], total: NDArray[np.int64]) -> Array:
     shares = np.full(len(total), np.nan)
     np.divide(np.diagonal(confusion), total, out=shares, where=total > 0)
     return shares

@@ -39,6 +39,7 @@ from hecc.runtime.plan import Plan
 from hecc.runtime.simulator import Simulator
 from hecc.runtime.tensors import Tensor, input_rows
 from hecc.runtime.verify import ArrayType, Content, verify, verify_expanded
+from hecc.simulation import INSIDE
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
 
@@ -47,9 +48,6 @@ ROWS = 6
 
 SPREADS = tuple(2.0**-k for k in range(8))
 """Parts of the declared range that made-up inputs spread over; each row over the first at which it stays inside."""
-
-INSIDE = 1.001
-"""Largest argument of a fitted polynomial, which was fitted on [-1, 1]."""
 
 Array = NDArray[np.floating[Any]]
 

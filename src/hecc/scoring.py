@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.labels import Truth, class_numbers, load_truth
-from hecc.runtime.client.predictions import are_scores, class_count, class_names, classes, is_choice
+from hecc.runtime.client.predictions import answered, are_scores, class_count, class_names, classes, is_choice
 from hecc.runtime.epilogue import result_shape
 from hecc.runtime.errors import InputError
 from hecc.runtime.header import OutputSignature
@@ -47,13 +47,17 @@ class Scoring:
         return classes(self.signature, values) if self.task == "classification" else None
 
     def score(self, values: NDArray[Any]) -> float | None:
-        """The accuracy of the first rows of the output, or their mean absolute error; ``None`` without answers."""
+        """The accuracy of the first rows of the output, or their mean absolute error; ``None`` without answers.
+
+        Rows without a result have no right class, and no error.
+        """
         if self.truth is None:
             return None
         truth, predictions = self.truth[: len(values)], self.predictions(values)
         if predictions is not None:
             return float((predictions == truth).mean())
-        return float(np.abs(values - truth.astype(np.float64)).mean())
+        errors = np.abs(values - truth.astype(np.float64))[answered(values)]
+        return float(errors.mean()) if errors.size else math.nan
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ __all__ = [
     "count_words",
     "layer_fields",
     "layout_words",
+    "outside_words",
     "plan_facts",
     "plan_fields",
     "preprocessing_words",
@@ -131,6 +132,8 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     yield "precision", precision_words(cost)
     if cost.far_precision_bits is not msgspec.UNSET and cost.far_precision_bits < cost.precision_bits:
         yield "", f"{max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range"
+    if (outside := cost.outside_per_thousand) is not msgspec.UNSET:
+        yield "rows outside", outside_words(outside)
     if header.share:
         shown = f"{header.share.results} results of one key, a {each} each"
         yield "to be shared", f"{shown}, with noise that the precision allows for"
@@ -148,6 +151,14 @@ def precision_words(cost: Estimate) -> str:
     """What is promised, and of which element more could not be."""
     worst = cost.worst_element or ""
     return f"{cost.precision_bits:.1f} bits{f' in {worst}' if worst else ''} (largest error over the element's range)"
+
+
+def outside_words(per_thousand: float | None) -> str:
+    """How many rows are expected to leave the interval of a polynomial in place of an activation."""
+    if per_thousand is None:
+        return "unknown; calibrate with 50 rows or more to have them estimated"
+    number = f"{per_thousand:.1g}" if per_thousand < 10 else f"{per_thousand:.0f}"
+    return f"at most {number} of 1,000 expected, if they are like the calibration inputs"
 
 
 def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
@@ -216,6 +227,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
         "precision_bits": cost.precision_bits,
         "worst_element": cost.worst_element or None,
         "far_precision_bits": None if cost.far_precision_bits is msgspec.UNSET else cost.far_precision_bits,
+        "rows_outside_per_thousand": None if cost.outside_per_thousand is msgspec.UNSET else cost.outside_per_thousand,
     }
 
 

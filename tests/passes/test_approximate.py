@@ -7,7 +7,7 @@ import pytest
 
 from hecc.compiler.ir.function import ARGUMENT, Primitive
 from hecc.compiler.ir.graph import AffineNode, FunctionNode, PolynomialNode, SeriesNode
-from hecc.passes.approximate import approximate_functions
+from hecc.passes.approximate import _Fit, _Layer, approximate_functions
 from hecc.passes.depth import multiplicative_depth
 from hecc.passes.fuse_affine import fuse_affine
 from hecc.runtime.errors import CompileError
@@ -116,8 +116,10 @@ def test_an_interval_does_not_reach_beyond_what_is_proved(build):
 def test_a_wider_margin_makes_a_wider_interval(build):
     graph = network(build, "tanh")
     intervals = []
+    # Of so few rows there is no tail to go by, which would ask for more than the first of the margins.
+    rows = {"x": ROWS["x"][:40]}
     for margin in (0.25, 1.0):
-        result = approximated(graph, 8, margin, declared={"x": (-50.0, 50.0)})
+        result = approximated(graph, 8, margin, rows, declared={"x": (-50.0, 50.0)})
         (series,) = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
         intervals.append(series.interval[1])
     assert intervals[1] > 1.4 * intervals[0]
@@ -232,3 +234,57 @@ def test_where_intervals_overflow_nothing_is_proved_and_numpy_does_not_warn(buil
         if isinstance(node, SeriesNode)
     ]
     assert 1 < series.interval[1] < 2
+
+
+@pytest.mark.parametrize(("function", "bits"), [("tanh", 8), ("relu", 4)])
+def test_rows_leave_an_interval_as_rarely_as_is_expected(build, function, bits):
+    generator = np.random.default_rng(8)
+    graph = network(build, function, function)
+    result = approximated(graph, bits, rows={"x": generator.normal(size=(256, 8))}, declared={"x": (-50.0, 50.0)})
+    values = result.graph.evaluate({"x": generator.normal(size=(20_000, 8))})
+    normalised = [node.value for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    outside = np.any([np.abs(values[name]).max(axis=1) > 1 for name in normalised], axis=0).mean()
+    assert 1e-4 < result.outside < 2e-3
+    assert outside <= result.outside
+
+
+def test_what_is_expected_outside_is_known_of_enough_rows_that_are_not_proved(build):
+    graph = network(build, "tanh")
+    wide = {"x": (-50.0, 50.0)}
+    assert approximated(graph, 8, rows={"x": ROWS["x"][:40]}, declared=wide).outside is None
+    assert approximated(graph, 8, declared=wide).outside > 0
+    assert approximate_functions(graph, ROWS, DECLARED, 4, 0.25, proved=True).outside == 0.0
+
+
+def test_what_is_proved_no_row_is_expected_to_leave(build):
+    graph = build.graph(activate(build, "y", build.scale("s", build.input("x", 8), 1.0, 1.0), "exp"))
+    assert approximated(graph, 12).outside == 0.0
+
+
+@pytest.mark.parametrize("function", ["tanh", "relu", "sigmoid", "softplus"])
+def test_no_polynomial_explodes_just_outside_what_was_seen(build, function):
+    graph = network(build, function, function)
+    rows = {"x": np.random.default_rng(9).normal(size=(256, 8))}
+    for bits in (3, 5):
+        result = approximated(graph, bits, rows=rows, declared={"x": (-50.0, 50.0)}).graph
+        exact, values = graph.evaluate(rows), result.evaluate(rows)
+        for node in result.nodes:
+            if not isinstance(node, SeriesNode):
+                continue
+            seen = np.abs(values[node.value]).max()
+            assert seen < 0.92
+            spans = np.ptp(exact[node.output.name])
+            u = np.concatenate([np.linspace(-1, -seen, 200), np.linspace(seen, 1, 200)])
+            there = np.polynomial.chebyshev.chebval(u, result.parameters[node.coefficients])
+            assert np.abs(there).max() < 3 * spans
+
+
+def test_a_polynomial_that_explodes_where_nothing_was_seen_is_refused(build):
+    graph = network(build, "tanh")
+    layer = _Layer(graph.nodes[2], ROWS["x"] @ np.eye(8), (-9.0, 9.0), 0.25)
+    fit = layer.fit((7,), "least squares")
+    assert layer.admits(fit)
+    exploding = np.zeros(32)
+    exploding[: len(fit.stages[0])] = fit.stages[0]
+    exploding[31] = 2.5
+    assert not layer.admits(_Fit(fit.centre, fit.radius, (exploding,)))

@@ -94,3 +94,12 @@ def test_values_beyond_all_bounds_are_refused_by_the_node_that_makes_them(build:
         build.square(f"s{i}", f"s{i - 1}" if i else "x")
     with pytest.raises(CompileError, match=f"/s8.*: the calibration inputs make values {fate} here; scale"):
         value_ranges(build.graph("s10"), {"x": np.full((3, 1, 2, 2), value)}, {"x": (0.0, 2.0)}, 4.0)
+
+
+def test_a_declared_range_that_proves_nothing_is_refused_where_proofs_are_wanted(build: Any) -> None:
+    build.input("x", 1, 2, 2)
+    build.square("y", "x")
+    calibration, declared = {"x": np.ones((3, 1, 2, 2))}, {"x": (-1e308, 1e308)}
+    assert value_ranges(build.graph("y"), calibration, declared, 4.0)["y"].bound == 4.0
+    with pytest.raises(CompileError, match=r"/x.*: inputs in the declared range can make values grow"):
+        value_ranges(build.graph("y"), calibration, declared, 4.0, proved=True)

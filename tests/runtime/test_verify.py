@@ -491,6 +491,10 @@ FAULTS = {
         "the operands have different scales: 2^30.000 and 2^30.000, a relative difference of 9.31e-10",
         (source(), source(name="z", scale=Fraction((1 << 30) + 1)), Add(x=0, y=1), result(2)),
     ),
+    "scales far apart": Fault(
+        "the operands have different scales: 2^30.000 and 2^-2000.000, a relative difference of inf",
+        (source(), source(name="z", scale=Fraction(1, 1 << 2000)), Add(x=0, y=1), result(2)),
+    ),
     "overflow": Fault(
         "scale 2^160.000 is not below the modulus, 2^120.", (source(scale=Fraction(1 << 80)), Square(x=0), result(1))
     ),

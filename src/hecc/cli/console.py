@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -22,11 +23,15 @@ import typer
 from hecc.cli import leave
 from hecc.runtime.errors import HeccError, InputError
 
-__all__ = ["Console", "JsonOption", "console"]
+__all__ = ["INCOMPLETE", "Console", "JsonOption", "console"]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 FAULT, INTERRUPTED = 70, 130
+
+INCOMPLETE = 3
+"""The results are there, but some rows have none."""
+
 ENDING = ("SIGTERM", "SIGHUP")
 """Signals that ask a process to end. As after Ctrl-C, what is half-written is removed first."""
 
@@ -95,7 +100,7 @@ class Console:
     def result(self, **fields: Any) -> None:
         """The command's result as JSON, when that was asked for."""
         if self._json:
-            typer.echo(json.dumps({**fields, "warnings": self._warnings}))
+            typer.echo(json.dumps(_finite({**fields, "warnings": self._warnings}), allow_nan=False))
 
     def failed(self, error: BaseException, message: str) -> None:
         """One sentence of why the command failed."""
@@ -143,6 +148,15 @@ class Console:
             yield self._live
         finally:
             self._live = None
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that JSON does not know: infinities and NaN."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 @contextlib.contextmanager

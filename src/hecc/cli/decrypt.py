@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.console import JsonOption, console
+from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.keys import KeysOption, MinSecurityOption, open_client
 from hecc.cli.options import ForceOption
 from hecc.cli.outputs import check_targets, key_files
@@ -53,8 +53,9 @@ def decrypt_command(
     """Decrypt results, and show the predictions.
 
     The result has to answer the last rows that were encrypted with these keys, or those that --request names: others,
-    and swapped rows, are refused. An overflow during the evaluation is noticed and refused, too; do not tell a server
-    that you do not trust.
+    and swapped rows, are refused. An overflow during the evaluation is noticed. The rows that are lost by it are named
+    and written as NaN, the others are right, and the exit code is 3; where all are lost, nothing is written. Do not
+    tell a server that you do not trust.
     """
     with console(as_json) as out:
         from hecc.arrays import check_outputs, save_outputs
@@ -88,4 +89,7 @@ def decrypt_command(
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),
+            lost_rows=list(outputs.lost),
         )
+        if outputs.lost:
+            raise typer.Exit(INCOMPLETE)

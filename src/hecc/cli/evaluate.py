@@ -54,6 +54,9 @@ def evaluate_command(
 
     Classes: accuracy, confusion matrix, precision and recall. An output of one value is a regression, whose mean
     absolute error is measured, unless all labels are 0 or 1 or names.
+
+    A row in which a value overflows is lost: it counts as wrong, and is named. So is a row that leaves the interval of
+    a polynomial, which may be far off.
     """
     with console(as_json) as out:
         import hecc
@@ -111,9 +114,24 @@ def _show(out: Console, found: Evaluation) -> None:
         rows.append([TITLES[outcome.name], str(outcome.rows), measured, *same, shown, time_words(outcome.seconds)])
     same = [] if regression else [f"same class as {TITLES[reference.name]}"]
     out.table(["", "rows", score, *same, "largest error", "time"], rows)
+    _show_lost(out, found)
     if found.confusion is not None:
         out.say()
         _show_confusion(out, found)
+
+
+def _show_lost(out: Console, found: Evaluation) -> None:
+    """The rows that are lost, and those that left an interval, way by way; once where two ways lose the same."""
+    from hecc.evaluation import TITLES
+    from hecc.runtime.outcomes import row_words
+
+    told = set()
+    for outcome in found.outcomes:
+        for what, rows in (("lost", outcome.lost), ("outside", outcome.outside)):
+            words = f"{len(rows)} of {outcome.rows} rows {what}: {row_words(list(rows))}" if rows else ""
+            if words and words not in told:
+                told.add(words)
+                out.say(f"{TITLES[outcome.name]}: {words} ({next(iter(rows.values()))})")
 
 
 def _show_confusion(out: Console, found: Evaluation) -> None:
@@ -147,6 +165,8 @@ def _show_confusion(out: Console, found: Evaluation) -> None:
 
 
 def _score(outcome: Outcome, regression: bool) -> str:
+    if outcome.score != outcome.score:
+        return "-"
     return f"{outcome.score:.4g}" if regression else _percent(outcome.score)
 
 
@@ -155,7 +175,7 @@ def _percent(share: float | None) -> str:
 
 
 def _fields(found: Evaluation) -> dict[str, Any]:
-    """The same for JSON, which knows no NaN. The plan without noise has the name "clear", too, which it had before."""
+    """The same for JSON. The plan without noise has the name "clear", too, which it had before."""
     matrix, precision, recall = found.confusion, found.precision, found.recall
     score = "mean_absolute_error" if found.task == "regression" else "accuracy"
     keys = {outcome.name: outcome.name for outcome in found.outcomes} | {"clear": "plan_without_noise"}
@@ -166,6 +186,8 @@ def _fields(found: Evaluation) -> dict[str, Any]:
             "agreement": outcome.agreement,
             "largest_error": outcome.largest_error,
             "seconds": outcome.seconds,
+            "lost_rows": list(outcome.lost),
+            "outside_rows": list(outcome.outside),
         }
         for outcome in found.outcomes
     }
@@ -177,6 +199,7 @@ def _fields(found: Evaluation) -> dict[str, Any]:
         **{keys[name]: fields for name, fields in measured.items()},
         "classes": list(found.classes),
         "confusion": None if matrix is None else matrix.tolist(),
-        "precision": None if precision is None else [None if x != x else float(x) for x in precision],
-        "recall": None if recall is None else [None if x != x else float(x) for x in recall],
+        "unanswered": None if found.unanswered is None else found.unanswered.tolist(),
+        "precision": None if precision is None else precision.tolist(),
+        "recall": None if recall is None else recall.tolist(),
     }

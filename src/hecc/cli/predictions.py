@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from hecc.runtime.client.predictions import Prediction
     from hecc.runtime.header import OutputSignature, PlanHeader
 
-__all__ = ["prediction_fields", "show_predictions", "top_fields"]
+__all__ = ["NOTHING", "prediction_fields", "show_predictions", "top_fields"]
+
+NOTHING = "none"
+"""What stands for the prediction of a row without a result."""
 
 MAX_ROWS, MAX_VALUES = 20, 10
 """How much of an output is shown."""
@@ -21,7 +24,7 @@ MAX_ROWS, MAX_VALUES = 20, 10
 
 def show_predictions(console: Console, header: PlanHeader, outputs: Mapping[str, NDArray[Any]]) -> None:
     """A table per output, one line per row: names and confidences where the plan has labels, else values."""
-    from hecc.runtime.client.predictions import class_names, is_choice
+    from hecc.runtime.client.predictions import answered, class_names, is_choice
 
     for signature in header.outputs:
         name, values = signature.name, outputs[signature.name]
@@ -30,11 +33,18 @@ def show_predictions(console: Console, header: PlanHeader, outputs: Mapping[str,
             continue
         flat = values.reshape(len(values), -1)
         scores = _is_scores(values)
+        known = answered(values)
         rows = []
         for number, row in enumerate(flat[:MAX_ROWS]):
             listed = " ".join(f"{value:.4g}" if values.dtype.kind == "f" else str(value) for value in row[:MAX_VALUES])
             more = f" ... ({row.size} values)" if row.size > MAX_VALUES else ""
-            rows.append([str(number), *([str(int(row.argmax()))] if scores else []), listed + more])
+            rows.append(
+                [
+                    str(number),
+                    *([str(int(row.argmax())) if known[number] else NOTHING] if scores else []),
+                    listed + more,
+                ]
+            )
         console.table(["row", *(["prediction"] if scores else []), name], rows)
         if len(flat) > MAX_ROWS:
             console.say(f"  ... and {len(flat) - MAX_ROWS} more rows")
@@ -59,7 +69,7 @@ def _show_labels(console: Console, signature: OutputSignature, values: NDArray[A
 
     rows = []
     for number, found in enumerate(predictions(signature, values[:MAX_ROWS])):
-        first, *others = (_words(one) for one in found)
+        first, *others = [_words(one) for one in found] or [NOTHING]
         rows.append([str(number), first, ", ".join(others)])
     console.table(["row", "prediction", "then"], rows)
     if len(values) > MAX_ROWS:
@@ -72,9 +82,17 @@ def _words(one: Prediction) -> str:
     return one.label if one.confidence is None else f"{one.label} {100 * one.confidence:.1f}%"
 
 
-def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int]]:
-    """For every output that looks like scores, the class of each row."""
-    return {name: values.argmax(axis=1).tolist() for name, values in outputs.items() if _is_scores(values)}
+def prediction_fields(outputs: Mapping[str, NDArray[Any]]) -> dict[str, list[int | None]]:
+    """For every output that looks like scores, the class of each row; ``None`` for a row without a result."""
+    from hecc.runtime.client.predictions import answered
+
+    return {
+        name: [
+            int(row.argmax()) if known else None for row, known in zip(values, answered(values).tolist(), strict=True)
+        ]
+        for name, values in outputs.items()
+        if _is_scores(values)
+    }
 
 
 def _is_scores(values: NDArray[Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.console import JsonOption, console
+from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ForceOption, RawOption, TruthOption
 from hecc.cli.outputs import check_targets
 
@@ -30,8 +30,9 @@ def simulate_command(
 ) -> None:
     """Run a plan in clear, with simulated noise.
 
-    It takes no keys, and seconds for a test set. If a value inside the network would overflow under encryption, the
-    layer is named.
+    It takes no keys, and seconds for a test set. Rows in which a value inside the network would overflow under
+    encryption, or leaves the interval of a polynomial, are named with the layer. Those that overflow are lost, and the
+    exit code is 3.
     """
     with console(as_json) as out:
         import hecc
@@ -71,4 +72,8 @@ def simulate_command(
             mean_absolute_error=score if regression else None,
             output=None if output is None else str(output),
             predictions=prediction_fields(outputs),
+            lost_rows=list(outputs.lost),
+            outside_rows=list(outputs.outside),
         )
+        if outputs.lost:
+            raise typer.Exit(INCOMPLETE)
