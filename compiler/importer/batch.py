@@ -37,11 +37,14 @@ class Batch:
         The fixed batch that the network was exported with, otherwise one.
     dynamic
         Whether the file leaves the batch open.
+    made_up
+        An extent to take where it does; then the whole batch is one example.
     """
 
     axis: bool
     extent: int = 1
     dynamic: bool = False
+    made_up: int = 0
 
     @classmethod
     def of(cls, model: onnx.ModelProto, batch_axis: bool) -> Batch:
@@ -95,9 +98,11 @@ class Batch:
         UnsupportedError
             An axis other than the batch is dynamic, or the input holds something else than real numbers.
         """
-        dims = list(_dimensions(value, self.axis))
+        dims = list(_dimensions(value, self.axis or self.made_up > 0))
         if len(dims) > 1 and (self.axis or self.dynamic or self.extent > 1):
             dims[0] = 1
+        elif self.made_up and isinstance(dims[0], str):
+            dims[0] = self.made_up
         for axis, extent in enumerate(dims):
             if isinstance(extent, str):
                 label = f" ('{extent}')" if extent else ""

@@ -197,7 +197,13 @@ class Call:
         return RefusedNodeError(self.source, reason, remedy)
 
     def refuse_mixing(self) -> RefusedNodeError:
-        """Refuse a node that computes something from several examples of a fixed batch."""
+        """Refuse a node that computes something from several examples of a batch, or from how many there are."""
+        if self.scope.batch.extent == 1:
+            return self.refuse(
+                "it mixes the examples of a batch, which are encrypted apart",
+                "leave it out; or, if the whole input is one example, export the network with a fixed size and compile "
+                "it with --no-batch-axis (batch_axis=False)",
+            )
         return self.refuse(
             f"it mixes the {self.scope.batch.extent} examples of the batch",
             "export the network with a batch of one or a dynamic batch axis",

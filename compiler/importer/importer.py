@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import onnx
 
@@ -37,6 +38,7 @@ from hecc.compiler.importer.refusals import (
     RefusedNodeError,
     describe,
 )
+from hecc.compiler.importer.rows import MADE_UP, Rows, TracedBatchError
 from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
 from hecc.compiler.importer.steps.program import encrypted_part, program
 from hecc.compiler.importer.steps.tail import tail
@@ -73,16 +75,29 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     model = prepare(load_model(source))
     batch = Batch.of(model, batch_axis)
     validate(model)
+    try:
+        return _import(model, batch, MADE_UP)
+    except TracedBatchError as traced:
+        return _import(model, batch, [traced.extent])
+
+
+def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int]) -> Graph:
+    """Import a prepared model, and see that it keeps the rows of batches of these extents apart."""
     scope = Scope.of(model, batch, tail(model.graph))
+    rows = Rows.of(scope, _convert, extents)
     refusals: list[RefusedNodeError] = []
     waiting = list(reversed(model.graph.node))
     while waiting:
         node = waiting.pop()
+        before = len(scope.nodes)
         try:
             if branch := taken_branch(scope, node):
+                rows.follow_branch(node, branch)
                 waiting += reversed(branch)
                 continue
             _convert(Call.of(scope, node))
+            if all(name in scope.operands for name in node.output if name):
+                rows.follow(node, scope.nodes[before:])
         except RefusedNodeError as refusal:
             refusals.append(refusal)
         except InvalidNodeError:
@@ -90,6 +105,12 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
             if not refusals:
                 raise
         _stand_in(scope, node)
+        rows.stand_in(node)
+    if not refusals:
+        try:
+            rows.finish([output.name for output in model.graph.output])
+        except RefusedNodeError as refusal:
+            refusals.append(refusal)
     if refusals:
         raise UnsupportedError(describe([*refusals, *_doubtful(scope, model.graph)]))
     return _finish(scope, [output.name for output in model.graph.output])
@@ -133,7 +154,6 @@ def _convert(call: Call) -> None:
             # For the whole batch the node is valid, so only one example does not fit it.
             raise call.refuse_mixing() from None
         raise
-    _check_rows(call)
 
 
 def _converter(call: Call) -> type[Converter] | None:
@@ -148,18 +168,6 @@ def _known(call: Call) -> bool:
     if operator == "CastLike":
         return isinstance(call.operands[0], Constant)
     return operator in {"Shape", "Size"} or not any(isinstance(operand, Value | Decoded) for operand in call.operands)
-
-
-def _check_rows(call: Call) -> None:
-    """Refuse a node that mixes the examples of a fixed batch.
-
-    The example's shape must be the whole batch's with the leading extent divided: what ONNX infers for the batch tells.
-    """
-    shapes = infer_shapes(call.scope, call.node)
-    for name in call.node.output:
-        value = call.scope.operands.get(name)
-        if isinstance(value, Value) and shapes.get(name) != call.scope.batch.whole(value.shape):
-            raise call.refuse_mixing()
 
 
 def _stand_in(scope: Scope, node: onnx.NodeProto) -> None:
