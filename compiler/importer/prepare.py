@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
-import onnx.inliner
 
+from hecc.compiler.importer.inlining import check_size, inline
 from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "validate"]
@@ -56,8 +56,9 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     _normalise_domains(model)
     _check_opset(model)
+    check_size(model)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model, True)
+        model = inline(model)
         _normalise_domains(model)
     if not model.graph.output:
         raise InputError("the model has no outputs; export it again")

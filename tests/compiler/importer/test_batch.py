@@ -104,6 +104,7 @@ def test_mixing_the_examples_of_a_fixed_batch_is_refused(node: str, constants: A
         import_model(built)
 
 
+TURNED = "t = Transpose<perm=[1,0,2]>(x)"
 APART = (
     r"^(\w+) '\w+' \(opset \d+\): "
     r"(it mixes the examples of a batch|it combines the examples of a batch|of a batch, its result, which is output)"
@@ -239,8 +240,7 @@ def test_normalising_over_a_fixed_batch_is_refused(operator: str, opset: int, mo
         # Rows that lie along another axis for a while, as in attention that has sequences first.
         ("t = Transpose<perm=[1,0,2]>(x)  q = MatMul(t, w)  y = Transpose<perm=[1,0,2]>(q)", {"w": np.eye(3) + 1}),
         (
-            "t = Transpose<perm=[1,0,2]>(x)  r = Reshape(t, s)  q = MatMul(r, w)  p = Reshape(q, u) "
-            + "y = Transpose<perm=[1,0,2]>(p)",
+            f"{TURNED}  r = Reshape(t, s)  q = MatMul(r, w)  p = Reshape(q, u)  y = Transpose<perm=[1,0,2]>(p)",
             {"w": np.eye(3) + 1, "s": np.array([-1, 3]), "u": np.array([2, -1, 3])},
         ),
         (
