@@ -24,6 +24,12 @@ __all__ = ["Batch", "encrypted_inputs"]
 LARGEST = 1 << 27
 """Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""
 
+LARGEST_INPUT = 1 << 22
+"""Elements that an input may have: 128 ciphertexts of the largest ring, and an image of a thousand pixels squared."""
+
+MOST_INPUTS = 256
+"""Inputs that a network may have."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -55,7 +61,10 @@ class Batch:
         UnsupportedError
             Inputs disagree about the batch.
         """
-        shapes = {value.name: _dimensions(value, batch_axis) for value in encrypted_inputs(model)}
+        inputs = encrypted_inputs(model)
+        if len(inputs) > MOST_INPUTS:
+            raise UnsupportedError(f"the network has {len(inputs)} inputs, more than {MOST_INPUTS}; join them in one")
+        shapes = {value.name: _dimensions(value, batch_axis) for value in inputs}
         if not batch_axis or not shapes:
             return cls(axis=False)
         leading = {name: dims[0] if len(dims) > 1 else None for name, dims in shapes.items()}
@@ -112,9 +121,9 @@ class Batch:
                     f"there{batch}"
                 )
         shape = tuple(extent for extent in dims if isinstance(extent, int))
-        if math.prod(shape) > LARGEST:
+        if not self.made_up and math.prod(shape) > LARGEST_INPUT:
             raise UnsupportedError(
-                f"input '{value.name}' has {math.prod(shape)} elements, more than {LARGEST}; use smaller inputs"
+                f"input '{value.name}' has {math.prod(shape)} elements, more than {LARGEST_INPUT}; use smaller inputs"
             )
         return shape
 

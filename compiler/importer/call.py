@@ -60,8 +60,7 @@ class Call:
 
     def used(self, name: str) -> bool:
         """Whether a node reads a tensor, or the model returns it."""
-        graph = self.scope.model.graph
-        return any(name in node.input for node in graph.node) or any(name == output.name for output in graph.output)
+        return name in self.scope.read
 
     @property
     def operands(self) -> list[Operand | None]:

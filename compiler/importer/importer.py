@@ -39,7 +39,7 @@ from hecc.compiler.importer.refusals import (
     describe,
 )
 from hecc.compiler.importer.rows import MADE_UP, Rows, TracedBatchError
-from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
+from hecc.compiler.importer.scope import MAX_FOLDED, Constant, Decoded, Scope, Unknown
 from hecc.compiler.importer.steps.program import encrypted_part, program
 from hecc.compiler.importer.steps.tail import tail
 from hecc.compiler.ir.graph import Graph, Value
@@ -47,6 +47,20 @@ from hecc.runtime.epilogue import Step, result_shape
 from hecc.runtime.errors import InputError, ParameterError, UnsupportedError
 
 __all__ = ["import_model"]
+
+TEXT = frozenset({"ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"})
+"""Operators that are not folded: the time that a pattern takes, or the size of what is unpacked, has no bound."""
+
+SLOW = frozenset(
+    {"AffineGrid", "AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "GRU"}
+    | {"GatherND", "GridSample", "LSTM", "LpPool", "MaxPool", "MaxRoiPool", "MaxUnpool", "NonMaxSuppression"}
+    | {"QLinearConv", "RNN", "Resize", "ReverseSequence", "RoiAlign", "STFT", "ScatterElements", "ScatterND"}
+    | {"TfIdfVectorizer", "Unique", "Upsample"}
+)
+"""Operators that may be folded element by element."""
+
+MAX_SLOW = 1 << 18
+"""Elements for which that is a matter of seconds."""
 
 
 def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch_axis: bool = True) -> Graph:
@@ -136,7 +150,18 @@ def _convert(call: Call) -> None:
             raise call.refuse_operator()
         return
     if _known(call):
-        scope.operands.update(fold(call))
+        if standard and node.op_type in TEXT:
+            raise call.refuse("it computes with text", "do it before the network, or store its result")
+        if standard and node.op_type in SLOW:
+            _check_size(call)
+        constants = fold(call)
+        scope.operands.update(constants)
+        scope.folded += sum(constant.array.nbytes for constant in constants.values())
+        if scope.folded > MAX_FOLDED:
+            raise call.refuse(
+                f"with it, constants that are computed when the network is imported take more than {MAX_FOLDED} bytes",
+                "store less of them, and compute less from them",
+            )
         return
     if is_step(call):
         convert_step(call)
@@ -154,6 +179,17 @@ def _convert(call: Call) -> None:
             # For the whole batch the node is valid, so only one example does not fit it.
             raise call.refuse_mixing() from None
         raise
+
+
+def _check_size(call: Call) -> None:
+    """Refuse constants of which a node that computes element by element would take minutes."""
+    known = [operand.array.size for operand in call.operands if isinstance(operand, Constant)]
+    size = sum(known) + sum(math.prod(shape) for shape in infer_shapes(call.scope, call.node).values())
+    if size > MAX_SLOW:
+        raise call.refuse(
+            f"its operands and results are constants of {size} elements, of which each would be computed by itself",
+            "fold the network's constants before importing, for instance with onnxsim",
+        )
 
 
 def _converter(call: Call) -> type[Converter] | None:

@@ -123,7 +123,7 @@ class Rows:
             return rows
         for extent in [batch.extent] if batch.extent > 1 else extents:
             whole = Batch(axis=False, made_up=extent)
-            together = _Together(extent, Scope.of(scope.model, whole, scope.tail), {})
+            together = _Together(extent, scope.like(whole), {})
             for item in encrypted_inputs(scope.model):
                 size = rows.sizes[item.name] = math.prod(batch.input_shape(item))
                 together.arranged[item.name] = 0 if math.prod(whole.input_shape(item)) == size else size
@@ -217,6 +217,13 @@ class Rows:
 
     def _converted(self, together: _Together, node: onnx.NodeProto) -> bool:
         """Convert a node for a batch; False where it does not fit one, so that the network has a batch of one."""
+        alone, batch = self.scope.operands, together.scope.operands
+        if all(alone[name] is batch[name] for name in node.input if name) and isinstance(
+            alone[node.output[0]], Constant
+        ):
+            # Constants of constants, whatever the batch.
+            batch.update({name: alone[name] for name in node.output if name})
+            return True
         try:
             self.convert(Call.of(together.scope, node))
         except InvalidNodeError:

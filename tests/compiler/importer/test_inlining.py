@@ -71,7 +71,7 @@ def _model(body: str, *functions: str, opset: int = 17, own: int = 17) -> onnx.M
         ("y = l.F(x)", ["F(u, a, b) => (v) { c = Clip(u, a, b)  v = Neg(c) }"]),
         # In branches, and branches in them.
         (
-            f"{TRUE}  y = If(c) <then_branch = t () => (r) {{ r = l.F(x) }}, else_branch = e () => (q) {{ q = Abs(x) }}>",
+            f"{TRUE}  u = Neg(x)  y = If(c) <then_branch = t () => (r) {{ r = l.F(x) }}, {ELSE}>",
             [LEAKY],
         ),
         (
