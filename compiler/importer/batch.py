@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from hecc.compiler.importer.prepare import FLOATS
+from hecc.compiler.importer.prepare import FLOATS, type_name
 from hecc.runtime.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "encrypted_inputs"]
 
-LARGEST = 1 << 27
-"""Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""
+LARGEST = 1 << 23
+"""Elements that a tensor may have: 256 ciphertexts of the largest ring. Files may claim anything."""
+
+LARGEST_WINDOW = 1 << 16
+"""Elements that a window may have, or what is averaged: half the slots of the largest ring hold no more."""
 
 LARGEST_INPUT = 1 << 22
 """Elements that an input may have: 128 ciphertexts of the largest ring, and an image of a thousand pixels squared."""
+
+ROOM = 4
+"""Rows of which there may be as many elements as there may be of one."""
 
 MOST_INPUTS = 256
 """Inputs that a network may have."""
@@ -84,6 +90,11 @@ class Batch:
                 "with a fixed batch of one and compile it with --no-batch-axis (batch_axis=False)"
             )
         return cls(axis=not vectors, extent=next(iter(fixed.values()), 1), dynamic=dynamic)
+
+    @property
+    def room(self) -> int:
+        """How many times as many elements as for one row there may be."""
+        return min(max(1, self.made_up), ROOM)
 
     def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in the file, from the shape of one example."""
@@ -144,16 +155,14 @@ def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | 
         )
     tensor = value.type.tensor_type
     if tensor.elem_type not in FLOATS:
-        kinds = onnx.TensorProto.DataType
-        known = tensor.elem_type in kinds.values()
-        name = kinds.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
         if tensor.elem_type == onnx.TensorProto.STRING:
             raise UnsupportedError(
                 f"input '{value.name}' holds strings; only real numbers can be encrypted: encode categories as numbers "
                 "before encryption, and train the model on these"
             )
         raise UnsupportedError(
-            f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
+            f"input '{value.name}' holds {type_name(tensor.elem_type)}; only real numbers can be encrypted: "
+            "make the input float32 and drop "
             "the Cast behind it, if any, and look up embeddings before encryption"
         )
     if not tensor.HasField("shape"):

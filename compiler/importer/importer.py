@@ -152,16 +152,12 @@ def _convert(call: Call) -> None:
     if _known(call):
         if standard and node.op_type in TEXT:
             raise call.refuse("it computes with text", "do it before the network, or store its result")
-        if standard and node.op_type in SLOW:
-            _check_size(call)
+        _check_size(call)
         constants = fold(call)
         scope.operands.update(constants)
         scope.folded += sum(constant.array.nbytes for constant in constants.values())
         if scope.folded > MAX_FOLDED:
-            raise call.refuse(
-                f"with it, constants that are computed when the network is imported take more than {MAX_FOLDED} bytes",
-                "store less of them, and compute less from them",
-            )
+            raise _too_much(call)
         return
     if is_step(call):
         convert_step(call)
@@ -182,14 +178,23 @@ def _convert(call: Call) -> None:
 
 
 def _check_size(call: Call) -> None:
-    """Refuse constants of which a node that computes element by element would take minutes."""
-    known = [operand.array.size for operand in call.operands if isinstance(operand, Constant)]
-    size = sum(known) + sum(math.prod(shape) for shape in infer_shapes(call.scope, call.node).values())
-    if size > MAX_SLOW:
+    """Refuse constants that would take too much memory, or minutes where they are computed element by element."""
+    made = sum(math.prod(call.bounded(shape)) for shape in infer_shapes(call.scope, call.node).values())
+    if call.scope.folded + made > MAX_FOLDED:
+        raise _too_much(call)
+    size = made + sum(operand.array.size for operand in call.operands if isinstance(operand, Constant))
+    if size > MAX_SLOW and call.node.op_type in SLOW:
         raise call.refuse(
             f"its operands and results are constants of {size} elements, of which each would be computed by itself",
             "fold the network's constants before importing, for instance with onnxsim",
         )
+
+
+def _too_much(call: Call) -> RefusedNodeError:
+    return call.refuse(
+        f"with it, constants that are computed when the network is imported take more than {MAX_FOLDED} bytes",
+        "store less of them, and compute less from them",
+    )
 
 
 def _converter(call: Call) -> type[Converter] | None:

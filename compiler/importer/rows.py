@@ -43,10 +43,13 @@ MADE_UP = (2, 3)
 """Rows of the batches that stand for an open batch axis."""
 
 DOMAINS = ((-1.0, 1.0), (0.1, 0.9), (1.1, 2.0))
-"""Where random numbers are drawn: some functions are defined for positive numbers only, or beyond one."""
+"""Where random numbers are drawn: what the client computes may be defined for positive numbers only."""
 
 POINTS = 18
 """Random inputs of what the client computes: its comparisons and choices agree by chance at some."""
+
+ENOUGH = 1 << 18
+"""Elements of all these inputs together that are enough."""
 
 CLOSE = 1e-7
 """Relative differences up to this are rounding."""
@@ -160,7 +163,6 @@ class Rows:
         names = [name for name in node.output if name]
         self.makers.update({name: node for name in names if isinstance(self.scope.operands[name], Decoded)})
         functions = _functions(made)
-        points = len(DOMAINS) if functions else 1
         alone: dict[str, Array] | None = None
         for together in list(self.batches):
             before = len(together.scope.nodes)
@@ -171,8 +173,8 @@ class Rows:
             if functions != _functions(others):
                 raise Call.of(self.scope, node).refuse_mixing()
             if alone is None:
-                alone = self._evaluated(made, points)
-            whole = self._evaluated_together(together, others, points)
+                alone = self._evaluated(made)
+            whole = self._evaluated_together(together, others)
             for name in names:
                 self._arrange(together, node, name, alone, whole)
 
@@ -241,15 +243,15 @@ class Rows:
                 raise TracedBatchError(traced)
         return False
 
-    def _evaluated(self, nodes: Sequence[Node], points: int) -> dict[str, Array]:
-        """The values that nodes define for single rows, each of shape (points, rows, elements)."""
+    def _evaluated(self, nodes: Sequence[Node]) -> dict[str, Array]:
+        """The values that nodes define for single rows, each of shape (1, rows, elements)."""
         rows = max(together.extent for together in self.batches)
-        given = {name: self._drawn(name, points).reshape(points * rows, -1) for name in _read(nodes)}
-        return {name: made.reshape(points, rows, -1) for name, made in _evaluate(self.scope, nodes, given).items()}
+        given = {name: self._drawn(name, 1)[0] for name in _read(nodes)}
+        return {name: made.reshape(1, rows, -1) for name, made in _evaluate(self.scope, nodes, given).items()}
 
-    def _evaluated_together(self, together: _Together, nodes: Sequence[Node], points: int) -> dict[str, Array]:
-        """The values that nodes define for a batch, each of shape (points, elements)."""
-        given = {name: together.join(self._drawn(name, points), name) for name in _read(nodes)}
+    def _evaluated_together(self, together: _Together, nodes: Sequence[Node]) -> dict[str, Array]:
+        """The values that nodes define for a batch, each of shape (1, elements)."""
+        given = {name: together.join(self._drawn(name, 1), name) for name in _read(nodes)}
         return _evaluate(together.scope, nodes, given)
 
     def _drawn(self, name: str, points: int) -> Array:
@@ -257,9 +259,10 @@ class Rows:
         rows = max(together.extent for together in self.batches)
         shared = any(together.arranged[name] == 0 for together in self.batches)
         uniform = np.random.default_rng(zlib.crc32(name.encode())).random((points, rows, self.sizes[name]))
-        for point in range(points):
-            low, high = DOMAINS[point % len(DOMAINS)]
-            uniform[point] = low + (high - low) * uniform[point]
+        for number, (low, high) in enumerate(DOMAINS):
+            part = uniform[number :: len(DOMAINS)]
+            part *= high - low
+            part += low
         return np.repeat(uniform[:, :1], rows, axis=1) if shared else uniform
 
     def _arrange(
@@ -306,9 +309,10 @@ class Rows:
         self._refuse_output(output)
 
     def _agrees(self, together: _Together, name: str, strides: Sequence[int]) -> bool:
-        alone = _computed(self.scope, name, lambda source: self._drawn(source, POINTS)[:, : together.extent])
+        points = max(1, min(POINTS, ENOUGH // max(1, math.prod(_decoded(self.scope, name).shape))))
+        alone = _computed(self.scope, name, lambda source: self._drawn(source, points)[:, : together.extent])
         whole = _computed(
-            together.scope, name, lambda source: together.join(self._drawn(source, POINTS), source)[:, np.newaxis]
+            together.scope, name, lambda source: together.join(self._drawn(source, points), source)[:, np.newaxis]
         )
         return any(_alike(_joined(alone, stride), whole[:, 0]) for stride in strides)
 
@@ -349,10 +353,17 @@ def _read(nodes: Sequence[Node]) -> list[str]:
 
 
 def _evaluate(scope: Scope, nodes: Sequence[Node], given: dict[str, Array]) -> dict[str, Array]:
-    """The values that nodes define, from those that they read, all of shape (rows, elements)."""
+    """The values that nodes define, from those that they read, all of shape (rows, elements).
+
+    A polynomial stands for every function: that the functions are the same is known already.
+    """
     graph, values = Graph((), (), scope.parameters), dict(given)
-    with np.errstate(all="ignore"):
-        for node in nodes:
+    functions = 0
+    for node in nodes:
+        if isinstance(node, FunctionNode):
+            functions += 1
+            values[node.output.name] = values[node.value] * (values[node.value] + functions)
+        else:
             values[node.output.name] = graph.evaluate_node(node, values)
     return {name: value for name, value in values.items() if name not in given}
 

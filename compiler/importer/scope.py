@@ -24,8 +24,8 @@ __all__ = ["Constant", "Decoded", "Operand", "Scope", "Tail", "Unknown", "array"
 MAX_FOLDED = 1 << 28
 """Bytes that constants computed at import may take together. A few bytes of a file can make many of these."""
 
-MAX_ELEMENTS = 1 << 27
-"""Elements of all values of a network together."""
+MAX_ELEMENTS = 1 << 25
+"""Elements of all values of a network together, for one row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ class Scope:
             The values have become more than :data:`MAX_ELEMENTS` together.
         """
         self.elements += math.prod(node.output.shape)
-        if self.elements > MAX_ELEMENTS:
+        if self.elements > MAX_ELEMENTS * self.batch.room:
             raise UnsupportedError(
                 f"{node.source}: with it, the values in the network have more than {MAX_ELEMENTS} elements together; "
                 "use a smaller network or smaller inputs"
