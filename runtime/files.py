@@ -287,10 +287,9 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
         It cannot be read, or is a folder.
     """
     with open_regular(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(f"{path}: too large, more than {_size(limit)}; give another file")
-    return content
+        if os.fstat(file.fileno()).st_size > limit:
+            raise InputError(f"{path}: too large, more than {_size(limit)}; give another file")
+        return file.read(limit)
 
 
 def check_regular(handle: int, path: str | os.PathLike[str]) -> None:
