@@ -84,4 +84,4 @@ def test_an_absurdly_large_file_is_refused_by_its_size(here, cli):
     with (here / "large.onnx").open("wb") as file:
         file.truncate(1 << 40)
     path = Path("large.onnx")
-    assert cli.refusal("compile", path) == f"{path}: too large, more than 2,147.5 MB; give another file"
+    assert cli.refusal("compile", path) == f"{path}: too large, more than 2.1 GB; give another file"
