@@ -27,7 +27,7 @@ def _sum_of_constants(number: int) -> str:
 @pytest.mark.parametrize(
     ("body", "constants", "reason"),
     [
-        (_sum_of_constants(18), {"s": np.array([1 << 22])}, "'[cm]1. .*: with it, constants that are computed when"),
+        (_sum_of_constants(18), {"s": np.array([1 << 22])}, "'[cm]1.' .*: with it, constants that are computed when"),
         ("c = ConstantOfShape(s)  m = ReduceMax(c)  y = Add(x, m)", {"s": np.array([1 << 40])}, f"have {1 << 40} elem"),
         (
             "c = Tile(b, s)  m = ReduceMax(c)  y = Add(x, m)",
