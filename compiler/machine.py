@@ -8,13 +8,12 @@ used when it is named: without one, everybody's compiler makes the same plan of 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import msgspec
 
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import reading, write_file
+from hecc.runtime.files import open_regular, reading, write_file
 from hecc.runtime.rates import Rates
 
 __all__ = ["MachineProfile", "is_profile"]
@@ -81,7 +80,7 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         InputError
             The file cannot be read, or is no machine profile of this version of hecc.
         """
-        with reading(path), Path(path).open("rb") as file:
+        with reading(path), open_regular(path) as file:
             text = file.read(MAX_FILE + 1)
         remedy = "measure the machine with `hecc bench --calibrate`"
         if len(text) > MAX_FILE:

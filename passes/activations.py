@@ -15,7 +15,7 @@ those of a higher degree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,9 @@ Forms = dict[str, Form]
 """A value as a polynomial in each of several roots, the nearest root last; a value is ``x`` in itself."""
 
 MAX_DEGREE = 2
+
+NEAREST = 64
+"""Roots that a value is looked at in. The tangle of an activation is a dozen nodes; a chain may be of thousands."""
 
 NEARLY_LINEAR = 64.0
 """Largest ``c1 / c2`` of a monic form: values beside which the square is small would decide the scale of ``x``."""
@@ -104,18 +107,25 @@ def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> F
 
 
 def _combine(operands: list[Forms], operation: Callable[..., Coefficients]) -> Forms:
-    """Apply an operation in every root that all operands share, as long as the degree stays at two."""
+    """Apply an operation in the nearest roots that all operands share, as long as the degree stays at two."""
+    shared = [root for root in operands[0] if all(root in other for other in operands[1:])]
+    return {root: _Combined([operand[root] for operand in operands], operation) for root in shared[-NEAREST:]}
 
-    def form(root: str) -> Form:
-        @cache
-        def compute() -> Coefficients | None:
-            inner = [p for operand in operands if (p := operand[root]()) is not None]
-            result = operation(*inner) if len(inner) == len(operands) else None
-            return result if result is not None and polynomial.degree(result) <= MAX_DEGREE else None
 
-        return compute
+@dataclass(eq=False)
+class _Combined:
+    """A form that is computed from others when it is first asked for."""
 
-    return {root: form(root) for root in operands[0] if all(root in other for other in operands[1:])}
+    operands: list[Form]
+    operation: Callable[..., Coefficients]
+    known: list[Coefficients | None] = field(default_factory=list)
+
+    def __call__(self) -> Coefficients | None:
+        if not self.known:
+            inner = [p for operand in self.operands if (p := operand()) is not None]
+            result = self.operation(*inner) if len(inner) == len(self.operands) else None
+            self.known.append(result if result is not None and polynomial.degree(result) <= MAX_DEGREE else None)
+        return self.known[0]
 
 
 def _flat(array: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -8,6 +8,9 @@ What only repeats elements for an activation or a product is no bottleneck: rows
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,11 +34,12 @@ def fuse_affine(graph: Graph) -> Graph:
     consumers = graph.consumers()
     fused: dict[str, Node] = {}
     parameters: dict[str, NDArray[np.float64]] = {}
+    known = ChainMap(parameters, dict(graph.parameters))
     for node in graph.nodes:
         if isinstance(node, AffineNode):
             # A linear layer behind would take the repetition in without any more non-zeros.
             last = not any(isinstance(user, AffineNode) for user in consumers[node.output.name])
-            node = _fuse(node, fused, {**graph.parameters, **parameters}, parameters, may_repeat=last)
+            node = _fuse(node, fused, known, parameters, may_repeat=last)
         fused[node.output.name] = node
     return graph.with_nodes([_skip_reshapes(node, fused) for node in fused.values()], parameters)
 
@@ -43,7 +47,7 @@ def fuse_affine(graph: Graph) -> Graph:
 def _fuse(
     node: AffineNode,
     done: dict[str, Node],
-    known: dict[str, NDArray[np.float64]],
+    known: Mapping[str, NDArray[np.float64]],
     parameters: dict[str, NDArray[np.float64]],
     *,
     may_repeat: bool,

@@ -25,7 +25,6 @@ import hashlib
 import math
 import mmap
 import os
-import stat
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,7 +40,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime import codec
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import NewFile, check_replaceable, reading, writing
+from hecc.runtime.files import NewFile, check_replaceable, open_regular, reading, writing
 
 __all__ = [
     "ALIGNMENT",
@@ -543,11 +542,7 @@ def check_kind(path: str | os.PathLike[str], kind: Kind, *, force: bool = False)
 
 def _open(path: Path) -> BinaryIO:
     with reading(path):
-        file = path.open("rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise InputError(f"{path}: not a regular file; save it to disk first")
-    return file
+        return open_regular(path)
 
 
 def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tuple[Kind, int, int]:

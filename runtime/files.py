@@ -9,10 +9,12 @@ file that another process is just writing is a lock, which the system releases w
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +28,12 @@ if sys.platform != "win32":
 __all__ = [
     "NewFile",
     "check_replaceable",
+    "check_regular",
     "check_target",
     "is_at",
     "lock",
+    "open_regular",
+    "read_regular",
     "reading",
     "replacing",
     "same_file",
@@ -309,6 +314,62 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading, unless it is a pipe or a device: these may never answer, and never end.
+
+    Raises
+    ------
+    InputError
+        It is no regular file.
+    OSError
+        It cannot be opened, or is a folder.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for whoever writes to it.
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags)
+    try:
+        check_regular(handle, path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The bytes of a file, unless it is a pipe or a device, or has more than ``limit``.
+
+    Raises
+    ------
+    InputError
+        It is no regular file, or too large.
+    OSError
+        It cannot be read, or is a folder.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise InputError(f"{path}: too large, more than {_size(limit)}; give another file")
+        return file.read(limit)
+
+
+def check_regular(handle: int, path: str | os.PathLike[str]) -> None:
+    """Refuse an open file that is a pipe, a device, or a folder.
+
+    Raises
+    ------
+    InputError
+        It is no regular file.
+    OSError
+        It is a folder.
+    """
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path}: not a regular file; save it to disk first")
+
+
 def _check_regular(path: Path) -> None:
     """Refuse a folder, and what is no file at all: a name must not take the place of a device."""
     if path.exists() and not path.is_file():
@@ -336,7 +397,8 @@ def _sweep(path: Path) -> None:
 def _remove_unlocked(path: Path) -> None:
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDONLY)
+            # Not to wait for the other end, should it be a pipe.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.is_dir():

@@ -27,7 +27,7 @@ import msgspec
 from hecc.runtime import codec
 from hecc.runtime.container import ALIGNMENT, PROLOGUE, Blob, ContainerWriter, Kind, check_kind, kind_of
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import is_at, lock, writing
+from hecc.runtime.files import check_regular, is_at, lock, writing
 
 __all__ = ["ResumableWriter", "partial_size"]
 
@@ -339,8 +339,16 @@ def _is_index(path: Path) -> bool:
 
 
 def _opened(path: Path, mode: int) -> BinaryIO:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    return os.fdopen(os.open(path, flags, mode), "r+b")
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    handle = os.open(path, flags, mode)
+    try:
+        check_regular(handle, path)
+        return os.fdopen(handle, "r+b")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def _chained(before: str, body: bytes) -> str:

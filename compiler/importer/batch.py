@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
-from hecc.compiler.importer.prepare import FLOATS
+from hecc.compiler.importer.prepare import FLOATS, type_name
 from hecc.runtime.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -21,8 +21,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "encrypted_inputs"]
 
-LARGEST = 1 << 27
-"""Elements that a tensor may have: half a gigabyte of float32. Networks have less; damaged files may claim anything."""
+LARGEST = 1 << 23
+"""Elements that a tensor may have: 256 ciphertexts of the largest ring. Files may claim anything."""
+
+LARGEST_WINDOW = 1 << 16
+"""Elements that a window may have, or what is averaged: half the slots of the largest ring hold no more."""
+
+LARGEST_INPUT = 1 << 22
+"""Elements that an input may have: 128 ciphertexts of the largest ring, and an image of a thousand pixels squared."""
+
+ROOM = 4
+"""Rows of which there may be as many elements as there may be of one."""
+
+MOST_INPUTS = 256
+"""Inputs that a network may have."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +49,14 @@ class Batch:
         The fixed batch that the network was exported with, otherwise one.
     dynamic
         Whether the file leaves the batch open.
+    made_up
+        An extent to take where it does; then the whole batch is one example.
     """
 
     axis: bool
     extent: int = 1
     dynamic: bool = False
+    made_up: int = 0
 
     @classmethod
     def of(cls, model: onnx.ModelProto, batch_axis: bool) -> Batch:
@@ -52,7 +67,10 @@ class Batch:
         UnsupportedError
             Inputs disagree about the batch.
         """
-        shapes = {value.name: _dimensions(value, batch_axis) for value in encrypted_inputs(model)}
+        inputs = encrypted_inputs(model)
+        if len(inputs) > MOST_INPUTS:
+            raise UnsupportedError(f"the network has {len(inputs)} inputs, more than {MOST_INPUTS}; join them in one")
+        shapes = {value.name: _dimensions(value, batch_axis) for value in inputs}
         if not batch_axis or not shapes:
             return cls(axis=False)
         leading = {name: dims[0] if len(dims) > 1 else None for name, dims in shapes.items()}
@@ -72,6 +90,11 @@ class Batch:
                 "with a fixed batch of one and compile it with --no-batch-axis (batch_axis=False)"
             )
         return cls(axis=not vectors, extent=next(iter(fixed.values()), 1), dynamic=dynamic)
+
+    @property
+    def room(self) -> int:
+        """How many times as many elements as for one row there may be."""
+        return min(max(1, self.made_up), ROOM)
 
     def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape in the file, from the shape of one example."""
@@ -95,9 +118,11 @@ class Batch:
         UnsupportedError
             An axis other than the batch is dynamic, or the input holds something else than real numbers.
         """
-        dims = list(_dimensions(value, self.axis))
+        dims = list(_dimensions(value, self.axis or self.made_up > 0))
         if len(dims) > 1 and (self.axis or self.dynamic or self.extent > 1):
             dims[0] = 1
+        elif self.made_up and isinstance(dims[0], str):
+            dims[0] = self.made_up
         for axis, extent in enumerate(dims):
             if isinstance(extent, str):
                 label = f" ('{extent}')" if extent else ""
@@ -107,9 +132,9 @@ class Batch:
                     f"there{batch}"
                 )
         shape = tuple(extent for extent in dims if isinstance(extent, int))
-        if math.prod(shape) > LARGEST:
+        if not self.made_up and math.prod(shape) > LARGEST_INPUT:
             raise UnsupportedError(
-                f"input '{value.name}' has {math.prod(shape)} elements, more than {LARGEST}; use smaller inputs"
+                f"input '{value.name}' has {math.prod(shape)} elements, more than {LARGEST_INPUT}; use smaller inputs"
             )
         return shape
 
@@ -130,16 +155,14 @@ def _dimensions(value: onnx.ValueInfoProto, batch_axis: bool) -> Sequence[int | 
         )
     tensor = value.type.tensor_type
     if tensor.elem_type not in FLOATS:
-        kinds = onnx.TensorProto.DataType
-        known = tensor.elem_type in kinds.values()
-        name = kinds.Name(tensor.elem_type).lower() if known else f"type {tensor.elem_type}"
         if tensor.elem_type == onnx.TensorProto.STRING:
             raise UnsupportedError(
                 f"input '{value.name}' holds strings; only real numbers can be encrypted: encode categories as numbers "
                 "before encryption, and train the model on these"
             )
         raise UnsupportedError(
-            f"input '{value.name}' holds {name}; only real numbers can be encrypted: make the input float32 and drop "
+            f"input '{value.name}' holds {type_name(tensor.elem_type)}; only real numbers can be encrypted: "
+            "make the input float32 and drop "
             "the Cast behind it, if any, and look up embeddings before encryption"
         )
     if not tensor.HasField("shape"):

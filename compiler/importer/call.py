@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from hecc.compiler.importer.batch import LARGEST
+from hecc.compiler.importer.batch import LARGEST, LARGEST_WINDOW
 from hecc.compiler.importer.prepare import opset_of
 from hecc.compiler.importer.refusals import InvalidNodeError, RefusedNodeError, way_out
 from hecc.compiler.importer.scope import Constant, Operand, Scope
@@ -60,8 +60,7 @@ class Call:
 
     def used(self, name: str) -> bool:
         """Whether a node reads a tensor, or the model returns it."""
-        graph = self.scope.model.graph
-        return any(name in node.input for node in graph.node) or any(name == output.name for output in graph.output)
+        return name in self.scope.read
 
     @property
     def operands(self) -> list[Operand | None]:
@@ -86,7 +85,10 @@ class Call:
         """An input, or None where it is left out."""
         operands = self.operands
         operand = operands[index] if index < len(operands) else None
-        assert operand is None or isinstance(operand, Value | Constant), "the importer does not convert the unknown"
+        if not isinstance(operand, Value | Constant | None):
+            raise self.refuse(
+                f"its input '{self.node.input[index]}' is computed after decryption", "end the network there"
+            )
         return operand
 
     def value(self, index: int) -> Value:
@@ -113,7 +115,10 @@ class Call:
         """A constant input of integers such as axes or a shape, or None where it is left out."""
         if self.optional(index) is None:
             return None
-        return tuple(int(number) for number in self.constant(index).array.reshape(-1))
+        array = self.constant(index).array
+        if array.dtype.kind not in "biuf" or not bool(np.isfinite(array).all()):
+            raise self.fault(f"its input {index} does not hold integers")
+        return tuple(int(number) for number in array.reshape(-1))
 
     def axes(self, axes: tuple[int, ...], rank: int) -> tuple[int, ...]:
         """Axes counted from the front, without repetition, for a tensor of some rank."""
@@ -143,7 +148,7 @@ class Call:
 
     def bounded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape, unless it is absurdly large."""
-        if math.prod(shape) > LARGEST:
+        if math.prod(shape) > LARGEST * self.scope.batch.room:
             raise self.refuse(f"its result would have {math.prod(shape)} elements", f"stay below {LARGEST} elements")
         return shape
 
@@ -170,6 +175,11 @@ class Call:
     def affine(self, output: Value, *terms: tuple[Value, AffineMap], bias: str | None = None) -> None:
         """Define a value as a sum of maps of values, plus a bias."""
         self.bounded(output.shape)
+        taps = max((step.taps for _, step in terms), default=1)
+        if taps > LARGEST_WINDOW * self.scope.batch.room:
+            raise self.refuse(
+                f"it combines {taps} elements into one", f"stay below {LARGEST_WINDOW}, or do it in steps"
+            )
         self.scope.define(AffineNode(output, self.source, tuple(Term(v.name, m) for v, m in terms), bias))
 
     def rename(self, value: Value, shape: tuple[int, ...] | None = None) -> None:
@@ -200,7 +210,13 @@ class Call:
         return RefusedNodeError(self.source, reason, remedy)
 
     def refuse_mixing(self) -> RefusedNodeError:
-        """Refuse a node that computes something from several examples of a fixed batch."""
+        """Refuse a node that computes something from several examples of a batch, or from how many there are."""
+        if self.scope.batch.extent == 1:
+            return self.refuse(
+                "it mixes the examples of a batch, which are encrypted apart",
+                "leave it out; or, if the whole input is one example, export the network with a fixed size and compile "
+                "it with --no-batch-axis (batch_axis=False)",
+            )
         return self.refuse(
             f"it mixes the {self.scope.batch.extent} examples of the batch",
             "export the network with a batch of one or a dynamic batch axis",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 
 import onnx
 
@@ -37,7 +38,8 @@ from hecc.compiler.importer.refusals import (
     RefusedNodeError,
     describe,
 )
-from hecc.compiler.importer.scope import Constant, Decoded, Scope, Unknown
+from hecc.compiler.importer.rows import MADE_UP, Rows, TracedBatchError
+from hecc.compiler.importer.scope import MAX_FOLDED, Constant, Decoded, Scope, Unknown
 from hecc.compiler.importer.steps.program import encrypted_part, program
 from hecc.compiler.importer.steps.tail import tail
 from hecc.compiler.ir.graph import Graph, Value
@@ -45,6 +47,20 @@ from hecc.runtime.epilogue import Step, result_shape
 from hecc.runtime.errors import InputError, ParameterError, UnsupportedError
 
 __all__ = ["import_model"]
+
+TEXT = frozenset({"ImageDecoder", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit"})
+"""Operators that are not folded: the time that a pattern takes, or the size of what is unpacked, has no bound."""
+
+SLOW = frozenset(
+    {"AffineGrid", "AveragePool", "Col2Im", "Conv", "ConvInteger", "ConvTranspose", "DFT", "DeformConv", "GRU"}
+    | {"GatherND", "GridSample", "LSTM", "LpPool", "MaxPool", "MaxRoiPool", "MaxUnpool", "NonMaxSuppression"}
+    | {"QLinearConv", "RNN", "Resize", "ReverseSequence", "RoiAlign", "STFT", "ScatterElements", "ScatterND"}
+    | {"TfIdfVectorizer", "Unique", "Upsample"}
+)
+"""Operators that may be folded element by element."""
+
+MAX_SLOW = 1 << 18
+"""Elements for which that is a matter of seconds."""
 
 
 def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch_axis: bool = True) -> Graph:
@@ -73,16 +89,29 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     model = prepare(load_model(source))
     batch = Batch.of(model, batch_axis)
     validate(model)
+    try:
+        return _import(model, batch, MADE_UP)
+    except TracedBatchError as traced:
+        return _import(model, batch, [traced.extent])
+
+
+def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int]) -> Graph:
+    """Import a prepared model, and see that it keeps the rows of batches of these extents apart."""
     scope = Scope.of(model, batch, tail(model.graph))
+    rows = Rows.of(scope, _convert, extents)
     refusals: list[RefusedNodeError] = []
     waiting = list(reversed(model.graph.node))
     while waiting:
         node = waiting.pop()
+        before = len(scope.nodes)
         try:
             if branch := taken_branch(scope, node):
+                rows.follow_branch(node, branch)
                 waiting += reversed(branch)
                 continue
             _convert(Call.of(scope, node))
+            if all(name in scope.operands for name in node.output if name):
+                rows.follow(node, scope.nodes[before:])
         except RefusedNodeError as refusal:
             refusals.append(refusal)
         except InvalidNodeError:
@@ -90,6 +119,12 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
             if not refusals:
                 raise
         _stand_in(scope, node)
+        rows.stand_in(node)
+    if not refusals:
+        try:
+            rows.finish([output.name for output in model.graph.output])
+        except RefusedNodeError as refusal:
+            refusals.append(refusal)
     if refusals:
         raise UnsupportedError(describe([*refusals, *_doubtful(scope, model.graph)]))
     return _finish(scope, [output.name for output in model.graph.output])
@@ -115,7 +150,14 @@ def _convert(call: Call) -> None:
             raise call.refuse_operator()
         return
     if _known(call):
-        scope.operands.update(fold(call))
+        if standard and node.op_type in TEXT:
+            raise call.refuse("it computes with text", "do it before the network, or store its result")
+        _check_size(call)
+        constants = fold(call)
+        scope.operands.update(constants)
+        scope.folded += sum(constant.array.nbytes for constant in constants.values())
+        if scope.folded > MAX_FOLDED:
+            raise _too_much(call)
         return
     if is_step(call):
         convert_step(call)
@@ -133,7 +175,26 @@ def _convert(call: Call) -> None:
             # For the whole batch the node is valid, so only one example does not fit it.
             raise call.refuse_mixing() from None
         raise
-    _check_rows(call)
+
+
+def _check_size(call: Call) -> None:
+    """Refuse constants that would take too much memory, or minutes where they are computed element by element."""
+    made = sum(math.prod(call.bounded(shape)) for shape in infer_shapes(call.scope, call.node).values())
+    if call.scope.folded + made > MAX_FOLDED:
+        raise _too_much(call)
+    size = made + sum(operand.array.size for operand in call.operands if isinstance(operand, Constant))
+    if size > MAX_SLOW and call.node.op_type in SLOW:
+        raise call.refuse(
+            f"its operands and results are constants of {size} elements, of which each would be computed by itself",
+            "fold the network's constants before importing, for instance with onnxsim",
+        )
+
+
+def _too_much(call: Call) -> RefusedNodeError:
+    return call.refuse(
+        f"with it, constants that are computed when the network is imported take more than {MAX_FOLDED} bytes",
+        "store less of them, and compute less from them",
+    )
 
 
 def _converter(call: Call) -> type[Converter] | None:
@@ -148,18 +209,6 @@ def _known(call: Call) -> bool:
     if operator == "CastLike":
         return isinstance(call.operands[0], Constant)
     return operator in {"Shape", "Size"} or not any(isinstance(operand, Value | Decoded) for operand in call.operands)
-
-
-def _check_rows(call: Call) -> None:
-    """Refuse a node that mixes the examples of a fixed batch.
-
-    The example's shape must be the whole batch's with the leading extent divided: what ONNX infers for the batch tells.
-    """
-    shapes = infer_shapes(call.scope, call.node)
-    for name in call.node.output:
-        value = call.scope.operands.get(name)
-        if isinstance(value, Value) and shapes.get(name) != call.scope.batch.whole(value.shape):
-            raise call.refuse_mixing()
 
 
 def _stand_in(scope: Scope, node: onnx.NodeProto) -> None:

@@ -19,6 +19,8 @@ SMALL = 4096
 
 def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
     """Shapes in the file (of the whole batch) of those outputs of a node for which ONNX can tell them."""
+    if not _axes_exist(scope, node):
+        return {}
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
     for name in filter(None, node.input):
@@ -60,3 +62,20 @@ def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...
             if all(dim.HasField("dim_value") for dim in dims):
                 shapes[name] = tuple(dim.dim_value for dim in dims)
     return shapes
+
+
+def _axes_exist(scope: Scope, node: onnx.NodeProto) -> bool:
+    """Whether a node's axes are within its operands: for some operators, inference reads outside of memory else."""
+    ranks = [
+        len(operand.shape) for name in node.input if isinstance(operand := scope.operands.get(name), Value | Constant)
+    ]
+    rank = max(ranks, default=0)
+    # Where an axis is new, or an end, there is one more.
+    last = rank - 1 if node.op_type in ("LayerNormalization", "RMSNormalization") else rank
+    numbers = [
+        number
+        for attribute in node.attribute
+        if attribute.name in ("axis", "axes", "batch_axis", "time_axis", "perm", "stash_axis")
+        for number in (attribute.i, *attribute.ints)
+    ]
+    return all(-last - 1 <= number <= last for number in numbers) or node.op_type == "Unsqueeze"

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx.external_data_helper import (
-    ExternalDataInfo,
-    load_external_data_for_model,
-    uses_external_data,
-)
 
+from hecc.compiler.importer.external import is_external, load_external, location_of
+from hecc.compiler.importer.messages import parts
 from hecc.runtime.container import MAGIC
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import read_regular
 from hecc.runtime.plan import MAX_NAME
 
-__all__ = ["load_model"]
+__all__ = ["MAX_BYTES", "load_model"]
+
+MAX_BYTES = (1 << 31) - 1
+"""Of a file: protocol buffers hold no more."""
 
 LONGEST = 512
 """Most characters of the name of a node or a tensor inside the network: a plan adds to them, and has a limit, too."""
-
 
 NPY = b"\x93NUMPY"
 VERSIONED = b"\x08"
@@ -47,11 +48,11 @@ def _read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mode
     if isinstance(source, onnx.ModelProto):
         model = onnx.ModelProto()
         model.CopyFrom(source)
-        _refuse_external_data(model, "the model in memory")
+        _refuse_external(model, "the model in memory")
         return model
     if isinstance(source, bytes):
         model = _parse(source, "the bytes given")
-        _refuse_external_data(model, "the bytes given")
+        _refuse_external(model, "the bytes given")
         return model
     if not isinstance(source, str | os.PathLike):
         raise InputError(
@@ -59,14 +60,24 @@ def _read(source: str | os.PathLike[str] | bytes | onnx.ModelProto) -> onnx.Mode
         )
     path = Path(source)
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_BYTES)
     except FileNotFoundError:
         raise InputError(f"there is no file '{path}'; give the path of an ONNX model") from None
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}; give the path of an ONNX model") from None
     model = _parse(data, f"'{path}'")
-    _load_external_data(model, path)
+    load_external([tensor for tensor in parts(model, onnx.TensorProto) if is_external(tensor)], path)
     return model
+
+
+def _refuse_external(model: onnx.ModelProto, what: str) -> None:
+    """Nothing is read from disk for a model that does not come from there."""
+    for tensor in parts(model, onnx.TensorProto):
+        if is_external(tensor):
+            raise InputError(
+                f"{what} keeps the weight '{tensor.name}' in another file, '{location_of(tensor)}'; give the path of "
+                "the model, next to which that file lies"
+            )
 
 
 def _parse(data: bytes, what: str) -> onnx.ModelProto:
@@ -96,13 +107,19 @@ def _parse(data: bytes, what: str) -> onnx.ModelProto:
 
 def _texts(model: onnx.ModelProto) -> Iterator[object]:
     """Every name by which the importer looks something up; protocol buffers give bytes for what is not UTF-8."""
-    graph = model.graph
-    yield from (entry.domain for entry in model.opset_import)
-    yield from (item.name for item in [*graph.input, *graph.output, *graph.initializer])
-    yield from (dim.dim_param for item in graph.input for dim in item.type.tensor_type.shape.dim)
-    for node in [*graph.node, *(node for function in model.functions for node in function.node)]:
-        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (attribute.name for attribute in node.attribute)
+    for entry in model.opset_import:
+        yield entry.domain
+    for part in parts(model, *_NAMES):
+        yield from _NAMES[type(part)](part)
+
+
+_NAMES: Mapping[type[Any], Callable[[Any], Iterable[object]]] = {
+    onnx.AttributeProto: lambda attribute: (attribute.name, attribute.ref_attr_name),
+    onnx.FunctionProto: lambda own: (own.name, own.domain, own.overload, *own.input, *own.output, *own.attribute),
+    onnx.NodeProto: lambda node: (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output),
+    onnx.TensorProto: lambda tensor: (tensor.name,),
+    onnx.ValueInfoProto: lambda item: (item.name, *(dim.dim_param for dim in item.type.tensor_type.shape.dim)),
+}
 
 
 def _refuse_names(model: onnx.ModelProto) -> None:
@@ -116,33 +133,3 @@ def _refuse_names(model: onnx.ModelProto) -> None:
                 f"the model names something {shown!r}, which cannot be printed or has more than {limit} characters; "
                 "give it another name in the network, or rename it in the ONNX file"
             )
-
-
-def _refuse_external_data(model: onnx.ModelProto, what: str) -> None:
-    for tensor in _external_tensors(model):
-        raise InputError(
-            f"{what} keeps the weight '{tensor.name}' in another file, '{ExternalDataInfo(tensor).location}'; give the "
-            "path of the model, next to which that file lies"
-        )
-
-
-def _load_external_data(model: onnx.ModelProto, path: Path) -> None:
-    for tensor in _external_tensors(model):
-        location = ExternalDataInfo(tensor).location
-        if not (path.parent / location).is_file():
-            raise InputError(
-                f"'{path}' keeps the weight '{tensor.name}' in '{location}', which is missing; put that file next to "
-                "the model, or save the model with its weights inside"
-            )
-    try:
-        load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"the weights of '{path}' in other files cannot be read: {reason}; save the model with its weights inside"
-        ) from None
-
-
-def _external_tensors(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    attributes = [attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")]
-    return [tensor for tensor in [*model.graph.initializer, *attributes] if uses_external_data(tensor)]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
-import onnx.inliner
 
+from hecc.compiler.importer.inlining import check_size, inline
+from hecc.compiler.importer.messages import parts
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "validate"]
+__all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
 
 FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
 )
 """Types of real numbers."""
+
 
 INTEGERS = frozenset(
     {
@@ -32,6 +35,12 @@ INTEGERS = frozenset(
 
 OLDEST_OPSET = 7
 """Before it, broadcasting was an attribute and shapes were attributes: another language."""
+
+
+def type_name(element: int) -> str:
+    """The name of a tensor's element type, which a file may claim to be anything."""
+    kinds = onnx.TensorProto.DataType
+    return kinds.Name(element).lower() if element in kinds.values() else f"type {element}"
 
 
 def newest_opset() -> int:
@@ -56,8 +65,9 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     _normalise_domains(model)
     _check_opset(model)
+    check_size(model)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model, True)
+        model = inline(model)
         _normalise_domains(model)
     if not model.graph.output:
         raise InputError("the model has no outputs; export it again")
@@ -80,7 +90,9 @@ def _declare_real(graph: onnx.GraphProto) -> None:
     """
     for item in graph.input:
         readers = [node for node in graph.node if item.name in reads(node)]
-        cast = all(node.op_type == "Cast" and {a.name: a.i for a in node.attribute}["to"] in FLOATS for node in readers)
+        cast = all(
+            node.op_type == "Cast" and any(a.name == "to" and a.i in FLOATS for a in node.attribute) for node in readers
+        )
         if readers and cast and item.type.tensor_type.elem_type in INTEGERS:
             item.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
@@ -121,6 +133,12 @@ def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in topological order: the file's, where it is one."""
     producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     given = {item.name for item in [*graph.input, *graph.initializer]}
+    defined = Counter(
+        [*(item.name for item in graph.input), *(name for node in graph.node for name in node.output if name)]
+    )
+    for name, times in defined.items():
+        if times > 1:
+            raise InputError(f"'{name}' is defined {times} times; the model is not valid ONNX: export it again")
     needed: set[int] = set()
     stack = [(output.name, "the model's outputs") for output in graph.output]
     while stack:
@@ -147,6 +165,16 @@ def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [graph.node[i] for i in order]
 
 
+def _check_known(model: onnx.ModelProto) -> None:
+    """Check those nodes whose operator onnx knows."""
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {entry.domain: entry.version for entry in model.opset_import}
+    for node in model.graph.node:
+        if onnx.defs.has(node.op_type, opset_of(model, node.domain), node.domain):
+            onnx.checker.check_node(node, context)
+
+
 def validate(model: onnx.ModelProto) -> None:
     """Refuse what the checker of onnx refuses, so that the converters meet only valid nodes.
 
@@ -160,10 +188,18 @@ def validate(model: onnx.ModelProto) -> None:
     for output in model.graph.output:
         # What is declared of an output is documentation that exporters leave incomplete; the nodes say it all.
         output.type.CopyFrom(onnx.helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, ()))
-    if any(not onnx.defs.has(node.op_type, opset_of(model), node.domain) for node in model.graph.node):
-        return
+    for attribute in parts(model.graph, onnx.AttributeProto):
+        if attribute.ref_attr_name:
+            raise InputError(
+                f"the model is not valid ONNX: an attribute '{attribute.name}' refers to '{attribute.ref_attr_name}', "
+                "as only those in functions may; export the network again"
+            )
+    unknown = any(not onnx.defs.has(node.op_type, opset_of(model), node.domain) for node in model.graph.node)
     try:
-        onnx.checker.check_model(model)
+        if unknown:
+            _check_known(model)
+        else:
+            onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         reason = " ".join(str(error).split("==>")[0].split()).rstrip(".")
         raise InputError(f"the model is not valid ONNX: {reason}; export the network again") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,19 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from hecc.compiler.importer.batch import Batch, encrypted_inputs
+from hecc.compiler.importer.messages import parts
 from hecc.compiler.importer.prepare import opset_of
 from hecc.compiler.ir.graph import InputNode, Node, Source, Value
 from hecc.runtime.epilogue import Step, Values
-from hecc.runtime.errors import InputError
+from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = ["Constant", "Decoded", "Operand", "Scope", "Tail", "Unknown", "array"]
+
+MAX_FOLDED = 1 << 28
+"""Bytes that constants computed at import may take together. A few bytes of a file can make many of these."""
+
+MAX_ELEMENTS = 1 << 25
+"""Elements of all values of a network together, for one row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +120,14 @@ class Scope:
         The parameters so far, by name.
     decoded
         The values that the client decrypts, by name.
+    taken
+        Names of all tensors that nodes of the model define.
+    read
+        Names of all tensors that nodes read, or the model returns.
+    folded
+        Bytes of the constants computed so far.
+    elements
+        Elements of the graph's values so far.
     """
 
     model: onnx.ModelProto
@@ -121,29 +137,60 @@ class Scope:
     nodes: list[Node] = field(default_factory=list)
     parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
     decoded: dict[str, Decoded] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
+    folded: int = 0
+    elements: int = 0
 
     @classmethod
     def of(cls, model: onnx.ModelProto, batch: Batch, tail: Tail | None = None) -> Scope:
         """Start an import: the inputs are values, the initializers constants."""
         scope = cls(model, batch, tail or Tail())
+        nodes = list(parts(model.graph, onnx.NodeProto))
+        graphs = parts(model.graph, onnx.GraphProto)
+        scope.taken = frozenset(name for node in nodes for name in node.output)
+        scope.read = frozenset(name for node in nodes for name in node.input) | {
+            item.name for graph in graphs for item in graph.output
+        }
         for tensor in model.graph.initializer:
             scope.operands[tensor.name] = Constant(tensor.name, array(tensor))
-        for item in encrypted_inputs(model):
-            value = Value(item.name, batch.input_shape(item))
-            scope.operands[item.name] = value
-            scope.nodes.append(InputNode(value, Source(item.name, "input", opset_of(model))))
+        scope.start()
         return scope
 
+    def like(self, batch: Batch) -> Scope:
+        """Start an import of the same model with another batch."""
+        weights = {tensor.name: self.operands[tensor.name] for tensor in self.model.graph.initializer}
+        scope = Scope(self.model, batch, self.tail, weights, taken=self.taken, read=self.read)
+        scope.start()
+        return scope
+
+    def start(self) -> None:
+        """Define the inputs."""
+        for item in encrypted_inputs(self.model):
+            value = Value(item.name, self.batch.input_shape(item))
+            self.define(InputNode(value, Source(item.name, "input", opset_of(self.model))))
+
     def define(self, node: Node) -> None:
-        """Add a node to the graph."""
+        """Add a node to the graph.
+
+        Raises
+        ------
+        UnsupportedError
+            The values have become more than :data:`MAX_ELEMENTS` together.
+        """
+        self.elements += math.prod(node.output.shape)
+        if self.elements > MAX_ELEMENTS * self.batch.room:
+            raise UnsupportedError(
+                f"{node.source}: with it, the values in the network have more than {MAX_ELEMENTS} elements together; "
+                "use a smaller network or smaller inputs"
+            )
         self.nodes.append(node)
         self.operands[node.output.name] = node.output
 
     def fresh(self, name: str) -> str:
         """A name for a value that no ONNX tensor has: the one given, if it is free."""
-        taken = {output for node in self.model.graph.node for output in node.output} | self.operands.keys()
         number, unique = 1, name
-        while unique in taken:
+        while unique in self.taken or unique in self.operands:
             number += 1
             unique = f"{name}#{number}"
         return unique

@@ -80,6 +80,11 @@ class AffineMap(ABC):
         """How far the window moves in the argument per element of the result, for the axes where one does; else ()."""
         return ()
 
+    @property
+    def taps(self) -> int:
+        """How many places a window has, where one moves in the argument; else one."""
+        return 1
+
     @abstractmethod
     def entries(self, parameters: Parameters) -> Iterator[Entries]:
         """Enumerate the non-zeros in blocks of about a million; a place may occur more than once, the values add."""
@@ -325,6 +330,10 @@ class _Window(AffineMap):
     def window_strides(self) -> Shape:
         return self.strides
 
+    @property
+    def taps(self) -> int:
+        return math.prod(self.kernel)
+
     def _taps(self) -> Iterator[tuple[Shape, tuple[slice, ...], tuple[slice, ...]]]:
         """For each tap: its index, the output pixels it reaches, and the input pixels it reads there."""
         spatial_in, spatial_out = self.in_shape[2:], self.out_shape[2:]
@@ -489,6 +498,10 @@ class Sum(AffineMap):
     def window_strides(self) -> Shape:
         return self.maps[0].window_strides
 
+    @property
+    def taps(self) -> int:
+        return max(m.taps for m in self.maps)
+
     def nonzeros(self) -> int:
         return sum(m.nonzeros() for m in self.maps)
 
@@ -512,6 +525,10 @@ class Chain(AffineMap):
     """
 
     steps: tuple[AffineMap, ...]
+
+    @property
+    def taps(self) -> int:
+        return max(m.taps for m in self.steps)
 
     @property
     def parameters(self) -> frozenset[str]:

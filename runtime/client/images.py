@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, HeccError, InputError
+from hecc.runtime.files import open_regular
 from hecc.runtime.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _load(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # The size is checked below, with a sentence; other warnings are about metadata that nothing here uses.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with open_regular(path) as file, Image.open(file, formats=FORMATS) as image:
                 _check_pixels(str(path), image.size)
                 # Cameras put a small preview behind a picture, in a format of its own (MPO).
                 if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hecc.runtime.errors import FileFormatError, HeccError, InputError
-from hecc.runtime.files import reading
+from hecc.runtime.files import open_regular, reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ def load_arrays(path: Path, *, others: str = "") -> NDArray[Any] | dict[str, NDA
     """
     import numpy as np
 
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         magic = file.read(6)
     if magic[:6] != _NPY and magic[:4] != _ZIP:
         raise FileFormatError(f"{path}: neither a .npy nor an .npz file; save the array with numpy.save{others}")
@@ -54,7 +54,7 @@ def load_arrays(path: Path, *, others: str = "") -> NDArray[Any] | dict[str, NDA
             # Mapped: nothing is allocated that the file's header merely claims.
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".") or type(error).__name__

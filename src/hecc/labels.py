@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hecc.arrays import load_array
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import reading
+from hecc.runtime.files import read_regular, reading
 from hecc.runtime.plan import check_labels
 from hecc.runtime.tensors import plain_array
 
@@ -23,6 +23,9 @@ Labels: TypeAlias = "str | os.PathLike[str] | Sequence[str]"
 
 Truth: TypeAlias = "NDArray[Any] | Sequence[Any] | str | os.PathLike[str]"
 """The right answers: numbers or names, or a .npy, .csv or text file of them."""
+
+MAX_FILE = 1 << 26
+"""Bytes of a text file of names: enough for a million of them."""
 
 
 def output_labels(
@@ -141,7 +144,7 @@ def _lines(path: Path) -> list[str]:
     """The lines of a text file without the empty ones at its end."""
     try:
         with reading(path):
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_regular(path, MAX_FILE).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise FileFormatError(f"{path}: not a text file in UTF-8; give one name per line") from None
     return [line.strip() for line in text.rstrip().splitlines()]

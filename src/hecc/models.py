@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from hecc.pytorch import export_module, is_module
 from hecc.runtime.errors import InputError
+from hecc.runtime.files import read_regular, reading
 
 if TYPE_CHECKING:
     import onnx
@@ -39,5 +39,8 @@ def model_bytes(model: OnnxModel) -> bytes:
     if isinstance(model, bytes):
         return model
     if isinstance(model, str | os.PathLike):
-        return Path(model).read_bytes()
+        from hecc.compiler.importer.load import MAX_BYTES
+
+        with reading(model):
+            return read_regular(model, MAX_BYTES)
     return bytes(model.SerializeToString(deterministic=True))

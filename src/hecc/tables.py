@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import reading
+from hecc.runtime.files import open_regular, reading
 
 __all__ = ["load_table", "write_table"]
 
@@ -50,7 +50,7 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
     rows: list[list[float]] = []
     names: list[str] = []
     try:
-        with reading(path), path.open(encoding="utf-8-sig", newline="") as file:
+        with reading(path), io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             for cells in reader:
                 if not any(cell.strip() for cell in cells):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import onnx
-
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.prepare import FLOATS
+from hecc.compiler.importer.prepare import FLOATS, type_name
 
 __all__ = ["Cast", "cast"]
 
@@ -25,6 +23,7 @@ class Cast(Converter):
 def cast(call: Call, element: int) -> None:
     """Define the output as the input in another type of real numbers."""
     if element not in FLOATS:
-        name = onnx.TensorProto.DataType.Name(element).lower()
-        raise call.refuse(f"casting to {name} rounds, which is not a polynomial", "keep the network in float32")
+        raise call.refuse(
+            f"casting to {type_name(element)} rounds, which is not a polynomial", "keep the network in float32"
+        )
     call.rename(call.value(0))

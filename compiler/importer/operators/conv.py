@@ -23,6 +23,8 @@ class Conv(Converter):
         rank = len(image.shape) - 2
         if rank not in (1, 2, 3):
             raise call.refuse(f"it has {rank} spatial axes", "use one to three")
+        if len(weight.shape) != len(image.shape):
+            raise call.fault(f"its weight has rank {len(weight.shape)}, and its input rank {len(image.shape)}")
         group = call.attribute("group", 1)
         maps, channels = weight.shape[0], image.shape[1]
         kernel = call.attribute("kernel_shape", weight.shape[2:])

@@ -30,6 +30,8 @@ class ConvTranspose(Converter):
         rank = len(image.shape) - 2
         if rank not in (1, 2, 3):
             raise call.refuse(f"it has {rank} spatial axes", "use one to three")
+        if len(weight.shape) != len(image.shape):
+            raise call.fault(f"its weight has rank {len(weight.shape)}, and its input rank {len(image.shape)}")
         group = call.attribute("group", 1)
         batch, channels, *sizes = image.shape
         kernel = call.attribute("kernel_shape", weight.shape[2:])

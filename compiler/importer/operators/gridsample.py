@@ -42,6 +42,8 @@ class GridSample(Converter):
         shape = (batch, channels, *points.shape[1:-1])
         call.bounded((*shape, {"nearest": 1, "linear": 2, "cubic": 4}[mode] ** rank))
         count = math.prod(points.shape[1:-1])
+        if not count:
+            raise call.fault("it has no points")
         # For every point: the pixels that it is made of, over all axes together, and their weights.
         pixels, weights = np.zeros((batch * count, 1), np.int64), np.ones((batch * count, 1))
         for axis, size in enumerate(sizes):

@@ -12,7 +12,7 @@ from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.decoded import after, constant, inner, operand, settled, then
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
-from hecc.compiler.importer.prepare import FLOATS
+from hecc.compiler.importer.prepare import FLOATS, type_name
 from hecc.compiler.importer.scope import Constant, Decoded, Tail
 from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Node, Value
 from hecc.runtime import epilogue as steps
@@ -48,8 +48,9 @@ def _cast(call: Call, decoded: Decoded, element: int) -> Decoded:
     if kind == "name" or not (integral or element in FLOATS or element == onnx.TensorProto.BOOL):
         if kind == "name" and element == onnx.TensorProto.STRING:
             return decoded
-        name = onnx.TensorProto.DataType.Name(element).lower()
-        raise call.refuse(f"a cast to {name} is not supported after decryption", "remove it from the network")
+        raise call.refuse(
+            f"a cast to {type_name(element)} is not supported after decryption", "remove it from the network"
+        )
     if element == onnx.TensorProto.BOOL:
         nonzero = steps.Elementwise(operator="nonzero", values=(0,))
         return decoded if kind == "boolean" else then(call, decoded, nonzero)

@@ -14,21 +14,21 @@ from hecc.compiler.ir.affine import Reshape
 from hecc.compiler.ir.graph import AffineNode, Term, Value
 from hecc.runtime import epilogue as steps
 
-__all__ = ["encrypted_part", "program"]
+__all__ = ["encrypted_part", "program", "roots"]
 
 
 def encrypted_part(name: str, decoded: Decoded, *, batch_axis: bool) -> AffineNode:
     """What is encrypted for an output: the value that its steps start from, or several in a row."""
-    roots = _roots(decoded)
-    if len(roots) == 1:
-        (value,) = roots
+    encrypted = roots(decoded)
+    if len(encrypted) == 1:
+        (value,) = encrypted
         # In a graph that has a batch axis, the first one is it.
         shape = (1, *value.shape) if batch_axis and value.shape[:1] != (1,) else value.shape
         return AffineNode(Value(name, shape), decoded.source, (Term(value.name, Reshape(value.shape, shape)),))
-    total = sum(math.prod(value.shape) for value in roots)
+    total = sum(math.prod(value.shape) for value in encrypted)
     shape = (1, total) if batch_axis else (total,)
     terms, start = [], 0
-    for value in roots:
+    for value in encrypted:
         size = math.prod(value.shape)
         index = np.full(shape, -1, dtype=np.int64)
         index[..., start : start + size] = np.arange(size)
@@ -39,15 +39,15 @@ def encrypted_part(name: str, decoded: Decoded, *, batch_axis: bool) -> AffineNo
 
 def program(decoded: Decoded) -> tuple[steps.Step, ...]:
     """The steps, each once, in an order in which what a step acts on comes before it."""
-    roots = _roots(decoded)
+    encrypted = roots(decoded)
     writer = _Writer()
     numbers: dict[int, int] = {}
     for one in _ordered(decoded):
         if one.value is not None:
             number = 0
-            if len(roots) > 1:
+            if len(encrypted) > 1:
                 size = math.prod(one.shape)
-                start = sum(math.prod(value.shape) for value in roots[: roots.index(one.value)])
+                start = sum(math.prod(value.shape) for value in encrypted[: encrypted.index(one.value)])
                 index = tuple(range(start, start + size))
                 number = writer.write(steps.Pick(values=(0,), index=index, shape=one.values.shape), ())
         else:
@@ -82,7 +82,8 @@ class _Writer:
         return len(self.written)
 
 
-def _roots(decoded: Decoded) -> list[Value]:
+def roots(decoded: Decoded) -> list[Value]:
+    """The encrypted values that something is computed from."""
     return list(dict.fromkeys(one.value for one in _ordered(decoded) if one.value is not None))
 
 

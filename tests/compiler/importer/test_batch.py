@@ -1,5 +1,6 @@
 """The batch axis: one example is imported, whatever batch the network was exported with."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,176 @@ def test_mixing_the_examples_of_a_fixed_batch_is_refused(node: str, constants: A
     built = model(f"g (float[4,6] x) => (float[4,6] y) {{ y = {node} }}", **constants)
     with pytest.raises(UnsupportedError, match=MIXES):
         import_model(built)
+
+
+TURNED = "t = Transpose<perm=[1,0,2]>(x)"
+APART = (
+    r"^(\w+) '\w+' \(opset \d+\): "
+    r"(it mixes the examples of a batch|it combines the examples of a batch|of a batch, its result, which is output)"
+)
+FIRST, UNIT, NARROW = np.array([0]), np.array([1]), np.ones((6, 2), np.float32)
+BRANCHES = "then_branch = t () => (r) { r = Neg(x) }, else_branch = f () => (q) { q = Identity(x) }"
+ROWS = "h = Shape(x)  i = Constant<value_int=0>()  b = Gather(h, i)  c = Cast<to=1>(b)"
+
+
+@pytest.mark.parametrize(
+    ("operator", "body", "opset", "constants"),
+    [
+        ("ReduceMean", "y = ReduceMean<axes=[0]>(x)", 13, {}),
+        ("ReduceMean", "m = ReduceMean<axes=[0]>(x)  y = Sub(x, m)", 13, {}),
+        ("ReduceMean", "m = ReduceMean(x)  y = Sub(x, m)", 13, {}),
+        ("ReduceSum", "y = ReduceSum(x, s)", 13, {"s": FIRST}),
+        ("ReduceMax", "m = ReduceMax<axes=[0]>(x)  y = Sub(x, m)", 13, {}),
+        ("ReduceL2", "m = ReduceL2<axes=[0]>(x)  y = Div(x, m)", 13, {}),
+        ("ReduceLogSumExp", "m = ReduceLogSumExp<axes=[0]>(x)  y = Sub(x, m)", 13, {}),
+        ("MatMul", "t = Transpose<perm=[1,0]>(x)  y = MatMul(x, t)", 13, {}),
+        ("Gemm", "y = Gemm<transB=1>(x, x)", 13, {}),
+        ("Gemm", "p = Gemm<transB=1>(x, x)  y = MatMul(p, x)", 13, {}),
+        ("Einsum", 'm = Einsum<equation = "ij->j">(x)  y = Add(x, m)', 13, {}),
+        ("Einsum", 'y = Einsum<equation = "ij,kj->ik">(x, x)', 13, {}),
+        ("ReduceMean", "a = Concat<axis=0>(x, x)  m = ReduceMean<axes=[0]>(a)  y = Add(x, m)", 13, {}),
+        ("Slice", "m = Slice(x, s, e)  y = Sub(x, m)", 13, {"s": FIRST, "e": UNIT}),
+        (
+            "Slice",
+            "y = Slice(x, a, b, c, d)",
+            13,
+            {"a": np.array([-1]), "b": np.array([-9]), "c": FIRST, "d": np.array([-1])},
+        ),
+        ("Gather", "m = Gather<axis=0>(x, s)  y = Sub(x, m)", 13, {"s": FIRST}),
+        ("Gather", "m = Gather<axis=0>(x, s)  y = Sub(x, m)", 13, {"s": np.array(-1)}),
+        ("GatherElements", "y = GatherElements<axis=0>(x, s)", 13, {"s": np.zeros((1, 6), np.int64)}),
+        ("GatherND", "g = GatherND(x, s)  y = Add(x, g)", 13, {"s": np.array([[0]])}),
+        (
+            "ScatterND",
+            "g = ScatterND(x, s, u)  y = Neg(g)",
+            13,
+            {"s": np.array([[0]]), "u": np.zeros((1, 6), np.float32)},
+        ),
+        ("Compress", "y = Compress<axis=0>(x, s)", 13, {"s": np.array([True])}),
+        ("Split", "a, b = Split<axis=0>(x)  y = Add(x, a)", 13, {}),
+        ("Trilu", "y = Trilu(x)", 14, {}),
+        ("CumSum", "y = CumSum(x, s)", 13, {"s": np.array(0)}),
+        ("CumSum", "y = CumSum<reverse=1>(x, s)", 13, {"s": np.array(0)}),
+        ("Softmax", "y = Softmax<axis=0>(x)", 13, {}),
+        ("Softmax", "y = Softmax<axis=0>(x)", 11, {}),
+        ("Softmax", "a = Softmax<axis=0>(x)  y = MatMul(a, w)", 13, {"w": NARROW}),
+        ("Softmax", "t = Transpose<perm=[1,0]>(x)  a = Softmax<axis=1>(t)  y = Transpose<perm=[1,0]>(a)", 13, {}),
+        ("Hardmax", "y = Hardmax<axis=0>(x)", 13, {}),
+        ("ArgMax", "y = ArgMax<axis=0>(x)", 13, {}),
+        ("TopK", "y, i = TopK<axis=0>(x, s)", 13, {"s": UNIT}),
+        ("LayerNormalization", "y = LayerNormalization<axis=0>(x, k)", 17, {"k": np.ones(6, np.float32)}),
+        ("RMSNormalization", "y = RMSNormalization<axis=0>(x, k)", 23, {"k": np.ones(6, np.float32)}),
+        ("MeanVarianceNormalization", "y = MeanVarianceNormalization<axes=[0]>(x)", 13, {}),
+        ("LpNormalization", "y = LpNormalization<axis=0>(x)", 13, {}),
+        (
+            "InstanceNormalization",
+            "u = Unsqueeze(x, s)  v = InstanceNormalization(u, k, k)  y = Squeeze(v, s)",
+            13,
+            {"s": np.array([0, 1]), "k": np.ones(1, np.float32)},
+        ),
+        ("LRN", "u = Unsqueeze(x, s)  v = LRN<size=3>(u)  y = Squeeze(v, s)", 13, {"s": np.array([0, 3])}),
+        (
+            "Conv",
+            "u = Unsqueeze(x, s)  v = Conv<pads=[1,1,1,1]>(u, k)  y = Squeeze(v, s)",
+            13,
+            {"s": np.array([0, 1]), "k": np.ones((1, 1, 3, 3), np.float32)},
+        ),
+        (
+            "GlobalAveragePool",
+            "u = Unsqueeze(x, s)  v = GlobalAveragePool(u)  w = Squeeze(v, s)  y = Add(x, w)",
+            13,
+            {"s": np.array([0, 1])},
+        ),
+        ("Resize", 'm = Resize<mode = "linear">(x, , , s)  y = Add(x, m)', 13, {"s": np.array([1, 6])}),
+        ("Pad", "p = Pad(x, s)  m = ReduceMean<axes=[0]>(p)  y = Add(x, m)", 13, {"s": np.array([1, 0, 0, 0])}),
+        (
+            "ReduceMean",
+            "r = Reshape(x, s)  m = ReduceMean<axes=[1]>(r)  y = Sub(x, m)",
+            13,
+            {"s": np.array([1, -1])},
+        ),
+        ("Flatten", "y = Flatten<axis=0>(x)", 13, {}),
+        ("Unsqueeze", "y = Unsqueeze(x, s)", 13, {"s": FIRST}),
+        # An exporter wrote the batch that it traced: the network is for five examples together.
+        ("ReduceMean", "r = Reshape(x, s)  m = ReduceMean<axes=[0]>(r)  y = Sub(x, m)", 13, {"s": np.array([5, 6])}),
+        # What depends on how many rows there are.
+        ("Div", f"{ROWS}  y = Div(x, c)", 13, {}),
+        ("Add", f"{ROWS}  y = Add(x, c)", 13, {}),
+        ("Div", "h = Size(x)  c = Cast<to=1>(h)  y = Div(x, c)", 13, {}),
+        ("Clip", f"{ROWS}  a = Clip(x, z, c)  y = MatMul(a, w)", 13, {"z": np.array(0, np.float32), "w": NARROW}),
+        ("Clip", f"{ROWS}  y = Clip(x, z, c)", 13, {"z": np.array(0, np.float32)}),
+        (
+            "If",
+            f"{ROWS}  o = Constant<value_int=1>()  e = Equal(b, o)  y = If(e) <{BRANCHES}>",
+            13,
+            {},
+        ),
+        (
+            "Add",
+            f"{ROWS}  r = Range(z, b, o)  f = Cast<to=1>(r)  u = Unsqueeze(f, s)  y = Add(x, u)",
+            13,
+            {"s": UNIT, "z": np.array(0), "o": np.array(1)},
+        ),
+    ],
+)
+def test_mixing_the_examples_of_an_open_batch_is_refused_by_name(
+    operator: str, body: str, opset: int, constants: Any, model: Model
+) -> None:
+    built = model(f"g (float[N,6] x) => (float[?,?] y) {{ {body} }}", opset, **constants)
+    with pytest.raises(UnsupportedError) as caught:
+        import_model(built)
+    found = re.match(APART, str(caught.value))
+    assert found, str(caught.value)
+    assert found[1] == operator
+
+
+@pytest.mark.parametrize(("operator", "opset"), [("LayerNormalization", 17), ("RMSNormalization", 23)])
+def test_normalising_over_a_fixed_batch_is_refused(operator: str, opset: int, model: Model) -> None:
+    built = model(
+        f"g (float[4,6] x) => (float[4,6] y) {{ y = {operator}<axis=0>(x, k) }}", opset, k=np.ones(6, np.float32)
+    )
+    with pytest.raises(UnsupportedError, match=f"{operator} 'y' .*: {MIXES}"):
+        import_model(built)
+
+
+@pytest.mark.parametrize(
+    ("body", "constants"),
+    [
+        # Rows that lie along another axis for a while, as in attention that has sequences first.
+        ("t = Transpose<perm=[1,0,2]>(x)  q = MatMul(t, w)  y = Transpose<perm=[1,0,2]>(q)", {"w": np.eye(3) + 1}),
+        (
+            f"{TURNED}  r = Reshape(t, s)  q = MatMul(r, w)  p = Reshape(q, u)  y = Transpose<perm=[1,0,2]>(p)",
+            {"w": np.eye(3) + 1, "s": np.array([-1, 3]), "u": np.array([2, -1, 3])},
+        ),
+        (
+            "t = Transpose<perm=[1,0,2]>(x)  a = Softmax<axis=0>(t)  q = MatMul(a, w)  y = Transpose<perm=[1,0,2]>(q)",
+            {"w": np.eye(3) + 1},
+        ),
+        ("h = Shape(x)  z = ConstantOfShape(h)  p = Concat<axis=1>(x, z)  y = ReduceMean<axes=[1]>(p)", {}),
+        ("h = Shape(x)  p = Expand(o, h)  y = Add(p, x)", {"o": np.ones((1, 1, 3))}),
+        ("y = LayerNormalization<axis=1>(x, o)", {"o": np.ones((2, 3))}),
+    ],
+)
+def test_rows_may_lie_along_other_axes_in_between(
+    body: str, constants: Any, model: Model, runtime: Callable[..., Any]
+) -> None:
+    arrays = {name: a.astype(np.float32) if a.dtype == float else a for name, a in constants.items()}
+    built = model(f"g (float[N,2,3] x) => (float[?,?,?] y) {{ {body} }}", 17, **arrays)
+    data = np.random.default_rng(1).standard_normal((5, 2, 3)).astype(np.float32)
+    want = runtime(built, {"x": data})
+    np.testing.assert_allclose(import_model(built).evaluate({"x": data})["y"], want.reshape(5, -1), rtol=1e-4)
+
+
+def test_a_network_that_fits_a_batch_of_one_only_is_imported_as_such(model: Model) -> None:
+    built = model(
+        "g (float[N,6] x) => (float[1,2] y) { r = Reshape(x, s)  y = MatMul(r, w) }", s=np.array([1, -1]), w=W
+    )
+    assert import_model(built).node("y").output.shape == (1, 2)
+
+
+def test_a_node_that_does_not_fit_its_fixed_batch_is_not_valid(model: Model) -> None:
+    with pytest.raises(InputError, match="its factors have inner extents 1 and 4"):
+        import_model(model("g (float[4,6] x) => (float[4,6] y) { y = MatMul(w, x) }", w=np.ones((1, 1), np.float32)))
 
 
 def test_flattening_the_batch_away_is_refused_at_the_output(model: Model) -> None:
