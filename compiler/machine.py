@@ -95,9 +95,9 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return found
 
 
-def is_profile(path: Path) -> bool:
+def is_profile(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a machine profile, of whichever version of hecc."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         text = file.read(MAX_FILE + 1)
     try:
         fields = msgspec.json.decode(text)

@@ -27,8 +27,8 @@ if sys.platform != "win32":
 
 __all__ = [
     "NewFile",
-    "check_replaceable",
     "check_regular",
+    "check_replaceable",
     "check_target",
     "is_at",
     "lock",

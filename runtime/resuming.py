@@ -27,7 +27,7 @@ import msgspec
 from hecc.runtime import codec
 from hecc.runtime.container import ALIGNMENT, PROLOGUE, Blob, ContainerWriter, Kind, check_kind, kind_of
 from hecc.runtime.errors import FileFormatError, InputError
-from hecc.runtime.files import check_regular, is_at, lock, writing
+from hecc.runtime.files import check_regular, is_at, lock, open_regular, writing
 
 __all__ = ["ResumableWriter", "partial_size"]
 
@@ -327,13 +327,13 @@ def _check_own(partial: Path, index: Path, kind: Kind) -> None:
 
 def _is_partial(path: Path, kind: Kind) -> bool:
     """Whether a file is unfinished, or was finished but did not get its name."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return not any(file.read(PROLOGUE)) or kind_of(path) is kind
 
 
 def _is_index(path: Path) -> bool:
     """Whether a file begins as an index does, as far as it goes."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(len(_INDEX))
     return _INDEX.startswith(head)
 

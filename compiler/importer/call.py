@@ -142,7 +142,7 @@ class Call:
         """A constant that a fixed batch has once for every example, all the same, as it is for one example."""
         extent = self.scope.batch.extent
         whole = constant.array
-        if extent == 1 or whole.ndim != rank or whole.shape[0] != extent or not bool((whole == whole[:1]).all()):
+        if extent == 1 or whole.ndim != rank or whole.shape[:1] != (extent,) or not bool((whole == whole[:1]).all()):
             return constant
         return Constant(f"{constant.name}:example", whole[:1])
 

@@ -3,7 +3,7 @@
 The network is imported as it acts on *one example*: a batch axis, whatever its extent in the file, has extent one in
 the graph. Nodes are converted one by one, in order; each is one of four things:
 
-* all its inputs are constants: it is evaluated at once (:mod:`hecc.compiler.importer.fold`), so the arithmetic of
+* all its inputs are constants: it is evaluated at once (:mod:`hecc.compiler.importer.folding`), so the arithmetic of
   shapes that exporters write around a Reshape disappears;
 * it is at the end of the network, and the client computes it (:mod:`hecc.compiler.importer.epilogue`);
 * its operator has a converter (:mod:`hecc.compiler.importer.operators`), which adds nodes to the graph;
@@ -16,6 +16,7 @@ import math
 import os
 from collections.abc import Sequence
 
+import numpy as np
 import onnx
 
 from hecc.compiler.importer.batch import LARGEST, Batch
@@ -23,8 +24,8 @@ from hecc.compiler.importer.branches import taken_branch
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
 from hecc.compiler.importer.epilogue import convert_step, could_be_step, is_step
-from hecc.compiler.importer.fold import fold
-from hecc.compiler.importer.inference import infer_shapes
+from hecc.compiler.importer.folding.fold import fold
+from hecc.compiler.importer.inference import infer_constants, infer_shapes
 from hecc.compiler.importer.load import load_model
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
@@ -215,6 +216,15 @@ def _stand_in(scope: Scope, node: onnx.NodeProto) -> None:
     """Give every output that was not converted its inferred shape, so that the nodes behind it can be examined."""
     missing = [name for name in node.output if name and name not in scope.operands]
     if not missing:
+        return
+    if all(isinstance(scope.operands[name], Constant) for name in node.input if name):
+        # Not computed, but a constant all the same: what reads it must not be told that it is encrypted.
+        kinds = infer_constants(scope, node)
+        for name in missing:
+            kind, extents = kinds.get(name, (None, None))
+            known = kind is not None and kind.kind == "f" and extents is not None and math.prod(extents) <= LARGEST
+            ones = np.broadcast_to(np.ones((), kind), extents or ())
+            scope.operands[name] = Constant(name, ones) if known else Unknown.UNKNOWN
         return
     shapes = infer_shapes(scope, node)
     for name in missing:

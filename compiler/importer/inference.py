@@ -1,17 +1,20 @@
-"""Shapes that ONNX itself infers, one node at a time."""
+"""Types and shapes that ONNX itself infers, one node at a time."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.shape_inference
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from hecc.compiler.importer.prepare import FLOATS
 from hecc.compiler.importer.scope import Constant, Scope
 from hecc.compiler.ir.graph import Value
 
-__all__ = ["infer_shapes"]
+__all__ = ["infer_constants", "infer_shapes"]
 
 SMALL = 4096
 """Constants up to this many elements take part with their values: shapes, axes, pads."""
@@ -19,6 +22,22 @@ SMALL = 4096
 
 def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...]]:
     """Shapes in the file (of the whole batch) of those outputs of a node for which ONNX can tell them."""
+    # All real types are one here, as they are for encrypted values.
+    inferred = _infer(scope, node, one_real_type=True)
+    return {name: shape for name, kind in inferred.items() if (shape := _extents(kind)) is not None}
+
+
+def infer_constants(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[np.dtype[Any], tuple[int, ...] | None]]:
+    """Types and shapes of the outputs of a node of constants, where ONNX can tell; the shape may be None."""
+    found: dict[str, tuple[np.dtype[Any], tuple[int, ...] | None]] = {}
+    for name, kind in _infer(scope, node, one_real_type=False).items():
+        if kind.HasField("tensor_type") and kind.tensor_type.elem_type:
+            found[name] = (helper.tensor_dtype_to_np_dtype(kind.tensor_type.elem_type), _extents(kind))
+    return found
+
+
+def _infer(scope: Scope, node: onnx.NodeProto, *, one_real_type: bool) -> dict[str, onnx.TypeProto]:
+    """What ONNX infers about the outputs of a node; nothing where it can tell nothing."""
     if not _axes_exist(scope, node):
         return {}
     types: dict[str, onnx.TypeProto] = {}
@@ -31,12 +50,11 @@ def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...
             kind = onnx.TensorProto.BOOL if truth else onnx.TensorProto.FLOAT
             types[name] = helper.make_tensor_type_proto(kind, scope.batch.whole(operand.shape))
         elif isinstance(operand, Constant):
-            # All real types are one here, as they are for encrypted values.
-            element = helper.np_dtype_to_tensor_dtype(operand.array.dtype)
-            real = element in FLOATS
-            types[name] = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT if real else element, operand.shape)
-            if operand.array.size <= SMALL:
-                array = operand.array.astype(np.float32) if real else operand.array
+            array: NDArray[Any] = operand.array
+            if one_real_type and helper.np_dtype_to_tensor_dtype(array.dtype) in FLOATS:
+                array = array.astype(np.float32) if array.size <= SMALL else np.broadcast_to(np.float32(0), array.shape)
+            types[name] = helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+            if array.size <= SMALL:
                 data[name] = numpy_helper.from_array(array, name)
         else:
             return {}
@@ -44,7 +62,7 @@ def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...
     version = next((entry.version for entry in imports if entry.domain == node.domain), 1)
     try:
         schema = onnx.defs.get_schema(node.op_type, version, node.domain)
-        inferred = onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports)
+        return dict(onnx.shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=imports))
     except (
         onnx.defs.SchemaError,
         onnx.shape_inference.InferenceError,
@@ -54,14 +72,6 @@ def infer_shapes(scope: Scope, node: onnx.NodeProto) -> dict[str, tuple[int, ...
     ):
         # Not knowing is an answer here: inference serves the error messages and the checks.
         return {}
-    shapes = {}
-    for name, kind in inferred.items():
-        tensor = kind.tensor_type
-        if kind.HasField("tensor_type") and tensor.HasField("shape"):
-            dims = tensor.shape.dim
-            if all(dim.HasField("dim_value") for dim in dims):
-                shapes[name] = tuple(dim.dim_value for dim in dims)
-    return shapes
 
 
 def _axes_exist(scope: Scope, node: onnx.NodeProto) -> bool:
@@ -79,3 +89,12 @@ def _axes_exist(scope: Scope, node: onnx.NodeProto) -> bool:
         for number in (attribute.i, *attribute.ints)
     ]
     return all(-last - 1 <= number <= last for number in numbers) or node.op_type == "Unsqueeze"
+
+
+def _extents(kind: onnx.TypeProto) -> tuple[int, ...] | None:
+    """The shape of a tensor of known extents."""
+    tensor = kind.tensor_type
+    if not kind.HasField("tensor_type") or not tensor.HasField("shape"):
+        return None
+    dims = tensor.shape.dim
+    return tuple(dim.dim_value for dim in dims) if all(dim.HasField("dim_value") for dim in dims) else None

@@ -8,9 +8,11 @@ convolution interpolation for digital image processing", IEEE Transactions on Ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -21,9 +23,15 @@ from hecc.compiler.importer.maps import select
 from hecc.compiler.ir.affine import Weighted
 from hecc.compiler.ir.graph import Value
 
-__all__ = ["Axis", "resize"]
+__all__ = ["SIMPLE", "Axis", "resize"]
 
 Floats = NDArray[np.float64]
+
+HALFWAY = 1e-6
+"""How far from a half a coordinate still counts as halfway, as in onnxruntime: what rounding has added."""
+
+SIMPLE = "simple"
+"""How the nearest element was chosen before opset 11: the next one where the tensor shrinks, else the one before."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +44,75 @@ class Axis:
     region: tuple[float, float] = (0.0, 1.0)
 
     def coordinates(self, mode: str) -> Floats | None:
-        """Where each element of the result lies in the tensor; None for a mode that does not exist."""
-        x = np.arange(self.after, dtype=np.float64)
-        # As ONNX's reference has it, the length by which align_corners divides is not rounded.
-        resized = self.scale * self.before
-        half_pixel = (x + 0.5) / self.scale - 0.5
-        if mode == "half_pixel":
-            return half_pixel
-        if mode == "half_pixel_symmetric":
-            return half_pixel + self.before / 2 * (1 - self.after / resized)
-        if mode == "pytorch_half_pixel":
-            return half_pixel if resized != 1 else np.full(self.after, -0.5)
-        if mode == "asymmetric":
-            return x / self.scale
-        if mode == "align_corners":
-            return x * (self.before - 1) / (resized - 1) if resized != 1 else np.zeros(self.after)
-        if mode == "tf_crop_and_resize":
-            start, end = (edge * (self.before - 1) for edge in self.region)
-            return start + (
-                x * (end - start) / (resized - 1) if resized != 1 else np.full(self.after, (end - start) / 2)
-            )
-        return None
+        """Where each element of the result lies in the tensor; None for a mode that does not exist.
+
+        In single precision, operation by operation as onnxruntime has it: that decides about halves, and about the
+        elements at the border. The length of the result is a whole number of elements, also where the factor times
+        the extent is none; ONNX's reference does not round it.
+        """
+        formula = _FORMULAS.get(mode)
+        if formula is None:
+            return None
+        if self.scale == 1.0:
+            # Of such an axis onnxruntime takes all, whatever the region.
+            return np.arange(self.after, dtype=np.float64)
+        x = np.arange(self.after, dtype=np.float32)
+        sizes = np.asarray([self.scale, self.after, self.before, *self.region], dtype=np.float32)
+        return np.asarray(formula(x, *sizes), dtype=np.float32).astype(np.float64)
+
+
+Single = np.float32
+CROP = "tf_crop_and_resize"
+HALF, ONE, TWO = Single(0.5), Single(1), Single(2)
+
+
+def _align_corners(x: Any, _: Single, after: Single, before: Single, *__: Single) -> Any:
+    return x * (before - ONE) / (after - ONE) if after != ONE else np.zeros_like(x)
+
+
+def _crop(x: Any, _: Single, after: Single, before: Single, start: Single, end: Single) -> Any:
+    if after > ONE:
+        return start * (before - ONE) + x * (end - start) * (before - ONE) / (after - ONE)
+    return np.full_like(x, HALF * (start + end) * (before - ONE))
+
+
+def _half_pixel(x: Any, scale: Single, *_: Single) -> Any:
+    return (x + HALF) / scale - HALF
+
+
+def _symmetric(x: Any, scale: Single, after: Single, before: Single, *_: Single) -> Any:
+    """Centred: what is cut off of the result's length is cut off at both ends."""
+    return (before / TWO * (ONE - after / (scale * before)) + (x + HALF) / scale) - HALF
+
+
+_FORMULAS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "align_corners": _align_corners,
+        "asymmetric": lambda x, scale, *_: x / scale,
+        "half_pixel": _half_pixel,
+        "half_pixel_symmetric": _symmetric,
+        "pytorch_half_pixel": lambda x, scale, after, *_: _half_pixel(x, scale) if after > ONE else np.zeros_like(x),
+        CROP: _crop,
+        "tf_half_pixel_for_nn": lambda x, scale, *_: (x + HALF) / scale,
+    }
+)
+"""Of an element of the result: its place in the tensor, from the factor, both extents, and the region of interest."""
 
 
 def resize(call: Call, value: Value, axes: Sequence[Axis], coordinates: str, nearest: str) -> None:
     """Define the output as a value resized along all its axes, by the attributes of Resize."""
     shape = call.bounded(tuple(axis.after for axis in axes))
-    crops = coordinates == "tf_crop_and_resize"
+    if all(axis.before == axis.after for axis in axes):
+        # Whatever the factors and the region are, onnxruntime copies a tensor that keeps its size.
+        call.rename(value)
+        return
+    crops = coordinates == CROP
     matrices, inside = [], np.ones((), dtype=bool)
     mode = call.attribute("mode", "nearest")
     for axis in axes:
         where = axis.coordinates(coordinates)
         if where is None:
             raise call.fault(f"coordinate_transformation_mode '{coordinates}' does not exist")
-        if axis.before == axis.after and axis.scale == 1.0 and not (crops and axis.region != (0.0, 1.0)):
-            where = np.arange(axis.after, dtype=np.float64)
         seen = (where >= 0) & (where <= axis.before - 1) if crops else np.ones(axis.after, dtype=bool)
         inside = inside[..., np.newaxis] & seen
         matrices.append(_nearest(call, axis, where, nearest) if mode == "nearest" else _kernel(call, axis, where, mode))
@@ -95,10 +137,11 @@ def resize(call: Call, value: Value, axes: Sequence[Axis], coordinates: str, nea
 def _nearest(call: Call, axis: Axis, where: Floats, rounding: str) -> scipy.sparse.csr_array:
     """The matrix of an axis that takes the nearest element."""
     rules: dict[str, Callable[[Floats], Floats]] = {
-        "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-        "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+        "round_prefer_floor": lambda x: np.ceil(x - 0.5 - HALFWAY),
+        "round_prefer_ceil": lambda x: np.floor(x + 0.5 + HALFWAY),
         "floor": np.floor,
         "ceil": np.ceil,
+        SIMPLE: np.ceil if axis.scale < 1 else np.floor,
     }
     if rounding not in rules:
         raise call.fault(f"nearest_mode '{rounding}' does not exist")
@@ -111,7 +154,11 @@ def _kernel(call: Call, axis: Axis, where: Floats, mode: str) -> scipy.sparse.cs
     """The matrix of an axis that weights the elements around each coordinate."""
     if mode not in ("linear", "cubic"):
         raise call.fault(f"mode '{mode}' does not exist")
-    stretch = min(axis.scale, 1.0) if call.attribute("antialias", 0) else 1.0
+    antialiased = bool(call.attribute("antialias", 0))
+    if antialiased and axis.before == axis.after:
+        # An axis that keeps its size is copied.
+        where = np.arange(axis.after, dtype=np.float64)
+    stretch = min(axis.scale, 1.0) if antialiased else 1.0
     reach = (1.0 if mode == "linear" else 2.0) / stretch
     taps = np.floor(where - reach)[:, np.newaxis] + np.arange(int(np.ceil(2 * reach)) + 2)
     distance = np.abs(taps - where[:, np.newaxis]) * stretch

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.fold import evaluate
 from hecc.compiler.importer.maps import select
+from hecc.compiler.importer.reference import evaluate
 from hecc.compiler.importer.scope import Constant
 from hecc.compiler.ir.graph import Value
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import onnx
 
-from hecc.compiler.importer.conformance import FOLDED, Outcome, node_tests, run
+from hecc.compiler.importer.conformance import DISPUTED, FOLDED, Outcome, node_tests, run
+from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
 from hecc.compiler.importer.prepare import OLDEST_OPSET, newest_opset
@@ -20,6 +21,25 @@ from hecc.compiler.importer.refusals import WAYS_OUT
 from hecc.compiler.importer.steps.rules import FOLLOWING, STARTING
 
 __all__ = ["render", "write_table"]
+
+DIFFERENCES = (
+    "* `Resize` counts the elements of its result, not the factor times the extent, also where that is a fraction; so",
+    "  does PyTorch with `align_corners`. These tests of ONNX expect something else, and are not followed:",
+    f"  {', '.join(f'`{name}`' for name in sorted(DISPUTED))}.",
+    "* `Resize` computes coordinates in single precision, takes what is within 1e-6 of a half for a half, copies a",
+    "  tensor that keeps its size, and of an axis with the factor one takes all, whatever the region of interest.",
+    "  Before opset 11 the nearest element of a shrinking axis is the next one.",
+    "* A reduction over no axes (`noop_with_empty_axes`) still takes magnitudes, squares or logarithms of the",
+    "  elements.",
+    "* `Shape` moves ends that are beyond the shape to it.",
+    "* `GridSample` with cubic interpolation and the padding `border` clamps the pixels only.",
+    "",
+    "Where onnxruntime contradicts ONNX's text and PyTorch, hecc refuses (automatic padding of a pool whose window is",
+    "smaller than its stride, `keep_aspect_ratio_policy` with axes counted from the back), but for two cases in which",
+    "onnxruntime's result is of no use and hecc follows the text: `Col2Im` with dilations along one axis, where it",
+    "mixes channels, and `MeanVarianceNormalization` of a single number, where it makes NaN.",
+)
+"""Lines of the documentation."""
 
 
 def write_table(path: Path) -> None:
@@ -71,8 +91,19 @@ def render(outcomes: Sequence[Outcome]) -> str:
         "",
         "## Folded",
         "",
-        "A node of any standard operator whose inputs are constants is evaluated when the model is imported.",
-        f"So are {_listed(sorted(FOLDED))}: the shapes of encrypted tensors are known.",
+        f"A node whose inputs are constants is evaluated when the model is imported. So are {_listed(sorted(FOLDED))}:",
+        "the shapes of encrypted tensors are known. The operators below are checked against onnxruntime at every opset",
+        "by `tests/fuzz/importing.py`; a node of constants of any other operator is refused.",
+        "",
+        f"* By rules of their own, in the types of ONNX: {_listed(sorted(RULES))}.",
+        f"* As they are converted: {_listed(sorted(CONVERTED))}.",
+        f"* By ONNX's reference implementation: {_listed(sorted(REFERENCE))}.",
+        "",
+        "## Where onnxruntime and ONNX differ",
+        "",
+        "hecc means what onnxruntime computes, at the opset of the model.",
+        "",
+        *DIFFERENCES,
         "",
         "## Not supported on encrypted data",
         "",

@@ -30,11 +30,11 @@ class Window:
     out: tuple[int, ...]
 
     @classmethod
-    def of(cls, call: Call, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> Window:
+    def of(cls, call: Call, spatial: tuple[int, ...], kernel: tuple[int, ...], *, pooled: bool = False) -> Window:
         """Read the attributes ``strides``, ``dilations``, ``pads``, ``auto_pad`` and ``ceil_mode``.
 
         With ``ceil_mode`` the last window may hang over the padded image, but must start inside it, as in PyTorch and
-        onnxruntime.
+        onnxruntime. ``pooled`` says that it is a pool's, of which onnxruntime thinks otherwise than of a convolution's.
         """
         rank = len(spatial)
         ones, zeros = (1,) * rank, (0,) * (2 * rank)
@@ -58,7 +58,14 @@ class Window:
                     # ONNX's text, its reference and its shape inference differ, and onnxruntime refuses or differs too.
                     raise call.refuse("dilations together with automatic padding are ambiguous", "write explicit pads")
                 count = -(-size // stride)
-                total = max(0, (count - 1) * stride + span - size)
+                total = (count - 1) * stride + span - size
+                if pooled and total < 0:
+                    # A pool of onnxruntime then crops the image at both ends, which ONNX's text does not say.
+                    raise call.refuse(
+                        "a window smaller than its stride together with automatic padding is ambiguous",
+                        "write explicit pads",
+                    )
+                total = max(0, total)
                 less, more = total // 2, total - total // 2
                 pads.append((less, more) if mode == "SAME_UPPER" else (more, less))
                 out.append(count)

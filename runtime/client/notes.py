@@ -19,7 +19,7 @@ import msgspec
 from hecc.runtime import codec
 from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.errors import InputError, KeyMismatchError
-from hecc.runtime.files import reading, replacing, writing
+from hecc.runtime.files import open_regular, reading, replacing, writing
 from hecc.runtime.keyfiles import KeyId
 
 __all__ = ["REQUESTS", "Notes"]
@@ -128,7 +128,7 @@ class Notes:
             return None
         with reading(self._path):
             try:
-                with self._path.open("rb") as file:
+                with open_regular(self._path) as file:
                     data = file.read(MAX_BYTES)
             except FileNotFoundError:
                 return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeAlias
 
-from hecc.runtime.files import reading
+from hecc.runtime.files import open_regular, reading
 
 __all__ = ["Child", "Html", "element", "is_page", "page", "table"]
 
@@ -81,5 +81,5 @@ def page(title: str, style: str, *sections: Html) -> str:
 
 def is_page(path: Path) -> bool:
     """Whether a file is a page that :func:`page` made."""
-    with reading(path), path.open("rb") as file:
+    with reading(path), open_regular(path) as file:
         return GENERATOR.encode() in file.read(1 << 10)

@@ -22,7 +22,7 @@ class AveragePool(Converter):
         image = call.value(0)
         if len(image.shape) < 3:
             raise call.fault(f"its input '{image.name}' has no spatial axes")
-        window = Window.of(call, image.shape[2:], call.attribute("kernel_shape", ()))
+        window = Window.of(call, image.shape[2:], call.attribute("kernel_shape", ()), pooled=True)
         output = Value(call.name, (*image.shape[:2], *window.out))
         counted = bool(call.attribute("count_include_pad", 0))
         pool = Pool(image.shape, output.shape, window.kernel, window.strides, window.pads, window.dilations, counted)

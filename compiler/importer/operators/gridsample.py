@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class GridSample(Converter):
         image, grid = call.value(0), call.constant(1)
         call.parameter(grid)
         points = grid.array.astype(np.float64)
+        precision = np.dtype(np.float64 if grid.array.dtype == np.float64 else np.float32)
         rank = len(image.shape) - 2
         batch, channels, *sizes = image.shape
         if rank < 1 or points.ndim != rank + 2 or points.shape[0] != batch or points.shape[-1] != rank:
@@ -50,7 +52,7 @@ class GridSample(Converter):
             # The last coordinate is that of the first axis.
             where = points[..., rank - 1 - axis].reshape(-1)
             aligned = bool(call.attribute("align_corners", 0))
-            taps, shares = _taps(where, size, mode, padding, aligned)
+            taps, shares = _taps(where, size, mode, padding, aligned, precision)
             pixels = (pixels[:, :, np.newaxis] * size + taps[:, np.newaxis]).reshape(len(pixels), -1)
             weights = (weights[:, :, np.newaxis] * shares[:, np.newaxis]).reshape(len(weights), -1)
         planes = np.arange(batch * channels).reshape(batch, channels, 1, 1)
@@ -64,11 +66,13 @@ class GridSample(Converter):
         call.affine(Value(call.name, shape), (image, sampling))
 
 
-def _taps(where: Floats, size: int, mode: str, padding: str, aligned: bool) -> tuple[NDArray[np.int64], Floats]:
+def _taps(
+    where: Floats, size: int, mode: str, padding: str, aligned: bool, precision: np.dtype[Any]
+) -> tuple[NDArray[np.int64], Floats]:
     """The pixels along one axis that each point is made of, and their weights, both of shape (points, taps)."""
     low, high = (0.0, size - 1.0) if aligned else (-0.5, size - 0.5)
-    # In single precision, as ONNX's reference has it: that decides about points halfway between pixels.
-    x = (low + (where + 1) / 2 * (high - low)).astype(np.float32).astype(np.float64)
+    # In single precision, unless the grid is in double: that decides about points halfway between pixels.
+    x = (low + (where + 1) / 2 * (high - low)).astype(precision).astype(np.float64)
     if mode == "nearest":
         x = np.rint(x)
     outside = (x < low) | (x > high)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.interpolation import Axis, resize
+from hecc.compiler.importer.interpolation import SIMPLE, Axis, resize
 
 __all__ = ["Resize"]
 
@@ -23,7 +23,7 @@ class Resize(Converter):
         """There are scales only, and one way of counting coordinates, that of Upsample."""
         value = call.value(0)
         axes = _axes(call, tuple(float(scale) for scale in call.constant(1).array.reshape(-1)), None, None)
-        resize(call, value, axes, "asymmetric", "floor")
+        resize(call, value, axes, "asymmetric", SIMPLE)
 
     @staticmethod
     def opset_11(call: Call) -> None:
@@ -56,16 +56,22 @@ def _axes(
         raise call.fault(f"its scales, sizes or region of interest do not fit {len(named)} axes")
     if not all(0 < number < math.inf for number in given) or not all(map(math.isfinite, region or ())):
         raise call.fault("its scales or sizes are not positive, or its region of interest is not finite")
-    axes = [Axis(extent, extent, 1.0) for extent in shape]
     policy = call.attribute("keep_aspect_ratio_policy", "stretch")
-    factors = [number / shape[axis] for axis, number in zip(named, given, strict=True)]
     common = {"not_larger": min, "not_smaller": max}.get(policy)
+    if sizes is not None and common is not None and min(call.attribute("axes", (0,))) < 0:
+        # onnxruntime leaves such axes as they are.
+        raise call.refuse(
+            "its keep_aspect_ratio_policy together with axes counted from the back is ambiguous",
+            "count the axes from the front",
+        )
+    axes = [Axis(extent, extent, 1.0) for extent in shape]
+    factors = [number / shape[axis] for axis, number in zip(named, given, strict=True)]
     if sizes is not None and common is None and policy != "stretch":
         raise call.fault(f"keep_aspect_ratio_policy '{policy}' does not exist")
     for i, axis in enumerate(named):
         before = shape[axis]
         if scales is not None:
-            factor, after = scales[i], math.floor(scales[i] * before)
+            factor, after = scales[i], math.floor(np.float32(scales[i]) * np.float32(before))
         elif common is None:
             factor, after = factors[i], int(given[i])
         else:

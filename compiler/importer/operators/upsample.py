@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.interpolation import Axis, resize
+from hecc.compiler.importer.interpolation import SIMPLE, Axis, resize
 
 __all__ = ["Upsample"]
 
@@ -31,5 +33,8 @@ def _upsample(call: Call, scales: tuple[float, ...]) -> None:
     value = call.value(0)
     if len(scales) != len(value.shape) or not all(1 <= scale < math.inf for scale in scales):
         raise call.fault(f"its scales do not fit a tensor of rank {len(value.shape)}, or shrink it")
-    axes = [Axis(extent, math.floor(extent * scale), scale) for extent, scale in zip(value.shape, scales, strict=True)]
-    resize(call, value, axes, "asymmetric", "floor")
+    axes = [
+        Axis(extent, math.floor(np.float32(scale) * np.float32(extent)), scale)
+        for extent, scale in zip(value.shape, scales, strict=True)
+    ]
+    resize(call, value, axes, "asymmetric", SIMPLE)

@@ -94,7 +94,10 @@ def _reduce(reduction: steps.Reduction, call: Call) -> Decoded:
     )
     rank = len(decoded.shape)
     if not given and call.attribute("noop_with_empty_axes", 0):
-        return decoded
+        # Over no axes: what is done to each element before they are summed is still done.
+        if reduction in ("l1", "l2"):
+            return elementwise(call, "absolute", decoded)
+        return elementwise(call, "multiply", decoded, decoded) if reduction == "square_sum" else decoded
     counted = call.axes(given, rank) or tuple(range(rank))
     keep = bool(call.attribute("keepdims", 1))
     shape = tuple(

@@ -10,6 +10,7 @@ import onnx
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.decoded import after, constant, inner, operand, settled, then
+from hecc.compiler.importer.inference import infer_shapes
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
 from hecc.compiler.importer.prepare import FLOATS, type_name
@@ -88,8 +89,11 @@ def move(call: Call) -> dict[str, Decoded | Constant]:
     known = ML_CONVERTERS if call.node.domain else CONVERTERS
     known[call.node.op_type].convert(Call.of(side, call.node))
     results: dict[str, Decoded | Constant] = {}
+    whole = infer_shapes(side, call.node) if scope.batch.extent > 1 else {}
     for name in filter(None, call.node.output):
         result = side.operands.get(name)
+        if isinstance(result, Value) and name in whole and whole[name] != scope.batch.whole(result.shape):
+            raise call.refuse_mixing()
         if isinstance(result, Constant):
             results[name] = result
         elif isinstance(result, Value):

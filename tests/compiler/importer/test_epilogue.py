@@ -297,3 +297,10 @@ def test_a_reshape_that_changes_nothing_is_no_step(model: Model) -> None:
     assert import_model(built).epilogues == {"y": (Sigmoid(),)}
     other = model("g (float[N,4] x) => (float[N,2,2] y) { p = Sigmoid(x)  y = Reshape(p, t) }", t=np.array([-1, 2, 2]))
     assert import_model(other).epilogues == {"y": (Sigmoid(), Reshape(shape=(2, 2)))}
+
+
+def test_a_step_that_merges_the_examples_of_a_fixed_batch_is_refused(model: Model) -> None:
+    for body in ("t = Greater(x, c)  y = Flatten<axis = 0>(t)", "t = Sign(x)  y = Flatten<axis = 0>(t)"):
+        built = model(f"g (float[3,4] x) => (bool[1,12] y) {{ {body} }}", c=np.zeros((1, 4), np.float32))
+        with pytest.raises(UnsupportedError, match=r"Flatten 'y' .* mixes the 3 examples of the batch"):
+            import_model(built)

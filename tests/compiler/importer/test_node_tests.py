@@ -1,12 +1,16 @@
 """The official ONNX node tests: each is passed, or refused for a reason that was looked at."""
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
-from hecc.compiler.importer.conformance import NodeTest, Outcome, node_tests, run
+from hecc.compiler.importer.conformance import DISPUTED, NodeTest, Outcome, node_tests, run
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.steps.rules import STARTING
 from hecc.compiler.importer.table import render
@@ -104,3 +108,17 @@ def test_a_wrong_result_fails_an_official_test() -> None:
     broken = NodeTest(test.name, test.operator, test.model, ((inputs, [outputs[0] + 1]),))
     with pytest.raises(AssertionError):
         run(broken)
+
+
+@pytest.mark.parametrize("test", list(node_tests(disputed=True)), ids=lambda test: test.name)
+def test_where_onnx_disagrees_with_onnxruntime_hecc_does_too(test: NodeTest, runtime: Callable[..., Any]) -> None:
+    with pytest.raises(AssertionError):
+        run(test)
+    inputs, _ = test.data[0]
+    feeds = {item.name: np.asarray(value) for item, value in zip(test.model.graph.input, inputs, strict=True)}
+    agreed = replace(test, data=((inputs, [runtime(test.model, feeds)]),))
+    assert run(agreed).refusal == ""
+
+
+def test_every_disputed_test_is_one_of_onnx() -> None:
+    assert {test.name for test in node_tests(disputed=True)} == DISPUTED

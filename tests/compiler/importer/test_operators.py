@@ -431,6 +431,75 @@ def test_resize_by_scales(opset: int, order: list[str], attributes: Any, runtime
     check(single("Resize", data, constants, order, opset, **attributes), data, runtime)
 
 
+@pytest.mark.parametrize("opset", [11, 13, 18, 28])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "cubic", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "nearest", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"},
+        {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"mode": "nearest", "nearest_mode": "round_prefer_floor"},
+    ],
+)
+@pytest.mark.parametrize("factors", [(1.5, 1.5), (0.7, 0.6), (1.25, 2.3), (0.4, 1.0)])
+def test_resize_by_fractions_aligns_whole_pixels(
+    opset: int, attributes: dict[str, Any], factors: tuple[float, float], runtime: Callable[..., Any]
+) -> None:
+    constants = {"r": np.zeros(0, np.float32), "s": np.array([1, 1, *factors], np.float32)}
+    check(single("Resize", {"x": random((2, 1, 3, 5))}, constants, ["x", "r", "s"], opset, **attributes),
+          {"x": random((2, 1, 3, 5))}, runtime)  # fmt: skip
+
+
+def test_pytorch_aligns_the_same_corners() -> None:
+    torch = pytest.importorskip("torch")
+    image = random((1, 1, 3, 5))
+    for mode, name in (("linear", "bilinear"), ("cubic", "bicubic")):
+        expected = torch.nn.functional.interpolate(torch.tensor(image), scale_factor=1.5, mode=name, align_corners=True)
+        constants = {"r": np.zeros(0, np.float32), "s": np.array([1, 1, 1.5, 1.5], np.float32)}
+        attributes = {"mode": mode, "coordinate_transformation_mode": "align_corners"}
+        built = single("Resize", {"x": image}, constants, ["x", "r", "s"], 13, **attributes)
+        found = import_model(built, batch_axis=False).evaluate({"x": image[np.newaxis]})["y"]
+        np.testing.assert_allclose(found.reshape(expected.shape), expected.numpy(), atol=1e-5)
+
+
+def test_a_factor_rounds_the_size_in_single_precision(runtime: Callable[..., Any]) -> None:
+    # 0.7 in single precision is less than 0.7, but ten times that is 7 again.
+    data = {"x": random((1, 1, 1, 10))}
+    constants = {"r": np.zeros(0, np.float32), "s": np.array([1, 1, 1, 0.7], np.float32)}
+    check(single("Resize", data, constants, ["x", "r", "s"], mode="linear"), data, runtime)
+
+
+@pytest.mark.parametrize(
+    ("operator", "opset", "inputs", "attributes", "sentence"),
+    [
+        (
+            "AveragePool", 11, {}, {"kernel_shape": [1, 1], "strides": [3, 3], "auto_pad": "SAME_UPPER"},
+            "a window smaller than its stride",
+        ),
+        (
+            "Resize", 18, {"sizes": np.array([4, 4])},
+            {"axes": [-2, -1], "keep_aspect_ratio_policy": "not_larger"}, "axes counted from the back",
+        ),
+    ],
+)  # fmt: skip
+def test_where_onnxruntime_contradicts_the_text_a_node_is_refused(
+    operator: str, opset: int, inputs: dict[str, Array], attributes: dict[str, Any], sentence: str
+) -> None:
+    order = ["x", "", "", "sizes"] if inputs else ["x"]
+    with pytest.raises(HeccError, match=sentence):
+        import_model(
+            single(operator, {"x": random((1, 1, 6, 6))}, inputs, order, opset, **attributes), batch_axis=False
+        )
+
+
+def test_a_number_is_no_example_of_a_fixed_batch(runtime: Callable[..., Any]) -> None:
+    built = single("Sub", {"x": random((2, 3))}, {"c": np.array(1.5, np.float32)}, ["x", "c"])
+    assert import_model(built).node("y").output.shape == (1, 3)
+
+
 def test_resize_with_antialiasing(runtime: Callable[..., Any]) -> None:
     data = {"x": random((1, 2, 12, 9))}
     for mode in ("linear", "cubic"):

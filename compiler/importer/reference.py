@@ -1,4 +1,9 @@
-"""Constant folding: a node whose inputs are all known is evaluated at once, by ONNX's reference implementation."""
+"""What ONNX's reference implementation computes for a node.
+
+It has the newest meaning of every operator, whatever the opset, and errors of its own. So it is asked only about
+operators that move elements, or that make shapes, indices and ranges: there the meanings do not differ, and
+``tests/fuzz/importing.py`` compares it with onnxruntime at every opset.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +19,22 @@ from onnx.reference import ReferenceEvaluator
 
 from hecc.compiler.importer.call import Call
 from hecc.compiler.importer.inference import infer_shapes
-from hecc.compiler.importer.scope import Constant, Decoded
-from hecc.compiler.ir.graph import Value
 
-__all__ = ["evaluate", "fold"]
+__all__ = ["evaluate"]
 
 
-def fold(call: Call) -> dict[str, Constant]:
-    """Evaluate a node that depends on constants, or on nothing but the shape of a value.
-
-    Returns
-    -------
-    dict
-        The node's outputs by name.
-    """
-    if call.node.domain:
-        raise call.refuse_operator()
-    if any(attribute.HasField("sparse_tensor") for attribute in call.node.attribute):
-        raise call.refuse("it holds a sparse tensor", "store it densely: hecc finds the zeros by itself")
-    remedy = "fold the network's constants before importing, for instance with onnxsim"
-    results = evaluate(call, {name: _array(call, name) for name in call.node.input if name}, remedy)
-    return {name: Constant(name, array) for name, array in results.items()}
+def _clamped(call: Call, feeds: Mapping[str, NDArray[Any]]) -> tuple[onnx.NodeProto, Mapping[str, NDArray[Any]]]:
+    """A Slice that begins at the first element where it would begin before it, as one backwards does in ONNX."""
+    names = [*call.node.input, "", "", ""][:5]
+    data, starts = feeds[names[0]], feeds[names[1]].reshape(-1)
+    axes = feeds[names[3]].reshape(-1) if names[3] else np.arange(starts.size)
+    if data.ndim == 0 or axes.size != starts.size or bool((np.abs(axes) > data.ndim).any()):
+        return call.node, feeds
+    lowest = [-data.shape[int(axis) % data.ndim] for axis in axes]
+    node = onnx.NodeProto()
+    node.CopyFrom(call.node)
+    node.input[1] = f"{names[1]}:clamped"
+    return node, {**feeds, node.input[1]: np.maximum(starts, np.asarray(lowest, dtype=starts.dtype))}
 
 
 def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict[str, NDArray[Any]]:
@@ -47,13 +47,13 @@ def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict
     """
     for shape in infer_shapes(call.scope, call.node).values():
         call.bounded(shape)
-    if call.node.op_type == "CumSum":
-        # PyTorch writes the axis as a vector of one, which onnxruntime takes and the reference does not.
-        feeds = {name: array.reshape(()) if name == call.node.input[1] else array for name, array in feeds.items()}
     outputs = [name for name in call.node.output if name]
+    node = call.node
+    if node.op_type == "Slice" and call.source.opset >= 10:
+        node, feeds = _clamped(call, feeds)
     graph = helper.make_graph(
-        [call.node],
-        "folded",
+        [node],
+        "evaluated",
         [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()],
         [helper.make_value_info(name, onnx.TypeProto()) for name in outputs],
     )
@@ -69,12 +69,3 @@ def evaluate(call: Call, feeds: Mapping[str, NDArray[Any]], remedy: str) -> dict
     if not all(isinstance(result, np.ndarray | np.generic) for result in results):
         raise call.refuse("its result is not a tensor", "use tensors instead of sequences, maps and optionals")
     return {name: np.asarray(result) for name, result in zip(outputs, results, strict=True)}
-
-
-def _array(call: Call, name: str) -> NDArray[Any]:
-    """A constant's array; for a value, zeros of its shape in the file that take no memory."""
-    operand = call.scope.operands[name]
-    if isinstance(operand, Value | Decoded):
-        return np.broadcast_to(np.float32(0), call.scope.batch.whole(operand.shape))
-    assert isinstance(operand, Constant)
-    return operand.array
