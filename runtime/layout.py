@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hecc.runtime.errors import ParameterError
 
-__all__ = ["Digit", "Layout", "image_layout", "vector_layout"]
+__all__ = ["WITNESSED", "Digit", "Layout", "image_layout", "vector_layout"]
 
 MAX_ELEMENTS = 1 << 24
 """Largest tensor a layout may describe; a bound on what a header can make us allocate."""
@@ -171,7 +171,7 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True,
 
 
 def vector_layout(shape: tuple[int, ...], slots: int) -> Layout:
-    """Elements in C order from slot 0 on, repeated with the smallest power of two as period.
+    """Elements in C order from slot 0 on, repeated with the smallest power of two that holds them as period.
 
     This is the output layout of the *hybrid* embedding (Juvekar et al., GAZELLE, USENIX Security 2018, section 4): a
     matrix with ``m`` rows becomes ``period`` diagonals and a rotate-and-add over the copies.
