@@ -24,8 +24,8 @@ __all__ = ["Batch", "encrypted_inputs"]
 LARGEST = 1 << 23
 """Elements that a tensor may have: 256 ciphertexts of the largest ring. Files may claim anything."""
 
-LARGEST_WINDOW = 1 << 16
-"""Elements that a window may have, or what is averaged: half the slots of the largest ring hold no more."""
+LARGEST_WINDOW = 1 << 18
+"""Elements that a window may have, or what is averaged: more than an image of 500 pixels squared."""
 
 LARGEST_INPUT = 1 << 22
 """Elements that an input may have: 128 ciphertexts of the largest ring, and an image of a thousand pixels squared."""

@@ -427,7 +427,7 @@ def test_estimate_says_what_every_layer_costs_and_writes_nothing(cli, here):
     text = cli.succeed(*arguments).stdout
     assert sorted(here.rglob("*")) == before
     assert re.search(r"\n  layer +time +share +rotations +diagonals +limbs +precision +with\n", text)
-    assert re.search(r"\n  Gemm '/3/Gemm' +[\d.]+ ms +[\d.]+% +21 +64 +3 +[\d.]+ bits +Flatten '/2/Flatten'\n", text)
+    assert re.search(r"\n  Gemm '/3/Gemm' +[\d.]+ ms +[\d.]+% +21 +64 +4 +[\d.]+ bits +Flatten '/2/Flatten'\n", text)
     assert "\n  advice: Gemm '/3/Gemm' takes " in text
     found = cli.answer(*arguments)
     compiled = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")

@@ -40,7 +40,7 @@ def test_the_whole_chain_works_from_a_shell(here):
         ("decrypt", "plan.client.bin", "result.bin"),
     ):
         result = shell(*arguments, folder=here)
-        said = "the keys will take up to 36.8 MB in keys\n" if arguments[0] == "keygen" else ""
+        said = "the keys will take up to 48.3 MB in keys\n" if arguments[0] == "keygen" else ""
         assert (result.returncode, result.stderr) == (0, said)
     assert np.load(here / "output.npy").argmax(axis=1).tolist() == [0, 1, 2]
 

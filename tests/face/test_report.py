@@ -201,7 +201,7 @@ def test_layouts_in_words():
     assert layout_words(image_layout((1, 4, 4, 4), 64, gap=(2, 2))) == (
         "1 ciphertext of 64 slots, channels multiplexed, 4 in the gaps between the pixels of one"
     )
-    assert layout_words(vector_layout((), 16)) == "1 ciphertext of 16 slots, in order, repeated every 1 slot"
+    assert layout_words(vector_layout((), 16)) == "1 ciphertext of 16 slots, in order, repeated every 2 slots"
 
 
 def test_a_plan_for_batches_is_described_batch_by_batch(network):

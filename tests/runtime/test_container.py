@@ -453,11 +453,11 @@ def test_other_files_follow_the_umask(tmp_path):
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "f"
-    path.write_bytes(b"old")
+    path = write(tmp_path / "f")
+    old = path.read_bytes()
     with pytest.raises(ValueError, match="two blobs"):
         write_twice(path)
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
 
 
