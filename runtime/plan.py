@@ -23,6 +23,7 @@ from hecc.runtime.errors import CircuitError, FileFormatError, InputError, Param
 from hecc.runtime.flooding import deviations, flooding_factor
 from hecc.runtime.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.security import check_structure
+from hecc.runtime.verify import HEADROOM
 
 if TYPE_CHECKING:
     from hecc.runtime.verify import ArrayType
@@ -182,8 +183,11 @@ def check_header(header: PlanHeader) -> None:
         for signature in signatures:
             _check_signature(f"{kind} {signature.name!r}", signature, header)
     for source in header.inputs:
-        if not source.low < source.high:
-            raise ParameterError(f"input {source.name!r}: the range {source.low} to {source.high} is empty")
+        if not -math.inf < source.low < source.high < math.inf:
+            raise ParameterError(
+                f"input {source.name!r}: the range {source.low} to {source.high} is empty or has no end"
+            )
+        _check_room(source, header)
         try:
             if source.preprocessing is not None:
                 source.preprocessing.check(source.shape)
@@ -206,6 +210,16 @@ def check_header(header: PlanHeader) -> None:
             raise ParameterError(f"output {result.name!r}: {error}") from None
     if header.share:
         _check_sharing(header.share, header)
+
+
+def _check_room(source: InputSignature, header: PlanHeader) -> None:
+    """An input's values at its scale, and the scale itself, are below the modulus that they are encrypted at."""
+    modulus = math.prod(header.keys.data_primes[: source.limbs])
+    largest = Fraction(max(abs(source.low), abs(source.high)))
+    if not max(Fraction(2), HEADROOM * largest) * source.scale < modulus:
+        raise ParameterError(
+            f"input {source.name!r}: values up to {float(largest):.6g} do not fit into the modulus at the input's scale"
+        )
 
 
 def _sent_as(result: OutputSignature) -> OutputSignature:

@@ -59,15 +59,15 @@ def new_set(folder: Path, *, force: bool = False) -> Iterator[Path]:
     """
     # A link stays one.
     real = Path(os.path.realpath(folder))
+    try:
+        real.parent.mkdir(parents=True, exist_ok=True)
+        # In this order, as another command may make the folder between the two.
+        if os.path.lexists(real) and not real.is_dir():
+            raise NotADirectoryError(0, "there is a file of this name")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
     exists = real.is_dir()
-    if not exists:
-        try:
-            real.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.lexists(real):
-                raise NotADirectoryError(0, "there is a file of this name")
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
-    else:
+    if exists:
         check_folder(folder)
     before = _keys_in(real)
     _check_replaceable(folder, before, force)

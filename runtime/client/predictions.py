@@ -95,7 +95,8 @@ def confidences(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.
     NDArray
         Shape (rows, classes).
     """
-    scores = values.reshape(len(values), -1)
+    # Differences of large integers would wrap around.
+    scores = values.reshape(len(values), -1).astype(np.float64)
     single = scores.shape[1] == 1
     if _are_probabilities(signature):
         return np.concatenate([1 - scores, scores], axis=1) if single else scores

@@ -428,7 +428,7 @@ def test_estimate_says_what_every_layer_costs_and_writes_nothing(cli, here):
     assert sorted(here.rglob("*")) == before
     assert re.search(r"\n  layer +time +share +rotations +diagonals +limbs +precision +with\n", text)
     assert re.search(r"\n  Gemm '/3/Gemm' +[\d.]+ ms +[\d.]+% +21 +64 +4 +[\d.]+ bits +Flatten '/2/Flatten'\n", text)
-    assert "\n  advice: Gemm '/3/Gemm' takes " in text
+    assert "\n  advice: 4 channels instead of 8 in Conv '/0/Conv' would make the network " in text
     found = cli.answer(*arguments)
     compiled = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")
     assert (

@@ -1,6 +1,7 @@
 """Plan files: what they hold, and that a forged one is refused before it can do harm."""
 
 import json
+import math
 from fractions import Fraction
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hecc.runtime import codec
 from hecc.runtime.circuit import AddScalar, Circuit, Conjugate, MatrixProduct, MultiplyScalar, Polynomial
 from hecc.runtime.container import Container, ContainerWriter, Kind
-from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.errors import FileFormatError, InputError, ParameterError
 from hecc.runtime.header import PlanHeader
 from hecc.runtime.plan import Plan, _Program, check_header
 
@@ -326,3 +327,24 @@ def test_scales_are_exact_in_the_file(path, insecure_plan):
     (output,) = Plan.load(path).header.outputs
     primes = insecure_plan.header.keys.data_primes
     assert output.scale == Fraction(1 << 110, primes[1] * primes[2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"high": 1e308}, "values up to 1e.308 do not fit into the modulus at the input's scale"),
+        ({"low": -1e300, "high": 0.0}, "values up to 1e.300 do not fit"),
+        ({"high": math.inf}, "the range .* is empty or has no end"),
+        ({"low": math.nan}, "the range .* is empty or has no end"),
+        ({"scale": None}, "do not fit into the modulus at the input's scale"),
+    ],
+)
+def test_inputs_that_do_not_fit_into_the_modulus_are_refused(insecure_plan, changes, says):
+    """Beyond it SEAL would refuse them, or they would wrap around without a word."""
+    (source, *others) = insecure_plan.header.inputs
+    modulus = math.prod(insecure_plan.header.keys.data_primes[: source.limbs])
+    if "scale" in changes:
+        changes = {"scale": Fraction(modulus - 1)}
+    header = msgspec.structs.replace(insecure_plan.header, inputs=(msgspec.structs.replace(source, **changes), *others))
+    with pytest.raises(ParameterError, match=says):
+        check_header(header)
