@@ -48,19 +48,11 @@ from hecc.runtime.steps import (
     Truncate,
     operands,
 )
+from hecc.runtime.units import VANISHING, element_units, known_rows
 
-__all__ = ["Measured", "Promise", "element_units"]
+__all__ = ["Measured", "Promise"]
 
 Array: TypeAlias = NDArray[np.float64]
-
-FEW_ROWS = 16
-"""With fewer calibration inputs their own range says little, and that of all inputs counts."""
-
-SINGLE = 2.0**-23
-"""Precision of float32: an element that varies by no more than this part of its size is constant to the network."""
-
-VANISHING = 2.0**-100
-"""An element that is no more than this part of the largest is zero."""
 
 CANCELLED = 2.0**-50
 """The same behind the client's steps: it may be what double precision leaves of a difference."""
@@ -265,37 +257,6 @@ class Promise:
         return np.where(np.isnan(errors), math.inf, errors)
 
 
-def element_units(values: Array, near: int, vanishing: float = VANISHING) -> Array:
-    """The unit of each element: its range over the calibration inputs.
-
-    An element that is constant there counts with its size, and one that is zero like the largest of the others.
-
-    Parameters
-    ----------
-    values
-        Shape (rows, size); infinities and NaN do not count.
-    near
-        How many of the rows are calibration inputs.
-    vanishing
-        The part of the largest element that counts as zero.
-
-    Returns
-    -------
-    ndarray
-        Shape (size,), positive.
-    """
-    known = values[: _known(near)]
-    finite = np.isfinite(known)
-    high, low = np.where(finite, known, -np.inf).max(axis=0), np.where(finite, known, np.inf).min(axis=0)
-    some = finite.any(axis=0)
-    high, low = np.where(some, high, 0.0), np.where(some, low, 0.0)
-    size, span = np.maximum(np.abs(high), np.abs(low)), high - low
-    varies = span > SINGLE * size
-    units = np.where(varies, span, size)
-    largest = float(units[varies].max(initial=0.0)) or float(units.max())
-    return np.asarray(np.where(units > vanishing * largest, units, largest or 1.0))
-
-
 def _largest(errors: Array, rows: NDArray[np.int64], near: int) -> Array:
     """The largest error of each element that is to be expected, shape (size,), from those that were drawn.
 
@@ -319,25 +280,20 @@ def _bits(error: float) -> float:
 def _reach(values: Array, unit: Array, near: int) -> Array:
     """By how much farther from the middles of their ranges the elements of each row are, shape (rows,)."""
     away = np.median(_away(values, near) / unit, axis=1)
-    return np.asarray(np.maximum(1.0, away / (float(away[: _known(near)].max()) or 1.0)))
+    return np.asarray(np.maximum(1.0, away / (float(away[: known_rows(near)].max()) or 1.0)))
 
 
 def _farther(values: Array, unit: Array, near: int) -> Array:
     """By how much farther from the middle of its range each element is, shape (rows, size)."""
     away = _away(values, near)
-    return np.asarray(np.maximum(1.0, away / np.maximum(away[: _known(near)].max(axis=0), unit / 2)))
+    return np.asarray(np.maximum(1.0, away / np.maximum(away[: known_rows(near)].max(axis=0), unit / 2)))
 
 
 def _away(values: Array, near: int) -> Array:
     """How far from the middle of its range each element is; what is not finite is nowhere."""
     values = np.where(np.isfinite(values), values, 0.0)
-    known = values[: _known(near)]
+    known = values[: known_rows(near)]
     return np.asarray(np.abs(values - (known.max(axis=0) + known.min(axis=0)) / 2))
-
-
-def _known(near: int) -> int | None:
-    """How many rows the ranges are those of; ``None`` for all."""
-    return None if near < FEW_ROWS else near
 
 
 def _behind(values: Array, shape: tuple[int, ...], steps: Sequence[Step]) -> Array:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from hecc.compiler.ir.affine import Scale, compose, elementwise_factor
 from hecc.compiler.ir.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, Term, Value
-from hecc.compiler.promise import element_units
 from hecc.runtime.epilogue import MAX_STEPS
 from hecc.runtime.steps import Constant, Elementwise, Operator, Step, shifted
+from hecc.runtime.units import element_units
 
 __all__ = ["Normalised", "normalise_outputs"]
 

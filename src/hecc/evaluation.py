@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -23,6 +24,7 @@ from hecc.runtime.errors import InputError
 from hecc.runtime.outcomes import Outputs
 from hecc.runtime.plan import Plan
 from hecc.runtime.tensors import input_rows
+from hecc.runtime.units import element_units
 from hecc.scoring import Scoring, TaskKind, scoring
 from hecc.server import Server
 from hecc.simulation import simulate_rows
@@ -66,8 +68,8 @@ class Outcome:
         Share of the rows whose class is that of the first outcome, which no row without a result has; ``None`` for a
         regression.
     largest_error
-        Largest difference from the values of the first outcome, relative to the largest of them, over the rows with
-        results in both; ``None`` where the network ends in the choice of a class, or there are no such rows.
+        Largest difference of an element from that of the first outcome, relative to the range that it has there, over
+        the rows with results in both; ``None`` where the network ends in the choice of a class, or no rows are such.
     seconds
         For all rows; of the encrypted ones the server's part.
     lost
@@ -250,8 +252,9 @@ def _outcome(name: str, measured: Scoring, outputs: Outputs, first: Outcome | No
     error = None
     known = answered(values) & answered(reference)
     if not is_choice(measured.signature) and values.dtype.kind == reference.dtype.kind == "f" and known.any():
-        largest = max(float(np.abs(reference[known]).max()), np.finfo(float).tiny)
-        error = float(np.abs(values[known] - reference[known]).max() / largest)
+        exact = (values if first is None else first.values).reshape(-1, math.prod(values.shape[1:]))
+        units = element_units(exact, len(exact))
+        error = float((np.abs(values[known] - reference[known]).reshape(-1, len(units)) / units).max())
     predictions, agreement = measured.predictions(values), None
     if predictions is not None:
         expected = predictions if first is None or first.predictions is None else first.predictions[:rows]

@@ -438,7 +438,7 @@ def test_estimate_says_what_every_layer_costs_and_writes_nothing(cli, here):
     )
     assert found["ring"] == compiled["ring"]
     assert found["layers"][3]["merged"] == ["Flatten '/2/Flatten'"]
-    assert [advice["kind"] for advice in found["advice"]] == ["dominant layer"]
+    assert [advice["kind"] for advice in found["advice"]] == ["channels", "precision", "stride"]
     assert found["advice"][0]["text"] in text
 
 

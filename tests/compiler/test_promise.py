@@ -12,8 +12,9 @@ import pytest
 from hecc.compiler import promise
 from hecc.compiler.ir.affine import MatrixProduct
 from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Source, Term, Value
-from hecc.compiler.promise import Promise, element_units
+from hecc.compiler.promise import Promise
 from hecc.runtime.steps import ArgMax, Constant, Elementwise, Labels, Softmax, Step
+from hecc.runtime.units import element_units
 
 Array = np.ndarray[Any, Any]
 

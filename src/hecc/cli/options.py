@@ -42,7 +42,7 @@ ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file."
 SecurityOption = Annotated[int, typer.Option(metavar="BITS", help="Security: 128, 192 or 256 bits.")]
 QuantumOption = Annotated[bool, typer.Option("--quantum", help="Keep that level against quantum computers, too.")]
 PrecisionOption = Annotated[
-    float, typer.Option(metavar="BITS", help="Largest error of an output, relative to the largest: 2^-BITS.")
+    float, typer.Option(metavar="BITS", help="Largest error of a number, relative to its range: 2^-BITS.")
 ]
 InputRangeOption = Annotated[
     tuple[float, float] | None,
