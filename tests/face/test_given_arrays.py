@@ -6,7 +6,6 @@ import numpy as np
 import pandas
 import pytest
 import scipy.sparse
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import hecc
@@ -47,7 +46,7 @@ def test_the_ends_of_a_range_survive_a_change_of_type(end, calibrated, encrypted
 def test_single_precision_stays_single_in_lists_and_tables():
     single = ROWS.astype(np.float32)
     assert float(single.max()) > 0.1
-    for given in (single.tolist(), single.astype(np.float64), pandas.DataFrame(single), torch.tensor(single)):
+    for given in (single.tolist(), single.astype(np.float64), pandas.DataFrame(single)):
         assert rows(given).max() == 0.1
     # And a range that single precision measured takes what it was rounded from.
     assert rows(np.array([[0.7, 0.0, 0.0]]), -1, float(np.float32(0.7))).max() == np.float32(0.7)
@@ -84,17 +83,6 @@ def test_raw_values_are_rounded_before_they_are_preprocessed():
     assert load_inputs(raw + 1e-3, [form], raw=True).tensors["x"].max() > exact.max()
 
 
-def test_images_normalised_in_single_precision_fit_the_range_of_all_images():
-    """As torchvision's ToTensor and Normalize do it."""
-    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    low, high = Preprocessing(scale=1 / 255, mean=mean, std=std).image_range((3, 2, 2))
-    for pixel in (0, 255):
-        image = torch.full((3, 2, 2), pixel, dtype=torch.uint8).float() / 255
-        given = ((image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]).reshape(-1, 3)
-        assert low <= rows(given, low, high).min()
-        assert rows(given, low, high).max() <= high
-
-
 @pytest.mark.parametrize(
     "given",
     [
@@ -121,8 +109,6 @@ def test_arrays_of_all_kinds_are_the_same_rows():
         ROWS.astype(">f8"),
         ROWS.tolist(),
         pandas.DataFrame(ROWS, index=[7, 3]),
-        torch.tensor(ROWS),
-        list(torch.tensor(ROWS)),
     ):
         np.testing.assert_array_equal(rows(given), ROWS)
     np.testing.assert_array_equal(rows(ROWS[0]), ROWS[:1])
@@ -137,8 +123,6 @@ def test_a_matrix_is_an_array():
     ("given", "fault"),
     [
         ([[0.1, 0.1], [0.1]], r"list that is no array of numbers \(.*\); give rows of one shape"),
-        (torch.zeros(1, 3, requires_grad=True), r"\(.*detach.*\)"),
-        (torch.zeros(1, 3, dtype=torch.bfloat16), "Tensor that is no array of numbers"),
         (scipy.sparse.csr_matrix(ROWS), r"a sparse matrix; give all elements, as `x\.toarray\(\)`"),
         (scipy.sparse.coo_array(ROWS), "a sparse matrix"),
         (pandas.DataFrame(ROWS).astype("Float64").mask(ROWS > 0.09), "dtype object|not a number"),
@@ -173,7 +157,6 @@ def test_what_is_no_array_of_numbers_is_refused_in_a_sentence(given, fault):
         (np.array([0, 1, 1e300]), "labels of dtype float64"),
         (np.array([0, 1, 2**63 + 5], dtype=np.uint64), "labels from 0 to 9223372036854775813"),
         ([[1], [2, 3], 1], "labels: list that is no array of numbers"),
-        (torch.zeros(3, requires_grad=True), "labels: Tensor that is no array"),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -185,7 +168,6 @@ def test_labels_that_are_not_there_are_not_made_up(plan, truth, fault):
 def test_labels_of_all_kinds_are_the_same_classes():
     for given in (
         np.array([2, 0, 1], dtype=np.uint8),
-        torch.tensor([2, 0, 1]),
         pandas.Series([2, 0, 1], dtype="Int64"),
     ):
         assert class_numbers(load_truth(given), (), 3).tolist() == [2, 0, 1]
