@@ -60,7 +60,8 @@ def synthetic_corners(shape: tuple[int, ...], low: float, high: float) -> NDArra
 
 def _smooth(generator: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:
     """Random images of few low frequencies, each stretched to fill [0, 1]."""
-    height, width = (1, *size)[-2:] if len(size) == 2 else size[-2:]
+    # The examples of a vector make one image, and those of a single number its one column.
+    height, width = size[-2:] if len(size) > 1 else (*size, 1)
     rows, columns = np.linspace(0, math.pi, height), np.linspace(0, math.pi, width)
     image = np.zeros((math.prod(size) // (height * width), height, width))
     for vertical in range(4):

@@ -8,7 +8,7 @@ import pytest
 from hecc.compiler.calibration import synthetic_inputs
 
 
-@pytest.mark.parametrize("shape", [(12,), (1, 8, 8), (3, 5, 7), (2, 9), (1,), (2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(12,), (1, 8, 8), (3, 5, 7), (2, 9), (1,), (), (2, 3, 4, 5)])
 def test_they_are_the_same_in_every_run_and_fill_the_range(shape: tuple[int, ...]) -> None:
     inputs = synthetic_inputs(shape, -2.0, 6.0)
     assert inputs.shape[1:] == shape
