@@ -82,6 +82,7 @@ def value_ranges(
     """
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     arguments = {node.value for node in graph.nodes if isinstance(node, SeriesNode)}
+    inputs = {node.output.name for node in graph.inputs()}
     ranges: dict[str, Range] = {}
     for name, values in graph.evaluate(calibration).items():
         seen = float(np.abs(values).max())
@@ -103,7 +104,9 @@ def value_ranges(
         # A value that is zero on all calibration inputs still needs a scale.
         observed = seen or largest or 1.0
         rms = float(np.sqrt(np.mean(values**2)))
-        bound = max(observed, largest if proved else min(largest, margin * observed))
+        # The client takes every input in the declared range.
+        certain = proved or name in inputs
+        bound = max(observed, largest if certain else min(largest, margin * observed))
         quantiles: tuple[float, ...] = ()
         if name in arguments:
             # Its interval has the margin already.
