@@ -70,6 +70,7 @@ from hecc.runtime.flooding import deviations, flooding_factor, value_deviation
 from hecc.runtime.header import Estimate, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.parameters import KeySpecification
 from hecc.runtime.plan import Plan
+from hecc.runtime.units import FEW_ROWS
 from hecc.runtime.verify import ArrayType, verify, verify_expanded
 from hecc.runtime.worst_case import UnboundedError, worst_errors
 
@@ -152,7 +153,10 @@ def build_plan(
     # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
     # has room for it.
     proved = options.share > 0
-    promise = Promise.of(graph, calibration, corner_inputs(graph, calibration, declared, options.margin))
+    # A few inputs say too little of what values become, to look for others that are far from them.
+    few = len(next(iter(calibration.values()))) < FEW_ROWS
+    far = None if few else corner_inputs(graph, calibration, declared, options.margin)
+    promise = Promise.of(graph, calibration, far)
     approximated = approximate_functions(
         graph,
         calibration,

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VANISHING", "element_units", "known_rows"]
+__all__ = ["FEW_ROWS", "VANISHING", "element_units", "known_rows"]
 
 Array: TypeAlias = NDArray[np.float64]
 
