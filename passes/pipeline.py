@@ -153,9 +153,10 @@ def build_plan(
     # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
     # has room for it.
     proved = options.share > 0
-    # A few inputs say too little of what values become, to look for others that are far from them.
+    # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
     few = len(next(iter(calibration.values()))) < FEW_ROWS
-    far = None if few else corner_inputs(graph, calibration, declared, options.margin)
+    fitted = any(isinstance(node, FunctionNode) for node in graph.nodes)
+    far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
     promise = Promise.of(graph, calibration, far)
     approximated = approximate_functions(
         graph,
