@@ -175,7 +175,7 @@ class Promise:
         for name, source in (graph.aliases or {name: name for name in graph.outputs}).items():
             steps = graph.epilogues.get(name, ())
             shape = _measurable(shapes[source], steps)
-            if shape is None or not _steady(encrypted[source][:near], shapes[source], steps):
+            if shape is None or not _steady(encrypted[source], shapes[source], steps):
                 shape, steps = shapes[source], ()
             expected = _behind(encrypted[source], shapes[source], steps)
             unit = element_units(expected, near, CANCELLED if steps else VANISHING)
