@@ -3,7 +3,8 @@
 A user reads numbers one by one, behind whatever the client computes from them. So every element of every output has a
 *unit*, its own range over the calibration inputs, and an error is a part of that: a target of a millionth beside one of
 a million, and a probability behind a softmax, are as precise as all others. Where an output ends in something that
-jumps, such as the choice of a class, what it is chosen from counts.
+jumps, such as the choice of a class, what it is chosen from counts; so it does ahead of a pole, such as a root of what may
+be zero.
 
 Inputs far from the calibration inputs have larger results, and errors in proportion. What counts of those is the error
 relative to a range that is as many times larger as the results are.
@@ -55,7 +56,8 @@ __all__ = ["Measured", "Promise"]
 Array: TypeAlias = NDArray[np.float64]
 
 CANCELLED = 2.0**-50
-"""The same behind the client's steps: it may be what double precision leaves of a difference."""
+"""An element behind the client's steps that is no more than this part of the largest is zero: it may be what double
+precision leaves of a difference."""
 
 TAIL = 4.0
 """Standard deviations by which the largest of a million errors exceeds the largest of some hundred.
