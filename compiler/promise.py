@@ -3,8 +3,8 @@
 A user reads numbers one by one, behind whatever the client computes from them. So every element of every output has a
 *unit*, its own range over the calibration inputs, and an error is a part of that: a target of a millionth beside one of
 a million, and a probability behind a softmax, are as precise as all others. Where an output ends in something that
-jumps, such as the choice of a class, what it is chosen from counts; so it does ahead of a pole, such as a root of what may
-be zero.
+jumps, such as the choice of a class, what it is chosen from counts; so it does ahead of a pole, such as a root of what
+may be zero.
 
 Inputs far from the calibration inputs have larger results, and errors in proportion. What counts of those is the error
 relative to a range that is as many times larger as the results are.
