@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hecc.inputs import Source, forms, load_inputs
 from hecc.runtime.circuit import Circuit, Instruction, Polynomial, as_float
+from hecc.runtime.header import OutputSignature
 from hecc.runtime.noise import GaussianNoise
 from hecc.runtime.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
 from hecc.runtime.parameters import KeySpecification
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 INSIDE = 1.001
 """Largest argument of a fitted polynomial, which was fitted on [-1, 1]; noise may take it a little farther."""
+
+PEAK = 8
+"""The largest error that a precision is of, in standard deviations; it is four or five, of very many values."""
 
 ADVICE = "compile again with calibration inputs that are like these"
 
@@ -114,8 +118,13 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
     simulator = Simulator(circuit)
     results = simulator.run(slots, model, watch)
     # Imaginary parts, by which decryption sees that errors have grown, are errors as large as those of the real ones.
-    # They grow in rows that leave an interval.
-    grown = sorted(watch.outside.keys() - watch.overflowed.keys()) if model is not None else []
+    # They grow in rows that leave an interval, and in those whose values are beyond all that was predicted from.
+    large = {
+        int(row)
+        for signature in header.sent
+        for row in np.flatnonzero(~(np.abs(results[signature.name]).max(axis=(1, 2)) <= _predicted(plan, signature)))
+    }
+    grown = sorted((large | watch.outside.keys()) - watch.overflowed.keys()) if model is not None else []
     exact = simulator.run({name: array[grown] for name, array in slots.items()}) if grown else {}
     lost = dict(watch.overflowed)
     wrapped = {row // header.batch for row in watch.overflowed}
@@ -135,6 +144,11 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
         sums = np.add.reduceat(sizes, np.arange(0, count, header.batch)).max(axis=1)
         wrapped.update(np.flatnonzero(~(sums <= signature.bound / NEAR)).tolist())
     return finished(header, values, with_their_batches(lost, wrapped, header.batch, count), watch.outside)
+
+
+def _predicted(plan: Plan, signature: OutputSignature) -> float:
+    """A value beyond the output's range on the calibration inputs, by what was predicted of its error there."""
+    return PEAK * signature.error * 2**plan.header.estimate.precision_bits
 
 
 def _shares(rows: int, batch: int, lanes: int) -> Array:

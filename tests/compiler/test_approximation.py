@@ -11,6 +11,7 @@ from numpy.polynomial import chebyshev
 from hecc.compiler.approximation import (
     FLOOR,
     PIECES,
+    STRUCTURE_TOLERANCE,
     Structure,
     composition,
     histogram,
@@ -169,8 +170,8 @@ def test_minimax_is_never_worse_than_the_other_methods(name, centre, radius, deg
     best = largest_error(function, minimax(function, degree, structure_of(function)))
     size = float(np.abs(function(GRID)).max())
     for other in (interpolate(function, degree), least_squares(function, degree, np.ones(PIECES))):
-        # Below that, it is rounding in double precision that decides.
-        assert best <= 1.01 * largest_error(function, other) + 1e-11 * size
+        # Below that, rounding decides, and what a function may miss a symmetry by that it is held to.
+        assert best <= 1.01 * largest_error(function, other) + 2 * STRUCTURE_TOLERANCE * size
 
 
 @pytest.mark.parametrize(("steepness", "degrees", "error"), [(50, (31, 31), 1e-6), (276, (31, 31), 1e-3)])

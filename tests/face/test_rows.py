@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
+from hecc.runtime.outcomes import IMAGINARY
 from hecc.simulation import simulate_rows
 
 CALIBRATION = np.random.default_rng(1).uniform(-1, 1, (200, 3)).astype(np.float32)
@@ -102,7 +103,8 @@ def test_in_batches_no_row_is_wrong_without_a_word(worlds, options):
     count = 2 * options["batch"]
     (values,) = hecc.simulate(plan, driven(1.0, count), noise=False).values()
     kept = False
-    for factor in (1, 6, 8, 12, 17, 18, 24, 24.5, 1000):
+    # Between 7 and 11.5, where values pass the bound, noise decides whether its growth is an alarm.
+    for factor in (1, 4, 5, 12, 17, 18, 24, 24.5, 1000):
         rows = driven(factor, count)
         simulated, decrypted = simulate_rows(plan, {"x": rows}), client.decrypt_rows(server.run(client.encrypt(rows)))
         assert list(simulated.lost) == list(decrypted.lost)
@@ -114,6 +116,15 @@ def test_in_batches_no_row_is_wrong_without_a_word(worlds, options):
     assert len(decrypted.lost) == options["batch"]
     assert kept == (options["batch"] > 4)
     assert f"in row {BAD}" in simulated.lost[0]
+
+
+def test_simulated_noise_grows_with_the_values_of_a_row(worlds):
+    # Squares have no interval that a value could leave, and decryption sees the growth by the imaginary parts.
+    plan, _, _, _ = worlds("square", batch=8)
+    found = [simulate_rows(plan, {"x": driven(9.5)}, seed=seed).lost for seed in range(24)]
+    assert {why for lost in found for why in lost.values()} == {"output 'gemm4': " + IMAGINARY}
+    assert {row for lost in found for row in lost} == {BAD}
+    assert not any(simulate_rows(plan, {"x": driven(4)}, seed=seed).lost for seed in range(12))
 
 
 def test_a_warning_names_the_lost_row_and_all_lost_rows_are_an_error(worlds, caplog):
