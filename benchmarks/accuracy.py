@@ -25,8 +25,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import hecc
-from hecc.runtime.circuit import LinearTransform
-from hecc.runtime.parameters import KeyShape
+from hecc.runtime.ckks.circuit.instructions import LinearTransform
+from hecc.runtime.ckks.circuit.parameters import KeyShape
 
 
 def main() -> None:

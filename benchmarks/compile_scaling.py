@@ -20,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 import hecc
-from hecc.runtime.circuit import LinearTransform
+from hecc.runtime.ckks.circuit.instructions import LinearTransform
 
 DENSE = ("dense", (128, 256, 512, 1024, 2048))
 CONVOLUTION = ("convolution", (4, 8, 16, 32, 64))

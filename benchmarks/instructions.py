@@ -39,9 +39,9 @@ from rich.table import Table
 from tenseal import sealapi
 
 import hecc
-from hecc.benchmark import PlanTimes, measure_plan
-from hecc.primitives import HOISTED, PRIME_BITS, SECURITY, primitive_keys, primitive_work
-from hecc.runtime.circuit import (
+from hecc.measure.benchmark import PlanTimes, measure_plan
+from hecc.measure.primitives import HOISTED, PRIME_BITS, SECURITY, primitive_keys, primitive_work
+from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
@@ -64,12 +64,12 @@ from hecc.runtime.circuit import (
     Square,
     Subtract,
 )
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, galois_element
+from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.seal.streams import make_context
+from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
 from hecc.runtime.errors import HeccError
-from hecc.runtime.evaluator import default_threads
 from hecc.runtime.native import Kernels, time_kernels
-from hecc.runtime.parameters import KeyShape, KeySpecification, galois_element
-from hecc.runtime.seal.streams import make_context
-from hecc.runtime.verify import ArrayType, verify_expanded
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "mnist"
 NETWORKS = tuple(EXAMPLES / f"{name}.onnx" for name in ("lola", "mlp", "lenet"))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from tenseal import sealapi
 
+from hecc.runtime.ckks.circuit.security import ntt_primes
+from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.native import Kernels, implementations, time_kernels
-from hecc.runtime.seal.streams import make_context
-from hecc.runtime.security import ntt_primes
 
 SAMPLES = 5  # of each implementation and of SEAL in a round
 

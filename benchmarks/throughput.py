@@ -28,10 +28,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 import hecc
-from hecc.runtime.ciphertexts import CiphertextFile
-from hecc.runtime.evaluator import default_threads
+from hecc.runtime.ckks.ciphertexts import CiphertextFile
+from hecc.runtime.ckks.devices.evaluator import default_threads
 
-EVALUATOR_LOG = "hecc.runtime.native.evaluator"
+EVALUATOR_LOG = "hecc.runtime.ckks.devices.native.evaluator"
 
 
 def main() -> None:

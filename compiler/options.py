@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hecc.compiler.machine import MachineProfile
-from hecc.compiler.packing import Packing
-from hecc.runtime.parameters import KeyShape, KeySpecification
-from hecc.runtime.rates import Rates
-from hecc.runtime.security import Adversary
+from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.prediction.machine import MachineProfile
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.security import Adversary
+from hecc.runtime.plan.rates import Rates
 
 __all__ = ["Options"]
 

@@ -1,1 +1,1 @@
-"""The passes: one file, one pure function, one idea each; :mod:`hecc.passes.pipeline` says in which order and why."""
+"""The passes: one file, one pure function, one idea each; a scheme's pipeline says in which order and why."""

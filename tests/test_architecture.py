@@ -20,7 +20,7 @@ LAYERS = {
 }
 ORDER = list(LAYERS)
 # What calls the passes is none itself.
-DRIVERS = {"hecc.passes", "hecc.passes.pipeline", "hecc.passes.search"}
+DRIVERS = {"hecc.passes", "hecc.passes.ckks.pipeline", "hecc.passes.ckks.search"}
 
 
 def layer_of(module: str) -> str:
@@ -92,19 +92,19 @@ def test_a_layer_imports_only_itself_and_the_layers_below(layer: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("hecc.runtime.server", "import hecc.compiler.ir"),
-        ("hecc.runtime.server", "import hecc"),
-        ("hecc.runtime.server", "from hecc import compiler"),
-        ("hecc.runtime.server", "from hecc.passes.pipeline import compile"),
-        ("hecc.runtime.server", "def f():\n    from hecc.cli import main"),
-        ("hecc.runtime.server", "from .. import compiler"),
-        ("hecc.runtime.seal.evaluator", "from ...compiler import ir"),
-        ("hecc.runtime.server", "import importlib\nimportlib.import_module('hecc.compiler')"),
-        ("hecc.compiler.lowering", "from hecc.passes import fuse"),
-        ("hecc.compiler.lowering", "from ..passes.fuse import fuse"),
+        ("hecc.runtime.ckks.server", "import hecc.compiler.graph"),
+        ("hecc.runtime.ckks.server", "import hecc"),
+        ("hecc.runtime.ckks.server", "from hecc import compiler"),
+        ("hecc.runtime.ckks.server", "from hecc.passes.ckks.pipeline import compile"),
+        ("hecc.runtime.ckks.server", "def f():\n    from hecc.cli import main"),
+        ("hecc.runtime.ckks.server", "from .. import compiler"),
+        ("hecc.runtime.ckks.devices.seal.evaluator", "from ...compiler import ir"),
+        ("hecc.runtime.ckks.server", "import importlib\nimportlib.import_module('hecc.compiler')"),
+        ("hecc.compiler.ckks.lowering.lowering", "from hecc.passes import fuse"),
+        ("hecc.compiler.ckks.lowering.lowering", "from ..passes.fuse import fuse"),
         ("hecc.passes.fuse", "from hecc.passes import depth"),
         ("hecc.passes.fuse", "from .depth import minimise"),
-        ("hecc.passes.fuse", "import hecc.passes.depth"),
+        ("hecc.passes.fuse", "import hecc.passes.graph.depth"),
         ("hecc.passes.fuse", "import hecc.cli"),
     ],
 )
@@ -115,12 +115,18 @@ def test_an_import_against_the_arrows_is_found(module: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("hecc.cli", "from hecc.passes.pipeline import compile\nimport hecc.runtime.server"),
-        ("hecc.passes.pipeline", "from hecc.passes import fuse\nfrom . import depth"),
-        ("hecc.passes.fuse", "from hecc.compiler.ir import Graph\nfrom hecc.runtime.circuit import Circuit"),
-        ("hecc.compiler.lowering", "from hecc.runtime.circuit import Circuit\nfrom . import ir"),
-        ("hecc.runtime.server", "import numpy\nfrom hecc import __version__\nfrom hecc.runtime import circuit"),
-        ("hecc.runtime.server", "# import hecc.compiler\n'import hecc.compiler'"),
+        ("hecc.cli", "from hecc.passes.ckks.pipeline import compile\nimport hecc.runtime.ckks.server"),
+        ("hecc.passes.ckks.pipeline", "from hecc.passes import fuse\nfrom . import depth"),
+        (
+            "hecc.passes.fuse",
+            "from hecc.compiler.graph import Graph\nfrom hecc.runtime.ckks.circuit.instructions import Circuit",
+        ),
+        (
+            "hecc.compiler.ckks.lowering.lowering",
+            "from hecc.runtime.ckks.circuit.instructions import Circuit\nfrom . import ir",
+        ),
+        ("hecc.runtime.ckks.server", "import numpy\nfrom hecc import __version__\nfrom hecc.runtime import circuit"),
+        ("hecc.runtime.ckks.server", "# import hecc.compiler\n'import hecc.compiler'"),
     ],
 )
 def test_an_import_along_the_arrows_is_allowed(module: str, text: str) -> None:
@@ -129,9 +135,11 @@ def test_an_import_along_the_arrows_is_allowed(module: str, text: str) -> None:
 
 def test_a_server_loads_no_importer_no_symbolic_algebra_and_no_key_holder() -> None:
     unwanted = ["onnx", "sympy", "networkx", "tenseal", "scipy", "torch", "PIL", "hecc.compiler", "hecc.passes"]
-    program = f"import sys, hecc.runtime.server; sys.exit(', '.join(m for m in {unwanted} if m in sys.modules) or None)"
+    program = (
+        f"import sys, hecc.runtime.ckks.server; sys.exit(', '.join(m for m in {unwanted} if m in sys.modules) or None)"
+    )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, f"import hecc.runtime.server loads or lacks: {result.stderr}"
+    assert result.returncode == 0, f"import hecc.runtime.ckks.server loads or lacks: {result.stderr}"
 
 
 def test_the_version_is_the_distributions() -> None:

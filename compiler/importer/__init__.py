@@ -1,5 +1,5 @@
 """From an ONNX model to the tensor IR: one converter per operator."""
 
-from hecc.compiler.importer.importer import import_model
+from hecc.compiler.importer.building.importer import import_model
 
 __all__ = ["import_model"]

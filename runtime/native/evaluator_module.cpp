@@ -273,7 +273,7 @@ NB_MODULE(_evaluator, module) {
   using namespace hecc;
   // Objects that a traceback still holds when the interpreter exits are no fault to report to a user.
   nb::set_leak_warnings(false);
-  module.doc() = "hecc's native evaluator; use it through hecc.runtime.native.evaluator";
+  module.doc() = "hecc's native evaluator; use it through hecc.runtime.ckks.devices.native.evaluator";
 
   module.def("expand_seed", &expand_alone, "seed"_a, "primes"_a, "output"_a.noconvert());
 

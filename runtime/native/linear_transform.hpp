@@ -17,7 +17,7 @@
 
 namespace hecc {
 
-// The diagonals as hecc.runtime.circuit.Diagonals has them: `size` of them, with offsets[size] non-zero values in all.
+// The diagonals as hecc.runtime.ckks.circuit.instructions.Diagonals has them: `size` of them, with offsets[size] non-zero values in all.
 // The arrays `slots` and `values` must outlive what is made from this.
 struct SparseDiagonals {
   std::size_t size, values_size;

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate
     from hecc.evaluation import evaluate
-    from hecc.profiling import machine_profile
+    from hecc.measure.profiling import machine_profile
     from hecc.reporting import report
     from hecc.runtime.errors import (
         CircuitError,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
         ShareError,
         UnsupportedError,
     )
-    from hecc.runtime.plan import Plan
-    from hecc.runtime.preprocessing import Preprocessing
+    from hecc.runtime.inputs.preprocessing import Preprocessing
+    from hecc.runtime.plan.plan import Plan
     from hecc.server import Server
     from hecc.simulation import simulate
     from hecc.verification import verify
@@ -75,13 +75,13 @@ __all__ = [
 
 _HOMES = {
     "Client": "hecc.client",
-    "Plan": "hecc.runtime.plan",
-    "Preprocessing": "hecc.runtime.preprocessing",
+    "Plan": "hecc.runtime.plan.plan",
+    "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",
-    "machine_profile": "hecc.profiling",
+    "machine_profile": "hecc.measure.profiling",
     "report": "hecc.reporting",
     "simulate": "hecc.simulation",
     "verify": "hecc.verification",

@@ -10,22 +10,22 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hecc.inputs import Source, forms, load_inputs
-from hecc.machine import require_memory
-from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.client.client import Client as Session
-from hecc.runtime.client.keyfolder import waiting
-from hecc.runtime.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
-from hecc.runtime.client.predictions import TOP, Prediction, are_scores, predictions
+from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.measure.machine import require_memory
+from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
+from hecc.runtime.ckks.circuit.security import MinSecurity
+from hecc.runtime.ckks.client.client import Client as Session
+from hecc.runtime.ckks.client.keyfolder import waiting
+from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import same_file
-from hecc.runtime.header import PlanHeader
-from hecc.runtime.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
-from hecc.runtime.outcomes import Outputs
-from hecc.runtime.parameters import KeyShape, KeySpecification, union
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import MinSecurity
-from hecc.runtime.tensors import Tensor, plain_array
+from hecc.runtime.files.atomic import same_file
+from hecc.runtime.inputs.tensors import Tensor, plain_array
+from hecc.runtime.plan.header import PlanHeader
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.tail.outcomes import Outputs
+from hecc.runtime.tail.predictions import TOP, Prediction, are_scores, predictions
 
 __all__ = ["DEFAULT_KEYS", "Client"]
 

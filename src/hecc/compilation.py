@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Unpack
 
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
-from hecc.runtime.plan import Plan
+from hecc.runtime.plan.plan import Plan
 
 __all__ = ["compile"]
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
-from hecc.advice import Advice, advise
-from hecc.compiler.ir.graph import Graph, InputNode
-from hecc.compiler.memory import MemoryUse, memory_use
-from hecc.layers import Layer, plan_layers
+from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
+from hecc.compiler.graph.graph import Graph, InputNode
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
-from hecc.runtime.plan import Plan
-from hecc.runtime.verify import verify
+from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.plan.plan import Plan
+from hecc.words.advice import Advice, advise
+from hecc.words.layers import Layer, plan_layers
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 

@@ -16,21 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.client import Client
-from hecc.inputs import Source, forms, load_inputs
-from hecc.labels import Truth
-from hecc.runtime.client.keygen import EVALUATION
-from hecc.runtime.client.predictions import NO_CLASS, answered, is_choice
+from hecc.inputs.labels import Truth
+from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.measure.scoring import Scoring, TaskKind, scoring
+from hecc.runtime.ckks.client.keygen import EVALUATION
 from hecc.runtime.errors import InputError
-from hecc.runtime.outcomes import Outputs
-from hecc.runtime.plan import Plan
-from hecc.runtime.tensors import input_rows
-from hecc.runtime.units import element_units
-from hecc.scoring import Scoring, TaskKind, scoring
+from hecc.runtime.inputs.tensors import input_rows
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.tail.outcomes import Outputs
+from hecc.runtime.tail.predictions import NO_CLASS, answered, is_choice
+from hecc.runtime.tail.units import element_units
 from hecc.server import Server
 from hecc.simulation import simulate_rows
 
 if TYPE_CHECKING:
-    from hecc.models import Model
+    from hecc.inputs.models import Model
 
 __all__ = ["TITLES", "Evaluation", "Outcome", "StageProgress", "evaluate"]
 
@@ -198,7 +198,7 @@ def evaluate(
     reference = None
     if model is not None:
         # Loads the importer, which nothing else here needs.
-        from hecc.reference import Reference
+        from hecc.measure.reference import Reference
 
         tell("importing the network", 0, 0)
         reference = Reference(model, plan.header, example_input)

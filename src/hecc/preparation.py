@@ -16,25 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hecc
-from hecc.compiler.calibration import synthetic_inputs
+from hecc.compiler.ckks.prediction.machine import MachineProfile
+from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
-from hecc.compiler.ir.graph import Graph
-from hecc.compiler.machine import MachineProfile
 from hecc.compiler.options import Options
-from hecc.inputs import Form, Source, load_inputs
-from hecc.labels import Labels, output_labels
-from hecc.models import Model, OnnxModel, model_bytes, onnx_model
-from hecc.passes.pipeline import build_plan
-from hecc.passes.search import RING_DEGREES
+from hecc.compiler.promise.calibration import synthetic_inputs
+from hecc.inputs.labels import Labels, output_labels
+from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
+from hecc.inputs.sources import Form, Source, load_inputs
+from hecc.passes.ckks.pipeline import build_plan
+from hecc.passes.ckks.search import RING_DEGREES
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.security import LEVELS
+from hecc.runtime.ckks.flooding import MAX_RESULTS
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.figures import apart
-from hecc.runtime.flooding import MAX_RESULTS
-from hecc.runtime.parameters import KeyShape, KeySpecification
-from hecc.runtime.plan import Plan
-from hecc.runtime.preprocessing import Preprocessing
-from hecc.runtime.security import LEVELS
-from hecc.runtime.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
-from hecc.words import count_words
+from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
+from hecc.runtime.plan.plan import Plan
+from hecc.words.sentences import count_words
 
 __all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
 

@@ -6,16 +6,16 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 
-from hecc.drawing import draw_network
 from hecc.estimation import plan_memory
-from hecc.html import Child, Html, element, page, table
-from hecc.inputs import Source, forms, load_inputs
-from hecc.layers import Layer, bits_lost, plan_layers
+from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.runtime.errors import HeccError
-from hecc.runtime.parameters import KeySpecification
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import TABLE, TABLE_SOURCE, check_keys
-from hecc.words import (
+from hecc.runtime.plan.plan import Plan
+from hecc.words.drawing import draw_network
+from hecc.words.html import Child, Html, element, page, table
+from hecc.words.layers import Layer, bits_lost, plan_layers
+from hecc.words.sentences import (
     bits_words,
     count_words,
     layout_words,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hecc.machine import require_memory
-from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.measure.machine import require_memory
+from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.server import RowProgress
+from hecc.runtime.ckks.server import Server as Session
 from hecc.runtime.errors import InputError
-from hecc.runtime.evaluator import DEFAULT_MEMORY
-from hecc.runtime.files import reading
-from hecc.runtime.keyfiles import EvaluationKeyFile
-from hecc.runtime.plan import Plan
-from hecc.runtime.server import RowProgress
-from hecc.runtime.server import Server as Session
+from hecc.runtime.files.atomic import reading
+from hecc.runtime.plan.plan import Plan
 
 __all__ = ["EVALUATION", "Server"]
 

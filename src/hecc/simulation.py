@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.inputs import Source, forms, load_inputs
-from hecc.runtime.circuit import Circuit, Instruction, Polynomial, as_float
-from hecc.runtime.header import OutputSignature
-from hecc.runtime.noise import GaussianNoise
-from hecc.runtime.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
-from hecc.runtime.parameters import KeySpecification
-from hecc.runtime.plan import Plan
-from hecc.runtime.polynomials import expand_polynomials
-from hecc.runtime.simulator import Simulator
-from hecc.runtime.tensors import input_rows
-from hecc.runtime.verify import ArrayType, verify
+from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
+from hecc.runtime.ckks.readings.clear import Simulator
+from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
+from hecc.runtime.ckks.readings.types import ArrayType, verify
+from hecc.runtime.inputs.tensors import input_rows
+from hecc.runtime.plan.header import OutputSignature
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.tail.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
 
 __all__ = ["INSIDE", "simulate", "simulate_rows"]
 
@@ -180,7 +180,7 @@ class _Watch:
         self.outside: dict[int, str] = {}
 
     def lost(self, first: int, index: int, value: Array) -> NDArray[np.bool_]:
-        """Which rows overflow here; see :class:`hecc.runtime.simulator.Watch`."""
+        """Which rows overflow here; see :class:`hecc.runtime.ckks.readings.clear.Watch`."""
         instruction = self._circuit.instructions[index]
         if (polynomial := self._arguments.get(index)) is not None:
             self._look_outside(first, polynomial, value)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from hecc.runtime.ciphertexts import CiphertextFile, ResultFile, groups
-from hecc.runtime.container import Container, Kind, kind_of
+from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile, groups
+from hecc.runtime.ckks.circuit.security import MinSecurity, check_keys
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.errors import HeccError, InputError, KeyMismatchError, SecurityError
-from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import MinSecurity, check_keys
+from hecc.runtime.files.container import Container, Kind, kind_of
+from hecc.runtime.plan.plan import Plan
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
 
@@ -162,8 +162,8 @@ def needs_passphrase(paths: Iterable[str | os.PathLike[str]]) -> bool:
 
 def _proved(loaded: Mapping[Path, _Loaded], passphrase: str | None) -> tuple[list[Conflict], list[Path]]:
     """What the secret key among the files says of the other keys: which are not its own, and which are."""
-    from hecc.runtime.client.keygen import secret_residues
-    from hecc.runtime.client.keyproof import prove_evaluation, prove_public
+    from hecc.runtime.ckks.client.keygen import secret_residues
+    from hecc.runtime.ckks.client.keyproof import prove_evaluation, prove_public
 
     conflicts, proved = [], []
     others = {path: file for path, file in loaded.items() if isinstance(file, PublicKeyFile | EvaluationKeyFile)}
@@ -189,7 +189,7 @@ def _result(path: Path) -> ResultFile:
 
 
 def _public_key(path: Path) -> PublicKeyFile:
-    from hecc.runtime.client.keyproof import opened_public
+    from hecc.runtime.ckks.client.keyproof import opened_public
 
     key = PublicKeyFile.load(path)
     opened_public(key, enforce_128=False)

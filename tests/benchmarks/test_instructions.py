@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.runtime.ciphertexts import CiphertextFile
-from hecc.runtime.circuit import (
+from hecc.runtime.ckks.ciphertexts import CiphertextFile
+from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
     AddScalar,
     Circuit,
@@ -26,9 +26,9 @@ from hecc.runtime.circuit import (
     Polynomial,
     SparseMatrix,
 )
-from hecc.runtime.keyfiles import EvaluationKeyFile
-from hecc.runtime.seal.evaluator import SealEvaluator
-from hecc.runtime.verify import verify_expanded
+from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.readings.types import verify_expanded
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "instructions.py"
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from hecc import profiling, roofline
-from hecc.compiler.cost import NativeCost, circuit_seconds
+from hecc.compiler.ckks.prediction.cost import NativeCost, circuit_seconds
+from hecc.measure import profiling, roofline
+from hecc.runtime.ckks.keys.switching_keys import packed_bytes
+from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import implementations
-from hecc.runtime.plan import Plan
-from hecc.runtime.rates import Rates
-from hecc.runtime.switching_keys import packed_bytes
-from hecc.runtime.verify import verify
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.plan.rates import Rates
 
 
 class TransformCost(NativeCost):
@@ -174,7 +174,7 @@ def test_wrong_usage_is_told_from_refusal(cli, here):
 
 
 def test_a_killed_server_is_a_refusal(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.benchmark._run", functools.partial(os._exit, 1))
+    monkeypatch.setattr("hecc.measure.benchmark._run", functools.partial(os._exit, 1))
     assert "was killed" in cli.refusal("bench", "plan.bin", "--runs", "1")
 
 

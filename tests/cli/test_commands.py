@@ -15,9 +15,9 @@ from typer.main import get_command
 
 import hecc
 from hecc.cli.commands import app
-from hecc.html import GENERATOR
-from hecc.runtime.plan import Plan
-from hecc.tables import load_table
+from hecc.inputs.tables import load_table
+from hecc.runtime.plan.plan import Plan
+from hecc.words.html import GENERATOR
 
 COMMANDS = (
     "compile",
@@ -170,7 +170,7 @@ def test_compile_without_calibration_says_that_it_guessed(cli, here):
 
 
 def test_compile_warns_when_this_machine_could_not_run_the_plan(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("hecc.measure.machine.available_memory", lambda: 1_000_000)
     result = cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy")
     assert "warning: this machine has 1 MB of memory available, and would refuse to run this plan" in result.stderr
 
@@ -408,7 +408,7 @@ def test_the_demonstration_agrees_with_the_network_in_clear(cli):
 
 
 def test_the_demonstration_needs_no_onnxruntime(cli, monkeypatch):
-    monkeypatch.setattr("hecc.cli.demo.find_spec", lambda name: None)
+    monkeypatch.setattr("hecc.cli.plans.demo.find_spec", lambda name: None)
     found = cli.answer("demo", "--images", "2")
     assert found["reference"] == "hecc's imported graph"
     assert found["agree"] == 2

@@ -27,7 +27,7 @@ os.abort()
 
 WORKER = """
 import ctypes, io, os, resource, sys
-import hecc.runtime.client.workers as workers
+import hecc.runtime.ckks.client.workers as workers
 workers._read = lambda *_: (print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),
                                   file=sys.stderr, flush=True), os.abort())
 workers.main()

@@ -46,13 +46,13 @@ def run(folder, *arguments, module="", number=signal.SIGINT, before=""):
 
 
 @pytest.mark.parametrize(
-    "module", ["hecc.cli.commands", "typer", "hecc.cli.console", "hecc.runtime.errors", "hecc.cli.verify"]
+    "module", ["hecc.cli.commands", "typer", "hecc.cli.console", "hecc.runtime.errors", "hecc.cli.plans.verify"]
 )
 def test_an_interruption_before_a_command_has_begun_is_quiet(here, module):
     assert run(here, "inspect", "plan.bin", module=module) == (130, "", "")
 
 
-@pytest.mark.parametrize("module", ["hecc.words", "hecc.compilation", "numpy", "onnx", "networkx"])
+@pytest.mark.parametrize("module", ["hecc.words.sentences", "hecc.compilation", "numpy", "onnx", "networkx"])
 def test_an_interruption_while_a_command_loads_modules_is_one_line(here, module):
     arguments = ("compile", "model.onnx", "--calibration", "calibration.npy", "--output", "new.bin")
     ended = run(here, *arguments, module=module)
@@ -78,7 +78,7 @@ def test_an_interruption_after_the_command_has_ended_is_quiet(here):
 
 def test_an_interruption_that_is_to_be_ignored_is(here):
     before = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    code, _, errors = run(here, "inspect", "plan.bin", module="hecc.words", before=before)
+    code, _, errors = run(here, "inspect", "plan.bin", module="hecc.words.sentences", before=before)
     assert (code, errors) == (0, "")
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.arrays import check_outputs
-from hecc.runtime.plan import Plan
+from hecc.inputs.arrays import check_outputs
+from hecc.runtime.plan.plan import Plan
 
 RUN = "run plan.bin encrypted.bin"
 OTHERS = ["model.onnx", "images.npy", "plan.bin", "plan.client.bin", "encrypted.bin", "result.bin", "notes.txt"]
@@ -30,10 +30,10 @@ def test_a_file_of_another_kind_stays(cli, here, monkeypatch, command):
     def work(*_: object, **__: object) -> None:
         raise AssertionError("it worked before it refused")
 
-    for name in ("hecc.compile", "hecc.report", "hecc.simulate", "hecc.profiling.measure_rates"):
+    for name in ("hecc.compile", "hecc.report", "hecc.simulate", "hecc.measure.profiling.measure_rates"):
         monkeypatch.setattr(name, work)
     for name in ("_encryption", "_decrypt"):
-        monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
+        monkeypatch.setattr(f"hecc.runtime.ckks.client.client.Client.{name}", work)
     Path("notes.txt").write_text("notes")
     given = command.split()
     for other in OTHERS:

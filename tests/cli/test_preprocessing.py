@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hecc.runtime.plan import Plan
-from hecc.runtime.preprocessing import Preprocessing
+from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.plan.plan import Plan
 
 STATED = ("--resize", "8", "--scale", "1/255", "--mean", "0.5", "--std", ".25")
 

@@ -278,12 +278,12 @@ def test_the_client_insists_on_its_own_security(cli, here):
 
 
 def test_a_machine_without_the_memory_refuses_to_run(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1 << 20)
+    monkeypatch.setattr("hecc.measure.machine.available_memory", lambda: 1 << 20)
     assert "a run of this plan needs about" in cli.refusal("run", "plan.bin", "encrypted.bin")
 
 
 def test_a_machine_without_the_memory_refuses_to_make_keys(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.machine.available_memory", lambda: 1 << 20)
+    monkeypatch.setattr("hecc.measure.machine.available_memory", lambda: 1 << 20)
     sentence = cli.refusal("keygen", "plan.client.bin", "--keys", "new")
     assert sentence.startswith("making keys for this plan needs about ")
     assert not Path("new").exists()
@@ -327,7 +327,7 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
     for name in ("hecc.compile", "hecc.simulate", "hecc.report", "hecc.server.Server.__init__"):
         monkeypatch.setattr(name, work)
     for name in ("_encryption", "_decrypt"):
-        monkeypatch.setattr(f"hecc.runtime.client.client.Client.{name}", work)
+        monkeypatch.setattr(f"hecc.runtime.ckks.client.client.Client.{name}", work)
     assert "nowhere/f: cannot be written, as there is no such folder; make it first" in cli.refusal(*command.split())
 
 
@@ -453,14 +453,14 @@ def test_a_failed_keygen_keeps_the_old_keys(cli, here, monkeypatch):
         raise MemoryError
 
     before = {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()}
-    monkeypatch.setattr("hecc.runtime.keyfiles.EvaluationKeyFile.write", fail)
+    monkeypatch.setattr("hecc.runtime.ckks.keys.keyfiles.EvaluationKeyFile.write", fail)
     assert cli.refusal("keygen", "plan.client.bin", "--force").startswith("out of memory")
     assert {file: file.read_bytes() for file in Path("keys").rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_large_keys_are_not_made_without_being_asked_for(cli, here, monkeypatch, arguments):
-    monkeypatch.setattr("hecc.cli.keygen.LARGE", 30_000_000)
+    monkeypatch.setattr("hecc.cli.client.keygen.LARGE", 30_000_000)
     command = ("keygen", "plan.client.bin", "--keys", "new", *arguments)
     result = cli.invoke(*command)
     assert result.exit_code == 1
@@ -473,8 +473,8 @@ def test_large_keys_are_not_made_without_being_asked_for(cli, here, monkeypatch,
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("", 130)])
 def test_large_keys_are_made_when_somebody_agrees(cli, here, monkeypatch, answer, code):
-    monkeypatch.setattr("hecc.cli.keygen.LARGE", 30_000_000)
-    monkeypatch.setattr("hecc.cli.keygen._is_terminal", lambda: True)
+    monkeypatch.setattr("hecc.cli.client.keygen.LARGE", 30_000_000)
+    monkeypatch.setattr("hecc.cli.client.keygen._is_terminal", lambda: True)
     result = cli.invoke("keygen", "plan.client.bin", "--keys", "new", input=answer)
     assert "The keys will take up to 48.3 MB. Make them?" in result.stderr
     assert result.exit_code == code

@@ -82,7 +82,7 @@ def test_one_row_leaves_nothing_to_go_on_from(cli, here, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hecc.runtime.client.client.Client._contents", interrupt)
+    monkeypatch.setattr("hecc.runtime.ckks.client.client.Client._contents", interrupt)
     before = set(here.iterdir())
     cli.refusal("encrypt", "plan.client.bin", "one.npy", "--output", "one.bin", code=130)
     assert set(here.iterdir()) == before

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 import hecc
-from hecc.runtime.container import Container, ContainerWriter, Kind
-from hecc.runtime.keyfiles import EvaluationKeyHeader, PublicKeyHeader
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyHeader, PublicKeyHeader
+from hecc.runtime.files.container import Container, ContainerWriter, Kind
 
 ALL = (
     "plan.bin",
@@ -101,7 +101,7 @@ def test_a_residue_that_no_checksum_protects_is_noticed(here, monkeypatch):
     def refuse(*arguments, where, **options):
         raise hecc.FileFormatError(f"{where} has residues that are not below their prime; make new keys")
 
-    monkeypatch.setattr("hecc.runtime.keyfiles.check_reduced", refuse)
+    monkeypatch.setattr("hecc.runtime.ckks.keys.keyfiles.check_reduced", refuse)
     found = hecc.verify("keys/evaluation.bin")
     assert "residues that are not below their prime" in found.files[0].fault
 

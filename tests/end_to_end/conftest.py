@@ -16,9 +16,9 @@ from onnx import numpy_helper
 
 import hecc
 from hecc.compiler.importer import import_model
-from hecc.passes.pipeline import canonicalise
-from hecc.runtime.client.keygen import KeySet
-from hecc.runtime.plan import Plan
+from hecc.passes.ckks.pipeline import canonicalise
+from hecc.runtime.ckks.client.keygen import KeySet
+from hecc.runtime.plan.plan import Plan
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]

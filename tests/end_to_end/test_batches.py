@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.runtime.circuit import Circuit, LinearTransform, MatrixProduct, Relinearize
-from hecc.runtime.parameters import conjugation_element
-from hecc.runtime.plan import Plan
+from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, MatrixProduct, Relinearize
+from hecc.runtime.ckks.circuit.parameters import conjugation_element
+from hecc.runtime.plan.plan import Plan
 
 Array = np.ndarray[Any, Any]
 PRECISION = 12.0

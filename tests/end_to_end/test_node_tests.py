@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.compiler.importer.conformance import Network, NodeTest, choices, networks, node_tests, run
+from hecc.compiler.importer.tables.conformance import Network, NodeTest, choices, networks, node_tests, run
 from hecc.runtime.errors import CompileError, UnsupportedError
-from hecc.runtime.plan import Plan
+from hecc.runtime.plan.plan import Plan
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import hecc
-from hecc.runtime.plan import Plan
+from hecc.runtime.plan.plan import Plan
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 import hecc
-from hecc.runtime.ciphertexts import CiphertextFile
-from hecc.runtime.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.ciphertexts import CiphertextFile
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 
 
 def test_six_lines_are_a_session(model, digits, tmp_path):
@@ -171,7 +171,7 @@ def test_simulate_names_the_layer_that_would_overflow(model, digits):
 
 
 def test_a_server_refuses_a_plan_that_does_not_fit_the_memory(plan, tmp_path, monkeypatch):
-    monkeypatch.setattr("hecc.machine.available_memory", lambda: 10**6)
+    monkeypatch.setattr("hecc.measure.machine.available_memory", lambda: 10**6)
     with pytest.raises(hecc.InputError, match=r"needs about [\d.]+ MB of memory, and 1 MB are available"):
         hecc.Server(plan, tmp_path / "evaluation.bin")
 

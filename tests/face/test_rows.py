@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
-from hecc.runtime.outcomes import IMAGINARY
+from hecc.runtime.tail.outcomes import IMAGINARY
 from hecc.simulation import simulate_rows
 
 CALIBRATION = np.random.default_rng(1).uniform(-1, 1, (200, 3)).astype(np.float32)
@@ -204,7 +204,7 @@ def test_results_to_be_shown_are_refused_with_one_lost_row(models, tmp_path, mon
     with hecc.Server(plan, keys.evaluation) as server:
         result = server.run(client.encrypt(driven(1.0, 3)))
     left = client.shares_left
-    monkeypatch.setattr("hecc.runtime.client.client.faults", lambda *_: ["a fault"])
+    monkeypatch.setattr("hecc.runtime.ckks.client.client.faults", lambda *_: ["a fault"])
     with pytest.raises(hecc.OutputError, match=r"a fault; the evaluation overflowed"):
         client.decrypt(result, share=True)
     assert client.shares_left == left

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.runtime.parameters import union
+from hecc.runtime.ckks.circuit.parameters import union
 
 DEEP = ((16,), ("gemm", 12), ("square",), ("gemm", 8), ("square",), ("gemm", 3))
 FLAT = ((20,), ("gemm", 9), ("square",), ("gemm", 4))

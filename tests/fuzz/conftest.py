@@ -13,10 +13,10 @@ import pytest
 from onnx import numpy_helper
 
 import hecc
-from hecc.runtime.parameters import GaloisElement, KeyShape, SecurityEvidence
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import InsecureLevel
-from hecc.runtime.verify import verify
+from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeyShape, SecurityEvidence
+from hecc.runtime.ckks.circuit.security import InsecureLevel
+from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.plan.plan import Plan
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 SMALLEST_RING = 1 << 11

@@ -34,15 +34,15 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from operators import GENERATORS, ML, Draw, UnfitError, Use
 
-from hecc.compiler.importer.batch import Batch
-from hecc.compiler.importer.call import Call
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.importer.building.batch import Batch
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.importer import import_model
+from hecc.compiler.importer.building.scope import Scope
 from hecc.compiler.importer.folding.fold import fold
-from hecc.compiler.importer.importer import import_model
-from hecc.compiler.importer.prepare import OLDEST_OPSET, newest_opset, opset_of, prepare
-from hecc.compiler.importer.scope import Scope
-from hecc.compiler.ir.graph import Graph
-from hecc.runtime.epilogue import apply_steps
+from hecc.compiler.importer.reading.prepare import OLDEST_OPSET, newest_opset, opset_of, prepare
 from hecc.runtime.errors import HeccError
+from hecc.runtime.tail.epilogue import apply_steps
 
 __all__ = ["Outcome", "main", "run", "table"]
 

@@ -16,7 +16,7 @@ import model_mutations
 import onnx
 
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.conformance import choices, networks, node_tests
+from hecc.compiler.importer.tables.conformance import choices, networks, node_tests
 from hecc.runtime.errors import HeccError
 
 SECONDS = 30

@@ -17,7 +17,7 @@ from operators import GENERATORS
 from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
-from hecc.compiler.importer.steps.rules import FOLLOWING
+from hecc.compiler.importer.tail.rules import FOLLOWING
 
 PROGRAM = Path(importing.__file__)
 SOME, MANY = 400, 2000
@@ -57,7 +57,9 @@ def test_every_operator_that_is_converted_folded_or_left_to_the_client_has_cases
 
 def test_a_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     # The axis that Softmax had by default before opset 13.
-    monkeypatch.setattr("hecc.compiler.importer.operators.softmax.Softmax.opset_7", CONVERTERS["Softmax"].opset_13)
+    monkeypatch.setattr(
+        "hecc.compiler.importer.operators.functions.softmax.Softmax.opset_7", CONVERTERS["Softmax"].opset_13
+    )
     found = (importing.run(seed, operator="Softmax") for seed in range(20_000))
     assert any(done.outcome == "differs" for done in found)
 

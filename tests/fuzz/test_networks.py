@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 import hecc
-from hecc.runtime.security import InsecureLevel
+from hecc.runtime.ckks.circuit.security import InsecureLevel
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 Array = np.ndarray[Any, Any]

@@ -23,12 +23,12 @@ import mutations
 import numpy as np
 
 import hecc
-from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.client.client import Client
-from hecc.runtime.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import InsecureLevel
-from hecc.runtime.server import Server
+from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.ckks.circuit.security import InsecureLevel
+from hecc.runtime.ckks.client.client import Client
+from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
+from hecc.runtime.ckks.server import Server
+from hecc.runtime.plan.plan import Plan
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 MEMORY = 1 << 30

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hecc.compiler.ir.affine import AffineMap, Convolution, MatrixProduct, Scale
-from hecc.compiler.ir.graph import (
+from hecc.compiler.graph.affine import AffineMap, Convolution, MatrixProduct, Scale
+from hecc.compiler.graph.graph import (
     AffineNode,
     Graph,
     InputNode,

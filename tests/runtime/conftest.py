@@ -6,12 +6,22 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hecc.runtime.circuit import Add, Circuit, Input, MultiplyPlain, Output, Relinearize, Rescale, Rotate, Square
-from hecc.runtime.header import Estimate, InputSignature, OutputSignature, PlanHeader
-from hecc.runtime.layout import vector_layout
-from hecc.runtime.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
-from hecc.runtime.plan import Plan
-from hecc.runtime.security import TABLE_SOURCE, limit, ntt_primes
+from hecc.runtime.ckks.circuit.instructions import (
+    Add,
+    Circuit,
+    Input,
+    MultiplyPlain,
+    Output,
+    Relinearize,
+    Rescale,
+    Rotate,
+    Square,
+)
+from hecc.runtime.ckks.circuit.layout import vector_layout
+from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit, ntt_primes
+from hecc.runtime.plan.header import Estimate, InputSignature, OutputSignature, PlanHeader
+from hecc.runtime.plan.plan import Plan
 
 SLOTS = 64
 SCALE = Fraction(1 << 35)

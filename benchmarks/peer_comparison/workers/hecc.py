@@ -11,7 +11,7 @@ import numpy as np
 from onnx.reference import ReferenceEvaluator
 
 import hecc
-from hecc.runtime.ciphertexts import CiphertextFile, ResultFile
+from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from peer_comparison.networks import CALIBRATION, MODEL
 from peer_comparison.worker import Image, serve, timed
 

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.building.call import Call
 
 __all__ = ["ELEMENTWISE", "is_real", "present", "rounded", "widened"]
 

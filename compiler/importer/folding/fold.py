@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.importer.batch import Batch
-from hecc.compiler.importer.call import Call
+from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Value
+from hecc.compiler.importer.building.batch import Batch
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.reference import evaluate
+from hecc.compiler.importer.building.refusals import RefusedNodeError
+from hecc.compiler.importer.building.scope import Constant, Decoded, Tail
 from hecc.compiler.importer.folding.arithmetic import ELEMENTWISE, is_real
 from hecc.compiler.importer.folding.quantisation import QUANTISATION
 from hecc.compiler.importer.folding.reductions import REDUCTIONS
 from hecc.compiler.importer.folding.shapes import SHAPES
-from hecc.compiler.importer.inference import infer_constants
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.reference import evaluate
-from hecc.compiler.importer.refusals import RefusedNodeError
-from hecc.compiler.importer.scope import Constant, Decoded, Tail
-from hecc.compiler.ir.graph import AffineNode, Graph, InputNode, Value
+from hecc.compiler.importer.reading.inference import infer_constants
 
 __all__ = ["CONVERTED", "REFERENCE", "RULES", "fold"]
 

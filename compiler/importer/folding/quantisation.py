@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.folding.arithmetic import widened
 
 __all__ = ["QUANTISATION"]

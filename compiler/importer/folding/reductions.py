@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.folding.arithmetic import is_real, present, rounded, widened
 
 __all__ = ["REDUCTIONS"]

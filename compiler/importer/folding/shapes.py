@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.folding.arithmetic import present
 
 __all__ = ["SHAPES"]

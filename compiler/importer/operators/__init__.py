@@ -5,8 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.operators.activations import (
+from hecc.compiler.importer.building.converter import Converter
+from hecc.compiler.importer.operators.arithmetic.add import Add
+from hecc.compiler.importer.operators.arithmetic.comparisons import (
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    Max,
+    Min,
+    Not,
+    Sign,
+)
+from hecc.compiler.importer.operators.arithmetic.cumsum import CumSum
+from hecc.compiler.importer.operators.arithmetic.div import Div
+from hecc.compiler.importer.operators.arithmetic.mean import Mean
+from hecc.compiler.importer.operators.arithmetic.mul import Mul
+from hecc.compiler.importer.operators.arithmetic.neg import Neg
+from hecc.compiler.importer.operators.arithmetic.pow import Pow
+from hecc.compiler.importer.operators.arithmetic.sub import Sub
+from hecc.compiler.importer.operators.arithmetic.sum import Sum
+from hecc.compiler.importer.operators.arithmetic.where import Where
+from hecc.compiler.importer.operators.functions.activations import (
     Abs,
     Celu,
     Clip,
@@ -28,8 +48,7 @@ from hecc.compiler.importer.operators.activations import (
     Swish,
     Tanh,
 )
-from hecc.compiler.importer.operators.add import Add
-from hecc.compiler.importer.operators.analysis import (
+from hecc.compiler.importer.operators.functions.analysis import (
     Acos,
     Acosh,
     Asin,
@@ -45,80 +64,61 @@ from hecc.compiler.importer.operators.analysis import (
     Sqrt,
     Tan,
 )
-from hecc.compiler.importer.operators.averagepool import AveragePool
-from hecc.compiler.importer.operators.batchnormalization import BatchNormalization
-from hecc.compiler.importer.operators.cast import Cast
-from hecc.compiler.importer.operators.castlike import CastLike
-from hecc.compiler.importer.operators.centercroppad import CenterCropPad
-from hecc.compiler.importer.operators.col2im import Col2Im
-from hecc.compiler.importer.operators.comparisons import (
-    Greater,
-    GreaterOrEqual,
-    Less,
-    LessOrEqual,
-    Max,
-    Min,
-    Not,
-    Sign,
-)
-from hecc.compiler.importer.operators.compress import Compress
-from hecc.compiler.importer.operators.concat import Concat
-from hecc.compiler.importer.operators.conv import Conv
-from hecc.compiler.importer.operators.convtranspose import ConvTranspose
-from hecc.compiler.importer.operators.cumsum import CumSum
-from hecc.compiler.importer.operators.depthtospace import DepthToSpace
-from hecc.compiler.importer.operators.div import Div
-from hecc.compiler.importer.operators.dropout import Dropout
-from hecc.compiler.importer.operators.einsum import Einsum
-from hecc.compiler.importer.operators.expand import Expand
-from hecc.compiler.importer.operators.flatten import Flatten
-from hecc.compiler.importer.operators.gather import Gather
-from hecc.compiler.importer.operators.gatherelements import GatherElements
-from hecc.compiler.importer.operators.gathernd import GatherND
-from hecc.compiler.importer.operators.gemm import Gemm
-from hecc.compiler.importer.operators.globalaveragepool import GlobalAveragePool
-from hecc.compiler.importer.operators.gridsample import GridSample
-from hecc.compiler.importer.operators.groupnormalization import GroupNormalization
-from hecc.compiler.importer.operators.identity import Identity
-from hecc.compiler.importer.operators.instancenormalization import InstanceNormalization
-from hecc.compiler.importer.operators.layernormalization import LayerNormalization
-from hecc.compiler.importer.operators.logsoftmax import LogSoftmax
-from hecc.compiler.importer.operators.lpnormalization import LpNormalization
-from hecc.compiler.importer.operators.lrn import LRN
-from hecc.compiler.importer.operators.matmul import MatMul
-from hecc.compiler.importer.operators.mean import Mean
-from hecc.compiler.importer.operators.meanvariancenormalization import MeanVarianceNormalization
-from hecc.compiler.importer.operators.mul import Mul
-from hecc.compiler.importer.operators.neg import Neg
-from hecc.compiler.importer.operators.pad import Pad
-from hecc.compiler.importer.operators.pow import Pow
-from hecc.compiler.importer.operators.reducel1 import ReduceL1
-from hecc.compiler.importer.operators.reducel2 import ReduceL2
-from hecc.compiler.importer.operators.reducelogsum import ReduceLogSum
-from hecc.compiler.importer.operators.reducelogsumexp import ReduceLogSumExp
-from hecc.compiler.importer.operators.reducemean import ReduceMean
-from hecc.compiler.importer.operators.reduceprod import ReduceProd
-from hecc.compiler.importer.operators.reducesum import ReduceSum
-from hecc.compiler.importer.operators.reducesumsquare import ReduceSumSquare
-from hecc.compiler.importer.operators.reshape import Reshape
-from hecc.compiler.importer.operators.resize import Resize
-from hecc.compiler.importer.operators.reversesequence import ReverseSequence
-from hecc.compiler.importer.operators.rmsnormalization import RMSNormalization
-from hecc.compiler.importer.operators.scatterelements import ScatterElements
-from hecc.compiler.importer.operators.scatternd import ScatterND
-from hecc.compiler.importer.operators.slice import Slice
-from hecc.compiler.importer.operators.softmax import Softmax
-from hecc.compiler.importer.operators.spacetodepth import SpaceToDepth
-from hecc.compiler.importer.operators.split import Split
-from hecc.compiler.importer.operators.squeeze import Squeeze
-from hecc.compiler.importer.operators.sub import Sub
-from hecc.compiler.importer.operators.sum import Sum
-from hecc.compiler.importer.operators.tile import Tile
-from hecc.compiler.importer.operators.transpose import Transpose
-from hecc.compiler.importer.operators.trilu import Trilu
-from hecc.compiler.importer.operators.unsqueeze import Unsqueeze
-from hecc.compiler.importer.operators.upsample import Upsample
-from hecc.compiler.importer.operators.where import Where
+from hecc.compiler.importer.operators.functions.logsoftmax import LogSoftmax
+from hecc.compiler.importer.operators.functions.softmax import Softmax
+from hecc.compiler.importer.operators.images.averagepool import AveragePool
+from hecc.compiler.importer.operators.images.centercroppad import CenterCropPad
+from hecc.compiler.importer.operators.images.col2im import Col2Im
+from hecc.compiler.importer.operators.images.depthtospace import DepthToSpace
+from hecc.compiler.importer.operators.images.globalaveragepool import GlobalAveragePool
+from hecc.compiler.importer.operators.images.gridsample import GridSample
+from hecc.compiler.importer.operators.images.pad import Pad
+from hecc.compiler.importer.operators.images.resize import Resize
+from hecc.compiler.importer.operators.images.spacetodepth import SpaceToDepth
+from hecc.compiler.importer.operators.images.upsample import Upsample
+from hecc.compiler.importer.operators.movement.compress import Compress
+from hecc.compiler.importer.operators.movement.concat import Concat
+from hecc.compiler.importer.operators.movement.gather import Gather
+from hecc.compiler.importer.operators.movement.gatherelements import GatherElements
+from hecc.compiler.importer.operators.movement.gathernd import GatherND
+from hecc.compiler.importer.operators.movement.reversesequence import ReverseSequence
+from hecc.compiler.importer.operators.movement.scatterelements import ScatterElements
+from hecc.compiler.importer.operators.movement.scatternd import ScatterND
+from hecc.compiler.importer.operators.movement.slice import Slice
+from hecc.compiler.importer.operators.movement.split import Split
+from hecc.compiler.importer.operators.movement.tile import Tile
+from hecc.compiler.importer.operators.movement.trilu import Trilu
+from hecc.compiler.importer.operators.normalisation.batchnormalization import BatchNormalization
+from hecc.compiler.importer.operators.normalisation.groupnormalization import GroupNormalization
+from hecc.compiler.importer.operators.normalisation.instancenormalization import InstanceNormalization
+from hecc.compiler.importer.operators.normalisation.layernormalization import LayerNormalization
+from hecc.compiler.importer.operators.normalisation.lpnormalization import LpNormalization
+from hecc.compiler.importer.operators.normalisation.lrn import LRN
+from hecc.compiler.importer.operators.normalisation.meanvariancenormalization import MeanVarianceNormalization
+from hecc.compiler.importer.operators.normalisation.rmsnormalization import RMSNormalization
+from hecc.compiler.importer.operators.products.conv import Conv
+from hecc.compiler.importer.operators.products.convtranspose import ConvTranspose
+from hecc.compiler.importer.operators.products.einsum import Einsum
+from hecc.compiler.importer.operators.products.gemm import Gemm
+from hecc.compiler.importer.operators.products.matmul import MatMul
+from hecc.compiler.importer.operators.reduction.reducel1 import ReduceL1
+from hecc.compiler.importer.operators.reduction.reducel2 import ReduceL2
+from hecc.compiler.importer.operators.reduction.reducelogsum import ReduceLogSum
+from hecc.compiler.importer.operators.reduction.reducelogsumexp import ReduceLogSumExp
+from hecc.compiler.importer.operators.reduction.reducemean import ReduceMean
+from hecc.compiler.importer.operators.reduction.reduceprod import ReduceProd
+from hecc.compiler.importer.operators.reduction.reducesum import ReduceSum
+from hecc.compiler.importer.operators.reduction.reducesumsquare import ReduceSumSquare
+from hecc.compiler.importer.operators.shapes.cast import Cast
+from hecc.compiler.importer.operators.shapes.castlike import CastLike
+from hecc.compiler.importer.operators.shapes.dropout import Dropout
+from hecc.compiler.importer.operators.shapes.expand import Expand
+from hecc.compiler.importer.operators.shapes.flatten import Flatten
+from hecc.compiler.importer.operators.shapes.identity import Identity
+from hecc.compiler.importer.operators.shapes.reshape import Reshape
+from hecc.compiler.importer.operators.shapes.squeeze import Squeeze
+from hecc.compiler.importer.operators.shapes.transpose import Transpose
+from hecc.compiler.importer.operators.shapes.unsqueeze import Unsqueeze
 
 __all__ = ["CONVERTERS"]
 

@@ -7,19 +7,19 @@ from typing import Annotated
 import typer
 
 import hecc
-from hecc.cli.bench import bench_command
-from hecc.cli.compile import compile_command
-from hecc.cli.decrypt import decrypt_command
-from hecc.cli.demo import demo_command
-from hecc.cli.encrypt import encrypt_command
-from hecc.cli.estimate import estimate_command
-from hecc.cli.evaluate import evaluate_command
-from hecc.cli.inspect import inspect_command
-from hecc.cli.keygen import keygen_command
-from hecc.cli.report import report_command
-from hecc.cli.run import run_command
-from hecc.cli.simulate import simulate_command
-from hecc.cli.verify import verify_command
+from hecc.cli.client.decrypt import decrypt_command
+from hecc.cli.client.encrypt import encrypt_command
+from hecc.cli.client.keygen import keygen_command
+from hecc.cli.plans.bench import bench_command
+from hecc.cli.plans.compile import compile_command
+from hecc.cli.plans.demo import demo_command
+from hecc.cli.plans.estimate import estimate_command
+from hecc.cli.plans.evaluate import evaluate_command
+from hecc.cli.plans.inspect import inspect_command
+from hecc.cli.plans.report import report_command
+from hecc.cli.plans.simulate import simulate_command
+from hecc.cli.plans.verify import verify_command
+from hecc.cli.server.run import run_command
 
 __all__ = ["app"]
 

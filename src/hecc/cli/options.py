@@ -15,9 +15,9 @@ import typer
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from hecc.labels import Labels
+    from hecc.inputs.labels import Labels
     from hecc.preparation import PlanOptions
-    from hecc.runtime.preprocessing import Preprocessing
+    from hecc.runtime.inputs.preprocessing import Preprocessing
 
 __all__ = [
     "ForceOption",
@@ -283,7 +283,7 @@ def _preprocessing(
     """What the options state; ``None`` if there is none of them."""
     if all(option is None for option in (resize, scale, mean, std, layout)):
         return None
-    from hecc.runtime.preprocessing import Preprocessing
+    from hecc.runtime.inputs.preprocessing import Preprocessing
 
     if resize is not None and scale is None and mean is None and std is None:
         log.warning(
@@ -319,7 +319,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
         return ()
     if not text.endswith(".npy"):
         return tuple(_number(option, part) for part in text.split(","))
-    from hecc.arrays import load_array
+    from hecc.inputs.arrays import load_array
 
     array = load_array(Path(text))
     if array.dtype.kind not in "fiu":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from hecc.runtime.errors import InputError
-from hecc.runtime.files import same_file
+from hecc.runtime.files.atomic import same_file
 
 __all__ = ["check_overwriting", "check_targets", "key_files"]
 
@@ -63,15 +63,15 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
 
 def key_files(folder: Path) -> list[Path]:
     """The files of a folder of keys that a command reads, or counts in."""
-    from hecc.runtime.client.keygen import EVALUATION, PUBLIC, SECRET
-    from hecc.runtime.client.ledger import EARLIER, LEDGER
+    from hecc.runtime.ckks.client.keygen import EVALUATION, PUBLIC, SECRET
+    from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER
 
     return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER, EARLIER)]
 
 
 def _is_secret_key(path: Path) -> bool:
     """Whether a file is a secret key, whole or not."""
-    from hecc.runtime.container import Kind, kind_of
+    from hecc.runtime.files.container import Kind, kind_of
 
     return kind_of(path) is Kind.SECRET_KEY
 
@@ -80,6 +80,6 @@ def _is_image_in(output: Path, folder: Path) -> bool:
     """Whether an output would replace an image of a folder."""
     if not (output.is_file() and folder.is_dir()):
         return False
-    from hecc.runtime.client.images import is_image_name
+    from hecc.runtime.inputs.images import is_image_name
 
     return is_image_name(output) and output.resolve().is_relative_to(folder.resolve())

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.inlining import MAX_NODES
-from hecc.passes.pipeline import canonicalise
+from hecc.compiler.importer.reading.inlining import MAX_NODES
+from hecc.passes.ckks.pipeline import canonicalise
 from hecc.runtime.errors import UnsupportedError
 
 Model = Callable[..., onnx.ModelProto]

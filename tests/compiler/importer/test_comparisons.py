@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
+from hecc.compiler.graph.graph import FunctionNode
 from hecc.compiler.importer import import_model
-from hecc.compiler.ir.graph import FunctionNode
-from hecc.passes.functions import compose_functions
-from hecc.runtime.epilogue import apply_steps, describe
+from hecc.passes.graph.functions import compose_functions
 from hecc.runtime.errors import UnsupportedError
+from hecc.runtime.tail.epilogue import apply_steps, describe
 
 Model = Callable[..., onnx.ModelProto]
 Run = Callable[[onnx.ModelProto, Mapping[str, Any]], Any]

@@ -12,8 +12,8 @@ import pytest
 from onnx import helper
 
 from hecc.compiler.importer import import_model
-from hecc.runtime.epilogue import ArgMax, Columns, Labels, Reshape, Sigmoid, Softmax, apply_steps
 from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.runtime.tail.epilogue import ArgMax, Columns, Labels, Reshape, Sigmoid, Softmax, apply_steps
 
 Model = Callable[..., onnx.ModelProto]
 W = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)

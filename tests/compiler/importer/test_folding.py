@@ -10,11 +10,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.batch import Batch
-from hecc.compiler.importer.call import Call
+from hecc.compiler.importer.building.batch import Batch
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.scope import Constant, Scope
 from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES, fold
-from hecc.compiler.importer.prepare import OLDEST_OPSET, newest_opset
-from hecc.compiler.importer.scope import Constant, Scope
+from hecc.compiler.importer.reading.prepare import OLDEST_OPSET, newest_opset
 from hecc.runtime.errors import InputError, UnsupportedError
 
 Model = Callable[..., onnx.ModelProto]

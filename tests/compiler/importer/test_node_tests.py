@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from hecc.compiler.importer.conformance import DISPUTED, NodeTest, Outcome, node_tests, run
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.steps.rules import STARTING
-from hecc.compiler.importer.table import render
+from hecc.compiler.importer.tables.conformance import DISPUTED, NodeTest, Outcome, node_tests, run
+from hecc.compiler.importer.tables.table import render
+from hecc.compiler.importer.tail.rules import STARTING
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
 
@@ -99,7 +99,7 @@ def test_the_operator_table_in_the_documentation_is_current(outcomes: list[Outco
         pytest.skip(
             f"the table was written with another version of onnx than {onnx.__version__}, which has other tests"
         )
-    assert committed == render(outcomes), "run: python -m hecc.compiler.importer.table docs/operators.md"
+    assert committed == render(outcomes), "run: python -m hecc.compiler.importer.tables.table docs/operators.md"
 
 
 def test_a_wrong_result_fails_an_official_test() -> None:

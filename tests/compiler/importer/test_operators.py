@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from hecc.compiler.graph.graph import AffineNode, PolynomialNode, ProductNode
 from hecc.compiler.importer import import_model
-from hecc.compiler.ir.graph import AffineNode, PolynomialNode, ProductNode
 from hecc.runtime.errors import HeccError
 
 Array = np.ndarray[Any, Any]

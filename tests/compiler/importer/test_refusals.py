@@ -10,9 +10,9 @@ import pytest
 from onnx import external_data_helper, helper, numpy_helper
 
 from hecc.compiler.importer import import_model
+from hecc.compiler.importer.building.refusals import UNFOLDABLE, WAYS_OUT
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.prepare import newest_opset
-from hecc.compiler.importer.refusals import UNFOLDABLE, WAYS_OUT
+from hecc.compiler.importer.reading.prepare import newest_opset
 from hecc.runtime.errors import HeccError, InputError, UnsupportedError
 
 Model = Callable[..., onnx.ModelProto]

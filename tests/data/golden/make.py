@@ -14,8 +14,8 @@ import numpy as np
 from onnx import numpy_helper, parser
 
 import hecc
-from hecc.runtime.parameters import KeyShape
-from hecc.runtime.plan import Plan
+from hecc.runtime.ckks.circuit.parameters import KeyShape
+from hecc.runtime.plan.plan import Plan
 
 FOLDER = Path(__file__).parent
 NETWORK = '<ir_version: 8, opset_import: ["" : 17]> golden (float[1,3] x) => (float[1,2] y) { y = MatMul (x, w) }'

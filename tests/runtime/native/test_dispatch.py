@@ -101,8 +101,8 @@ import sys
 from types import SimpleNamespace
 import numpy as np
 from hecc.runtime.native import _evaluator
-from hecc.runtime.security import ntt_primes
-from hecc.runtime.switching_keys import packed_key
+from hecc.runtime.ckks.circuit.security import ntt_primes
+from hecc.runtime.ckks.keys.switching_keys import packed_key
 
 data, special = ntt_primes(40, 2048, 3), ntt_primes(49, 2048, 1)
 context = _evaluator.Context(2048, data, special, 1, 2, "")

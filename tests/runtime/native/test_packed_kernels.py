@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import sympy
 
-from hecc.runtime import switching_keys
+from hecc.runtime.ckks.keys import switching_keys
 from hecc.runtime.native import GaloisPermutation, Kernels, NttTables, _native, implementations
 
 Words = npt.NDArray[np.uint64]

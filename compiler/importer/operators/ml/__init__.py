@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.arrayfeatureextractor import ArrayFeatureExtractor
 from hecc.compiler.importer.operators.ml.imputer import Imputer
 from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.maps import select
-from hecc.compiler.ir.graph import Value
+from hecc.compiler.graph.graph import Value
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.converter import Converter
+from hecc.compiler.importer.definitions.maps import select
 
 __all__ = ["ArrayFeatureExtractor"]
 

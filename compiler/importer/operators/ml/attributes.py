@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.ir.affine import MatrixProduct
-from hecc.compiler.ir.graph import Value
+from hecc.compiler.graph.affine import MatrixProduct
+from hecc.compiler.graph.graph import Value
+from hecc.compiler.importer.building.call import Call
 from hecc.runtime.errors import InputError
 
 __all__ = ["floats", "linear"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.converter import Converter
 
 __all__ = ["Imputer"]
 

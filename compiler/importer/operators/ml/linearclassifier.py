@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
-from hecc.compiler.importer.decoded import axes, decode, then
+from hecc.compiler.graph.affine import Reshape
+from hecc.compiler.graph.function import ARGUMENT, Primitive
+from hecc.compiler.graph.graph import FunctionNode, Value
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.attributes import floats, linear
-from hecc.compiler.ir.affine import Reshape
-from hecc.compiler.ir.function import ARGUMENT, Primitive
-from hecc.compiler.ir.graph import FunctionNode, Value
-from hecc.runtime.epilogue import ArgMax, Labels, Sigmoid, Softmax
+from hecc.compiler.importer.tail.decoded import axes, decode, then
+from hecc.runtime.tail.epilogue import ArgMax, Labels, Sigmoid, Softmax
 
 __all__ = ["LinearClassifier"]
 

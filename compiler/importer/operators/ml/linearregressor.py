@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.attributes import linear
 
 __all__ = ["LinearRegressor"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hecc.compiler.importer.call import Call
-from hecc.compiler.importer.converter import Converter
+from hecc.compiler.graph.affine import MatrixProduct
+from hecc.compiler.graph.graph import Value
+from hecc.compiler.importer.building.call import Call
+from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.attributes import floats
-from hecc.compiler.ir.affine import MatrixProduct
-from hecc.compiler.ir.graph import Value
 
 __all__ = ["SVMRegressor"]
 

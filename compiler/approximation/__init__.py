@@ -1,0 +1,1 @@
+"""Polynomials in place of functions."""

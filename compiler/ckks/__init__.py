@@ -1,0 +1,1 @@
+"""What compiles for CKKS: lowering to ciphertexts, the modulus chain, and predictions of cost and noise."""

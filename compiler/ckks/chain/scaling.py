@@ -1,0 +1,277 @@
+"""Scales and levels of a lowered circuit under one modulus chain: every value reaches its target scale exactly.
+
+The targets come first and the plaintext scales are solved backwards from them (the *errorless* scales of Kim,
+Papadimitriou and Polyakov, CT-RSA 2022, made exact by rational arithmetic): a linear transform from scale ``s`` whose
+result should have scale ``t`` after dividing by the primes ``q`` encodes its diagonals at ``t q / s``. A value's
+target is ``2^bits`` over its observed magnitude; ahead of a product that is rescaled on its own, it is as much more or
+less as makes the product hit its own, each factor's half of that; the argument of a Chebyshev series, which is at most
+one, has as its scale the first prime that the series divides by, so that its powers keep that scale. So all branches of
+a sum meet at equal scales and no normalisation ever touches a weight.
+
+The parameter search (:mod:`hecc.passes.ckks.parameters`) calls this for many chains; :mod:`hecc.passes.ckks.scales`
+writes the result of the chosen one into the circuit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from hecc.compiler.ckks.lowering.lowering import Lowered
+from hecc.compiler.graph.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
+from hecc.runtime.ckks.circuit.instructions import (
+    ONE,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Multiply,
+    MultiplyPlain,
+    Polynomial,
+    Square,
+)
+from hecc.runtime.ckks.circuit.parameters import digit_products
+
+__all__ = ["Chain", "Magnitude", "Scales", "Scaling", "is_product"]
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Of one graph value: largest observed, root mean square, what must not overflow; quantiles of an argument."""
+
+    observed: float
+    rms: float
+    bound: float
+    quantiles: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A modulus chain and where along the depth of the network its primes are spent.
+
+    Attributes
+    ----------
+    ring_degree
+        N.
+    scale_bits
+        A value of magnitude one has about this many bits.
+    input_bits
+        The same for the inputs.
+    data_primes, special_primes
+        In SEAL's order: a rescale drops the last data prime in use.
+    digit_limbs
+        Data primes per digit of key switching.
+    dropped
+        For each multiplicative depth, from 0, how many primes a value of that depth is divided by before the next
+        product uses it.
+    """
+
+    ring_degree: int
+    scale_bits: int
+    input_bits: int
+    data_primes: tuple[int, ...]
+    special_primes: tuple[int, ...]
+    dropped: tuple[int, ...]
+    digit_limbs: int = 1
+
+    @property
+    def log2_qp(self) -> float:
+        """log2 of the product of all primes."""
+        return sum(math.log2(q) for q in (*self.data_primes, *self.special_primes))
+
+    def digits(self, limbs: int) -> tuple[int, ...]:
+        """Product of the primes of each digit of a polynomial of ``limbs`` limbs."""
+        return digit_products(self.data_primes[:limbs], self.digit_limbs)
+
+    @cached_property
+    def _limbs(self) -> tuple[int, ...]:
+        """Limbs at which the products of each depth are computed, and those that are left behind the last."""
+        return tuple(len(self.data_primes) - dropped for dropped in itertools.accumulate(self.dropped, initial=0))
+
+    @cached_property
+    def _moduli(self) -> tuple[int, ...]:
+        return tuple(itertools.accumulate(self.data_primes, int.__mul__, initial=1))
+
+    def modulus(self, limbs: int) -> int:
+        """Product of the primes of so many limbs."""
+        return self._moduli[limbs]
+
+    @cached_property
+    def _divisors(self) -> tuple[int, ...]:
+        return tuple(math.prod(self.data_primes[after:before]) for before, after in itertools.pairwise(self._limbs))
+
+    def limbs_before(self, depth: int) -> int:
+        """Limbs at which the products of a depth are computed."""
+        return self._limbs[depth]
+
+    def limbs_after(self, depth: int) -> int:
+        """Limbs of a value of a depth once it is rescaled."""
+        return self._limbs[depth + 1]
+
+    def divisor(self, depth: int) -> int:
+        """Product of the primes that values of a depth are divided by; 1 if none."""
+        return self._divisors[depth]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Limbs and scales for each instruction of a lowered circuit.
+
+    Attributes
+    ----------
+    depth
+        Of the value that the instruction belongs to.
+    limbs, scale
+        Of the instruction's result.
+    plain
+        Scale of the instruction's constant, where it has one.
+    """
+
+    chain: Chain
+    depth: tuple[int, ...]
+    limbs: tuple[int, ...]
+    scale: tuple[Fraction, ...]
+    plain: tuple[Fraction | None, ...]
+
+    def ready_limbs(self, value: int) -> int:
+        """Limbs of a value when the next product uses it."""
+        return self.chain.limbs_after(self.depth[value])
+
+    def ready_scale(self, value: int) -> Fraction:
+        """Scale of a value when the next product uses it."""
+        return self.scale[value] / self.chain.divisor(self.depth[value]) if self.pending(value) else self.scale[value]
+
+    def pending(self, value: int) -> bool:
+        """Whether a value has to be rescaled before the next product; the result of a polynomial was already."""
+        return self.limbs[value] > self.ready_limbs(value)
+
+    def dropped(self, polynomial: int, argument: int) -> tuple[int, ...]:
+        """Primes that each rescale within a polynomial divides by."""
+        return self.chain.dropped[self.depth[argument] + 1 : self.depth[polynomial] + 1]
+
+
+class Scaling:
+    """Limbs and scales of a lowered circuit under any chain: what no chain changes is worked out once.
+
+    Parameters
+    ----------
+    depth
+        Multiplicative depth of every graph value.
+    magnitudes
+        Observed magnitude of every graph value.
+    """
+
+    def __init__(
+        self, lowered: Lowered, graph: Graph, depth: Mapping[str, int], magnitudes: Mapping[str, float]
+    ) -> None:
+        self._lowered, self._depth = lowered, depth
+        self._depths = tuple(depth[value] for value in lowered.values)
+        self._names = [node.output.name for node in graph.nodes]
+        self._bits = {name: math.log2(magnitudes[name]) for name in self._names}
+        self._products = _products(graph, magnitudes)
+        self._series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
+        self._polynomials = {node.output.name for node in graph.nodes if isinstance(node, PolynomialNode)}
+
+    def limbs(self, chain: Chain) -> tuple[int, ...]:
+        """Limbs of every instruction's result: they depend on how many primes there are, and on none of them."""
+        limbs: list[int] = []
+        for ins, d in zip(self._lowered.circuit.instructions, self._depths, strict=True):
+            if isinstance(ins, Input):
+                limbs.append(len(chain.data_primes))
+            elif isinstance(ins, Polynomial):
+                limbs.append(chain.limbs_after(d))
+            elif is_product(ins):
+                limbs.append(chain.limbs_before(d))
+            else:
+                limbs.append(limbs[ins.operands[0]])
+        return tuple(limbs)
+
+    def ready_limbs(self, chain: Chain, value: int) -> int:
+        """Limbs of a value when the next product uses it."""
+        return chain.limbs_after(self._depths[value])
+
+    def scales(self, chain: Chain) -> Scales:
+        """Limbs, and the scales at which every value reaches its target exactly."""
+        targets = self._targets(chain)
+        limbs = self.limbs(chain)
+        scale: list[Fraction] = []
+        plain: list[Fraction | None] = []
+
+        def ready(value: int) -> Fraction:
+            """Scale of an instruction's result when the next product uses it."""
+            d = self._depths[value]
+            return scale[value] / chain.divisor(d) if limbs[value] > chain.limbs_after(d) else scale[value]
+
+        for i, ins in enumerate(self._lowered.circuit.instructions):
+            d, value = self._depths[i], self._lowered.values[i]
+            own: Fraction | None = None
+            if isinstance(ins, Input | Polynomial):
+                scale.append(targets[value])
+            elif not is_product(ins):
+                scale.append(scale[ins.operands[0]])
+            elif isinstance(ins, LinearTransform | MatrixProduct) and value not in self._polynomials:
+                wanted = targets[value] * chain.divisor(d)
+                own = wanted / ready(ins.x)
+                scale.append(wanted)
+            elif isinstance(ins, Multiply):
+                scale.append(ready(ins.x) * ready(ins.y))
+            else:
+                # The linear part of a polynomial is added to the square.
+                factor = ready(ins.operands[0])
+                own = factor if isinstance(ins, MatrixProduct | MultiplyPlain) else None
+                scale.append(factor * factor)
+            plain.append(own)
+        return Scales(chain, self._depths, limbs, tuple(scale), tuple(plain))
+
+    def _targets(self, chain: Chain) -> dict[str, Fraction]:
+        """Scale of every value once it is rescaled."""
+
+        def stored_bits(value: str) -> float:
+            return (chain.scale_bits if self._depth[value] else chain.input_bits) - self._bits[value]
+
+        targets = {}
+        for name in self._names:
+            bits = stored_bits(name)
+            if name in self._products:
+                product, factors = self._products[name]
+                if chain.dropped[self._depth[product]]:
+                    wanted = math.log2(chain.divisor(self._depth[product])) + stored_bits(product)
+                    bits += (wanted - sum(map(stored_bits, factors))) / 2
+            fixed = self._series.get(name)
+            targets[name] = _round(bits) if fixed is None else Fraction(chain.divisor(fixed))
+        return targets
+
+
+def is_product(ins: Instruction) -> bool:
+    """Whether an instruction multiplies scales, so that its operands have to be rescaled first."""
+    if isinstance(ins, MatrixProduct):
+        return ins.scale != ONE
+    return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain | Polynomial)
+
+
+def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[str, tuple[str, str]]]:
+    """For each value that is multiplied, the product that decides its scale, and that product's factors."""
+    products: dict[str, tuple[str, tuple[str, str]]] = {}
+    for node in graph.nodes:
+        if isinstance(node, PolynomialNode | ProductNode):
+            factors = (node.inputs[0], node.inputs[-1])
+            for value in factors:
+                # Of several products of one value the largest decides, which all then fit.
+                known = products.get(value)
+                if known is None or magnitudes[node.output.name] > magnitudes[known[0]]:
+                    products[value] = node.output.name, factors
+    # A product reads past reshapes, which share their argument's ciphertexts.
+    for node in reversed(graph.nodes):
+        if isinstance(node, AffineNode) and node.reshapes_only and node.output.name in products:
+            products.setdefault(node.inputs[0], products[node.output.name])
+    return products
+
+
+def _round(bits: float) -> Fraction:
+    """A short rational near 2^bits: 24 significant bits."""
+    exponent = math.floor(bits) - 24
+    return Fraction(round(2 ** (bits - exponent))) * Fraction(2) ** exponent

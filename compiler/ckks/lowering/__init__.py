@@ -1,0 +1,1 @@
+"""Lowering: a Graph with layouts becomes a Circuit."""

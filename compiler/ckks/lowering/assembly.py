@@ -1,0 +1,204 @@
+"""Assembly: what a finished circuit needs in the way of keys, signatures and estimates, for the plan's header."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import msgspec
+from msgspec.structs import replace as replaced
+
+from hecc.compiler.ckks.chain.scaling import Chain
+from hecc.compiler.ckks.prediction import cost, memory
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.options import Options
+from hecc.compiler.promise.promise import Measured
+from hecc.runtime.ckks.circuit.instructions import (
+    Circuit,
+    DropLimbs,
+    Input,
+    PairedInput,
+    Polynomial,
+    Relinearize,
+    Rescale,
+    as_float,
+)
+from hecc.runtime.ckks.circuit.layout import Layout
+from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
+from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
+from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit
+from hecc.runtime.ckks.readings.types import HEADROOM, ArrayType
+from hecc.runtime.plan.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
+from hecc.runtime.plan.rates import Rates
+
+DECODED = 2.0**-44
+"""Precision of decoding, in double precision, relative to the largest value."""
+
+__all__ = ["estimate", "input_signatures", "key_specification", "output_signatures", "with_aliases"]
+
+
+def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
+    """The ring, the primes, and a key for each Galois element that the circuit uses and no other.
+
+    With the chain of another plan these are all of its primes, of which the circuit uses the first.
+    """
+    limbs = _limbs(circuit)
+    galois: dict[int, int] = {}
+    for element, users in circuit.galois_uses(chain.ring_degree).items():
+        galois[element] = max(limbs[i] for i in users)
+    expanded = expand_polynomials(circuit, limbs)
+    steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
+    relinearization = [used for ins, used in steps if isinstance(ins, Relinearize)]
+    return KeySpecification(
+        ring_degree=chain.ring_degree,
+        data_primes=chain.data_primes if options.chain is None else options.chain.data_primes,
+        special_primes=chain.special_primes,
+        digit_limbs=chain.digit_limbs,
+        relinearization_limbs=max(relinearization, default=0),
+        galois=tuple(GaloisElement(element, used) for element, used in sorted(galois.items())),
+        security=SecurityEvidence(
+            level=options.level,
+            adversary=options.adversary,
+            table=TABLE_SOURCE,
+            log2_limit=limit(chain.ring_degree, options.level, options.adversary),
+        ),
+    )
+
+
+def _limbs(circuit: Circuit) -> list[int]:
+    """Limbs of every value of a circuit with scales."""
+    limbs: list[int] = []
+    for ins in circuit.instructions:
+        if isinstance(ins, Input):
+            limbs.append(ins.limbs or 0)
+        else:
+            dropped = ins.limbs if isinstance(ins, Rescale | DropLimbs) else 0
+            if isinstance(ins, Polynomial):
+                dropped = sum(ins.dropped or ())
+            limbs.append(limbs[ins.operands[0]] - dropped)
+    return limbs
+
+
+def input_signatures(
+    graph: Graph,
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    layouts: Mapping[str, Layout],
+    declared: Mapping[str, tuple[float, float]],
+) -> tuple[InputSignature, ...]:
+    """How the client packs and encrypts each input."""
+    signatures = []
+    for i, ins in circuit.inputs():
+        low, high = declared[ins.name]
+        shape = graph.node(ins.name).output.shape
+        signatures.append(
+            InputSignature(
+                name=ins.name,
+                shape=graph.example_shape(shape),
+                layout=layouts[ins.name],
+                limbs=types[i].limbs,
+                scale=_scale(ins.encoding_scale),
+                low=low,
+                high=high,
+                paired=isinstance(ins, PairedInput),
+            )
+        )
+    return tuple(signatures)
+
+
+def output_signatures(
+    graph: Graph,
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    keys: KeySpecification,
+    layouts: Mapping[str, Layout],
+    deviations: Mapping[str, float],
+    largest: Mapping[str, float],
+) -> tuple[OutputSignature, ...]:
+    """How the client decrypts and unpacks each result, and what it may expect to find."""
+    signatures = []
+    for i, ins in circuit.outputs():
+        modulus = 1
+        for prime in keys.data_primes[: types[i].limbs]:
+            modulus *= prime
+        shape = graph.node(ins.name).output.shape
+        signatures.append(
+            OutputSignature(
+                name=ins.name,
+                shape=graph.example_shape(shape),
+                layout=layouts[ins.name],
+                limbs=types[i].limbs,
+                scale=_scale(types[i].scale),
+                bound=min(as_float(modulus / (HEADROOM * _scale(types[i].scale))), sys.float_info.max),
+                error=max(deviations[ins.name], DECODED * largest[ins.name]),
+                epilogue=tuple(graph.epilogues.get(ins.name, ())),
+            )
+        )
+    return tuple(signatures)
+
+
+def with_aliases(graph: Graph, signatures: Sequence[OutputSignature]) -> tuple[OutputSignature, ...]:
+    """The outputs of the network, of which several may be one encrypted value."""
+    known = {signature.name: signature for signature in signatures}
+    if not graph.aliases:
+        return tuple(signatures)
+    return tuple(
+        known[name]
+        if name == source
+        else replaced(known[source], name=name, epilogue=tuple(graph.epilogues.get(name, ())), of=source)
+        for name, source in graph.aliases.items()
+    )
+
+
+def _scale(scale: Fraction | None) -> Fraction:
+    if scale is None:
+        raise ValueError("signatures need a circuit with scales")
+    return scale
+
+
+def estimate(
+    circuit: Circuit,
+    types: Sequence[ArrayType],
+    keys: KeySpecification,
+    options: Options,
+    depth: int,
+    promised: Measured,
+) -> Estimate:
+    """What running the circuit will cost, and how precise its results are."""
+    limbs = [kind.limbs for kind in types]
+    sent = sum(
+        ins.ciphertexts * memory.ciphertext_bytes(keys.ring_degree, types[i].limbs, seeded=True)
+        for i, ins in circuit.inputs()
+    )
+    received = sum(
+        kind.count * memory.ciphertext_bytes(keys.ring_degree, kind.limbs)
+        for kind in (types[i] for i, _ in circuit.outputs())
+    )
+
+    def seconds(rates: Rates | None) -> float:
+        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
+
+    evaluator, profile = options.evaluator, options.machine
+    return Estimate(
+        evaluator=evaluator,
+        depth=depth,
+        rotations=cost.circuit_rotations(circuit),
+        seconds=seconds(options.rates),
+        peak_memory=memory.peak_memory(circuit, limbs, keys, evaluator),
+        evaluation_key_bytes=memory.evaluation_key_bytes(keys, evaluator),
+        input_bytes=sent,
+        output_bytes=received,
+        precision_bits=promised.bits,
+        worst_element=promised.worst,
+        far_precision_bits=promised.far_bits,
+        machine=msgspec.UNSET
+        if profile is None
+        else EstimatedMachine(
+            name=profile.machine,
+            kernels=profile.kernels,
+            threads=profile.threads,
+            parallel_seconds=seconds(profile.all_threads),
+            rates=profile.one_thread,
+        ),
+    )

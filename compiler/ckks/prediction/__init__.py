@@ -1,0 +1,1 @@
+"""Predictions of what a Circuit takes: seconds, bytes, and precision."""

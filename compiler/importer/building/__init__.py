@@ -1,0 +1,1 @@
+"""Building the Graph: one node of the model at a time."""

@@ -1,0 +1,172 @@
+"""What cannot be compiled, and the way out of it: the sentences that users read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from hecc.compiler.graph.graph import Source
+from hecc.runtime.errors import InputError, UnsupportedError
+
+__all__ = ["KINK", "RELUS", "UNFOLDABLE", "WAYS_OUT", "InvalidNodeError", "RefusedNodeError", "describe", "way_out"]
+
+
+class RefusedNodeError(UnsupportedError):
+    """One node that cannot be compiled; the importer collects them."""
+
+    def __init__(self, source: Source, reason: str, remedy: str) -> None:
+        super().__init__(f"{source} (opset {source.opset}): {reason}; {remedy}")
+        self.source = source
+        self.reason = reason
+        self.remedy = remedy
+
+
+class InvalidNodeError(InputError):
+    """One node that contradicts itself or its inputs."""
+
+
+def describe(refusals: Iterable[RefusedNodeError]) -> str:
+    """One message for all refusals: the first in a sentence, then the others, those of one kind in one line."""
+    kinds: dict[tuple[str, int, str, str], list[str]] = {}
+    for refusal in refusals:
+        source = refusal.source
+        kinds.setdefault((source.operator, source.opset, refusal.reason, refusal.remedy), []).append(source.name)
+    lines: list[str] = []
+    for (operator, opset, reason, remedy), names in kinds.items():
+        if not lines:
+            lines.append(f"{operator} '{names[0]}' (opset {opset}): {reason}; {remedy}")
+            if len(names) > 1:
+                lines.append(f"  the same for {operator} {_quoted(names[1:])}")
+        else:
+            lines.append(f"  {operator} {_quoted(names)} (opset {opset}): {reason}; {remedy}")
+    return "\n".join(lines)
+
+
+def way_out(domain: str, operator: str) -> tuple[str, str]:
+    """Why an operator is not supported, and what to do about it."""
+    if domain == "ai.onnx.ml":
+        if operator == "Normalizer":
+            return _NORM
+        if operator in ("Binarizer", "CategoryMapper", "LabelEncoder", "OneHotEncoder"):
+            return (
+                "it compares encrypted features",
+                "encode categories before encryption and remove it from the model",
+            )
+        if operator.startswith("TreeEnsemble"):
+            return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
+        if operator == "SVMClassifier":
+            return (
+                "support vector machines are not supported as classifiers, whatever their kernel",
+                "use LinearSVC, LogisticRegression or MLPClassifier instead",
+            )
+        return (
+            "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
+            "use a linear model or a neural network (see docs/operators.md)",
+        )
+    if domain:
+        return (
+            f"operators of the domain '{domain}' are not supported",
+            "export the network with the standard ONNX operators only",
+        )
+    return WAYS_OUT.get(
+        operator,
+        (
+            "the operator is not supported",
+            "express it by supported ones (see docs/operators.md), or cut the network there and do the rest in clear",
+        ),
+    )
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _activation(what: str) -> tuple[str, str]:
+    return f"{what} is not a polynomial", "replace it by a square or another polynomial of low degree and train again"
+
+
+def _epilogue(what: str) -> tuple[str, str]:
+    return (
+        f"{what} cannot be computed on encrypted data in the middle of a network",
+        "move it to the end, where the client applies it after decryption",
+    )
+
+
+_COMPARISON = (
+    "comparisons cannot be computed on encrypted data in the middle of a network",
+    "compare before encryption, or at the end, where the client does it after decryption",
+)
+_CONTROL = (
+    "control flow cannot depend on encrypted data",
+    "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",
+)
+_LOOP = (
+    "loops over encrypted data are not supported",
+    "unroll them; for scikit-learn's nearest neighbours or Gaussian processes use a linear model instead",
+)
+_RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention")
+_RANDOM = ("its result is random", "export the network in inference mode")
+_MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
+_DYNAMIC = ("the shape of its result depends on encrypted data", "cut it off and apply it after decryption")
+_NORM = (
+    "it divides by a norm of encrypted data",
+    "normalise the data before encryption and remove it from the model; at the end the client can do it",
+)
+_QUANTISED = ("quantised networks are not supported", "export the network in float32, before quantisation")
+
+WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "ThresholdedRelu": _activation("thresholded ReLU"),
+        "Floor": _activation("rounding"),
+        "Ceil": _activation("rounding"),
+        "Round": _activation("rounding"),
+        "MaxPool": _MAXIMUM,
+        "GlobalMaxPool": _MAXIMUM,
+        "ReduceMax": _MAXIMUM,
+        "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
+        "LpPool": ("an Lp norm is not a polynomial", "use average pooling instead and train again"),
+        "Hardmax": _epilogue("hardmax"),
+        "ArgMax": _epilogue("argmax"),
+        "ArgMin": _epilogue("argmin"),
+        "TopK": _epilogue("top-k"),
+        "Equal": _COMPARISON,
+        "NonZero": _DYNAMIC,
+        "NonMaxSuppression": _DYNAMIC,
+        "Unique": _DYNAMIC,
+        "LSTM": _RECURRENT,
+        "GRU": _RECURRENT,
+        "RNN": _RECURRENT,
+        "Attention": ("attention is not supported", "use convolutions or dense layers instead"),
+        "If": _CONTROL,
+        "Loop": _CONTROL,
+        "Scan": _LOOP,
+        "SequenceConstruct": ("its result is a sequence", "return the tensors in it as outputs of their own"),
+        "SequenceMap": _CONTROL,
+        "RandomNormal": _RANDOM,
+        "RandomNormalLike": _RANDOM,
+        "RandomUniform": _RANDOM,
+        "RandomUniformLike": _RANDOM,
+        "Bernoulli": _RANDOM,
+        "Multinomial": _RANDOM,
+        "QuantizeLinear": _QUANTISED,
+        "DequantizeLinear": _QUANTISED,
+        "DynamicQuantizeLinear": _QUANTISED,
+        "QLinearConv": _QUANTISED,
+        "QLinearMatMul": _QUANTISED,
+        "ConvInteger": _QUANTISED,
+        "MatMulInteger": _QUANTISED,
+    }
+)
+"""Reason and remedy for the operators that networks commonly have."""
+
+RELUS = frozenset({"LeakyRelu", "PRelu", "Relu"})
+"""Operators that are supported, but seldom at the precision asked for."""
+
+KINK = (
+    "a polynomial in its place leaves a low precision",
+    "replace it, too, by a square or a smooth activation such as SiLU, or ask for less with --precision",
+)
+"""Reason and remedy for them, beside the refusals of others."""
+
+UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _LOOP, _RANDOM))
+"""Operators that are refused even where all their inputs are constants."""

@@ -1,0 +1,1 @@
+"""What several converters define operators by."""

@@ -1,0 +1,1 @@
+"""Images: pooling, padding, resizing, and blocks of pixels."""

@@ -1,0 +1,1 @@
+"""Elements that are picked, put elsewhere, and put together."""

@@ -1,0 +1,1 @@
+"""Normalisation, with constants and by statistics of the data."""

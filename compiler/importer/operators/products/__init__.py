@@ -1,0 +1,1 @@
+"""Products with weights and of tensors: matrices, convolutions, Einstein sums."""

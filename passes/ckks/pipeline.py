@@ -1,0 +1,411 @@
+"""The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
+
+    import        one node per ONNX operator, parameters named
+    outputs       that are one value are merged while they can be told by their names
+    functions     a chain of elementwise operators becomes one function, before anything takes it apart
+    activations   before fusion, which would hide the elementwise structure it looks for
+    selections    ahead of activations, before fusion, which takes them into the layers there
+    affine fusion after activations, whose leading coefficients and constants it absorbs
+    window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
+    promise       what the outputs are on the calibration inputs and far from them, while functions are the true ones
+    approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
+                  enough; fusion once more, for the normalisation of their arguments
+    outputs       of one size, after fusion, which shows what is the last affine map
+    depth         what fusion left is what the modulus chain pays for
+    ranges        on the canonical graph: these are the values that ciphertexts will hold
+    for each ring degree that could do, and each way to pack a batch into its slots (:mod:`hecc.passes.ckks.search`):
+        layouts     depend on how many slots an example has; with one for each there is nothing to choose
+        rotations   shared by the linear transforms of these layouts, if there is a budget for keys
+        lowering    turns maps and layouts into diagonals, or into sparse matrices
+        parameters  the cheapest modulus chain at the security and precision asked for
+    alignment     of a product's factors, should no layouts of the layers before do it; then the same again
+    scales        once, for the best of them
+    clean-up      after scale planning, which makes rescales that can be shared
+    simulation    the precision promised, checked with simulated noise on the calibration inputs
+    flooding      for results to be shown to others: the noise that hides the largest error of any input
+
+The verifier runs after each step that makes a circuit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+from msgspec.structs import replace as replaced
+from numpy.typing import NDArray
+
+from hecc.compiler.ckks.chain.scaling import Magnitude
+from hecc.compiler.ckks.lowering import assembly
+from hecc.compiler.ckks.prediction.precision import simulated_precision
+from hecc.compiler.graph.graph import FunctionNode, Graph, ProductNode, SeriesNode
+from hecc.compiler.options import Options
+from hecc.compiler.promise.corners import corner_inputs
+from hecc.compiler.promise.promise import Measured, Promise
+from hecc.passes.ckks.align import align_factors
+from hecc.passes.ckks.approximate import Approximated, approximate_functions
+from hecc.passes.ckks.cleanup import clean_up
+from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError
+from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand
+from hecc.passes.ckks.scales import apply_scales
+from hecc.passes.ckks.search import ImpreciseError, Lowerings, refusal, search
+from hecc.passes.graph.activations import substitute_activations
+from hecc.passes.graph.depth import multiplicative_depth
+from hecc.passes.graph.functions import compose_functions
+from hecc.passes.graph.fuse_affine import fuse_affine
+from hecc.passes.graph.normalise_outputs import normalise_outputs
+from hecc.passes.graph.outputs import merge_outputs
+from hecc.passes.graph.ranges import value_ranges
+from hecc.passes.graph.selections import move_selections
+from hecc.passes.graph.window_sums import sum_windows
+from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.flooding import deviations, flooding_factor, value_deviation
+from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
+from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
+from hecc.runtime.errors import CircuitError, CompileError
+from hecc.runtime.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.plan.header import Estimate, OutputSignature, PlanHeader, Sharing
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.tail.units import FEW_ROWS
+
+__all__ = ["build_plan", "canonicalise"]
+
+log = logging.getLogger(__name__)
+
+RETRIES = 6
+
+FIRST, FURTHER = 0.8, 0.05
+"""Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more
+than those, by so many bits and twice as many with every trial."""
+
+TAIL_BITS = 0.5
+"""By how much the largest error of a batch of thousands differs from one key to another: a slot in which the secret
+happens to be large has large errors in all ciphertexts."""
+
+UNEVEN_BITS = 0.25
+"""By how much the largest error differs from one drawing of the noise to another where values are multiplied with one
+another: errors are as uneven as the values, and a few of them decide."""
+
+SHARED_RETRIES, SHARED_STEP = 32, 32
+"""For results to be shown to others the scale grows until the precision is there, by the bits that are missing: errors
+are half as large with a bit more. By so many at most, as errors as large as the values are larger than that."""
+
+BOUNDLESS_STEP = 4
+"""By how many bits it grows, or the scale of weights, where those are so small that errors have no bound."""
+
+UNLIKE_BITS = 4
+"""By how much an element may be less precise than most others before that is worth a warning."""
+
+LEAST_ERROR = 16
+"""Bits of the largest error of any circuit, less than that of a single rescale."""
+
+SERIES_WEIGHT_BITS = 12
+"""By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
+
+
+def canonicalise(graph: Graph) -> Graph:
+    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
+    elementwise = substitute_activations(compose_functions(merge_outputs(graph)))
+    return fuse_affine(sum_windows(fuse_affine(move_selections(elementwise))))
+
+
+def build_plan(
+    imported: Graph,
+    model: bytes,
+    calibration: Mapping[str, NDArray[np.float64]],
+    declared: Mapping[str, tuple[float, float]],
+    options: Options,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Compile an imported graph.
+
+    Parameters
+    ----------
+    model
+        The ONNX file's bytes, for the fingerprint.
+    calibration
+        Inputs by name, shape (rows, *shape of one example).
+    declared
+        Range of each input's elements.
+    progress
+        Called with the name of each stage as it starts.
+
+    Raises
+    ------
+    UnsupportedError
+        The network cannot be evaluated on encrypted data.
+    CompileError
+        No parameters satisfy the options.
+    """
+    progress("fuse and simplify")
+    graph = canonicalise(imported)
+    if any(isinstance(node, FunctionNode) for node in graph.nodes):
+        progress("fit polynomials")
+    required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
+    if any(isinstance(node, ProductNode) for node in graph.nodes):
+        required += UNEVEN_BITS
+    # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the modulus
+    # has room for it.
+    proved = options.share > 0
+    # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
+    few = len(next(iter(calibration.values()))) < FEW_ROWS
+    fitted = any(isinstance(node, FunctionNode) for node in graph.nodes)
+    far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
+    promise = Promise.of(graph, calibration, far)
+    approximated = approximate_functions(
+        graph,
+        calibration,
+        declared,
+        options.precision_bits,
+        options.interval_margin,
+        promise=promise,
+        proved=proved,
+        reserve_bits=required - options.precision_bits,
+        quiet=options.quiet,
+    )
+    graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
+    normalised = normalise_outputs(graph, promise.encrypted, promise.near)
+    promise = promise.behind(normalised.restored, normalised.values)
+    fingerprint = hashlib.sha256(model).hexdigest()
+    task = _Task(fingerprint, calibration, declared, options, required, approximated, promise, progress)
+    graph = normalised.graph
+    while True:
+        try:
+            return _plan(graph, task)
+        except ImpreciseError as refused:
+            bits = _possible(graph, task, refused)
+            raise CompileError(f"{refused} or ask for --precision {bits}" if bits else str(refused)) from None
+        except MisalignedError as fault:
+            graph = align_factors(graph, fault.product, multiplicative_depth(graph))
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a plan is made for, beside the canonical graph."""
+
+    model: str
+    calibration: Mapping[str, NDArray[np.float64]]
+    declared: Mapping[str, tuple[float, float]]
+    options: Options
+    required_bits: float
+    approximated: Approximated
+    promise: Promise
+    progress: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A circuit with its keys, before its precision is known for certain."""
+
+    circuit: Circuit
+    keys: KeySpecification
+    types: Sequence[ArrayType]
+    outputs: tuple[OutputSignature, ...]
+    choice: LayoutChoice
+    candidate: Candidate
+    rings: tuple[RingTrial, ...]
+
+
+def _plan(graph: Graph, task: _Task) -> Plan:
+    """The plan of a canonical graph, once its functions are polynomials.
+
+    Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
+    """
+    options, progress, error = task.options, task.progress, task.approximated.error
+    depth = multiplicative_depth(graph)
+    log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
+    progress("measure ranges")
+    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.share > 0)
+    demand = Demand(
+        graph,
+        depth,
+        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()},
+        options,
+        precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
+        scale_bits_from=_first_scale_bits(options),
+        weight_bits=SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0,
+        sensitivity=task.promise.sensitivity,
+    )
+    measured: Measured | None = None
+    lowerings = Lowerings()
+    for trial in range(SHARED_RETRIES if options.share else RETRIES):
+        progress("select layouts and parameters")
+        draft = _draft(demand, lowerings, task)
+        share: Sharing | msgspec.UnsetType = msgspec.UNSET
+        flooded = math.inf
+        if options.share:
+            progress("bound the largest error")
+            found = _sharing(draft, demand, task)
+            if isinstance(found, Demand):
+                demand = found
+                continue
+            share, flooded = found
+        progress("check precision")
+        measured = _simulated(draft, task)
+        if measured.bits >= task.required_bits:
+            promised = _promised(measured, task.required_bits - options.precision_bits, flooded)
+            estimate = assembly.estimate(
+                draft.circuit, draft.types, draft.keys, options, _depth(graph, depth), promised
+            )
+            if measured.spread_bits > UNLIKE_BITS and not options.quiet:
+                log.warning(
+                    "elements of an output differ much: %s is %.0f bits less precise than most of them, so it decides "
+                    "what the plan costs; scale them alike in training, or make it an output of its own",
+                    measured.worst,
+                    measured.spread_bits,
+                )
+            header = PlanHeader(
+                producer=options.producer,
+                model=task.model,
+                inputs=assembly.input_signatures(
+                    graph, draft.circuit, draft.types, draft.choice.layouts, task.declared
+                ),
+                outputs=assembly.with_aliases(graph, draft.outputs),
+                keys=draft.keys,
+                estimate=_with_outside(estimate, task.approximated.outside),
+                share=share,
+            )
+            choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
+            return Plan(header, draft.circuit, choices=choices)
+        # Of errors as large as the values it is not known how much too large they are.
+        missing = task.required_bits - measured.bits
+        further = missing * FIRST if trial == 0 else missing + FURTHER * 2**trial
+        demand = replace(
+            demand, precision_bits=demand.precision_bits + (further if measured.bits > 0 else BOUNDLESS_STEP)
+        )
+    if measured is None:
+        # The errors of results to be shown were never small enough to look any further.
+        raise refusal(demand, lowerings, math.inf, task.approximated.remark)
+    raise CompileError(
+        f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
+        f"{options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
+    )
+
+
+def _with_outside(estimate: Estimate, outside: float | None) -> Estimate:
+    """The estimate with the rows that are expected to leave an interval, where any can."""
+    if outside == 0.0:
+        return estimate
+    return replaced(estimate, outside_per_thousand=None if outside is None else 1000 * outside)
+
+
+def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
+    """Whole bits of precision that there is a plan for, 0 for none: what is predicted is not always kept."""
+    spare = task.required_bits - task.options.precision_bits
+    bits = refused.predicted(spare)
+    while bits:
+        options = replace(task.options, precision_bits=float(bits))
+        try:
+            _plan(graph, replace(task, options=options, required_bits=bits + spare))
+            break
+        except CompileError:
+            bits -= 1
+    return bits
+
+
+def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:
+    """The best layouts and parameters, with scales written into the circuit."""
+    graph, options = demand.graph, demand.options
+    lowering, candidate, rings = search(demand, lowerings, task.approximated.remark)
+    task.progress("plan scales")
+    lowered = lowering.lowered
+    scaled, moved = apply_scales(lowered, candidate.scales)
+    circuit, kept = clean_up(scaled)
+    keys = assembly.key_specification(circuit, candidate.chain, options)
+    bounds = {kept[moved[i]]: demand.magnitudes[value].bound for value, i in lowered.results.items()}
+    types = verify(circuit, keys, bounds=bounds)
+    outputs = assembly.output_signatures(
+        graph, circuit, types, keys, lowering.choice.layouts, candidate.deviations, demand.observed
+    )
+    return _Draft(circuit, keys, types, outputs, lowering.choice, candidate, rings)
+
+
+def _simulated(draft: _Draft, task: _Task) -> Measured:
+    """How precise the results are on the inputs of the promise, with noise drawn at random."""
+    circuit, types = draft.circuit, draft.types
+    if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+        circuit, types = verify_expanded(circuit, draft.keys)
+    measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.promise)
+    log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, measured.bits, draft.circuit)
+    return measured
+
+
+def _promised(measured: Measured, reserve: float, flooded: float) -> Measured:
+    """What can be promised of what was measured, in tenths of bits: less a reserve, and what flooding leaves of it."""
+    bits, far = (math.floor(10 * min(x - reserve, flooded)) / 10 for x in (measured.bits, measured.far_bits))
+    return replace(measured, bits=bits, far_bits=far)
+
+
+def _with(error: float, bits: float) -> float:
+    """The bits of precision with another error beside that of so many bits."""
+    return -math.log2(2.0**-bits + error) if error else bits
+
+
+def _first_scale_bits(options: Options) -> int:
+    """Bits of scale to begin with: what no circuit can do without."""
+    if not options.share:
+        return 0
+    flooding = math.log2(WORST_DEVIATION * flooding_factor(options.share, 1))
+    return math.ceil(options.precision_bits + flooding + LEAST_ERROR)
+
+
+def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float] | Demand:
+    """The noise that hides the largest error of each output, and the bits of precision that it leaves.
+
+    Where it leaves too few, or errors have no bound, what to ask for instead.
+    """
+    options, scale_bits = demand.options, draft.candidate.chain.scale_bits
+    try:
+        errors = worst_errors(draft.circuit, draft.types, draft.keys, task.declared)
+    except UnboundedError as unbounded:
+        step = unbounded.bits or BOUNDLESS_STEP
+        if unbounded.encoding:
+            return replace(demand, weight_bits=demand.weight_bits + step)
+        return replace(demand, scale_bits_from=scale_bits + step)
+    except CircuitError as error:
+        raise CompileError(f"results cannot be shared: {error}") from None
+    hidden = deviations(options.share, draft.outputs, [errors[s.name] for s in draft.outputs])
+    share = Sharing(results=options.share, deviations=hidden)
+    flooded = _flooded_precision(share, draft.outputs, demand.errors)
+    missing = _with(-task.approximated.error, options.precision_bits) - flooded
+    if missing > 0:
+        return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), SHARED_STEP))
+    return share, _with(task.approximated.error, flooded)
+
+
+def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]) -> float:
+    """Bits of precision of the worst element after flooding."""
+    worst = max(
+        math.hypot(value_deviation(s, deviation), s.error) * errors[s.name]
+        for s, deviation in zip(outputs, share.deviations, strict=True)
+    )
+    return -math.log2(worst)
+
+
+def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...]:
+    """What layouts were compared, for the plan's record; one example's, whatever the batch."""
+    taken = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
+    return tuple(
+        LayerChoice(
+            source=str(graph.node(name).source),
+            chosen=next(i for i, offer in enumerate(offers) if offer.target == taken[name]),
+            offers=tuple(
+                LayoutOffer(
+                    layout=offer.target, diagonals=offer.diagonals, rotations=offer.rotations, seconds=offer.cost
+                )
+                for offer in offers
+            ),
+        )
+        for name, offers in choice.offers.items()
+    )
+
+
+def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
+    """The network's depth: that of its deepest output."""
+    return max(depth[name] for name in graph.outputs)

@@ -1,0 +1,337 @@
+"""The search: ring degree, packing, layouts and modulus chain together, because each depends on the others.
+
+For each ring degree that could do, and each way to pack a batch into its slots, layouts are selected and lowered, and
+the cheapest chain is chosen for them. Only the pipeline calls this; it is no pass itself.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from msgspec.structs import replace as replaced
+
+from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
+from hecc.compiler.ckks.lowering.lowering import Lowered, lower
+from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.prediction import cost
+from hecc.compiler.graph.graph import Graph, SeriesNode
+from hecc.compiler.options import Options
+from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
+from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
+from hecc.passes.ckks.shared_rotations import share_rotations
+from hecc.passes.graph.window_sums import largest_window
+from hecc.runtime.ckks.circuit.instructions import Fold, Rotate
+from hecc.runtime.ckks.circuit.layout import MAX_COUNT
+from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.errors import CompileError
+from hecc.runtime.plan.choices import RingTrial
+
+__all__ = ["RING_DEGREES", "ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
+
+RING_DEGREES = tuple(1 << k for k in range(11, 17))
+"""That a plan may have."""
+
+WORTH_TWICE = 0.9
+"""A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
+
+SMALL_RING = 1 << 13
+"""Up to this degree the security table leaves no room for more than one special prime."""
+
+MOST_CIPHERTEXTS = 64
+"""Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
+
+SINGLE_PRECISION = 20
+"""Bits of precision that weights in float32 leave; not many more can be had, whatever the parameters."""
+
+KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Of a key, in giant rotations, while the keys are over the budget."""
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """A network's circuit, scales still open, with the layouts that it was lowered under.
+
+    Attributes
+    ----------
+    price
+        That the layouts were chosen by; none where there was nothing to choose.
+    """
+
+    choice: LayoutChoice
+    lowered: Lowered
+    price: Price | None = None
+
+
+@dataclass
+class Lowerings:
+    """Lowerings of one example that serve for several rings.
+
+    Attributes
+    ----------
+    diagonals
+        By the number of logical slots.
+    matrices
+        With a ciphertext for each element.
+    """
+
+    diagonals: dict[int, Lowering] = field(default_factory=dict)
+    matrices: list[Lowering] = field(default_factory=list)
+
+
+class ImpreciseError(CompileError):
+    """There are no parameters for the precision that was asked for, and less needs no other polynomials."""
+
+    def __init__(self, reason: str, demand: Demand, lowerings: Lowerings) -> None:
+        super().__init__(reason)
+        self._demand, self._lowerings = demand, lowerings
+
+    def predicted(self, spare: float) -> int:
+        """Whole bits of precision, and ``spare`` ones, that there are parameters for; 0 if there are none."""
+
+        def refused(bits: int) -> bool:
+            return _found(replace(self._demand, precision_bits=bits + spare), self._lowerings)[0] is None
+
+        candidates = range(1, min(math.ceil(self._demand.options.precision_bits), SINGLE_PRECISION + 1))
+        return bisect.bisect_left(candidates, True, key=refused)
+
+
+Found: TypeAlias = tuple[Lowering, Candidate, tuple[RingTrial, ...]]
+"""Layouts, the chain for them, and what was found for each ring."""
+
+
+def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> Found:
+    """The best ring degree: the smallest that works, or a larger one for as long as that is faster per example.
+
+    Raises
+    ------
+    CompileError
+        No parameters give what was asked for.
+    MisalignedError
+        The factors of a product have no layout in common.
+    """
+    found, smallest_keys = _found(demand, lowerings)
+    if found is None:
+        raise refusal(demand, lowerings, smallest_keys, remark)
+    return found
+
+
+def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
+    """The best, if there is any, and the bytes of the smallest keys."""
+    options = demand.options
+    best: tuple[Lowering, Candidate] | None = None
+    trials: list[RingTrial] = []
+    least = smallest = math.inf
+    for ring_degree in RING_DEGREES:
+        found: list[tuple[float, Lowering, Candidate]] = []
+        for packing in _packings(demand.graph, ring_degree, options):
+            if not could_fit(demand, ring_degree, packing):
+                continue
+            for lowering in _offered(demand.graph, demand.depth, ring_degree, packing, options, lowerings):
+                chosen = _choose(demand, lowering, ring_degree, packing, least * packing.batch)
+                if chosen is None:
+                    continue
+                smallest = min(smallest, chosen[1].key_bytes)
+                if not chosen[1].excess(options):
+                    found.append((chosen[1].seconds / packing.batch, *chosen))
+        trials.append(RingTrial(ring_degree=ring_degree, seconds=min((one[0] for one in found), default=None)))
+        if not found:
+            continue
+        seconds, lowering, candidate = min(found, key=lambda one: one[0])
+        if seconds >= least * (WORTH_TWICE if options.optimize == "throughput" else 1.0):
+            break
+        best, least = (lowering, candidate), seconds
+    return (None if best is None else (*best, tuple(trials))), smallest
+
+
+def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> CompileError:
+    """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
+    options, bits, deepest = demand.options, demand.options.precision_bits, max(demand.depth.values())
+    if smallest_keys < math.inf:
+        return CompileError(
+            f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
+            "than the budget; allow as much with --key-budget, or ask for less precision"
+        )
+    if options.chain is not None:
+        return CompileError(
+            f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
+            "compile the deeper or more precise network first, and the other one with its chain"
+        )
+    if options.share:
+        return CompileError(
+            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} "
+            f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
+        )
+    # With less precision, polynomials for functions would be others, of another depth.
+    fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
+    reason = (
+        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
+        f"N = {RING_DEGREES[-1]}; use fewer layers"
+    )
+    if fixed:
+        return ImpreciseError(reason, demand, lowerings)
+    return CompileError(f"{reason} or ask for less precision")
+
+
+def _choose(
+    demand: Demand, lowering: Lowering, ring_degree: int, packing: Packing, least: float
+) -> tuple[Lowering, Candidate] | None:
+    """The cheapest chain for a lowering; with keys over the budget, for the first with few enough rotation steps.
+
+    What takes longer than ``least`` anyway is not made slower by sharing rotations.
+    """
+    candidate = choose_chain(demand, lowering.lowered, ring_degree, packing)
+    if candidate is None:
+        return None
+    best = lowering, candidate
+    # In batch layouts nothing rotates.
+    for key in KEY_PRICES if lowering.price is not None else ():
+        if not best[1].excess(demand.options) or best[1].seconds > least:
+            break
+        shared = _shared(lowering, key, demand.graph, demand.options)
+        candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
+        if candidate is not None and demand.rank(candidate) < demand.rank(best[1]):
+            best = shared, candidate
+    return best
+
+
+def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> Lowering:
+    """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
+    assert lowering.price is not None
+    circuit, choice = lowering.lowered.circuit, lowering.choice
+    always: set[int] = set()
+    for ins in circuit.instructions:
+        if isinstance(ins, Fold):
+            always |= set(ins.steps)
+        elif isinstance(ins, Rotate):
+            always.add(ins.step)
+    embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
+    single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
+    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))
+    lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
+    verify(lowered.circuit, None)
+    return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
+
+
+def _packings(graph: Graph, ring_degree: int, options: Options) -> tuple[Packing, ...]:
+    """The packings that could be the best."""
+    packings = options.packings(ring_degree)
+    if len(packings) < 2:
+        return packings
+    side_by_side, elementwise = packings
+    slots, largest = side_by_side.slots(ring_degree), _largest(graph)
+    if slots < max(largest / MOST_CIPHERTEXTS, largest_window(graph)):
+        return (elementwise,)
+    return packings if largest <= MAX_COUNT else (side_by_side,)
+
+
+def _largest(graph: Graph) -> int:
+    return max(math.prod(node.output.shape) for node in graph.nodes)
+
+
+def _offered(
+    graph: Graph,
+    depth: Mapping[str, int],
+    ring_degree: int,
+    packing: Packing,
+    options: Options,
+    known: Lowerings,
+) -> list[Lowering]:
+    """Layouts and lowering for a ring and a packing, or several to choose from."""
+    if packing.elementwise:
+        offered = _matrices(graph, depth, ring_degree, options, known)
+    else:
+        offered = [_diagonals(graph, depth, ring_degree, packing, options, known)]
+    if packing.batch == 1:
+        return offered
+    # Examples beside the first take lanes of their own, and the very same instructions.
+    return [
+        replace(
+            each,
+            choice=replace(
+                each.choice, layouts={name: replaced(x, batch=packing.batch) for name, x in each.choice.layouts.items()}
+            ),
+            lowered=replace(each.lowered, circuit=replace(each.lowered.circuit, lanes=packing.lanes)),
+        )
+        for each in offered
+    ]
+
+
+def _pairs_inputs(options: Options) -> bool:
+    """Whether a ciphertext of an input holds two vectors.
+
+    To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
+    and less than it takes to read another ciphertext.
+    """
+    return options.evaluator == "native"
+
+
+def _matrices(
+    graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: Lowerings
+) -> list[Lowering]:
+    """For one example, with a ciphertext for each element; the circuit has one logical slot, whatever the ring.
+
+    Squares are relinearised at once, or late where the cost model says so: late is faster, but may need a larger scale,
+    as a rescale before it leaves more noise.
+    """
+    if not known.matrices:
+        # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
+        limbs = 2 + max(depth.values()) // 2
+        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
+        entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
+        choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
+        for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
+            lowered = lower_batch(graph, price, pair_inputs=_pairs_inputs(options))
+            if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
+                verify(lowered.circuit, None)
+                known.matrices.append(Lowering(choice, lowered))
+    return known.matrices
+
+
+def _diagonals(
+    graph: Graph,
+    depth: Mapping[str, int],
+    ring_degree: int,
+    packing: Packing,
+    options: Options,
+    known: Lowerings,
+) -> Lowering:
+    """For one example; with fewer logical slots than there is room for when the network needs no more."""
+    # The chain is not known yet: half-way along a typical one, and a digit or two.
+    limbs = 2 + max(depth.values()) // 2
+    specials = 1 if ring_degree <= SMALL_RING else limbs // 2
+    model = cost.cost_model(
+        options.evaluator,
+        ring_degree,
+        ring_degree // 2,
+        digit_limbs=specials,
+        special_primes=specials,
+        rates=options.rates,
+    )
+    price = Price(
+        baby=model.baby(limbs),
+        giant=model.giant(limbs),
+        rotation=model.key_switch(limbs),
+        diagonal=model.diagonal(limbs),
+        ciphertext=model.key_switch(limbs) + model.finish(limbs),
+    )
+    room = packing.slots(ring_degree)
+    slots = min(room, 1 << (_largest(graph) - 1).bit_length())
+    best: LayoutChoice | None = None
+    while True:
+        choice = known.diagonals[slots].choice if slots in known.diagonals else select_layouts(graph, slots, price)
+        if best is None or choice.cost < best.cost:
+            best = choice
+        if slots == room or all(layout.count == 1 for layout in choice.layouts.values()):
+            break
+        slots *= 2
+    slots = next(iter(best.layouts.values())).slots
+    if slots not in known.diagonals:
+        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=_pairs_inputs(options))
+        verify(lowered.circuit, None)
+        known.diagonals[slots] = Lowering(best, lowered, price)
+    return known.diagonals[slots]

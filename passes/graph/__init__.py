@@ -1,0 +1,1 @@
+"""Passes from Graph to Graph that hold for every scheme."""

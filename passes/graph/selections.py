@@ -1,0 +1,79 @@
+"""Selections: elements are picked and repeated before an activation rather than behind it.
+
+A gate such as ``x * Sigmoid(W g)`` often has one number per channel, which is repeated over all pixels for the product.
+Behind the sigmoid that is an affine map, which takes a level and about as many diagonals as the result has elements. A
+function of every element does not care when the elements are repeated: before it, the repetition is fused with the
+linear layer, which has as many diagonals then as it has inputs, and the function is evaluated in slots that would
+otherwise be empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.graph.affine import Select, picked_elements
+from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+
+__all__ = ["move_selections"]
+
+
+def move_selections(graph: Graph) -> Graph:
+    """Where only products read a selection of an activation's result, let the activation read the selection."""
+    consumers = graph.consumers()
+    nodes: list[Node] = []
+    parameters: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        picked = _picked(node) if all(isinstance(user, ProductNode) for user in consumers[node.output.name]) else None
+        moved: list[FunctionNode | PolynomialNode] = []
+        value = node.inputs[0] if picked is not None else ""
+        while picked is not None and len(consumers[value]) == 1 and value not in graph.outputs:
+            before = graph.node(value)
+            if not isinstance(before, FunctionNode | PolynomialNode):
+                break
+            moved.append(before)
+            value = before.value
+        if picked is None or not moved:
+            nodes.append(node)
+            continue
+        source, shape = graph.node(value), node.output.shape
+        argument = Value(f"{node.output.name}:selected", shape)
+        selection = Select.of(source.output.shape, shape, picked)
+        nodes.append(AffineNode(argument, node.source, (Term(value, selection),)))
+        for k, activation in enumerate(reversed(moved), start=1):
+            last = k == len(moved)
+            output = node.output if last else Value(f"{activation.output.name}:selected", shape)
+            nodes.append(_selected(activation, argument, output, picked, graph, parameters))
+            argument = output
+    return graph.with_nodes(nodes, parameters)
+
+
+def _picked(node: Node) -> NDArray[np.int64] | None:
+    """Which elements of its argument a node's result has, if that is all it is, and not only another shape."""
+    if not isinstance(node, AffineNode) or node.bias is not None or len(node.terms) != 1 or node.reshapes_only:
+        return None
+    return picked_elements(node.terms[0].map)
+
+
+def _selected(
+    activation: FunctionNode | PolynomialNode,
+    argument: Value,
+    output: Value,
+    picked: NDArray[np.int64],
+    graph: Graph,
+    parameters: dict[str, NDArray[np.float64]],
+) -> Node:
+    """The activation of selected elements."""
+    if isinstance(activation, FunctionNode):
+        return replace(activation, output=output, value=argument.name)
+    names = []
+    for name in activation.coefficients:
+        coefficient = np.asarray(graph.parameters[name], dtype=np.float64)
+        if coefficient.size > 1:
+            spread = np.broadcast_to(coefficient, activation.output.shape).reshape(-1)
+            name = f"{name}:{output.name}"
+            parameters[name] = spread[picked].reshape(output.shape)
+        names.append(name)
+    return PolynomialNode(output, activation.source, argument.name, tuple(names))

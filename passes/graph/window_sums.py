@@ -1,0 +1,64 @@
+"""Window sums: average pooling without a product, so without a level.
+
+An average that affine fusion left alone, because fusing it would multiply the non-zeros of the convolution behind it,
+is a sum over a window times a constant. The sum takes a few rotations and additions and no plaintext; the constant is
+an affine map, which a second round of fusion folds into the layer behind.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.graph.affine import AffineMap, Chain, Pool, Reshape, Scale, compose
+from hecc.compiler.graph.graph import AffineNode, Graph, Node, Term, Value, WindowSumNode
+
+__all__ = ["largest_window", "sum_windows"]
+
+MAX_PIXELS = 1 << 11
+"""Largest image that is sure to fit one ciphertext of any ring, so that no window straddles two."""
+
+
+def sum_windows(graph: Graph) -> Graph:
+    """Replace affine nodes that are just an average pooling by a window sum and a constant factor."""
+    if max(math.prod(node.output.shape[2:]) for node in graph.nodes) > MAX_PIXELS:
+        return graph
+    nodes: list[Node] = []
+    parameters: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        if isinstance(node, AffineNode) and len(node.terms) == 1 and (pool := _plain_pool(node.terms[0].map)):
+            total = Value(f"{node.output.name}:sum", pool.out_shape)
+            summed = WindowSumNode(total, node.source, node.terms[0].value, pool)
+            factor = f"{node.output.name}:share"
+            parameters[factor] = np.array(1.0 / summed.taps)
+            share = compose(Reshape(pool.out_shape, node.output.shape), Scale.of(pool.out_shape, factor))
+            nodes += [summed, AffineNode(node.output, node.source, (Term(total.name, share),), node.bias)]
+        else:
+            nodes.append(node)
+    return graph.with_nodes(nodes, parameters)
+
+
+def largest_window(graph: Graph) -> int:
+    """Logical slots that a ciphertext needs for the images of a graph's window sums; a power of two, or none."""
+    if not any(isinstance(node, WindowSumNode) for node in graph.nodes):
+        return 0
+    # Planes of pixels keep their distance through strides, and are up to a power of two apart.
+    return 1 << (max(math.prod(node.output.shape[2:]) for node in graph.nodes) - 1).bit_length()
+
+
+def _plain_pool(m: AffineMap) -> Pool | None:
+    """The map if every window lies wholly inside a two-dimensional image."""
+    if isinstance(m, Chain) and len(m.steps) == 1:
+        # A pooling that is flattened afterwards.
+        m = m.steps[0]
+    if not isinstance(m, Pool) or len(m.in_shape) != 4:
+        return None
+    reaches = [
+        (out - 1) * stride + (kernel - 1) * dilation < size and not any(pads)
+        for size, out, kernel, stride, dilation, pads in zip(
+            m.in_shape[2:], m.out_shape[2:], m.kernel, m.strides, m.dilations, m.pads, strict=True
+        )
+    ]
+    return m if all(reaches) else None

@@ -1,0 +1,1 @@
+"""The Circuit: instructions, layouts, and the parameters under which they run."""

@@ -1,0 +1,638 @@
+"""Circuit: the ciphertext IR, and the instruction set that the compiler targets.
+
+A Circuit is in SSA form. Instruction ``i`` defines value ``i``, an *array of ciphertexts*; its operands are earlier
+values. What a value is (number of ciphertexts, limbs, scale, polynomials) is not stored:
+:mod:`hecc.runtime.ckks.readings.types` derives it, so that a file cannot claim one thing and do another.
+
+Slots. A circuit has ``slots`` logical slots per ciphertext, a power of two, and every rotation acts on them cyclically.
+A logical slot stands for ``lanes`` slots of the ring next to one another, which hold as many examples: the same happens
+to all of them. A ring with more slots than both together holds everything several times over.
+
+Scales are exact: a :class:`fractions.Fraction` each, so "equal scales" is a decidable question. Constants are encoded
+at ``float(scale)``, which is within 2^-53 of it.
+
+Instructions before scale planning leave ``scale`` as ``None`` and use no ``rescale`` or ``drop_limbs``;
+:mod:`hecc.passes.ckks.scales` fills them in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.errors import CircuitError
+
+__all__ = [
+    "INSTRUCTIONS",
+    "ONE",
+    "Add",
+    "AddPlain",
+    "AddScalar",
+    "Circuit",
+    "Conjugate",
+    "Diagonals",
+    "DropLimbs",
+    "Fold",
+    "Input",
+    "Instruction",
+    "LinearTransform",
+    "MatrixProduct",
+    "Multiply",
+    "MultiplyPlain",
+    "MultiplyScalar",
+    "Negate",
+    "Output",
+    "PairedInput",
+    "Polynomial",
+    "Relinearize",
+    "Rescale",
+    "Rotate",
+    "SparseMatrix",
+    "Square",
+    "Subtract",
+    "as_float",
+    "power_of_two",
+]
+
+
+ONE = Fraction(1)
+"""The scale of integers that are encoded as they are: a product with them takes no level."""
+
+
+class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
+    """Base of the instruction set; ``source`` names the ONNX node it came from."""
+
+    source: str = ""
+
+    arity: ClassVar[int] = 1
+
+    @property
+    def op(self) -> str:
+        """The instruction's name."""
+        return str(type(self).__struct_config__.tag)
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """Values read, in order."""
+        names = ("x", "y")[: self.arity]
+        return tuple(getattr(self, name) for name in names)
+
+
+class Input(Instruction, frozen=True, tag="input"):
+    """The client's ciphertexts: ``count`` of them, at ``limbs`` limbs and ``scale``.
+
+    ``occupied`` names a uint8 constant of shape (count, slots): 1 where the client puts data, 0 where it puts zeros.
+    The client repeats its data every ``period`` slots (:attr:`hecc.runtime.ckks.circuit.layout.Layout.period`).
+    """
+
+    VECTORS: ClassVar[int] = 1
+    """That a ciphertext holds."""
+
+    arity = 0
+    name: str
+    count: int
+    occupied: str
+    period: int
+    limbs: int | None = None
+    scale: Fraction | None = None
+
+    @property
+    def ciphertexts(self) -> int:
+        """How many the client sends."""
+        return -(-self.count // self.VECTORS)
+
+    @property
+    def encoding_scale(self) -> Fraction | None:
+        """Scale of what the client sends."""
+        return self.scale
+
+
+class PairedInput(Input, frozen=True, tag="paired_input"):
+    """``count`` vectors, of which each of the client's ciphertexts holds two, ``a + X^(N/2) b``; the last may hold one.
+
+    The product with ``X^(N/2)`` makes slots imaginary (complex slots as in Cheon, Kim, Kim and Song, ASIACRYPT 2017,
+    section 3.2), so that the sum with the conjugate and the difference from it tell both apart. That makes the scale
+    twice as large as the client's, ``scale`` is that of the result, and rounds nothing.
+    """
+
+    VECTORS = 2
+
+    @property
+    def encoding_scale(self) -> Fraction | None:
+        """Half of the result's."""
+        return None if self.scale is None else self.scale / 2
+
+
+class Output(Instruction, frozen=True, tag="output"):
+    """A result that the client decrypts; ``occupied`` as in :class:`Input`, all other slots must be zero."""
+
+    x: int
+    name: str
+    occupied: str
+
+
+class Add(Instruction, frozen=True, tag="add"):
+    """``x + y``; same count, limbs and exact scale."""
+
+    arity = 2
+    x: int
+    y: int
+
+
+class Subtract(Instruction, frozen=True, tag="subtract"):
+    """``x - y``; same count, limbs and exact scale."""
+
+    arity = 2
+    x: int
+    y: int
+
+
+class Negate(Instruction, frozen=True, tag="negate"):
+    """``-x``."""
+
+    x: int
+
+
+class Multiply(Instruction, frozen=True, tag="multiply"):
+    """Slot-wise ``x * y``, three polynomials; same count and limbs, the scales multiply."""
+
+    arity = 2
+    x: int
+    y: int
+
+
+class Square(Instruction, frozen=True, tag="square"):
+    """Slot-wise ``x * x``, three polynomials; the scale is squared."""
+
+    x: int
+
+
+class Relinearize(Instruction, frozen=True, tag="relinearize"):
+    """Three polynomials back to two."""
+
+    x: int
+
+
+class AddPlain(Instruction, frozen=True, tag="add_plain"):
+    """``x`` plus slot values: constant ``vector``, float64 of shape (count, slots), encoded at the scale of ``x``."""
+
+    x: int
+    vector: str
+
+
+class MultiplyPlain(Instruction, frozen=True, tag="multiply_plain"):
+    """``x`` times slot values: constant ``vector``, float64 of shape (count, slots), encoded at ``scale``."""
+
+    x: int
+    vector: str
+    scale: Fraction | None = None
+
+
+class AddScalar(Instruction, frozen=True, tag="add_scalar"):
+    """``x`` plus one number in all slots of all ciphertexts, encoded at the scale of ``x``: a constant polynomial."""
+
+    x: int
+    value: float
+
+
+class MultiplyScalar(Instruction, frozen=True, tag="multiply_scalar"):
+    """``x`` times one number, the integer nearest to ``value * scale``; the scale multiplies by ``scale``."""
+
+    x: int
+    value: float
+    scale: Fraction | None = None
+
+
+class Rotate(Instruction, frozen=True, tag="rotate"):
+    """Slot ``s`` becomes slot ``s + step`` of ``x``, cyclically in the logical slots (``0 < step < slots``)."""
+
+    x: int
+    step: int
+
+
+class Conjugate(Instruction, frozen=True, tag="conjugate"):
+    """The complex conjugate of every slot, by the Galois element 2N - 1; real slots stay as they are."""
+
+    x: int
+
+
+class Fold(Instruction, frozen=True, tag="fold"):
+    """Sum of all copies: slot ``s`` becomes the sum of the slots congruent to ``s`` modulo ``period`` below ``span``.
+
+    ``period`` and ``span`` are powers of two and ``x`` repeats with ``span``, so that the result repeats with
+    ``period``: log2(span / period) rotate-and-adds, by ``span / 2`` first.
+    """
+
+    x: int
+    period: int
+    span: int
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The rotations, in order."""
+        return tuple(self.period << k for k in reversed(range((self.span // self.period).bit_length() - 1)))
+
+
+class LinearTransform(Instruction, frozen=True, tag="linear_transform"):
+    """Matrix times array, by diagonals with baby steps and giant steps (Halevi and Shoup, CRYPTO 2018, section 4).
+
+    ``y[row][s] = sum over diagonals of value[s] * x[column][s + baby + giant]``; see :class:`Diagonals`, which constant
+    prefix ``diagonals`` names. ``count`` ciphertexts result. The diagonals are encoded at ``scale``.
+
+    ``partial`` is 0 when every slot of the result is what it should be, or the period of the :class:`Fold` that has to
+    follow before any slot is.
+    """
+
+    x: int
+    count: int
+    diagonals: str
+    partial: int = 0
+    scale: Fraction | None = None
+
+
+class MatrixProduct(Instruction, frozen=True, tag="matrix_product"):
+    """Scalar matrix times array of ciphertexts, for layouts with one feature per ciphertext and one example per slot.
+
+    ``y[row] = bias[row] + sum over columns of w[row, column] * x[column]``, the same in all slots (CryptoNets,
+    Gilad-Bachrach et al., ICML 2016, section 4); see :class:`SparseMatrix`, which constant prefix ``matrix`` names.
+    ``count`` ciphertexts result. Weight ``w`` is the integer nearest to ``w * scale``, halves away from zero, and no
+    key is needed. Constant ``bias``, float64 of shape (count,), is encoded in the same way at the scale of the result.
+    """
+
+    x: int
+    count: int
+    matrix: str
+    bias: str | None = None
+    scale: Fraction | None = None
+
+
+class Polynomial(Instruction, frozen=True, tag="polynomial"):
+    """``sum over i of c[i] * B_i(x)`` in every slot, a macro that :mod:`hecc.runtime.ckks.circuit.polynomials` expands.
+
+    Constant ``coefficients`` is float64 of shape (degree + 1,), one set for all slots, or (degree + 1, count, slots).
+    ``basis`` says what B_i is: ``x**i``, or the Chebyshev polynomial T_i, for which x has to be within [-1, 1].
+
+    ``dropped`` says how many primes each rescale divides by, one number per level, from the first on. There are at
+    least ceil(log2(degree + 1)) levels; more of them save products. The result has exactly the scale ``scale``.
+
+    ``interval``, for people only, is what -1 and 1 stand for in the argument of the function that was approximated.
+    """
+
+    x: int
+    coefficients: str
+    basis: Literal["power", "chebyshev"]
+    dropped: tuple[int, ...] | None = None
+    scale: Fraction | None = None
+    interval: tuple[float, float] | None = None
+
+
+class Rescale(Instruction, frozen=True, tag="rescale"):
+    """Divide by the last ``limbs`` primes, with rounding; the scale is divided by them exactly."""
+
+    x: int
+    limbs: int = 1
+
+
+class DropLimbs(Instruction, frozen=True, tag="drop_limbs"):
+    """Forget the last ``limbs`` primes; the scale stays."""
+
+    x: int
+    limbs: int = 1
+
+
+AnyInstruction = (
+    Input
+    | PairedInput
+    | Output
+    | Add
+    | Subtract
+    | Negate
+    | Multiply
+    | Square
+    | Relinearize
+    | AddPlain
+    | MultiplyPlain
+    | AddScalar
+    | MultiplyScalar
+    | Rotate
+    | Conjugate
+    | Fold
+    | LinearTransform
+    | MatrixProduct
+    | Polynomial
+    | Rescale
+    | DropLimbs
+)
+INSTRUCTIONS: tuple[type[Instruction], ...] = AnyInstruction.__args__
+
+
+@dataclass(frozen=True)
+class Diagonals:
+    """The non-zero diagonals of a linear transform, sparse, in the order (giant, row, column, baby).
+
+    Diagonal ``k`` adds ``values[offsets[k]:offsets[k + 1]]`` times ``x[column[k]]`` rotated by ``baby[k] + giant[k]``
+    to ``y[row[k]]``, at the result's slots ``slots[offsets[k]:offsets[k + 1]]`` (strictly increasing).
+
+    Attributes
+    ----------
+    row, column, baby, giant
+        int32, shape (diagonals,); ``0 <= baby, giant < slots of the circuit``.
+    offsets
+        int64, shape (diagonals + 1,).
+    slots
+        uint16, shape (non-zeros,).
+    values
+        float32, shape (non-zeros,).
+    """
+
+    row: NDArray[np.int32]
+    column: NDArray[np.int32]
+    baby: NDArray[np.int32]
+    giant: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    slots: NDArray[np.uint16]
+    values: NDArray[np.float32]
+
+    FIELDS: ClassVar[dict[str, str]] = {
+        "row": "<i4",
+        "column": "<i4",
+        "baby": "<i4",
+        "giant": "<i4",
+        "offsets": "<i8",
+        "slots": "<u2",
+        "values": "<f4",
+    }
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def dense(self, k: int, slots: int) -> NDArray[np.float64]:
+        """Diagonal ``k`` as a vector of ``slots`` values, indexed by the result's slot."""
+        vector = np.zeros(slots)
+        part = slice(int(self.offsets[k]), int(self.offsets[k + 1]))
+        vector[self.slots[part]] = self.values[part]
+        return vector
+
+    def interleaved(self, lanes: int) -> Diagonals:
+        """The same for ``lanes`` examples side by side, in the slots and the steps of the ring."""
+        if lanes == 1:
+            return self
+        lane = np.arange(lanes, dtype=self.slots.dtype)
+        return replace(
+            self,
+            baby=self.baby * np.int32(lanes),
+            giant=self.giant * np.int32(lanes),
+            offsets=self.offsets * lanes,
+            slots=(self.slots[:, np.newaxis] * self.slots.dtype.type(lanes) + lane).reshape(-1),
+            values=np.repeat(self.values, lanes),
+        )
+
+    def check(self, *, count: int, columns: int, slots: int) -> None:
+        """Refuse arrays that would read or write out of bounds.
+
+        Raises
+        ------
+        CircuitError
+            With the first rule broken.
+        """
+        for name, dtype in self.FIELDS.items():
+            array = getattr(self, name)
+            if array.ndim != 1 or array.dtype != np.dtype(dtype):
+                raise CircuitError(f"diagonals: {name} is not a vector of {dtype}")
+        k = len(self.row)
+        if k == 0 or not len(self.column) == len(self.baby) == len(self.giant) == len(self.offsets) - 1 == k:
+            raise CircuitError("diagonals: the arrays have different lengths")
+        for name, limit in (("row", count), ("column", columns), ("baby", slots), ("giant", slots)):
+            array = getattr(self, name)
+            if int(array.min()) < 0 or int(array.max()) >= limit:
+                raise CircuitError(f"diagonals: {name} is outside 0..{limit - 1}")
+        # Compared, not subtracted: differences of forged offsets may wrap around.
+        rising = self.offsets[1:] > self.offsets[:-1]
+        if int(self.offsets[0]) != 0 or not bool(rising.all()) or int(self.offsets[-1]) != len(self.values):
+            raise CircuitError("diagonals: offsets do not partition the values")
+        if len(self.slots) != len(self.values) or (len(self.slots) and int(self.slots.max()) >= slots):
+            raise CircuitError(f"diagonals: a slot is outside 0..{slots - 1}")
+        rising = np.diff(self.slots.astype(np.int64)) > 0
+        rising[self.offsets[1:-1] - 1] = True
+        if not bool(rising.all()):
+            raise CircuitError("diagonals: slots are not strictly increasing within a diagonal")
+        if not bool(np.isfinite(self.values).all()):
+            raise CircuitError("diagonals: a value is not finite")
+
+
+@dataclass(frozen=True)
+class SparseMatrix:
+    """The non-zero entries of a matrix of scalars, row by row (compressed sparse rows).
+
+    The entries of row ``r`` are ``offsets[r]`` to ``offsets[r + 1]`` of ``values``, in the same ones of ``columns``
+    (strictly increasing). A row may have none. Rows with the same columns, such as the output channels of a convolution
+    at one place, are multiplied as a dense block: entries that happen to be zero are better kept there.
+
+    Attributes
+    ----------
+    offsets
+        int64, shape (rows + 1,).
+    columns
+        int32, shape (entries,).
+    values
+        float32, shape (entries,).
+    """
+
+    offsets: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    FIELDS: ClassVar[dict[str, str]] = {"offsets": "<i8", "columns": "<i4", "values": "<f4"}
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row of every entry, shape (entries,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def check(self, *, count: int, columns: int) -> None:
+        """Refuse arrays that would read or write out of bounds.
+
+        Raises
+        ------
+        CircuitError
+            With the first rule broken.
+        """
+        for name, dtype in self.FIELDS.items():
+            array = getattr(self, name)
+            if array.ndim != 1 or array.dtype != np.dtype(dtype):
+                raise CircuitError(f"matrix: {name} is not a vector of {dtype}")
+        if len(self.offsets) != count + 1:
+            raise CircuitError(f"matrix: {len(self.offsets)} offsets, not {count + 1}")
+        if len(self.values) == 0 or len(self.columns) != len(self.values):
+            raise CircuitError(f"matrix: {len(self.columns)} columns for {len(self.values)} values")
+        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.values):
+            raise CircuitError("matrix: offsets do not partition the values")
+        if bool((self.offsets[1:] < self.offsets[:-1]).any()):
+            raise CircuitError("matrix: offsets do not partition the values")
+        if int(self.columns.min()) < 0 or int(self.columns.max()) >= columns:
+            raise CircuitError(f"matrix: a column is outside 0..{columns - 1}")
+        rising = np.diff(self.columns.astype(np.int64)) > 0
+        starts = self.offsets[1:-1]
+        rising[starts[(starts > 0) & (starts < len(self.values))] - 1] = True
+        if not bool(rising.all()):
+            raise CircuitError("matrix: columns are not strictly increasing within a row")
+        if not bool(np.isfinite(self.values).all()):
+            raise CircuitError("matrix: a value is not finite")
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Instructions in execution order, and the constants that they name.
+
+    Attributes
+    ----------
+    slots
+        Logical slots of every ciphertext, a power of two.
+    lanes
+        Slots of the ring for each of them, a power of two.
+    instructions
+        In SSA form; value ``i`` is the result of instruction ``i``.
+    constants
+        Arrays by name. A linear transform named ``d`` has ``d.row``, ``d.column``, … as in :class:`Diagonals`, a
+        matrix ``m`` has ``m.offsets``, ``m.columns`` and ``m.values`` as in :class:`SparseMatrix`.
+    """
+
+    slots: int
+    instructions: tuple[Instruction, ...]
+    constants: Mapping[str, NDArray[Any]]
+    lanes: int = 1
+
+    @property
+    def period(self) -> int:
+        """Slots of the ring after which everything repeats."""
+        return self.slots * self.lanes
+
+    def diagonals(self, instruction: LinearTransform) -> Diagonals:
+        """The diagonals of a linear transform.
+
+        Raises
+        ------
+        CircuitError
+            When one of its arrays is missing.
+        """
+        try:
+            return Diagonals(**{f: self.constants[f"{instruction.diagonals}.{f}"] for f in Diagonals.FIELDS})
+        except KeyError as missing:
+            raise CircuitError(f"linear_transform: constant {missing} is missing") from None
+
+    def matrix(self, instruction: MatrixProduct) -> SparseMatrix:
+        """The weights of a matrix product.
+
+        Raises
+        ------
+        CircuitError
+            When one of its arrays is missing.
+        """
+        try:
+            return SparseMatrix(**{f: self.constants[f"{instruction.matrix}.{f}"] for f in SparseMatrix.FIELDS})
+        except KeyError as missing:
+            raise CircuitError(f"matrix_product: constant {missing} is missing") from None
+
+    def inputs(self) -> Iterator[tuple[int, Input]]:
+        """Input instructions with their values."""
+        return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, Input))
+
+    def outputs(self) -> Iterator[tuple[int, Output]]:
+        """Output instructions with their values."""
+        return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, Output))
+
+    def counts(self) -> tuple[int, ...]:
+        """Ciphertexts of every value."""
+        counts: list[int] = []
+        for ins in self.instructions:
+            if isinstance(ins, Input | LinearTransform | MatrixProduct):
+                counts.append(ins.count)
+            else:
+                counts.append(counts[ins.operands[0]])
+        return tuple(counts)
+
+    def last_uses(self) -> dict[int, int]:
+        """For each value, the last instruction that reads it: where a register can be freed."""
+        return {operand: i for i, ins in enumerate(self.instructions) for operand in ins.operands}
+
+    def rotations(self) -> dict[int, list[int]]:
+        """Every rotation step that the circuit needs, with the instructions that use it."""
+        uses: dict[int, list[int]] = {}
+        for i, ins in enumerate(self.instructions):
+            steps: set[int] = set()
+            if isinstance(ins, Rotate):
+                steps = {ins.step}
+            elif isinstance(ins, Fold):
+                steps = set(ins.steps)
+            elif isinstance(ins, LinearTransform):
+                diagonals = self.diagonals(ins)
+                steps = {int(s) for s in np.union1d(diagonals.baby, diagonals.giant)} - {0}
+            for step in steps:
+                uses.setdefault(step, []).append(i)
+        return dict(sorted(uses.items()))
+
+    def galois_uses(self, ring_degree: int) -> dict[int, list[int]]:
+        """Every Galois element that the circuit needs a key for, with the instructions that use it.
+
+        Parameters
+        ----------
+        ring_degree
+            N, on which the elements depend.
+        """
+        uses: dict[int, list[int]] = {}
+        for step, users in self.rotations().items():
+            uses.setdefault(galois_element(step * self.lanes, ring_degree), []).extend(users)
+        conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate | PairedInput)]
+        if conjugations:
+            uses[conjugation_element(ring_degree)] = conjugations
+        return dict(sorted(uses.items()))
+
+    def __str__(self) -> str:
+        """One line per instruction: the debugging tool."""
+        lanes = f" for {self.lanes} examples side by side" if self.lanes > 1 else ""
+        lines = [f"circuit with {self.slots} slots{lanes}"]
+        for i, ins in enumerate(self.instructions):
+            operands = ", ".join(f"%{v}" for v in ins.operands)
+            shown = []
+            for field in msgspec.structs.fields(ins):
+                value = getattr(ins, field.name)
+                if field.name in {"x", "y", "source"} or value is None:
+                    continue
+                if isinstance(value, Fraction):
+                    shown.append(f"{field.name}={power_of_two(value)}")
+                else:
+                    shown.append(f"{field.name}={value}")
+            if isinstance(ins, LinearTransform) and f"{ins.diagonals}.row" in self.constants:
+                shown.append(f"[{self.constants[f'{ins.diagonals}.row'].size} diagonals]")
+            if isinstance(ins, MatrixProduct) and f"{ins.matrix}.values" in self.constants:
+                shown.append(f"[{self.constants[f'{ins.matrix}.values'].size} weights]")
+            source = f"  # {ins.source}" if ins.source else ""
+            lines.append(f"  %{i} = {ins.op}({operands}) {' '.join(shown)}{source}")
+        return "\n".join(lines)
+
+
+def as_float(value: Fraction) -> float:
+    """A positive number that may be larger than all floats, which is infinity then."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def power_of_two(value: Fraction) -> str:
+    """A number as a power of two, however large; as it is when it is not positive."""
+    if value <= 0:
+        return str(value)
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    return f"2^{exponent + math.log2(value / Fraction(2) ** exponent):.3f}"

@@ -1,0 +1,1 @@
+"""hecc's own device: kernels in C++, on SEAL's representation, without SEAL."""

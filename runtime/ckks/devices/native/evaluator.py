@@ -1,0 +1,581 @@
+"""The native evaluator: hecc's own kernels, on SEAL's representation, without SEAL.
+
+What it computes, and with which algorithms, is in ``docs/native.md``. It sees public data only: ciphertexts,
+evaluation keys and plaintext weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ckks.circuit.instructions import (
+    Add,
+    AddPlain,
+    AddScalar,
+    Circuit,
+    Conjugate,
+    DropLimbs,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Multiply,
+    MultiplyPlain,
+    MultiplyScalar,
+    Negate,
+    Output,
+    PairedInput,
+    Relinearize,
+    Rescale,
+    Rotate,
+    SparseMatrix,
+    Square,
+    Subtract,
+)
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
+from hecc.runtime.ckks.devices.evaluator import (
+    DEFAULT_MEMORY,
+    SCALE_TOLERANCE,
+    Buffer,
+    KeySource,
+    Progress,
+    SwitchingKey,
+    default_threads,
+    input_streams,
+)
+from hecc.runtime.ckks.devices.native.reading import Waits, read_ahead
+from hecc.runtime.ckks.devices.native.streams import parms_id, read_ciphertext, write_ciphertext
+from hecc.runtime.ckks.devices.native.weights import share_memory
+from hecc.runtime.ckks.devices.streaming import Step, Store, Stream, column_blocks, plan_stream, row_block
+from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
+from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.native import _evaluator
+
+__all__ = ["NativeEvaluator", "NativeSession"]
+
+log = logging.getLogger(__name__)
+
+Value: TypeAlias = _evaluator.Ciphertexts
+
+
+class NativeEvaluator:
+    """Makes sessions of the native evaluator.
+
+    Parameters
+    ----------
+    kernels
+        Name of the kernels to use: "avx512ifma", "avx2" or "portable"; by default the fastest that this machine can
+        run, or those that the environment variable ``HECC_KERNELS`` names.
+    """
+
+    key_shape: KeyShape = "native"
+
+    def __init__(self, kernels: str = "") -> None:
+        self._kernels = kernels
+
+    def prepare(
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        source: KeySource,
+        *,
+        memory: int = DEFAULT_MEMORY,
+        threads: int | None = None,
+    ) -> NativeSession:
+        """Verify the circuit and make the tables of its primes.
+
+        Parameters
+        ----------
+        circuit, keys
+            What to run.
+        source
+            The keys, packed (:mod:`hecc.runtime.ckks.keys.switching_keys`), each for at least as many limbs as the
+            circuit uses it at. They are not copied.
+        memory
+            Bytes for baby rotations and encoded weights, half for each.
+        threads
+            Threads to compute with, by default one per processor. Results are the same however many.
+
+        Raises
+        ------
+        CircuitError
+            When the circuit does not fit the keys.
+        ParameterError
+            When the kernels cannot work with the parameters.
+        """
+        circuit, types = verify_expanded(circuit, keys)
+        try:
+            context = _evaluator.Context(
+                keys.ring_degree,
+                keys.data_primes,
+                keys.special_primes,
+                keys.digit_limbs,
+                default_threads() if threads is None else threads,
+                self._kernels,
+            )
+        except (ValueError, TypeError) as error:
+            raise ParameterError(f"the native evaluator refuses these parameters: {error}") from None
+        log.debug("kernels %s, %d threads", context.kernels, context.threads)
+        return NativeSession(circuit, keys, types, _Keys(context, source), context, memory)
+
+
+class NativeSession:
+    """One circuit and one key set on the native kernels; see :class:`hecc.runtime.ckks.devices.evaluator.Session`."""
+
+    def __init__(
+        self,
+        circuit: Circuit,
+        keys: KeySpecification,
+        types: Sequence[ArrayType],
+        switching_keys: _Keys,
+        context: _evaluator.Context,
+        memory: int,
+    ) -> None:
+        self._circuit = circuit
+        self._spec = keys
+        self._types = types
+        self._keys = switching_keys
+        self._context = context
+        self._last_uses = circuit.last_uses()
+        # With keys of SEAL's shape a rotation is SEAL's to the bit, and that one cannot be hoisted.
+        exact = keys.digit_limbs == 1 and len(keys.special_primes) == 1
+        self._hoisted = {} if exact else _hoisted(circuit)
+        self._rotations_memory = memory // 2
+        self._weights_memory = memory - memory // 2
+        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, self._weights_memory)
+        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
+        self._transforms: dict[int, _evaluator.LinearTransform] = {}
+        self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
+        self._plaintexts: dict[int, Value] = {}
+        self._stream = plan_stream(
+            circuit, [kind.limbs for kind in types], [kind.polynomials for kind in types], keys.ring_degree
+        )
+        self._shares: dict[tuple[int, int], _evaluator.ScalarMatrix] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of keys and encoded weights."""
+        self._keys.clear()
+        self._transforms.clear()
+        self._matrices.clear()
+        self._shares.clear()
+        self._plaintexts.clear()
+        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
+
+    def run(
+        self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
+    ) -> dict[str, list[bytes]]:
+        """Evaluate one row.
+
+        Parameters
+        ----------
+        inputs
+            For every input of the circuit its ciphertexts as SEAL streams.
+        progress
+            Called after every instruction. The time that each takes is logged at level DEBUG.
+
+        Returns
+        -------
+        dict
+            For every output its ciphertexts as SEAL streams.
+
+        Raises
+        ------
+        FileFormatError
+            When a stream or a key is damaged, or a stream is not at the level and scale of its input.
+        CircuitError
+            When the kernels refuse an instruction.
+        """
+        values: dict[int, Value] = {}
+        results: dict[str, list[bytes]] = {}
+        instructions = self._circuit.instructions
+        first = 0
+        if self._stream is not None:
+            first = self._stream.end + 1
+            values[self._stream.end] = self._run_blocks(self._stream, inputs, progress)
+        for index, instruction in enumerate(instructions[first:], first):
+            start = time.perf_counter()
+            operands = [values[v] for v in instruction.operands]
+            for v in instruction.operands:
+                if self._last_uses[v] == index:
+                    values.pop(v, None)
+            if isinstance(instruction, Input):
+                values[index] = self._load(index, instruction, inputs)
+            elif isinstance(instruction, Output):
+                results[instruction.name] = self._save(instruction, operands[0])
+            elif index in self._hoisted:
+                together = self._hoisted[index]
+                elements, keys = self._logical([step for _, step in together])
+                rotations = self._context.rotate_hoisted(operands[0], keys, elements)
+                values.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
+                del rotations
+            elif index not in values:
+                values[index] = self._apply(index, instruction, operands)
+            del operands
+            if index not in self._last_uses:
+                values.pop(index, None)
+            log.debug("%%%d = %s: %.3f ms", index, instruction.op, 1e3 * (time.perf_counter() - start))
+            if progress is not None:
+                progress(index + 1, len(instructions), instruction)
+        return results
+
+    def _apply(self, index: int, instruction: Instruction, operands: Sequence[Value]) -> Value:
+        try:
+            return _RULES[type(instruction)](self, index, instruction, *operands)
+        except ValueError as error:
+            raise self._refusal(index, error) from None
+
+    def _refusal(self, index: int, error: ValueError) -> CircuitError:
+        instruction = self._circuit.instructions[index]
+        return CircuitError(f"the kernels refuse %{index} = {instruction.op} ({instruction.source}): {error}")
+
+    def _run_blocks(self, stream: Stream, inputs: Mapping[str, Sequence[Buffer]], progress: Progress | None) -> Value:
+        """Evaluate the instructions up to the end of a stream, block by block; the result of the last."""
+        instructions = self._circuit.instructions
+        store: Store[Value] = Store(stream.reads)
+        seconds = [0.0] * (stream.end + 1)
+        done = 0
+        total: Value | None = None
+        wanted = ((i, number) for block in stream.blocks for step in block for i, number, _ in step.arrivals)
+        with self._reading(inputs, wanted) as ciphertexts:
+            for number, block in enumerate(stream.blocks):
+                for step in block:
+                    start = time.perf_counter()
+                    i = step.instruction
+                    instruction = instructions[i]
+                    if isinstance(instruction, Input):
+                        for _, _, rows in step.arrivals:
+                            store.put(i, rows, self._vectors(instruction, next(ciphertexts), len(rows)))
+                    elif i < stream.end:
+                        store.put(i, step.rows, self._compute(step, number, stream, store))
+                    else:
+                        share = self._compute(step, number, stream, store)
+                        total = share if total is None else self._context.add(total, share)
+                        del share
+                    for v, rows in zip(step.operands, step.reads, strict=True):
+                        store.release(v, rows)
+                    seconds[i] += time.perf_counter() - start
+                while progress is not None and done * len(stream.blocks) < number * stream.end:
+                    progress(done + 1, len(instructions), instructions[done])
+                    done += 1
+        for index, spent in enumerate(seconds):
+            log.debug("%%%d = %s: %.3f ms", index, instructions[index].op, 1e3 * spent)
+            if progress is not None and index >= done:
+                progress(index + 1, len(instructions), instructions[index])
+        assert total is not None
+        return total
+
+    def _compute(self, step: Step, block: int, stream: Stream, store: Store[Value]) -> Value:
+        """Rows of an instruction from rows of its operands."""
+        i = step.instruction
+        instruction = self._circuit.instructions[i]
+        if isinstance(instruction, MatrixProduct):
+            arrays, places = store.find(instruction.x, step.reads[0])
+            if (i, block) not in self._shares:
+                self._make_shares(i, instruction, stream)
+            try:
+                return self._context.matrix_product_of(arrays, places, self._shares[i, block])
+            except ValueError as error:
+                raise self._refusal(i, error) from None
+        operands = []
+        for v, rows in zip(step.operands, step.reads, strict=True):
+            whole = store.whole(v, rows)
+            operands.append(self._context.gather(*store.find(v, rows)) if whole is None else whole)
+        return self._apply(i, instruction, operands)
+
+    def _make_shares(self, index: int, instruction: MatrixProduct, stream: Stream) -> None:
+        """The parts of a matrix that the blocks of a stream multiply by."""
+        matrix = self._circuit.matrix(instruction)
+        bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
+        steps = [(k, step) for k, block in enumerate(stream.blocks) for step in block if step.instruction == index]
+        if index == stream.end:
+            parts = column_blocks(matrix, [step.reads[0] for _, step in steps])
+            # The first block's share has all of the bias.
+            added = [bias, *([None] * (len(steps) - 1))]
+        else:
+            parts = [row_block(matrix, step.rows, step.reads[0]) for _, step in steps]
+            added = [None if bias is None else bias[step.rows] for _, step in steps]
+        for (block, step), part, numbers in zip(steps, parts, added, strict=True):
+            self._shares[index, block] = self._scalar_matrix(index, instruction, part, len(step.reads[0]), numbers)
+
+    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
+        """All of the client's vectors."""
+        count = instruction.ciphertexts
+        with self._reading(inputs, ((index, number) for number in range(count))) as ciphertexts:
+            arrays = list(ciphertexts)
+        places = np.stack([np.arange(count), np.zeros(count, dtype=np.int64)], axis=1)
+        gathered = arrays[0] if count == 1 else self._context.gather(arrays, places)
+        return self._vectors(instruction, gathered, instruction.count)
+
+    def _vectors(self, instruction: Input, x: Value, count: int) -> Value:
+        """The vectors that some of the client's ciphertexts hold."""
+        if not isinstance(instruction, PairedInput):
+            return x
+        element = conjugation_element(self._spec.ring_degree)
+        return self._context.separate(x, self._keys.galois(element), element, count)
+
+    @contextmanager
+    def _reading(
+        self, inputs: Mapping[str, Sequence[Buffer]], wanted: Iterable[tuple[int, int]]
+    ) -> Iterator[Iterator[Value]]:
+        """Read ciphertexts, each an instruction and a number, by all threads and somewhat ahead of their use."""
+        streams: dict[int, Sequence[Buffer]] = {}
+        for index, instruction in self._circuit.inputs():
+            streams[index] = input_streams(instruction, inputs)
+        if self._context.threads == 1:
+            waits = Waits(self._read(index, number, streams[index][number]) for index, number in wanted)
+            yield waits
+        else:
+            pool = ThreadPoolExecutor(self._context.threads, thread_name_prefix="hecc-reader")
+            try:
+                read = read_ahead(pool, lambda index, number: self._read(index, number, streams[index][number]), wanted)
+                waits = Waits(read)
+                yield waits
+            finally:
+                pool.shutdown(cancel_futures=True)
+        log.debug("%s for ciphertexts: %.3f ms", "waited", 1e3 * waits.seconds)
+
+    def _read(self, index: int, number: int, stream: Buffer) -> Value:
+        """One of the client's ciphertexts, checked to be what the circuit was verified for."""
+        kind, degree = self._types[index], self._spec.ring_degree
+        instruction = self._circuit.instructions[index]
+        assert isinstance(instruction, Input)
+        assert instruction.encoding_scale is not None
+        scale = float(instruction.encoding_scale)
+        where = f"input {instruction.name!r}, ciphertext {number}"
+        parsed = read_ciphertext(
+            stream, ring_degree=degree, limbs=kind.limbs, polynomials=kind.polynomials, where=where
+        )
+        if parsed.parms_id != self._level(kind.limbs):
+            raise FileFormatError(f"{where}: encrypted for other primes; encrypt again for this plan")
+        if not math.isclose(parsed.scale, scale, rel_tol=SCALE_TOLERANCE):
+            raise FileFormatError(f"{where}: scale {parsed.scale:.9g}, not {scale:.9g}; encrypt again")
+        try:
+            residues = parsed.residues.reshape(-1).view(np.uint8)
+            return self._context.read_ciphertext(residues, kind.polynomials, kind.limbs, parsed.seed)
+        except ValueError as error:
+            raise FileFormatError(f"{where}: {error}; encrypt again") from None
+
+    def _save(self, instruction: Output, value: Value) -> list[bytes]:
+        kind = self._types[instruction.x]
+        identity, scale = self._level(kind.limbs), float(_exact(kind))
+        return [write_ciphertext(identity, scale, residues) for residues in value.array()]
+
+    def _level(self, limbs: int) -> bytes:
+        return parms_id(self._spec.ring_degree, self._spec.data_primes[:limbs])
+
+    def _add(self, index: int, instruction: Add, x: Value, y: Value) -> Value:
+        return self._context.add(x, y)
+
+    def _subtract(self, index: int, instruction: Subtract, x: Value, y: Value) -> Value:
+        return self._context.subtract(x, y)
+
+    def _negate(self, index: int, instruction: Negate, x: Value) -> Value:
+        return self._context.negate(x)
+
+    def _multiply(self, index: int, instruction: Multiply, x: Value, y: Value) -> Value:
+        return self._context.multiply(x, y)
+
+    def _square(self, index: int, instruction: Square, x: Value) -> Value:
+        return self._context.square(x)
+
+    def _relinearize(self, index: int, instruction: Relinearize, x: Value) -> Value:
+        return self._context.relinearize(x, self._keys.relinearization())
+
+    def _add_plain(self, index: int, instruction: AddPlain, x: Value) -> Value:
+        scale = float(_exact(self._types[index]))
+        return self._context.add_plain(x, self._plaintext(index, instruction.vector, scale))
+
+    def _multiply_plain(self, index: int, instruction: MultiplyPlain, x: Value) -> Value:
+        assert instruction.scale is not None
+        return self._context.multiply_plain(x, self._plaintext(index, instruction.vector, float(instruction.scale)))
+
+    def _rotate(self, index: int, instruction: Rotate, x: Value) -> Value:
+        (element,), (key,) = self._logical([instruction.step])
+        return self._context.rotate(x, key, element)
+
+    def _add_scalar(self, index: int, instruction: AddScalar, x: Value) -> Value:
+        return self._context.add_scalar(x, instruction.value, float(_exact(self._types[index])))
+
+    def _multiply_scalar(self, index: int, instruction: MultiplyScalar, x: Value) -> Value:
+        assert instruction.scale is not None
+        return self._context.multiply_scalar(x, instruction.value, float(instruction.scale))
+
+    def _conjugate(self, index: int, instruction: Conjugate, x: Value) -> Value:
+        element = conjugation_element(self._spec.ring_degree)
+        return self._context.rotate(x, self._keys.galois(element), element)
+
+    def _fold(self, index: int, instruction: Fold, x: Value) -> Value:
+        elements, keys = self._logical(instruction.steps)
+        return self._context.rotate_and_add(x, keys, elements) if keys else x
+
+    def _rescale(self, index: int, instruction: Rescale, x: Value) -> Value:
+        return self._context.rescale(x, instruction.limbs)
+
+    def _drop_limbs(self, index: int, instruction: DropLimbs, x: Value) -> Value:
+        return self._context.drop_limbs(x, instruction.limbs)
+
+    def _linear_transform(self, index: int, instruction: LinearTransform, x: Value) -> Value:
+        transform = self._transforms.get(index)
+        if transform is None:
+            transform = self._transforms[index] = self._make_transform(index, instruction)
+        elements, keys = self._galois(transform.steps)
+        return transform.apply(x, keys, elements, self._rotations_memory)
+
+    def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
+        matrix = self._matrices.get(index)
+        if matrix is None:
+            bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
+            weights = self._circuit.matrix(instruction)
+            matrix = self._scalar_matrix(index, instruction, weights, self._types[instruction.x].count, bias)
+            self._matrices[index] = matrix
+        return self._context.matrix_product(x, matrix)
+
+    def _scalar_matrix(
+        self,
+        index: int,
+        instruction: MatrixProduct,
+        weights: SparseMatrix,
+        columns: int,
+        bias: NDArray[np.float64] | None,
+    ) -> _evaluator.ScalarMatrix:
+        assert instruction.scale is not None
+        return _evaluator.ScalarMatrix(
+            columns=columns,
+            scale=float(instruction.scale),
+            offsets=np.ascontiguousarray(weights.offsets),
+            column=np.ascontiguousarray(weights.columns),
+            values=np.ascontiguousarray(weights.values),
+            bias=np.ascontiguousarray(np.empty(0) if bias is None else bias, dtype=np.float64),
+            bias_scale=float(_exact(self._types[index])),
+        )
+
+    def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
+        assert instruction.scale is not None
+        diagonals = self._circuit.diagonals(instruction).interleaved(self._circuit.lanes)
+        return _evaluator.LinearTransform(
+            self._context,
+            rows=instruction.count,
+            columns=self._types[instruction.x].count,
+            slots=self._circuit.period,
+            limbs=self._types[index].limbs,
+            scale=float(instruction.scale),
+            row=np.ascontiguousarray(diagonals.row),
+            column=np.ascontiguousarray(diagonals.column),
+            baby=np.ascontiguousarray(diagonals.baby),
+            giant=np.ascontiguousarray(diagonals.giant),
+            offsets=np.ascontiguousarray(diagonals.offsets),
+            value_slots=np.ascontiguousarray(diagonals.slots),
+            values=np.ascontiguousarray(diagonals.values),
+            memory=self._weights[index].granted,
+        )
+
+    def _plaintext(self, index: int, name: str, scale: float) -> Value:
+        """An encoded constant, kept if it fits."""
+        plaintext = self._plaintexts.get(index)
+        if plaintext is None:
+            vectors = np.repeat(self._circuit.constants[name].astype(np.float64), self._circuit.lanes, axis=-1)
+            limbs = self._types[index].limbs
+            plaintext = self._context.encode(vectors, scale, limbs)
+            size = len(vectors) * limbs * self._spec.ring_degree * 8
+            if size <= self._unused:
+                self._unused -= size
+                self._plaintexts[index] = plaintext
+        return plaintext
+
+    def _logical(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
+        """Elements and keys of rotations by logical slots."""
+        return self._galois([step * self._circuit.lanes for step in steps])
+
+    def _galois(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
+        """Elements and keys of rotations by slots of the ring."""
+        elements = [galois_element(step, self._spec.ring_degree) for step in steps]
+        return elements, [self._keys.galois(element) for element in elements]
+
+
+_RULES: Mapping[type[Instruction], Callable[..., Value]] = {
+    Add: NativeSession._add,
+    Subtract: NativeSession._subtract,
+    Negate: NativeSession._negate,
+    Multiply: NativeSession._multiply,
+    Square: NativeSession._square,
+    Relinearize: NativeSession._relinearize,
+    AddPlain: NativeSession._add_plain,
+    MultiplyPlain: NativeSession._multiply_plain,
+    AddScalar: NativeSession._add_scalar,
+    MultiplyScalar: NativeSession._multiply_scalar,
+    Rotate: NativeSession._rotate,
+    Conjugate: NativeSession._conjugate,
+    Fold: NativeSession._fold,
+    LinearTransform: NativeSession._linear_transform,
+    MatrixProduct: NativeSession._matrix_product,
+    Rescale: NativeSession._rescale,
+    DropLimbs: NativeSession._drop_limbs,
+}
+
+
+class _Keys:
+    """Switching keys, checked when they are first used; their residues stay where the source has them."""
+
+    RELINEARIZATION: ClassVar[int] = 0
+    """Stands for the relinearisation key among the Galois elements, which are odd."""
+
+    def __init__(self, context: _evaluator.Context, source: KeySource) -> None:
+        self._context = context
+        self._source = source
+        self._loaded: dict[int, _evaluator.SwitchingKey] = {}
+
+    def relinearization(self) -> _evaluator.SwitchingKey:
+        """The relinearisation key."""
+        return self._get(self.RELINEARIZATION, "the relinearisation key", self._source.relinearization)
+
+    def galois(self, element: int) -> _evaluator.SwitchingKey:
+        """The key of one Galois element."""
+        return self._get(element, f"the key of Galois element {element}", lambda: self._source.galois(element))
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        self._loaded.clear()
+
+    def _get(self, name: int, words: str, load: Callable[[], SwitchingKey]) -> _evaluator.SwitchingKey:
+        if name not in self._loaded:
+            residues: Any = load()
+            try:
+                self._loaded[name] = _evaluator.SwitchingKey(self._context, residues)
+            except (ValueError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise FileFormatError(f"{words} is not one for this plan ({reason}); make new keys") from None
+        return self._loaded[name]
+
+
+def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:
+    """By the first of several rotations of one value, all of them: their indices and steps."""
+    rotations: dict[int, list[tuple[int, int]]] = {}
+    for index, instruction in enumerate(circuit.instructions):
+        if isinstance(instruction, Rotate):
+            rotations.setdefault(instruction.x, []).append((index, instruction.step))
+    return {together[0][0]: together for together in rotations.values() if len(together) > 1}
+
+
+def _exact(kind: ArrayType) -> Fraction:
+    assert kind.scale is not None
+    return kind.scale

@@ -1,0 +1,1 @@
+"""The public files of a key set, and how keys lie in them."""

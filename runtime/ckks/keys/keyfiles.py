@@ -1,0 +1,484 @@
+"""The files of a key set. All carry the key specification and the id of the set, the fingerprint of its public key.
+
+They hold SEAL's own streams and residues, and know nothing of what these mean: this module is on the server's side
+too, and imports no SEAL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.security import check_structure
+from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues, switching_key_bytes
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError, ParameterError
+from hecc.runtime.files import codec
+from hecc.runtime.files.container import Container, ContainerWriter, Kind
+
+__all__ = [
+    "EvaluationKeyFile",
+    "EvaluationKeyHeader",
+    "KeyId",
+    "KeyPermissionWarning",
+    "Progress",
+    "Protection",
+    "PublicKeyFile",
+    "PublicKeyHeader",
+    "Rows",
+    "SecretKeyFile",
+    "SecretKeyHeader",
+    "check_covers",
+    "check_folder",
+    "check_reduced",
+    "key_fingerprint",
+]
+
+KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""Id of a key set: the fingerprint of its public key (:func:`key_fingerprint`), in hexadecimal."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of steps done, and of all steps."""
+
+Rows: TypeAlias = Iterable[NDArray[np.uint64]]
+"""A switching key digit by digit, each of shape (2, primes, N). A digit is written while the next one is made, and may
+be overwritten by the one after that."""
+
+FINGERPRINT = b"hecc public key\0"
+"""What a fingerprint begins with, so that it is that of nothing else."""
+
+OTHERS_WRITE = 0o022
+"""Permission of the group, or of everybody, to write."""
+
+_SECRET = "secret"
+_PUBLIC = "public"
+_RELINEARIZATION = "relinearization"
+_GALOIS = "galois/"
+
+
+class KeyPermissionWarning(UserWarning):
+    """Others than the owner may read a secret key that no passphrase protects."""
+
+
+class Protection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a passphrase protects a secret key: scrypt (RFC 7914) and ChaCha20-Poly1305 (RFC 8439).
+
+    Attributes
+    ----------
+    log2_cost
+        scrypt's N is ``2 ** log2_cost``; its memory is a kibibyte times that.
+    salt, nonce
+        Hexadecimal, 16 and 12 random bytes.
+    """
+
+    kdf: Literal["scrypt"] = "scrypt"
+    cipher: Literal["ChaCha20-Poly1305"] = "ChaCha20-Poly1305"
+    log2_cost: Annotated[int, msgspec.Meta(ge=14, le=20)]
+    salt: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    nonce: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{24}$")]
+
+
+class SecretKeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Header of a secret key file."""
+
+    key_id: KeyId
+    keys: KeySpecification
+    protection: Protection | None
+
+
+class PublicKeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Header of a public key file."""
+
+    key_id: KeyId
+    keys: KeySpecification
+
+
+class EvaluationKeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Header of an evaluation key file.
+
+    ``shape`` "seal" means SEAL's own keys, one special prime, untruncated; "native" hybrid keys, each cut down to the
+    limbs at which it is used, Galois keys permuted beforehand.
+    """
+
+    key_id: KeyId
+    keys: KeySpecification
+    shape: KeyShape
+
+
+class SecretKeyFile:
+    """The secret key: residues in NTT form, as they are or under a passphrase.
+
+    Parameters
+    ----------
+    header
+        Key set, parameters and protection.
+    residues
+        Shape (primes, N), data primes first; ``None`` when a passphrase protects them.
+    sealed
+        The residues under the passphrase.
+    """
+
+    def __init__(
+        self,
+        header: SecretKeyHeader,
+        residues: NDArray[np.uint64] | None = None,
+        sealed: bytes | memoryview | None = None,
+    ) -> None:
+        self.header = header
+        self.residues = residues
+        self.sealed = sealed
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file, readable by its owner only."""
+        with ContainerWriter(path, Kind.SECRET_KEY, self.header, secret=True) as writer:
+            for blob in (self.residues, self.sealed):
+                if blob is not None:
+                    writer.add(_SECRET, blob)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the file. Warns when others may read it too and no passphrase protects it.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            The file cannot be opened, is no secret key, is damaged or impossible; it is another user's, or others may
+            write it or its folder.
+        """
+        _check_owner(Path(path))
+        container = Container(path, Kind.SECRET_KEY)
+        header = container.header(SecretKeyHeader)
+        _check_spec(path, header.keys)
+        _check_names(container, [_SECRET])
+        if header.protection is not None:
+            return cls(header, sealed=container.bytes(_SECRET))
+        residues = container.array(_SECRET)
+        primes = len(header.keys.data_primes) + len(header.keys.special_primes)
+        if residues.dtype != np.uint64 or residues.shape != (primes, header.keys.ring_degree):
+            raise FileFormatError(f"{path}: the secret key does not have N residues per prime; make new keys")
+        if os.name == "posix" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+            warnings.warn(
+                f"{path}: others may read this secret key; run `chmod 600` on it", KeyPermissionWarning, stacklevel=2
+            )
+        return cls(header, residues=residues)
+
+
+class PublicKeyFile:
+    """The public key: enough to encrypt, not to decrypt.
+
+    Parameters
+    ----------
+    header
+        Key set and parameters.
+    stream
+        SEAL's stream of an encryption of zero over all data primes and the first special one. That its fingerprint is
+        the id in the header is for whoever unpacks it to check
+        (:func:`hecc.runtime.ckks.client.keyproof.opened_public`).
+    path
+        The file it came from, for error messages.
+    """
+
+    def __init__(self, header: PublicKeyHeader, stream: bytes | memoryview, path: Path | None = None) -> None:
+        self.header = header
+        self.stream = stream
+        self.path = path
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file."""
+        with ContainerWriter(path, Kind.PUBLIC_KEY, self.header) as writer:
+            writer.add(_PUBLIC, self.stream)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read the file.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            The file cannot be opened, is no public key, is damaged or impossible.
+        """
+        container = Container(path, Kind.PUBLIC_KEY)
+        header = container.header(PublicKeyHeader)
+        _check_spec(path, header.keys)
+        _check_names(container, [_PUBLIC])
+        return cls(header, container.bytes(_PUBLIC), Path(path))
+
+
+class EvaluationKeyFile:
+    """The keys that the server computes with, mapped from the file; each is verified when first asked for.
+
+    In the shape "seal" a key is a SEAL stream. In the shape "native" it is a read-only array of uint8, a packed key
+    (:mod:`hecc.runtime.ckks.keys.switching_keys`) for the limbs in this file's own specification, which may be more
+    than a plan needs; what comes from here has that size. Whether every residue is below its prime is for evaluators to
+    check, and for :meth:`verify`. Kernels must be memory-safe whatever the residues are, since a file can change while
+    it is mapped.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        The file cannot be opened, holds no evaluation keys, is damaged or impossible.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._container = Container(path, Kind.EVALUATION_KEYS)
+        self.header = self._container.header(EvaluationKeyHeader)
+        spec = self.header.keys
+        _check_spec(path, spec)
+        self._limbs = _evaluation_keys(self.header)
+        _check_names(self._container, self._limbs)
+        for name, limbs in self._limbs.items():
+            expected = ("bytes", ()) if self.header.shape == "seal" else ("|u1", (switching_key_bytes(spec, limbs),))
+            if self._container.layout(name) != expected:
+                raise FileFormatError(
+                    f"{path}: key {name!r} is not of the shape that the header announces; make new keys"
+                )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The same as the constructor; all files of hecc have it."""
+        return cls(path)
+
+    def galois(self, element: int) -> memoryview | NDArray[np.uint8]:
+        """The key for one Galois element.
+
+        Raises
+        ------
+        KeyMismatchError
+            There is no such key.
+        FileFormatError
+            The key was altered.
+        """
+        name = f"{_GALOIS}{element}"
+        if name not in self._container:
+            raise KeyMismatchError(f"{self.path}: no key for Galois element {element}; make keys for this plan")
+        return self._key(name)
+
+    def relinearization(self) -> memoryview | NDArray[np.uint8]:
+        """The relinearisation key.
+
+        Raises
+        ------
+        KeyMismatchError
+            There is none.
+        FileFormatError
+            The key was altered.
+        """
+        if _RELINEARIZATION not in self._container:
+            raise KeyMismatchError(f"{self.path}: no relinearisation key; make keys for this plan")
+        return self._key(_RELINEARIZATION)
+
+    def verify(self) -> None:
+        """Verify all checksums, and all residues, now: as when a server registers a client's keys.
+
+        Raises
+        ------
+        FileFormatError
+            Naming the first key that was altered, or has residues that are not below their primes.
+        """
+        for name, limbs in self._limbs.items():
+            key = self._key(name)
+            if isinstance(key, np.ndarray):
+                check_reduced(key, self.header.keys, limbs, where=f"{self.path}: key {name!r}")
+
+    @staticmethod
+    def write(
+        path: str | os.PathLike[str],
+        header: EvaluationKeyHeader,
+        *,
+        relinearization: Callable[[], bytes | Rows],
+        galois: Callable[[int], bytes | Rows],
+        progress: Progress | None = None,
+    ) -> None:
+        """Make the file key by key: only two keys, and two rows, are in memory at any time.
+
+        Parameters
+        ----------
+        path
+            The file.
+        header
+            Key set, parameters and shape.
+        relinearization, galois
+            Make the relinearisation key, and that of one Galois element: a SEAL stream, or the rows of a hybrid key,
+            of shape (2, primes, N), in two buffers at least that take turns.
+        progress
+            Called before the first key and after each.
+        """
+        keys = _evaluation_keys(header)
+        with ContainerWriter(path, Kind.EVALUATION_KEYS, header) as writer:
+            for done, (name, limbs) in enumerate(keys.items()):
+                if progress is not None:
+                    progress(done, len(keys))
+                key = relinearization() if name == _RELINEARIZATION else galois(int(name[len(_GALOIS) :]))
+                if isinstance(key, bytes):
+                    writer.add(name, key)
+                else:
+                    packed = PackedKey(header.keys, limbs)
+                    writer.add_filled(name, packed.array, _packing(packed, key))
+            if progress is not None:
+                progress(len(keys), len(keys))
+
+    def _key(self, name: str) -> memoryview | NDArray[np.uint8]:
+        if self.header.shape == "seal":
+            return self._container.bytes(name)
+        return self._container.array(name)
+
+
+def _packing(packed: PackedKey, rows: Rows) -> Iterator[Callable[[], None]]:
+    for row in rows:
+        yield partial(packed.add, row)
+    yield packed.finish
+
+
+def key_fingerprint(spec: KeySpecification, residues: NDArray[np.uint64]) -> str:
+    """The id of a key set: SHA-256 of its key specification, as canonical JSON, and of both halves of its public key.
+
+    Whoever has the id thus has a commitment to the public key: nobody finds another key with the same id.
+
+    Parameters
+    ----------
+    spec
+        What the keys were made for.
+    residues
+        Of the public key in SEAL's NTT order, shape (2, data primes + 1, N), each below its prime.
+    """
+    digest = hashlib.sha256(FINGERPRINT + codec.encode(spec))
+    digest.update(np.ascontiguousarray(residues, dtype="<u8").data)
+    return digest.hexdigest()
+
+
+def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *, where: str) -> None:
+    """Refuse a switching key with residues that are not below their primes.
+
+    Parameters
+    ----------
+    key
+        Packed (:mod:`hecc.runtime.ckks.keys.switching_keys`).
+    spec, limbs
+        Its ring and digits; its primes are so many data primes and the special ones.
+    where
+        What the error message names.
+
+    Raises
+    ------
+    FileFormatError
+        There is such a residue.
+    """
+    primes = spec.primes(limbs)
+    for prime, values in zip(primes, residues(key, primes, spec.digits(limbs), spec.ring_degree), strict=True):
+        if values.max() >= prime:
+            raise FileFormatError(f"{where} has residues that are not below their prime; make new keys")
+
+
+def check_covers(
+    own: KeySpecification, needed: KeySpecification, *, galois: bool, where: str | os.PathLike[str] | None = None
+) -> None:
+    """Refuse keys of one specification for a plan of another, unless they hold everything the plan needs.
+
+    Parameters
+    ----------
+    own
+        What the keys were made for.
+    needed
+        What the plan needs.
+    galois
+        Whether the evaluation keys count too, or the ring and the primes only.
+    where
+        The file of the keys, which the error message names.
+
+    Raises
+    ------
+    KeyMismatchError
+        Saying what differs.
+    """
+    remedy = "make keys for this plan"
+    prefix = "" if where is None else f"{os.fspath(where)}: "
+    for what in ("scheme", "ring_degree", "data_primes", "special_primes", "secret"):
+        if getattr(own, what) != getattr(needed, what):
+            raise KeyMismatchError(
+                f"{prefix}the keys were made for another {what.replace('_', ' ')}; {remedy}, or give the plan that "
+                "they were made for"
+            )
+    if not galois:
+        return
+    if own.digit_limbs != needed.digit_limbs:
+        raise KeyMismatchError(
+            f"{prefix}the keys have digits of {own.digit_limbs} limbs, the plan needs digits of {needed.digit_limbs}; "
+            f"{remedy}"
+        )
+    if own.relinearization_limbs < needed.relinearization_limbs:
+        raise KeyMismatchError(f"{prefix}the keys relinearise up to {own.relinearization_limbs} limbs only; {remedy}")
+    limbs = {key.element: key.limbs for key in own.galois}
+    for key in needed.galois:
+        if limbs.get(key.element, 0) < key.limbs:
+            raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder of keys that others may write: they could put keys of their own there. So do SSH's servers.
+
+    Raises
+    ------
+    InputError
+        The group, or everybody, may write it.
+    """
+    if os.name == "posix" and folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & OTHERS_WRITE:
+        raise InputError(
+            f"{folder}: others may write this folder, and put keys of their own here; run `chmod go-w {folder}` if it "
+            "is for keys only, or choose another folder"
+        )
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse a secret key that another user has made or may replace, as SSH does; the system's own user may."""
+    if os.name != "posix" or not path.is_file():
+        return
+    status = path.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise InputError(
+            f"{path}: this secret key belongs to another user (number {status.st_uid}); run hecc as that user, or make "
+            "keys of your own"
+        )
+    if stat.S_IMODE(status.st_mode) & OTHERS_WRITE:
+        raise InputError(f"{path}: others may write this secret key; run `chmod 600 {path}` if it is still yours")
+    check_folder(path.absolute().parent)
+
+
+def _check_spec(path: str | os.PathLike[str], spec: KeySpecification) -> None:
+    try:
+        check_structure(spec)
+    except ParameterError as error:
+        raise FileFormatError(f"{path}: impossible parameters ({error}); make new keys") from None
+
+
+def _check_names(container: Container, names: Iterable[str]) -> None:
+    if list(container) != list(names):
+        raise FileFormatError(f"{container.path}: the keys in the file are not those of its header; make new keys")
+
+
+def _evaluation_keys(header: EvaluationKeyHeader) -> dict[str, int]:
+    """Names of the keys in the order of the file, each with its highest limbs.
+
+    Hybrid keys of the same limbs stand together: what makes them then needs each of SEAL's contexts once.
+    """
+    spec = header.keys
+    keys = {_RELINEARIZATION: spec.relinearization_limbs} if spec.relinearization_limbs else {}
+    keys.update((f"{_GALOIS}{key.element}", key.limbs) for key in spec.galois)
+    if header.shape == "native":
+        keys = dict(sorted(keys.items(), key=lambda item: -item[1]))
+    return keys

@@ -1,0 +1,1 @@
+"""Readings of a Circuit: one meaning of all its instructions a file."""

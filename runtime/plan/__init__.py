@@ -1,0 +1,1 @@
+"""Plans: their two files, and what their headers say."""

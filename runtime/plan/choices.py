@@ -1,0 +1,101 @@
+"""Why a plan is as it is: what the compiler's search compared, and what each would have cost.
+
+The record is in the server's plan for people to read (``hecc inspect``); nothing computes with it, and a plan without
+it is as good.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hecc.runtime.ckks.circuit.layout import Layout
+from hecc.runtime.errors import ParameterError
+
+__all__ = ["Choices", "LayerChoice", "LayoutOffer", "RingTrial"]
+
+
+class LayoutOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to lay a layer's result out, given where its arguments are.
+
+    Attributes
+    ----------
+    layout
+        Of the result.
+    diagonals
+        That the layer's linear transforms have then.
+    rotations
+        Baby and giant rotations and folds; ``None`` where the number of diagonals alone ruled the layout out.
+    seconds
+        Of the layer, at a typical level: layouts are chosen before the modulus chain is.
+    """
+
+    layout: Layout
+    diagonals: int
+    rotations: int | None
+    seconds: float | None
+
+
+class LayerChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The layouts that were compared for the result of one layer.
+
+    Attributes
+    ----------
+    source
+        Its ONNX node, as its operator and name.
+    chosen
+        Which of the offers was taken. What is cheapest for the whole network need not be so for the layer.
+    offers
+        All of them.
+    """
+
+    source: str
+    chosen: int
+    offers: tuple[LayoutOffer, ...]
+
+
+class RingTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of one ring degree.
+
+    Attributes
+    ----------
+    ring_degree
+        N.
+    seconds
+        Per row, by which rings are compared, with the best packing and modulus chain of this one; ``None`` where no
+        chain within the security table is precise enough and keeps to the budget for keys.
+    """
+
+    ring_degree: int
+    seconds: float | None
+
+
+class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the search compared.
+
+    Attributes
+    ----------
+    rings
+        Ring degrees that were tried, by ascending size; larger ones were not, because the last was slower, or not
+        enough faster for a batch twice as large.
+    layers
+        Layers that have a choice.
+    """
+
+    rings: tuple[RingTrial, ...]
+    layers: tuple[LayerChoice, ...]
+
+    def check(self) -> None:
+        """Refuse what could not be shown.
+
+        Raises
+        ------
+        ParameterError
+            With the first rule broken.
+        """
+        for layer in self.layers:
+            if not layer.source.isprintable():
+                raise ParameterError("the choices name an ONNX node that is not printable")
+            if not 0 <= layer.chosen < len(layer.offers):
+                raise ParameterError(f"the choice of {layer.source} is not among its offers")
+            for offer in layer.offers:
+                offer.layout.check()

@@ -1,0 +1,1 @@
+"""The tail: what a client does to decrypted results, and how it judges them."""

@@ -1,0 +1,1 @@
+"""Commands of who has the data and the secret key."""

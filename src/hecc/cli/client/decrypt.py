@@ -1,0 +1,95 @@
+"""``hecc decrypt``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.client.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.console import INCOMPLETE, JsonOption, console
+from hecc.cli.options import ForceOption
+from hecc.cli.outputs import check_targets, key_files
+
+__all__ = ["decrypt_command"]
+
+
+def decrypt_command(
+    plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
+    result: Annotated[Path, typer.Argument(help="The server's encrypted results.")],
+    keys: KeysOption = Path("keys"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default="output.npy, or output.npz of several outputs",
+            help="The values: .npy for one output, .npz, or .csv with a line per row.",
+        ),
+    ] = None,
+    share: Annotated[
+        bool,
+        typer.Option(
+            "--share",
+            help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
+        ),
+    ] = False,
+    request: Annotated[
+        str | None,
+        typer.Option(
+            "--request",
+            metavar="FILE",
+            show_default="the last rows that were encrypted with these keys",
+            help="What the result has to answer: the encrypted rows, or their fingerprint, which encrypt prints.",
+        ),
+    ] = None,
+    min_security: MinSecurityOption = "128",
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Decrypt results, and show the predictions.
+
+    The result has to answer the last rows that were encrypted with these keys, or those that --request names: others,
+    and swapped rows, are refused. An overflow during the evaluation is noticed. The rows that are lost by it are named
+    and written as NaN, the others are right, and the exit code is 3; where all are lost, nothing is written. Do not
+    tell a server that you do not trust.
+    """
+    with console(as_json) as out:
+        from hecc.cli.client.predictions import prediction_fields, show_predictions, top_fields
+        from hecc.inputs.arrays import check_outputs, save_outputs
+        from hecc.runtime.ckks.ciphertexts import ResultFile
+        from hecc.words.sentences import count_words, time_words
+
+        client = open_client(plan, keys, min_security=min_security)
+        if output is None:
+            output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
+        asked = None if request is None else Path(request)
+        check_targets({"--output": output}, [plan, result, asked, *key_files(keys)])
+        encrypted = ResultFile.load(result)
+        check_outputs(output, client.plan.header, encrypted.header.rows, force=force)
+        start = time.perf_counter()
+        outputs = client.decrypt(encrypted, share=share, request=request)
+        elapsed = time.perf_counter() - start
+        save_outputs(output, outputs, client.plan.header, force=force)
+        rows = len(next(iter(outputs.values())))
+        out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
+        header = client.plan.header
+        show_predictions(out, header, outputs)
+        left = client.shares_left if share else None
+        if left is not None:
+            out.say(f"these values may be shown to others; {count_words(left, 'result')} of this key are left to show")
+        out.result(
+            output=str(output),
+            rows=rows,
+            seconds=elapsed,
+            shares_left=left,
+            values={name: values.tolist() for name, values in outputs.items()},
+            predictions=prediction_fields(outputs),
+            top=top_fields(header, outputs),
+            lost_rows=list(outputs.lost),
+        )
+        if outputs.lost:
+            raise typer.Exit(INCOMPLETE)

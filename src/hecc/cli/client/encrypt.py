@@ -1,0 +1,101 @@
+"""``hecc encrypt``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.client.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ForceOption, RawOption, ResumeOption
+from hecc.cli.outputs import check_targets, key_files
+from hecc.runtime.errors import KeyMismatchError
+
+__all__ = ["encrypt_command"]
+
+
+def encrypt_command(
+    plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="A .npy file with one example or several rows; .npz with an array per input; a .csv table; or images, "
+            "or a folder of them, one row each.",
+        ),
+    ],
+    raw: RawOption = False,
+    keys: KeysOption = Path("keys"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.")] = Path(
+        "encrypted.bin"
+    ),
+    public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGITS",
+            show_default=False,
+            help="Refuse a key with another fingerprint: what the owner of the keys says, all 64 digits.",
+        ),
+    ] = None,
+    resume: ResumeOption = True,
+    min_security: MinSecurityOption = "128",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=False,
+            help="Processes that encrypt. By default one per processor where there is much to encrypt.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Encrypt inputs.
+
+    Images and tables are preprocessed as the plan says; arrays are the network's own inputs, unless they are --raw. The
+    rows of a folder are its images in the order of their names.
+
+    Values outside the range that the plan was compiled for are refused: the network would compute nonsense.
+    """
+    with console(as_json) as out:
+        from hecc.inputs.sources import forms, load_inputs
+        from hecc.runtime.files.container import Kind, check_kind
+        from hecc.words.sentences import rows_words, size_words, time_words
+
+        check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
+        check_kind(output, Kind.CIPHERTEXT, force=force)
+        client = open_client(plan, keys, public=public, min_security=min_security)
+        if fingerprint is not None and fingerprint.lower() != client.key_id:
+            raise KeyMismatchError(
+                f"{keys}: the key has the fingerprint {client.key_id}, and not the one that was given; get the key "
+                "again from whoever is to decrypt, and give all 64 digits"
+            )
+        source = inputs[0] if len(inputs) == 1 else inputs
+        with out.steps("reading images") as step:
+            loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
+        start = time.perf_counter()
+        with out.steps("encrypting") as step:
+            encrypted = client.encrypt_to(
+                output, loaded.tensors, processes=processes, progress=step, resume=resume, force=force
+            )
+        elapsed = time.perf_counter() - start
+        rows, size = encrypted.header.rows, output.stat().st_size
+        out.say(
+            f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
+            f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
+        )
+        out.facts([("request", encrypted.fingerprint), ("key set", client.key_id)])
+        out.result(
+            output=str(output),
+            request=encrypted.fingerprint,
+            rows=rows,
+            batches=encrypted.batches,
+            bytes=size,
+            seconds=elapsed,
+            key_id=client.key_id,
+            files=list(loaded.files),
+        )

@@ -1,0 +1,1 @@
+"""Commands of who has the network: they make plans and look at them."""

@@ -1,0 +1,79 @@
+"""``hecc compile``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ForceOption, ModelArgument, PlanOptionsGiven, option_files, takes_plan_options
+from hecc.cli.outputs import check_targets
+
+__all__ = ["compile_command"]
+
+
+@takes_plan_options
+def compile_command(
+    model: ModelArgument,
+    options: PlanOptionsGiven,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The server's plan, with the weights.")
+    ] = Path("plan.bin"),
+    client_output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="plan.client.bin",
+            help="The client's plan, without them. By default the server's name with .client in it.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compile an ONNX network to a plan for encrypted inputs.
+
+    Writes two files: the server's plan, which holds the weights, and the client's, which does not. What the plan will
+    cost, and how secure and how precise it is, is known before any key is made.
+    """
+    with console(as_json) as out:
+        import hecc
+        from hecc.measure.machine import available_memory
+        from hecc.runtime.files.atomic import check_target
+        from hecc.runtime.files.container import Kind, check_kind
+        from hecc.words.sentences import plan_facts, plan_fields, size_words, time_words
+
+        start = time.perf_counter()
+        client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
+        check_targets({"--output": output, "--client-output": client_path}, [model, *option_files(options)])
+        for path, kind in ((output, Kind.SERVER_PLAN), (client_path, Kind.CLIENT_PLAN)):
+            check_target(path)
+            check_kind(path, kind, force=force)
+        asked = options()
+        with out.stages(f"compiling {model}") as stage:
+            plan = hecc.compile(model, progress=stage, **asked)
+        plan.save(output, force=force)
+        plan.client().save(client_path, force=force)
+        elapsed = time.perf_counter() - start
+        sizes = output.stat().st_size, client_path.stat().st_size
+        out.say(
+            f"{output} ({size_words(sizes[0])}) and {client_path} ({size_words(sizes[1])}) in {time_words(elapsed)}"
+        )
+        out.facts(plan_facts(plan.header))
+        needed, available = plan.header.estimate.peak_memory, available_memory()
+        if available is not None and needed > available:
+            out.warn(
+                f"this machine has {size_words(available)} of memory available, and would refuse to run this plan, "
+                f"which needs {size_words(needed)}"
+            )
+        out.result(
+            plan=str(output),
+            client_plan=str(client_path),
+            plan_bytes=sizes[0],
+            client_plan_bytes=sizes[1],
+            seconds=elapsed,
+            calibration="synthetic" if asked["calibration"] is None else "given",
+            **plan_fields(plan.header),
+        )

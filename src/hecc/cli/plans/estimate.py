@@ -1,0 +1,86 @@
+"""``hecc estimate``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ModelArgument, PlanOptionsGiven, takes_plan_options
+
+if TYPE_CHECKING:
+    from hecc.estimation import Estimation
+
+__all__ = ["estimate_command"]
+
+
+@takes_plan_options
+def estimate_command(
+    model: ModelArgument,
+    options: PlanOptionsGiven,
+    no_advice: Annotated[
+        bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a network will cost, layer by layer, and what would make it cheaper.
+
+    Nothing is written, and no key is made. Advice comes from compiling changed networks: each takes about as long as
+    the network itself.
+    """
+    with console(as_json) as out:
+        import hecc
+        from hecc.words.sentences import layer_fields, plan_facts, plan_fields
+
+        asked = options()
+        with out.stages(f"estimating {model}") as stage:
+            found = hecc.estimate(model, advice=not no_advice, progress=stage, **asked)
+        out.facts(plan_facts(found.plan.header))
+        out.say()
+        out.table(*_table(found))
+        if not no_advice:
+            out.say()
+            for advice in found.advice:
+                out.say(f"  advice: {advice.text}")
+            if not found.advice:
+                out.say("  no change that was tried would make the network much faster")
+        out.result(
+            calibration="synthetic" if asked["calibration"] is None else "given",
+            **plan_fields(found.plan.header),
+            layers=[
+                {**layer_fields(layer), "merged": list(merged)}
+                for layer, merged in zip(found.layers, found.merged, strict=True)
+            ],
+            advice=[
+                {
+                    "kind": advice.kind,
+                    "layer": advice.layer,
+                    "text": advice.text,
+                    "speedup": advice.speedup,
+                    "ring_degree": advice.ring_degree,
+                }
+                for advice in found.advice
+            ],
+        )
+
+
+def _table(found: Estimation) -> tuple[list[str], list[list[str]]]:
+    """A row per layer."""
+    from hecc.words.sentences import bits_words
+
+    columns = ["layer", "time", "share", "rotations", "diagonals", "limbs", "precision", "with"]
+    rows = [
+        [
+            layer.source,
+            f"{1000 * layer.seconds:.2f} ms",
+            f"{100 * layer.share:.1f}%",
+            str(layer.rotations),
+            str(layer.diagonals),
+            str(layer.limbs),
+            bits_words(layer.precision_bits),
+            ", ".join([layer.polynomial, *merged] if layer.polynomial else merged),
+        ]
+        for layer, merged in zip(found.layers, found.merged, strict=True)
+    ]
+    return columns, rows

@@ -1,0 +1,52 @@
+"""``hecc report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ForceOption
+from hecc.cli.outputs import check_targets
+
+__all__ = ["report_command"]
+
+
+def report_command(
+    plan: Annotated[Path, typer.Argument(help="The server's plan file; the client's says less.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Real inputs, as for encrypt, on which the layers' precision is measured. By default made-up ones.",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page, HTML.")] = Path(
+        "report.html"
+    ),
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Describe a plan on a page for the browser: layers, costs, precision, security.
+
+    The page is one file, loads nothing, and holds neither weights nor secrets.
+    """
+    with console(as_json) as out:
+        import hecc
+        from hecc.runtime.files.atomic import check_replaceable, check_target, write_file
+        from hecc.words.html import is_page
+        from hecc.words.sentences import size_words
+
+        check_targets({"--output": output}, [plan, inputs])
+        check_target(output)
+        check_replaceable(output, own=is_page, kind="a report", force=force)
+        with out.stages(f"describing {plan}") as stage:
+            stage("measure the layers")
+            page = hecc.report(plan, inputs)
+        write_file(output, page.encode(), own=is_page, kind="a report", force=force)
+        size = output.stat().st_size
+        out.say(f"{output} ({size_words(size)}); open it in a browser")
+        out.result(report=str(output), bytes=size)

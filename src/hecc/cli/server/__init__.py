@@ -1,0 +1,1 @@
+"""Commands of who evaluates: no secret, no network."""

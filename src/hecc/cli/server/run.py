@@ -1,0 +1,126 @@
+"""``hecc run``."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hecc.cli.console import JsonOption, console
+from hecc.cli.options import ForceOption, ResumeOption
+from hecc.cli.outputs import check_targets
+from hecc.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.circuit.instructions import Instruction
+
+__all__ = ["run_command"]
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+
+
+def run_command(
+    plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
+    encrypted: Annotated[Path, typer.Argument(help="The client's encrypted rows.")],
+    evaluation_keys: Annotated[Path, typer.Option(metavar="FILE", help="The client's evaluation keys.")] = Path(
+        "keys/evaluation.bin"
+    ),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted results.")] = Path(
+        "result.bin"
+    ),
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),
+    ] = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="What evaluates the plan: native or seal. By default what the keys are for.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, show_default=False, help="Threads of the native evaluator. By default one per processor."),
+    ] = None,
+    resume: ResumeOption = True,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a plan on encrypted rows: the server's only step.
+
+    It needs no secret, and learns nothing of the inputs or the results.
+    """
+    with console(as_json) as out:
+        from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+        from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+        from hecc.runtime.files.atomic import check_target
+        from hecc.runtime.files.container import Kind, check_kind
+        from hecc.runtime.files.resuming import partial_size
+        from hecc.runtime.plan.plan import Plan
+        from hecc.server import EVALUATION, Server
+        from hecc.words.sentences import rows_words, size_words, time_words
+
+        check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
+        check_kind(output, Kind.RESULT, force=force)
+        caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
+        loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
+        check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
+        rows, batches = request.header.rows, request.batches
+        start = time.perf_counter()
+        ends: list[float] = []
+        with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
+            ready = time.perf_counter()
+            unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
+            with out.steps(f"evaluating {unit}") as step:
+
+                def progress(batch: int, done: int, total: int, _: Instruction) -> None:
+                    if done == total:
+                        ends.append(time.perf_counter())
+                    step(*((done, total) if batches == 1 else (batch + done // total, batches)))
+
+                server.run_to(output, request, progress=progress, resume=resume, force=force)
+        finished = time.perf_counter()
+        size, seconds = output.stat().st_size, finished - ready
+        out.say(
+            f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
+            + _each([end - ready for end in ends], request.header.batch)
+        )
+        out.result(
+            output=str(output),
+            rows=rows,
+            batches=batches,
+            bytes=size,
+            prepare_seconds=ready - start,
+            seconds=seconds,
+            evaluator=server.evaluator,
+        )
+
+
+def _each(ends: list[float], batch: int) -> str:
+    """How long each took, if there are several; the first makes the weights ready, and says nothing of the others."""
+    from hecc.words.sentences import time_words
+
+    if not ends:
+        return ""
+    first, *others = ends
+    each = (others[-1] - first) / len(others) if others else first
+    said = []
+    if others:
+        unit = "batch" if batch > 1 else "row"
+        said.append(f"{time_words(first)} for the first {unit}, which makes the weights ready")
+        said.append(f"then {time_words(each)} each")
+    if batch > 1:
+        said.append(f"{3600 * batch / each:,.0f} rows per hour")
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _bytes(text: str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?\s*", text.lower())
+    if match is None:
+        raise InputError(f"--memory {text}: not a size; give one as 500MB or 2GB")
+    return int(float(match[1]) * _UNITS[match[2]])

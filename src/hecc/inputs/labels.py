@@ -1,0 +1,157 @@
+"""Names of classes, and the right answers of a test set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.inputs.arrays import load_array
+from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.files.atomic import read_regular, reading
+from hecc.runtime.inputs.tensors import plain_array
+from hecc.runtime.plan.plan import check_labels
+
+__all__ = ["Labels", "Truth", "class_numbers", "load_truth", "output_labels"]
+
+Labels: TypeAlias = "str | os.PathLike[str] | Sequence[str]"
+"""Names of classes, or a text file of them, one per line."""
+
+Truth: TypeAlias = "NDArray[Any] | Sequence[Any] | str | os.PathLike[str]"
+"""The right answers: numbers or names, or a .npy, .csv or text file of them."""
+
+MAX_FILE = 1 << 26
+"""Bytes of a text file of names: enough for a million of them."""
+
+
+def output_labels(
+    given: Labels | Mapping[str, Labels] | None, outputs: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """The names of the classes of every output that has some.
+
+    Parameters
+    ----------
+    given
+        Names for the only output, or by output.
+    outputs
+        Shape of one example of each.
+
+    Raises
+    ------
+    InputError
+        There is no such output, it cannot be guessed, or there are more or fewer names than scores.
+    FileFormatError
+        A file is no text.
+    """
+    if given is None:
+        return {}
+    known = ", ".join(map(repr, outputs))
+    if not isinstance(given, Mapping):
+        if len(outputs) != 1:
+            raise InputError(f"labels: the network has {len(outputs)} outputs ({known}); say for which, as OUTPUT=FILE")
+        given = {next(iter(outputs)): given}
+    found = {}
+    for name, labels in given.items():
+        if name not in outputs:
+            raise InputError(f"labels: there is no output {name!r}; the network has {known}")
+        path = isinstance(labels, str | os.PathLike)
+        found[name] = tuple(_lines(Path(labels)) if path else labels)  # type: ignore[arg-type]
+        try:
+            if not found[name]:
+                raise InputError("no labels; give one name per line")
+            check_labels(found[name], outputs[name])
+        except InputError as error:
+            raise InputError(f"{labels if path else 'labels'}: output {name!r}: {error}") from None
+    return found
+
+
+def load_truth(source: Truth) -> NDArray[Any]:
+    """The right answers as an array: of numbers, or of names.
+
+    Masked ones are refused as masked inputs are.
+
+    A .csv file has one column, and may have a header if the rest are numbers.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        The file cannot be read, or holds something else.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return plain_array("labels", source)
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".txt"):
+        return load_array(path)
+    lines = _lines(path)
+    if path.suffix.lower() == ".csv":
+        lines = [line.strip('"') for line in lines]
+        if any("," in line for line in lines):
+            raise InputError(f"{path}: several columns; give the right answers in one")
+        if len(lines) > 1 and not _numeric(lines[:1]) and _numeric(lines[1:]):
+            lines = lines[1:]
+    if not lines:
+        raise FileFormatError(f"{path}: no labels; give one per line")
+    if not _numeric(lines):
+        return np.array(lines)
+    numbers = np.array(lines, dtype=np.float64)
+    return numbers.astype(np.int64) if np.array_equal(numbers, np.floor(numbers)) else numbers
+
+
+def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> NDArray[np.int64]:
+    """Right answers as numbers of classes.
+
+    Parameters
+    ----------
+    truth
+        Numbers, or names.
+    labels
+        The plan's names; where it has none, names are numbered in their order, and there has to be one per class.
+    classes
+        How many there are.
+
+    Raises
+    ------
+    InputError
+        A number or a name that no class has.
+    """
+    if truth.dtype.kind in "iub":
+        lowest, highest = truth.min(), truth.max()
+        if lowest < 0 or highest >= classes:
+            raise InputError(
+                f"labels from {int(lowest)} to {int(highest)}; the network has the classes 0 to {classes - 1}"
+            )
+        return truth.astype(np.int64)
+    if truth.dtype.kind not in "US":
+        raise InputError(f"labels of dtype {truth.dtype}; give integers or names of classes")
+    names = list(labels) or sorted(set(truth.tolist()))
+    if len(names) != classes:
+        raise InputError(
+            f"labels with {len(names)} names, and the plan has {classes} classes without names; compile with --labels, "
+            "or give numbers"
+        )
+    unknown = sorted(set(truth.tolist()) - set(names))
+    if unknown:
+        raise InputError(f"labels name {unknown[0]!r}, which is no class of the plan; it has {', '.join(names)}")
+    numbers = {name: number for number, name in enumerate(names)}
+    return np.array([numbers[name] for name in truth.tolist()], dtype=np.int64)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file without the empty ones at its end."""
+    try:
+        with reading(path):
+            text = read_regular(path, MAX_FILE).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise FileFormatError(f"{path}: not a text file in UTF-8; give one name per line") from None
+    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+def _numeric(lines: Sequence[str]) -> bool:
+    try:
+        return bool(np.isfinite([float(line) for line in lines]).all())
+    except ValueError:
+        return False

@@ -1,0 +1,237 @@
+"""Inputs from wherever users have them: arrays, .npy and .npz files, tables, images, folders of images.
+
+Arrays are the network's own inputs, preprocessed already, unless they are said to be raw. Images and tables are always
+raw: what the plan says of preprocessing is done to them. Everything that takes inputs comes here, so that calibration,
+evaluation and encryption cannot differ.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.inputs.arrays import load_arrays
+from hecc.inputs.tables import load_table
+from hecc.measure.machine import available_memory
+from hecc.runtime.errors import InputError
+from hecc.runtime.inputs.images import SUFFIXES, is_image_name, read_image, read_pixels
+from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.tensors import Tensor, by_name, check_rows, rounding, settle
+from hecc.runtime.plan.header import InputSignature
+
+__all__ = ["Form", "Inputs", "Source", "forms", "load_inputs"]
+
+Source: TypeAlias = "Tensor | Mapping[str, Tensor] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+"""An array, arrays by name, a file or folder, or several images."""
+
+OTHERS = ", or let the name of a table end in .csv, and that of an image in .png or .jpg"
+"""How files that are no arrays would be known."""
+
+COPIES = 3
+"""How many times the inputs are in memory at once while they are checked and packed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a network takes as one input.
+
+    Attributes
+    ----------
+    name
+        Of the input.
+    shape
+        Of one example.
+    preprocessing
+        How raw values become it; ``None`` if nothing was said of them.
+    range
+        The values that the plan takes; ``None`` while there is no plan.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    preprocessing: Preprocessing | None
+    range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What was loaded.
+
+    Attributes
+    ----------
+    tensors
+        The network's own inputs by name, preprocessed.
+    files
+        The file of every row, where each has one.
+    classes
+        The name of the subfolder of every row, where images lie in such.
+    """
+
+    tensors: dict[str, Tensor]
+    files: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+def forms(signatures: Iterable[InputSignature]) -> tuple[Form, ...]:
+    """The inputs of a plan."""
+    return tuple(Form(s.name, s.shape, s.preprocessing, (s.low, s.high)) for s in signatures)
+
+
+def load_inputs(
+    source: Source,
+    wanted: Sequence[Form],
+    *,
+    raw: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Inputs:
+    """Load inputs, and preprocess what is raw.
+
+    Parameters
+    ----------
+    source
+        Arrays, by name if there are several inputs; the path of a .npy or .npz file, a .csv table, an image, or a
+        folder of images; or paths of several images. The images of a folder come in the order of their names; in a
+        folder of folders these are classes, as torchvision's ``ImageFolder`` has them.
+    wanted
+        The network's inputs.
+    raw
+        Arrays hold raw values, too. They have the network's shape and layout; or they are 8-bit images, of shape (rows,
+        height, width) or (rows, height, width, channels), which are resized like others.
+    progress
+        Called with the number of images read, and of all.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        A file that cannot be read or is damaged, or what it holds does not fit the network.
+    """
+    if isinstance(source, str | os.PathLike):
+        paths = [Path(source)]
+    elif isinstance(source, Sequence) and all(isinstance(item, str | os.PathLike) for item in source):
+        paths = [Path(item) for item in source]
+    else:
+        return Inputs(_from_arrays(source, wanted, raw))
+    if not paths:
+        raise InputError("no inputs; give a file, a folder of images, or several images")
+    classes: list[str] = []
+    if len(paths) == 1 and paths[0].is_dir():
+        paths, classes = _folder(paths[0])
+    elif len(paths) == 1 and not is_image_name(paths[0]):
+        if paths[0].suffix.lower() == ".csv":
+            form = _only(paths[0], wanted)
+            return Inputs({form.name: _from_table(paths[0], form)})
+        return Inputs(_from_arrays(load_arrays(paths[0], others=OTHERS), wanted, raw))
+    for path in paths:
+        if path.is_dir() or not is_image_name(path):
+            raise InputError(f"{path}: not an image by its name; several inputs at once have to be images, one a row")
+    form = _only(paths[0], wanted)
+    tensor = _from_images(paths, form, progress)
+    return Inputs({form.name: tensor}, tuple(map(str, paths)), tuple(classes))
+
+
+def _only(path: Path, wanted: Sequence[Form]) -> Form:
+    if len(wanted) != 1:
+        names = ", ".join(repr(form.name) for form in wanted)
+        raise InputError(
+            f"{path}: the network has {len(wanted)} inputs ({names}); give an .npz file with an array each"
+        )
+    return wanted[0]
+
+
+def _from_arrays(arrays: Any, wanted: Sequence[Form], raw: bool) -> dict[str, Tensor]:
+    tensors = by_name("inputs", arrays, [form.name for form in wanted])
+    return {form.name: _raw(tensors[form.name], form) if raw else tensors[form.name] for form in wanted}
+
+
+def _raw(tensor: Tensor, form: Form) -> NDArray[np.float64]:
+    what = f"input {form.name!r}"
+    preprocessing = _stated(what, form)
+    pixels = tensor.dtype == np.uint8 and tensor.ndim in (3, 4) and tensor.shape[3:] in ((), (1,), (3,)) and tensor.size
+    if pixels and form.shape not in (tensor.shape, tensor.shape[1:]):
+        _check_memory(what, len(tensor), form.shape)
+        return read_pixels(what, tensor, preprocessing, form.shape)
+    rows = check_rows(what, tensor, form.shape)
+    values = preprocessing.apply(rows, form.shape)
+    if form.range is None:
+        return values
+    # What rounding the raw values may have made of the preprocessed ones, each as large as it is.
+    rounded = rounding(tensor, -1.0, 1.0) * np.abs(rows)
+    slack = np.abs(preprocessing.apply(rows + rounded, form.shape) - values)
+    return settle(values, *form.range, slack)
+
+
+def _from_table(path: Path, form: Form) -> NDArray[np.float64]:
+    table = load_table(path, math.prod(form.shape)).reshape(-1, *form.shape)
+    # Nothing stated means that the columns are the network's own.
+    return table if form.preprocessing is None else form.preprocessing.apply(table, form.shape)
+
+
+def _from_images(paths: Sequence[Path], form: Form, progress: Callable[[int, int], None] | None) -> NDArray[np.float64]:
+    preprocessing = _stated(str(paths[0]), form)
+    _check_memory(f"{len(paths)} images", len(paths), form.shape)
+    tensor = np.empty((len(paths), *form.shape))
+    for number, path in enumerate(paths):
+        tensor[number] = read_image(path, preprocessing, form.shape)
+        if progress is not None:
+            progress(number + 1, len(paths))
+    return tensor
+
+
+def _stated(what: str, form: Form) -> Preprocessing:
+    if form.preprocessing is None:
+        raise InputError(
+            f"{what}: how raw values become the network's input {form.name!r} was not stated; compile with --scale, "
+            "--mean, --std, --resize or --layout, or give preprocessed arrays"
+        )
+    return form.preprocessing
+
+
+def _folder(folder: Path) -> tuple[list[Path], list[str]]:
+    """The images of a folder, sorted by name, or those of its subfolders, with the subfolder of each."""
+    try:
+        entries = _shown(folder)
+        groups = {entry.name: _shown(entry) for entry in entries if entry.is_dir()}
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); check the path") from None
+    files = [entry for entry in entries if not entry.is_dir()]
+    images = [file for file in files if is_image_name(file)]
+    if groups and images:
+        raise InputError(f"{folder}: has both images and folders; give one folder of images, or one folder per class")
+    classes: list[str] = []
+    for name, members in groups.items():
+        inside = [file for file in members if is_image_name(file)]
+        files += members
+        images += inside
+        classes += [name] * len(inside)
+    if not images:
+        raise InputError(f"{folder}: holds no images; their names end in {', '.join(SUFFIXES)}")
+    others = [file for file in files if not is_image_name(file)]
+    if others:
+        log.warning(
+            "%s: %d files are no images by their names and left out, as %s", folder, len(others), others[0].name
+        )
+    return images, classes
+
+
+def _shown(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, hidden files apart."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _check_memory(what: str, rows: int, shape: tuple[int, ...]) -> None:
+    needed, available = COPIES * 8 * rows * math.prod(shape), available_memory()
+    if available is not None and needed > available:
+        raise InputError(
+            f"{what}: need about {needed / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are available; give "
+            "fewer at once"
+        )

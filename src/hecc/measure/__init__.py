@@ -1,0 +1,1 @@
+"""What is measured: machines, kernels, plans, and answers against the right ones."""

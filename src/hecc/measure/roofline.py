@@ -1,0 +1,246 @@
+"""The roofline of a plan: what its number-theoretic transforms and its reads from memory take at the least.
+
+Transforms of one limb, and bytes of evaluation keys and encoded weights, are counted from the circuit, the keys' digits
+and the levels, by the algorithms of ``docs/native.md``: the counts of
+:class:`hecc.compiler.ckks.prediction.cost.NativeCost` without its allowances for everything else. With ``l`` limbs,
+``d`` digits and ``k`` special primes:
+
+==================================  ===========  ==============================
+work                                inverse      forward
+==================================  ===========  ==============================
+decomposition of a polynomial       l            d (l + k) - l
+division by the special primes      k            l
+key switch on its own               l + 2k       d (l + k) + l
+giant step                          l + k        d (l + k)
+rescale by one prime                1            l - 1
+diagonal that is not kept ready     0            (l + k) M log M / (2 N log N)
+plaintext that is not kept          0            l
+==================================  ===========  ==============================
+
+A diagonal of repeating slots is a polynomial of M coefficients, and real, so that half a transform is enough. What fits
+the memory for caches is encoded once, and then read. A key is read once for every use. Pointwise products,
+permutations, base conversions and the encoder's Fourier transform are not counted: in a perfect evaluator they hide
+behind the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ckks.circuit.instructions import (
+    AddPlain,
+    Circuit,
+    Conjugate,
+    Diagonals,
+    Fold,
+    LinearTransform,
+    MultiplyPlain,
+    PairedInput,
+    Relinearize,
+    Rescale,
+    Rotate,
+)
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.polynomials import Expanded, expand_polynomials
+from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
+from hecc.runtime.ckks.keys.switching_keys import switching_key_bytes
+from hecc.runtime.ckks.readings.types import ArrayType, verify
+
+__all__ = ["Machine", "Work", "count_kinds", "count_work"]
+
+WORD = 8
+"""Bytes of a residue."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine was measured to do, with the threads that the plan runs on.
+
+    Attributes
+    ----------
+    forward, inverse
+        Seconds per limb of the transforms in the plan's ring. Two threads that take 10 µs each make one limb per 5 µs.
+    bandwidth
+        Bytes read from memory per second.
+    """
+
+    forward: float
+    inverse: float
+    bandwidth: float
+
+    def best(self, other: Machine) -> Machine:
+        """The better of two measurements of each; whatever else the machine did in the other one slowed it down."""
+        return Machine(
+            min(self.forward, other.forward), min(self.inverse, other.inverse), max(self.bandwidth, other.bandwidth)
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is counted of a run, or of a part of one.
+
+    Attributes
+    ----------
+    forward, inverse
+        Transforms of one limb; fractions stand for shorter ones.
+    key_bytes, plaintext_bytes
+        Read: of evaluation keys, and of encoded weights.
+    """
+
+    forward: float = 0.0
+    inverse: float = 0.0
+    key_bytes: int = 0
+    plaintext_bytes: int = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.forward + other.forward,
+            self.inverse + other.inverse,
+            self.key_bytes + other.key_bytes,
+            self.plaintext_bytes + other.plaintext_bytes,
+        )
+
+    def __mul__(self, times: int) -> Work:
+        return Work(times * self.forward, times * self.inverse, times * self.key_bytes, times * self.plaintext_bytes)
+
+    def transform_seconds(self, machine: Machine) -> float:
+        """Seconds that the transforms take."""
+        return self.forward * machine.forward + self.inverse * machine.inverse
+
+    def read_seconds(self, machine: Machine) -> float:
+        """Seconds that the reads take."""
+        return (self.key_bytes + self.plaintext_bytes) / machine.bandwidth
+
+    def seconds(self, machine: Machine) -> float:
+        """The roofline: transforms and reads, one after the other."""
+        return self.transform_seconds(machine) + self.read_seconds(machine)
+
+
+def count_work(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_MEMORY) -> list[Work]:
+    """The work of every instruction of one warm run on the native evaluator.
+
+    Parameters
+    ----------
+    circuit, keys
+        What runs.
+    memory
+        Bytes that the evaluator may spend on caches.
+
+    Raises
+    ------
+    CircuitError
+        When the circuit does not fit the keys.
+    """
+    expanded, steps = _count_steps(circuit, keys, memory)
+    ends = [last + 1 for last in expanded.moved]
+    return [sum(steps[first:end], Work()) for first, end in zip([0, *ends], ends, strict=False)]
+
+
+def count_kinds(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_MEMORY) -> dict[str, Work]:
+    """The work of one warm run by the kind of instruction, as the evaluator executes them: polynomials are expanded.
+
+    Parameters and errors are those of :func:`count_work`.
+    """
+    expanded, steps = _count_steps(circuit, keys, memory)
+    kinds: dict[str, Work] = {}
+    for instruction, work in zip(expanded.circuit.instructions, steps, strict=True):
+        kinds[instruction.op] = kinds.get(instruction.op, Work()) + work
+    return kinds
+
+
+def _count_steps(circuit: Circuit, keys: KeySpecification, memory: int) -> tuple[Expanded, list[Work]]:
+    """The circuit without polynomials, and the work of each of its instructions."""
+    types = verify(circuit, keys)
+    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
+    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
+    return expanded, _Counter(expanded.circuit, keys, verify(expanded.circuit, keys), memory).count()
+
+
+class _Counter:
+    """Counts instruction by instruction, handing out the memory for weights as the evaluator does."""
+
+    def __init__(self, circuit: Circuit, keys: KeySpecification, types: Sequence[ArrayType], memory: int) -> None:
+        self._circuit = circuit
+        self._keys = keys
+        self._types = types
+        self._special = len(keys.special_primes)
+        self._coefficients = 2 * max(circuit.period, SMALLEST_SLOTS)
+        memory -= memory // 2
+        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, memory)
+        self._unused = memory - sum(share.granted for share in self._weights.values())
+
+    def count(self) -> list[Work]:
+        """The work of every instruction."""
+        result = []
+        for i, ins in enumerate(self._circuit.instructions):
+            kind = self._types[i]
+            work = Work()
+            if isinstance(ins, LinearTransform):
+                work = self._linear_transform(self._circuit.diagonals(ins), self._weights[i], kind.limbs)
+            elif isinstance(ins, PairedInput):
+                work = self._key_switch(kind.limbs) * ins.ciphertexts
+            elif isinstance(ins, Rotate | Conjugate | Relinearize):
+                work = self._key_switch(kind.limbs) * kind.count
+            elif isinstance(ins, Fold):
+                work = self._key_switch(kind.limbs) * (kind.count * len(ins.steps))
+            elif isinstance(ins, Rescale):
+                limbs = self._types[ins.x].limbs
+                for step in range(ins.limbs):
+                    work += Work(forward=limbs - step - 1, inverse=1) * (kind.count * kind.polynomials)
+            elif isinstance(ins, AddPlain | MultiplyPlain):
+                work = self._plaintext(len(self._circuit.constants[ins.vector]), kind.limbs)
+            result.append(work)
+        return result
+
+    def _inner_product(self, limbs: int) -> Work:
+        return Work(key_bytes=switching_key_bytes(self._keys, limbs))
+
+    def _decompose(self, limbs: int) -> Work:
+        return Work(forward=self._keys.digits(limbs) * (limbs + self._special) - limbs, inverse=limbs)
+
+    def _divide(self, limbs: int) -> Work:
+        return Work(forward=limbs, inverse=self._special)
+
+    def _key_switch(self, limbs: int) -> Work:
+        return self._decompose(limbs) + self._inner_product(limbs) + self._divide(limbs) * 2
+
+    def _giant(self, limbs: int) -> Work:
+        # The second polynomial is divided in coefficient form: its limbs go back, and come out with all digits.
+        lifted = Work(forward=self._keys.digits(limbs) * (limbs + self._special), inverse=limbs + self._special)
+        return lifted + self._inner_product(limbs)
+
+    def _linear_transform(self, diagonals: Diagonals, weights: Weights, limbs: int) -> Work:
+        width = limbs + self._special
+        moved = diagonals.baby > 0
+        work = self._decompose(limbs) * len(np.unique(diagonals.column[moved]))
+        work += self._inner_product(limbs) * _pairs(diagonals.column, diagonals.baby)
+        work += self._giant(limbs) * _pairs(diagonals.row, diagonals.giant)
+        work += self._divide(limbs) * (2 * len(np.unique(diagonals.row)))
+        work += Work(plaintext_bytes=weights.residues) * weights.encoded
+        work += Work(plaintext_bytes=weights.coefficients) * weights.embedded
+        return work + Work(forward=width * self._half_transform) * (weights.number - weights.encoded)
+
+    def _plaintext(self, vectors: int, limbs: int) -> Work:
+        size = WORD * vectors * limbs * self._keys.ring_degree
+        if size > self._unused:
+            return Work(forward=limbs * vectors)
+        self._unused -= size
+        return Work(plaintext_bytes=size)
+
+    @property
+    def _half_transform(self) -> float:
+        """Of a diagonal's polynomial, in transforms of the ring."""
+        short, full = self._coefficients, self._keys.ring_degree
+        return short * math.log2(short) / (2 * full * math.log2(full))
+
+
+def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> int:
+    """Distinct pairs of a ciphertext and a step that is not zero: rotations of an argument or a result."""
+    used = step > 0
+    return len(np.unique(np.stack([ciphertext[used], step[used]]), axis=1).T)

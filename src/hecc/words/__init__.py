@@ -1,0 +1,1 @@
+"""Plans in words: sentences, pages and pictures."""
