@@ -43,7 +43,8 @@ def test_wide_samples_are_gaussian_down_to_the_last_bit():
     scaled = np.array([sample / deviation for sample in samples])
     assert scaled.std() == pytest.approx(1, abs=0.06)
     assert abs(scaled.mean()) < 0.08
-    assert (scaled**4).mean() == pytest.approx(3, abs=0.7)
+    # Six standard deviations of that mean, which has a long tail.
+    assert (scaled**4).mean() == pytest.approx(3, abs=1.0)
     # Doubles of this size are multiples of 2^38.
     for bit in range(0, 40, 5):
         assert abs(sum(sample >> bit & 1 for sample in samples) - number / 2) < 5 * math.sqrt(number) / 2
