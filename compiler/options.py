@@ -9,7 +9,7 @@ from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import Adversary
-from hecc.runtime.plan.rates import Rates
+from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = ["Options"]
 

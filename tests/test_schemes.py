@@ -17,7 +17,12 @@ FLOORS = {"hecc.passes", "hecc.compiler", "hecc.runtime"}
 FACE = {"hecc.inputs"}
 """Of the face, whose verbs explain plans of CKKS, too."""
 
-MIXED = {"hecc.compiler.options", "hecc.runtime.plan.choices", "hecc.runtime.plan.header", "hecc.runtime.plan.plan"}
+MIXED = {
+    "hecc.compiler.options",
+    "hecc.runtime.ckks.plan.choices",
+    "hecc.runtime.plan.header",
+    "hecc.runtime.plan.plan",
+}
 """What is still of CKKS although it stands in a common room."""
 
 

@@ -66,12 +66,12 @@ from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.flooding import deviations, flooding_factor, value_deviation
+from hecc.runtime.ckks.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksOutput, Estimate, Sharing
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
-from hecc.runtime.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
-from hecc.runtime.plan.header import Estimate, OutputSignature, PlanHeader, Sharing
-from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["build_plan", "canonicalise"]
@@ -122,7 +122,7 @@ def build_plan(
     declared: Mapping[str, tuple[float, float]],
     options: Options,
     progress: Callable[[str], None] = lambda _: None,
-) -> Plan:
+) -> CkksPlan:
     """Compile an imported graph.
 
     Parameters
@@ -206,13 +206,13 @@ class _Draft:
     circuit: Circuit
     keys: KeySpecification
     types: Sequence[ArrayType]
-    outputs: tuple[OutputSignature, ...]
+    outputs: tuple[CkksOutput, ...]
     choice: LayoutChoice
     candidate: Candidate
     rings: tuple[RingTrial, ...]
 
 
-def _plan(graph: Graph, task: _Task) -> Plan:
+def _plan(graph: Graph, task: _Task) -> CkksPlan:
     """The plan of a canonical graph, once its functions are polynomials.
 
     Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
@@ -260,7 +260,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                     measured.worst,
                     measured.spread_bits,
                 )
-            header = PlanHeader(
+            header = CkksHeader(
                 producer=options.producer,
                 model=task.model,
                 inputs=assembly.input_signatures(
@@ -272,7 +272,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 share=share,
             )
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
-            return Plan(header, draft.circuit, choices=choices)
+            return CkksPlan(header, draft.circuit, choices=choices)
         # Of errors as large as the values it is not known how much too large they are.
         missing = task.required_bits - measured.bits
         further = missing * FIRST if trial == 0 else missing + FURTHER * 2**trial
@@ -379,7 +379,7 @@ def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float
     return share, _with(task.approximated.error, flooded)
 
 
-def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]) -> float:
+def _flooded_precision(share: Sharing, outputs: tuple[CkksOutput, ...], errors: Mapping[str, float]) -> float:
     """Bits of precision of the worst element after flooding."""
     worst = max(
         math.hypot(value_deviation(s, deviation), s.error) * errors[s.name]

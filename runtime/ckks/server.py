@@ -11,8 +11,8 @@ from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.instructions import Instruction
 from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY, load_evaluator
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, check_covers
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError, KeyMismatchError
-from hecc.runtime.plan.plan import Plan
 
 __all__ = ["RowProgress", "Server"]
 
@@ -50,7 +50,7 @@ class Server:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: CkksPlan,
         keys: EvaluationKeyFile,
         *,
         evaluator: str | None = None,

@@ -19,10 +19,11 @@ from hecc.runtime.ckks.client.client import Client as Session
 from hecc.runtime.ckks.client.keyfolder import waiting
 from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
 from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.ckks.plan.header import CkksHeader
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array
-from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.outcomes import Outputs
 from hecc.runtime.tail.predictions import TOP, Prediction, are_scores, predictions
@@ -70,7 +71,7 @@ class Client:
         public: bool = False,
         min_security: MinSecurity = 128,
     ) -> None:
-        self.plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+        self.plan = CkksPlan.of(plan)
         self._min_security = min_security
         self._session = None if keys is None else self._open(Path(keys), passphrase, public)
 
@@ -149,11 +150,11 @@ class Client:
         """
         return key_set_bytes(*self._keys(self._served(others), shape))
 
-    def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
+    def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[CkksHeader]:
         """Of all plans that keys are to serve."""
-        return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
+        return [self.plan.header, *(CkksPlan.of(plan).header for plan in others)]
 
-    def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
+    def _keys(self, served: Sequence[CkksHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
         return keys, shape or self.plan.header.estimate.evaluator

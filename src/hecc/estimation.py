@@ -9,8 +9,8 @@ from typing import Unpack
 from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
 from hecc.compiler.graph.graph import Graph, InputNode
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
-from hecc.runtime.plan.plan import Plan
 from hecc.words.advice import Advice, advise
 from hecc.words.layers import Layer, plan_layers
 
@@ -38,7 +38,7 @@ class Estimation:
         Changes that would make the network cheaper.
     """
 
-    plan: Plan
+    plan: CkksPlan
     layers: tuple[Layer, ...]
     merged: tuple[tuple[str, ...], ...]
     memory: MemoryUse
@@ -84,7 +84,7 @@ def estimate(
     )
 
 
-def plan_memory(plan: Plan) -> MemoryUse:
+def plan_memory(plan: CkksPlan) -> MemoryUse:
     """What the memory of a server of this plan holds when it needs most.
 
     Raises

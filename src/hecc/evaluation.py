@@ -20,6 +20,7 @@ from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.scoring import Scoring, TaskKind, scoring
 from hecc.runtime.ckks.client.keygen import EVALUATION
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan
@@ -190,8 +191,8 @@ def evaluate(
     KeyMismatchError
         The keys are not for this plan.
     """
-    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
-    plan.require_circuit()
+    plan = CkksPlan.of(plan)
+    plan.require_program()
     tell = progress or (lambda stage, done, total: None)
     if rows < 1:
         raise InputError(f"{rows} encrypted rows; give at least one")

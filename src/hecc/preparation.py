@@ -29,12 +29,12 @@ from hecc.passes.ckks.search import RING_DEGREES
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import LEVELS
 from hecc.runtime.ckks.flooding import MAX_RESULTS
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError, SecurityError
-from hecc.runtime.figures import apart
+from hecc.runtime.figures import apart, count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
 from hecc.runtime.plan.plan import Plan
-from hecc.words.sentences import count_words
 
 __all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
 
@@ -221,7 +221,7 @@ class Task:
     preprocessing: Mapping[str, Preprocessing | None]
     labels: Mapping[str, tuple[str, ...]]
 
-    def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
+    def build(self, progress: Callable[[str], None] = lambda _: None) -> CkksPlan:
         """Compile.
 
         Raises
@@ -237,7 +237,7 @@ class Task:
 
 def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
     """What a plan is to share with another one."""
-    keys = (plan if isinstance(plan, Plan) else Plan.load(plan)).header.keys
+    keys = CkksPlan.of(plan).header.keys
     evidence = keys.security
     if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
         raise InputError(

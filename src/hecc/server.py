@@ -9,6 +9,7 @@ from hecc.measure.machine import require_memory
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.server import RowProgress
 from hecc.runtime.ckks.server import Server as Session
 from hecc.runtime.errors import InputError
@@ -55,10 +56,10 @@ class Server(Session):
         memory: int = DEFAULT_MEMORY,
         threads: int | None = None,
     ) -> None:
-        plan = plan if isinstance(plan, Plan) else Plan.load(plan)
-        plan.require_circuit()
+        plan = CkksPlan.of(plan)
+        plan.require_program()
         require_memory(
-            plan.header.estimate.peak_memory,
+            plan.header.peak_memory,
             "a run of this plan",
             "or compile a smaller network or for less precision",
         )

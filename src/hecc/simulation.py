@@ -16,11 +16,12 @@ from hecc.runtime.ckks.alarms import NEAR, NO_FAULT, faults, with_their_batches
 from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
+from hecc.runtime.ckks.plan.header import CkksOutput
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import ArrayType, verify
 from hecc.runtime.inputs.tensors import input_rows
-from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.outcomes import Outputs, finished, report, row_words
 
@@ -79,7 +80,7 @@ def simulate(
     OutputError
         A value inside the network is too large for the plan's modulus in all rows; names the layer.
     """
-    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+    plan = CkksPlan.of(plan)
     plan.require_circuit()
     rows = input_rows(load_inputs(inputs, forms(plan.header.inputs), raw=raw).tensors, plan.header.inputs)
     outputs = simulate_rows(plan, rows, noise, seed=seed)
@@ -95,7 +96,9 @@ def simulate(
     return outputs
 
 
-def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0) -> Outputs:
+def simulate_rows(
+    plan: CkksPlan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0
+) -> Outputs:
     """As :func:`simulate`, of rows that are loaded; only the result tells which are lost, or left an interval."""
     circuit, header = plan.require_circuit(), plan.header
     types = verify(circuit, header.keys)
@@ -147,7 +150,7 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
     return finished(header, values, with_their_batches(lost, wrapped, header.batch, count), watch.outside)
 
 
-def _predicted(plan: Plan, signature: OutputSignature) -> float:
+def _predicted(plan: CkksPlan, signature: CkksOutput) -> float:
     """A value beyond the output's range on the calibration inputs, by what was predicted of its error there."""
     return PEAK * signature.error * 2**plan.header.estimate.precision_bits
 

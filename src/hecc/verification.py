@@ -14,15 +14,15 @@ from typing import TypeAlias
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile, groups
 from hecc.runtime.ckks.circuit.security import MinSecurity, check_keys
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import HeccError, InputError, KeyMismatchError, SecurityError
 from hecc.runtime.files.container import Container, Kind, kind_of
-from hecc.runtime.plan.plan import Plan
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
 
 _Keys: TypeAlias = SecretKeyFile | PublicKeyFile | EvaluationKeyFile
 _Rows: TypeAlias = CiphertextFile | ResultFile
-_Loaded: TypeAlias = Plan | _Keys | _Rows
+_Loaded: TypeAlias = CkksPlan | _Keys | _Rows
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,8 @@ def _evaluation_keys(path: Path) -> EvaluationKeyFile:
 
 
 _LOAD: dict[Kind, Callable[[Path], _Loaded]] = {
-    Kind.SERVER_PLAN: Plan.load,
-    Kind.CLIENT_PLAN: Plan.load,
+    Kind.SERVER_PLAN: CkksPlan.load,
+    Kind.CLIENT_PLAN: CkksPlan.load,
     Kind.SECRET_KEY: SecretKeyFile.load,
     Kind.PUBLIC_KEY: _public_key,
     Kind.EVALUATION_KEYS: _evaluation_keys,
@@ -224,7 +224,7 @@ _LOAD: dict[Kind, Callable[[Path], _Loaded]] = {
 
 
 def _describe(path: Path, kind: Kind, file: _Loaded) -> VerifiedFile:
-    if isinstance(file, Plan):
+    if isinstance(file, CkksPlan):
         return VerifiedFile(path, kind, plan=file.fingerprint, inputs=file.input_fingerprint)
     plan = file.header.plan if isinstance(file, ResultFile) else None
     inputs = file.header.inputs if isinstance(file, CiphertextFile) else None
@@ -233,9 +233,9 @@ def _describe(path: Path, kind: Kind, file: _Loaded) -> VerifiedFile:
 
 def _conflict(one: _Loaded, other: _Loaded) -> str | None:
     """Why two files do not belong together; looks at them in this order only."""
-    if isinstance(one, Plan):
+    if isinstance(one, CkksPlan):
         return _conflict_with_plan(one, other)
-    if isinstance(other, Plan):
+    if isinstance(other, CkksPlan):
         return None
     if one.header.key_id != other.header.key_id:
         return f"one is of key set {one.header.key_id[:8]}, the other of {other.header.key_id[:8]}"
@@ -249,9 +249,9 @@ def _conflict(one: _Loaded, other: _Loaded) -> str | None:
     return None
 
 
-def _conflict_with_plan(plan: Plan, other: _Loaded) -> str | None:
+def _conflict_with_plan(plan: CkksPlan, other: _Loaded) -> str | None:
     header = plan.header
-    if isinstance(other, Plan):
+    if isinstance(other, CkksPlan):
         return None if plan.fingerprint == other.fingerprint else "they are different plans"
     if isinstance(other, CiphertextFile):
         if other.header.inputs != plan.input_fingerprint or other.header.groups != groups(header.inputs):

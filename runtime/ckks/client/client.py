@@ -27,10 +27,11 @@ from hecc.runtime.ckks.client.workers import Workers
 from hecc.runtime.ckks.devices.evaluator import default_threads
 from hecc.runtime.ckks.flooding import value_deviation
 from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
+from hecc.runtime.ckks.plan.checks import check_header
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Sharing
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, Sharing
-from hecc.runtime.plan.plan import Plan, check_header
 from hecc.runtime.tail.outcomes import Outputs, finished, report
 
 __all__ = ["ALARM", "Client"]
@@ -82,7 +83,7 @@ class Client:
 
     def __init__(
         self,
-        plan: Plan | PlanHeader,
+        plan: CkksPlan | CkksHeader,
         *,
         secret: SecretKeyFile | None = None,
         public: PublicKeyFile | None = None,
@@ -90,7 +91,7 @@ class Client:
         min_security: MinSecurity = 128,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.plan = plan if isinstance(plan, Plan) else Plan(plan)
+        self.plan = plan if isinstance(plan, CkksPlan) else CkksPlan(plan)
         spec = self.plan.header.keys
         check_header(self.plan.header)
         check_keys(spec, min_security)
@@ -128,7 +129,7 @@ class Client:
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
         folder = Path(keys)
-        loaded = Plan.load(plan)
+        loaded = CkksPlan.load(plan)
         if (folder / SECRET).exists():
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
@@ -140,7 +141,7 @@ class Client:
 
     @staticmethod
     def keygen(
-        plan: Plan | PlanHeader,
+        plan: CkksPlan | CkksHeader,
         folder: str | os.PathLike[str],
         *,
         shape: KeyShape = "seal",
@@ -150,7 +151,7 @@ class Client:
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a key set for a plan; see :func:`hecc.runtime.ckks.client.keygen.generate_keys`."""
-        header = plan.header if isinstance(plan, Plan) else plan
+        header = plan.header if isinstance(plan, CkksPlan) else plan
         return generate_keys(
             header.keys,
             folder,
@@ -404,12 +405,12 @@ class Client:
         )
         return stack.enter_context(workers).encrypt
 
-    def _contents(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[Vector]:
+    def _contents(self, signature: CkksInput, values: NDArray[np.float64]) -> Iterator[Vector]:
         """What the slots of each ciphertext hold, shape (slots of the ring,)."""
         vectors = self._vectors(signature, values)
         return paired(vectors) if signature.paired else vectors
 
-    def _vectors(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    def _vectors(self, signature: CkksInput, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
         """The vectors of an input's layout, repeated over the slots of the ring."""
         layout = signature.layout
         copies = self.plan.header.keys.slots // (layout.lanes * layout.slots)
@@ -426,7 +427,7 @@ class Client:
             yield np.tile(lanes.reshape(-1), copies)
 
     def _decrypt(
-        self, signature: OutputSignature, result: ResultFile, batch: int, flooding: int | None = None
+        self, signature: CkksOutput, result: ResultFile, batch: int, flooding: int | None = None
     ) -> tuple[NDArray[np.float64], list[str], bool]:
         """The examples of one batch, shape (batch, ...); the fault of each; whether ciphertexts may have wrapped.
 

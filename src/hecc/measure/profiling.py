@@ -52,9 +52,9 @@ from hecc.runtime.ckks.devices.evaluator import default_threads
 from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator, NativeSession
 from hecc.runtime.ckks.devices.streaming import plan_stream
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import Kernels
-from hecc.runtime.plan.rates import Rates
 
 __all__ = ["PROBES", "Fit", "Probe", "fit", "machine_profile", "measure_rates", "profile_of"]
 

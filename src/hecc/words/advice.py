@@ -16,8 +16,8 @@ from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, Pol
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
 from hecc.preparation import Task
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import CompileError
-from hecc.runtime.plan.plan import Plan
 from hecc.words.layers import Layer
 
 __all__ = ["Advice", "advise"]
@@ -68,7 +68,7 @@ class Advice:
 
 def advise(
     task: Task,
-    plan: Plan,
+    plan: CkksPlan,
     layers: Sequence[Layer],
     names: Mapping[str, str],
     progress: Callable[[str], None] = lambda _: None,
@@ -98,7 +98,7 @@ class _Trial:
     def __init__(
         self,
         task: Task,
-        plan: Plan,
+        plan: CkksPlan,
         layers: Sequence[Layer],
         names: Mapping[str, str],
         progress: Callable[[str], None],
@@ -154,7 +154,7 @@ class _Trial:
         return f"make the network {speedup:.1f} times as fast{ring}"
 
 
-def _row_seconds(plan: Plan) -> float:
+def _row_seconds(plan: CkksPlan) -> float:
     """Of one row: a variant in another ring may have another batch."""
     return plan.header.estimate.seconds / plan.header.batch
 

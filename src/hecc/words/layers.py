@@ -34,11 +34,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Rescale,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify, verify_expanded
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.runtime.plan.plan import Plan
 from hecc.simulation import INSIDE
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
@@ -113,7 +113,7 @@ class Layer:
     polynomial: str = ""
 
 
-def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
+def plan_layers(plan: CkksPlan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
     """The layers of a plan, in the order in which they end.
 
     Parameters
@@ -250,7 +250,7 @@ def _log2(kind: ArrayType) -> float:
 
 
 def _measured_rows(
-    plan: Plan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
+    plan: CkksPlan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
 ) -> dict[str, NDArray[np.float64]] | None:
     """Slots of the rows that errors are measured on; ``None`` where too few stay within what polynomials are for."""
     header = plan.header
@@ -289,7 +289,7 @@ def _measured_rows(
     return _packed(plan, {name: values[kept] for name, values in rows.items()})
 
 
-def _packed(plan: Plan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+def _packed(plan: CkksPlan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     return {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in plan.header.inputs}
 
 
@@ -314,7 +314,7 @@ class _Errors:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: CkksPlan,
         circuit: Circuit,
         types: Sequence[ArrayType],
         results: Sequence[int],

@@ -13,8 +13,8 @@ from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.measure.profiling import RATES, Probe, fit, measure_rates, profile_of
 from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.rates import Rates
 from hecc.words.layers import plan_layers
 
 SHIPPED = NativeCost.RATES

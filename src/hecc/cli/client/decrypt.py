@@ -61,7 +61,7 @@ def decrypt_command(
         from hecc.cli.client.predictions import prediction_fields, show_predictions, top_fields
         from hecc.inputs.arrays import check_outputs, save_outputs
         from hecc.runtime.ckks.ciphertexts import ResultFile
-        from hecc.words.sentences import count_words, time_words
+        from hecc.runtime.figures import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
         if output is None:

@@ -63,8 +63,9 @@ def encrypt_command(
     """
     with console(as_json) as out:
         from hecc.inputs.sources import forms, load_inputs
+        from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.container import Kind, check_kind
-        from hecc.words.sentences import rows_words, size_words, time_words
+        from hecc.runtime.plan.facts import rows_words
 
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)

@@ -57,7 +57,8 @@ def keygen_command(
     with console(as_json) as out:
         from hecc.client import Client
         from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
-        from hecc.words.sentences import ring_facts, ring_fields, size_words, time_words
+        from hecc.runtime.ckks.plan.facts import ring_facts, ring_fields
+        from hecc.runtime.figures import size_words, time_words
 
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
@@ -110,7 +111,7 @@ def _agree(size: int, yes: bool) -> None:
     """
     if size <= LARGE or yes:
         return
-    from hecc.words.sentences import size_words
+    from hecc.runtime.figures import size_words
 
     if _is_terminal():
         if not typer.confirm(f"The keys will take up to {size_words(size)}. Make them?", err=True):

@@ -99,7 +99,7 @@ def _progress(out: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 def _show(out: Console, found: Evaluation) -> None:
     from hecc.evaluation import TITLES
-    from hecc.words.sentences import time_words
+    from hecc.runtime.figures import time_words
 
     regression = found.task == "regression"
     score = "mean absolute error" if regression else "accuracy"

@@ -12,8 +12,8 @@ from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.ckks.plan.plan import CkksPlan
     from hecc.runtime.files.container import Container
-    from hecc.runtime.plan.plan import Plan
 
 __all__ = ["inspect_command"]
 
@@ -35,16 +35,16 @@ def inspect_command(
     inputs, and the layouts and rings that the compiler compared. Of a secret key nothing is shown but what it is for.
     """
     with console(as_json) as out:
+        from hecc.runtime.ckks.plan.plan import CkksPlan
+        from hecc.runtime.figures import size_words
         from hecc.runtime.files.container import Container, Kind
-        from hecc.runtime.plan.plan import Plan
-        from hecc.words.sentences import size_words
 
         container = Container(file, *Kind)
         container.verify()
         kind = container.kind
         size = file.stat().st_size
         fields, rows, text = _describe(file, container)
-        plan = Plan.load(file) if kind is Kind.SERVER_PLAN else None
+        plan = CkksPlan.load(file) if kind is Kind.SERVER_PLAN else None
         if circuit and text is None:
             raise InputError(f"{file}: this is {kind.label}, which holds no circuit; give the server's plan file")
         out.say(f"{file}: {kind.label}, {size_words(size)}, all checksums right")
@@ -61,12 +61,12 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
     """Fields for JSON, facts for humans, and the circuit where there is one."""
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
+    from hecc.runtime.ckks.plan.facts import ring_facts, ring_fields
+    from hecc.runtime.ckks.plan.plan import CkksPlan
     from hecc.runtime.files.container import Kind
-    from hecc.runtime.plan.plan import Plan
-    from hecc.words.sentences import ring_facts, ring_fields
 
     if container.kind in (Kind.SERVER_PLAN, Kind.CLIENT_PLAN):
-        return _describe_plan(Plan.load(file))
+        return _describe_plan(CkksPlan.load(file))
     if container.kind in (Kind.CIPHERTEXT, Kind.RESULT):
         rows = CiphertextFile.load(file) if container.kind is Kind.CIPHERTEXT else ResultFile.load(file)
         return _describe_rows(rows)
@@ -91,8 +91,8 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
     return fields, [("key set", key_id), *facts, *ring_facts(spec)], None
 
 
-def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
-    from hecc.words.sentences import plan_facts, plan_fields
+def _describe_plan(plan: CkksPlan) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
+    from hecc.runtime.ckks.plan.facts import plan_facts, plan_fields
 
     header = plan.header
     facts = [("compiled by", header.producer), ("model SHA-256", header.model), ("plan SHA-256", plan.fingerprint)]
@@ -104,10 +104,11 @@ def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], s
     return {"fingerprint": plan.fingerprint, **plan_fields(header)}, [*facts, *plan_facts(header)], text
 
 
-def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
+def _show_layers(out: Console, plan: CkksPlan) -> dict[str, Any]:
     """The layers of a server's plan and why they are as they are; the same for JSON."""
+    from hecc.runtime.figures import bits_words
     from hecc.words.layers import bits_lost, plan_layers
-    from hecc.words.sentences import bits_words, choice_lines, choices_fields, layer_fields
+    from hecc.words.sentences import choice_lines, choices_fields, layer_fields
 
     layers = plan_layers(plan)
     lost = [bits_lost(layers, number) for number in range(len(layers))]
@@ -146,7 +147,7 @@ def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
 
 def _describe_rows(rows: CiphertextFile | ResultFile) -> tuple[dict[str, Any], list[tuple[str, str]], None]:
     from hecc.runtime.ckks.ciphertexts import ResultHeader
-    from hecc.words.sentences import rows_words
+    from hecc.runtime.plan.facts import rows_words
 
     header = rows.header
     each = "row" if header.batch == 1 else "batch"

@@ -58,17 +58,18 @@ def run_command(
     with console(as_json) as out:
         from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
         from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+        from hecc.runtime.ckks.plan.plan import CkksPlan
+        from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.files.resuming import partial_size
-        from hecc.runtime.plan.plan import Plan
+        from hecc.runtime.plan.facts import rows_words
         from hecc.server import EVALUATION, Server
-        from hecc.words.sentences import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
         check_kind(output, Kind.RESULT, force=force)
         caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
-        loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
+        loaded, request = CkksPlan.load(plan), CiphertextFile.load(encrypted)
         check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
@@ -103,7 +104,7 @@ def run_command(
 
 def _each(ends: list[float], batch: int) -> str:
     """How long each took, if there are several; the first makes the weights ready, and says nothing of the others."""
-    from hecc.words.sentences import time_words
+    from hecc.runtime.figures import time_words
 
     if not ends:
         return ""
