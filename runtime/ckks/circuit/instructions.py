@@ -79,7 +79,7 @@ class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     source: str = ""
 
     arity: ClassVar[int] = 1
-    traits: ClassVar[Trait]
+    traits: ClassVar[Trait] = Trait.NONE
 
     @property
     def op(self) -> str:
@@ -592,7 +592,7 @@ class Circuit:
         """The diagonals or the entries of an instruction's matrix; 0 where it has none."""
         if Trait.WEIGHTS not in instruction.traits:
             return 0
-        return len(self.constants[_WEIGHTS.of(instruction)(instruction)[0]])
+        return int(self.constants[_WEIGHTS.of(instruction)(instruction)[0]].size)
 
     def every(self, kind: type[Kind]) -> Iterator[tuple[int, Kind]]:
         """The instructions of a kind, and of those derived from it, with their values."""
