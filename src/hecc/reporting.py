@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from hecc.estimation import plan_memory
 from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.measure.layers import Layer, bits_lost, plan_layers
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.runtime.ckks.plan.facts import plan_facts, ring_facts, security_words, sent_words
@@ -18,7 +19,6 @@ from hecc.runtime.plan.facts import run_words
 from hecc.runtime.plan.plan import Plan
 from hecc.words.drawing import draw_network
 from hecc.words.html import Child, Html, element, page, table
-from hecc.words.layers import Layer, bits_lost, plan_layers
 from hecc.words.sentences import layout_words
 
 __all__ = ["report"]

@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 
 from hecc.runtime.ckks.circuit.security import check_structure
-from hecc.runtime.ckks.flooding import flooding_factor
-from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Sharing
+from hecc.runtime.ckks.disclosure import flooding_factor
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Disclosure
 from hecc.runtime.ckks.readings.types import HEADROOM
 from hecc.runtime.errors import ParameterError
 from hecc.runtime.plan import header as common
@@ -37,8 +37,8 @@ def check_header(header: CkksHeader) -> None:
             raise ParameterError(
                 f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"
             )
-    if header.share:
-        _check_sharing(header.share, header)
+    if header.disclosure:
+        _check_disclosure(header.disclosure, header)
 
 
 def _check_signature(what: str, signature: CkksInput | CkksOutput, header: CkksHeader) -> None:
@@ -74,20 +74,20 @@ def _check_room(source: CkksInput, header: CkksHeader) -> None:
         )
 
 
-def _check_sharing(share: Sharing, header: CkksHeader) -> None:
+def _check_disclosure(disclosure: Disclosure, header: CkksHeader) -> None:
     """What can be checked without the circuit: the noise hides the least error that any circuit has.
 
     A result's error is that of its last rescale at least, or of an encryption, which has no smaller bound.
     """
     from hecc.runtime.ckks.readings.noise_bound import least_error
 
-    factor = flooding_factor(share.results, sum(result.layout.count for result in header.sent))
+    factor = flooding_factor(disclosure.results, sum(result.layout.count for result in header.sent))
     least = factor * least_error(header.keys.ring_degree)
     modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.sent]
-    if len(share.deviations) != len(header.sent) or any(
-        not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
+    if len(disclosure.deviations) != len(header.sent) or any(
+        not least <= deviation < whole for deviation, whole in zip(disclosure.deviations, modulus, strict=False)
     ):
         raise ParameterError(
-            f"the noise for {share.results} results to be shown to others is less than hides any error, or more than "
+            f"the noise for {disclosure.results} results to be disclosed is less than hides any error, or more than "
             "the modulus holds; compile the plan again"
         )

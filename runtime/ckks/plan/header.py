@@ -14,7 +14,7 @@ from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import Step
 
-__all__ = ["CkksHeader", "CkksInput", "CkksOutput", "Estimate", "EstimatedMachine", "Sharing"]
+__all__ = ["CkksHeader", "CkksInput", "CkksOutput", "Disclosure", "Estimate", "EstimatedMachine"]
 
 
 class CkksInput(InputSignature, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -156,10 +156,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None if self.machine is msgspec.UNSET else self.machine.rates
 
 
-class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That results of the plan may be shown to others, and what has to hide their noise.
+class Disclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That results of the plan may be disclosed, that is shown to others, and what has to hide their noise.
 
-    :mod:`hecc.runtime.ckks.flooding` says how much that is.
+    :mod:`hecc.runtime.ckks.disclosure` says how much that is.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deviations: tuple[float, ...]
 
 
-class CkksHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CkksHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"disclosure": "share"}):
     """Everything about a plan that the client needs, and that the server file repeats.
 
     Attributes
@@ -185,8 +185,8 @@ class CkksHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The ring, its primes, and the keys that the circuit uses.
     estimate
         What a run will cost, and how precise it is.
-    share
-        Left out where results are for the client alone.
+    disclosure
+        Left out where results are for the client alone. In files it is called ``share``.
     """
 
     scheme: Literal["ckks"] = "ckks"
@@ -194,7 +194,7 @@ class CkksHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outputs: tuple[CkksOutput, ...]
     keys: KeySpecification
     estimate: Estimate
-    share: Sharing | msgspec.UnsetType = msgspec.UNSET
+    disclosure: Disclosure | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def sent(self) -> tuple[CkksOutput, ...]:

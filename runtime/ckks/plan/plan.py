@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from hecc.runtime.ckks.circuit.instructions import AnyInstruction, Circuit, Input, Output, PairedInput
-from hecc.runtime.ckks.flooding import deviations
+from hecc.runtime.ckks.disclosure import deviations
 from hecc.runtime.ckks.plan.choices import Choices
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput
 from hecc.runtime.errors import FileFormatError, ParameterError
@@ -150,17 +150,17 @@ def _check_noise(circuit: Circuit, types: Sequence[ArrayType], header: CkksHeade
     """With the circuit at hand: the noise of every output hides the largest error that it can have."""
     from hecc.runtime.ckks.readings.noise_bound import worst_errors
 
-    if not header.share:
+    if not header.disclosure:
         return
     errors = worst_errors(
         circuit, types, header.keys, {source.name: (source.low, source.high) for source in header.inputs}
     )
-    least = deviations(header.share.results, header.sent, [errors[result.name] for result in header.sent])
-    for result, needed, promised in zip(header.sent, least, header.share.deviations, strict=True):
+    least = deviations(header.disclosure.results, header.sent, [errors[result.name] for result in header.sent])
+    for result, needed, promised in zip(header.sent, least, header.disclosure.deviations, strict=True):
         if promised < needed * (1 - ROUNDED):
             raise ParameterError(
-                f"output {result.name!r}: noise of deviation {promised:.3g} for {header.share.results} results to be "
-                f"shown to others, and its errors need {needed:.3g}"
+                f"output {result.name!r}: noise of deviation {promised:.3g} for {header.disclosure.results} results to "
+                f"be disclosed, and its errors need {needed:.3g}"
             )
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hecc.runtime.figures import count_words
 
 if TYPE_CHECKING:
+    from hecc.measure.layers import Layer
     from hecc.runtime.ckks.circuit.layout import Layout
     from hecc.runtime.ckks.plan.choices import Choices, LayoutOffer
-    from hecc.words.layers import Layer
 
 __all__ = ["choice_lines", "choices_fields", "layer_fields", "layout_words"]
 

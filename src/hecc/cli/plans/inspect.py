@@ -106,8 +106,8 @@ def _describe_plan(plan: CkksPlan) -> tuple[dict[str, Any], list[tuple[str, str]
 
 def _show_layers(out: Console, plan: CkksPlan) -> dict[str, Any]:
     """The layers of a server's plan and why they are as they are; the same for JSON."""
+    from hecc.measure.layers import bits_lost, plan_layers
     from hecc.runtime.figures import bits_words
-    from hecc.words.layers import bits_lost, plan_layers
     from hecc.words.sentences import choice_lines, choices_fields, layer_fields
 
     layers = plan_layers(plan)
