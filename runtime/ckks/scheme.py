@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import functools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.plan.header import CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
+from hecc.runtime.errors import InputError
 from hecc.runtime.files.container import Container, ContainerWriter
 from hecc.runtime.plan.scheme import Scheme
+
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.ckks.verification import CkksVerifier
+    from hecc.runtime.plan.holder import AnyHolder, Steps
+    from hecc.runtime.plan.keyset import KeySet, MinSecurity
+    from hecc.runtime.tail.outcomes import Outputs
 
 __all__ = ["CKKS"]
 
@@ -44,6 +59,85 @@ class _Ckks:
 
         check_header(header)
 
+    def key_bytes(self, headers: Sequence[CkksHeader], *, shape: str | None) -> int:
+        """Bytes of the files of a key set, at most."""
+        from hecc.runtime.ckks.client.keygen import key_set_bytes
+
+        return key_set_bytes(*_wanted(headers, shape))
+
+    def key_memory(self, headers: Sequence[CkksHeader], *, shape: str | None, protected: bool) -> int:
+        """Bytes of memory that making keys takes."""
+        from hecc.runtime.ckks.client.keygen import key_making_memory
+
+        return key_making_memory(*_wanted(headers, shape), protected=protected)
+
+    def keygen(
+        self,
+        headers: Sequence[CkksHeader],
+        folder: Path,
+        *,
+        shape: str | None,
+        min_security: MinSecurity,
+        passphrase: str | None,
+        force: bool,
+        progress: Steps | None,
+    ) -> KeySet:
+        """Make keys that serve all of some plans."""
+        from hecc.runtime.ckks.client.keygen import generate_keys
+
+        keys, chosen = _wanted(headers, shape)
+        return generate_keys(
+            keys,
+            folder,
+            shape=chosen,
+            min_security=min_security,
+            passphrase=passphrase,
+            force=force,
+            disclose=any(header.disclosure for header in headers),
+            progress=progress,
+        )
+
+    def is_protected(self, folder: Path) -> bool:
+        """Whether a passphrase protects the secret key in a folder."""
+        from hecc.runtime.ckks.keys.keyfiles import SecretKeyFile
+        from hecc.runtime.plan.keyset import SECRET
+
+        secret = folder / SECRET
+        return secret.exists() and SecretKeyFile.load(secret).header.protection is not None
+
+    def holder(
+        self, plan: CkksPlan, folder: Path, *, passphrase: str | None, public: bool, min_security: MinSecurity
+    ) -> AnyHolder:
+        """Whoever holds the keys in a folder."""
+        from hecc.runtime.ckks.client.client import Client
+
+        return Client.open(plan, folder, passphrase=passphrase, public=public, min_security=min_security)
+
+    def request(self, path: str | os.PathLike[str]) -> CiphertextFile:
+        """A file of encrypted inputs."""
+        from hecc.runtime.ckks.ciphertexts import CiphertextFile
+
+        return CiphertextFile.load(path)
+
+    def result(self, path: str | os.PathLike[str]) -> ResultFile:
+        """A file of encrypted results."""
+        from hecc.runtime.ckks.ciphertexts import ResultFile
+
+        return ResultFile.load(path)
+
+    @property
+    def verifier(self) -> CkksVerifier:
+        """What is said of files."""
+        from hecc.runtime.ckks.verification import CkksVerifier
+
+        return CkksVerifier()
+
+    def simulate(self, plan: CkksPlan, rows: Mapping[str, NDArray[np.float64]], *, noise: bool, seed: int) -> Outputs:
+        """What the circuit makes of rows, with noise drawn at random."""
+        from hecc.runtime.ckks.simulation import simulate_rows
+
+        return simulate_rows(plan, rows, noise, seed=seed)
+
     def read_program(self, container: Container, header: CkksHeader) -> CkksPlan:
         """The plan in a file."""
         from hecc.runtime.ckks.plan.plan import read_program
@@ -55,6 +149,17 @@ class _Ckks:
         from hecc.runtime.ckks.plan.plan import write_program
 
         write_program(writer, plan)
+
+
+def _wanted(headers: Sequence[CkksHeader], shape: str | None) -> tuple[KeySpecification, KeyShape]:
+    """What keys for some plans are to be made for."""
+    from hecc.runtime.ckks.circuit.parameters import union
+
+    known = {name: name for name in get_args(KeyShape)}
+    if shape is not None and shape not in known:
+        raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(known)}")
+    keys = functools.reduce(union, [header.keys for header in headers])
+    return keys, known[shape] if shape is not None else headers[0].estimate.evaluator
 
 
 CKKS: Scheme[CkksHeader, CkksPlan] = _Ckks()

@@ -53,8 +53,13 @@ class Plan(ABC):
 
     @property
     @abstractmethod
-    def is_client(self) -> bool:
-        """Whether it is the client's, without the program and the weights."""
+    def program(self) -> object | None:
+        """What a server runs, which prints as one line per instruction; ``None`` for the client's plan."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """How much the program is, in a few words."""
 
     def client(self) -> Self:
         """The plan without program and weights."""
@@ -68,7 +73,7 @@ class Plan(ABC):
         InputError
             This is the client's plan.
         """
-        if self.is_client:
+        if self.program is None:
             where = f"{self.path}: " if self.path else ""
             raise InputError(f"{where}this is the client's plan, without the circuit; give the server's plan file")
 
@@ -87,9 +92,9 @@ class Plan(ABC):
         InputError
             The file cannot be written, or would replace one of another kind.
         """
-        kind = Kind.CLIENT_PLAN if self.is_client else Kind.SERVER_PLAN
+        kind = Kind.CLIENT_PLAN if self.program is None else Kind.SERVER_PLAN
         with ContainerWriter(path, kind, self.header, force=force) as writer:
-            if not self.is_client:
+            if self.program is not None:
                 self.scheme.write_program(writer, self)
 
     @classmethod

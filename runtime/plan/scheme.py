@@ -7,18 +7,26 @@ another file names it. What compiles for a scheme is on the compiler's side (:mo
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError
 from hecc.runtime.files.container import Container, ContainerWriter
 
 if TYPE_CHECKING:
     from hecc.runtime.plan.header import PlanHeader
+    from hecc.runtime.plan.holder import AnyHolder, EncryptedRows, Steps
+    from hecc.runtime.plan.keyset import KeySet, MinSecurity
     from hecc.runtime.plan.plan import Plan
+    from hecc.runtime.plan.verifier import Verifier
+    from hecc.runtime.tail.outcomes import Outputs
 
 __all__ = ["SCHEMES", "Scheme", "load_scheme", "scheme_of"]
 
@@ -63,6 +71,76 @@ class Scheme(Protocol[H, P]):
         ------
         ParameterError
             With the first rule broken.
+        """
+
+    def key_bytes(self, headers: Sequence[H], *, shape: str | None) -> int:
+        """Bytes of the files that :meth:`keygen` would make, at most.
+
+        Raises
+        ------
+        KeyMismatchError
+            No keys can serve all of the plans.
+        """
+
+    def key_memory(self, headers: Sequence[H], *, shape: str | None, protected: bool) -> int:
+        """Bytes of memory that :meth:`keygen` is going to need."""
+
+    def keygen(
+        self,
+        headers: Sequence[H],
+        folder: Path,
+        *,
+        shape: str | None,
+        min_security: MinSecurity,
+        passphrase: str | None,
+        force: bool,
+        progress: Steps | None,
+    ) -> KeySet:
+        """Make keys that serve all of some plans; see :meth:`hecc.Client.keygen`.
+
+        Parameters
+        ----------
+        shape
+            What the evaluation keys are for; by default what the first plan was compiled for.
+        """
+
+    def is_protected(self, folder: Path) -> bool:
+        """Whether a passphrase protects the secret key in a folder of keys; not if there is none."""
+
+    def holder(
+        self, plan: P, folder: Path, *, passphrase: str | None, public: bool, min_security: MinSecurity
+    ) -> AnyHolder:
+        """Whoever holds the keys in a folder; see :class:`hecc.Client`.
+
+        Parameters
+        ----------
+        public
+            Use the public key only.
+        """
+
+    def request(self, path: str | os.PathLike[str]) -> EncryptedRows:
+        """A file of encrypted inputs.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            It cannot be opened, is of another kind, or damaged.
+        """
+
+    def result(self, path: str | os.PathLike[str]) -> EncryptedRows:
+        """A file of encrypted results; as :meth:`request`."""
+
+    @property
+    def verifier(self) -> Verifier[Any]:
+        """What is said of files, and whether they belong together."""
+
+    def simulate(self, plan: P, rows: Mapping[str, NDArray[np.float64]], *, noise: bool, seed: int) -> Outputs:
+        """What a server's plan makes of rows, in clear and without keys; only the result tells of rows that are lost.
+
+        Parameters
+        ----------
+        noise
+            Add random noise as large as that of encryption.
         """
 
     def read_program(self, container: Container, header: H) -> P:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.alarms import ALARM, NEAR, NO_FAULT, faults, largest_coefficient, with_their_batches
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape
-from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
+from hecc.runtime.ckks.circuit.security import InsecureLevel, check_keys
 from hecc.runtime.ckks.client.gaussian import discrete_gaussian
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.ckks.client.keyfolder import waiting
+from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.keyproof import opened_public
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
@@ -32,6 +33,7 @@ from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Dis
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import DisclosureError, FileFormatError, InputError, OutputError
 from hecc.runtime.inputs.tensors import Tensor, input_rows
+from hecc.runtime.plan.keyset import PUBLIC, SECRET, KeySet, MinSecurity
 from hecc.runtime.tail.outcomes import Outputs, finished, report
 
 __all__ = ["ALARM", "Client"]
@@ -115,29 +117,43 @@ class Client:
     @classmethod
     def open(
         cls,
-        plan: str | os.PathLike[str],
+        plan: CkksPlan | str | os.PathLike[str],
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
+        public: bool = False,
         min_security: MinSecurity = 128,
     ) -> Self:
-        """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
+        """The client of a plan, or of its file, and a folder of keys; takes the public key when there is no secret one.
+
+        Parameters
+        ----------
+        public
+            Take the public key in any case.
 
         Raises
         ------
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
-        folder = Path(keys)
-        loaded = CkksPlan.load(plan)
-        if (folder / SECRET).exists():
+        folder, loaded = Path(keys), CkksPlan.of(plan)
+        if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
             check_folder(folder)
-            public = PublicKeyFile.load(folder / PUBLIC)
-            return cls(loaded, public=public, min_security=min_security, folder=folder)
-        raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
+            return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security, folder=folder)
+        left = waiting(folder)
+        if left is not None and not public:
+            raise InputError(
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
+                f"back into {folder}, or make new ones"
+            )
+        wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
+        raise InputError(
+            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
+            "`hecc keygen` does"
+        )
 
     @staticmethod
     def keygen(

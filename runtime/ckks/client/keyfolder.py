@@ -23,13 +23,12 @@ from hecc.runtime.ckks.keys.keyfiles import check_folder
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import is_at, sync_folder, temporary_folder
 from hecc.runtime.files.container import Kind, kind_of
+from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["EVALUATION", "PUBLIC", "SECRET", "new_set", "waiting"]
-
-SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
+__all__ = ["new_set", "waiting"]
 
 KINDS = {SECRET: Kind.SECRET_KEY, PUBLIC: Kind.PUBLIC_KEY, EVALUATION: Kind.EVALUATION_KEYS}
 """In the order in which old keys go; new ones come in the opposite one."""

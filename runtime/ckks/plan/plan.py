@@ -61,9 +61,15 @@ class CkksPlan(Plan):
     choices: Choices | None = None
 
     @property
-    def is_client(self) -> bool:
-        """Whether it has no circuit."""
-        return self.circuit is None
+    def program(self) -> Circuit | None:
+        """The circuit."""
+        return self.circuit
+
+    @property
+    def summary(self) -> str:
+        """Instructions and constants of the circuit."""
+        circuit = self.require_circuit()
+        return f"{len(circuit.instructions)} instructions, {len(circuit.constants)} constants"
 
     def require_circuit(self) -> Circuit:
         """The circuit.

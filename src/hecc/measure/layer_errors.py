@@ -21,8 +21,8 @@ from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify
+from hecc.runtime.ckks.simulation import INSIDE
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.simulation import INSIDE
 
 __all__ = ["LayerErrors", "measured_rows"]
 

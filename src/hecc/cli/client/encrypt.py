@@ -84,7 +84,7 @@ def encrypt_command(
                 output, loaded.tensors, processes=processes, progress=step, resume=resume, force=force
             )
         elapsed = time.perf_counter() - start
-        rows, size = encrypted.header.rows, output.stat().st_size
+        rows, size = encrypted.rows, output.stat().st_size
         out.say(
             f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
             f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"

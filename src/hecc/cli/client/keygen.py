@@ -56,9 +56,8 @@ def keygen_command(
     """
     with console(as_json) as out:
         from hecc.client import Client
-        from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
-        from hecc.runtime.ckks.plan.facts import ring_facts, ring_fields
         from hecc.runtime.figures import size_words, time_words
+        from hecc.runtime.files.container import Container, Kind
 
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
@@ -76,18 +75,14 @@ def keygen_command(
 
             made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
         elapsed = time.perf_counter() - start
-        header = client.plan.header
-        spec = EvaluationKeyFile(made.evaluation).header.keys
-        made_for = shape or header.estimate.evaluator
+        described = client.plan.scheme.verifier.describe(Container(made.evaluation, Kind.EVALUATION_KEYS))
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts(
-            [("fingerprint", made.key_id), ("made for", f"the evaluator {made_for}"), *ring_facts(spec)],
-        )
+        out.facts([("fingerprint", made.key_id), *described.facts])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
@@ -95,9 +90,8 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
-            shape=made_for,
             protected=chosen is not None,
-            ring=ring_fields(spec),
+            **described.fields,
         )
 
 

@@ -61,11 +61,13 @@ def evaluate_command(
     with console(as_json) as out:
         import hecc
         from hecc.cli.client.keys import ask_passphrase
+        from hecc.runtime.plan.plan import Plan
 
-        passphrase = None if keys is None else ask_passphrase(keys)
+        loaded = Plan.load(plan)
+        passphrase = None if keys is None else ask_passphrase(loaded, keys)
         with _progress(out) as tell:
             found = hecc.evaluate(
-                plan,
+                loaded,
                 data,
                 labels,
                 model=model,
