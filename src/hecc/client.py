@@ -156,7 +156,7 @@ class Client:
     def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, shape or self.plan.header.estimate.evaluator
+        return keys, shape or self.plan.header.estimate.device
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True

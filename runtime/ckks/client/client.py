@@ -23,7 +23,7 @@ from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.ckks.client.workers import Workers
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.flooding import value_deviation
 from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
 from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError

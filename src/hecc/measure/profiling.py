@@ -36,7 +36,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     Diagonals,
     Fold,
     Input,
-    Instruction,
     LinearTransform,
     MatrixProduct,
     Output,
@@ -48,12 +47,14 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.evaluator import default_threads
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator, NativeSession
+from hecc.runtime.ckks.devices.device import default_threads
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
+from hecc.runtime.ckks.devices.native.evaluator import NativeSession
 from hecc.runtime.ckks.devices.streaming import plan_stream
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import Kernels
+from hecc.runtime.plan.interfaces import Step
 from hecc.runtime.plan.rates import Rates
 
 __all__ = ["PROBES", "Fit", "Probe", "fit", "machine_profile", "measure_rates", "profile_of"]
@@ -279,7 +280,7 @@ def _times(session: NativeSession, request: list[bytes], threads: int) -> NDArra
     clock = time.thread_time if threads == 1 else time.perf_counter
     ends = [clock()]
 
-    def note(done: int, total: int, instruction: Instruction) -> None:
+    def note(done: int, total: int, instruction: Step) -> None:
         ends.append(clock())
 
     session.run({"x": request}, progress=note)
@@ -308,7 +309,7 @@ def _prepared(probe: Probe, threads: Sequence[int]) -> Iterator[_Prepared]:
         source = EvaluationKeyFile(files.evaluation)
         with contextlib.ExitStack() as stack:
             sessions = {
-                number: stack.enter_context(NativeEvaluator().prepare(circuit, keys, source, threads=number))
+                number: stack.enter_context(NativeEngine(circuit, keys, threads=number).session(source))
                 for number in threads
             }
             yield _Prepared(circuit, keys, sessions, [stream] * circuit.counts()[0])

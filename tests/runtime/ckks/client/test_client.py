@@ -15,7 +15,7 @@ from hecc.runtime.ckks.circuit.security import InsecureLevel, ntt_primes
 from hecc.runtime.ckks.client.client import ALARM, Client
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, SecretKeyHeader
 from hecc.runtime.errors import (
     FileFormatError,
@@ -55,7 +55,7 @@ def serve(plan, keys, request):
     """What a server does."""
     source = EvaluationKeyFile(keys.evaluation)
     request.check(plan, source)
-    with SealEvaluator().prepare(plan.require_circuit(), plan.header.keys, source) as session:
+    with SealEngine(plan.require_circuit(), plan.header.keys).session(source) as session:
         rows = [session.run({"x": request.row("x", row)}) for row in range(request.header.rows)]
     return ResultFile.build(plan, request, {"y": [row["y"] for row in rows]})
 
