@@ -11,7 +11,7 @@ from __future__ import annotations
 import networkx as nx
 
 from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode
-from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
+from hecc.runtime.depth import polynomial_depth
 
 __all__ = ["multiplicative_depth"]
 

@@ -18,7 +18,7 @@ import numpy as np
 from hecc.compiler.graph.affine import Parameters, elementwise_factor
 from hecc.compiler.graph.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply, degree
 from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode
-from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
+from hecc.runtime.depth import polynomial_depth
 
 __all__ = ["compose_functions"]
 

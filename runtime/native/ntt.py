@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hecc.runtime.native import _native
+from hecc.runtime.native._native import NttTables as Tables
 
 __all__ = ["NttTables"]
 
 
-class NttTables(_native.NttTables):
+class NttTables(Tables):
     """Tables of roots of unity for one prime, and the two transforms that read them.
 
     The forward transform maps the coefficients of a polynomial of Z_q[X]/(X^N + 1) to its values at the odd powers of

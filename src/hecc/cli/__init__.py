@@ -6,10 +6,11 @@ its number for a signal, which is 130 for an interruption.
 
 from __future__ import annotations
 
-import os
 import signal
 
-__all__ = ["leave", "main"]
+from hecc.cli.leaving import leave
+
+__all__ = ["main"]
 
 # Until `main` has begun, an interruption is Python's, which prints a traceback: so this file loads next to nothing.
 
@@ -26,11 +27,3 @@ def main() -> None:
     from hecc.cli.commands import app
 
     app(prog_name="hecc")
-
-
-def leave(number: int, _: object) -> None:
-    """End the process at once: what a signal does before a command has begun, and after it has ended.
-
-    An exception would be lost or shown where modules are loaded, and where Python ends; there is nothing to clean up.
-    """
-    os._exit(128 + number)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn, Self, TextIO
 
 import typer
 
-from hecc.cli import leave
+from hecc.cli.leaving import leave
 from hecc.runtime.errors import HeccError, InputError
 
 __all__ = ["INCOMPLETE", "Console", "JsonOption", "console"]
