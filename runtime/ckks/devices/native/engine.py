@@ -6,7 +6,7 @@ import logging
 from types import TracebackType
 from typing import Self
 
-from hecc.runtime.ckks.circuit.instructions import Circuit, Rotate
+from hecc.runtime.ckks.circuit.instructions import Circuit, MatrixProduct, Rotate
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, KeySource, default_threads
 from hecc.runtime.ckks.devices.native.encoded import EncodedWeights
@@ -70,7 +70,8 @@ class NativeEngine:
         except (ValueError, TypeError) as error:
             raise ParameterError(f"the native evaluator refuses these parameters: {error}") from None
         log.debug("kernels %s, %d threads", self.context.kernels, self.context.threads)
-        self.last_uses = self.circuit.last_uses()
+        self.inputs = dict(self.circuit.inputs())
+        self.products = dict(self.circuit.every(MatrixProduct))
         # With keys of SEAL's shape a rotation is SEAL's to the bit, and that one cannot be hoisted.
         exact = keys.digit_limbs == 1 and len(keys.special_primes) == 1
         self.hoisted = {} if exact else _hoisted(self.circuit)
@@ -115,7 +116,6 @@ class NativeEngine:
 def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:
     """By the first of several rotations of one value, all of them: their indices and steps."""
     rotations: dict[int, list[tuple[int, int]]] = {}
-    for index, instruction in enumerate(circuit.instructions):
-        if isinstance(instruction, Rotate):
-            rotations.setdefault(instruction.x, []).append((index, instruction.step))
+    for index, instruction in circuit.every(Rotate):
+        rotations.setdefault(instruction.x, []).append((index, instruction.step))
     return {together[0][0]: together for together in rotations.values() if len(together) > 1}
