@@ -58,11 +58,12 @@ def run_command(
     with console(as_json) as out:
         from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
         from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
+        from hecc.runtime.ckks.keys.folder import EVALUATION
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.files.resuming import partial_size
         from hecc.runtime.plan.plan import Plan
-        from hecc.server import EVALUATION, Server
+        from hecc.server import Server
         from hecc.words.sentences import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
