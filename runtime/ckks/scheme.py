@@ -20,6 +20,8 @@ from hecc.runtime.plan.scheme import Scheme
 
 if TYPE_CHECKING:
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+    from hecc.runtime.ckks.server import Engine, Server
     from hecc.runtime.ckks.verification import CkksVerifier
     from hecc.runtime.plan.holder import AnyHolder, Steps
     from hecc.runtime.plan.keyset import KeySet, MinSecurity
@@ -125,6 +127,39 @@ class _Ckks:
 
         return ResultFile.load(path)
 
+    def result_bytes(self, plan: CkksPlan, request: CiphertextFile) -> int:
+        """How large the file of a request's result becomes, at most."""
+        from hecc.runtime.ckks.ciphertexts import ResultFile
+
+        return ResultFile.most_bytes(plan, request)
+
+    def evaluation_keys(self, path: Path) -> EvaluationKeyFile:
+        """A file of evaluation keys."""
+        from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+
+        return EvaluationKeyFile(path)
+
+    def engine(self, plan: CkksPlan, *, device: str | None, memory: int | None, threads: int | None) -> Engine:
+        """A plan made ready on a device."""
+        from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
+        from hecc.runtime.ckks.server import Engine
+
+        return Engine(plan, device=device, memory=DEFAULT_MEMORY if memory is None else memory, threads=threads)
+
+    def server(
+        self,
+        plan: CkksPlan | Engine,
+        keys: EvaluationKeyFile,
+        *,
+        device: str | None,
+        memory: int | None,
+        threads: int | None,
+    ) -> Server:
+        """A plan, or an engine of one, with a client's keys."""
+        from hecc.runtime.ckks.server import Server
+
+        return Server(plan, keys, device=device, memory=memory, threads=threads)
+
     @property
     def verifier(self) -> CkksVerifier:
         """What is said of files."""
@@ -159,7 +194,7 @@ def _wanted(headers: Sequence[CkksHeader], shape: str | None) -> tuple[KeySpecif
     if shape is not None and shape not in known:
         raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(known)}")
     keys = functools.reduce(union, [header.keys for header in headers])
-    return keys, known[shape] if shape is not None else headers[0].estimate.evaluator
+    return keys, known[shape] if shape is not None else headers[0].estimate.device
 
 
 CKKS: Scheme[CkksHeader, CkksPlan] = _Ckks()

@@ -23,6 +23,7 @@ from hecc.runtime.files.container import Container, ContainerWriter
 if TYPE_CHECKING:
     from hecc.runtime.plan.header import PlanHeader
     from hecc.runtime.plan.holder import AnyHolder, EncryptedRows, Steps
+    from hecc.runtime.plan.interfaces import RowEngine, RowServer
     from hecc.runtime.plan.keyset import KeySet, MinSecurity
     from hecc.runtime.plan.plan import Plan
     from hecc.runtime.plan.verifier import Verifier
@@ -129,6 +130,32 @@ class Scheme(Protocol[H, P]):
 
     def result(self, path: str | os.PathLike[str]) -> EncryptedRows:
         """A file of encrypted results; as :meth:`request`."""
+
+    def result_bytes(self, plan: P, request: Any) -> int:
+        """How large the file of a request's result becomes, at most."""
+
+    def evaluation_keys(self, path: Path) -> Any:
+        """A file of evaluation keys, as :meth:`server` takes it.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            It cannot be opened, is of another kind, or damaged.
+        """
+
+    def engine(self, plan: P, *, device: str | None, memory: int | None, threads: int | None) -> RowEngine:
+        """A plan made ready on this machine; see :class:`hecc.Engine`.
+
+        Parameters
+        ----------
+        device, memory, threads
+            By default the scheme's own choice.
+        """
+
+    def server(
+        self, plan: Any, keys: Any, *, device: str | None, memory: int | None, threads: int | None
+    ) -> RowServer[Any]:
+        """A plan, or what :meth:`engine` made of one, with a client's keys; see :class:`hecc.Server`."""
 
     @property
     def verifier(self) -> Verifier[Any]:

@@ -181,7 +181,7 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
-        evaluator=evaluator,
+        device=evaluator,
         optimize=optimize,
         batch=batch,
         disclose=disclose or 0,

@@ -25,9 +25,10 @@ from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.ckks.client.workers import Workers
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.disclosure import value_deviation
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
+from hecc.runtime.ckks.keys.folder import check_folder
+from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.ckks.plan.checks import check_header
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Disclosure
 from hecc.runtime.ckks.plan.plan import CkksPlan
@@ -133,6 +134,8 @@ class Client:
 
         Raises
         ------
+        InputError
+            The folder has no keys, or others may write it.
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
@@ -143,16 +146,14 @@ class Client:
         if (folder / PUBLIC).exists():
             check_folder(folder)
             return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security, folder=folder)
-        left = waiting(folder)
-        if left is not None and not public:
+        if not public and (left := waiting(folder)) is not None:
             raise InputError(
                 f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
                 f"back into {folder}, or make new ones"
             )
-        wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
+        lacking = f"no {PUBLIC}" if public else f"neither {SECRET} nor {PUBLIC}"
         raise InputError(
-            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
-            "`hecc keygen` does"
+            f"{folder}: {lacking} is here; give the folder of the keys, or make some, as `hecc keygen` does"
         )
 
     @staticmethod

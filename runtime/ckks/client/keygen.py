@@ -33,9 +33,6 @@ from hecc.runtime.files.atomic import check_target
 from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET, KeySet
 
 __all__ = [
-    "EVALUATION",
-    "PUBLIC",
-    "SECRET",
     "KeySet",
     "generate_keys",
     "key_making_memory",

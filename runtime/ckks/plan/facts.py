@@ -55,7 +55,7 @@ def plan_facts(header: CkksHeader) -> Iterator[tuple[str, str]]:
     if header.disclosure:
         shown = f"{header.disclosure.results} results of one key, a {each} each"
         yield "to be disclosed", f"{shown}, with noise that the precision allows for"
-    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.device} evaluator"
     if (machine := cost.machine) is not msgspec.UNSET:
         together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
         yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
@@ -83,7 +83,7 @@ def sent_words(header: CkksHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
     # Half of a key of SEAL's is random, and sent as a seed.
-    return size_words(size) if header.estimate.evaluator == "native" else f"at most {size_words(size / 2)}"
+    return size_words(size) if header.estimate.device == "native" else f"at most {size_words(size / 2)}"
 
 
 def plan_fields(header: CkksHeader) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def plan_fields(header: CkksHeader) -> dict[str, Any]:
     return {
         **tensor_fields(header, [*map(_carried_fields, header.inputs)], [*map(_carried_fields, header.outputs)]),
         "ring": ring_fields(keys),
-        "evaluator": cost.evaluator,
+        "evaluator": cost.device,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,

@@ -67,7 +67,7 @@ def bench_command(
 
 def _bench_machine(out: Console, threads: int | None) -> None:
     from hecc.measure.kernels import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.native import Kernels
 
     threads = threads or default_threads()
@@ -154,7 +154,7 @@ def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> No
     from hecc.compiler.ckks.prediction.machine import is_profile
     from hecc.measure.probes import PROBES
     from hecc.measure.profiling import measure_rates, profile_of
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.figures import count_words
     from hecc.runtime.files.atomic import check_replaceable, check_target
 
@@ -213,7 +213,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     from hecc.measure.benchmark import measure_plan
     from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.ckks.plan.facts import security_words
     from hecc.runtime.figures import size_words
     from hecc.runtime.native import Kernels

@@ -15,7 +15,7 @@ from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from hecc.runtime.ckks.circuit.instructions import Instruction
+    from hecc.runtime.plan.interfaces import Step
 
 __all__ = ["run_command"]
 
@@ -56,30 +56,30 @@ def run_command(
     It needs no secret, and learns nothing of the inputs or the results.
     """
     with console(as_json) as out:
-        from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-        from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
-        from hecc.runtime.ckks.plan.plan import CkksPlan
         from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.files.resuming import partial_size
         from hecc.runtime.plan.facts import rows_words
-        from hecc.server import EVALUATION, Server
+        from hecc.runtime.plan.keyset import EVALUATION
+        from hecc.runtime.plan.plan import Plan
+        from hecc.server import Server
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
         check_kind(output, Kind.RESULT, force=force)
-        caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
-        loaded, request = CkksPlan.load(plan), CiphertextFile.load(encrypted)
-        check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
-        rows, batches = request.header.rows, request.batches
+        caches = None if memory is None else _bytes(memory)
+        loaded = Plan.load(plan)
+        request = loaded.scheme.request(encrypted)
+        check_target(output, loaded.scheme.result_bytes(loaded, request) - (partial_size(output) if resume else 0))
+        rows, batches = request.rows, request.batches
         start = time.perf_counter()
         ends: list[float] = []
-        with Server(loaded, evaluation_keys, evaluator=evaluator, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, device=evaluator, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
             with out.steps(f"evaluating {unit}") as step:
 
-                def progress(batch: int, done: int, total: int, _: Instruction) -> None:
+                def progress(batch: int, done: int, total: int, _: Step) -> None:
                     if done == total:
                         ends.append(time.perf_counter())
                     step(*((done, total) if batches == 1 else (batch + done // total, batches)))
@@ -89,7 +89,7 @@ def run_command(
         size, seconds = output.stat().st_size, finished - ready
         out.say(
             f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
-            + _each([end - ready for end in ends], request.header.batch)
+            + _each([end - ready for end in ends], request.batch)
         )
         out.result(
             output=str(output),
@@ -98,7 +98,7 @@ def run_command(
             bytes=size,
             prepare_seconds=ready - start,
             seconds=seconds,
-            evaluator=server.evaluator,
+            evaluator=server.device.name,
         )
 
 
