@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tenseal import sealapi
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
@@ -31,6 +32,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Negate,
     Output,
     PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
@@ -50,6 +52,8 @@ from hecc.runtime.ckks.devices.native.streams import checked_ciphertext, checked
 from hecc.runtime.ckks.devices.seal.streams import load_stream, make_context, save_stream
 from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
 from hecc.runtime.errors import CircuitError, FileFormatError
+from hecc.runtime.execution import execute
+from hecc.runtime.reading import Reading
 
 __all__ = ["SealEvaluator", "SealSession"]
 
@@ -165,40 +169,15 @@ class SealSession:
         CircuitError
             When SEAL refuses an instruction.
         """
-        values: dict[int, Ciphertexts] = {}
-        results: dict[str, list[bytes]] = {}
-        instructions = self._circuit.instructions
-        for index, instruction in enumerate(instructions):
-            operands = [values[v] for v in instruction.operands]
-            for v in instruction.operands:
-                if self._last_uses[v] == index:
-                    values.pop(v, None)
-            if isinstance(instruction, Input):
-                value = self._load(index, instruction, inputs)
-                if isinstance(instruction, PairedInput):
-                    value = self._separate(index, instruction, value)
-            elif isinstance(instruction, Output):
-                value = []
-                results[instruction.name] = [save_stream(ciphertext) for ciphertext in operands[0]]
-            else:
-                try:
-                    value = _RULES[type(instruction)](self, index, instruction, *operands)
-                except (ValueError, RuntimeError) as error:
-                    raise CircuitError(
-                        f"SEAL refuses %{index} = {instruction.op} ({instruction.source}): {error}"
-                    ) from None
-            if index in self._last_uses:
-                values[index] = [self._settle(index, ciphertext) for ciphertext in value]
-            if progress is not None:
-                progress(index + 1, len(instructions), instruction)
-        return results
+        given = {ins.name: input_streams(ins, inputs) for _, ins in self._circuit.inputs()}
+        return execute(self._circuit, _RULES, self, given=given, after=self._settle, progress=progress)
 
-    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Ciphertexts:
+    def _load(self, index: int, instruction: Input, streams: Sequence[Buffer]) -> Ciphertexts:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
         assert instruction.encoding_scale is not None
         expected, scale = self._types[index], float(instruction.encoding_scale)
         loaded = []
-        for number, stream in enumerate(input_streams(instruction, inputs)):
+        for number, stream in enumerate(streams):
             where = f"input {instruction.name!r}, ciphertext {number}"
             plain = checked_ciphertext(
                 stream,
@@ -217,14 +196,14 @@ class SealSession:
             loaded.append(ciphertext)
         return loaded
 
-    def _separate(self, index: int, instruction: Input, x: Ciphertexts) -> Ciphertexts:
+    def _load_pairs(self, index: int, instruction: PairedInput, streams: Sequence[Buffer]) -> Ciphertexts:
         """Twice ``a`` and twice ``b`` from each ``a + X^(N/2) b``."""
         # Slot s of -X^(N/2), by which the second is divided by X^(N/2).
         quotient = np.resize([-1j, 1j], self._degree // 2)
         plaintext = sealapi.Plaintext()
         self._encoder.encode(quotient.tolist(), self._levels[self._types[index].limbs], 1.0, plaintext)
         separated: Ciphertexts = []
-        for both in x:
+        for both in self._load(index, instruction, streams):
             conjugate = self._apply_galois(both, conjugation_element(self._degree))
             separated.append(_result(self._evaluator.add, both, conjugate))
             difference = _result(self._evaluator.sub, both, conjugate)
@@ -233,13 +212,21 @@ class SealSession:
             ciphertext.scale = 2 * ciphertext.scale
         return separated[: instruction.count]
 
-    def _settle(self, index: int, ciphertext: Any) -> Any:
-        """Replace SEAL's rounded scale by the exact one, so that equal scales are equal doubles."""
+    def _save(self, index: int, instruction: Output, x: Ciphertexts) -> list[bytes]:
+        return [save_stream(ciphertext) for ciphertext in x]
+
+    def _settle(
+        self, index: int, instruction: Instruction, value: Ciphertexts, operands: Sequence[Ciphertexts]
+    ) -> Ciphertexts:
+        """Replace SEAL's rounded scales by the exact one, so that equal scales are equal doubles."""
+        if index not in self._last_uses:
+            return value
         exact = _double(self._types[index])
-        if not _close(ciphertext.scale, exact):
-            raise CircuitError(f"%{index}: SEAL has scale {ciphertext.scale:.12g}, the circuit {exact:.12g}")
-        ciphertext.scale = exact
-        return ciphertext
+        for ciphertext in value:
+            if not _close(ciphertext.scale, exact):
+                raise CircuitError(f"%{index}: SEAL has scale {ciphertext.scale:.12g}, the circuit {exact:.12g}")
+            ciphertext.scale = exact
+        return value
 
     def _encode(self, vector: NDArray[np.float64], limbs: int, scale: float) -> Any:
         """A vector of logical slots, repeated over the ring's, as a plaintext at a level."""
@@ -401,25 +388,45 @@ class SealSession:
         return total
 
 
-_RULES: Mapping[type[Instruction], Callable[..., Ciphertexts]] = {
-    Add: SealSession._add,
-    Subtract: SealSession._subtract,
-    Negate: SealSession._negate,
-    Multiply: SealSession._multiply,
-    Square: SealSession._square,
-    Relinearize: SealSession._relinearize,
-    AddPlain: SealSession._add_vector,
-    MultiplyPlain: SealSession._multiply_vector,
-    AddScalar: SealSession._add_scalar,
-    MultiplyScalar: SealSession._multiply_scalar,
-    Rotate: SealSession._rotate_all,
-    Conjugate: SealSession._conjugate,
-    Fold: SealSession._fold,
-    LinearTransform: SealSession._linear_transform,
-    MatrixProduct: SealSession._matrix_product,
-    Rescale: SealSession._rescale,
-    DropLimbs: SealSession._drop_limbs,
-}
+def _refusing(rule: Callable[..., Ciphertexts]) -> Callable[..., Ciphertexts]:
+    """A rule whose errors of SEAL's become a sentence."""
+
+    def computed(session: SealSession, index: int, instruction: Instruction, *operands: Ciphertexts) -> Ciphertexts:
+        try:
+            return rule(session, index, instruction, *operands)
+        except (ValueError, RuntimeError) as error:
+            raise CircuitError(f"SEAL refuses %{index} = {instruction.op} ({instruction.source}): {error}") from None
+
+    return computed
+
+
+_RULES: Reading[Callable[..., Any]] = Reading(
+    "evaluation with SEAL",
+    INSTRUCTIONS,
+    {
+        Input: SealSession._load,
+        PairedInput: SealSession._load_pairs,
+        Output: SealSession._save,
+        Add: _refusing(SealSession._add),
+        Subtract: _refusing(SealSession._subtract),
+        Negate: _refusing(SealSession._negate),
+        Multiply: _refusing(SealSession._multiply),
+        Square: _refusing(SealSession._square),
+        Relinearize: _refusing(SealSession._relinearize),
+        AddPlain: _refusing(SealSession._add_vector),
+        MultiplyPlain: _refusing(SealSession._multiply_vector),
+        AddScalar: _refusing(SealSession._add_scalar),
+        MultiplyScalar: _refusing(SealSession._multiply_scalar),
+        Rotate: _refusing(SealSession._rotate_all),
+        Conjugate: _refusing(SealSession._conjugate),
+        Fold: _refusing(SealSession._fold),
+        LinearTransform: _refusing(SealSession._linear_transform),
+        MatrixProduct: _refusing(SealSession._matrix_product),
+        Rescale: _refusing(SealSession._rescale),
+        DropLimbs: _refusing(SealSession._drop_limbs),
+    },
+    {Polynomial: "sessions expand polynomials when they are prepared"},
+)
 
 
 @dataclass
