@@ -13,13 +13,13 @@ from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
 if TYPE_CHECKING:
+    from hecc.measure.layers import Layer
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.ckks.circuit.layout import Layout
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.choices import Choices, LayoutOffer
     from hecc.runtime.plan.header import Estimate, InputSignature, PlanHeader
-    from hecc.words.layers import Layer
 
 __all__ = [
     "bits_words",
