@@ -61,24 +61,24 @@ class _Ckks:
 
         check_header(header)
 
-    def key_bytes(self, headers: Sequence[CkksHeader], *, shape: str | None) -> int:
+    def key_bytes(self, headers: Sequence[CkksHeader], *, device: str | None) -> int:
         """Bytes of the files of a key set, at most."""
         from hecc.runtime.ckks.client.keygen import key_set_bytes
 
-        return key_set_bytes(*_wanted(headers, shape))
+        return key_set_bytes(*_wanted(headers, device))
 
-    def key_memory(self, headers: Sequence[CkksHeader], *, shape: str | None, protected: bool) -> int:
+    def key_memory(self, headers: Sequence[CkksHeader], *, device: str | None, protected: bool) -> int:
         """Bytes of memory that making keys takes."""
         from hecc.runtime.ckks.client.keygen import key_making_memory
 
-        return key_making_memory(*_wanted(headers, shape), protected=protected)
+        return key_making_memory(*_wanted(headers, device), protected=protected)
 
     def keygen(
         self,
         headers: Sequence[CkksHeader],
         folder: Path,
         *,
-        shape: str | None,
+        device: str | None,
         min_security: MinSecurity,
         passphrase: str | None,
         force: bool,
@@ -87,7 +87,7 @@ class _Ckks:
         """Make keys that serve all of some plans."""
         from hecc.runtime.ckks.client.keygen import generate_keys
 
-        keys, chosen = _wanted(headers, shape)
+        keys, chosen = _wanted(headers, device)
         return generate_keys(
             keys,
             folder,
@@ -186,15 +186,15 @@ class _Ckks:
         write_program(writer, plan)
 
 
-def _wanted(headers: Sequence[CkksHeader], shape: str | None) -> tuple[KeySpecification, KeyShape]:
+def _wanted(headers: Sequence[CkksHeader], device: str | None) -> tuple[KeySpecification, KeyShape]:
     """What keys for some plans are to be made for."""
     from hecc.runtime.ckks.circuit.parameters import union
 
     known = {name: name for name in get_args(KeyShape)}
-    if shape is not None and shape not in known:
-        raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(known)}")
+    if device is not None and device not in known:
+        raise InputError(f"there is no device {device!r}; choose one of {', '.join(known)}")
     keys = functools.reduce(union, [header.keys for header in headers])
-    return keys, known[shape] if shape is not None else headers[0].estimate.device
+    return keys, known[device] if device is not None else headers[0].estimate.device
 
 
 CKKS: Scheme[CkksHeader, CkksPlan] = _Ckks()

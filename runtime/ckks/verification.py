@@ -50,8 +50,8 @@ class CkksVerifier:
         keys = EvaluationKeyFile(path).header
         return Description(
             keys.key_id,
-            [("made for", f"the evaluator {keys.shape}"), *ring_facts(keys.keys)],
-            {"shape": keys.shape, "ring": ring_fields(keys.keys)},
+            [("made for", f"the device {keys.shape}"), *ring_facts(keys.keys)],
+            {"device": keys.shape, "ring": ring_fields(keys.keys)},
         )
 
     def load(self, path: Path, kind: Kind) -> File:

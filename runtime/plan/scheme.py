@@ -74,7 +74,7 @@ class Scheme(Protocol[H, P]):
             With the first rule broken.
         """
 
-    def key_bytes(self, headers: Sequence[H], *, shape: str | None) -> int:
+    def key_bytes(self, headers: Sequence[H], *, device: str | None) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most.
 
         Raises
@@ -83,7 +83,7 @@ class Scheme(Protocol[H, P]):
             No keys can serve all of the plans.
         """
 
-    def key_memory(self, headers: Sequence[H], *, shape: str | None, protected: bool) -> int:
+    def key_memory(self, headers: Sequence[H], *, device: str | None, protected: bool) -> int:
         """Bytes of memory that :meth:`keygen` is going to need."""
 
     def keygen(
@@ -91,7 +91,7 @@ class Scheme(Protocol[H, P]):
         headers: Sequence[H],
         folder: Path,
         *,
-        shape: str | None,
+        device: str | None,
         min_security: MinSecurity,
         passphrase: str | None,
         force: bool,
@@ -101,7 +101,7 @@ class Scheme(Protocol[H, P]):
 
         Parameters
         ----------
-        shape
+        device
             What the evaluation keys are for; by default what the first plan was compiled for.
         """
 

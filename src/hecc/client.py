@@ -69,11 +69,12 @@ class Client:
         self._min_security = min_security
         self._holder = None if keys is None else self._open(Path(keys), passphrase, public)
 
+    @tells_new_names
     def keygen(
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        shape: str | None = None,
+        device: str | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
@@ -85,9 +86,8 @@ class Client:
         ----------
         folder
             Made when it does not exist, for this user only.
-        shape
-            Which evaluator the evaluation keys are for, "native" or "seal"; by default the one that the plan was
-            compiled for.
+        device
+            What the evaluation keys are for, "native" or "seal"; by default what the plan was compiled for.
         passphrase
             Protects the secret key.
         force
@@ -110,21 +110,21 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         InputError
-            There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
+            There is no such device; or the folder holds a secret key already, or cannot be written; or this machine
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
         headers = self._served(others)
         scheme = self.plan.scheme
         require_memory(
-            scheme.key_memory(headers, shape=shape, protected=passphrase is not None),
+            scheme.key_memory(headers, device=device, protected=passphrase is not None),
             "making keys for this plan",
             "or compile a smaller network or for less precision",
         )
         made: KeySet = scheme.keygen(
             headers,
             folder,
-            shape=shape,
+            device=device,
             min_security=self._min_security,
             passphrase=passphrase,
             force=force,
@@ -133,7 +133,8 @@ class Client:
         self._holder = self._open(folder, passphrase, False)
         return made
 
-    def key_bytes(self, *, shape: str | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    @tells_new_names
+    def key_bytes(self, *, device: str | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -141,7 +142,7 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         """
-        size: int = self.plan.scheme.key_bytes(self._served(others), shape=shape)
+        size: int = self.plan.scheme.key_bytes(self._served(others), device=device)
         return size
 
     def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:

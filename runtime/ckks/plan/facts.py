@@ -92,7 +92,7 @@ def plan_fields(header: CkksHeader) -> dict[str, Any]:
     return {
         **tensor_fields(header, [*map(_carried_fields, header.inputs)], [*map(_carried_fields, header.outputs)]),
         "ring": ring_fields(keys),
-        "evaluator": cost.device,
+        "device": cost.device,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,

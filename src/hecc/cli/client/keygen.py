@@ -26,11 +26,11 @@ def keygen_command(
         typer.Argument(metavar="PLAN...", help="Either plan file; the client's is enough. Several share the keys."),
     ],
     keys: KeysOption = Path("keys"),
-    shape: Annotated[
+    device: Annotated[
         Literal["native", "seal"] | None,
         typer.Option(
             show_default=False,
-            help="Which evaluator the evaluation keys are for. By default the one that the plan was compiled for.",
+            help="Which device the evaluation keys are for. By default the one that the plan was compiled for.",
         ),
     ] = None,
     passphrase: Annotated[
@@ -62,7 +62,7 @@ def keygen_command(
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
-        size = client.key_bytes(shape=shape, others=plans[1:])
+        size = client.key_bytes(device=device, others=plans[1:])
         _agree(size, yes)
         chosen = read_passphrase("Passphrase for the secret key", twice=True) if passphrase else None
         start = time.perf_counter()
@@ -73,7 +73,9 @@ def keygen_command(
                     out.note(f"the keys will take up to {size_words(size)} in {keys}")
                 step(done, total)
 
-            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
+            made = client.keygen(
+                keys, device=device, passphrase=chosen, force=force, others=plans[1:], progress=progress
+            )
         elapsed = time.perf_counter() - start
         described = client.plan.scheme.verifier.describe(Container(made.evaluation, Kind.EVALUATION_KEYS))
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
