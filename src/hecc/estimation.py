@@ -72,7 +72,7 @@ def estimate(
     """
     stage = progress or (lambda _: None)
     task = prepare(model, stage, **options)
-    plan = task.build(stage)
+    plan = CkksPlan.of(task.build(stage))
     stage("measure the layers")
     layers = plan_layers(plan, task.calibration)
     merged = _merged(task.imported, layers)

@@ -24,8 +24,8 @@ from hecc.compiler.promise.calibration import synthetic_inputs
 from hecc.inputs.labels import Labels, output_labels
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.sources import Form, Source, load_inputs
-from hecc.passes.ckks.pipeline import build_plan
 from hecc.passes.ckks.search import RING_DEGREES
+from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import LEVELS
 from hecc.runtime.ckks.disclosure import MAX_RESULTS
@@ -212,6 +212,8 @@ class Task:
         What was asked for.
     preprocessing, labels
         What the plan tells the client, by input and by output.
+    scheme
+        What to compile for, a key of :data:`hecc.passes.schemes.COMPILERS`.
     """
 
     imported: Graph
@@ -221,8 +223,9 @@ class Task:
     options: Options
     preprocessing: Mapping[str, Preprocessing | None]
     labels: Mapping[str, tuple[str, ...]]
+    scheme: str = "ckks"
 
-    def build(self, progress: Callable[[str], None] = lambda _: None) -> CkksPlan:
+    def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Compile.
 
         Raises
@@ -230,7 +233,8 @@ class Task:
         UnsupportedError, CompileError
             As :func:`hecc.compile`.
         """
-        plan = build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+        compiler = load_compiler(self.scheme)
+        plan = compiler(self.imported, self.model, self.calibration, self.declared, self.options, progress)
         inputs = (msgspec.structs.replace(s, preprocessing=self.preprocessing[s.name]) for s in plan.header.inputs)
         outputs = (msgspec.structs.replace(s, labels=self.labels.get(s.name, ())) for s in plan.header.outputs)
         return replace(plan, header=msgspec.structs.replace(plan.header, inputs=tuple(inputs), outputs=tuple(outputs)))

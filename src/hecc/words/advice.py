@@ -119,7 +119,8 @@ class _Trial:
         if precision is not None:
             options = replace(options, precision_bits=precision)
         with contextlib.suppress(CompileError):
-            plan = replace(self.task, imported=graph or self.task.imported, model=b"", options=options).build()
+            changed = replace(self.task, imported=graph or self.task.imported, model=b"", options=options)
+            plan = CkksPlan.of(changed.build())
             return self._seconds / _row_seconds(plan), plan.header.keys.ring_degree
         return 0.0, 0
 
