@@ -251,7 +251,8 @@ class _Prepared:
         types = verify(circuit, keys)
         limbs = [kind.limbs for kind in types]
         # No rate stands for what goes back to the client.
-        self._counted = [i for i, ins in enumerate(circuit.instructions) if not isinstance(ins, Output)]
+        outputs = dict(circuit.outputs())
+        self._counted = [i for i in range(len(circuit.instructions)) if i not in outputs]
         stream = plan_stream(circuit, limbs, [kind.polynomials for kind in types], keys.ring_degree)
         self._starts = [0, *range(1 if stream is None else stream.end + 1, len(self._counted))]
         columns = []
