@@ -40,8 +40,8 @@ class Options:
         For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
     batch
         Examples that are evaluated at once; by default one, or with "throughput" as many as the ring has slots.
-    share
-        How many results of one key may be shown to others, 0 for none.
+    disclose
+        How many results of one key may be disclosed, 0 for none.
     producer
         Name and version for the plan's header.
     quiet
@@ -59,7 +59,7 @@ class Options:
     chain: KeySpecification | None = None
     optimize: Literal["latency", "throughput"] = "latency"
     batch: int | None = None
-    share: int = 0
+    disclose: int = 0
     producer: str = "hecc"
     quiet: bool = False
 

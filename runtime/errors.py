@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CircuitError",
     "CompileError",
+    "DisclosureError",
     "FileFormatError",
     "HeccError",
     "InputError",
@@ -16,7 +17,6 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "SecurityError",
-    "ShareError",
     "UnsupportedError",
 ]
 
@@ -47,8 +47,8 @@ class SecurityError(HeccError):
     """Parameters below the security level asked for."""
 
 
-class ShareError(HeccError):
-    """A result that must not be shown to others: its plan has no room for the noise, or too many were shown."""
+class DisclosureError(HeccError):
+    """A result that must not be disclosed: its plan has no room for the noise, or too many were disclosed."""
 
 
 class FileFormatError(HeccError):

@@ -160,11 +160,11 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
             f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
             "compile the deeper or more precise network first, and the other one with its chain"
         )
-    if options.share:
+    if options.disclose:
         return CompileError(
-            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} "
-            f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
-            f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
+            f"no parameters leave {bits:g} bits of precision under the noise that {options.disclose} "
+            f"results to be disclosed need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)

@@ -13,7 +13,7 @@ from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.plan.rates import Rates
 from hecc.runtime.tail.epilogue import Step
 
-__all__ = ["Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
+__all__ = ["Disclosure", "Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader"]
 
 
 class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -155,10 +155,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None if self.machine is msgspec.UNSET else self.machine.rates
 
 
-class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That results of the plan may be shown to others, and what has to hide their noise.
+class Disclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That results of the plan may be disclosed, that is shown to others, and what has to hide their noise.
 
-    :mod:`hecc.runtime.ckks.flooding` says how much that is.
+    :mod:`hecc.runtime.ckks.disclosure` says how much that is.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deviations: tuple[float, ...]
 
 
-class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"disclosure": "share"}):
     """Everything about a plan that the client needs, and that the server file repeats.
 
     Attributes
@@ -182,8 +182,8 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Name and version of the compiler.
     model
         SHA-256 of the ONNX file's bytes.
-    share
-        Left out where results are for the client alone.
+    disclosure
+        Left out where results are for the client alone. In files it is called ``share``.
     """
 
     producer: str
@@ -193,7 +193,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     outputs: tuple[OutputSignature, ...]
     keys: KeySpecification
     estimate: Estimate
-    share: Sharing | msgspec.UnsetType = msgspec.UNSET
+    disclosure: Disclosure | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def sent(self) -> tuple[OutputSignature, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hecc.runtime.errors import (
         CircuitError,
         CompileError,
+        DisclosureError,
         FileFormatError,
         HeccError,
         InputError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         SecurityError,
-        ShareError,
         UnsupportedError,
     )
     from hecc.runtime.inputs.preprocessing import Preprocessing
@@ -51,6 +51,7 @@ __all__ = [
     "CircuitError",
     "Client",
     "CompileError",
+    "DisclosureError",
     "FileFormatError",
     "HeccError",
     "InputError",
@@ -61,7 +62,6 @@ __all__ = [
     "Preprocessing",
     "SecurityError",
     "Server",
-    "ShareError",
     "UnsupportedError",
     "__version__",
     "compile",

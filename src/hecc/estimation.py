@@ -8,11 +8,12 @@ from typing import Unpack
 
 from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
 from hecc.compiler.graph.graph import Graph, InputNode
+from hecc.measure.layers import Layer, plan_layers
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
+from hecc.renamed import tells_new_names
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.plan.plan import Plan
 from hecc.words.advice import Advice, advise
-from hecc.words.layers import Layer, plan_layers
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 
@@ -45,6 +46,7 @@ class Estimation:
     advice: tuple[Advice, ...]
 
 
+@tells_new_names
 @takes_plan_options
 def estimate(
     model: Model,

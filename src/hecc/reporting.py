@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 
 from hecc.estimation import plan_memory
 from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.measure.layers import Layer, bits_lost, plan_layers
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.runtime.errors import HeccError
 from hecc.runtime.plan.plan import Plan
 from hecc.words.drawing import draw_network
 from hecc.words.html import Child, Html, element, page, table
-from hecc.words.layers import Layer, bits_lost, plan_layers
 from hecc.words.sentences import (
     bits_words,
     count_words,

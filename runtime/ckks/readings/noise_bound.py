@@ -1,7 +1,7 @@
 """A bound on the error of a plan's results that holds for every input in the declared range.
 
 :mod:`hecc.runtime.ckks.readings.noise_drawn` says how large errors typically are; that chooses parameters. What is
-added to a result before it is shown to others has to hide the largest error that can be, whatever the input is: with
+added to a result before it is disclosed has to hide the largest error that can be, whatever the input is: with
 less, keys were recovered (Guo, Nabokov, Suvanto and Johansson, USENIX Security 2024). So here nothing averages out. A
 ciphertext decrypts to a polynomial ``m + e``. ``m`` is what exact arithmetic makes of the encoded input and the encoded
 weights, and knows nothing of the key; ``e`` is the error, and its size is that of its largest slot (the canonical
@@ -449,7 +449,7 @@ class _Propagation:
         if not fits(largest):
             raise CircuitError(
                 f"{source}: an input within the declared range may overflow the modulus, as large as {largest:.3g}; "
-                "declare a narrower input range, or compile without --share"
+                "declare a narrower input range, or compile without --disclose"
             )
         if not fits(float((x.magnitude + x.error).max())):
             raise UnboundedError(source, encoding=not fits(float(x.magnitude.max())))

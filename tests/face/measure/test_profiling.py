@@ -10,12 +10,14 @@ import pytest
 import hecc
 from hecc.compiler.ckks.prediction.cost import NativeCost
 from hecc.compiler.ckks.prediction.machine import MachineProfile
-from hecc.measure.profiling import RATES, Probe, fit, measure_rates, profile_of
+from hecc.measure.layers import plan_layers
+from hecc.measure.probes import Probe
+from hecc.measure.profiling import measure_rates, profile_of
+from hecc.measure.rate_fit import RATES, fit
 from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.plan.rates import Rates
-from hecc.words.layers import plan_layers
 
 SHIPPED = NativeCost.RATES
 
