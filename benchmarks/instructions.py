@@ -65,7 +65,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, galois_element
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
 from hecc.runtime.errors import HeccError
@@ -138,7 +138,7 @@ def compiled(model: Path, folder: Path, precision: float, pixels: Sequence[float
     inputs = None if calibration is None else np.load(calibration)
     low, high = pixels
     plan = hecc.compile(
-        model, security=SECURITY, precision=precision, input_range=(low, high), calibration=inputs, evaluator="native"
+        model, security=SECURITY, precision=precision, input_range=(low, high), calibration=inputs, device="native"
     )
     path = folder / f"{model.stem}.bin"
     plan.save(path)

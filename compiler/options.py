@@ -7,8 +7,9 @@ from typing import Literal
 
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.prediction.machine import MachineProfile
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import Adversary
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.plan.rates import Rates
 
 __all__ = ["Options"]
@@ -28,8 +29,8 @@ class Options:
         How many times the values observed on the calibration inputs must not overflow.
     interval_margin
         By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
-    evaluator
-        The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    device
+        The device that parameters and layouts are optimised for. The other one runs the plan, too.
     machine
         That predicted times are for; ``None`` for the one that hecc was developed on.
     key_budget
@@ -53,7 +54,7 @@ class Options:
     precision_bits: float = 12.0
     margin: float = 4.0
     interval_margin: float = 0.25
-    evaluator: KeyShape = "seal"
+    device: DeviceName = "seal"
     machine: MachineProfile | None = None
     key_budget: int | None = None
     chain: KeySpecification | None = None

@@ -430,7 +430,7 @@ class _Switching:
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
     single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.disclose else SPECIAL_BITS)]
-    if options.evaluator == "seal":
+    if options.device == "seal":
         return single
     most = max(depth.values()) + 2
     slacks = SPECIAL_SLACK[:1] if options.disclose else SPECIAL_SLACK

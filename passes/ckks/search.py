@@ -263,7 +263,7 @@ def _pairs_inputs(options: Options) -> bool:
     To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
     and less than it takes to read another ciphertext.
     """
-    return options.evaluator == "native"
+    return options.device == "native"
 
 
 def _matrices(
@@ -277,7 +277,7 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
+        model = cost.cost_model(options.device, ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
@@ -301,7 +301,7 @@ def _diagonals(
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
     model = cost.cost_model(
-        options.evaluator,
+        options.device,
         ring_degree,
         ring_degree // 2,
         digit_limbs=specials,

@@ -12,7 +12,7 @@ from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, Mat
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes, switching_key_bytes
 from hecc.runtime.reading import Reading

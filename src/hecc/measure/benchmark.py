@@ -103,7 +103,7 @@ def measure_plan(
         for name in evaluators:
             tell(f"keys for the evaluator {name}")
             client = Client(plan)
-            keys = client.keygen(folder / name, shape=name)
+            keys = client.keygen(folder / name, device=name)
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
             tell(f"first run of the evaluator {name}")
@@ -167,12 +167,12 @@ _session: list[Any] = []
 """In a worker: its server, and the request."""
 
 
-def _prepare(plan: Path, keys: Path, request: Path, evaluator: str, threads: int) -> float:
+def _prepare(plan: Path, keys: Path, request: Path, device: str, threads: int) -> float:
     """In a worker: open the plan and run it once."""
     from hecc.runtime.ckks.ciphertexts import CiphertextFile
 
     start = time.perf_counter()
-    _session[:] = [Server(plan, keys, evaluator=evaluator, threads=threads), CiphertextFile.load(request)]
+    _session[:] = [Server(plan, keys, device=device, threads=threads), CiphertextFile.load(request)]
     _run()
     return time.perf_counter() - start
 

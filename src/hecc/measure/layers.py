@@ -110,7 +110,7 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
-    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period, plan.header.estimate.rates)
+    model = key_cost_model(plan.header.estimate.device, plan.header.keys, circuit.period, plan.header.estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     shares: Sequence[float | None]
