@@ -55,7 +55,7 @@ from hecc.runtime.ckks.circuit.security import InsecureLevel, ntt_primes
 from hecc.runtime.ckks.client.client import paired
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_bound import worst_errors
@@ -225,7 +225,7 @@ def measured(prepared: Prepared, case: Case, folder: Path) -> NDArray[np.float64
             # number for both.
             sent = sent + generator.normal(0, math.sqrt(ring.rounding) / scale, sent.shape)
             streams[ins.name] = [cipher.encrypt(v, scale) for v in (sent if ins.VECTORS == 1 else paired(sent))]
-        with NativeEvaluator().prepare(circuit, keys, EvaluationKeyFile(made.evaluation)) as session:
+        with NativeEngine(circuit, keys).session(EvaluationKeyFile(made.evaluation)) as session:
             results = session.run(streams)["y"]
         kind = types[-1]
         assert kind.scale is not None
