@@ -19,6 +19,7 @@ from hecc.runtime.ckks.circuit.security import MinSecurity
 from hecc.runtime.ckks.client.client import Client as Session
 from hecc.runtime.ckks.client.keyfolder import waiting
 from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
@@ -157,7 +158,7 @@ class Client:
     def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, shape or self.plan.header.estimate.device
+        return keys, shape or load_device(self.plan.header.estimate.device).key_shape
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True

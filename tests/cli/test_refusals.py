@@ -138,7 +138,7 @@ import hecc
             "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
         ),
         (["bench", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
-        (["bench", "plan.bin", "--evaluator", "gpu"], "there is no evaluator 'gpu'; choose one of native, seal"),
+        (["bench", "plan.bin", "--evaluator", "gpu"], "there is no device 'gpu'; choose one of native, seal"),
         (
             ["simulate", "plan.bin", "three.npy", "--labels", "labels.npy"],
             "labels of shape (16,) for 3 rows; give one for each row, and no header",

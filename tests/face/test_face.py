@@ -58,7 +58,7 @@ def test_keys_that_are_being_replaced_stay_when_the_new_ones_do_not_come(plan, d
 
 def test_keys_are_for_an_evaluator_that_exists(plan, tmp_path):
     client = hecc.Client(plan)
-    with pytest.raises(hecc.InputError, match=r"there is no evaluator 'heal'; choose one of native, seal"):
+    with pytest.raises(hecc.InputError, match=r"there are no keys of shape 'heal'; choose one of native, seal"):
         client.keygen(tmp_path / "keys", shape="heal")
     assert not (tmp_path / "keys").exists()
     for shape in ("seal", "native"):

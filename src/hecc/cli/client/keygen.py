@@ -30,7 +30,7 @@ def keygen_command(
         Literal["native", "seal"] | None,
         typer.Option(
             show_default=False,
-            help="Which evaluator the evaluation keys are for. By default the one that the plan was compiled for.",
+            help="The device that the evaluation keys are for. By default the one that the plan was compiled for.",
         ),
     ] = None,
     passphrase: Annotated[
@@ -56,6 +56,7 @@ def keygen_command(
     """
     with console(as_json) as out:
         from hecc.client import Client
+        from hecc.runtime.ckks.devices.device import device_for
         from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
         from hecc.words.sentences import ring_facts, ring_fields, size_words, time_words
 
@@ -75,9 +76,8 @@ def keygen_command(
 
             made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
         elapsed = time.perf_counter() - start
-        header = client.plan.header
-        spec = EvaluationKeyFile(made.evaluation).header.keys
-        made_for = shape or header.estimate.device
+        evaluation = EvaluationKeyFile(made.evaluation).header
+        spec = evaluation.keys
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
@@ -85,7 +85,7 @@ def keygen_command(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
         out.facts(
-            [("fingerprint", made.key_id), ("made for", f"the evaluator {made_for}"), *ring_facts(spec)],
+            [("fingerprint", made.key_id), ("made for", device_for(evaluation.shape).words), *ring_facts(spec)],
         )
         out.result(
             key_id=made.key_id,
@@ -94,7 +94,7 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
-            shape=made_for,
+            shape=evaluation.shape,
             protected=chosen is not None,
             ring=ring_fields(spec),
         )
