@@ -17,10 +17,10 @@ from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.ckks.circuit.security import MinSecurity
 from hecc.runtime.ckks.client.client import Client as Session
-from hecc.runtime.ckks.client.keyfolder import waiting
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, key_making_memory, key_set_bytes
 from hecc.runtime.ckks.devices.device import load_device
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.ckks.devices.names import DeviceName
+from hecc.runtime.ckks.keys.keyfiles import Progress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array
@@ -76,11 +76,12 @@ class Client:
         self._min_security = min_security
         self._session = None if keys is None else self._open(Path(keys), passphrase, public)
 
+    @tells_new_names
     def keygen(
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        shape: KeyShape | None = None,
+        device: DeviceName | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
@@ -92,9 +93,8 @@ class Client:
         ----------
         folder
             Made when it does not exist, for this user only.
-        shape
-            Which evaluator the evaluation keys are for, "native" or "seal"; by default the one that the plan was
-            compiled for.
+        device
+            What the evaluation keys are for, "native" or "seal"; by default what the plan was compiled for.
         passphrase
             Protects the secret key.
         force
@@ -117,12 +117,12 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         InputError
-            There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
+            There is no such device; or the folder holds a secret key already, or cannot be written; or this machine
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
         headers = self._served(others)
-        keys, shape = self._keys(headers, shape)
+        keys, shape = self._keys(headers, device)
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
             "making keys for this plan",
@@ -141,7 +141,10 @@ class Client:
         self._session = self._open(folder, passphrase, False)
         return made
 
-    def key_bytes(self, *, shape: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    @tells_new_names
+    def key_bytes(
+        self, *, device: DeviceName | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()
+    ) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -149,16 +152,16 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         """
-        return key_set_bytes(*self._keys(self._served(others), shape))
+        return key_set_bytes(*self._keys(self._served(others), device))
 
     def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
         """Of all plans that keys are to serve."""
         return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
 
-    def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
+    def _keys(self, served: Sequence[PlanHeader], device: DeviceName | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, shape or load_device(self.plan.header.estimate.device).key_shape
+        return keys, load_device(device or self.plan.header.estimate.device).key_shape
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
@@ -345,30 +348,7 @@ class Client:
         return self._session
 
     def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
-        if (folder / SECRET).exists() and not public:
-            secret = SecretKeyFile.load(folder / SECRET)
-            return Session(
-                self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
-            )
-        if (folder / PUBLIC).exists():
-            check_folder(folder)
-            return Session(
-                self.plan,
-                public=PublicKeyFile.load(folder / PUBLIC),
-                min_security=self._min_security,
-                folder=folder,
-            )
-        left = waiting(folder)
-        if left is not None and not public:
-            raise InputError(
-                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
-                f"back into {folder}, or make new ones"
-            )
-        wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
-        raise InputError(
-            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
-            "`hecc keygen` does"
-        )
+        return Session.open(self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security)
 
 
 def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:

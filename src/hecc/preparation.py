@@ -77,7 +77,7 @@ class PlanOptions(TypedDict, total=False):
     raw: bool
     labels: Labels | Mapping[str, Labels] | None
     batch_axis: bool
-    evaluator: DeviceName
+    device: DeviceName
     optimize: Literal["latency", "throughput"]
     batch: int | None
     disclose: int | None
@@ -109,7 +109,7 @@ def prepare(
     raw: bool = False,
     labels: Labels | Mapping[str, Labels] | None = None,
     batch_axis: bool = True,
-    evaluator: DeviceName = "native",
+    device: DeviceName = "native",
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     disclose: int | None = None,
@@ -144,10 +144,11 @@ def prepare(
         raise InputError(f"{disclose} results to be disclosed; give how many of one key, from 1 to {MAX_RESULTS}")
     if key_budget is not None and key_budget < 1:
         raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
-    device = load_device(evaluator).name
+    device = load_device(device).name
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
     if profile is not None and not DEVICE_MODELS[device].profiled:
-        raise InputError(f"a machine profile is of the native evaluator; leave it out for the device {device!r}")
+        profiled = ", ".join(name for name, model in DEVICE_MODELS.items() if model.profiled)
+        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {device!r}")
     progress("import the network")
     network = onnx_model(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis)

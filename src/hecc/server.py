@@ -9,16 +9,14 @@ from hecc.measure.machine import require_memory
 from hecc.runtime.ckks import server
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
+from hecc.runtime.ckks.keys.folder import EVALUATION
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 from hecc.runtime.ckks.server import RowProgress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["EVALUATION", "Engine", "Server"]
-
-EVALUATION = "evaluation.bin"
-"""The evaluation keys in a folder of keys. A server loads nothing that makes keys, where this name is, too."""
+__all__ = ["Engine", "Server"]
 
 
 class Engine(server.Engine):

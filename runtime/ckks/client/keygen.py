@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
-from hecc.runtime.ckks.client.keyfolder import EVALUATION, PUBLIC, SECRET, new_set
+from hecc.runtime.ckks.client.keyfolder import new_set
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.passphrase import new_protection, protect, scrypt_memory, unprotect
+from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
 from hecc.runtime.ckks.keys.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -33,9 +34,6 @@ from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target
 
 __all__ = [
-    "EVALUATION",
-    "PUBLIC",
-    "SECRET",
     "KeySet",
     "generate_keys",
     "key_making_memory",

@@ -104,7 +104,7 @@ def measure_plan(
         for name in devices:
             tell(f"keys for {load_device(name).words}")
             client = Client(plan)
-            keys = client.keygen(folder / name, shape=load_device(name).key_shape)
+            keys = client.keygen(folder / name, device=name)
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
             tell(f"first run of {load_device(name).words}")

@@ -29,9 +29,9 @@ def bench_command(
     plan: Annotated[
         Path | None, typer.Argument(help="The server's plan file; without one, the kernels are measured.")
     ] = None,
-    evaluator: Annotated[
+    device: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", show_default=False, help="Beside the native evaluator run this one: seal."),
+        typer.Option(metavar="NAME", show_default=False, help="Beside the device native run this one: seal."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, show_default=False, help="Threads. By default one per processor.")
@@ -62,7 +62,7 @@ def bench_command(
         elif plan is None:
             _bench_machine(out, threads)
         else:
-            _bench_plan(out, plan, evaluator or [], threads, runs)
+            _bench_plan(out, plan, device or [], threads, runs)
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:
@@ -279,7 +279,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         data_primes=len(keys.data_primes),
         special_primes=len(keys.special_primes),
         digit_limbs=keys.digit_limbs,
-        evaluators={
+        devices={
             name: {
                 f"seconds_per_{each}": found.seconds,
                 "samples": list(found.samples),

@@ -87,7 +87,7 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
     else:
         evaluation = EvaluationKeyFile(file).header
         key_id, spec = evaluation.key_id, evaluation.keys
-        facts = [("made for", device_for(evaluation.shape).words)]
+        facts = [("made for", f"the device {device_for(evaluation.shape).name}")]
     fields = {"key_id": key_id, **protected, "ring": ring_fields(spec)}
     return fields, [("key set", key_id), *facts, *ring_facts(spec)], None
 

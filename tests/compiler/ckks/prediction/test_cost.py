@@ -51,7 +51,7 @@ CHAIN = Chain(
     dropped=(0, 1, 1, 1),
 )
 SCALE = Fraction(1 << 40)
-MODELS = [DEVICE_MODELS[name].cost_model(DEGREE, SLOTS) for name in DEVICE_MODELS]
+MODELS = [DEVICE_MODELS["seal"].cost_model(DEGREE, SLOTS), DEVICE_MODELS["native"].cost_model(DEGREE, SLOTS)]
 
 
 def matrix(rows: int, columns: int) -> dict[str, np.ndarray[Any, Any]]:

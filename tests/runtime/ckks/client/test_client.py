@@ -429,7 +429,9 @@ def test_a_plan_with_fewer_rotations_takes_the_same_keys(insecure_plan, insecure
 
 def test_no_keys_are_a_sentence(tmp_path, insecure_plan):
     insecure_plan.client().save(tmp_path / "plan")
-    with pytest.raises(InputError, match=r"neither secret.bin nor public.bin is here; run `hecc keygen` first"):
+    with pytest.raises(
+        InputError, match=r"neither secret.bin nor public.bin is here; give the folder of the keys, or make some"
+    ):
         Client.open(tmp_path / "plan", tmp_path, min_security=INSECURE)
     with pytest.raises(InputError, match="there is no key"):
         Client(insecure_plan, min_security=INSECURE)
