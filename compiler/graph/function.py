@@ -23,7 +23,7 @@ __all__ = [
     "ARGUMENT",
     "PRIMITIVES",
     "Expression",
-    "Polynomial",
+    "PolynomialOf",
     "Primitive",
     "Product",
     "WeightedSum",
@@ -212,7 +212,7 @@ class Primitive(Expression):
 
 
 @dataclass(frozen=True, eq=False)
-class Polynomial(Expression):
+class PolynomialOf(Expression):
     """``sum of coefficients[k] * operand^k``."""
 
     coefficients: tuple[float, ...]
@@ -287,8 +287,8 @@ def apply(function: Expression, argument: Expression) -> Expression:
 def _with_parts(expression: Expression, parts: tuple[Expression, ...]) -> Expression:
     if isinstance(expression, Primitive):
         return Primitive(expression.name, expression.attributes, parts[0])
-    if isinstance(expression, Polynomial):
-        return Polynomial(expression.coefficients, parts[0])
+    if isinstance(expression, PolynomialOf):
+        return PolynomialOf(expression.coefficients, parts[0])
     if isinstance(expression, WeightedSum):
         return WeightedSum(expression.factors, parts, expression.constant)
     return Product(parts[0], parts[1])
@@ -306,7 +306,7 @@ def degree(function: Expression) -> float:
             elif isinstance(expression, Product):
                 known[id(expression)] = sum(parts)
             else:
-                highest = len(expression.coefficients) - 1 if isinstance(expression, Polynomial) else 1
+                highest = len(expression.coefficients) - 1 if isinstance(expression, PolynomialOf) else 1
                 known[id(expression)] = max(parts) * highest if highest else 0.0
         return known[id(expression)]
 

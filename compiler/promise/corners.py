@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Parameters
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
     AffineNode,
+    ChebyshevNode,
     FunctionNode,
-    Graph,
     InputNode,
     Node,
-    PolynomialNode,
     ProductNode,
-    SeriesNode,
+    QuadraticNode,
     WindowSumNode,
 )
 from hecc.compiler.promise.calibration import synthetic_corners
@@ -191,7 +191,7 @@ def _polynomial(node: Any, gradient: Array, values: Mapping[str, Array], graph: 
     return [(node.value, slope * gradient)]
 
 
-def _spread(parameters: Parameters, name: str, node: PolynomialNode) -> Array:
+def _spread(parameters: Parameters, name: str, node: QuadraticNode) -> Array:
     return np.broadcast_to(np.asarray(parameters[name], dtype=np.float64), node.output.shape).reshape(-1)
 
 
@@ -210,8 +210,8 @@ _PULLBACKS: Mapping[type[Node], Callable[[Any, Array, Mapping[str, Array], Graph
     InputNode: lambda *_: [],
     AffineNode: _affine,
     FunctionNode: _function,
-    PolynomialNode: _polynomial,
+    QuadraticNode: _polynomial,
     ProductNode: _product,
-    SeriesNode: _function,
+    ChebyshevNode: _function,
     WindowSumNode: _window_sum,
 }

@@ -21,7 +21,8 @@ import numpy as np
 
 from hecc.compiler.ckks.lowering.embedding import Embedding, measure
 from hecc.compiler.graph.affine import AffineMap
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Node, ProductNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, InputNode, Node, ProductNode, WindowSumNode
 from hecc.runtime.ckks.circuit.layout import Digit, Layout, image_layout, vector_layout
 
 __all__ = ["LayoutChoice", "MisalignedError", "Offer", "Price", "select_layouts"]

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from hecc.compiler.graph import polynomial
 from hecc.compiler.graph.affine import Parameters, Scale, elementwise_factor
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    Node,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+)
 from hecc.compiler.graph.polynomial import Coefficients
 from hecc.runtime.errors import UnsupportedError
 
@@ -63,7 +71,7 @@ def substitute_activations(graph: Graph) -> Graph:
         nearest = next(((root, p) for root in candidates if (p := derived[root]()) is not None and _is_plain(p)), None)
         if nearest is not None:
             nodes.extend(_polynomial(node, *nearest, parameters))
-        elif isinstance(node, PolynomialNode):
+        elif isinstance(node, QuadraticNode):
             raise UnsupportedError(
                 f"{node.source} (opset {node.source.opset}) is a polynomial of degree {len(node.coefficients) - 1}; "
                 "use an activation of degree two, or write a higher one as a chain of squares."
@@ -75,7 +83,7 @@ def substitute_activations(graph: Graph) -> Graph:
 
 def _is_activation(node: Node) -> bool:
     """Whether the node may have to become a polynomial: a product, or a sum that may have a square among its terms."""
-    return isinstance(node, PolynomialNode | ProductNode) or (isinstance(node, AffineNode) and len(node.terms) > 1)
+    return isinstance(node, QuadraticNode | ProductNode) or (isinstance(node, AffineNode) and len(node.terms) > 1)
 
 
 def _is_plain(coefficients: Coefficients) -> bool:
@@ -85,7 +93,7 @@ def _is_plain(coefficients: Coefficients) -> bool:
 
 def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
     """The node's value as a polynomial in earlier values, nearest last; empty when it is not one."""
-    if isinstance(node, PolynomialNode):
+    if isinstance(node, QuadraticNode):
         own = tuple(_flat(parameters[c], node.output.shape) for c in node.coefficients)
         return _combine([forms[node.value]], lambda inner: polynomial.compose(own, inner))
     if isinstance(node, ProductNode):
@@ -159,7 +167,7 @@ def _polynomial(
         parameter("linear", np.zeros(()) if apart else np.asarray(linear_part / leading)),
         parameter("one", np.ones(())),
     )
-    square = PolynomialNode(monic, node.source, root, names)
+    square = QuadraticNode(monic, node.source, root, names)
     if trivial:
         return [square]
     terms = [Term(monic.name, Scale.of(shape, parameter("leading", leading)))]

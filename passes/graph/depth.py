@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import networkx as nx
 
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, Node, ProductNode, QuadraticNode
 from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
 
 __all__ = ["multiplicative_depth"]
@@ -27,8 +28,8 @@ def multiplicative_depth(graph: Graph) -> dict[str, int]:
 
 
 def _products(node: Node, graph: Graph) -> int:
-    if isinstance(node, SeriesNode):
+    if isinstance(node, ChebyshevNode):
         return polynomial_depth(len(graph.parameters[node.coefficients]) - 1)
     if isinstance(node, AffineNode):
         return 0 if node.reshapes_only else 1
-    return 1 if isinstance(node, PolynomialNode | ProductNode) else 0
+    return 1 if isinstance(node, QuadraticNode | ProductNode) else 0

@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from hecc.compiler.graph.affine import Parameters, elementwise_factor
-from hecc.compiler.graph.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply, degree
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode
+from hecc.compiler.graph.function import ARGUMENT, Expression, PolynomialOf, Product, WeightedSum, apply, degree
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, ProductNode, QuadraticNode
 from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
 
 __all__ = ["compose_functions"]
@@ -66,12 +67,12 @@ def _derive(node: Node, forms: dict[str, Forms], parameters: Parameters) -> Form
     """The node's value as a function of earlier values; empty when it is not one."""
     if isinstance(node, FunctionNode):
         return {root: apply(node.function, inner) for root, inner in forms[node.value].items()}
-    if isinstance(node, PolynomialNode):
+    if isinstance(node, QuadraticNode):
         coefficients = [_uniform(np.asarray(parameters[c], dtype=np.float64)) for c in node.coefficients]
         known = tuple(c for c in coefficients if c is not None)
         if len(known) < len(coefficients):
             return {}
-        return {root: Polynomial(known, inner) for root, inner in forms[node.value].items()}
+        return {root: PolynomialOf(known, inner) for root, inner in forms[node.value].items()}
     if isinstance(node, ProductNode):
         left, right = forms[node.left], forms[node.right]
         return {root: Product(left[root], right[root]) for root in left if root in right}
@@ -100,7 +101,7 @@ def _levels(node: Node, derived: Forms, levels: dict[str, Levels]) -> Levels:
     if not derived:
         return {}
     affine = isinstance(node, AffineNode)
-    square = isinstance(node, PolynomialNode) or node.inputs[0] == node.inputs[-1]
+    square = isinstance(node, QuadraticNode) or node.inputs[0] == node.inputs[-1]
     found: Levels = {}
     for root in derived:
         # What is of degree two in a nearer value is one product there, and an affine map if more than a square.

@@ -21,7 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Scale, compose, elementwise_factor
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    ChebyshevNode,
+    Node,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+)
 from hecc.runtime.tail.epilogue import MAX_STEPS
 from hecc.runtime.tail.steps import Constant, Elementwise, Operator, Step, shifted
 from hecc.runtime.tail.units import element_units
@@ -36,7 +45,7 @@ MOST = 1 << 12
 MADE = 4
 """Steps that this adds to the client's."""
 
-BARE = (PolynomialNode, ProductNode, SeriesNode)
+BARE = (QuadraticNode, ProductNode, ChebyshevNode)
 """What leaves nothing in the slots between its elements, so that it can be sent as it is."""
 
 WORTH = 1.0
@@ -208,6 +217,6 @@ def _steps(factor: Array, constant: Array, shape: tuple[int, ...]) -> tuple[Step
 
 _RULES: Mapping[type[Node], Callable[[Graph, Any, Array, int], Taken | None]] = {
     AffineNode: _affine,
-    PolynomialNode: _polynomial,
+    QuadraticNode: _polynomial,
 }
 """What has something at its end that the client can take over."""

@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Select, picked_elements
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    FunctionNode,
+    Node,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+)
 
 __all__ = ["move_selections"]
 
@@ -27,11 +36,11 @@ def move_selections(graph: Graph) -> Graph:
     parameters: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
         picked = _picked(node) if all(isinstance(user, ProductNode) for user in consumers[node.output.name]) else None
-        moved: list[FunctionNode | PolynomialNode] = []
+        moved: list[FunctionNode | QuadraticNode] = []
         value = node.inputs[0] if picked is not None else ""
         while picked is not None and len(consumers[value]) == 1 and value not in graph.outputs:
             before = graph.node(value)
-            if not isinstance(before, FunctionNode | PolynomialNode):
+            if not isinstance(before, FunctionNode | QuadraticNode):
                 break
             moved.append(before)
             value = before.value
@@ -58,7 +67,7 @@ def _picked(node: Node) -> NDArray[np.int64] | None:
 
 
 def _selected(
-    activation: FunctionNode | PolynomialNode,
+    activation: FunctionNode | QuadraticNode,
     argument: Value,
     output: Value,
     picked: NDArray[np.int64],
@@ -76,4 +85,4 @@ def _selected(
             name = f"{name}:{output.name}"
             parameters[name] = spread[picked].reshape(output.shape)
         names.append(name)
-    return PolynomialNode(output, activation.source, argument.name, tuple(names))
+    return QuadraticNode(output, activation.source, argument.name, tuple(names))

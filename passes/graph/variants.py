@@ -12,8 +12,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Reshape, Select, Sum, compose
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, Term, Value, WindowSumNode
+from hecc.compiler.graph.affine import AffineMap, Reshape, Select, SumOfMaps, compose
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    FunctionNode,
+    Node,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+)
 
 __all__ = ["strided", "with_features", "without_activation", "without_pooling"]
 
@@ -21,7 +30,7 @@ __all__ = ["strided", "with_features", "without_activation", "without_pooling"]
 def without_activation(graph: Graph, value: str) -> Graph:
     """The network without the activation that defines a value; what is linear before and after it may then be fused."""
     node = graph.node(value)
-    assert isinstance(node, PolynomialNode | FunctionNode)
+    assert isinstance(node, QuadraticNode | FunctionNode)
     same = Reshape(graph.node(node.value).output.shape, node.output.shape)
     return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(node.value, same),))})
 
@@ -47,7 +56,7 @@ def without_pooling(graph: Graph, value: str) -> Graph | None:
     pooling = graph.node(value)
     assert isinstance(pooling, WindowSumNode)
     before = graph.node(pooling.value)
-    while isinstance(before, PolynomialNode | FunctionNode):
+    while isinstance(before, QuadraticNode | FunctionNode):
         before = graph.node(before.value)
     if not isinstance(before, AffineNode):
         return None
@@ -83,7 +92,7 @@ class _Selection:
             source[found] = places[first]
             maps.append(Select.of(self.index.shape, self.shape, source))
             places = np.delete(places, first)
-        return Sum.of(*maps)
+        return SumOfMaps.of(*maps)
 
 
 def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: WindowSumNode | None = None) -> Graph | None:
@@ -99,7 +108,7 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
         name, reads = node.output.name, narrow.intersection(node.inputs)
         if isinstance(node, FunctionNode) and reads and node.output.shape != selection.shape:
             return None
-        if name in narrow or (isinstance(node, PolynomialNode | FunctionNode) and reads):
+        if name in narrow or (isinstance(node, QuadraticNode | FunctionNode) and reads):
             narrow.add(name)
             changed[name] = _narrowed(node, selection, graph, parameters)
         elif pooling is not None and node is pooling:
@@ -127,7 +136,7 @@ def _narrowed(node: Node, selection: _Selection, graph: Graph, parameters: dict[
         return f"{name}:{node.output.name}:selected"
 
     output = Value(node.output.name, selection.index.shape)
-    if isinstance(node, PolynomialNode):
+    if isinstance(node, QuadraticNode):
         return replace(node, output=output, coefficients=tuple(narrowed(name) for name in node.coefficients))
     if isinstance(node, FunctionNode):
         return replace(node, output=output)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
-from hecc.compiler.graph.graph import Graph, InputNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import InputNode
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.plan.plan import Plan

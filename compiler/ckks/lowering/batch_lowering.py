@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from hecc.compiler.ckks.lowering.lowering import Builder, Lowered
 from hecc.compiler.graph.affine import Parameters
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    ChebyshevNode,
+    Node,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
 from hecc.runtime.ckks.circuit.instructions import ONE, Add, Instruction, MatrixProduct, Multiply, Relinearize, Square
 from hecc.runtime.ckks.circuit.layout import MAX_COUNT, Layout, vector_layout
 from hecc.runtime.errors import CompileError
@@ -94,7 +102,7 @@ def _deferred(
         for user in graph.nodes:
             if name not in user.inputs:
                 continue
-            if isinstance(user, PolynomialNode | ProductNode | SeriesNode):
+            if isinstance(user, QuadraticNode | ProductNode | ChebyshevNode):
                 later = math.inf
             else:
                 terms = zip(user.inputs, matrices[user.output.name], strict=False)
@@ -156,7 +164,7 @@ class _BatchBuilder(Builder):
         assert total is not None
         return total
 
-    def _polynomial(self, node: PolynomialNode, source: str) -> int:
+    def _polynomial(self, node: QuadraticNode, source: str) -> int:
         """``x^2 + c1 x + c0``; a canonical graph's polynomials are monic."""
         name, x = node.output.name, self.results[node.value]
         constant, linear = (_spread(self.graph.parameters, c, node) for c in node.coefficients[:2])
@@ -220,7 +228,7 @@ def _linear_map(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((np.zeros(1), ([0], [0])), shape=matrix.shape)
 
 
-def _spread(parameters: Parameters, name: str, node: PolynomialNode) -> NDArray[np.float64]:
+def _spread(parameters: Parameters, name: str, node: QuadraticNode) -> NDArray[np.float64]:
     """A coefficient for each element."""
     coefficient = np.asarray(parameters[name], dtype=np.float64)
     return np.broadcast_to(coefficient, node.output.shape).reshape(-1).copy()

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ckks.lowering.embedding import Embedding, embed
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
     AffineNode,
-    Graph,
+    ChebyshevNode,
     InputNode,
     Node,
-    PolynomialNode,
     ProductNode,
-    SeriesNode,
+    QuadraticNode,
     WindowSumNode,
 )
 from hecc.runtime.ckks.circuit.instructions import (
@@ -133,11 +133,11 @@ class Builder:
             self.results[name] = self.emit(ins, name)
         elif isinstance(node, AffineNode):
             self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
-        elif isinstance(node, PolynomialNode):
+        elif isinstance(node, QuadraticNode):
             self.results[name] = self._polynomial(node, source)
         elif isinstance(node, ProductNode):
             self.results[name] = self._multiply(node, source)
-        elif isinstance(node, SeriesNode):
+        elif isinstance(node, ChebyshevNode):
             self.results[name] = self._series(node, source)
         elif isinstance(node, WindowSumNode):
             self.results[name] = self._window_sum(node, source)
@@ -173,7 +173,7 @@ class Builder:
         vector = self.constant(f"{name}.bias", target.pack(bias.reshape(target.shape)))
         return self.emit(AddPlain(x=total, vector=vector, source=source), name)
 
-    def _polynomial(self, node: PolynomialNode, source: str) -> int:
+    def _polynomial(self, node: QuadraticNode, source: str) -> int:
         """``x^2 + c1 x + c0``; a canonical graph's polynomials are monic."""
         name, x = node.output.name, self.results[node.value]
         constant, linear, _ = (np.asarray(self.graph.parameters[c], dtype=np.float64) for c in node.coefficients)
@@ -192,7 +192,7 @@ class Builder:
         product = Multiply(x=self.results[node.left], y=self.results[node.right], source=source)
         return self.emit(Relinearize(x=self.emit(product, name), source=source), name)
 
-    def _series(self, node: SeriesNode, source: str) -> int:
+    def _series(self, node: ChebyshevNode, source: str) -> int:
         """One set of coefficients for all slots; of what becomes a result of the network, none where it has no data."""
         name = node.output.name
         coefficients = np.asarray(self.graph.parameters[node.coefficients], dtype=np.float64)
@@ -231,7 +231,7 @@ class Builder:
             total = self.emit(Add(x=total, y=last, source=source), value)
         return total
 
-    def _packed(self, coefficient: NDArray[np.float64], node: PolynomialNode) -> NDArray[np.float64]:
+    def _packed(self, coefficient: NDArray[np.float64], node: QuadraticNode) -> NDArray[np.float64]:
         layout = self.layouts[node.output.name]
         spread = np.broadcast_to(coefficient, node.output.shape if coefficient.ndim else layout.shape)
         return layout.pack(np.ascontiguousarray(spread).reshape(layout.shape))
@@ -241,7 +241,7 @@ def _shown(graph: Graph) -> frozenset[str]:
     """The values whose empty slots the client would see: the outputs, and what they are functions of, slot by slot."""
     shown = set(graph.outputs)
     for node in reversed(graph.nodes):
-        elementwise = isinstance(node, PolynomialNode | ProductNode | SeriesNode)
+        elementwise = isinstance(node, QuadraticNode | ProductNode | ChebyshevNode)
         reshape = isinstance(node, AffineNode) and node.reshapes_only
         if node.output.name in shown and (elementwise or reshape):
             shown.update(node.inputs)

@@ -12,7 +12,14 @@ import onnx
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Reshape
-from hecc.compiler.graph.graph import AffineNode, PolynomialNode, ProductNode, Source, Term, Value
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    ProductNode,
+    QuadraticNode,
+    Source,
+    Term,
+    Value,
+)
 from hecc.compiler.importer.building.batch import LARGEST, LARGEST_WINDOW
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, way_out
 from hecc.compiler.importer.building.scope import Constant, Operand, Scope
@@ -191,7 +198,7 @@ class Call:
         """Define a value's square: the output, or an intermediate value of another name."""
         zero, one = self.number(0.0), self.number(1.0)
         squared = Value(self.name if name is None else self.scope.fresh(name), value.shape)
-        self.scope.define(PolynomialNode(squared, self.source, value.name, (zero, zero, one)))
+        self.scope.define(QuadraticNode(squared, self.source, value.name, (zero, zero, one)))
         return squared
 
     def product(self, left: Value, right: Value, name: str | None = None) -> Value:

@@ -19,7 +19,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from hecc.compiler.graph.graph import Graph, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import Value
+from hecc.compiler.graph.stages import IMPORTED, check_graph
 from hecc.compiler.importer.building.batch import LARGEST, Batch
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
@@ -260,7 +262,9 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
     if missing := [name for name in outputs if name not in defined]:
         raise InputError(f"output '{missing[0]}' is not computed by any node; the model is not valid ONNX")
     graph = Graph((), tuple(outputs), {}, scope.batch.axis, {name: done for name, done in epilogues.items() if done})
-    return graph.with_nodes(scope.nodes, scope.parameters)
+    imported = graph.with_nodes(scope.nodes, scope.parameters)
+    check_graph(imported, IMPORTED, "import")
+    return imported
 
 
 def _checked(name: str, steps: tuple[Step, ...], batch_axis: bool, shape: tuple[int, ...]) -> tuple[Step, ...]:

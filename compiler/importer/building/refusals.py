@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from hecc.compiler.graph.graph import Source
+from hecc.compiler.graph.nodes import Source
 from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = ["KINK", "RELUS", "UNFOLDABLE", "WAYS_OUT", "InvalidNodeError", "RefusedNodeError", "describe", "way_out"]

@@ -27,7 +27,8 @@ import onnx
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.function import Primitive
-from hecc.compiler.graph.graph import FunctionNode, Graph, Node, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import FunctionNode, Node, Value
 from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError

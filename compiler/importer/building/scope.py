@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hecc.compiler.graph.graph import InputNode, Node, Source, Value
+from hecc.compiler.graph.nodes import InputNode, Node, Source, Value
 from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.reading.messages import parts
 from hecc.compiler.importer.reading.prepare import opset_of

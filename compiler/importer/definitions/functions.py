@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import FunctionNode, Value
+from hecc.compiler.graph.nodes import FunctionNode, Value
 from hecc.compiler.importer.building.call import Call
 
 __all__ = ["FITTED", "KINKED", "define_function"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from hecc.compiler.graph.affine import AffineMap, Reshape, Scale, Sum, compose
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.affine import AffineMap, Reshape, Scale, SumOfMaps, compose
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.definitions.arithmetic import multiply
@@ -35,7 +35,7 @@ def deviations(call: Call, value: Value, axes: tuple[int, ...]) -> Value:
     negative = compose(Scale.of(value.shape, call.number(-1.0)), broadcast(mean.out_shape, value.shape))
     result = Value(call.scope.fresh(f"{call.name}:deviations"), value.shape)
     identity: AffineMap = Reshape(value.shape, value.shape)
-    call.affine(result, (value, Sum.of(identity, compose(negative, mean))))
+    call.affine(result, (value, SumOfMaps.of(identity, compose(negative, mean))))
     return result
 
 

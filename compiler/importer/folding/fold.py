@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, InputNode, Value
 from hecc.compiler.importer.building.batch import Batch
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.reference import evaluate

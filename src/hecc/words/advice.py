@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, QuadraticNode, WindowSumNode
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
 from hecc.preparation import Task
@@ -160,7 +161,7 @@ def _row_seconds(plan: Plan) -> float:
 
 
 def _elementwise(node: Node) -> bool:
-    return isinstance(node, PolynomialNode | FunctionNode)
+    return isinstance(node, QuadraticNode | FunctionNode)
 
 
 def _power(number: int) -> str:

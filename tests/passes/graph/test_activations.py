@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, PolynomialNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, InputNode, QuadraticNode
 from hecc.passes.graph.activations import substitute_activations
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.runtime.errors import UnsupportedError
@@ -18,7 +19,7 @@ def kinds(graph: Graph) -> list[str]:
 
 
 def linear_coefficient(graph: Graph) -> np.ndarray[Any, Any]:
-    (square,) = [node for node in graph.nodes if isinstance(node, PolynomialNode)]
+    (square,) = [node for node in graph.nodes if isinstance(node, QuadraticNode)]
     constant, linear, leading = (graph.parameters[c] for c in square.coefficients)
     assert not np.any(constant)
     np.testing.assert_array_equal(leading, 1.0)
@@ -30,7 +31,7 @@ def test_a_square_is_one_node(build: Any, equivalent: Any) -> None:
     build.product("y", "x", "x")
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial"]
+    assert kinds(after) == ["quadratic"]
     equivalent(before, after)
 
 
@@ -40,7 +41,7 @@ def test_x_times_x_plus_x_is_one_node(build: Any, equivalent: Any) -> None:
     build.total("y", (1.0, "s"), (1.0, "x"))
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial"]
+    assert kinds(after) == ["quadratic"]
     np.testing.assert_array_equal(linear_coefficient(after), 1.0)
     equivalent(before, after)
 
@@ -52,7 +53,7 @@ def test_a_scalar_polynomial_is_a_monic_square_and_an_affine_node(build: Any, eq
     build.total("y", (0.125, "s"), (0.5, "x"), bias=0.25)
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "affine"]
+    assert kinds(after) == ["quadratic", "affine"]
     np.testing.assert_array_equal(linear_coefficient(after), 4.0)
     assert multiplicative_depth(after)["y"] == 2
     equivalent(before, after)
@@ -66,7 +67,7 @@ def test_coefficients_per_channel(build: Any, equivalent: Any) -> None:
     build.total("y", (1.0, "q"), (1.0, "l"))
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "affine"]
+    assert kinds(after) == ["quadratic", "affine"]
     np.testing.assert_allclose(linear_coefficient(after)[0, :, 0, 0], [1.0, 0.5, -0.5])
     equivalent(before, after)
 
@@ -78,7 +79,7 @@ def test_normalisation_before_a_square_stays_for_fusion_with_the_layer_before(bu
     build.product("y", "n", "n")
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["affine", "polynomial"]
+    assert kinds(after) == ["affine", "quadratic"]
     assert after.node("y").inputs == ("n",)
     equivalent(before, after)
 
@@ -90,7 +91,7 @@ def test_product_of_two_affine_functions_of_one_value(build: Any, equivalent: An
     build.product("y", "a", "b")
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "affine"]
+    assert kinds(after) == ["quadratic", "affine"]
     np.testing.assert_allclose(linear_coefficient(after), 1 / 6)
     equivalent(before, after)
 
@@ -101,7 +102,7 @@ def test_a_square_of_a_square_is_two_squares(build: Any, equivalent: Any) -> Non
     build.product("y", "s", "s")
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "polynomial"]
+    assert kinds(after) == ["quadratic", "quadratic"]
     equivalent(before, after)
 
 
@@ -124,7 +125,7 @@ def test_polynomials_of_different_values_stay_apart(build: Any, equivalent: Any)
     build.total("y", (1.0, "s"), (1.0, "t"))
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["affine", "polynomial", "polynomial", "affine"]
+    assert kinds(after) == ["affine", "quadratic", "quadratic", "affine"]
     equivalent(before, after)
 
 
@@ -145,7 +146,7 @@ def test_the_linear_part_of_a_polynomial_that_is_nearly_linear_stays_apart(build
     build.total("y", (0.001, "s"), (1.0, "x"), bias=0.25)
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "affine"]
+    assert kinds(after) == ["quadratic", "affine"]
     np.testing.assert_array_equal(linear_coefficient(after), 0.0)
     assert after.nodes[-1].inputs == ("y:monic", "x")
     equivalent(before, after)
@@ -167,7 +168,7 @@ def test_a_cube_is_a_square_and_a_product(build: Any, equivalent: Any) -> None:
     build.product("y", "s", "x")
     before = build.graph("y")
     after = substitute_activations(before)
-    assert kinds(after) == ["polynomial", "product"]
+    assert kinds(after) == ["quadratic", "product"]
     assert multiplicative_depth(after)["y"] == 2
     equivalent(before, after)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hecc.compiler.graph.affine import Scale
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import FunctionNode, Value
+from hecc.compiler.graph.nodes import FunctionNode, Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.building.scope import Constant
