@@ -19,7 +19,7 @@ from hecc.compiler.graph.affine import Parameters, elementwise_factor
 from hecc.compiler.graph.function import ARGUMENT, Expression, PolynomialOf, Product, WeightedSum, apply, degree
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, ProductNode, QuadraticNode
-from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
+from hecc.runtime.depth import polynomial_depth
 
 __all__ = ["compose_functions"]
 

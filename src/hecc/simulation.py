@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.runtime.ckks.alarms import NEAR, NO_FAULT, faults, with_their_batches
 from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
@@ -21,7 +22,7 @@ from hecc.runtime.ckks.readings.types import ArrayType, verify
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.tail.outcomes import NEAR, NO_FAULT, Outputs, faults, finished, report, row_words, with_their_batches
+from hecc.runtime.tail.outcomes import Outputs, finished, report, row_words
 
 __all__ = ["INSIDE", "simulate", "simulate_rows"]
 

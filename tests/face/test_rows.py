@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
-from hecc.runtime.tail.outcomes import IMAGINARY
+from hecc.runtime.ckks.alarms import IMAGINARY
 from hecc.simulation import simulate_rows
 
 CALIBRATION = np.random.default_rng(1).uniform(-1, 1, (200, 3)).astype(np.float32)

@@ -35,8 +35,9 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.polynomials import Expansion, expand, polynomial_depth
+from hecc.runtime.ckks.circuit.polynomials import Expansion, expand
 from hecc.runtime.ckks.readings.noise_drawn import RingNoise
+from hecc.runtime.depth import polynomial_depth
 
 __all__ = ["PolynomialProfile"]
 

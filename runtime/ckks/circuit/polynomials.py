@@ -52,9 +52,10 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
     power_of_two,
 )
+from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.errors import CircuitError
 
-__all__ = ["MAX_DEGREE", "Expanded", "Expansion", "expand", "expand_polynomials", "polynomial_depth"]
+__all__ = ["MAX_DEGREE", "Expanded", "Expansion", "expand", "expand_polynomials"]
 
 MAX_DEGREE = 255
 MAX_LEVELS = 64
@@ -67,11 +68,6 @@ GRID = 4
 
 Basis = Literal["power", "chebyshev"]
 Coefficients = NDArray[np.float64]
-
-
-def polynomial_depth(degree: int) -> int:
-    """Levels that a polynomial takes at the least: ceil(log2(degree + 1))."""
-    return degree.bit_length()
 
 
 @dataclass(frozen=True, eq=False)

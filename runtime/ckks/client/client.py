@@ -13,6 +13,7 @@ from typing import Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.ckks.alarms import ALARM, NEAR, NO_FAULT, faults, largest_coefficient, with_their_batches
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
@@ -30,17 +31,7 @@ from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareE
 from hecc.runtime.inputs.tensors import Tensor, input_rows
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, Sharing
 from hecc.runtime.plan.plan import Plan, check_header
-from hecc.runtime.tail.outcomes import (
-    ALARM,
-    NEAR,
-    NO_FAULT,
-    Outputs,
-    faults,
-    finished,
-    largest_coefficient,
-    report,
-    with_their_batches,
-)
+from hecc.runtime.tail.outcomes import Outputs, finished, report
 
 __all__ = ["ALARM", "Client"]
 

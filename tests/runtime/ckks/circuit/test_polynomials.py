@@ -31,12 +31,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, SecurityEvidence
-from hecc.runtime.ckks.circuit.polynomials import MAX_DEGREE, expand, expand_polynomials, polynomial_depth
+from hecc.runtime.ckks.circuit.polynomials import MAX_DEGREE, expand, expand_polynomials
 from hecc.runtime.ckks.circuit.security import ntt_primes
 from hecc.runtime.ckks.readings import types as verify_module
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import verify, verify_expanded
+from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.errors import CircuitError
 
 SLOTS = 16

@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import Circuit, Input, Instruction, Output, Polynomial
-from hecc.runtime.ckks.circuit.polynomials import polynomial_depth
 from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
 from hecc.runtime.ckks.devices.native.streams import read_ciphertext
 from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise, RingNoise
 from hecc.runtime.ckks.readings.types import verify_expanded
+from hecc.runtime.depth import polynomial_depth
 
 SLOTS = 32
 SCALE = Fraction(1 << 40)

@@ -15,7 +15,7 @@ from hecc.compiler.importer.tables.conformance import DISPUTED, NodeTest, Outcom
 from hecc.compiler.importer.tables.table import render
 from hecc.compiler.importer.tail.rules import STARTING
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "operators.md"
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "operators.md"
 
 # Which tests are refused, and what the sentence says. A test that matches no pattern must pass; one that matches a
 # pattern must be refused with that sentence.
