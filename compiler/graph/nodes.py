@@ -86,6 +86,11 @@ class Node(ABC):
         return frozenset()
 
     @property
+    def maps(self) -> tuple[AffineMap, ...]:
+        """The linear maps that the node applies."""
+        return ()
+
+    @property
     def shown(self) -> str:
         """What is printed behind the kind: the operands."""
         return ", ".join(self.inputs)
@@ -127,6 +132,10 @@ class AffineNode(Node):
     def parameters(self) -> frozenset[str]:
         names = frozenset().union(*(term.map.parameters for term in self.terms))
         return names | {self.bias} if self.bias is not None else names
+
+    @property
+    def maps(self) -> tuple[AffineMap, ...]:
+        return tuple(term.map for term in self.terms)
 
     @property
     def shown(self) -> str:
@@ -224,6 +233,10 @@ class WindowSumNode(Node):
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.value,)
+
+    @property
+    def maps(self) -> tuple[AffineMap, ...]:
+        return (self.window,)
 
     @property
     def taps(self) -> int:

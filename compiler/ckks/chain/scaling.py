@@ -23,7 +23,8 @@ from functools import cached_property
 
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, ProductNode, QuadraticNode
+from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, QuadraticNode
+from hecc.compiler.graph.traits import PRODUCTS, Products
 from hecc.runtime.ckks.circuit.instructions import (
     ONE,
     Input,
@@ -258,7 +259,7 @@ def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[
     """For each value that is multiplied, the product that decides its scale, and that product's factors."""
     products: dict[str, tuple[str, tuple[str, str]]] = {}
     for node in graph.nodes:
-        if isinstance(node, QuadraticNode | ProductNode):
+        if PRODUCTS.of(node) is Products.OF_VALUES:
             factors = (node.inputs[0], node.inputs[-1])
             for value in factors:
                 # Of several products of one value the largest decides, which all then fit.
