@@ -51,13 +51,20 @@ class Operator(ABC):
         return frozenset()
 
     @abstractmethod
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         """The result, of shape (rows, *out_shape), of operands of shape (rows, *in_shape)."""
 
-    def apply(self, operands: Sequence[Array], parameters: Parameters) -> Array:
-        """The same for flat tensors: (rows, in_size) each to (rows, out_size)."""
+    def apply(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
+        """The same for flat tensors: (rows, in_size) each to (rows, out_size).
+
+        Parameters
+        ----------
+        smooth
+            Whether to compute something smooth instead that reads the same elements in the same places, for checks at
+            random points: at those a maximum is what it is whatever most of them are.
+        """
         tensors = [flat.reshape(len(flat), *shape) for flat, shape in zip(operands, self.in_shapes, strict=True)]
-        return self.compute(tensors, parameters).reshape(len(tensors[0]), -1)
+        return self.compute(tensors, parameters, smooth=smooth).reshape(len(tensors[0]), -1)
 
 
 @dataclass(frozen=True)
@@ -79,14 +86,13 @@ class Extremum(Operator):
     def parameters(self) -> frozenset[str]:
         return frozenset(name for name in self.constants if name is not None)
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
-        rank, choose = len(self.out_shape), np.maximum if self.largest else np.minimum
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
+        rank = len(self.out_shape)
         aligned = [x.reshape(len(x), *(1,) * (rank + 1 - x.ndim), *x.shape[1:]) for x in operands]
-        result = np.full((len(operands[0]), *self.out_shape), -np.inf if self.largest else np.inf)
         known = [np.asarray(parameters[name], dtype=np.float64) for name in self.constants if name is not None]
-        for operand in (*aligned, *known):
-            result = choose(result, operand)
-        return result
+        shape = (len(operands[0]), *self.out_shape)
+        stacked = np.stack([np.broadcast_to(operand, shape) for operand in (*aligned, *known)])
+        return _extremum(stacked, (0,), largest=self.largest, smooth=smooth)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class WindowExtremum(Operator):
     pads: tuple[tuple[int, int], ...]
     largest: bool = True
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (image,) = operands
         spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(self.kernel, self.dilations, strict=True)]
         pads = [
@@ -128,8 +134,8 @@ class WindowExtremum(Operator):
         )
         taps = tuple(slice(None, None, dilation) for dilation in self.dilations)
         picked = windows[(slice(None),) * 3 + starts + taps]
-        choose = np.max if self.largest else np.min
-        return np.asarray(choose(picked, axis=tuple(range(picked.ndim - len(spatial), picked.ndim))))
+        axes = tuple(range(picked.ndim - len(spatial), picked.ndim))
+        return _extremum(picked, axes, largest=self.largest, smooth=smooth)
 
 
 @dataclass(frozen=True)
@@ -147,10 +153,9 @@ class ReducedExtremum(Operator):
     axes: Shape
     largest: bool
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (x,) = operands
-        choose = np.max if self.largest else np.min
-        reduced = np.asarray(choose(x, axis=tuple(axis + 1 for axis in self.axes)))
+        reduced = _extremum(x, tuple(axis + 1 for axis in self.axes), largest=self.largest, smooth=smooth)
         return reduced.reshape(len(x), *self.out_shape)
 
 
@@ -160,7 +165,7 @@ class Softmax(Operator):
 
     axes: Shape
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (x,) = operands
         axes = tuple(axis + 1 for axis in self.axes)
         shares = np.exp(x - x.max(axis=axes, keepdims=True))
@@ -173,7 +178,7 @@ class LogSoftmax(Operator):
 
     axes: Shape
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters) -> Array:
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (x,) = operands
         axes = tuple(axis + 1 for axis in self.axes)
         below = x - x.max(axis=axes, keepdims=True)
@@ -182,3 +187,9 @@ class LogSoftmax(Operator):
 
 OPERATORS: tuple[type[Operator], ...] = (Extremum, WindowExtremum, ReducedExtremum, Softmax, LogSoftmax)
 """All operators; a scheme's table of what it can evaluate has an entry for each."""
+
+
+def _extremum(x: Array, axes: tuple[int, ...], *, largest: bool, smooth: bool) -> Array:
+    if smooth:
+        return np.asarray(np.exp(x if largest else -x).sum(axis=axes))
+    return np.asarray((np.max if largest else np.min)(x, axis=axes))

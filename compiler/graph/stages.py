@@ -260,16 +260,18 @@ IMPORTED = Stage(
             AffineNode: _AFFINE,
             QuadraticNode: (*_QUADRATIC, _is_quadratic_everywhere),
             FunctionNode: _FUNCTION,
+            WindowSumNode: _WINDOW_SUM,
             ProductNode: _PRODUCT,
             OperatorNode: _OPERATOR,
         },
         without={
             ChebyshevNode: "polynomials are fitted to functions of a canonical graph",
-            WindowSumNode: "poolings are averages, which are affine, until a pass makes sums of them",
         },
     ),
 )
-"""What the importer makes: the network as it is, with its parameters separate, for any scheme."""
+"""What the importer makes: the network as it is, with its parameters separate, for any scheme.
+
+A canonical graph is one, too: variants of it are compiled like any network, for advice."""
 
 CANONICAL = Stage(
     "canonical",

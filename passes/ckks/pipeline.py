@@ -40,6 +40,7 @@ from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, approximate_functions
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
+from hecc.passes.ckks.operators import take_operators_apart
 from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand, choose_chain
 from hecc.passes.ckks.scales import apply_scales
 from hecc.passes.ckks.search import ImpreciseError, Lowerings, refusal, search
@@ -148,6 +149,14 @@ class _Fitting:
 
 
 CANONICALISING: tuple[Pass[None], ...] = (
+    Pass(
+        "operators",
+        take_operators_apart,
+        lambda graph, _: take_operators_apart(graph),
+        IMPORTED,
+        IMPORTED,
+        "what CKKS cannot evaluate is taken apart or refused, before anything looks at it",
+    ),
     Pass(
         "outputs",
         merge_outputs,

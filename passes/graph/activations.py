@@ -194,11 +194,11 @@ _KINDS: Reading[_Kind] = Reading(
         AffineNode: _Kind(_of_affine, lambda node: len(node.terms) > 1),
         QuadraticNode: _Kind(_of_quadratic, lambda node: True),
         FunctionNode: _Kind(),
+        WindowSumNode: _Kind(),
         ProductNode: _Kind(_of_product, lambda node: True),
     },
     without={
         ChebyshevNode: "polynomials are fitted to functions later",
-        WindowSumNode: "poolings are affine in an imported graph",
         OperatorNode: "operators are taken apart or refused before",
     },
 )

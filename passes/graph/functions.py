@@ -122,11 +122,11 @@ _DERIVED: Reading[Callable[[Any, dict[str, Forms], Parameters], Forms]] = Readin
         AffineNode: _of_affine,
         QuadraticNode: _of_quadratic,
         FunctionNode: _of_function,
+        WindowSumNode: lambda node, forms, parameters: {},
         ProductNode: _of_product,
     },
     without={
         ChebyshevNode: "polynomials are fitted to what functions are composed to",
-        WindowSumNode: "poolings are affine in an imported graph",
         OperatorNode: "operators are taken apart or refused before",
     },
 )
@@ -138,7 +138,7 @@ def _levels(node: Node, derived: Forms, levels: dict[str, Levels]) -> Levels:
     if not derived:
         return {}
     affine = isinstance(node, AffineNode)
-    square = isinstance(node, QuadraticNode) or node.inputs[0] == node.inputs[-1]
+    square = node.inputs[0] == node.inputs[-1]
     found: Levels = {}
     for root in derived:
         # What is of degree two in a nearer value is one product there, and an affine map if more than a square.

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hecc
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
@@ -145,7 +146,7 @@ def prepare(
         raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
     progress("import the network")
     network = onnx_model(model, example_input, batch_axis)
-    imported = import_model(network, batch_axis=batch_axis)
+    imported = import_model(network, batch_axis=batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, preprocessing)
     shapes = {form.name: form.shape for form in wanted}

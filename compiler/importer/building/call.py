@@ -21,7 +21,7 @@ from hecc.compiler.graph.nodes import (
     Value,
 )
 from hecc.compiler.importer.building.batch import LARGEST, LARGEST_WINDOW
-from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, way_out
+from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, Sentence, way_out
 from hecc.compiler.importer.building.scope import Constant, Operand, Scope
 from hecc.compiler.importer.reading.prepare import opset_of
 from hecc.runtime.errors import InputError
@@ -231,7 +231,12 @@ class Call:
 
     def refuse_operator(self) -> RefusedNodeError:
         """Refuse the operator as such."""
-        return RefusedNodeError(self.source, *way_out(self.node.domain, self.node.op_type))
+        return RefusedNodeError(self.source, *(self.limit or way_out(self.node.domain, self.node.op_type)))
+
+    @property
+    def limit(self) -> Sentence | None:
+        """Why the scheme refuses the operator, if it does."""
+        return None if self.node.domain else self.scope.limits.refused.get(self.node.op_type)
 
     def fault(self, reason: str) -> InvalidNodeError:
         """Refuse a node that is not valid ONNX."""

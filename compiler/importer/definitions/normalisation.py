@@ -16,7 +16,7 @@ from hecc.compiler.importer.definitions.arithmetic import multiply
 from hecc.compiler.importer.definitions.functions import define_function
 from hecc.compiler.importer.definitions.maps import average, broadcast
 
-__all__ = ["deviations", "divided", "exponentials", "normalised", "over", "scaled_and_shifted", "shifted"]
+__all__ = ["deviations", "divided", "normalised", "over", "scaled_and_shifted", "shifted"]
 
 
 def over(call: Call, value: Value, axes: tuple[int, ...], name: str, *, total: bool = False) -> Value:
@@ -67,15 +67,6 @@ def normalised(
     mean_square = shifted(call, over(call, square, axes, "mean square"), epsilon)
     reciprocal = define_function(call, "power", mean_square, f"{call.name}:reciprocal root", exponent=-0.5)
     return multiply(call, deviating, reciprocal, output), reciprocal
-
-
-def exponentials(call: Call, deviating: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
-    """Define the exponentials of the deviations from the mean over some axes, and their sum.
-
-    Their shares in the sum are those of the exponentials of the value itself, and they spread less.
-    """
-    shares = define_function(call, "exp", deviating, f"{call.name}:exponentials")
-    return shares, over(call, shares, axes, "sum", total=True)
 
 
 def scaled_and_shifted(

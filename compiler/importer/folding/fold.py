@@ -53,7 +53,10 @@ REFERENCE = frozenset(
 )
 """Operators about which ONNX's reference implementation agrees with onnxruntime at every opset."""
 
-CONVERTED = CONVERTERS.keys() - RULES.keys() - REFERENCE
+UNCHECKED = frozenset({"GlobalMaxPool", "MaxPool"})
+"""Operators that are converted, but whose results of constants nobody compared with onnxruntime's."""
+
+CONVERTED = CONVERTERS.keys() - RULES.keys() - REFERENCE - UNCHECKED
 """Operators that are folded as they are converted."""
 
 NO_TENSORS = frozenset(

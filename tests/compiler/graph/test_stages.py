@@ -84,6 +84,8 @@ WHOLE: dict[Stage, Graph] = {
         function("f", "s"),
         node(ProductNode, "p", "f", "x"),
         replace(LARGEST, values=("p",)),
+        node(WindowSumNode, "w", "p", pool(), shape=(1, 1, 2, 2)),
+        outputs=("m", "w"),
     ),
     CANONICAL: graph(
         affine("a", "x"),
@@ -115,7 +117,6 @@ def test_a_graph_of_a_stage_is_found_to_be_one(stage: Stage) -> None:
         (CANONICAL, graph(LARGEST), "there is an operator node, though a scheme takes operators apart, or refuses"),
         (CANONICAL, graph(series("x")), "there is a chebyshev node, though polynomials are fitted to functions later"),
         (ARITHMETIC, graph(function("f", "x")), "there is a function node, though functions are polynomials by then"),
-        (IMPORTED, graph(node(WindowSumNode, "w", "x", pool(), shape=(1, 1, 2, 2))), "there is a windowsum node"),
         (IMPORTED, graph(affine("x", "x")), "value 'x' is defined twice"),
         (IMPORTED, graph(affine("a", "b"), affine("b", "x")), "it reads 'b', which is not an earlier value"),
         (IMPORTED, graph(affine("a", "x", bias="lost")), "its parameter 'lost' is missing"),
