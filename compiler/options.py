@@ -7,8 +7,9 @@ from typing import Literal
 
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.prediction.machine import MachineProfile
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import Adversary
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.plan.rates import Rates
 
 __all__ = ["Options"]
@@ -28,8 +29,8 @@ class Options:
         How many times the values observed on the calibration inputs must not overflow.
     interval_margin
         By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
-    evaluator
-        The evaluator that parameters and layouts are optimised for. The other one runs the plan, too.
+    device
+        The device that parameters and layouts are optimised for. The other one runs the plan, too.
     machine
         That predicted times are for; ``None`` for the one that hecc was developed on.
     key_budget
@@ -40,8 +41,8 @@ class Options:
         For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
     batch
         Examples that are evaluated at once; by default one, or with "throughput" as many as the ring has slots.
-    share
-        How many results of one key may be shown to others, 0 for none.
+    disclose
+        How many results of one key may be disclosed, 0 for none.
     producer
         Name and version for the plan's header.
     quiet
@@ -53,13 +54,13 @@ class Options:
     precision_bits: float = 12.0
     margin: float = 4.0
     interval_margin: float = 0.25
-    evaluator: KeyShape = "seal"
+    device: DeviceName = "seal"
     machine: MachineProfile | None = None
     key_budget: int | None = None
     chain: KeySpecification | None = None
     optimize: Literal["latency", "throughput"] = "latency"
     batch: int | None = None
-    share: int = 0
+    disclose: int = 0
     producer: str = "hecc"
     quiet: bool = False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CircuitError",
     "CompileError",
+    "DisclosureError",
     "FileFormatError",
     "GraphError",
     "HeccError",
@@ -17,7 +18,6 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "SecurityError",
-    "ShareError",
     "UnsupportedError",
 ]
 
@@ -48,8 +48,8 @@ class SecurityError(HeccError):
     """Parameters below the security level asked for."""
 
 
-class ShareError(HeccError):
-    """A result that must not be shown to others: its plan has no room for the noise, or too many were shown."""
+class DisclosureError(HeccError):
+    """A result that must not be disclosed: its plan has no room for the noise, or too many were disclosed."""
 
 
 class FileFormatError(HeccError):

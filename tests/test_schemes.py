@@ -89,7 +89,7 @@ def test_an_import_through_a_wall_is_found(module: str, text: str) -> None:
         ("hecc.passes.ckks.pipeline", "from hecc.compiler.ckks.chain import scaling\nimport hecc.passes.graph.depth"),
         ("hecc.runtime.plan.units", "from hecc.runtime.plan import header"),
         ("hecc.runtime.plan.scheme", "SCHEMES = {'ckks': 'hecc.runtime.ckks.scheme:CKKS'}\nimport_module(module)"),
-        ("hecc.words.layers", "from hecc.runtime.ckks.readings.types import verify"),
+        ("hecc.measure.layers", "from hecc.runtime.ckks.readings.types import verify"),
     ],
 )
 def test_an_import_within_the_walls_is_allowed(module: str, text: str) -> None:

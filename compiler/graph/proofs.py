@@ -1,6 +1,6 @@
 """Proofs: what the values of a network with functions become for every input, whichever polynomials are fitted.
 
-Results may be shown to others only where no input at all in the declared range can drive a value out of its interval
+Results may be disclosed only where no input at all in the declared range can drive a value out of its interval
 (:mod:`hecc.runtime.ckks.readings.noise_bound`). What goes into a layer depends on the polynomials of the layers before
 it, and those are still to be chosen. So a tolerance is agreed beforehand: on the whole interval of its argument a
 polynomial may differ from its function by a part of what the function spans, and no more. With it the interval of every
@@ -75,7 +75,7 @@ class Demanded:
         )
 
     def met(self, polynomial: Callable[[Array], Array], function: Callable[[Array], Array]) -> bool:
-        """Whether a polynomial does that, at samples; what is shown to others is proved on the plan itself."""
+        """Whether a polynomial does that, at samples; what is disclosed is proved on the plan itself."""
         points = (self.low + self.high) / 2 + (self.high - self.low) / 2 * np.cos(np.linspace(0, np.pi, POINTS))
         return bool((np.abs(polynomial(points) - function(points)) <= self.tolerance).all())
 

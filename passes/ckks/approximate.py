@@ -22,7 +22,7 @@ layers behind.
 Where one polynomial cannot do, because a steep function has a wide interval, two in a row are tried, each of which may
 be of a moderate degree.
 
-*Proofs.* For results that are shown to others no input may leave an interval. Then an interval is all that is proved
+*Proofs.* For results to be disclosed no input may leave an interval. Then an interval is all that is proved
 (:mod:`hecc.compiler.graph.proofs`), whatever was observed, and a polynomial has to stay close to its function on all of
 it. The histogram still says where it should be closest.
 
@@ -575,7 +575,7 @@ def _impossible(network: _Network, layers: Sequence[_Layer], bits: float, precis
     elif worst.demand is not None:
         remedy = _remedy(narrower)
     because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","
-    less = " or compile without --share" if worst.demand else ""
+    less = " or compile without --disclose" if worst.demand else ""
     return (
         f"{source} (opset {source.opset}){alike} is not a polynomial{because} and polynomials of up to "
         f"{len(CLASSES) - 1} levels leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask "
@@ -600,7 +600,7 @@ def _remark(layers: Sequence[_Layer], choice: Mapping[str, _Fit], narrower: str)
     taken, _ = levels(deepest)
     return (
         f"; the polynomial for {deepest.node.source} takes {taken} of it: {deepest.demand.against(deepest.seen)}; "
-        f"{_remedy(narrower)} and train again, or compile without --share"
+        f"{_remedy(narrower)} and train again, or compile without --disclose"
     )
 
 

@@ -30,7 +30,7 @@ from hecc.runtime.ckks.circuit.instructions import AddPlain
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expansion
 from hecc.runtime.ckks.circuit.security import MAX_PRIME_BITS, limit
-from hecc.runtime.ckks.flooding import flooding_factor
+from hecc.runtime.ckks.disclosure import flooding_factor
 from hecc.runtime.ckks.readings.noise_bound import least_error
 from hecc.runtime.ckks.readings.noise_drawn import RingNoise
 from hecc.runtime.ckks.readings.types import HEADROOM
@@ -39,8 +39,8 @@ from hecc.runtime.errors import CircuitError, SecurityError
 __all__ = ["WORST_DEVIATION", "Candidate", "Demand", "choose_chain", "could_fit"]
 
 SCALE_BITS = range(18, 48)
-SHARED_SCALE_BITS = range(40, 121)
-"""Of results that are shown to others: noise that hides the largest error there can be needs so many bits more."""
+DISCLOSED_SCALE_BITS = range(40, 121)
+"""Of results to be disclosed: noise that hides the largest error there can be needs so many bits more."""
 
 ENCODED_BITS = 147
 """Of a constant at its scale, at most; the native evaluator's encoder ends at 148."""
@@ -120,7 +120,7 @@ class Demand:
     scale_bits_from
         The smallest scale to try.
     weight_bits
-        For results to be shown to others: by how many bits the weights ahead of a polynomial are more precise, so that
+        For results to be disclosed: by how many bits the weights ahead of a polynomial are more precise, so that
         their rounding does not drive its argument far off.
     sensitivity
         By output, what a standard deviation of one in it makes of the precision: an error that is so large a part of
@@ -177,7 +177,7 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
     trials = _Trials(demand, lowered, ring_degree)
     ways = spendings(demand.graph, demand.depth, options, ring_degree, packing, demand.weight_bits)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
-    inputs = INPUT_BITS[:1] if options.share else INPUT_BITS
+    inputs = INPUT_BITS[:1] if options.disclose else INPUT_BITS
     if options.chain is not None:
         scales_from = range(max(demand.scale_bits_from, _scales(options).start), _scales(options).stop)
         for chain in _prefixes(options.chain, itertools.product(ways, scales_from, inputs), demand):
@@ -378,7 +378,7 @@ def _prefixes(shared: KeySpecification, ways: Iterable[tuple[Spending, int, int]
     """
     for spending, scale_bits, input_bits in ways:
         bases, dropped = (1, 2), tuple(1 if prime else 0 for prime in spending)
-        if demand.options.share:
+        if demand.options.disclose:
             # Scales that are larger than primes: how many primes each takes depends on its size.
             sizes, dropped = data_bits(spending, scale_bits, input_bits, demand.room, demand.options)
             fewest = len(sizes) - sum(dropped)
@@ -428,11 +428,11 @@ class _Switching:
 
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
-    single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.share else SPECIAL_BITS)]
-    if options.evaluator == "seal":
+    single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.disclose else SPECIAL_BITS)]
+    if options.device == "seal":
         return single
     most = max(depth.values()) + 2
-    slacks = SPECIAL_SLACK[:1] if options.share else SPECIAL_SLACK
+    slacks = SPECIAL_SLACK[:1] if options.disclose else SPECIAL_SLACK
     return [_Switching(size, slack) for size in range(min(most, MAX_DIGIT), 1, -1) for slack in slacks] + single
 
 
@@ -457,12 +457,12 @@ def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int
     slots = min(packing.slots(ring_degree), largest)
     rounding = WORST_DEVIATION * math.sqrt(RingNoise(ring_degree, slots, packing.lanes).rounding)
     least = math.floor(demand.precision_bits + demand.fineness + math.log2(rounding))
-    if demand.options.share:
-        hidden = WORST_DEVIATION * flooding_factor(demand.options.share, 1) * least_error(ring_degree)
+    if demand.options.disclose:
+        hidden = WORST_DEVIATION * flooding_factor(demand.options.disclose, 1) * least_error(ring_degree)
         least = max(least, math.floor(demand.options.precision_bits + demand.fineness + math.log2(hidden)))
     return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 
 def _scales(options: Options) -> range:
     """Bits of the scales to try."""
-    return SHARED_SCALE_BITS if options.share else SCALE_BITS
+    return DISCLOSED_SCALE_BITS if options.disclose else SCALE_BITS

@@ -56,12 +56,12 @@ from hecc.passes.graph.selections import move_selections
 from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.flooding import deviations, flooding_factor, value_deviation
+from hecc.runtime.ckks.disclosure import deviations, flooding_factor, value_deviation
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
-from hecc.runtime.plan.header import Estimate, OutputSignature, PlanHeader, Sharing
+from hecc.runtime.plan.header import Disclosure, Estimate, OutputSignature, PlanHeader
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.units import FEW_ROWS
 
@@ -83,8 +83,8 @@ UNEVEN_BITS = 0.25
 """By how much the largest error differs from one drawing of the noise to another where values are multiplied with one
 another: errors are as uneven as the values, and a few of them decide."""
 
-SHARED_RETRIES, SHARED_STEP = 32, 32
-"""For results to be shown to others the scale grows until the precision is there, by the bits that are missing: errors
+DISCLOSED_RETRIES, DISCLOSED_STEP = 32, 32
+"""For results to be disclosed the scale grows until the precision is there, by the bits that are missing: errors
 are half as large with a bit more. By so many at most, as errors as large as the values are larger than that."""
 
 BOUNDLESS_STEP = 4
@@ -133,9 +133,9 @@ class _Fitting:
             options.precision_bits,
             options.interval_margin,
             promise=self.promise,
-            # Results may be shown only if no input at all can overflow: then intervals are all that is proved, and the
-            # modulus has room for it.
-            proved=options.share > 0,
+            # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
+            # the modulus has room for it.
+            proved=options.disclose > 0,
             reserve_bits=self.reserve_bits,
             quiet=options.quiet,
         )
@@ -317,7 +317,7 @@ PASSES: tuple[Pass[Any] | Step, ...] = (
         worst_errors,
         "circuit",
         "noise",
-        "for results to be shown to others: the noise that hides the largest error of any input",
+        "for results to be disclosed: the noise that hides the largest error of any input",
     ),
 )
 """All of it, in the order in which each first runs."""
@@ -419,7 +419,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.share > 0)
+    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose > 0)
     demand = Demand(
         graph,
         depth,
@@ -432,18 +432,18 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     )
     measured: Measured | None = None
     lowerings = Lowerings()
-    for trial in range(SHARED_RETRIES if options.share else RETRIES):
+    for trial in range(DISCLOSED_RETRIES if options.disclose else RETRIES):
         progress("select layouts and parameters")
         draft = _draft(demand, lowerings, task)
-        share: Sharing | msgspec.UnsetType = msgspec.UNSET
+        disclosure: Disclosure | msgspec.UnsetType = msgspec.UNSET
         flooded = math.inf
-        if options.share:
+        if options.disclose:
             progress("bound the largest error")
-            found = _sharing(draft, demand, task)
+            found = _disclosure(draft, demand, task)
             if isinstance(found, Demand):
                 demand = found
                 continue
-            share, flooded = found
+            disclosure, flooded = found
         progress("check precision")
         measured = _simulated(draft, task)
         if measured.bits >= task.required_bits:
@@ -467,7 +467,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 outputs=assembly.with_aliases(graph, draft.outputs),
                 keys=draft.keys,
                 estimate=_with_outside(estimate, task.approximated.outside),
-                share=share,
+                disclosure=disclosure,
             )
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
             return Plan(header, draft.circuit, choices=choices)
@@ -478,7 +478,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
             demand, precision_bits=demand.precision_bits + (further if measured.bits > 0 else BOUNDLESS_STEP)
         )
     if measured is None:
-        # The errors of results to be shown were never small enough to look any further.
+        # The errors of results to be disclosed were never small enough to look any further.
         raise refusal(demand, lowerings, math.inf, task.approximated.remark)
     raise CompileError(
         f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
@@ -547,13 +547,13 @@ def _with(error: float, bits: float) -> float:
 
 def _first_scale_bits(options: Options) -> int:
     """Bits of scale to begin with: what no circuit can do without."""
-    if not options.share:
+    if not options.disclose:
         return 0
-    flooding = math.log2(WORST_DEVIATION * flooding_factor(options.share, 1))
+    flooding = math.log2(WORST_DEVIATION * flooding_factor(options.disclose, 1))
     return math.ceil(options.precision_bits + flooding + LEAST_ERROR)
 
 
-def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float] | Demand:
+def _disclosure(draft: _Draft, demand: Demand, task: _Task) -> tuple[Disclosure, float] | Demand:
     """The noise that hides the largest error of each output, and the bits of precision that it leaves.
 
     Where it leaves too few, or errors have no bound, what to ask for instead.
@@ -567,21 +567,23 @@ def _sharing(draft: _Draft, demand: Demand, task: _Task) -> tuple[Sharing, float
             return replace(demand, weight_bits=demand.weight_bits + step)
         return replace(demand, scale_bits_from=scale_bits + step)
     except CircuitError as error:
-        raise CompileError(f"results cannot be shared: {error}") from None
-    hidden = deviations(options.share, draft.outputs, [errors[s.name] for s in draft.outputs])
-    share = Sharing(results=options.share, deviations=hidden)
-    flooded = _flooded_precision(share, draft.outputs, demand.errors)
+        raise CompileError(f"results cannot be disclosed: {error}") from None
+    hidden = deviations(options.disclose, draft.outputs, [errors[s.name] for s in draft.outputs])
+    disclosure = Disclosure(results=options.disclose, deviations=hidden)
+    flooded = _flooded_precision(disclosure, draft.outputs, demand.errors)
     missing = _with(-task.approximated.error, options.precision_bits) - flooded
     if missing > 0:
-        return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), SHARED_STEP))
-    return share, _with(task.approximated.error, flooded)
+        return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), DISCLOSED_STEP))
+    return disclosure, _with(task.approximated.error, flooded)
 
 
-def _flooded_precision(share: Sharing, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]) -> float:
+def _flooded_precision(
+    disclosure: Disclosure, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]
+) -> float:
     """Bits of precision of the worst element after flooding."""
     worst = max(
         math.hypot(value_deviation(s, deviation), s.error) * errors[s.name]
-        for s, deviation in zip(outputs, share.deviations, strict=True)
+        for s, deviation in zip(outputs, disclosure.deviations, strict=True)
     )
     return -math.log2(worst)
 

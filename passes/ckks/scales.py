@@ -13,7 +13,7 @@ import msgspec
 
 from hecc.compiler.ckks.chain.scaling import Scales, is_product
 from hecc.compiler.ckks.lowering.lowering import Lowered
-from hecc.runtime.ckks.circuit.instructions import Circuit, DropLimbs, Input, Instruction, Polynomial, Rescale
+from hecc.runtime.ckks.circuit.instructions import Circuit, DropLimbs, Input, Instruction, Output, Polynomial, Rescale
 
 __all__ = ["apply_scales"]
 
@@ -64,7 +64,7 @@ def apply_scales(lowered: Lowered, scales: Scales) -> tuple[Circuit, dict[int, i
             }
             if scales.plain[i] is not None:
                 changes["scale"] = scales.plain[i]
-        elif ins.op == "output":
+        elif isinstance(ins, Output):
             changes = {"x": at_level(ins.operands[0], scales.ready_limbs(ins.operands[0]), ins.source)}
         else:
             changes = dict(zip(("x", "y"), (moved[v] for v in ins.operands), strict=False))

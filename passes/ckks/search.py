@@ -161,11 +161,11 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
             f"the primes of the other plan do not give this network {bits:.1f} bits of precision at depth {deepest}; "
             "compile the deeper or more precise network first, and the other one with its chain"
         )
-    if options.share:
+    if options.disclose:
         return CompileError(
-            f"no parameters leave {bits:g} bits of precision under the noise that {options.share} "
-            f"results to be shown to others need, at depth {deepest} and {options.level}-bit security up to N = "
-            f"{RING_DEGREES[-1]}; share fewer results, ask for less precision, or use fewer layers{remark}"
+            f"no parameters leave {bits:g} bits of precision under the noise that {options.disclose} "
+            f"results to be disclosed need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, ChebyshevNode) for node in demand.graph.nodes)
@@ -268,7 +268,7 @@ def _pairs_inputs(options: Options) -> bool:
     To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
     and less than it takes to read another ciphertext.
     """
-    return options.evaluator == "native"
+    return options.device == "native"
 
 
 def _matrices(
@@ -282,7 +282,7 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
+        model = cost.cost_model(options.device, ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
@@ -306,7 +306,7 @@ def _diagonals(
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
     model = cost.cost_model(
-        options.evaluator,
+        options.device,
         ring_degree,
         ring_degree // 2,
         digit_limbs=specials,

@@ -99,8 +99,8 @@ def value_ranges(
         if proved and not largest < LARGEST:
             raise CompileError(
                 f"{graph.node(name).source}: inputs in the declared range can make values grow beyond all bounds here, "
-                "and results to be shown to others need room for them; declare a narrower input range, or compile "
-                "without --share"
+                "and results to be disclosed need room for them; declare a narrower input range, or compile "
+                "without --disclose"
             )
         # A value that is zero on all calibration inputs still needs a scale.
         observed = seen or largest or 1.0

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.plan.rates import Rates
 from hecc.runtime.tail.epilogue import Step
 
-__all__ = ["Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader", "Sharing"]
+__all__ = ["Disclosure", "Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader"]
 
 
 class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,7 +117,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     A run takes one row of input, or one batch of rows (:attr:`PlanHeader.batch`).
 
-    ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
+    ``device`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
     bytes.
 
@@ -135,7 +136,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         polynomial, at the most; null where those are too few to say. It is left out where none can.
     """
 
-    evaluator: KeyShape = "seal"
+    device: DeviceName = msgspec.field(default="seal", name="evaluator")
     depth: int
     rotations: int
     seconds: float
@@ -155,10 +156,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return None if self.machine is msgspec.UNSET else self.machine.rates
 
 
-class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That results of the plan may be shown to others, and what has to hide their noise.
+class Disclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That results of the plan may be disclosed, that is shown to others, and what has to hide their noise.
 
-    :mod:`hecc.runtime.ckks.flooding` says how much that is.
+    :mod:`hecc.runtime.ckks.disclosure` says how much that is.
 
     Attributes
     ----------
@@ -173,7 +174,7 @@ class Sharing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     deviations: tuple[float, ...]
 
 
-class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"disclosure": "share"}):
     """Everything about a plan that the client needs, and that the server file repeats.
 
     Attributes
@@ -182,8 +183,8 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Name and version of the compiler.
     model
         SHA-256 of the ONNX file's bytes.
-    share
-        Left out where results are for the client alone.
+    disclosure
+        Left out where results are for the client alone. In files it is called ``share``.
     """
 
     producer: str
@@ -193,7 +194,7 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     outputs: tuple[OutputSignature, ...]
     keys: KeySpecification
     estimate: Estimate
-    share: Sharing | msgspec.UnsetType = msgspec.UNSET
+    disclosure: Disclosure | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def sent(self) -> tuple[OutputSignature, ...]:

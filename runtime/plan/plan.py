@@ -16,13 +16,13 @@ import numpy as np
 
 from hecc.runtime.ckks.circuit.instructions import AnyInstruction, Circuit, Input, Output, PairedInput
 from hecc.runtime.ckks.circuit.security import check_structure
-from hecc.runtime.ckks.flooding import deviations, flooding_factor
+from hecc.runtime.ckks.disclosure import deviations, flooding_factor
 from hecc.runtime.ckks.readings.types import HEADROOM
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.plan.choices import Choices
-from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, Sharing
+from hecc.runtime.plan.header import Disclosure, InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import result_shape
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def check_header(header: PlanHeader) -> None:
             check_labels(result.labels, result.shape)
         except InputError as error:
             raise ParameterError(f"output {result.name!r}: {error}") from None
-    if header.share:
-        _check_sharing(header.share, header)
+    if header.disclosure:
+        _check_disclosure(header.disclosure, header)
 
 
 def _check_room(source: InputSignature, header: PlanHeader) -> None:
@@ -249,21 +249,21 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
         raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
 
 
-def _check_sharing(share: Sharing, header: PlanHeader) -> None:
+def _check_disclosure(disclosure: Disclosure, header: PlanHeader) -> None:
     """What can be checked without the circuit: the noise hides the least error that any circuit has.
 
     A result's error is that of its last rescale at least, or of an encryption, which has no smaller bound.
     """
     from hecc.runtime.ckks.readings.noise_bound import least_error
 
-    factor = flooding_factor(share.results, sum(result.layout.count for result in header.sent))
+    factor = flooding_factor(disclosure.results, sum(result.layout.count for result in header.sent))
     least = factor * least_error(header.keys.ring_degree)
     modulus = [math.prod(header.keys.data_primes[: result.limbs]) for result in header.sent]
-    if len(share.deviations) != len(header.sent) or any(
-        not least <= deviation < whole for deviation, whole in zip(share.deviations, modulus, strict=False)
+    if len(disclosure.deviations) != len(header.sent) or any(
+        not least <= deviation < whole for deviation, whole in zip(disclosure.deviations, modulus, strict=False)
     ):
         raise ParameterError(
-            f"the noise for {share.results} results to be shown to others is less than hides any error, or more than "
+            f"the noise for {disclosure.results} results to be disclosed is less than hides any error, or more than "
             "the modulus holds; compile the plan again"
         )
 
@@ -272,17 +272,17 @@ def _check_noise(circuit: Circuit, types: Sequence[ArrayType], header: PlanHeade
     """With the circuit at hand: the noise of every output hides the largest error that it can have."""
     from hecc.runtime.ckks.readings.noise_bound import worst_errors
 
-    if not header.share:
+    if not header.disclosure:
         return
     errors = worst_errors(
         circuit, types, header.keys, {source.name: (source.low, source.high) for source in header.inputs}
     )
-    least = deviations(header.share.results, header.sent, [errors[result.name] for result in header.sent])
-    for result, needed, promised in zip(header.sent, least, header.share.deviations, strict=True):
+    least = deviations(header.disclosure.results, header.sent, [errors[result.name] for result in header.sent])
+    for result, needed, promised in zip(header.sent, least, header.disclosure.deviations, strict=True):
         if promised < needed * (1 - ROUNDED):
             raise ParameterError(
-                f"output {result.name!r}: noise of deviation {promised:.3g} for {header.share.results} results to be "
-                f"shown to others, and its errors need {needed:.3g}"
+                f"output {result.name!r}: noise of deviation {promised:.3g} for {header.disclosure.results} results to "
+                f"be disclosed, and its errors need {needed:.3g}"
             )
 
 

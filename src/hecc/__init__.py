@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hecc.runtime.errors import (
         CircuitError,
         CompileError,
+        DisclosureError,
         FileFormatError,
         HeccError,
         InputError,
@@ -36,12 +37,11 @@ if TYPE_CHECKING:
         OutputError,
         ParameterError,
         SecurityError,
-        ShareError,
         UnsupportedError,
     )
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
-    from hecc.server import Server
+    from hecc.server import Engine, Server
     from hecc.simulation import simulate
     from hecc.verification import verify
 
@@ -51,6 +51,8 @@ __all__ = [
     "CircuitError",
     "Client",
     "CompileError",
+    "DisclosureError",
+    "Engine",
     "FileFormatError",
     "HeccError",
     "InputError",
@@ -61,7 +63,6 @@ __all__ = [
     "Preprocessing",
     "SecurityError",
     "Server",
-    "ShareError",
     "UnsupportedError",
     "__version__",
     "compile",
@@ -75,6 +76,7 @@ __all__ = [
 
 _HOMES = {
     "Client": "hecc.client",
+    "Engine": "hecc.server",
     "Plan": "hecc.runtime.plan.plan",
     "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.machine import require_memory
+from hecc.renamed import tells_new_names
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.ckks.circuit.security import MinSecurity
 from hecc.runtime.ckks.client.client import Client as Session
-from hecc.runtime.ckks.client.keyfolder import waiting
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.keys.keyfiles import Progress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array
@@ -133,7 +133,7 @@ class Client:
             min_security=self._min_security,
             passphrase=passphrase,
             force=force,
-            shared=any(header.share for header in headers),
+            disclose=any(header.disclosure for header in headers),
             progress=progress,
         )
         self._session = self._open(folder, passphrase, False)
@@ -156,7 +156,7 @@ class Client:
     def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, shape or self.plan.header.estimate.evaluator
+        return keys, shape or self.plan.header.estimate.device
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
@@ -227,11 +227,12 @@ class Client:
             path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume, force=force
         )
 
+    @tells_new_names
     def decrypt(
         self,
         result: ResultFile | str | os.PathLike[str],
         *,
-        share: bool = False,
+        disclose: bool = False,
         request: CiphertextFile | str | os.PathLike[str] | None = None,
     ) -> Outputs:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
@@ -246,9 +247,10 @@ class Client:
         request
             What the result has to answer: what :meth:`encrypt` returned, its file, or its fingerprint. By default the
             last request that this client encrypted, or else any client with this folder of keys.
-        share
+        disclose
             The values are to be shown to others, the server included. They get the noise that hides what they tell of
-            the key, are rounded to the digits that are left, and count as shown, each row, or batch of rows, as one.
+            the key, are rounded to the digits that are left, and count as disclosed: each row, or batch of rows, as
+            one.
             Which rows are lost tells of the key, too: with one of them all are refused.
 
         Raises
@@ -259,10 +261,10 @@ class Client:
             It is not the result of this plan for this key set and that request, or its rows were mixed up.
         OutputError
             The values show that the evaluation of all rows overflowed. Do not tell a server that you do not trust.
-        ShareError
-            The plan was not compiled for results to be shown, or so many were shown already.
+        DisclosureError
+            The plan was not compiled for disclosure, or so many results were disclosed already.
         """
-        return self._require().decrypt(_loaded(result), share=share, request=_request(request))
+        return self._require().decrypt(_loaded(result), disclose=disclose, request=_request(request))
 
     def decrypt_rows(
         self,
@@ -280,15 +282,15 @@ class Client:
         return self._require().decrypt_rows(_loaded(result), request=_request(request))
 
     @property
-    def shares_left(self) -> int:
-        """How many more results may be shown to others, of a plan that was compiled for that.
+    def disclosures_left(self) -> int:
+        """How many more results may be disclosed, of a plan that was compiled for that.
 
         Raises
         ------
-        ShareError
+        DisclosureError
             It was not.
         """
-        return self._require().shares_left
+        return self._require().disclosures_left
 
     def classify(self, outputs: Mapping[str, NDArray[Any]], top: int = TOP) -> dict[str, list[list[Prediction]]]:
         """The most probable classes of decrypted scores, by name where the plan has labels.
@@ -341,30 +343,7 @@ class Client:
         return self._session
 
     def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
-        if (folder / SECRET).exists() and not public:
-            secret = SecretKeyFile.load(folder / SECRET)
-            return Session(
-                self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
-            )
-        if (folder / PUBLIC).exists():
-            check_folder(folder)
-            return Session(
-                self.plan,
-                public=PublicKeyFile.load(folder / PUBLIC),
-                min_security=self._min_security,
-                folder=folder,
-            )
-        left = waiting(folder)
-        if left is not None and not public:
-            raise InputError(
-                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
-                f"back into {folder}, or make new ones"
-            )
-        wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
-        raise InputError(
-            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
-            "`hecc keygen` does"
-        )
+        return Session.open(self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security)
 
 
 def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:

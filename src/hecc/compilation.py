@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Unpack
 
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
+from hecc.renamed import tells_new_names
 from hecc.runtime.plan.plan import Plan
 
 __all__ = ["compile"]
 
 
+@tells_new_names
 @takes_plan_options
 def compile(  # noqa: A001 - hecc.compile, as re.compile
     model: Model, *, progress: Callable[[str], None] | None = None, **options: Unpack[PlanOptions]
@@ -60,7 +62,7 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
     batch
         Rows that are evaluated at once; by default one, or with "throughput" as many as a ciphertext has slots. To
         answer several as soon as possible, they lie side by side in the slots where there is room.
-    share
+    disclose
         How many results of one key the client may show to others, the server included: rows, or batches of rows. Such
         a plan has room for the noise that hides what a result tells of the key, and promises its precision with it.
     machine

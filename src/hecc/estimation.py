@@ -9,11 +9,12 @@ from typing import Unpack
 from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import InputNode
+from hecc.measure.layers import Layer, plan_layers
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
+from hecc.renamed import tells_new_names
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.plan.plan import Plan
 from hecc.words.advice import Advice, advise
-from hecc.words.layers import Layer, plan_layers
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 
@@ -46,6 +47,7 @@ class Estimation:
     advice: tuple[Advice, ...]
 
 
+@tells_new_names
 @takes_plan_options
 def estimate(
     model: Model,
@@ -95,7 +97,7 @@ def plan_memory(plan: Plan) -> MemoryUse:
     """
     circuit, keys = plan.require_circuit(), plan.header.keys
     limbs = [kind.limbs for kind in verify(circuit, keys)]
-    return memory_use(circuit, limbs, keys, plan.header.estimate.evaluator)
+    return memory_use(circuit, limbs, keys, plan.header.estimate.device)
 
 
 def _merged(imported: Graph, layers: Sequence[Layer]) -> tuple[tuple[str, ...], ...]:

@@ -29,7 +29,7 @@ from hecc.passes.ckks.pipeline import build_plan
 from hecc.passes.ckks.search import RING_DEGREES
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import LEVELS
-from hecc.runtime.ckks.flooding import MAX_RESULTS
+from hecc.runtime.ckks.disclosure import MAX_RESULTS
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.figures import apart
 from hecc.runtime.inputs.preprocessing import Preprocessing
@@ -78,7 +78,7 @@ class PlanOptions(TypedDict, total=False):
     evaluator: KeyShape
     optimize: Literal["latency", "throughput"]
     batch: int | None
-    share: int | None
+    disclose: int | None
     machine: Machine | None
     key_budget: int | None
     chain_of: Plan | str | os.PathLike[str] | None
@@ -110,7 +110,7 @@ def prepare(
     evaluator: KeyShape = "native",
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
-    share: int | None = None,
+    disclose: int | None = None,
     machine: Machine | None = None,
     key_budget: int | None = None,
     chain_of: Plan | str | os.PathLike[str] | None = None,
@@ -125,7 +125,8 @@ def prepare(
     if security not in LEVELS:
         levels = ", ".join(map(str, LEVELS))
         raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
-    for option, value in {"precision": precision, "batch": batch, "share": share, "key_budget": key_budget}.items():
+    numbers = {"precision": precision, "batch": batch, "disclose": disclose, "key_budget": key_budget}
+    for option, value in numbers.items():
         if not isinstance(value, Real | None):
             raise InputError(f"{option}={value!r}; give a number")
     if not 0 < precision < math.inf:
@@ -137,8 +138,8 @@ def prepare(
             f"a batch of {batch} rows; give a number from 1 to {MAX_BATCH}, since no ciphertext holds more rows, and "
             "more of them are encrypted as several batches"
         )
-    if share is not None and not 1 <= share <= MAX_RESULTS:
-        raise InputError(f"{share} results to be shared; give how many of one key, from 1 to {MAX_RESULTS}")
+    if disclose is not None and not 1 <= disclose <= MAX_RESULTS:
+        raise InputError(f"{disclose} results to be disclosed; give how many of one key, from 1 to {MAX_RESULTS}")
     if key_budget is not None and key_budget < 1:
         raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
@@ -181,10 +182,10 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
-        evaluator=evaluator,
+        device=evaluator,
         optimize=optimize,
         batch=batch,
-        share=share or 0,
+        disclose=disclose or 0,
         machine=profile,
         key_budget=key_budget,
         chain=None if chain_of is None else _chain(chain_of, security, quantum),

@@ -468,7 +468,7 @@ def test_estimate_takes_every_option_that_shapes_a_plan(cli):
     ("options", "fact"),
     [
         (("--batch", "4"), "batch +up to 4 rows at once"),
-        (("--share", "20", "--precision", "8"), "to be shared +20 results of one key"),
+        (("--disclose", "20", "--precision", "8"), "to be disclosed +20 results of one key"),
         (("--labels", "names.txt"), "labels logits +zero, one, two"),
     ],
     ids=lambda value: value[0],
@@ -479,7 +479,7 @@ def test_estimate_is_about_the_plan_that_the_options_make(cli, here, options, fa
     assert re.search(rf"\n  {fact}", cli.succeed("estimate", *arguments, "--no-advice").stdout)
     found, compiled = cli.answer("estimate", *arguments, "--no-advice"), cli.answer("compile", *arguments)
     shared = set(found) & set(compiled)
-    assert {"batch", "share", "outputs", "ring", "peak_memory_bytes"} < shared
+    assert {"batch", "disclose", "outputs", "ring", "peak_memory_bytes"} < shared
     assert {name: found[name] for name in shared} == {name: compiled[name] for name in shared}
 
 

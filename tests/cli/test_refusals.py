@@ -399,14 +399,14 @@ def test_a_link_to_an_input_is_no_output(cli, here):
     )
 
 
-def test_results_of_an_ordinary_plan_are_not_to_be_shown(cli, here):
-    sentence = cli.refusal("decrypt", "plan.client.bin", "result.bin", "--share")
-    assert sentence.startswith("the plan has no room for the noise that a result needs before it is shown to others")
+def test_results_of_an_ordinary_plan_are_not_to_be_disclosed(cli, here):
+    sentence = cli.refusal("decrypt", "plan.client.bin", "result.bin", "--disclose")
+    assert sentence.startswith("the plan has no room for the noise that a result needs before it is disclosed")
     assert not Path("output.npy").exists()
 
 
-def test_sharing_needs_a_number_of_results(cli, here):
-    assert "0 results to be shared" in cli.refusal("compile", "model.onnx", "--share", "0")
+def test_disclosure_needs_a_number_of_results(cli, here):
+    assert "0 results to be disclosed" in cli.refusal("compile", "model.onnx", "--disclose", "0")
 
 
 def test_a_refusal_is_json_when_that_was_asked_for(cli, here):

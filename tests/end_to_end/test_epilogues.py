@@ -60,13 +60,13 @@ def test_several_outputs_of_one_value_are_sent_and_shown_once(three_way: Any, dr
         w=draw(6, 4),
     )
     inputs = {"x": draw(40, 6)}
-    plan = hecc.compile(model, calibration=inputs, precision=8, share=3 * ROWS)
+    plan = hecc.compile(model, calibration=inputs, precision=8, disclose=3 * ROWS)
     assert [(s.name, s.of) for s in plan.header.outputs] == [("p", ""), ("z", "p"), ("c", "p")]
     client = hecc.Client(plan)
     with hecc.Server(plan, client.keygen(tmp_path / "keys").evaluation) as server:
         result = server.run(client.encrypt({"x": inputs["x"][:ROWS]}))
     assert [group.name for group in result.header.groups] == ["p"]
-    shown = client.decrypt(result, share=True)
+    shown = client.decrypt(result, disclose=True)
     assert list(shown) == ["p", "z", "c"]
     # All are made of the same values with the same noise: more of it would tell more.
     np.testing.assert_array_equal(shown["z"].argmax(axis=1), shown["c"])

@@ -37,7 +37,7 @@ def test_what_is_no_option_is_refused(function, network):
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch": 4}, {"share": 20, "precision": 8}, {"optimize": "throughput"}, {"labels": ["cat", "dog"]}],
+    [{"batch": 4}, {"disclose": 20, "precision": 8}, {"optimize": "throughput"}, {"labels": ["cat", "dog"]}],
     ids=str,
 )
 def test_what_is_estimated_is_the_plan_that_would_be_compiled(options, network):
@@ -60,7 +60,7 @@ def test_batches_of_different_sizes_are_compared_row_by_row(network):
 def test_with_a_ciphertext_for_each_element_powers_of_two_do_not_matter(network):
     # With 64 outputs these parameters happen to be faster by a quarter, and so they are with 60 or 68.
     model = network((256,), ("gemm", 66), SQUARE, ("gemm", 10))
-    elements = hecc.estimate(model, optimize="throughput", share=100, precision=8)
+    elements = hecc.estimate(model, optimize="throughput", disclose=100, precision=8)
     assert "features" not in [said.kind for said in elements.advice]
     assert "features" in [said.kind for said in hecc.estimate(model).advice]
 
@@ -73,6 +73,6 @@ def test_with_a_ciphertext_for_each_element_weights_are_counted(network):
 
 def test_results_to_be_shown_are_advised_on_with_their_noise(network):
     model = network((4,), ("gemm", 4), SQUARE, ("gemm", 4), SQUARE, ("gemm", 4), SQUARE, ("gemm", 2))
-    found = hecc.estimate(model, share=1000, precision=8)
+    found = hecc.estimate(model, disclose=1000, precision=8)
     (said,) = [advice for advice in found.advice if advice.kind == "depth"]
     assert said.ring_degree < found.plan.header.keys.ring_degree

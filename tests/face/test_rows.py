@@ -198,16 +198,16 @@ def test_no_number_is_too_large_for_a_sentence(worlds, monkeypatch, value):
 
 def test_results_to_be_shown_are_refused_with_one_lost_row(models, tmp_path, monkeypatch):
     # Which row is lost tells of the key, if the server can make it lost.
-    plan = hecc.compile(models["square"], calibration=CALIBRATION, input_range=(-1, 1), precision=6, share=50)
+    plan = hecc.compile(models["square"], calibration=CALIBRATION, input_range=(-1, 1), precision=6, disclose=50)
     client = hecc.Client(plan)
     keys = client.keygen(tmp_path / "keys")
     with hecc.Server(plan, keys.evaluation) as server:
         result = server.run(client.encrypt(driven(1.0, 3)))
-    left = client.shares_left
+    left = client.disclosures_left
     monkeypatch.setattr("hecc.runtime.ckks.client.client.faults", lambda *_: ["a fault"])
     with pytest.raises(hecc.OutputError, match=r"a fault; the evaluation overflowed"):
-        client.decrypt(result, share=True)
-    assert client.shares_left == left
+        client.decrypt(result, disclose=True)
+    assert client.disclosures_left == left
 
 
 def test_the_command_line_writes_the_good_rows_and_says_so(worlds, tmp_path):

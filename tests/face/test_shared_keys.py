@@ -45,12 +45,12 @@ def test_one_key_set_serves_both(shape, deep, flat, network, tmp_path: Path) -> 
 
 
 def test_results_of_both_may_be_shown_to_others(network) -> None:
-    deep = hecc.compile(network(*DEEP), precision=8, share=10)
-    flat = hecc.compile(network(*FLAT), precision=8, share=10, chain_of=deep)
+    deep = hecc.compile(network(*DEEP), precision=8, disclose=10)
+    flat = hecc.compile(network(*FLAT), precision=8, disclose=10, chain_of=deep)
     first, second = deep.header.keys, flat.header.keys
     assert (first.data_primes, first.special_primes) == (second.data_primes, second.special_primes)
     assert flat.header.inputs[0].limbs < deep.header.inputs[0].limbs
-    assert flat.header.share.results == 10
+    assert flat.header.disclosure.results == 10
     assert flat.header.estimate.precision_bits >= 8
 
 

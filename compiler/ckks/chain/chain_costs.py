@@ -84,7 +84,7 @@ class ChainCosts:
             galois=levels.galois,
             security=SecurityEvidence(self._options.level, self._options.adversary, "", 0),
         )
-        return evaluation_key_bytes(keys, self._options.evaluator)
+        return evaluation_key_bytes(keys, self._options.device)
 
     def _levels_of(self, chain: Chain) -> _Levels:
         key = len(chain.data_primes), chain.dropped
@@ -108,7 +108,7 @@ class ChainCosts:
     def _priced(self, chain: Chain, residue_bytes: float) -> float:
         """Seconds with residues of so many bytes."""
         model = cost_model(
-            self._options.evaluator,
+            self._options.device,
             self._ring_degree,
             self._circuit.period,
             digit_limbs=chain.digit_limbs,

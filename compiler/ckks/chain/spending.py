@@ -27,7 +27,7 @@ from hecc.runtime.errors import ParameterError
 
 __all__ = ["Prime", "Spending", "data_bits", "find_primes", "headroom", "spendings"]
 
-SHARED_WEIGHT_BITS = 16
+DISCLOSED_WEIGHT_BITS = 16
 """Bits of such a network's weights beyond the precision, as for others: their rounding tells nothing of the key."""
 
 WEIGHT_BITS = (10, 13, 16, 20)
@@ -60,9 +60,9 @@ def spendings(
     """Ways to spend primes along the depth of a network; ``more_bits`` as for a demand's ``weight_bits``."""
     ways = _paired(graph, depth), _one_each(depth)
     found: list[Spending]
-    if options.share:
+    if options.disclose:
         single = _one_each(depth)
-        weight_bits = math.ceil(options.precision_bits) + SHARED_WEIGHT_BITS
+        weight_bits = math.ceil(options.precision_bits) + DISCLOSED_WEIGHT_BITS
         found = [_weighted(graph, depth, single, weight_bits, ring_degree, more_bits)]
     elif packing.elementwise:
         found = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]
@@ -144,7 +144,7 @@ def data_bits(
     """Bits of every data prime, and for each depth how many primes its values are divided by.
 
     The primes are those that nothing is divided by, then the deepest rescale's to the first's. The first are as large
-    as the depth with the least headroom needs (``room``, see :func:`headroom`). For results to be shown to others
+    as the depth with the least headroom needs (``room``, see :func:`headroom`). For results to be disclosed
     scales are larger than primes can be, and a rescale divides by several (Agrawal et al., "High-precision RNS-CKKS on
     fixed but smaller word-size architectures", WAHC 2023).
     """
@@ -155,7 +155,7 @@ def data_bits(
     base_bits = max(
         math.ceil(scale_bits + bits + 0.1) + (0 if d else input_bits) - left[d + 1] for d, bits in room.items()
     )
-    if options.share:
+    if options.disclose:
         groups = [_split(bits) for bits in primes]
         flat = (bits for group in reversed(groups) for bits in group)
         return (*_split(max(base_bits, scale_bits)), *flat), tuple(len(group) for group in groups)

@@ -177,16 +177,16 @@ def estimate(
     )
 
     def seconds(rates: Rates | None) -> float:
-        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
+        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(device, keys, circuit.period, rates))
 
-    evaluator, profile = options.evaluator, options.machine
+    device, profile = options.device, options.machine
     return Estimate(
-        evaluator=evaluator,
+        device=device,
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
         seconds=seconds(options.rates),
-        peak_memory=memory.peak_memory(circuit, limbs, keys, evaluator),
-        evaluation_key_bytes=memory.evaluation_key_bytes(keys, evaluator),
+        peak_memory=memory.peak_memory(circuit, limbs, keys, device),
+        evaluation_key_bytes=memory.evaluation_key_bytes(keys, device),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=promised.bits,

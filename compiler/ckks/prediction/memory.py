@@ -10,7 +10,7 @@ from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotati
 from hecc.runtime.ckks.circuit.instructions import Circuit, Input, LinearTransform, MatrixProduct
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes, switching_key_bytes
 

@@ -18,17 +18,19 @@ Instructions before scale planning leave ``scale`` as ``None`` and use no ``resc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CircuitError
+from hecc.runtime.reading import Reading
 
 __all__ = [
     "INSTRUCTIONS",
@@ -59,20 +61,25 @@ __all__ = [
     "Square",
     "Subtract",
     "as_float",
+    "constant_names",
+    "kinds_with",
     "power_of_two",
 ]
 
+
+Kind = TypeVar("Kind", bound="Instruction")
 
 ONE = Fraction(1)
 """The scale of integers that are encoded as they are: a product with them takes no level."""
 
 
 class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
-    """Base of the instruction set; ``source`` names the ONNX node it came from."""
+    """Base of the instruction set; ``source`` names the ONNX node it came from, ``traits`` what its kind is like."""
 
     source: str = ""
 
     arity: ClassVar[int] = 1
+    traits: ClassVar[Trait] = Trait.NONE
 
     @property
     def op(self) -> str:
@@ -93,6 +100,7 @@ class Input(Instruction, frozen=True, tag="input"):
     The client repeats its data every ``period`` slots (:attr:`hecc.runtime.ckks.circuit.layout.Layout.period`).
     """
 
+    traits = Trait.BOUNDARY | Trait.COUNTED
     VECTORS: ClassVar[int] = 1
     """That a ciphertext holds."""
 
@@ -123,6 +131,7 @@ class PairedInput(Input, frozen=True, tag="paired_input"):
     twice as large as the client's, ``scale`` is that of the result, and rounds nothing.
     """
 
+    traits = Trait.BOUNDARY | Trait.COUNTED | Trait.CONJUGATES
     VECTORS = 2
 
     @property
@@ -134,6 +143,7 @@ class PairedInput(Input, frozen=True, tag="paired_input"):
 class Output(Instruction, frozen=True, tag="output"):
     """A result that the client decrypts; ``occupied`` as in :class:`Input`, all other slots must be zero."""
 
+    traits = Trait.BOUNDARY | Trait.ELEMENTWISE
     x: int
     name: str
     occupied: str
@@ -142,6 +152,7 @@ class Output(Instruction, frozen=True, tag="output"):
 class Add(Instruction, frozen=True, tag="add"):
     """``x + y``; same count, limbs and exact scale."""
 
+    traits = Trait.ELEMENTWISE | Trait.EVALUATES
     arity = 2
     x: int
     y: int
@@ -150,6 +161,7 @@ class Add(Instruction, frozen=True, tag="add"):
 class Subtract(Instruction, frozen=True, tag="subtract"):
     """``x - y``; same count, limbs and exact scale."""
 
+    traits = Trait.ELEMENTWISE | Trait.EVALUATES
     arity = 2
     x: int
     y: int
@@ -158,12 +170,14 @@ class Subtract(Instruction, frozen=True, tag="subtract"):
 class Negate(Instruction, frozen=True, tag="negate"):
     """``-x``."""
 
+    traits = Trait.ELEMENTWISE
     x: int
 
 
 class Multiply(Instruction, frozen=True, tag="multiply"):
     """Slot-wise ``x * y``, three polynomials; same count and limbs, the scales multiply."""
 
+    traits = Trait.ELEMENTWISE | Trait.PRODUCT | Trait.SCALES | Trait.EVALUATES
     arity = 2
     x: int
     y: int
@@ -172,18 +186,21 @@ class Multiply(Instruction, frozen=True, tag="multiply"):
 class Square(Instruction, frozen=True, tag="square"):
     """Slot-wise ``x * x``, three polynomials; the scale is squared."""
 
+    traits = Trait.ELEMENTWISE | Trait.PRODUCT | Trait.SCALES | Trait.EVALUATES
     x: int
 
 
 class Relinearize(Instruction, frozen=True, tag="relinearize"):
     """Three polynomials back to two."""
 
+    traits = Trait.ELEMENTWISE | Trait.RELINEARIZES | Trait.EVALUATES
     x: int
 
 
 class AddPlain(Instruction, frozen=True, tag="add_plain"):
     """``x`` plus slot values: constant ``vector``, float64 of shape (count, slots), encoded at the scale of ``x``."""
 
+    traits = Trait.ELEMENTWISE | Trait.EVALUATES
     x: int
     vector: str
 
@@ -191,6 +208,7 @@ class AddPlain(Instruction, frozen=True, tag="add_plain"):
 class MultiplyPlain(Instruction, frozen=True, tag="multiply_plain"):
     """``x`` times slot values: constant ``vector``, float64 of shape (count, slots), encoded at ``scale``."""
 
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.EVALUATES
     x: int
     vector: str
     scale: Fraction | None = None
@@ -199,6 +217,7 @@ class MultiplyPlain(Instruction, frozen=True, tag="multiply_plain"):
 class AddScalar(Instruction, frozen=True, tag="add_scalar"):
     """``x`` plus one number in all slots of all ciphertexts, encoded at the scale of ``x``: a constant polynomial."""
 
+    traits = Trait.ELEMENTWISE | Trait.EVALUATES
     x: int
     value: float
 
@@ -206,6 +225,7 @@ class AddScalar(Instruction, frozen=True, tag="add_scalar"):
 class MultiplyScalar(Instruction, frozen=True, tag="multiply_scalar"):
     """``x`` times one number, the integer nearest to ``value * scale``; the scale multiplies by ``scale``."""
 
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.EVALUATES
     x: int
     value: float
     scale: Fraction | None = None
@@ -214,6 +234,7 @@ class MultiplyScalar(Instruction, frozen=True, tag="multiply_scalar"):
 class Rotate(Instruction, frozen=True, tag="rotate"):
     """Slot ``s`` becomes slot ``s + step`` of ``x``, cyclically in the logical slots (``0 < step < slots``)."""
 
+    traits = Trait.ROTATES
     x: int
     step: int
 
@@ -221,6 +242,7 @@ class Rotate(Instruction, frozen=True, tag="rotate"):
 class Conjugate(Instruction, frozen=True, tag="conjugate"):
     """The complex conjugate of every slot, by the Galois element 2N - 1; real slots stay as they are."""
 
+    traits = Trait.ELEMENTWISE | Trait.CONJUGATES
     x: int
 
 
@@ -231,6 +253,7 @@ class Fold(Instruction, frozen=True, tag="fold"):
     ``period``: log2(span / period) rotate-and-adds, by ``span / 2`` first.
     """
 
+    traits = Trait.ROTATES
     x: int
     period: int
     span: int
@@ -251,6 +274,7 @@ class LinearTransform(Instruction, frozen=True, tag="linear_transform"):
     follow before any slot is.
     """
 
+    traits = Trait.COUNTED | Trait.WEIGHTS | Trait.SCALES | Trait.ROTATES
     x: int
     count: int
     diagonals: str
@@ -267,6 +291,7 @@ class MatrixProduct(Instruction, frozen=True, tag="matrix_product"):
     key is needed. Constant ``bias``, float64 of shape (count,), is encoded in the same way at the scale of the result.
     """
 
+    traits = Trait.COUNTED | Trait.WEIGHTS | Trait.SCALES
     x: int
     count: int
     matrix: str
@@ -286,6 +311,7 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
     ``interval``, for people only, is what -1 and 1 stand for in the argument of the function that was approximated.
     """
 
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.LEVELS | Trait.RELINEARIZES
     x: int
     coefficients: str
     basis: Literal["power", "chebyshev"]
@@ -297,6 +323,7 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
 class Rescale(Instruction, frozen=True, tag="rescale"):
     """Divide by the last ``limbs`` primes, with rounding; the scale is divided by them exactly."""
 
+    traits = Trait.ELEMENTWISE | Trait.LEVELS | Trait.EVALUATES
     x: int
     limbs: int = 1
 
@@ -304,6 +331,7 @@ class Rescale(Instruction, frozen=True, tag="rescale"):
 class DropLimbs(Instruction, frozen=True, tag="drop_limbs"):
     """Forget the last ``limbs`` primes; the scale stays."""
 
+    traits = Trait.ELEMENTWISE | Trait.LEVELS | Trait.EVALUATES
     x: int
     limbs: int = 1
 
@@ -332,6 +360,22 @@ AnyInstruction = (
     | DropLimbs
 )
 INSTRUCTIONS: tuple[type[Instruction], ...] = AnyInstruction.__args__
+"""All kinds. Every reading has a rule for each of them (:class:`hecc.runtime.reading.Reading`)."""
+
+
+def kinds_with(traits: Trait) -> tuple[type[Instruction], ...]:
+    """The kinds that have any of some traits."""
+    return tuple(kind for kind in INSTRUCTIONS if kind.traits & traits)
+
+
+def _check_traits() -> None:
+    """A kind that is derived from another declares its own traits all the same."""
+    for kind in INSTRUCTIONS:
+        if "traits" not in vars(kind):
+            raise TypeError(f"instruction {kind.__name__} declares no traits")
+
+
+_check_traits()
 
 
 @dataclass(frozen=True)
@@ -544,22 +588,29 @@ class Circuit:
         except KeyError as missing:
             raise CircuitError(f"matrix_product: constant {missing} is missing") from None
 
+    def weights(self, instruction: Instruction) -> int:
+        """The diagonals or the entries of an instruction's matrix; 0 where it has none."""
+        if Trait.WEIGHTS not in instruction.traits:
+            return 0
+        return int(self.constants[_WEIGHTS.of(instruction)(instruction)[0]].size)
+
+    def every(self, kind: type[Kind]) -> Iterator[tuple[int, Kind]]:
+        """The instructions of a kind, and of those derived from it, with their values."""
+        return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, kind))
+
     def inputs(self) -> Iterator[tuple[int, Input]]:
         """Input instructions with their values."""
-        return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, Input))
+        return self.every(Input)
 
     def outputs(self) -> Iterator[tuple[int, Output]]:
         """Output instructions with their values."""
-        return ((i, ins) for i, ins in enumerate(self.instructions) if isinstance(ins, Output))
+        return self.every(Output)
 
     def counts(self) -> tuple[int, ...]:
         """Ciphertexts of every value."""
         counts: list[int] = []
         for ins in self.instructions:
-            if isinstance(ins, Input | LinearTransform | MatrixProduct):
-                counts.append(ins.count)
-            else:
-                counts.append(counts[ins.operands[0]])
+            counts.append(ins.count if Trait.COUNTED in ins.traits else counts[ins.operands[0]])  # type: ignore[attr-defined]
         return tuple(counts)
 
     def last_uses(self) -> dict[int, int]:
@@ -570,16 +621,9 @@ class Circuit:
         """Every rotation step that the circuit needs, with the instructions that use it."""
         uses: dict[int, list[int]] = {}
         for i, ins in enumerate(self.instructions):
-            steps: set[int] = set()
-            if isinstance(ins, Rotate):
-                steps = {ins.step}
-            elif isinstance(ins, Fold):
-                steps = set(ins.steps)
-            elif isinstance(ins, LinearTransform):
-                diagonals = self.diagonals(ins)
-                steps = {int(s) for s in np.union1d(diagonals.baby, diagonals.giant)} - {0}
-            for step in steps:
-                uses.setdefault(step, []).append(i)
+            if Trait.ROTATES in ins.traits:
+                for step in _STEPS.of(ins)(self, ins):
+                    uses.setdefault(step, []).append(i)
         return dict(sorted(uses.items()))
 
     def galois_uses(self, ring_degree: int) -> dict[int, list[int]]:
@@ -593,7 +637,7 @@ class Circuit:
         uses: dict[int, list[int]] = {}
         for step, users in self.rotations().items():
             uses.setdefault(galois_element(step * self.lanes, ring_degree), []).extend(users)
-        conjugations = [i for i, ins in enumerate(self.instructions) if isinstance(ins, Conjugate | PairedInput)]
+        conjugations = [i for i, ins in enumerate(self.instructions) if Trait.CONJUGATES in ins.traits]
         if conjugations:
             uses[conjugation_element(ring_degree)] = conjugations
         return dict(sorted(uses.items()))
@@ -613,13 +657,85 @@ class Circuit:
                     shown.append(f"{field.name}={power_of_two(value)}")
                 else:
                     shown.append(f"{field.name}={value}")
-            if isinstance(ins, LinearTransform) and f"{ins.diagonals}.row" in self.constants:
-                shown.append(f"[{self.constants[f'{ins.diagonals}.row'].size} diagonals]")
-            if isinstance(ins, MatrixProduct) and f"{ins.matrix}.values" in self.constants:
-                shown.append(f"[{self.constants[f'{ins.matrix}.values'].size} weights]")
+            if Trait.WEIGHTS in ins.traits and _WEIGHTS.of(ins)(ins)[0] in self.constants:
+                shown.append(f"[{self.weights(ins)} {_WEIGHTS.of(ins)(ins)[1]}]")
             source = f"  # {ins.source}" if ins.source else ""
             lines.append(f"  %{i} = {ins.op}({operands}) {' '.join(shown)}{source}")
         return "\n".join(lines)
+
+
+def _transform_steps(circuit: Circuit, ins: LinearTransform) -> Iterable[int]:
+    diagonals = circuit.diagonals(ins)
+    return {int(step) for step in np.union1d(diagonals.baby, diagonals.giant)} - {0}
+
+
+_STEPS: Reading[Callable[[Circuit, Any], Iterable[int]]] = Reading(
+    "the steps of rotations",
+    kinds_with(Trait.ROTATES),
+    {
+        Rotate: lambda circuit, ins: {ins.step},
+        Fold: lambda circuit, ins: set(ins.steps),
+        LinearTransform: _transform_steps,
+    },
+)
+
+_WEIGHTS: Reading[Callable[[Any], tuple[str, str]]] = Reading(
+    "the constant that has an element for each weight, and what they are called",
+    kinds_with(Trait.WEIGHTS),
+    {
+        LinearTransform: lambda ins: (f"{ins.diagonals}.row", "diagonals"),
+        MatrixProduct: lambda ins: (f"{ins.matrix}.values", "weights"),
+    },
+)
+
+
+def _none(ins: Instruction) -> list[str]:
+    return []
+
+
+def _occupied(ins: Input | Output) -> list[str]:
+    return [ins.occupied]
+
+
+def _vector(ins: AddPlain | MultiplyPlain) -> list[str]:
+    return [ins.vector]
+
+
+_CONSTANTS: Reading[Callable[[Any], list[str]]] = Reading(
+    "the names of constants",
+    INSTRUCTIONS,
+    {
+        Input: _occupied,
+        PairedInput: _occupied,
+        Output: _occupied,
+        Add: _none,
+        Subtract: _none,
+        Negate: _none,
+        Multiply: _none,
+        Square: _none,
+        Relinearize: _none,
+        AddPlain: _vector,
+        MultiplyPlain: _vector,
+        AddScalar: _none,
+        MultiplyScalar: _none,
+        Rotate: _none,
+        Conjugate: _none,
+        Fold: _none,
+        LinearTransform: lambda ins: [f"{ins.diagonals}.{field}" for field in Diagonals.FIELDS],
+        MatrixProduct: lambda ins: [
+            *(f"{ins.matrix}.{field}" for field in SparseMatrix.FIELDS),
+            *([] if ins.bias is None else [ins.bias]),
+        ],
+        Polynomial: lambda ins: [ins.coefficients],
+        Rescale: _none,
+        DropLimbs: _none,
+    },
+)
+
+
+def constant_names(instruction: Instruction) -> list[str]:
+    """The constants that an instruction reads."""
+    return _CONSTANTS.of(instruction)(instruction)
 
 
 def as_float(value: Fraction) -> float:

@@ -40,7 +40,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     AddScalar,
     Circuit,
     DropLimbs,
-    Input,
     Instruction,
     Multiply,
     MultiplyPlain,
@@ -134,7 +133,8 @@ def expand_polynomials(
     CircuitError
         When a polynomial cannot be evaluated; see :func:`expand`.
     """
-    if not any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+    polynomials = dict(circuit.every(Polynomial))
+    if not polynomials:
         return Expanded(circuit, tuple(limbs), tuple(range(len(circuit.instructions))))
     instructions: list[Instruction] = []
     all_limbs: list[int] = []
@@ -142,12 +142,13 @@ def expand_polynomials(
     constants = dict(circuit.constants)
     for index, ins in enumerate(circuit.instructions):
         operands = [moved[v] for v in ins.operands]
-        if isinstance(ins, Polynomial):
+        if index in polynomials:
+            polynomial = polynomials[index]
             expansion = expand(
-                ins,
-                circuit.constants[ins.coefficients],
-                limbs=limbs[ins.x],
-                scale=None if scales is None else scales[ins.x],
+                polynomial,
+                circuit.constants[polynomial.coefficients],
+                limbs=limbs[polynomial.x],
+                scale=None if scales is None else scales[polynomial.x],
                 primes=primes,
                 prefix=constant_prefix(circuit, index),
             )
@@ -158,7 +159,7 @@ def expand_polynomials(
             all_limbs.extend(expansion.limbs)
             constants.update(expansion.constants)
         else:
-            instructions.append(ins if isinstance(ins, Input) else _with_operands(ins, operands))
+            instructions.append(_with_operands(ins, operands))
             all_limbs.append(limbs[index])
         moved.append(len(instructions) - 1)
     expanded = replace(circuit, instructions=tuple(instructions), constants=constants)

@@ -18,18 +18,20 @@ from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.ckks.client.gaussian import discrete_gaussian
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.ckks.client.keyfolder import waiting
+from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, secret_residues
 from hecc.runtime.ckks.client.keyproof import opened_public
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.ckks.client.workers import Workers
-from hecc.runtime.ckks.devices.evaluator import default_threads
-from hecc.runtime.ckks.flooding import value_deviation
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
-from hecc.runtime.errors import FileFormatError, InputError, OutputError, ShareError
+from hecc.runtime.ckks.devices.device import default_threads
+from hecc.runtime.ckks.disclosure import value_deviation
+from hecc.runtime.ckks.keys.folder import PUBLIC, SECRET, check_folder
+from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.errors import DisclosureError, FileFormatError, InputError, OutputError
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, Sharing
+from hecc.runtime.plan.header import Disclosure, InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.plan.plan import Plan, check_header
 from hecc.runtime.tail.outcomes import Outputs, finished, report
 
@@ -68,7 +70,7 @@ class Client:
         Bits of security to insist on, whatever the plan claims, and against whom.
     folder
         Where the key lies, beside it the note of the last request (:class:`Notes`), and beside a secret one the list
-        of results shown to others (:class:`Ledger`).
+        of disclosed results (:class:`Ledger`).
 
     Raises
     ------
@@ -114,29 +116,39 @@ class Client:
     @classmethod
     def open(
         cls,
-        plan: str | os.PathLike[str],
+        plan: Plan | str | os.PathLike[str],
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
+        public: bool = False,
         min_security: MinSecurity = 128,
     ) -> Self:
-        """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
+        """The client of a plan and a folder of keys; takes the public key when there is no secret one, or if asked to.
 
         Raises
         ------
+        InputError
+            The folder has no keys, or others may write it.
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
         folder = Path(keys)
-        loaded = Plan.load(plan)
-        if (folder / SECRET).exists():
+        loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
+        if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
             check_folder(folder)
-            public = PublicKeyFile.load(folder / PUBLIC)
-            return cls(loaded, public=public, min_security=min_security, folder=folder)
-        raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
+            return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security, folder=folder)
+        if not public and (left := waiting(folder)) is not None:
+            raise InputError(
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
+                f"back into {folder}, or make new ones"
+            )
+        lacking = f"no {PUBLIC}" if public else f"neither {SECRET} nor {PUBLIC}"
+        raise InputError(
+            f"{folder}: {lacking} is here; give the folder of the keys, or make some, as `hecc keygen` does"
+        )
 
     @staticmethod
     def keygen(
@@ -239,7 +251,7 @@ class Client:
         self._notes.leave(made)
         return made
 
-    def decrypt(self, result: ResultFile, *, share: bool = False, request: str | None = None) -> Outputs:
+    def decrypt(self, result: ResultFile, *, disclose: bool = False, request: str | None = None) -> Outputs:
         """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Every row is judged for itself. Those whose values show that the evaluation overflowed are lost, which a warning
@@ -250,10 +262,10 @@ class Client:
         request
             Fingerprint of the request that the result has to answer; by default the last one that this client, or
             else another one with its folder, encrypted.
-        share
-            The values are to be shown to others: they get the noise that hides what they tell of the key, are rounded
-            to the digits that are left, and count as results shown, a row or batch of rows each. Which rows are lost
-            must not be shown: with one of them all are refused.
+        disclose
+            The values are to be disclosed, that is shown to others: they get the noise that hides what they tell of the
+            key, are rounded to the digits that are left, and count as disclosed, a row or batch of rows each. Which
+            rows are lost must not be disclosed: with one of them all are refused.
 
         Returns
         -------
@@ -272,13 +284,13 @@ class Client:
         OutputError
             The values show that the evaluation of all rows overflowed, or that the ciphertexts are not a result of this
             plan. Do not tell a server that you do not trust: what it learns of a decryption can reveal the key.
-        ShareError
-            The plan was not compiled for results to be shown, or so many were shown already.
+        DisclosureError
+            The plan was not compiled for disclosure, or so many results were disclosed already.
         """
-        if share:
-            self._check_sharing()
+        if disclose:
+            self._check_disclosure()
         outputs = self.decrypt_rows(result, request=request)
-        if not share:
+        if not disclose:
             report(outputs, ADVICE)
             return outputs
         if outputs.lost:
@@ -317,39 +329,39 @@ class Client:
         return finished(header, values, lost)
 
     @property
-    def shares_left(self) -> int:
-        """How many more results may be shown to others.
+    def disclosures_left(self) -> int:
+        """How many more results may be disclosed.
 
         Raises
         ------
-        ShareError
-            The plan was not compiled for that, or its noise is too little, or there is no list of results shown.
+        DisclosureError
+            The plan was not compiled for that, or its noise is too little, or there is no list of disclosed results.
         FileFormatError
-            The list of results shown was altered.
+            The list of disclosed results was altered.
         """
-        share, ledger = self._check_sharing()
-        return ledger.left(self.plan.fingerprint, share.results)
+        disclosure, ledger = self._check_disclosure()
+        return ledger.left(self.plan.fingerprint, disclosure.results)
 
     def _ledger(self) -> Ledger:
         if self._secret is None or self._folder is None:
-            raise InputError("results shown to others are counted beside the secret key; give the folder of the keys")
+            raise InputError("disclosed results are counted beside the secret key; give the folder of the keys")
         return Ledger(self._folder, self.key_id, self._secret)
 
-    def _check_sharing(self) -> tuple[Sharing, Ledger]:
-        share = self.plan.header.share
-        if not share:
-            raise ShareError(
-                "the plan has no room for the noise that a result needs before it is shown to others; compile it with "
-                "--share RESULTS, and encrypt and run again"
+    def _check_disclosure(self) -> tuple[Disclosure, Ledger]:
+        disclosure = self.plan.header.disclosure
+        if not disclosure:
+            raise DisclosureError(
+                "the plan has no room for the noise that a result needs before it is disclosed; compile it with "
+                "--disclose RESULTS, and encrypt and run again"
             )
-        return share, self._ledger()
+        return disclosure, self._ledger()
 
     def _flooded(self, result: ResultFile) -> dict[str, NDArray[np.float64]]:
         """The values with their noise, once they are counted."""
-        share, ledger = self._check_sharing()
-        ledger.spend(self.plan.fingerprint, share.results, result.batches)
+        disclosure, ledger = self._check_disclosure()
+        ledger.spend(self.plan.fingerprint, disclosure.results, result.batches)
         outputs: dict[str, NDArray[np.float64]] = {}
-        for signature, deviation in zip(self.plan.header.sent, share.deviations, strict=True):
+        for signature, deviation in zip(self.plan.header.sent, disclosure.deviations, strict=True):
             found = (self._decrypt(signature, result, batch, math.ceil(deviation)) for batch in range(result.batches))
             batches = [values for values, _, _ in found]
             # The leading digit of the noise is the last one that says anything.

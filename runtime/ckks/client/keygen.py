@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
-from hecc.runtime.ckks.client.keyfolder import EVALUATION, PUBLIC, SECRET, new_set
+from hecc.runtime.ckks.client.keyfolder import new_set
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.passphrase import new_protection, protect, scrypt_memory, unprotect
+from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
 from hecc.runtime.ckks.keys.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -33,9 +34,6 @@ from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target
 
 __all__ = [
-    "EVALUATION",
-    "PUBLIC",
-    "SECRET",
     "KeySet",
     "generate_keys",
     "key_making_memory",
@@ -78,7 +76,7 @@ def generate_keys(
     min_security: MinSecurity = 128,
     passphrase: str | None = None,
     force: bool = False,
-    shared: bool = False,
+    disclose: bool = False,
     progress: Progress | None = None,
 ) -> KeySet:
     """Make a key set in ``folder``, after checking the parameters for ourselves.
@@ -100,8 +98,8 @@ def generate_keys(
         Protects the secret key.
     force
         Replace the keys that are there; nothing else, and none that others make meanwhile.
-    shared
-        Results may be shown to others: begin the ledger that counts them.
+    disclose
+        Results may be disclosed: begin the ledger that counts them.
     progress
         Called with the number of evaluation keys done, and of all.
 
@@ -120,7 +118,7 @@ def generate_keys(
     # The binding is imported behind the first refusals, so that they do not wait for it.
     with new_set(folder, force=force) as new:
         check_target(new / EVALUATION, key_set_bytes(spec, shape))
-        key_id = _make(spec, new, shape, not isinstance(min_security, InsecureLevel), passphrase, shared, progress)
+        key_id = _make(spec, new, shape, not isinstance(min_security, InsecureLevel), passphrase, disclose, progress)
     return KeySet(key_id, folder / SECRET, folder / PUBLIC, folder / EVALUATION)
 
 
@@ -130,7 +128,7 @@ def _make(
     shape: KeyShape,
     enforce: bool,
     passphrase: str | None,
-    shared: bool,
+    disclose: bool,
     progress: Progress | None,
 ) -> str:
     """Make the three files, and the ledger where there is to be one; the id of the set.
@@ -160,7 +158,7 @@ def _make(
                 progress=progress,
             )
         PublicKeyFile(PublicKeyHeader(key_id=key_id, keys=spec), public).save(folder / PUBLIC)
-        if shared:
+        if disclose:
             Ledger(folder, key_id, secret).begin()
         _secret_file(spec, key_id, secret, passphrase).save(folder / SECRET)
     finally:

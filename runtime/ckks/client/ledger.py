@@ -1,4 +1,4 @@
-"""The ledger of a key set: how many of its results have been shown to others.
+"""The ledger of a key set: how many of its results have been disclosed, that is shown to others.
 
 It is an SQLite database beside the secret key. A result is entered, and is on the disk, before it is handed out: one
 transaction, with a rollback journal, whose file and whose folder are synchronised (``synchronous=EXTRA``). The content
@@ -13,7 +13,7 @@ Counting is only as good as the locks that keep two processes from counting at o
 on one machine or not at all, so there a ledger is refused; elsewhere a second process has to find the lock taken.
 
 Plans that share a key set may allow different numbers of results. A result of a plan that allows Q spends one Q-th of
-what may be told of the key (:mod:`hecc.runtime.ckks.flooding`), and together they may spend all of it.
+what may be told of the key (:mod:`hecc.runtime.ckks.disclosure`), and together they may spend all of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.keys.keyfiles import KeyId
-from hecc.runtime.errors import FileFormatError, InputError, ShareError
+from hecc.runtime.errors import DisclosureError, FileFormatError, InputError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import reading, replacing, writing
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["EARLIER", "LEDGER", "Ledger", "file_system"]
 
 LEDGER = "shared.db"
-"""Name of the file, in the folder of the keys."""
+"""Name of the file, in the folder of the keys: it stays as it is, since a count that is not found is lost."""
 
 EARLIER = "shared.json"
 """Name of the file in earlier versions of hecc."""
@@ -83,7 +83,7 @@ _NETWORK = re.compile(
 
 
 class _Spent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Results of one plan that were shown, of ``results`` that it allows."""
+    """Results of one plan that were disclosed (``shown``), of ``results`` that it allows."""
 
     plan: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     results: Annotated[int, msgspec.Meta(ge=1)]
@@ -135,11 +135,11 @@ class Ledger:
         self._sync_folder()
 
     def left(self, plan: str, results: int) -> int:
-        """How many more results of a plan, by its fingerprint, may be shown; it allows ``results`` of a key.
+        """How many more results of a plan, by its fingerprint, may be disclosed; it allows ``results`` of a key.
 
         Raises
         ------
-        ShareError
+        DisclosureError
             There is no ledger.
         FileFormatError
             The ledger was altered, or belongs to another key set.
@@ -155,7 +155,7 @@ class Ledger:
 
         Raises
         ------
-        ShareError
+        DisclosureError
             There are not so many left, or there is no ledger. Nothing is entered.
         FileFormatError
             The ledger was altered, or belongs to another key set.
@@ -168,8 +168,8 @@ class Ledger:
             page = self._read(database)
             left = self._left(page, results)
             if number > left:
-                raise ShareError(
-                    f"{self.path}: {number} results to be shown to others, and {left} are left of the {results} that "
+                raise DisclosureError(
+                    f"{self.path}: {number} results to be disclosed, and {left} are left of the {results} that "
                     "the plan allows for one key; make new keys, or compile the plan for more results"
                 )
             shown = {entry.plan: entry.shown for entry in page.plans}
@@ -192,15 +192,15 @@ class Ledger:
         """The database, of which nothing is believed yet."""
         with reading(self.path):
             if (self.path.parent / EARLIER).exists():
-                raise ShareError(
-                    f"{self.path.parent / EARLIER}: a list of results shown to others by an earlier hecc, which this "
+                raise DisclosureError(
+                    f"{self.path.parent / EARLIER}: a list of disclosed results by an earlier hecc, which this "
                     "one cannot go on with; make new keys"
                 )
             if not self.path.is_file():
-                raise ShareError(
-                    f"{self.path}: the list of results shown to others is not here, which begins with keys that are "
-                    "made for a plan with --share, so nothing tells how many were shown; restore it, or make new keys "
-                    "for this plan"
+                raise DisclosureError(
+                    f"{self.path}: the list of disclosed results is not here, which begins with keys that are "
+                    "made for a plan with --disclose, so nothing tells how many were disclosed; restore it, or make "
+                    "new keys for this plan"
                 )
             if self.path.stat().st_size > MAX_BYTES:
                 raise self._altered()
@@ -252,7 +252,7 @@ class Ledger:
 
     def _altered(self) -> FileFormatError:
         return FileFormatError(
-            f"{self.path}: the list of results shown to others was altered, or belongs to other keys; restore it, "
+            f"{self.path}: the list of disclosed results was altered, or belongs to other keys; restore it, "
             "or make new keys"
         )
 
@@ -282,7 +282,7 @@ class Ledger:
             ).returncode
         except (OSError, subprocess.SubprocessError) as error:
             raise InputError(
-                f"{self.path}: the process that has to find it locked could not be run ({error}); nothing is shared "
+                f"{self.path}: the process that has to find it locked could not be run ({error}); nothing is disclosed "
                 "without that, so let this Python start another"
             ) from None
         if ended != _TAKEN:
@@ -317,12 +317,12 @@ def file_system(folder: Path) -> str:
 
 
 def _sqlite() -> ModuleType:
-    """Python's module, loaded by those who share results only; some builds of Python leave it out."""
+    """Python's module, loaded by those who disclose results only; some builds of Python leave it out."""
     try:
         import sqlite3
     except ImportError:
         raise InputError(
-            "results shown to others are counted in an SQLite database, and this Python was built without SQLite; use "
+            "disclosed results are counted in an SQLite database, and this Python was built without SQLite; use "
             "another one"
         ) from None
     return sqlite3

@@ -20,22 +20,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
+    AddPlain,
     AddScalar,
     Circuit,
+    Conjugate,
     DropLimbs,
+    Fold,
     Input,
-    Instruction,
+    LinearTransform,
     MatrixProduct,
     Multiply,
+    MultiplyPlain,
     MultiplyScalar,
     Negate,
+    Output,
+    PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
+    Rotate,
     SparseMatrix,
     Square,
     Subtract,
 )
+from hecc.runtime.reading import Reading
 
 __all__ = ["AHEAD", "Step", "Store", "Stream", "column_blocks", "plan_stream", "row_block"]
 
@@ -51,19 +61,34 @@ AHEAD = 64
 CLEARLY_LESS = 0.9
 """A later end has to need so much less memory: with an earlier one there is less to keep track of."""
 
-_ROW_BY_ROW = (
-    Add,
-    AddScalar,
-    DropLimbs,
-    Multiply,
-    MultiplyScalar,
-    Negate,
-    Relinearize,
-    Rescale,
-    Square,
-    Subtract,
+_ROW_BY_ROW: Reading[bool] = Reading(
+    "whether row r of the result needs row r of the operands only, and no row of a constant",
+    INSTRUCTIONS,
+    {
+        Input: False,
+        PairedInput: False,
+        Output: False,
+        Add: True,
+        Subtract: True,
+        Negate: True,
+        Multiply: True,
+        Square: True,
+        Relinearize: True,
+        AddPlain: False,
+        MultiplyPlain: False,
+        AddScalar: True,
+        MultiplyScalar: True,
+        # Of one value they are made together.
+        Rotate: False,
+        Conjugate: False,
+        Fold: False,
+        LinearTransform: False,
+        MatrixProduct: False,
+        Rescale: True,
+        DropLimbs: True,
+    },
+    {Polynomial: "they are expanded before"},
 )
-"""Instructions of which row ``r`` needs row ``r`` of the operands only."""
 
 V = TypeVar("V")
 Rows = NDArray[np.int64]
@@ -234,12 +259,14 @@ def _ends(circuit: Circuit) -> list[int]:
     for i, ins in enumerate(circuit.instructions):
         for v in ins.operands:
             users.setdefault(v, set()).add(i)
+    products, inputs = dict(circuit.every(MatrixProduct)), dict(circuit.inputs())
     for end, ins in enumerate(circuit.instructions):
-        if isinstance(ins, MatrixProduct):
+        if end in products:
+            x = products[end].x
             before = [v for v in range(end) if last.get(v, -1) >= end]
-            if before == [ins.x] and users[ins.x] == {end}:
+            if before == [x] and users[x] == {end}:
                 ends.append(end)
-        elif not isinstance(ins, (Input, *_ROW_BY_ROW)):
+        elif end not in inputs and not _ROW_BY_ROW.of(ins):
             break
     return ends
 
@@ -247,11 +274,9 @@ def _ends(circuit: Circuit) -> list[int]:
 def _stream(circuit: Circuit, sizes: Sequence[int], end: int, *, summing: bool) -> Stream:
     """The steps of the blocks, each of which computes what it needs and no earlier block has made."""
     instructions, counts = circuit.instructions, circuit.counts()
-    last = instructions[end]
-    assert isinstance(last, MatrixProduct)
-    matrices = {
-        i: circuit.matrix(ins) for i, ins in enumerate(instructions[: end + 1]) if isinstance(ins, MatrixProduct)
-    }
+    products, inputs = dict(circuit.every(MatrixProduct)), dict(circuit.inputs())
+    last = products[end]
+    matrices = {i: circuit.matrix(ins) for i, ins in products.items() if i <= end}
     made = [np.zeros(counts[i], dtype=bool) for i in range(end)]
     arrived = [np.zeros(counts[i], dtype=bool) for i in range(end)]
     reads = [np.zeros(counts[i], dtype=np.int32) for i in range(end)]
@@ -275,8 +300,8 @@ def _stream(circuit: Circuit, sizes: Sequence[int], end: int, *, summing: bool) 
             for v, found in zip(operands, read, strict=True):
                 needed[v][found] = True
                 reads[v][found] += 1
-            arrivals = tuple(_arrivals(i, instructions[i], rows, arrived[i]))
-            steps.append(Step(i, operands, rows, read, isinstance(instructions[i], _ROW_BY_ROW), arrivals))
+            arrivals = tuple(_arrivals(i, inputs[i], rows, arrived[i])) if i in inputs else ()
+            steps.append(Step(i, operands, rows, read, _ROW_BY_ROW.of(instructions[i]), arrivals))
         steps.reverse()
         if summing:
             steps.append(Step(end, last.operands, everything, (np.sort(wanted),)))
@@ -288,15 +313,14 @@ def _stream(circuit: Circuit, sizes: Sequence[int], end: int, *, summing: bool) 
     return Stream(end, parts, tuple(reads), summing, _peak(parts, reads, circuit, sizes))
 
 
-def _arrivals(i: int, ins: Instruction, rows: Rows, arrived: NDArray[np.bool_]) -> Iterator[tuple[int, int, Rows]]:
+def _arrivals(i: int, ins: Input, rows: Rows, arrived: NDArray[np.bool_]) -> Iterator[tuple[int, int, Rows]]:
     """The ciphertexts of an input that bring rows which are not there yet."""
-    if isinstance(ins, Input):
-        for row in rows.tolist():
-            if not arrived[row]:
-                number = row // ins.VECTORS
-                brought = np.arange(number * ins.VECTORS, min((number + 1) * ins.VECTORS, ins.count))
-                arrived[brought] = True
-                yield i, number, brought
+    for row in rows.tolist():
+        if not arrived[row]:
+            number = row // ins.VECTORS
+            brought = np.arange(number * ins.VECTORS, min((number + 1) * ins.VECTORS, ins.count))
+            arrived[brought] = True
+            yield i, number, brought
 
 
 def _split(blocks: Sequence[tuple[Step, ...]], counts: Sequence[int]) -> tuple[tuple[Step, ...], ...]:
@@ -323,13 +347,12 @@ def _split(blocks: Sequence[tuple[Step, ...]], counts: Sequence[int]) -> tuple[t
 
 def _partition(circuit: Circuit, counts: Sequence[int], value: int) -> list[Rows]:
     """The rows of a value in blocks: those that begin at the same column together, in the order of these columns."""
-    origin = value
-    while not isinstance(circuit.instructions[origin], Input | MatrixProduct):
+    origin, products = value, dict(circuit.every(MatrixProduct))
+    while origin not in products and circuit.instructions[origin].operands:
         origin = circuit.instructions[origin].operands[0]
-    ins = circuit.instructions[origin]
     start = np.arange(counts[value])
-    if isinstance(ins, MatrixProduct):
-        matrix = circuit.matrix(ins)
+    if origin in products:
+        matrix = circuit.matrix(products[origin])
         start = matrix.columns[np.minimum(matrix.offsets[:-1], len(matrix.columns) - 1)].astype(np.int64)
     order = np.argsort(start, kind="stable")
     bounds, first = [0], 0
@@ -366,11 +389,12 @@ def _peak(
 ) -> int:
     """Bytes of ciphertexts when they are most: what is stored, and what is being made."""
     store: Store[int] = Store(reads)
+    inputs = dict(circuit.inputs())
     stored = total = peak = 0
     for step in (step for block in blocks for step in block):
         i = step.instruction
         size = len(step.rows) * sizes[i]
-        if isinstance(circuit.instructions[i], Input):
+        if i in inputs:
             for _, _, rows in step.arrivals:
                 store.put(i, rows, len(rows) * sizes[i])
                 stored += len(rows) * sizes[i]

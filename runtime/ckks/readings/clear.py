@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
@@ -29,6 +30,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     MultiplyScalar,
     Negate,
     Output,
+    PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
@@ -39,6 +41,8 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.readings.types import matrix_entries
 from hecc.runtime.errors import InputError
+from hecc.runtime.execution import execute
+from hecc.runtime.reading import Reading
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -104,14 +108,14 @@ class Simulator:
     def __init__(self, circuit: Circuit, *, dtype: DTypeLike = np.float64, memory: int = 1 << 29) -> None:
         self._circuit = circuit
         self._dtype = np.dtype(dtype)
-        self._last_uses = circuit.last_uses()
         counts = circuit.counts()
         self._products = {
-            index: _product(circuit, instruction, counts[instruction.x], self._dtype)
-            for index, instruction in enumerate(circuit.instructions)
-            if isinstance(instruction, LinearTransform | MatrixProduct)
+            i: _transform(circuit, ins, counts[ins.x], self._dtype) for i, ins in circuit.every(LinearTransform)
         }
-        per_example = _peak(circuit, counts, self._last_uses) * circuit.slots * self._dtype.itemsize
+        self._products |= {
+            i: _matrix(circuit, ins, counts[ins.x], self._dtype) for i, ins in circuit.every(MatrixProduct)
+        }
+        per_example = _peak(circuit, counts, circuit.last_uses()) * circuit.slots * self._dtype.itemsize
         self._chunk = min(CHUNK, max(1, memory // per_example))
 
     def run(
@@ -171,42 +175,51 @@ class Simulator:
         self, inputs: Mapping[str, Array], noise: NoiseModel | None, watch: Watch | None, first: int
     ) -> dict[str, Array]:
         """One chunk; values have shape (count, slots, examples) inside, so that matrices apply from the left."""
-        values: dict[int, Array] = {}
-        outputs: dict[str, Array] = {}
-        for index, instruction in enumerate(self._circuit.instructions):
-            operands = [values[v] for v in instruction.operands]
-            for v in instruction.operands:
-                if self._last_uses[v] == index:
-                    values.pop(v, None)
-            if isinstance(instruction, Input):
-                value = np.ascontiguousarray(np.moveaxis(inputs[instruction.name], 0, 2), dtype=self._dtype)
-            elif isinstance(instruction, LinearTransform | MatrixProduct):
-                value = self._products[index](operands[0])
-            else:
-                value = _RULES[type(instruction)](self._circuit, instruction, *operands)
+
+        def after(index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array:
             if noise is not None:
-                added = noise.noise(
-                    index, instruction, np.moveaxis(value, 2, 0), [np.moveaxis(x, 2, 0) for x in operands]
-                )
+                seen = [value, *operands] if instruction.operands else [value]
+                shown, *read = (np.moveaxis(x, 2, 0) for x in seen)
+                added = noise.noise(index, instruction, shown, read)
                 if added is not None:
                     value = value + np.moveaxis(added, 0, 2).astype(self._dtype, copy=False)
             if watch is not None:
                 lost = watch.lost(first, index, np.moveaxis(value, 2, 0))
                 if lost.any():
                     value = np.where(lost, value.dtype.type(0), value)
-            if isinstance(instruction, Output):
-                outputs[instruction.name] = np.ascontiguousarray(np.moveaxis(value, 2, 0))
-            if index in self._last_uses:
-                values[index] = value
-        return outputs
+            return value
+
+        outputs = execute(self._circuit, _RULES, self, given=inputs, after=after)
+        return {name: np.ascontiguousarray(np.moveaxis(value, 2, 0)) for name, value in outputs.items()}
+
+    def _input(self, index: int, instruction: Input, given: Array) -> Array:
+        return np.ascontiguousarray(np.moveaxis(given, 0, 2), dtype=self._dtype)
+
+    def _vector(self, instruction: AddPlain | MultiplyPlain, x: Array) -> Array:
+        """Slot values, ready to meet every example."""
+        return self._circuit.constants[instruction.vector][:, :, np.newaxis].astype(x.dtype, copy=False)
+
+    def _add_plain(self, index: int, instruction: AddPlain, x: Array) -> Array:
+        return x + self._vector(instruction, x)
+
+    def _multiply_plain(self, index: int, instruction: MultiplyPlain, x: Array) -> Array:
+        return x * self._vector(instruction, x)
+
+    def _product(self, index: int, instruction: LinearTransform | MatrixProduct, x: Array) -> Array:
+        return self._products[index](x)
+
+    def _polynomial(self, index: int, instruction: Polynomial, x: Array) -> Array:
+        """By Horner's or Clenshaw's scheme: independent of how evaluators do it."""
+        coefficients = self._circuit.constants[instruction.coefficients].astype(x.dtype)
+        if coefficients.ndim == 3:
+            coefficients = coefficients[..., np.newaxis]
+        evaluate = np.polynomial.polynomial.polyval
+        if instruction.basis == "chebyshev":
+            evaluate = np.polynomial.chebyshev.chebval
+        return np.asarray(evaluate(x, coefficients, tensor=False), dtype=x.dtype)
 
 
-def _vector(circuit: Circuit, name: str, x: Array) -> Array:
-    """A constant of slot values, ready to meet every example."""
-    return circuit.constants[name][:, :, np.newaxis].astype(x.dtype, copy=False)
-
-
-def _fold(circuit: Circuit, instruction: Fold, x: Array) -> Array:
+def _fold(simulator: Simulator, index: int, instruction: Fold, x: Array) -> Array:
     """Sum of the copies; over all slots at once where the span is all of them, which every slot sums alike.
 
     Otherwise by the rotations themselves: with noise the copies differ, and each slot sums its own.
@@ -220,48 +233,53 @@ def _fold(circuit: Circuit, instruction: Fold, x: Array) -> Array:
     return x
 
 
-def _polynomial(circuit: Circuit, instruction: Polynomial, x: Array) -> Array:
-    """By Horner's or Clenshaw's scheme: independent of how evaluators do it."""
-    coefficients = circuit.constants[instruction.coefficients].astype(x.dtype)
-    if coefficients.ndim == 3:
-        coefficients = coefficients[..., np.newaxis]
-    evaluate = np.polynomial.polynomial.polyval
-    if instruction.basis == "chebyshev":
-        evaluate = np.polynomial.chebyshev.chebval
-    return np.asarray(evaluate(x, coefficients, tensor=False), dtype=x.dtype)
+def _same(simulator: Simulator, index: int, instruction: Instruction, x: Array) -> Array:
+    return x
 
 
-_RULES: Mapping[type[Instruction], Callable[..., Array]] = {
-    Output: lambda circuit, instruction, x: x,
-    Add: lambda circuit, instruction, x, y: x + y,
-    Subtract: lambda circuit, instruction, x, y: x - y,
-    Negate: lambda circuit, instruction, x: -x,
-    Multiply: lambda circuit, instruction, x, y: x * y,
-    Square: lambda circuit, instruction, x: x * x,
-    Relinearize: lambda circuit, instruction, x: x,
-    AddPlain: lambda circuit, instruction, x: x + _vector(circuit, instruction.vector, x),
-    MultiplyPlain: lambda circuit, instruction, x: x * _vector(circuit, instruction.vector, x),
-    AddScalar: lambda circuit, instruction, x: x + x.dtype.type(instruction.value),
-    MultiplyScalar: lambda circuit, instruction, x: x * x.dtype.type(instruction.value),
-    Rotate: lambda circuit, instruction, x: np.roll(x, -instruction.step, axis=1),
-    # Slots are real.
-    Conjugate: lambda circuit, instruction, x: x,
-    Fold: _fold,
-    Polynomial: _polynomial,
-    Rescale: lambda circuit, instruction, x: x,
-    DropLimbs: lambda circuit, instruction, x: x,
-}
+_RULES: Reading[Callable[..., Array]] = Reading(
+    "the values in clear",
+    INSTRUCTIONS,
+    {
+        Input: Simulator._input,
+        PairedInput: Simulator._input,
+        Output: _same,
+        Add: lambda simulator, index, instruction, x, y: x + y,
+        Subtract: lambda simulator, index, instruction, x, y: x - y,
+        Negate: lambda simulator, index, instruction, x: -x,
+        Multiply: lambda simulator, index, instruction, x, y: x * y,
+        Square: lambda simulator, index, instruction, x: x * x,
+        Relinearize: _same,
+        AddPlain: Simulator._add_plain,
+        MultiplyPlain: Simulator._multiply_plain,
+        AddScalar: lambda simulator, index, instruction, x: x + x.dtype.type(instruction.value),
+        MultiplyScalar: lambda simulator, index, instruction, x: x * x.dtype.type(instruction.value),
+        Rotate: lambda simulator, index, instruction, x: np.roll(x, -instruction.step, axis=1),
+        # Slots are real.
+        Conjugate: _same,
+        Fold: _fold,
+        LinearTransform: Simulator._product,
+        MatrixProduct: Simulator._product,
+        Polynomial: Simulator._polynomial,
+        Rescale: _same,
+        DropLimbs: _same,
+    },
+)
 
 
-def _product(
-    circuit: Circuit, instruction: LinearTransform | MatrixProduct, columns: int, dtype: np.dtype[Any]
+def _matrix(
+    circuit: Circuit, instruction: MatrixProduct, columns: int, dtype: np.dtype[Any]
 ) -> Callable[[Array], Array]:
-    """The matrix of a linear transform or a matrix product, sparse or dense, as a function of slot values."""
-    if isinstance(instruction, MatrixProduct):
-        weights = circuit.matrix(instruction)
-        bias = None if instruction.bias is None else circuit.constants[instruction.bias].astype(dtype)
-        return scalar_product(weights, weights.values.astype(dtype), bias, columns)
+    """A matrix product as a function of slot values."""
+    weights = circuit.matrix(instruction)
+    bias = None if instruction.bias is None else circuit.constants[instruction.bias].astype(dtype)
+    return scalar_product(weights, weights.values.astype(dtype), bias, columns)
 
+
+def _transform(
+    circuit: Circuit, instruction: LinearTransform, columns: int, dtype: np.dtype[Any]
+) -> Callable[[Array], Array]:
+    """A linear transform as a function of slot values, its matrix sparse or dense."""
     # Imported here because a server, which never simulates, needs no scipy.
     from scipy import sparse
 

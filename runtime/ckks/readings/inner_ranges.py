@@ -11,7 +11,7 @@ makes of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,20 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    DropLimbs,
     Instruction,
     Multiply,
     MultiplyPlain,
     MultiplyScalar,
+    Relinearize,
+    Rescale,
     Square,
     Subtract,
+    constant_names,
+    kinds_with,
 )
+from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.reading import Reading
 from hecc.runtime.sampling import Sampled, chebyshev_points, polynomial_slack
 
 __all__ = ["Inner", "inner_ranges"]
@@ -134,8 +141,7 @@ def _degrees(instructions: Sequence[Instruction]) -> list[int]:
     degrees = [1]
     for ins in instructions:
         found = [degrees[v] for v in ins.operands]
-        product = isinstance(ins, Multiply | Square)
-        degrees.append(found[0] + found[-1] if product else max(found))
+        degrees.append(found[0] + found[-1] if Trait.PRODUCT in ins.traits else max(found))
     return degrees
 
 
@@ -143,7 +149,7 @@ def _kinds(
     instructions: Sequence[Instruction], constants: Mapping[str, NDArray[Any]], shape: tuple[int, ...]
 ) -> tuple[int, NDArray[np.int64]] | None:
     """How many kinds of slots there are, and the kind of each: slots of one kind have the same coefficients."""
-    names = dict.fromkeys(ins.vector for ins in instructions if isinstance(ins, AddPlain | MultiplyPlain))
+    names = dict.fromkeys(name for ins in instructions for name in constant_names(ins))
     if not names:
         return 1, np.zeros((1, 1), dtype=np.int64)
     kind = np.zeros(shape, dtype=np.int64)
@@ -174,23 +180,45 @@ def _sampled(
     """Every instruction's result and its derivative at the points, of shape (slots, points)."""
     values: list[Array] = [np.broadcast_to(points, (len(slots), len(points)))]
     derivatives: list[Array] = [np.ones_like(values[0])]
+    vectors = {
+        name: np.asarray(constants[name], dtype=np.float64).reshape(-1)[slots][:, np.newaxis]
+        for ins in instructions
+        for name in constant_names(ins)
+    }
     for ins in instructions:
-        x, y = values[ins.operands[0]], values[ins.operands[-1]]
-        dx, dy = derivatives[ins.operands[0]], derivatives[ins.operands[-1]]
-        value, derivative = x, dx
-        if isinstance(ins, Multiply | Square):
-            value, derivative = x * y, dx * y + x * dy
-        elif isinstance(ins, Add):
-            value, derivative = x + y, dx + dy
-        elif isinstance(ins, Subtract):
-            value, derivative = x - y, dx - dy
-        elif isinstance(ins, AddScalar):
-            value = x + ins.value
-        elif isinstance(ins, MultiplyScalar):
-            value, derivative = x * ins.value, dx * ins.value
-        elif isinstance(ins, AddPlain | MultiplyPlain):
-            vector = np.asarray(constants[ins.vector], dtype=np.float64).reshape(-1)[slots][:, np.newaxis]
-            value, derivative = (x + vector, dx) if isinstance(ins, AddPlain) else (x * vector, dx * vector)
+        operands = [(values[v], derivatives[v]) for v in ins.operands]
+        value, derivative = _RULES.of(ins)(ins, vectors, *operands)
         values.append(value)
         derivatives.append(derivative)
         yield value, derivative
+
+
+Pair = tuple[Array, Array]
+"""A value and its derivative."""
+
+
+def _same(ins: Instruction, vectors: Mapping[str, Array], x: Pair) -> Pair:
+    return x
+
+
+def _product(ins: Instruction, vectors: Mapping[str, Array], x: Pair, y: Pair) -> Pair:
+    return x[0] * y[0], x[1] * y[0] + x[0] * y[1]
+
+
+_RULES: Reading[Callable[..., Pair]] = Reading(
+    "the values within a polynomial, with their derivatives",
+    kinds_with(Trait.EVALUATES),
+    {
+        Add: lambda ins, vectors, x, y: (x[0] + y[0], x[1] + y[1]),
+        Subtract: lambda ins, vectors, x, y: (x[0] - y[0], x[1] - y[1]),
+        Multiply: _product,
+        Square: lambda ins, vectors, x: _product(ins, vectors, x, x),
+        Relinearize: _same,
+        AddPlain: lambda ins, vectors, x: (x[0] + vectors[ins.vector], x[1]),
+        MultiplyPlain: lambda ins, vectors, x: (x[0] * vectors[ins.vector], x[1] * vectors[ins.vector]),
+        AddScalar: lambda ins, vectors, x: (x[0] + ins.value, x[1]),
+        MultiplyScalar: lambda ins, vectors, x: (x[0] * ins.value, x[1] * ins.value),
+        Rescale: _same,
+        DropLimbs: _same,
+    },
+)

@@ -1,7 +1,7 @@
 """A bound on the error of a plan's results that holds for every input in the declared range.
 
 :mod:`hecc.runtime.ckks.readings.noise_drawn` says how large errors typically are; that chooses parameters. What is
-added to a result before it is shown to others has to hide the largest error that can be, whatever the input is: with
+added to a result before it is disclosed has to hide the largest error that can be, whatever the input is: with
 less, keys were recovered (Guo, Nabokov, Suvanto and Johansson, USENIX Security 2024). So here nothing averages out. A
 ciphertext decrypts to a polynomial ``m + e``. ``m`` is what exact arithmetic makes of the encoded input and the encoded
 weights, and knows nothing of the key; ``e`` is the error, and its size is that of its largest slot (the canonical
@@ -19,7 +19,7 @@ most (:data:`FAILURE_BITS`), over the making of the keys and all encryptions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -29,12 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
     Circuit,
     Conjugate,
     Diagonals,
+    DropLimbs,
     Fold,
     Input,
     Instruction,
@@ -59,6 +61,8 @@ from hecc.runtime.ckks.readings.inner_ranges import inner_ranges
 from hecc.runtime.ckks.readings.noise_drawn import ERROR_VARIANCE, SECRET_VARIANCE
 from hecc.runtime.ckks.readings.types import ArrayType, matrix_entries
 from hecc.runtime.errors import CircuitError
+from hecc.runtime.execution import execute
+from hecc.runtime.reading import Reading
 
 __all__ = ["FAILURE_BITS", "UnboundedError", "least_error", "worst_errors"]
 
@@ -104,19 +108,8 @@ def worst_errors(
     CircuitError
         Some input in the range may overflow the modulus, however small the errors are.
     """
-    propagation = _Propagation(circuit, types, keys, ranges)
-    last = circuit.last_uses()
-    values: dict[int, _Value] = {}
-    errors: dict[str, float] = {}
-    for index, ins in enumerate(circuit.instructions):
-        value = propagation.value(index, ins, [values[v] for v in ins.operands])
-        if isinstance(ins, Output):
-            errors[ins.name] = float(value.error.max())
-        values[index] = value
-        for v in {index, *ins.operands}:
-            if last.get(v, v) <= index:
-                values.pop(v, None)
-    return errors
+    values = execute(circuit, _RULES, _Propagation(circuit, types, keys), given=ranges)
+    return {name: float(value.error.max()) for name, value in values.items()}
 
 
 class UnboundedError(CircuitError):
@@ -251,83 +244,107 @@ class _Ring:
 class _Propagation:
     """What an instruction makes of the values that it reads."""
 
-    def __init__(
-        self,
-        circuit: Circuit,
-        types: Sequence[ArrayType],
-        keys: KeySpecification,
-        ranges: Mapping[str, tuple[float, float]],
-    ) -> None:
-        self._circuit, self._types, self._keys, self._ranges = circuit, types, keys, ranges
+    def __init__(self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification) -> None:
+        self._circuit, self._types, self._keys = circuit, types, keys
         self._ring = _Ring(keys, circuit.slots * circuit.lanes)
 
     def value(self, index: int, ins: Instruction, operands: Sequence[_Value]) -> _Value:
         """The result of instruction ``index``; scales and limbs are those of its type."""
-        kind, ring = self._types[index], self._ring
-        unit = 1 / float(kind.scale or 1)
-        constants = self._circuit.constants
-        if isinstance(ins, Input):
-            return self._input(ins, kind.limbs, unit)
-        x = operands[0]
-        if isinstance(ins, Add | Subtract):
-            return x.plus(operands[1], -1 if isinstance(ins, Subtract) else 1)
-        if isinstance(ins, Multiply | Square):
-            return _product(x, operands[-1], square=isinstance(ins, Square))
-        if isinstance(ins, Negate):
-            return _Value(-x.centre, x.radius, x.drift, x.error)
-        if isinstance(ins, AddPlain | AddScalar):
-            added = constants[ins.vector] if isinstance(ins, AddPlain) else np.float64(ins.value)
-            return _Value(x.centre + added, x.radius, x.drift + self._encoded(unit, added), x.error)
-        if isinstance(ins, MultiplyPlain | MultiplyScalar):
-            weights = constants[ins.vector] if isinstance(ins, MultiplyPlain) else np.float64(ins.value)
-            rounding = self._encoded(1 / float(ins.scale or 1), weights)
-            return _Value(
-                x.centre * weights,
-                x.radius * np.abs(weights),
-                x.drift * np.abs(weights) + rounding * x.magnitude,
-                x.error * (np.abs(weights) + rounding),
-            )
-        if isinstance(ins, Relinearize):
-            return x.with_error(ring.switching(kind.limbs) * unit)
-        if isinstance(ins, Rotate | Conjugate):
-            return x.rotated(ins.step if isinstance(ins, Rotate) else 0).with_error(ring.switching(kind.limbs) * unit)
-        if isinstance(ins, Fold):
-            for step in ins.steps:
-                x = x.plus(x.rotated(step).with_error(ring.switching(kind.limbs) * unit))
-            return x
-        if isinstance(ins, LinearTransform):
-            return self._transform(index, ins, x)
-        if isinstance(ins, Polynomial):
-            return self._polynomial(index, ins, x)
-        if isinstance(ins, MatrixProduct):
-            return self._matrix(ins, x, unit)
-        if isinstance(ins, Rescale):
-            self._check_room(ins, x, self._types[ins.x])
-            return x.with_error(ring.rounding * unit)
-        if isinstance(ins, Output):
-            self._check_room(ins, x, kind)
-        return x
+        value: _Value = _RULES.of(ins)(self, index, ins, *operands)
+        return value
 
-    def _input(self, ins: Input, limbs: int, unit: float) -> _Value:
-        low, high = self._ranges[ins.name]
+    def _unit(self, index: int) -> float:
+        return 1 / float(self._types[index].scale or 1)
+
+    def _switching(self, index: int) -> float:
+        """A key switch at an instruction's limbs and scale."""
+        return self._ring.switching(self._types[index].limbs) * self._unit(index)
+
+    def _input(self, index: int, ins: Input, ends: tuple[float, float]) -> _Value:
+        low, high = ends
         occupied = self._circuit.constants[ins.occupied].astype(np.float64)
-        # Two vectors are encoded as the parts of complex numbers, and separated by a key switch.
+        # Two vectors are encoded as the parts of complex numbers.
         sent, largest = 1 / float(ins.encoding_scale or 1), max(abs(low), abs(high)) * math.sqrt(ins.VECTORS)
-        error = self._ring.fresh * sent
-        if isinstance(ins, PairedInput):
-            error += self._ring.switching(limbs) * unit
         return _Value(
             occupied * (low + high) / 2,
             occupied * (high - low) / 2,
             np.full(occupied.shape, self._encoded(sent, np.float64(largest))),
-            np.full(occupied.shape, error),
+            np.full(occupied.shape, self._ring.fresh * sent),
         )
+
+    def _paired_input(self, index: int, ins: PairedInput, ends: tuple[float, float]) -> _Value:
+        # Both vectors are separated by a key switch.
+        return self._input(index, ins, ends).with_error(self._switching(index))
+
+    def _output(self, index: int, ins: Output, x: _Value) -> _Value:
+        self._check_room(ins, x, self._types[index])
+        return x
+
+    def _add(self, index: int, ins: Add, x: _Value, y: _Value) -> _Value:
+        return x.plus(y)
+
+    def _subtract(self, index: int, ins: Subtract, x: _Value, y: _Value) -> _Value:
+        return x.plus(y, -1)
+
+    def _negate(self, index: int, ins: Negate, x: _Value) -> _Value:
+        return _Value(-x.centre, x.radius, x.drift, x.error)
+
+    def _multiply(self, index: int, ins: Multiply, x: _Value, y: _Value) -> _Value:
+        return _product(x, y, square=False)
+
+    def _square(self, index: int, ins: Square, x: _Value) -> _Value:
+        return _product(x, x, square=True)
+
+    def _relinearize(self, index: int, ins: Relinearize, x: _Value) -> _Value:
+        return x.with_error(self._switching(index))
+
+    def _plus(self, index: int, x: _Value, added: Array | np.float64) -> _Value:
+        return _Value(x.centre + added, x.radius, x.drift + self._encoded(self._unit(index), added), x.error)
+
+    def _add_plain(self, index: int, ins: AddPlain, x: _Value) -> _Value:
+        return self._plus(index, x, self._circuit.constants[ins.vector])
+
+    def _add_scalar(self, index: int, ins: AddScalar, x: _Value) -> _Value:
+        return self._plus(index, x, np.float64(ins.value))
+
+    def _times(self, ins: MultiplyPlain | MultiplyScalar, x: _Value, weights: Array | np.float64) -> _Value:
+        rounding = self._encoded(1 / float(ins.scale or 1), weights)
+        return _Value(
+            x.centre * weights,
+            x.radius * np.abs(weights),
+            x.drift * np.abs(weights) + rounding * x.magnitude,
+            x.error * (np.abs(weights) + rounding),
+        )
+
+    def _multiply_plain(self, index: int, ins: MultiplyPlain, x: _Value) -> _Value:
+        return self._times(ins, x, self._circuit.constants[ins.vector])
+
+    def _multiply_scalar(self, index: int, ins: MultiplyScalar, x: _Value) -> _Value:
+        return self._times(ins, x, np.float64(ins.value))
+
+    def _rotate(self, index: int, ins: Rotate, x: _Value) -> _Value:
+        return x.rotated(ins.step).with_error(self._switching(index))
+
+    def _conjugate(self, index: int, ins: Conjugate, x: _Value) -> _Value:
+        return x.with_error(self._switching(index))
+
+    def _fold(self, index: int, ins: Fold, x: _Value) -> _Value:
+        for step in ins.steps:
+            x = x.plus(x.rotated(step).with_error(self._switching(index)))
+        return x
+
+    def _rescale(self, index: int, ins: Rescale, x: _Value) -> _Value:
+        self._check_room(ins, x, self._types[ins.x])
+        return x.with_error(self._ring.rounding * self._unit(index))
+
+    def _drop_limbs(self, index: int, ins: DropLimbs, x: _Value) -> _Value:
+        return x
 
     def _encoded(self, unit: float, values: Array | np.float64) -> float:
         """By how much a slot may differ from what was encoded."""
         return self._ring.encoding * unit + DOUBLE * float(np.abs(values).max())
 
-    def _transform(self, index: int, ins: LinearTransform, x: _Value) -> _Value:
+    def _linear_transform(self, index: int, ins: LinearTransform, x: _Value) -> _Value:
         """Both evaluators' ways: the one switches keys for every baby step and giant step, the other rounds less."""
         circuit, ring, slots = self._circuit, self._ring, self._circuit.slots
         kind, operand = self._types[index], self._types[ins.x]
@@ -355,7 +372,7 @@ class _Propagation:
             + (giants + 1) * switching / float(kind.scale or 1),
         )
 
-    def _matrix(self, ins: MatrixProduct, x: _Value, unit: float) -> _Value:
+    def _matrix_product(self, index: int, ins: MatrixProduct, x: _Value) -> _Value:
         matrix = self._circuit.matrix(ins)
         weights = matrix.values.astype(np.float64)
         slack = 1 / float(ins.scale or 1) + DOUBLE * float(np.abs(weights).max())
@@ -370,7 +387,7 @@ class _Propagation:
         if ins.bias is not None:
             bias = self._circuit.constants[ins.bias]
             centre = centre + bias[:, np.newaxis]
-            drift = drift + unit + DOUBLE * float(np.abs(bias).max())
+            drift = drift + self._unit(index) + DOUBLE * float(np.abs(bias).max())
         return _Value(centre, radius, drift, summed(larger, x.error))
 
     def _polynomial(self, index: int, ins: Polynomial, x: _Value) -> _Value:
@@ -396,7 +413,7 @@ class _Propagation:
         )
         kinds = zip(expansion.limbs, expansion.scales, strict=True)
         types = [operand, *(replace(operand, limbs=limbs, scale=scale) for limbs, scale in kinds)]
-        inner = _Propagation(steps, types, self._keys, {})
+        inner = _Propagation(steps, types, self._keys)
         known = inner_ranges(expansion.instructions, steps.constants, x.centre - x.radius, x.centre + x.radius)
         if not known:
             values = [x]
@@ -432,7 +449,7 @@ class _Propagation:
         if not fits(largest):
             raise CircuitError(
                 f"{source}: an input within the declared range may overflow the modulus, as large as {largest:.3g}; "
-                "declare a narrower input range, or compile without --share"
+                "declare a narrower input range, or compile without --disclose"
             )
         if not fits(float((x.magnitude + x.error).max())):
             raise UnboundedError(source, encoding=not fits(float(x.magnitude.max())))
@@ -442,6 +459,35 @@ class _Propagation:
         while not ins.source and ins.operands:
             ins = self._circuit.instructions[ins.operands[0]]
         return ins.source
+
+
+_RULES: Reading[Callable[..., _Value]] = Reading(
+    "the bound on the noise",
+    INSTRUCTIONS,
+    {
+        Input: _Propagation._input,
+        PairedInput: _Propagation._paired_input,
+        Output: _Propagation._output,
+        Add: _Propagation._add,
+        Subtract: _Propagation._subtract,
+        Negate: _Propagation._negate,
+        Multiply: _Propagation._multiply,
+        Square: _Propagation._square,
+        Relinearize: _Propagation._relinearize,
+        AddPlain: _Propagation._add_plain,
+        MultiplyPlain: _Propagation._multiply_plain,
+        AddScalar: _Propagation._add_scalar,
+        MultiplyScalar: _Propagation._multiply_scalar,
+        Rotate: _Propagation._rotate,
+        Conjugate: _Propagation._conjugate,
+        Fold: _Propagation._fold,
+        LinearTransform: _Propagation._linear_transform,
+        MatrixProduct: _Propagation._matrix_product,
+        Polynomial: _Propagation._polynomial,
+        Rescale: _Propagation._rescale,
+        DropLimbs: _Propagation._drop_limbs,
+    },
+)
 
 
 def _product(x: _Value, y: _Value, *, square: bool) -> _Value:

@@ -23,27 +23,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
+    Add,
     AddPlain,
     AddScalar,
     Circuit,
     Conjugate,
     Diagonals,
+    DropLimbs,
     Fold,
     Input,
     Instruction,
     LinearTransform,
     MatrixProduct,
+    Multiply,
     MultiplyPlain,
     MultiplyScalar,
+    Negate,
+    Output,
     PairedInput,
     Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    Square,
+    Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, digit_products
 from hecc.runtime.ckks.readings.clear import scalar_product
 from hecc.runtime.ckks.readings.types import ArrayType, matrix_entries
+from hecc.runtime.reading import Reading
 
 __all__ = ["GaussianNoise", "RingNoise", "TransformStatistics", "rounding_errors"]
 
@@ -261,7 +270,7 @@ class GaussianNoise:
         keys: KeySpecification,
         generator: np.random.Generator,
     ) -> None:
-        if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+        if any(circuit.every(Polynomial)):
             raise ValueError("the noise model needs a circuit whose polynomials are expanded")
         self._circuit, self._types, self._keys, self._generator = circuit, types, keys, generator
         self._ring = RingNoise(keys.ring_degree, circuit.slots, circuit.lanes)
@@ -273,20 +282,9 @@ class GaussianNoise:
         self._previous = len(circuit.instructions)
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
-            for i, ins in enumerate(circuit.instructions)
-            if isinstance(ins, LinearTransform)
+            for i, ins in circuit.every(LinearTransform)
         }
         self._products: dict[int, Callable[[Array], Array]] = {}
-
-    def _off(self, index: int, ins: MatrixProduct, x: Array) -> Array:
-        """What a matrix product is off by because weights and bias are rounded, shape (count, slots, examples)."""
-        if index not in self._products:
-            weights, bias = self._circuit.matrix(ins), None
-            if ins.bias is not None:
-                bias = rounding_errors(self._circuit.constants[ins.bias], _number(self._types[index].scale))
-            errors = rounding_errors(weights.values, _number(ins.scale))
-            self._products[index] = scalar_product(weights, errors, bias, len(x))
-        return self._products[index](x)
 
     def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
         """Noise for one result; see :class:`hecc.runtime.ckks.readings.clear.NoiseModel`."""
@@ -294,21 +292,7 @@ class GaussianNoise:
             # Another chunk of examples has begun.
             self._secret = self._draw_secret(len(value))
         self._previous = index
-        if isinstance(instruction, MatrixProduct):
-            return np.moveaxis(self._off(index, instruction, np.moveaxis(operands[0], 0, 2)), 2, 0)
-        if isinstance(instruction, MultiplyScalar):
-            return operands[0] * rounding_errors(instruction.value, _number(instruction.scale))
-        if isinstance(instruction, AddScalar):
-            return np.full_like(value, rounding_errors(instruction.value, _number(self._types[index].scale)))
-        variance = self._variance(index, instruction, operands)
-        if isinstance(variance, float) and variance == 0.0:
-            return None
-        drawn = self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
-        if isinstance(instruction, Relinearize | PairedInput) and self._biased:
-            # All ciphertexts are multiplied with one key, whose error in a slot is then the same in all of them.
-            common = np.sqrt(self._switching(index) * self._ring.bias) / _number(self._types[index].scale)
-            drawn += self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
-        return drawn
+        return _RULES.of(instruction)(self, index, instruction, value, operands)
 
     def _draw_secret(self, examples: int) -> NDArray[np.float64]:
         """By how much rounding shows in each example's slots: rounding is multiplied by the secret.
@@ -319,39 +303,83 @@ class GaussianNoise:
         copies = self._ring.copies
         return self._generator.gamma(copies, 1 / copies, (examples, 1, 1))
 
-    def _variance(self, index: int, ins: Instruction, operands: Sequence[Array]) -> float | NDArray[np.float64]:
-        """For all slots, or of a shape that broadcasts to (examples, count, slots)."""
-        scale = _number(self._types[index].scale)
+    def _draw(self, variance: float | NDArray[np.float64], value: Array) -> Array:
+        """Noise of a variance for all slots, or of a shape that broadcasts to (examples, count, slots)."""
+        return self._generator.normal(0.0, np.sqrt(variance), size=value.shape)
+
+    def _draw_common(self, index: int, value: Array) -> Array | float:
+        """What all ciphertexts suffer alike that are multiplied with one key: its error is the same in all of them."""
+        if not self._biased:
+            return 0.0
+        common = np.sqrt(self._switching(index) * self._ring.bias) / self._scale(index)
+        return self._generator.normal(0.0, common, size=(len(value), 1, value.shape[2]))
+
+    def _nothing(self, index: int, ins: Instruction, value: Array, operands: Sequence[Array]) -> None:
+        """Exact."""
+
+    def _fresh(self) -> float | NDArray[np.float64]:
+        return self._ring.rounding * self._secret + self._ring.fresh - self._ring.rounding + self._ring.encoding
+
+    def _input(self, index: int, ins: Input, value: Array, operands: Sequence[Array]) -> Array:
+        return self._draw(self._fresh() / self._scale(index) ** 2, value)
+
+    def _paired_input(self, index: int, ins: PairedInput, value: Array, operands: Sequence[Array]) -> Array:
+        # Of twice the sum, one half is what came and the other its conjugate, with a key's error.
+        variance = (4 * self._fresh() + self._ring.rounding + self._switching(index)) / self._scale(index) ** 2
+        return self._draw(variance, value) + self._draw_common(index, value)
+
+    def _rescale(self, index: int, ins: Rescale, value: Array, operands: Sequence[Array]) -> Array:
         rounding = self._ring.rounding * self._secret
-        if isinstance(ins, Input):
-            fresh = rounding + self._ring.fresh - self._ring.rounding + self._ring.encoding
-            if not isinstance(ins, PairedInput):
-                return fresh / scale**2
-            # Of twice the sum, one half is what came and the other its conjugate, with a key's error.
-            return (4 * fresh + self._ring.rounding + self._switching(index)) / scale**2
-        if isinstance(ins, Rescale):
-            if self._types[index].polynomials == 3:
-                rounding = rounding + self._ring.square_rounding * self._secret**2
-            return rounding / scale**2
-        if isinstance(ins, AddPlain):
-            return self._ring.encoding / scale**2
+        if self._types[index].polynomials == 3:
+            rounding = rounding + self._ring.square_rounding * self._secret**2
+        return self._draw(rounding / self._scale(index) ** 2, value)
+
+    def _add_plain(self, index: int, ins: AddPlain, value: Array, operands: Sequence[Array]) -> Array:
+        return self._draw(self._ring.encoding / self._scale(index) ** 2, value)
+
+    def _multiply_plain(self, index: int, ins: MultiplyPlain, value: Array, operands: Sequence[Array]) -> Array:
+        return self._draw(self._ring.encoding / _number(ins.scale) ** 2 * _mean_square(operands[0]), value)
+
+    def _add_scalar(self, index: int, ins: AddScalar, value: Array, operands: Sequence[Array]) -> Array:
+        return np.full_like(value, rounding_errors(ins.value, self._scale(index)))
+
+    def _multiply_scalar(self, index: int, ins: MultiplyScalar, value: Array, operands: Sequence[Array]) -> Array:
+        return operands[0] * rounding_errors(ins.value, _number(ins.scale))
+
+    def _relinearize(self, index: int, ins: Relinearize, value: Array, operands: Sequence[Array]) -> Array:
+        variance = (self._ring.rounding * self._secret + self._switching(index)) / self._scale(index) ** 2
+        return self._draw(variance, value) + self._draw_common(index, value)
+
+    def _galois(self, index: int, ins: Rotate | Conjugate, value: Array, operands: Sequence[Array]) -> Array:
+        switching = self._switching(index) * (1 + self._biased * self._ring.bias)
+        return self._draw((self._ring.rounding + switching) / self._scale(index) ** 2, value)
+
+    def _fold(self, index: int, ins: Fold, value: Array, operands: Sequence[Array]) -> Array:
         switching = self._switching(index)
-        if isinstance(ins, Relinearize):
-            return (rounding + switching) / scale**2
-        if isinstance(ins, Rotate | Conjugate):
-            return (self._ring.rounding + switching * (1 + self._biased * self._ring.bias)) / scale**2
-        if isinstance(ins, Fold):
-            # The steps double: what the k-th adds is summed by those after it.
-            alike = (ins.span // ins.period - 1) * (self._ring.rounding + switching)
-            return (alike + switching * self._biased * self._ring.fold_bias(ins.steps)) / scale**2
-        if isinstance(ins, MultiplyPlain):
-            return self._ring.encoding / _number(ins.scale) ** 2 * _mean_square(operands[0])
-        if isinstance(ins, LinearTransform):
-            statistics = self._statistics[index]
-            scales = _number(self._types[ins.x].scale), _number(ins.scale)
-            added = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
-            return added + self._biased * statistics.biased(switching, *scales)
-        return 0.0
+        # The steps double: what the k-th adds is summed by those after it.
+        alike = (ins.span // ins.period - 1) * (self._ring.rounding + switching)
+        biased = switching * self._biased * self._ring.fold_bias(ins.steps)
+        return self._draw((alike + biased) / self._scale(index) ** 2, value)
+
+    def _linear_transform(self, index: int, ins: LinearTransform, value: Array, operands: Sequence[Array]) -> Array:
+        statistics, switching = self._statistics[index], self._switching(index)
+        scales = self._scale(ins.x), _number(ins.scale)
+        added = statistics.added(self._ring, switching, *scales, _mean_square(operands[0]))
+        return self._draw(added + self._biased * statistics.biased(switching, *scales), value)
+
+    def _matrix_product(self, index: int, ins: MatrixProduct, value: Array, operands: Sequence[Array]) -> Array:
+        """What the product is off by because weights and bias are rounded."""
+        x = np.moveaxis(operands[0], 0, 2)
+        if index not in self._products:
+            weights, bias = self._circuit.matrix(ins), None
+            if ins.bias is not None:
+                bias = rounding_errors(self._circuit.constants[ins.bias], self._scale(index))
+            errors = rounding_errors(weights.values, _number(ins.scale))
+            self._products[index] = scalar_product(weights, errors, bias, len(x))
+        return np.moveaxis(self._products[index](x), 2, 0)
+
+    def _scale(self, index: int) -> float:
+        return _number(self._types[index].scale)
 
     def _switching(self, index: int) -> float:
         primes = self._keys.data_primes[: self._types[index].limbs]
@@ -367,3 +395,32 @@ def _number(scale: Fraction | None) -> float:
     if scale is None:
         raise ValueError("the noise model needs a circuit with scales")
     return float(scale)
+
+
+_RULES: Reading[Callable[..., Array | None]] = Reading(
+    "the noise that is drawn",
+    INSTRUCTIONS,
+    {
+        Input: GaussianNoise._input,
+        PairedInput: GaussianNoise._paired_input,
+        Output: GaussianNoise._nothing,
+        Add: GaussianNoise._nothing,
+        Subtract: GaussianNoise._nothing,
+        Negate: GaussianNoise._nothing,
+        Multiply: GaussianNoise._nothing,
+        Square: GaussianNoise._nothing,
+        Relinearize: GaussianNoise._relinearize,
+        AddPlain: GaussianNoise._add_plain,
+        MultiplyPlain: GaussianNoise._multiply_plain,
+        AddScalar: GaussianNoise._add_scalar,
+        MultiplyScalar: GaussianNoise._multiply_scalar,
+        Rotate: GaussianNoise._galois,
+        Conjugate: GaussianNoise._galois,
+        Fold: GaussianNoise._fold,
+        LinearTransform: GaussianNoise._linear_transform,
+        MatrixProduct: GaussianNoise._matrix_product,
+        Rescale: GaussianNoise._rescale,
+        DropLimbs: GaussianNoise._nothing,
+    },
+    {Polynomial: "they are expanded before"},
+)

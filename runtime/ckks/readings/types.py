@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
@@ -50,7 +51,9 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, conjugation_element, galois_element
 from hecc.runtime.ckks.circuit.polynomials import constant_prefix, expand, expand_polynomials
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CircuitError
+from hecc.runtime.reading import Reading
 
 __all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded"]
 
@@ -144,7 +147,7 @@ def verify(
     for index, instruction in enumerate(circuit.instructions):
         try:
             _check_operands(context, index, instruction)
-            derived = _RULES[type(instruction)](context, instruction)
+            derived = _RULES.of(instruction)(context, instruction)
             if not any(derived.content is context.types[v].content for v in instruction.operands):
                 total += derived.content.size
             if total > MAX_TOTAL_SLOTS:
@@ -305,7 +308,7 @@ def _check_sizes(circuit: Circuit, keys: KeySpecification | None) -> None:
         raise CircuitError(f"circuit: {circuit.slots} slots of {circuit.lanes} lanes do not fit the ring's {largest}")
     if not 0 < len(circuit.instructions) <= MAX_INSTRUCTIONS:
         raise CircuitError(f"circuit: {len(circuit.instructions)} instructions is outside 1..{MAX_INSTRUCTIONS}")
-    polynomials = sum(isinstance(instruction, Polynomial) for instruction in circuit.instructions)
+    polynomials = len(tuple(circuit.every(Polynomial)))
     if polynomials > MAX_POLYNOMIALS:
         raise CircuitError(f"circuit: {polynomials} polynomials are more than {MAX_POLYNOMIALS}")
     size = sum(array.nbytes for array in circuit.constants.values())
@@ -394,7 +397,7 @@ def _input(context: _Context, instruction: Input) -> ArrayType:
         limbs, scale = instruction.limbs, instruction.scale
         if not 1 <= limbs <= len(context.keys.data_primes):
             raise CircuitError(f"{limbs} limbs are outside 1..{len(context.keys.data_primes)}, the modulus chain")
-        if isinstance(instruction, PairedInput):
+        if Trait.CONJUGATES in instruction.traits:
             context.check_conjugation(limbs)
     return ArrayType(instruction.count, limbs, scale, 2, content, partial=0, period=period)
 
@@ -649,7 +652,7 @@ def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
     total = 0
     for number, step in enumerate(expansion.instructions):
         try:
-            derived = _RULES[type(step)](inner, step)
+            derived = _RULES.of(step)(inner, step)
             _check_level(inner, derived, expansion.bounds.get(number))
             if not any(derived.content is inner.types[v].content for v in step.operands):
                 total += derived.content.size
@@ -685,29 +688,33 @@ def _drop_limbs(context: _Context, instruction: DropLimbs) -> ArrayType:
     return replace(x, limbs=_remaining(context, x, instruction.limbs))
 
 
-_RULES: Mapping[type[Instruction], Callable[[_Context, Any], ArrayType]] = {
-    Input: _input,
-    PairedInput: _input,
-    Output: _output,
-    Add: _add,
-    Subtract: _add,
-    Negate: _unchanged,
-    Multiply: _multiply,
-    Square: _square,
-    Relinearize: _relinearize,
-    AddPlain: _add_plain,
-    MultiplyPlain: _multiply_plain,
-    AddScalar: _add_scalar,
-    MultiplyScalar: _multiply_scalar,
-    Rotate: _rotate,
-    Conjugate: _conjugate,
-    Fold: _fold,
-    LinearTransform: _linear_transform,
-    MatrixProduct: _matrix_product,
-    Polynomial: _polynomial,
-    Rescale: _rescale,
-    DropLimbs: _drop_limbs,
-}
+_RULES: Reading[Callable[[_Context, Any], ArrayType]] = Reading(
+    "the types of values",
+    INSTRUCTIONS,
+    {
+        Input: _input,
+        PairedInput: _input,
+        Output: _output,
+        Add: _add,
+        Subtract: _add,
+        Negate: _unchanged,
+        Multiply: _multiply,
+        Square: _square,
+        Relinearize: _relinearize,
+        AddPlain: _add_plain,
+        MultiplyPlain: _multiply_plain,
+        AddScalar: _add_scalar,
+        MultiplyScalar: _multiply_scalar,
+        Rotate: _rotate,
+        Conjugate: _conjugate,
+        Fold: _fold,
+        LinearTransform: _linear_transform,
+        MatrixProduct: _matrix_product,
+        Polynomial: _polynomial,
+        Rescale: _rescale,
+        DropLimbs: _drop_limbs,
+    },
+)
 
 
 def _period(vector: NDArray[Any]) -> int:

@@ -19,6 +19,7 @@ from hecc.cli.plans.inspect import inspect_command
 from hecc.cli.plans.report import report_command
 from hecc.cli.plans.simulate import simulate_command
 from hecc.cli.plans.verify import verify_command
+from hecc.cli.renamed import Command
 from hecc.cli.server.run import run_command
 
 __all__ = ["app"]
@@ -53,7 +54,7 @@ for _command, _example in (
     (bench_command, "hecc bench plan.bin"),
     (demo_command, "hecc demo --images 6"),
 ):
-    app.command(_command.__name__.removesuffix("_command"), epilog=f"Example: {_example}")(_command)
+    app.command(_command.__name__.removesuffix("_command"), cls=Command, epilog=f"Example: {_example}")(_command)
 
 
 def _print_version(wanted: bool) -> None:

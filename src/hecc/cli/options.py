@@ -127,12 +127,12 @@ RawOption = Annotated[
     bool,
     typer.Option("--raw", help="Arrays hold raw values, too: preprocess them. Images and tables always are."),
 ]
-ShareOption = Annotated[
+DiscloseOption = Annotated[
     int | None,
     typer.Option(
         metavar="RESULTS",
         show_default=False,
-        help="So many results of one key may be shown to others, as decrypt --share does. Makes the plan larger.",
+        help="So many results of one key may be shown to others, as decrypt --disclose does. Makes the plan larger.",
     ),
 ]
 TruthOption = Annotated[
@@ -236,7 +236,7 @@ def _plan_options(
     evaluator: EvaluatorOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
-    share: ShareOption = None,
+    disclose: DiscloseOption = None,
     machine: MachineOption = None,
     key_budget: KeyBudgetOption = None,
     chain_of: ChainOption = None,
@@ -261,7 +261,7 @@ def _plan_options(
         "evaluator": evaluator,
         "optimize": optimize,
         "batch": batch,
-        "share": share,
+        "disclose": disclose,
         "machine": machine,
         "key_budget": key_budget,
         "chain_of": chain_of,

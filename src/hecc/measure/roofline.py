@@ -47,7 +47,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expanded, expand_polynomials
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
 from hecc.runtime.ckks.keys.switching_keys import switching_key_bytes
 from hecc.runtime.ckks.readings.types import ArrayType, verify

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import AffineNode, Node, WindowSumNode
+from hecc.measure.layers import Layer
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
 from hecc.preparation import Task
 from hecc.runtime.errors import CompileError
 from hecc.runtime.plan.plan import Plan
-from hecc.words.layers import Layer
 
 __all__ = ["Advice", "advise"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hecc.measure.layers import Layer
 from hecc.words.html import Html, element
-from hecc.words.layers import Layer
 
 __all__ = ["draw_network"]
 

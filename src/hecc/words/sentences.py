@@ -13,13 +13,13 @@ from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
 if TYPE_CHECKING:
+    from hecc.measure.layers import Layer
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
     from hecc.runtime.ckks.circuit.layout import Layout
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.choices import Choices, LayoutOffer
     from hecc.runtime.plan.header import Estimate, InputSignature, PlanHeader
-    from hecc.words.layers import Layer
 
 __all__ = [
     "bits_words",
@@ -134,10 +134,10 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
         yield "", f"{max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range"
     if (outside := cost.outside_per_thousand) is not msgspec.UNSET:
         yield "rows outside", outside_words(outside)
-    if header.share:
-        shown = f"{header.share.results} results of one key, a {each} each"
-        yield "to be shared", f"{shown}, with noise that the precision allows for"
-    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
+    if header.disclosure:
+        shown = f"{header.disclosure.results} results of one key, a {each} each"
+        yield "to be disclosed", f"{shown}, with noise that the precision allows for"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.device} evaluator"
     if (machine := cost.machine) is not msgspec.UNSET:
         together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
         yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
@@ -183,7 +183,7 @@ def sent_words(header: PlanHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
     # Half of a key of SEAL's is random, and sent as a seed.
-    return size_words(size) if header.estimate.evaluator == "native" else f"at most {size_words(size / 2)}"
+    return size_words(size) if header.estimate.device == "native" else f"at most {size_words(size / 2)}"
 
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:
@@ -213,11 +213,11 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
             for target in header.outputs
         ],
         "ring": ring_fields(keys),
-        "evaluator": cost.evaluator,
+        "evaluator": cost.device,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,
-        "share": header.share.results if header.share else None,
+        "disclose": header.disclosure.results if header.disclosure else None,
         f"seconds_per_{each}": cost.seconds,
         "machine": _machine_fields(cost),
         "peak_memory_bytes": cost.peak_memory,

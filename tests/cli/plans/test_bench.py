@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from hecc.compiler.ckks.prediction.cost import NativeCost, circuit_seconds
 from hecc.measure import profiling, roofline
+from hecc.measure.probes import Probe
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import implementations
@@ -179,8 +180,8 @@ def test_a_killed_server_is_a_refusal(cli, here, monkeypatch):
 
 
 def test_a_machine_is_calibrated_and_predictions_are_for_it(cli, here, monkeypatch):
-    probes = (profiling.Probe(1 << 13, 4, 3, 1),)
-    monkeypatch.setattr(profiling, "PROBES", probes)
+    probes = (Probe(1 << 13, 4, 3, 1),)
+    monkeypatch.setattr("hecc.measure.probes.PROBES", probes)
     monkeypatch.setattr(profiling, "measure_rates", functools.partial(profiling.measure_rates, probes=probes, rounds=1))
     found = cli.answer("bench", "--calibrate", "--threads", 2, "--output", "mine.json")
     assert found["file"] == "mine.json"

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 import hecc
+from hecc.measure.layers import bits_lost, plan_layers
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.plan.choices import Choices, LayoutOffer
 from hecc.runtime.plan.plan import Plan
-from hecc.words.layers import bits_lost, plan_layers
 from hecc.words.sentences import choice_lines
 
 

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
+from hecc.measure.layers import plan_layers
 from hecc.runtime.ckks.circuit.layout import image_layout, vector_layout
 from hecc.runtime.ckks.circuit.parameters import SecurityEvidence
 from hecc.words.drawing import draw_network
 from hecc.words.html import Html, element
-from hecc.words.layers import plan_layers
 from hecc.words.sentences import layout_words
 
 VOID = {"meta"}
@@ -234,7 +234,7 @@ def test_made_up_inputs_stay_where_polynomials_were_fitted(fitted):
 
 @pytest.mark.filterwarnings("error")
 def test_where_made_up_inputs_leave_all_intervals_the_precision_is_unknown(fitted, tmp_path, monkeypatch):
-    monkeypatch.setattr("hecc.words.layers.SPREADS", (1.0,))
+    monkeypatch.setattr("hecc.measure.layer_errors.SPREADS", (1.0,))
     plan = hecc.compile(fitted, calibration=NORMAL, input_range=(-60.0, 60.0), precision=6.0)
     assert {(layer.precision_bits, layer.error_share) for layer in plan_layers(plan)} == {(None, None)}
     assert "`hecc report --inputs` takes real ones" in hecc.report(plan)

@@ -14,16 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
-    Circuit,
     Conjugate,
     DropLimbs,
     Fold,
@@ -37,132 +36,62 @@ from hecc.runtime.ckks.circuit.instructions import (
     Negate,
     Output,
     PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
-    SparseMatrix,
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.devices.evaluator import (
-    DEFAULT_MEMORY,
-    SCALE_TOLERANCE,
-    Buffer,
-    KeySource,
-    Progress,
-    SwitchingKey,
-    default_threads,
-    input_streams,
-)
+from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.ckks.devices.device import SCALE_TOLERANCE, KeySource, SwitchingKey, input_streams
 from hecc.runtime.ckks.devices.native.reading import Waits, read_ahead
 from hecc.runtime.ckks.devices.native.streams import parms_id, read_ciphertext, write_ciphertext
-from hecc.runtime.ckks.devices.native.weights import share_memory
-from hecc.runtime.ckks.devices.streaming import Step, Store, Stream, column_blocks, plan_stream, row_block
-from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
-from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.ckks.devices.streaming import Step, Store, Stream
+from hecc.runtime.ckks.readings.types import ArrayType
+from hecc.runtime.errors import CircuitError, FileFormatError
+from hecc.runtime.execution import execute
 from hecc.runtime.native import _evaluator
+from hecc.runtime.plan.interfaces import Buffer, Progress
+from hecc.runtime.reading import Reading
 
-__all__ = ["NativeEvaluator", "NativeSession"]
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.devices.native.engine import NativeEngine
+
+__all__ = ["NativeSession"]
 
 log = logging.getLogger(__name__)
 
 Value: TypeAlias = _evaluator.Ciphertexts
 
 
-class NativeEvaluator:
-    """Makes sessions of the native evaluator.
+class NativeSession:
+    """One client on the native kernels (:class:`hecc.runtime.plan.interfaces.Session`).
 
     Parameters
     ----------
-    kernels
-        Name of the kernels to use: "avx512ifma", "avx2" or "portable"; by default the fastest that this machine can
-        run, or those that the environment variable ``HECC_KERNELS`` names.
+    engine
+        The circuit made ready. Its weights are shared with all other sessions.
+    source
+        The client's keys, packed (:mod:`hecc.runtime.ckks.keys.switching_keys`), each for at least as many limbs as the
+        circuit uses it at. They are not copied.
     """
 
-    key_shape: KeyShape = "native"
-
-    def __init__(self, kernels: str = "") -> None:
-        self._kernels = kernels
-
-    def prepare(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        source: KeySource,
-        *,
-        memory: int = DEFAULT_MEMORY,
-        threads: int | None = None,
-    ) -> NativeSession:
-        """Verify the circuit and make the tables of its primes.
-
-        Parameters
-        ----------
-        circuit, keys
-            What to run.
-        source
-            The keys, packed (:mod:`hecc.runtime.ckks.keys.switching_keys`), each for at least as many limbs as the
-            circuit uses it at. They are not copied.
-        memory
-            Bytes for baby rotations and encoded weights, half for each.
-        threads
-            Threads to compute with, by default one per processor. Results are the same however many.
-
-        Raises
-        ------
-        CircuitError
-            When the circuit does not fit the keys.
-        ParameterError
-            When the kernels cannot work with the parameters.
-        """
-        circuit, types = verify_expanded(circuit, keys)
-        try:
-            context = _evaluator.Context(
-                keys.ring_degree,
-                keys.data_primes,
-                keys.special_primes,
-                keys.digit_limbs,
-                default_threads() if threads is None else threads,
-                self._kernels,
-            )
-        except (ValueError, TypeError) as error:
-            raise ParameterError(f"the native evaluator refuses these parameters: {error}") from None
-        log.debug("kernels %s, %d threads", context.kernels, context.threads)
-        return NativeSession(circuit, keys, types, _Keys(context, source), context, memory)
-
-
-class NativeSession:
-    """One circuit and one key set on the native kernels; see :class:`hecc.runtime.ckks.devices.evaluator.Session`."""
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        types: Sequence[ArrayType],
-        switching_keys: _Keys,
-        context: _evaluator.Context,
-        memory: int,
-    ) -> None:
-        self._circuit = circuit
-        self._spec = keys
-        self._types = types
-        self._keys = switching_keys
-        self._context = context
-        self._last_uses = circuit.last_uses()
-        # With keys of SEAL's shape a rotation is SEAL's to the bit, and that one cannot be hoisted.
-        exact = keys.digit_limbs == 1 and len(keys.special_primes) == 1
-        self._hoisted = {} if exact else _hoisted(circuit)
-        self._rotations_memory = memory // 2
-        self._weights_memory = memory - memory // 2
-        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, self._weights_memory)
-        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
-        self._transforms: dict[int, _evaluator.LinearTransform] = {}
-        self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
-        self._plaintexts: dict[int, Value] = {}
-        self._stream = plan_stream(
-            circuit, [kind.limbs for kind in types], [kind.polynomials for kind in types], keys.ring_degree
-        )
-        self._shares: dict[tuple[int, int], _evaluator.ScalarMatrix] = {}
+    def __init__(self, engine: NativeEngine, source: KeySource) -> None:
+        self._engine = engine
+        self._circuit = engine.circuit
+        self._spec = engine.keys
+        self._types = engine.types
+        self._inputs = engine.inputs
+        self._products = engine.products
+        self._context = engine.context
+        self._weights = engine.weights
+        self._hoisted = engine.hoisted
+        # Rotations that were made together with an earlier one, until it is their turn.
+        self._rotated: dict[int, Value] = {}
+        self._stream = engine.stream
+        self._rotations_memory = engine.rotations_memory
+        self._keys = _Keys(engine.context, source)
 
     def __enter__(self) -> Self:
         return self
@@ -173,13 +102,8 @@ class NativeSession:
         self.close()
 
     def close(self) -> None:
-        """Let go of keys and encoded weights."""
+        """Let go of the keys."""
         self._keys.clear()
-        self._transforms.clear()
-        self._matrices.clear()
-        self._shares.clear()
-        self._plaintexts.clear()
-        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
 
     def run(
         self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
@@ -204,67 +128,57 @@ class NativeSession:
             When a stream or a key is damaged, or a stream is not at the level and scale of its input.
         CircuitError
             When the kernels refuse an instruction.
+        InputError
+            When the engine was closed.
         """
-        values: dict[int, Value] = {}
-        results: dict[str, list[bytes]] = {}
-        instructions = self._circuit.instructions
-        first = 0
+        self._engine.check_open()
+        given = {ins.name: input_streams(ins, inputs) for _, ins in self._circuit.inputs()}
+        made: dict[int, Value] = {}
         if self._stream is not None:
-            first = self._stream.end + 1
-            values[self._stream.end] = self._run_blocks(self._stream, inputs, progress)
-        for index, instruction in enumerate(instructions[first:], first):
-            start = time.perf_counter()
-            operands = [values[v] for v in instruction.operands]
-            for v in instruction.operands:
-                if self._last_uses[v] == index:
-                    values.pop(v, None)
-            if isinstance(instruction, Input):
-                values[index] = self._load(index, instruction, inputs)
-            elif isinstance(instruction, Output):
-                results[instruction.name] = self._save(instruction, operands[0])
-            elif index in self._hoisted:
-                together = self._hoisted[index]
-                elements, keys = self._logical([step for _, step in together])
-                rotations = self._context.rotate_hoisted(operands[0], keys, elements)
-                values.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
-                del rotations
-            elif index not in values:
-                values[index] = self._apply(index, instruction, operands)
-            del operands
-            if index not in self._last_uses:
-                values.pop(index, None)
-            log.debug("%%%d = %s: %.3f ms", index, instruction.op, 1e3 * (time.perf_counter() - start))
+            made[self._stream.end] = self._run_blocks(self._stream, given, progress)
+        start = time.perf_counter()
+
+        def report(number: int, total: int, instruction: Instruction) -> None:
+            nonlocal start
+            log.debug("%%%d = %s: %.3f ms", number - 1, instruction.op, 1e3 * (time.perf_counter() - start))
             if progress is not None:
-                progress(index + 1, len(instructions), instruction)
-        return results
+                progress(number, total, instruction)
+            start = time.perf_counter()
+
+        try:
+            return execute(self._circuit, _RULES, self, given=given, made=made, progress=report)
+        finally:
+            self._rotated.clear()
 
     def _apply(self, index: int, instruction: Instruction, operands: Sequence[Value]) -> Value:
-        try:
-            return _RULES[type(instruction)](self, index, instruction, *operands)
-        except ValueError as error:
-            raise self._refusal(index, error) from None
+        value: Value = _RULES.of(instruction)(self, index, instruction, *operands)
+        return value
 
     def _refusal(self, index: int, error: ValueError) -> CircuitError:
         instruction = self._circuit.instructions[index]
         return CircuitError(f"the kernels refuse %{index} = {instruction.op} ({instruction.source}): {error}")
 
-    def _run_blocks(self, stream: Stream, inputs: Mapping[str, Sequence[Buffer]], progress: Progress | None) -> Value:
-        """Evaluate the instructions up to the end of a stream, block by block; the result of the last."""
+    def _run_blocks(self, stream: Stream, given: Mapping[str, Sequence[Buffer]], progress: Progress | None) -> Value:
+        """Evaluate the instructions up to the end of a stream, block by block; the result of the last.
+
+        This is another loop than :func:`hecc.runtime.execution.execute`, since it is another algorithm: it goes through
+        steps, of which one instruction has many, each for some rows of its value, and a row is freed, not a value, when
+        the last step that reads it has run.
+        """
         instructions = self._circuit.instructions
         store: Store[Value] = Store(stream.reads)
         seconds = [0.0] * (stream.end + 1)
         done = 0
         total: Value | None = None
         wanted = ((i, number) for block in stream.blocks for step in block for i, number, _ in step.arrivals)
-        with self._reading(inputs, wanted) as ciphertexts:
+        with self._reading(given, wanted) as ciphertexts:
             for number, block in enumerate(stream.blocks):
                 for step in block:
                     start = time.perf_counter()
                     i = step.instruction
-                    instruction = instructions[i]
-                    if isinstance(instruction, Input):
+                    if i in self._inputs:
                         for _, _, rows in step.arrivals:
-                            store.put(i, rows, self._vectors(instruction, next(ciphertexts), len(rows)))
+                            store.put(i, rows, self._vectors(self._inputs[i], next(ciphertexts), len(rows)))
                     elif i < stream.end:
                         store.put(i, step.rows, self._compute(step, number, stream, store))
                     else:
@@ -288,12 +202,10 @@ class NativeSession:
         """Rows of an instruction from rows of its operands."""
         i = step.instruction
         instruction = self._circuit.instructions[i]
-        if isinstance(instruction, MatrixProduct):
-            arrays, places = store.find(instruction.x, step.reads[0])
-            if (i, block) not in self._shares:
-                self._make_shares(i, instruction, stream)
+        if i in self._products:
+            arrays, places = store.find(self._products[i].x, step.reads[0])
             try:
-                return self._context.matrix_product_of(arrays, places, self._shares[i, block])
+                return self._context.matrix_product_of(arrays, places, self._weights.share(i, self._products[i], block))
             except ValueError as error:
                 raise self._refusal(i, error) from None
         operands = []
@@ -302,25 +214,11 @@ class NativeSession:
             operands.append(self._context.gather(*store.find(v, rows)) if whole is None else whole)
         return self._apply(i, instruction, operands)
 
-    def _make_shares(self, index: int, instruction: MatrixProduct, stream: Stream) -> None:
-        """The parts of a matrix that the blocks of a stream multiply by."""
-        matrix = self._circuit.matrix(instruction)
-        bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
-        steps = [(k, step) for k, block in enumerate(stream.blocks) for step in block if step.instruction == index]
-        if index == stream.end:
-            parts = column_blocks(matrix, [step.reads[0] for _, step in steps])
-            # The first block's share has all of the bias.
-            added = [bias, *([None] * (len(steps) - 1))]
-        else:
-            parts = [row_block(matrix, step.rows, step.reads[0]) for _, step in steps]
-            added = [None if bias is None else bias[step.rows] for _, step in steps]
-        for (block, step), part, numbers in zip(steps, parts, added, strict=True):
-            self._shares[index, block] = self._scalar_matrix(index, instruction, part, len(step.reads[0]), numbers)
-
-    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Value:
+    def _load(self, index: int, instruction: Input, streams: Sequence[Buffer]) -> Value:
         """All of the client's vectors."""
         count = instruction.ciphertexts
-        with self._reading(inputs, ((index, number) for number in range(count))) as ciphertexts:
+        wanted = ((index, number) for number in range(count))
+        with self._reading({instruction.name: streams}, wanted) as ciphertexts:
             arrays = list(ciphertexts)
         places = np.stack([np.arange(count), np.zeros(count, dtype=np.int64)], axis=1)
         gathered = arrays[0] if count == 1 else self._context.gather(arrays, places)
@@ -328,27 +226,27 @@ class NativeSession:
 
     def _vectors(self, instruction: Input, x: Value, count: int) -> Value:
         """The vectors that some of the client's ciphertexts hold."""
-        if not isinstance(instruction, PairedInput):
+        if instruction.VECTORS == 1:
             return x
         element = conjugation_element(self._spec.ring_degree)
         return self._context.separate(x, self._keys.galois(element), element, count)
 
     @contextmanager
     def _reading(
-        self, inputs: Mapping[str, Sequence[Buffer]], wanted: Iterable[tuple[int, int]]
+        self, given: Mapping[str, Sequence[Buffer]], wanted: Iterable[tuple[int, int]]
     ) -> Iterator[Iterator[Value]]:
         """Read ciphertexts, each an instruction and a number, by all threads and somewhat ahead of their use."""
-        streams: dict[int, Sequence[Buffer]] = {}
-        for index, instruction in self._circuit.inputs():
-            streams[index] = input_streams(instruction, inputs)
+
+        def read(index: int, number: int) -> Value:
+            return self._read(index, number, given[self._inputs[index].name][number])
+
         if self._context.threads == 1:
-            waits = Waits(self._read(index, number, streams[index][number]) for index, number in wanted)
+            waits = Waits(read(index, number) for index, number in wanted)
             yield waits
         else:
             pool = ThreadPoolExecutor(self._context.threads, thread_name_prefix="hecc-reader")
             try:
-                read = read_ahead(pool, lambda index, number: self._read(index, number, streams[index][number]), wanted)
-                waits = Waits(read)
+                waits = Waits(read_ahead(pool, read, wanted))
                 yield waits
             finally:
                 pool.shutdown(cancel_futures=True)
@@ -357,8 +255,7 @@ class NativeSession:
     def _read(self, index: int, number: int, stream: Buffer) -> Value:
         """One of the client's ciphertexts, checked to be what the circuit was verified for."""
         kind, degree = self._types[index], self._spec.ring_degree
-        instruction = self._circuit.instructions[index]
-        assert isinstance(instruction, Input)
+        instruction = self._inputs[index]
         assert instruction.encoding_scale is not None
         scale = float(instruction.encoding_scale)
         where = f"input {instruction.name!r}, ciphertext {number}"
@@ -375,7 +272,7 @@ class NativeSession:
         except ValueError as error:
             raise FileFormatError(f"{where}: {error}; encrypt again") from None
 
-    def _save(self, instruction: Output, value: Value) -> list[bytes]:
+    def _save(self, index: int, instruction: Output, value: Value) -> list[bytes]:
         kind = self._types[instruction.x]
         identity, scale = self._level(kind.limbs), float(_exact(kind))
         return [write_ciphertext(identity, scale, residues) for residues in value.array()]
@@ -403,13 +300,22 @@ class NativeSession:
 
     def _add_plain(self, index: int, instruction: AddPlain, x: Value) -> Value:
         scale = float(_exact(self._types[index]))
-        return self._context.add_plain(x, self._plaintext(index, instruction.vector, scale))
+        return self._context.add_plain(x, self._weights.plaintext(index, instruction.vector, scale))
 
     def _multiply_plain(self, index: int, instruction: MultiplyPlain, x: Value) -> Value:
         assert instruction.scale is not None
-        return self._context.multiply_plain(x, self._plaintext(index, instruction.vector, float(instruction.scale)))
+        plaintext = self._weights.plaintext(index, instruction.vector, float(instruction.scale))
+        return self._context.multiply_plain(x, plaintext)
 
     def _rotate(self, index: int, instruction: Rotate, x: Value) -> Value:
+        if index in self._rotated:
+            return self._rotated.pop(index)
+        if index in self._hoisted:
+            together = self._hoisted[index]
+            elements, keys = self._logical([step for _, step in together])
+            rotations = self._context.rotate_hoisted(x, keys, elements)
+            self._rotated.update({i: rotation for (i, _), rotation in zip(together, rotations, strict=True)})
+            return self._rotated.pop(index)
         (element,), (key,) = self._logical([instruction.step])
         return self._context.rotate(x, key, element)
 
@@ -435,72 +341,12 @@ class NativeSession:
         return self._context.drop_limbs(x, instruction.limbs)
 
     def _linear_transform(self, index: int, instruction: LinearTransform, x: Value) -> Value:
-        transform = self._transforms.get(index)
-        if transform is None:
-            transform = self._transforms[index] = self._make_transform(index, instruction)
+        transform = self._weights.transform(index, instruction)
         elements, keys = self._galois(transform.steps)
         return transform.apply(x, keys, elements, self._rotations_memory)
 
     def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
-        matrix = self._matrices.get(index)
-        if matrix is None:
-            bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
-            weights = self._circuit.matrix(instruction)
-            matrix = self._scalar_matrix(index, instruction, weights, self._types[instruction.x].count, bias)
-            self._matrices[index] = matrix
-        return self._context.matrix_product(x, matrix)
-
-    def _scalar_matrix(
-        self,
-        index: int,
-        instruction: MatrixProduct,
-        weights: SparseMatrix,
-        columns: int,
-        bias: NDArray[np.float64] | None,
-    ) -> _evaluator.ScalarMatrix:
-        assert instruction.scale is not None
-        return _evaluator.ScalarMatrix(
-            columns=columns,
-            scale=float(instruction.scale),
-            offsets=np.ascontiguousarray(weights.offsets),
-            column=np.ascontiguousarray(weights.columns),
-            values=np.ascontiguousarray(weights.values),
-            bias=np.ascontiguousarray(np.empty(0) if bias is None else bias, dtype=np.float64),
-            bias_scale=float(_exact(self._types[index])),
-        )
-
-    def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
-        assert instruction.scale is not None
-        diagonals = self._circuit.diagonals(instruction).interleaved(self._circuit.lanes)
-        return _evaluator.LinearTransform(
-            self._context,
-            rows=instruction.count,
-            columns=self._types[instruction.x].count,
-            slots=self._circuit.period,
-            limbs=self._types[index].limbs,
-            scale=float(instruction.scale),
-            row=np.ascontiguousarray(diagonals.row),
-            column=np.ascontiguousarray(diagonals.column),
-            baby=np.ascontiguousarray(diagonals.baby),
-            giant=np.ascontiguousarray(diagonals.giant),
-            offsets=np.ascontiguousarray(diagonals.offsets),
-            value_slots=np.ascontiguousarray(diagonals.slots),
-            values=np.ascontiguousarray(diagonals.values),
-            memory=self._weights[index].granted,
-        )
-
-    def _plaintext(self, index: int, name: str, scale: float) -> Value:
-        """An encoded constant, kept if it fits."""
-        plaintext = self._plaintexts.get(index)
-        if plaintext is None:
-            vectors = np.repeat(self._circuit.constants[name].astype(np.float64), self._circuit.lanes, axis=-1)
-            limbs = self._types[index].limbs
-            plaintext = self._context.encode(vectors, scale, limbs)
-            size = len(vectors) * limbs * self._spec.ring_degree * 8
-            if size <= self._unused:
-                self._unused -= size
-                self._plaintexts[index] = plaintext
-        return plaintext
+        return self._context.matrix_product(x, self._weights.matrix(index, instruction))
 
     def _logical(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
         """Elements and keys of rotations by logical slots."""
@@ -512,25 +358,45 @@ class NativeSession:
         return elements, [self._keys.galois(element) for element in elements]
 
 
-_RULES: Mapping[type[Instruction], Callable[..., Value]] = {
-    Add: NativeSession._add,
-    Subtract: NativeSession._subtract,
-    Negate: NativeSession._negate,
-    Multiply: NativeSession._multiply,
-    Square: NativeSession._square,
-    Relinearize: NativeSession._relinearize,
-    AddPlain: NativeSession._add_plain,
-    MultiplyPlain: NativeSession._multiply_plain,
-    AddScalar: NativeSession._add_scalar,
-    MultiplyScalar: NativeSession._multiply_scalar,
-    Rotate: NativeSession._rotate,
-    Conjugate: NativeSession._conjugate,
-    Fold: NativeSession._fold,
-    LinearTransform: NativeSession._linear_transform,
-    MatrixProduct: NativeSession._matrix_product,
-    Rescale: NativeSession._rescale,
-    DropLimbs: NativeSession._drop_limbs,
-}
+def _refusing(rule: Callable[..., Value]) -> Callable[..., Value]:
+    """A rule whose errors of the kernels become a sentence."""
+
+    def computed(session: NativeSession, index: int, instruction: Instruction, *operands: Value) -> Value:
+        try:
+            return rule(session, index, instruction, *operands)
+        except ValueError as error:
+            raise session._refusal(index, error) from None
+
+    return computed
+
+
+_RULES: Reading[Callable[..., Any]] = Reading(
+    "evaluation with the native kernels",
+    INSTRUCTIONS,
+    {
+        Input: NativeSession._load,
+        PairedInput: NativeSession._load,
+        Output: NativeSession._save,
+        Add: _refusing(NativeSession._add),
+        Subtract: _refusing(NativeSession._subtract),
+        Negate: _refusing(NativeSession._negate),
+        Multiply: _refusing(NativeSession._multiply),
+        Square: _refusing(NativeSession._square),
+        Relinearize: _refusing(NativeSession._relinearize),
+        AddPlain: _refusing(NativeSession._add_plain),
+        MultiplyPlain: _refusing(NativeSession._multiply_plain),
+        AddScalar: _refusing(NativeSession._add_scalar),
+        MultiplyScalar: _refusing(NativeSession._multiply_scalar),
+        Rotate: _refusing(NativeSession._rotate),
+        Conjugate: _refusing(NativeSession._conjugate),
+        Fold: _refusing(NativeSession._fold),
+        LinearTransform: _refusing(NativeSession._linear_transform),
+        MatrixProduct: _refusing(NativeSession._matrix_product),
+        Rescale: _refusing(NativeSession._rescale),
+        DropLimbs: _refusing(NativeSession._drop_limbs),
+    },
+    {Polynomial: "sessions expand polynomials when they are prepared"},
+)
 
 
 class _Keys:
@@ -565,15 +431,6 @@ class _Keys:
                 reason = str(error).splitlines()[0]
                 raise FileFormatError(f"{words} is not one for this plan ({reason}); make new keys") from None
         return self._loaded[name]
-
-
-def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:
-    """By the first of several rotations of one value, all of them: their indices and steps."""
-    rotations: dict[int, list[tuple[int, int]]] = {}
-    for index, instruction in enumerate(circuit.instructions):
-        if isinstance(instruction, Rotate):
-            rotations.setdefault(instruction.x, []).append((index, instruction.step))
-    return {together[0][0]: together for together in rotations.values() if len(together) > 1}
 
 
 def _exact(kind: ArrayType) -> Fraction:

@@ -73,16 +73,13 @@ def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification,
         By the instruction's number.
     """
     shares: dict[int, Weights] = {}
-    for index, instruction in enumerate(circuit.instructions):
-        if isinstance(instruction, LinearTransform):
-            slots = max(circuit.period, SMALLEST_SLOTS)
-            number = len(circuit.diagonals(instruction))
-            share = Weights(
-                number, slots * sum(map(packed_bytes, spec.primes(limbs[index]))), slots * COEFFICIENT_BYTES
-            )
-            share.granted = min(memory, number * min(share.residues, share.coefficients))
-            memory -= share.granted
-            shares[index] = share
+    for index, instruction in circuit.every(LinearTransform):
+        slots = max(circuit.period, SMALLEST_SLOTS)
+        number = len(circuit.diagonals(instruction))
+        share = Weights(number, slots * sum(map(packed_bytes, spec.primes(limbs[index]))), slots * COEFFICIENT_BYTES)
+        share.granted = min(memory, number * min(share.residues, share.coefficients))
+        memory -= share.granted
+        shares[index] = share
     for share in shares.values():
         more = min(memory, share.number * share.residues - share.granted)
         share.granted += more

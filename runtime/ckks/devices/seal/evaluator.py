@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tenseal import sealapi
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
-    Circuit,
     Conjugate,
     DropLimbs,
     Fold,
@@ -31,102 +31,56 @@ from hecc.runtime.ckks.circuit.instructions import (
     Negate,
     Output,
     PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.devices.evaluator import (
-    DEFAULT_MEMORY,
-    SCALE_TOLERANCE,
-    Buffer,
-    KeySource,
-    Progress,
-    input_streams,
-)
+from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.ckks.devices.device import SCALE_TOLERANCE, KeySource, input_streams
 from hecc.runtime.ckks.devices.native.streams import checked_ciphertext, checked_switching_key
-from hecc.runtime.ckks.devices.seal.streams import load_stream, make_context, save_stream
-from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
+from hecc.runtime.ckks.devices.seal.streams import load_stream, save_stream
+from hecc.runtime.ckks.readings.types import ArrayType
 from hecc.runtime.errors import CircuitError, FileFormatError
+from hecc.runtime.execution import execute
+from hecc.runtime.plan.interfaces import Buffer, Progress
+from hecc.runtime.reading import Reading
 
-__all__ = ["SealEvaluator", "SealSession"]
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.devices.seal.engine import SealEngine
 
-LARGEST_CHECKED_DEGREE = 32768
-"""SEAL's own security table ends here."""
+__all__ = ["SealSession"]
 
 Ciphertexts: TypeAlias = list[Any]
 
 
-class SealEvaluator:
-    """Makes sessions of SEAL's evaluator.
+class SealSession:
+    """One client on SEAL (:class:`hecc.runtime.plan.interfaces.Session`).
 
-    SEAL has exactly one special prime, the last one. Others are further data primes to it, above the levels at which
-    ciphertexts arrive; they make SEAL's keys larger and nothing else.
+    Parameters
+    ----------
+    engine
+        The circuit made ready. Its weights are shared with all other sessions.
+    source
+        The client's keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
     """
 
-    key_shape: KeyShape = "seal"
-
-    def prepare(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        source: KeySource,
-        *,
-        memory: int = DEFAULT_MEMORY,
-        threads: int | None = None,
-    ) -> SealSession:
-        """Verify the circuit and make SEAL's context.
-
-        Parameters
-        ----------
-        circuit, keys
-            What to run.
-        source
-            The keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
-        memory
-            Bytes for baby rotations and encoded weights, half for each.
-        threads
-            Of no effect: SEAL evaluates in the thread that calls it.
-
-        Raises
-        ------
-        CircuitError
-            When the circuit does not fit the keys.
-        ParameterError
-            When SEAL cannot work with the parameters.
-        """
-        circuit, types = verify_expanded(circuit, keys)
-        checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
-        primes = (*keys.data_primes, *keys.special_primes)
-        context = make_context(keys.ring_degree, primes, expand=True, enforce_128=checked)
-        return SealSession(circuit, keys, types, _Keys(context, source, keys.ring_degree, len(primes)), context, memory)
-
-
-class SealSession:
-    """One circuit and one key set on SEAL; see :class:`hecc.runtime.ckks.devices.evaluator.Session`."""
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        types: Sequence[ArrayType],
-        switching_keys: _Keys,
-        context: Any,
-        memory: int,
-    ) -> None:
-        self._circuit = circuit
-        self._degree = keys.ring_degree
-        self._types = types
-        self._keys = switching_keys
-        self._context = context
-        self._evaluator = sealapi.Evaluator(context)
-        self._encoder = sealapi.CKKSEncoder(context)
-        self._levels = _levels(context)
-        self._rotations_budget = memory // 2
-        self._plaintexts = _Plaintexts(memory - memory // 2)
-        self._last_uses = circuit.last_uses()
+    def __init__(self, engine: SealEngine, source: KeySource) -> None:
+        self._engine = engine
+        self._circuit = engine.circuit
+        self._degree = engine.keys.ring_degree
+        self._types = engine.types
+        self._context = engine.context
+        self._evaluator = engine.evaluator
+        self._encoder = engine.encoder
+        self._levels = engine.levels
+        self._plaintexts = engine.plaintexts
+        self._last_uses = engine.last_uses
+        self._rotations_budget = engine.rotations_memory
+        primes = len(engine.keys.data_primes) + len(engine.keys.special_primes)
+        self._keys = _Keys(engine.context, source, self._degree, primes)
 
     def __enter__(self) -> Self:
         return self
@@ -137,9 +91,8 @@ class SealSession:
         self.close()
 
     def close(self) -> None:
-        """Free keys and encoded weights."""
+        """Let go of the keys."""
         self._keys.clear()
-        self._plaintexts.clear()
 
     def run(
         self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
@@ -164,41 +117,19 @@ class SealSession:
             When a stream is damaged or is not at the level and scale of its input.
         CircuitError
             When SEAL refuses an instruction.
+        InputError
+            When the engine was closed.
         """
-        values: dict[int, Ciphertexts] = {}
-        results: dict[str, list[bytes]] = {}
-        instructions = self._circuit.instructions
-        for index, instruction in enumerate(instructions):
-            operands = [values[v] for v in instruction.operands]
-            for v in instruction.operands:
-                if self._last_uses[v] == index:
-                    values.pop(v, None)
-            if isinstance(instruction, Input):
-                value = self._load(index, instruction, inputs)
-                if isinstance(instruction, PairedInput):
-                    value = self._separate(index, instruction, value)
-            elif isinstance(instruction, Output):
-                value = []
-                results[instruction.name] = [save_stream(ciphertext) for ciphertext in operands[0]]
-            else:
-                try:
-                    value = _RULES[type(instruction)](self, index, instruction, *operands)
-                except (ValueError, RuntimeError) as error:
-                    raise CircuitError(
-                        f"SEAL refuses %{index} = {instruction.op} ({instruction.source}): {error}"
-                    ) from None
-            if index in self._last_uses:
-                values[index] = [self._settle(index, ciphertext) for ciphertext in value]
-            if progress is not None:
-                progress(index + 1, len(instructions), instruction)
-        return results
+        self._engine.check_open()
+        given = {ins.name: input_streams(ins, inputs) for _, ins in self._circuit.inputs()}
+        return execute(self._circuit, _RULES, self, given=given, after=self._settle, progress=progress)
 
-    def _load(self, index: int, instruction: Input, inputs: Mapping[str, Sequence[Buffer]]) -> Ciphertexts:
+    def _load(self, index: int, instruction: Input, streams: Sequence[Buffer]) -> Ciphertexts:
         """The client's ciphertexts, checked to be what the circuit was verified for."""
         assert instruction.encoding_scale is not None
         expected, scale = self._types[index], float(instruction.encoding_scale)
         loaded = []
-        for number, stream in enumerate(input_streams(instruction, inputs)):
+        for number, stream in enumerate(streams):
             where = f"input {instruction.name!r}, ciphertext {number}"
             plain = checked_ciphertext(
                 stream,
@@ -217,14 +148,14 @@ class SealSession:
             loaded.append(ciphertext)
         return loaded
 
-    def _separate(self, index: int, instruction: Input, x: Ciphertexts) -> Ciphertexts:
+    def _load_pairs(self, index: int, instruction: PairedInput, streams: Sequence[Buffer]) -> Ciphertexts:
         """Twice ``a`` and twice ``b`` from each ``a + X^(N/2) b``."""
         # Slot s of -X^(N/2), by which the second is divided by X^(N/2).
         quotient = np.resize([-1j, 1j], self._degree // 2)
         plaintext = sealapi.Plaintext()
         self._encoder.encode(quotient.tolist(), self._levels[self._types[index].limbs], 1.0, plaintext)
         separated: Ciphertexts = []
-        for both in x:
+        for both in self._load(index, instruction, streams):
             conjugate = self._apply_galois(both, conjugation_element(self._degree))
             separated.append(_result(self._evaluator.add, both, conjugate))
             difference = _result(self._evaluator.sub, both, conjugate)
@@ -233,13 +164,21 @@ class SealSession:
             ciphertext.scale = 2 * ciphertext.scale
         return separated[: instruction.count]
 
-    def _settle(self, index: int, ciphertext: Any) -> Any:
-        """Replace SEAL's rounded scale by the exact one, so that equal scales are equal doubles."""
+    def _save(self, index: int, instruction: Output, x: Ciphertexts) -> list[bytes]:
+        return [save_stream(ciphertext) for ciphertext in x]
+
+    def _settle(
+        self, index: int, instruction: Instruction, value: Ciphertexts, operands: Sequence[Ciphertexts]
+    ) -> Ciphertexts:
+        """Replace SEAL's rounded scales by the exact one, so that equal scales are equal doubles."""
+        if index not in self._last_uses:
+            return value
         exact = _double(self._types[index])
-        if not _close(ciphertext.scale, exact):
-            raise CircuitError(f"%{index}: SEAL has scale {ciphertext.scale:.12g}, the circuit {exact:.12g}")
-        ciphertext.scale = exact
-        return ciphertext
+        for ciphertext in value:
+            if not _close(ciphertext.scale, exact):
+                raise CircuitError(f"%{index}: SEAL has scale {ciphertext.scale:.12g}, the circuit {exact:.12g}")
+            ciphertext.scale = exact
+        return value
 
     def _encode(self, vector: NDArray[np.float64], limbs: int, scale: float) -> Any:
         """A vector of logical slots, repeated over the ring's, as a plaintext at a level."""
@@ -355,16 +294,17 @@ class SealSession:
         steps = list(zip(diagonals.column.tolist(), diagonals.baby.tolist(), strict=True))
         batch = max(1, self._rotations_budget // (2 * self._degree * limbs * 8))
         rows: list[Any] = [None] * instruction.count
+
+        def encode(k: int, giant: int) -> Callable[[], Any]:
+            return lambda: self._encode(np.roll(diagonals.dense(k, slots), giant), limbs, scale)
+
         for some in _batches(sorted(set(steps)), batch):
             babies = {(column, baby): self._rotate(x[column], baby) if baby else x[column] for column, baby in some}
             chosen = [k for k, step in enumerate(steps) if step in babies]
             for (giant, row), members in groupby(chosen, lambda k: (int(diagonals.giant[k]), int(diagonals.row[k]))):
                 inner: Any = None
                 for k in members:
-                    plaintext = self._plaintexts.get((index, k))
-                    if plaintext is None:
-                        plaintext = self._encode(np.roll(diagonals.dense(k, slots), giant), limbs, scale)
-                        self._plaintexts.keep((index, k), plaintext, self._degree * limbs * 8)
+                    plaintext = self._plaintexts.get((index, k), self._degree * limbs * 8, encode(k, giant))
                     if not plaintext.is_zero():
                         term = _result(self._evaluator.multiply_plain, babies[steps[k]], plaintext)
                         inner = self._accumulate(inner, term)
@@ -401,25 +341,45 @@ class SealSession:
         return total
 
 
-_RULES: Mapping[type[Instruction], Callable[..., Ciphertexts]] = {
-    Add: SealSession._add,
-    Subtract: SealSession._subtract,
-    Negate: SealSession._negate,
-    Multiply: SealSession._multiply,
-    Square: SealSession._square,
-    Relinearize: SealSession._relinearize,
-    AddPlain: SealSession._add_vector,
-    MultiplyPlain: SealSession._multiply_vector,
-    AddScalar: SealSession._add_scalar,
-    MultiplyScalar: SealSession._multiply_scalar,
-    Rotate: SealSession._rotate_all,
-    Conjugate: SealSession._conjugate,
-    Fold: SealSession._fold,
-    LinearTransform: SealSession._linear_transform,
-    MatrixProduct: SealSession._matrix_product,
-    Rescale: SealSession._rescale,
-    DropLimbs: SealSession._drop_limbs,
-}
+def _refusing(rule: Callable[..., Ciphertexts]) -> Callable[..., Ciphertexts]:
+    """A rule whose errors of SEAL's become a sentence."""
+
+    def computed(session: SealSession, index: int, instruction: Instruction, *operands: Ciphertexts) -> Ciphertexts:
+        try:
+            return rule(session, index, instruction, *operands)
+        except (ValueError, RuntimeError) as error:
+            raise CircuitError(f"SEAL refuses %{index} = {instruction.op} ({instruction.source}): {error}") from None
+
+    return computed
+
+
+_RULES: Reading[Callable[..., Any]] = Reading(
+    "evaluation with SEAL",
+    INSTRUCTIONS,
+    {
+        Input: SealSession._load,
+        PairedInput: SealSession._load_pairs,
+        Output: SealSession._save,
+        Add: _refusing(SealSession._add),
+        Subtract: _refusing(SealSession._subtract),
+        Negate: _refusing(SealSession._negate),
+        Multiply: _refusing(SealSession._multiply),
+        Square: _refusing(SealSession._square),
+        Relinearize: _refusing(SealSession._relinearize),
+        AddPlain: _refusing(SealSession._add_vector),
+        MultiplyPlain: _refusing(SealSession._multiply_vector),
+        AddScalar: _refusing(SealSession._add_scalar),
+        MultiplyScalar: _refusing(SealSession._multiply_scalar),
+        Rotate: _refusing(SealSession._rotate_all),
+        Conjugate: _refusing(SealSession._conjugate),
+        Fold: _refusing(SealSession._fold),
+        LinearTransform: _refusing(SealSession._linear_transform),
+        MatrixProduct: _refusing(SealSession._matrix_product),
+        Rescale: _refusing(SealSession._rescale),
+        DropLimbs: _refusing(SealSession._drop_limbs),
+    },
+    {Polynomial: "sessions expand polynomials when they are prepared"},
+)
 
 
 @dataclass
@@ -463,40 +423,6 @@ class _Keys:
     def clear(self) -> None:
         """Forget all keys."""
         self.loaded.clear()
-
-
-class _Plaintexts:
-    """Encoded diagonals, first come, first kept: every row asks in the same order, where recency helps nobody."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._used = 0
-        self._kept: dict[tuple[int, int], Any] = {}
-
-    def get(self, key: tuple[int, int]) -> Any:
-        """The plaintext called ``key``, or ``None``."""
-        return self._kept.get(key)
-
-    def keep(self, key: tuple[int, int], plaintext: Any, size: int) -> None:
-        """Keep a plaintext of ``size`` bytes if it still fits."""
-        if self._used + size <= self._budget:
-            self._used += size
-            self._kept[key] = plaintext
-
-    def clear(self) -> None:
-        """Forget all plaintexts."""
-        self._kept.clear()
-        self._used = 0
-
-
-def _levels(context: Any) -> dict[int, list[int]]:
-    """SEAL's ``parms_id`` for every number of data limbs."""
-    levels = {}
-    data = context.first_context_data()
-    while data is not None:
-        levels[len(data.parms().coeff_modulus())] = data.parms_id()
-        data = data.next_context_data()
-    return levels
 
 
 def _result(operation: Callable[..., None], *arguments: Any) -> Any:

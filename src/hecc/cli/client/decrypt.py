@@ -30,10 +30,10 @@ def decrypt_command(
             help="The values: .npy for one output, .npz, or .csv with a line per row.",
         ),
     ] = None,
-    share: Annotated[
+    disclose: Annotated[
         bool,
         typer.Option(
-            "--share",
+            "--disclose",
             help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
         ),
     ] = False,
@@ -71,21 +71,22 @@ def decrypt_command(
         encrypted = ResultFile.load(result)
         check_outputs(output, client.plan.header, encrypted.header.rows, force=force)
         start = time.perf_counter()
-        outputs = client.decrypt(encrypted, share=share, request=request)
+        outputs = client.decrypt(encrypted, disclose=disclose, request=request)
         elapsed = time.perf_counter() - start
         save_outputs(output, outputs, client.plan.header, force=force)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
         header = client.plan.header
         show_predictions(out, header, outputs)
-        left = client.shares_left if share else None
+        left = client.disclosures_left if disclose else None
         if left is not None:
-            out.say(f"these values may be shown to others; {count_words(left, 'result')} of this key are left to show")
+            more = count_words(left, "result")
+            out.say(f"these values may be shown to others; {more} of this key are left to disclose")
         out.result(
             output=str(output),
             rows=rows,
             seconds=elapsed,
-            shares_left=left,
+            disclosures_left=left,
             values={name: values.tolist() for name, values in outputs.items()},
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),

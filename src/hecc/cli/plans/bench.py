@@ -66,8 +66,8 @@ def bench_command(
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:
-    from hecc.measure.benchmark import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.measure.kernels import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.native import Kernels
 
     threads = threads or default_threads()
@@ -152,8 +152,9 @@ def _bench_machine(out: Console, threads: int | None) -> None:
 
 def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> None:
     from hecc.compiler.ckks.prediction.machine import is_profile
-    from hecc.measure.profiling import PROBES, measure_rates, profile_of
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.measure.probes import PROBES
+    from hecc.measure.profiling import measure_rates, profile_of
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.files.atomic import check_replaceable, check_target
     from hecc.words.sentences import count_words
 
@@ -209,9 +210,10 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     plan = Plan.load(path)
     circuit = plan.require_circuit()
 
-    from hecc.measure.benchmark import measure_machine, measure_plan
+    from hecc.measure.benchmark import measure_plan
+    from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.native import Kernels
     from hecc.words.sentences import run_words, security_words, size_words
 

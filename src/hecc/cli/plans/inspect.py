@@ -106,7 +106,7 @@ def _describe_plan(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]], s
 
 def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
     """The layers of a server's plan and why they are as they are; the same for JSON."""
-    from hecc.words.layers import bits_lost, plan_layers
+    from hecc.measure.layers import bits_lost, plan_layers
     from hecc.words.sentences import bits_words, choice_lines, choices_fields, layer_fields
 
     layers = plan_layers(plan)

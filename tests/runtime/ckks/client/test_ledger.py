@@ -1,5 +1,7 @@
-"""Results that are shown to others are counted: durably, for all plans of a key together, and by one at a time."""
+"""Disclosed results are counted: durably, for all plans of a key together, and by one at a time."""
 
+import contextlib
+import hmac
 import os
 import shutil
 import signal
@@ -14,7 +16,7 @@ import pytest
 
 from hecc.runtime.ckks.client import ledger as module
 from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER, Ledger, file_system
-from hecc.runtime.errors import FileFormatError, InputError, ShareError
+from hecc.runtime.errors import DisclosureError, FileFormatError, InputError
 
 KEY, PLAN, OTHER = "0" * 64, "1" * 64, "2" * 64
 SECRET = np.arange(8, dtype=np.uint64).reshape(2, 4)
@@ -24,13 +26,13 @@ import sys
 import numpy as np
 from pathlib import Path
 from hecc.runtime.ckks.client.ledger import Ledger
-from hecc.runtime.errors import ShareError
+from hecc.runtime.errors import DisclosureError
 ledger = Ledger(Path("."), {KEY!r}, np.arange(8, dtype=np.uint64).reshape(2, 4))
 try:
     for _ in range(int(sys.argv[1])):
         ledger.spend({PLAN!r}, int(sys.argv[2]), 1)
         print("shown", flush=True)
-except ShareError:
+except DisclosureError:
     pass
 """
 
@@ -54,7 +56,7 @@ def test_results_are_counted_and_refused_when_there_are_none_left(tmp_path):
     ledger(tmp_path).spend(PLAN, 5, 3)
     assert ledger(tmp_path).left(PLAN, 5) == 2
     before = (tmp_path / LEDGER).read_bytes()
-    with pytest.raises(ShareError, match=r"3 results to be shown to others, and 2 are left of the 5 that the plan"):
+    with pytest.raises(DisclosureError, match=r"3 results to be disclosed, and 2 are left of the 5 that the plan"):
         ledger(tmp_path).spend(PLAN, 5, 3)
     assert (tmp_path / LEDGER).read_bytes() == before
     ledger(tmp_path).spend(PLAN, 5, 2)
@@ -120,7 +122,7 @@ def test_a_ledger_that_is_not_there_does_not_begin_anew(tmp_path):
     (tmp_path / LEDGER).unlink()
     for use in (lambda: ledger(tmp_path).left(PLAN, 4), lambda: ledger(tmp_path).spend(PLAN, 4, 1)):
         with pytest.raises(
-            ShareError, match=r"is not here, .* so nothing tells how many were shown; restore it, or make"
+            DisclosureError, match=r"is not here, .* so nothing tells how many were disclosed; restore it, or make"
         ):
             use()
     assert not (tmp_path / LEDGER).exists()
@@ -128,8 +130,22 @@ def test_a_ledger_that_is_not_there_does_not_begin_anew(tmp_path):
 
 def test_what_an_earlier_hecc_counted_is_not_forgotten(tmp_path):
     (tmp_path / EARLIER).write_text("{}")
-    with pytest.raises(ShareError, match=r"shared\.json: a list of results shown to others by an earlier hecc"):
+    with pytest.raises(DisclosureError, match=r"shared\.json: a list of disclosed results by an earlier hecc"):
         ledger(tmp_path).spend(PLAN, 4, 1)
+
+
+def test_a_ledger_that_is_there_already_goes_on_counting(tmp_path):
+    """A count whose name or bytes a new hecc did not know would be lost: this one was written by the first release."""
+    entries = f'[{{"plan":"{PLAN}","results":5,"shown":3}}]'
+    content = f'{{"key_id":"{KEY}","plans":{entries},"mac":""}}'.encode()
+    key = hmac.digest(SECRET.astype("<u8").tobytes(), b"hecc shared results", "sha256")
+    with contextlib.closing(sqlite3.connect(tmp_path / "shared.db", isolation_level=None)) as database:
+        database.execute("INSERT INTO spent (plan, results, shown) VALUES (?, 5, 3)", (PLAN,))
+        database.execute("UPDATE page SET mac = ?", (hmac.digest(key, content, "sha256").hex(),))
+    assert ledger(tmp_path).left(PLAN, 5) == 2
+    ledger(tmp_path).spend(PLAN, 5, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["shared.db"]
+    assert ledger(tmp_path).left(PLAN, 5) == 1
 
 
 def test_a_copy_of_the_folder_has_a_ledger_of_its_own(tmp_path):
@@ -172,14 +188,14 @@ def test_a_lock_that_another_process_does_not_see_is_refused(tmp_path, monkeypat
     assert ledger(tmp_path).left(PLAN, 4) == 4
 
 
-def test_without_a_second_process_nothing_is_shared(tmp_path, monkeypatch):
+def test_without_a_second_process_nothing_is_disclosed(tmp_path, monkeypatch):
     monkeypatch.setattr(module.sys, "executable", str(tmp_path / "no-python"))
     with pytest.raises(InputError, match="the process that has to find it locked could not be run"):
         ledger(tmp_path).spend(PLAN, 4, 1)
     assert ledger(tmp_path).left(PLAN, 4) == 4
 
 
-def test_a_python_without_sqlite_shares_nothing(tmp_path, monkeypatch):
+def test_a_python_without_sqlite_discloses_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sqlite3", None)
     for use in (ledger(tmp_path).begin, lambda: ledger(tmp_path).spend(PLAN, 4, 1)):
         with pytest.raises(InputError, match="this Python was built without SQLite"):

@@ -138,7 +138,7 @@ PLAIN = Fraction(1 << 20)
 
 
 def test_there_is_a_rule_for_every_instruction() -> None:
-    assert set(verify_module._RULES) == set(INSTRUCTIONS)
+    assert all(kind in verify_module._RULES for kind in INSTRUCTIONS)
 
 
 def test_types_follow_scales_limbs_and_polynomials() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hecc.runtime.ckks.flooding import flooding_factor
+from hecc.runtime.ckks.disclosure import flooding_factor
 
 
 def test_the_noise_keeps_what_all_results_tell_below_the_bound():

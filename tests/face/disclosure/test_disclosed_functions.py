@@ -1,4 +1,4 @@
-"""Results to be shown of networks with functions: no input leaves an interval, and no error is beyond the bound.
+"""Disclosed results of networks with functions: no input leaves an interval, and no error is beyond the bound.
 
 Flooding takes scales at which errors are far below what a decrypted double can show. So these plans are flooded with
 next to nothing, and differ in nothing else from real ones.
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import hecc
-from hecc.runtime.ckks import flooding
+from hecc.runtime.ckks import disclosure
 from hecc.runtime.ckks.circuit.instructions import Polynomial
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_bound import worst_errors
@@ -26,7 +26,7 @@ NETWORKS = {
 @pytest.fixture(scope="module", autouse=True)
 def _hardly_flooded():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flooding, "STATISTICAL_BITS", 0)
+        patch.setattr(disclosure, "STATISTICAL_BITS", 0)
         yield
 
 
@@ -35,7 +35,7 @@ def functional(request, network) -> Plan:
     """A plan whose inputs may be far larger than those that it was calibrated on."""
     rows = np.random.default_rng(8).normal(size=(128, 4)) * 0.4
     model = network((4,), *request.param)
-    return hecc.compile(model, calibration=np.clip(rows, -1, 1), input_range=(-2, 2), precision=7, share=20)
+    return hecc.compile(model, calibration=np.clip(rows, -1, 1), input_range=(-2, 2), precision=7, disclose=20)
 
 
 class Arguments:

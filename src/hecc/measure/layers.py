@@ -1,27 +1,20 @@
 """A plan layer by layer: what each costs, and what it does to the precision.
 
 A layer is what became of one ONNX node: the instructions that name it as their source and hang together. Times are
-those of the cost model, errors those of the noise model, drawn at random in the simulator.
-
-Made-up inputs may leave the intervals that polynomials were fitted on, and all behind them is nonsense then. So a row
-that does is moved towards the middle of the declared range, and left out where that does not help. Where few rows are
-left, no precision is given.
+those of the cost model, errors those of the noise model (:mod:`hecc.measure.layer_errors`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import networkx as nx
-import numpy as np
-from numpy.typing import NDArray
 
 from hecc.compiler.ckks.prediction.cost import InstructionCost, instruction_costs, key_cost_model
 from hecc.compiler.ckks.prediction.workload import transform_rotations
-from hecc.compiler.promise.calibration import synthetic_inputs
+from hecc.measure.layer_errors import LayerErrors, measured_rows
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
     DropLimbs,
@@ -33,23 +26,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Polynomial,
     Rescale,
 )
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.readings.clear import Simulator
-from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
-from hecc.runtime.ckks.readings.types import ArrayType, Content, verify, verify_expanded
-from hecc.runtime.inputs.tensors import Tensor, input_rows
+from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_expanded
+from hecc.runtime.inputs.tensors import Tensor
 from hecc.runtime.plan.plan import Plan
-from hecc.simulation import INSIDE
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
-
-ROWS = 6
-"""Rows that errors are measured on, at the most; their slots are thousands of samples."""
-
-SPREADS = tuple(2.0**-k for k in range(8))
-"""Parts of the declared range that made-up inputs spread over; each row over the first at which it stays inside."""
-
-Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -134,14 +115,22 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
-    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period, plan.header.estimate.rates)
+    model = key_cost_model(plan.header.estimate.device, plan.header.keys, circuit.period, plan.header.estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     shares: Sequence[float | None]
     precision: Sequence[float | None]
     shares = precision = [None] * len(members)
-    if (rows := _measured_rows(plan, written, inputs)) is not None:
-        errors = _Errors(plan, circuit, types, [_result(circuit, layer) for layer in members], rows)
+    if (rows := measured_rows(plan, written, inputs)) is not None:
+        results = [_result(circuit, layer) for layer in members]
+        errors = LayerErrors(
+            circuit,
+            types,
+            plan.header.keys,
+            results=results,
+            returned=_returned(circuit, results),
+            inputs=rows,
+        )
         if errors.finite:
             shares, precision = errors.shares(owner), errors.precision()
     layers = (
@@ -249,119 +238,6 @@ def _log2(kind: ArrayType) -> float:
     return math.log2(kind.scale.numerator) - math.log2(kind.scale.denominator)
 
 
-def _measured_rows(
-    plan: Plan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
-) -> dict[str, NDArray[np.float64]] | None:
-    """Slots of the rows that errors are measured on; ``None`` where too few stay within what polynomials are for."""
-    header = plan.header
-    if inputs is None:
-        rows = {s.name: synthetic_inputs(s.shape, s.low, s.high) for s in header.inputs}
-    else:
-        rows = {
-            name: np.asarray(values, dtype=np.float64) for name, values in input_rows(inputs, header.inputs).items()
-        }
-    # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
-    rows = {name: values[:: -(-len(values) // ROWS)].copy() for name, values in rows.items()}
-    count = len(next(iter(rows.values())))
-    fitted = {ins.x for ins in circuit.instructions if isinstance(ins, Polynomial) and ins.interval is not None}
-    if not fitted:
-        return _packed(plan, rows)
-    simulator = Simulator(circuit, memory=1 << 62)
-    types = verify(circuit, header.keys)
-    kept = np.zeros(count, dtype=bool)
-    enough = (count + 1) // 2 if inputs is None else 1
-    for spread in SPREADS if inputs is None else SPREADS[:1]:
-        middles = {s.name: (s.low + s.high) / 2 for s in header.inputs}
-        tried = {name: values.copy() for name, values in rows.items()}
-        reach = _Reach(types, fitted, count)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for name, middle in middles.items():
-                tried[name][~kept] = middle + spread * (rows[name][~kept] - middle)
-            simulator.run(_packed(plan, tried), reach)
-        inside = ~kept & (reach.largest <= INSIDE)
-        for name, values in tried.items():
-            rows[name][inside] = values[inside]
-        kept |= inside
-        if kept.sum() >= enough:
-            break
-    if kept.sum() < enough:
-        return None
-    return _packed(plan, {name: values[kept] for name, values in rows.items()})
-
-
-def _packed(plan: Plan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    return {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in plan.header.inputs}
-
-
-class _Reach:
-    """Finds the largest of some values, row by row, and adds no noise."""
-
-    def __init__(self, types: Sequence[ArrayType], watched: Set[int], rows: int) -> None:
-        self._types, self._watched = types, watched
-        self.largest = np.zeros(rows)
-
-    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> None:
-        """See :class:`hecc.runtime.ckks.readings.clear.NoiseModel`."""
-        if index in self._watched:
-            data = np.abs(value[:, self._types[index].content == Content.DATA])
-            # NaN is beyond all limits.
-            found = np.nan_to_num(data, nan=math.inf, posinf=math.inf).max(axis=1, initial=0.0)
-            self.largest = np.maximum(self.largest, found)
-
-
-class _Errors:
-    """Runs a circuit in clear, without noise and with the noise of some instructions."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        circuit: Circuit,
-        types: Sequence[ArrayType],
-        results: Sequence[int],
-        inputs: Mapping[str, Array],
-    ) -> None:
-        self._circuit, self._types, self._keys, self._results = circuit, types, plan.header.keys, results
-        self._returned = _returned(circuit, results)
-        self._inputs = inputs
-        # One chunk: values of two runs are compared, and ROWS of them always fit where one row does.
-        self._simulator = Simulator(circuit, memory=1 << 62)
-        self._clean = self._run(frozenset())
-        self.finite = all(np.isfinite(values).all() for values in self._clean.values())
-
-    def precision(self) -> list[float]:
-        """Bits of precision of every layer's result, with the noise of all instructions."""
-        noisy = self._run(frozenset(range(len(self._circuit.instructions))))
-        ratios = [self._variance_ratio(i, noisy) for i in self._results]
-        # Where all is zero, or nothing adds noise, there is no ratio to speak of.
-        return [-math.log2(ratio) / 2 if ratio else math.inf for ratio in ratios]
-
-    def shares(self, owner: Mapping[int, int]) -> list[float]:
-        """Of every layer, the part of the outputs' error that its noise alone makes; errors add as variances."""
-        outputs = [i for i, _ in self._circuit.outputs()]
-        variances = []
-        for number in range(len(self._results)):
-            noisy = self._run(frozenset(i for i, layer in owner.items() if layer == number))
-            variances.append(sum(self._variance_ratio(i, noisy) for i in outputs))
-        total = sum(variances)
-        return [variance / total if total else 0.0 for variance in variances]
-
-    def _variance_ratio(self, value: int, noisy: Mapping[int, Array]) -> float:
-        """Mean square of a value's error over that of the value, in the slots that hold data; 0 where all are zero."""
-        clean, error = self._clean[value], noisy[value] - self._clean[value]
-        period, data = self._types[value].period, self._types[value].content == Content.DATA
-        if value in self._returned:
-            # As the client does, which decrypts all copies.
-            error = np.tile(error.reshape(*error.shape[:2], -1, period).mean(axis=2), error.shape[2] // period)
-        signal = float(np.square(clean[:, data]).mean()) if data.any() else 0.0
-        return float(np.square(error[:, data]).mean()) / signal if signal else 0.0
-
-    def _run(self, noisy: frozenset[int]) -> dict[int, Array]:
-        recorder = _Recorder(self._circuit, self._types, self._keys, noisy, self._results)
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._simulator.run(self._inputs, recorder)
-        return recorder.values
-
-
 def _returned(circuit: Circuit, results: Sequence[int]) -> set[int]:
     """Outputs, and the results of the layers that they return."""
     outputs = [i for i, _ in circuit.outputs()]
@@ -369,29 +245,3 @@ def _returned(circuit: Circuit, results: Sequence[int]) -> set[int]:
         *outputs,
         *results,
     }
-
-
-class _Recorder:
-    """A noise model for some instructions that keeps the values of layers and outputs."""
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        types: Sequence[ArrayType],
-        keys: KeySpecification,
-        noisy: frozenset[int],
-        results: Sequence[int],
-    ) -> None:
-        self._model = GaussianNoise(circuit, types, keys, np.random.default_rng(1)) if noisy else None
-        self._noisy = noisy
-        self._kept = {*results, *(i for i, _ in circuit.outputs())}
-        self.values: dict[int, Array] = {}
-
-    def noise(self, index: int, instruction: Instruction, value: Array, operands: Sequence[Array]) -> Array | None:
-        """See :class:`hecc.runtime.ckks.readings.clear.NoiseModel`."""
-        added = None
-        if self._model is not None and index in self._noisy:
-            added = self._model.noise(index, instruction, value, operands)
-        if index in self._kept:
-            self.values[index] = np.array(value if added is None else value + added)
-        return added

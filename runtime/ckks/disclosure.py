@@ -1,4 +1,4 @@
-"""Flooding: the noise that hides a result's own before the result is shown to others.
+"""Disclosure: a result is shown to others, behind noise that hides its own (flooding).
 
 A decrypted polynomial is ``m + e``, and its error ``e`` is a function of the secret key. Li, Micciancio, Schultz and
 Sorrell ("Securing approximate homomorphic encryption using differential privacy", CRYPTO 2022) add discrete Gaussian
@@ -36,7 +36,7 @@ def flooding_factor(results: int, ciphertexts: int) -> float:
     Parameters
     ----------
     results
-        Q, how many results of one key may be shown.
+        Q, how many results of one key may be disclosed.
     ciphertexts
         That one result consists of, all outputs together.
     """
