@@ -157,3 +157,12 @@ def test_what_mixes_rows_is_refused_though_the_largest_of_them_may_be_right(body
     built = model(f"g (float[2,3] x) => (float[{shape}] y) {{ {body} }}", **used)
     with pytest.raises(UnsupportedError, match="it mixes the 2 examples of the batch"):
         import_model(built)
+
+
+@pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin", "Max", "Min", "Softmax", "LogSoftmax"])
+def test_at_the_end_the_client_computes_them(operator: str, model: Model) -> None:
+    second = ", z" if operator in {"Max", "Min"} else ""
+    built = model(f"g (float[N,3] x, float[N,3] z) => (float[N,3] y) {{ a = Add(x, z)  y = {operator}(a{second}) }}")
+    graph = import_model(built, limits=LIMITS)
+    assert graph.epilogues
+    assert not operators(graph)
