@@ -126,8 +126,10 @@ def test_ckks_refuses_the_others_all_at_once_in_the_same_words_as_the_importer(m
     built = model(
         """g (float[N,1,4,4] x) => (float[N,1] z) {
             r = Relu(x)  p = MaxPool<kernel_shape=[2,2]>(r)  s = LeakyRelu(p)  q = MaxPool<kernel_shape=[2,2]>(s)
-            m = ReduceMin<axes=[2,3], keepdims=0>(q)  g = GlobalMaxPool(q)  f = Flatten(g)  y = Add(f, m)  z = Mul(y, y)
-        }"""
+            m = ReduceMin<axes=[2,3], keepdims=0>(q)  g = GlobalMaxPool(q)  f = Flatten(g)
+            y = Add(f, m)  z = MatMul(y, v)
+        }""",
+        v=np.ones((1, 1), np.float32),
     )
     with pytest.raises(UnsupportedError) as early:
         import_model(built, limits=LIMITS)
@@ -144,15 +146,15 @@ def test_ckks_refuses_the_others_all_at_once_in_the_same_words_as_the_importer(m
 @pytest.mark.parametrize(
     "body",
     [
-        "m = ReduceMax<axes=[0]>(x)  y = Sub(x, m)",
+        "m = ReduceMax<axes=[0]>(x)  s = Sub(x, m)  y = MatMul(s, w)",
         "t = Transpose(x)  u = Unsqueeze(t, zero)  m = MaxPool<kernel_shape=[2], pads=[0, 1]>(u)  y = Squeeze(m, zero)",
         # A constant that is less than any of the numbers drawn, and another one in each row.
         "m = Max(x, rows)  y = Mul(m, m)",
     ],
 )
 def test_what_mixes_rows_is_refused_though_the_largest_of_them_may_be_right(body: str, model: Model) -> None:
-    constants = {"zero": np.array([0]), "rows": np.float32([[-9, -9, -9], [-7, -7, -7]])}
-    used = {name: array for name, array in constants.items() if name in body}
+    constants = {"w": CONSTANTS["w"], "zero": np.array([0]), "rows": np.float32([[-9, -9, -9], [-7, -7, -7]])}
+    used = {name: array for name, array in constants.items() if f" {name})" in body}
     shape = "3,2" if "Transpose" in body else "2,3"
     built = model(f"g (float[2,3] x) => (float[{shape}] y) {{ {body} }}", **used)
     with pytest.raises(UnsupportedError, match="it mixes the 2 examples of the batch"):
@@ -162,7 +164,8 @@ def test_what_mixes_rows_is_refused_though_the_largest_of_them_may_be_right(body
 @pytest.mark.parametrize("operator", ["ReduceMax", "ReduceMin", "Max", "Min", "Softmax", "LogSoftmax"])
 def test_at_the_end_the_client_computes_them(operator: str, model: Model) -> None:
     second = ", z" if operator in {"Max", "Min"} else ""
-    built = model(f"g (float[N,3] x, float[N,3] z) => (float[N,3] y) {{ a = Add(x, z)  y = {operator}(a{second}) }}")
+    axes = "<axes=[1]>" if operator.startswith("Reduce") else ""
+    built = model(f"g (float[N,3] x, float[N,3] z) => (float y) {{ a = Add(x, z)  y = {operator}{axes}(a{second}) }}")
     graph = import_model(built, limits=LIMITS)
     assert graph.epilogues
     assert not operators(graph)
