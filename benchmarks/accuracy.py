@@ -4,7 +4,7 @@ For every network: onnxruntime, the encrypted evaluation and the simulated one m
 first images; the largest error of a logit is put in relation to the range of the logits; and the accuracy simulated
 over the whole test set stands beside the one of onnxruntime.
 
-    python benchmarks/accuracy.py MNIST_FOLDER MODEL.onnx ... [--images 50] [--range 0 1] [--evaluator seal]
+    python benchmarks/accuracy.py MNIST_FOLDER MODEL.onnx ... [--images 50] [--range 0 1] [--device seal]
 
 ``MNIST_FOLDER`` holds the four idx .gz files. Networks that take 32x32 images get the 28x28 ones with a border of 0.
 """
@@ -36,13 +36,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=50)
     parser.add_argument("--range", type=float, nargs=2, default=(0.0, 1.0), help="what a pixel's 0 and 255 become")
     parser.add_argument("--precision", type=float, default=12.0)
-    parser.add_argument("--evaluator", choices=("native", "seal"), default="native")
+    parser.add_argument("--device", choices=("native", "seal"), default="native")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     reports = []
     for model in arguments.models:
         pixels = tuple(arguments.range)
-        report = measure(model, arguments.mnist, arguments.images, pixels, arguments.precision, arguments.evaluator)
+        report = measure(model, arguments.mnist, arguments.images, pixels, arguments.precision, arguments.device)
         reports.append(report)
         print(json.dumps(report), flush=True)
     if arguments.json:
@@ -50,17 +50,17 @@ def main() -> None:
 
 
 def measure(
-    model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float, evaluator: KeyShape
+    model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float, device: KeyShape
 ) -> dict[str, Any]:
     """Compile, encrypt, run, decrypt, simulate; all figures of one network."""
     session = onnxruntime.InferenceSession(model)
     size = session.get_inputs()[0].shape[-1]
     test, labels = read(mnist, "t10k", size, pixels)
     train, _ = read(mnist, "train", size, pixels)
-    report: dict[str, Any] = {"model": model.name, "evaluator": evaluator, "images": images}
+    report: dict[str, Any] = {"model": model.name, "device": device, "images": images}
 
     start = time.perf_counter()
-    plan = hecc.compile(model, calibration=train[:256], input_range=pixels, precision=precision, evaluator=evaluator)
+    plan = hecc.compile(model, calibration=train[:256], input_range=pixels, precision=precision, device=device)
     report["compile_seconds"] = time.perf_counter() - start
     keys, estimate = plan.header.keys, plan.header.estimate
     assert plan.circuit is not None

@@ -138,7 +138,7 @@ def compiled(model: Path, folder: Path, precision: float, pixels: Sequence[float
     inputs = None if calibration is None else np.load(calibration)
     low, high = pixels
     plan = hecc.compile(
-        model, security=SECURITY, precision=precision, input_range=(low, high), calibration=inputs, evaluator="native"
+        model, security=SECURITY, precision=precision, input_range=(low, high), calibration=inputs, device="native"
     )
     path = folder / f"{model.stem}.bin"
     plan.save(path)

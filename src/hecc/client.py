@@ -74,11 +74,12 @@ class Client:
         self._min_security = min_security
         self._session = None if keys is None else self._open(Path(keys), passphrase, public)
 
+    @tells_new_names
     def keygen(
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        shape: KeyShape | None = None,
+        device: KeyShape | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
@@ -90,9 +91,8 @@ class Client:
         ----------
         folder
             Made when it does not exist, for this user only.
-        shape
-            Which evaluator the evaluation keys are for, "native" or "seal"; by default the one that the plan was
-            compiled for.
+        device
+            What the evaluation keys are for, "native" or "seal"; by default what the plan was compiled for.
         passphrase
             Protects the secret key.
         force
@@ -115,12 +115,12 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         InputError
-            There is no such shape; or the folder holds a secret key already, or cannot be written; or this machine
+            There is no such device; or the folder holds a secret key already, or cannot be written; or this machine
             has not the memory or the disk for the keys.
         """
         folder = Path(folder)
         headers = self._served(others)
-        keys, shape = self._keys(headers, shape)
+        keys, shape = self._keys(headers, device)
         require_memory(
             key_making_memory(keys, shape, protected=passphrase is not None),
             "making keys for this plan",
@@ -139,7 +139,8 @@ class Client:
         self._session = self._open(folder, passphrase, False)
         return made
 
-    def key_bytes(self, *, shape: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    @tells_new_names
+    def key_bytes(self, *, device: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -147,16 +148,16 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         """
-        return key_set_bytes(*self._keys(self._served(others), shape))
+        return key_set_bytes(*self._keys(self._served(others), device))
 
     def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
         """Of all plans that keys are to serve."""
         return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
 
-    def _keys(self, served: Sequence[PlanHeader], shape: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
+    def _keys(self, served: Sequence[PlanHeader], device: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, shape or self.plan.header.estimate.device
+        return keys, device or self.plan.header.estimate.device
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True

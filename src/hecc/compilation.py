@@ -53,9 +53,9 @@ def compile(  # noqa: A001 - hecc.compile, as re.compile
         in the plan, for the client's predictions.
     batch_axis
         Whether axis 0 of every input is the batch. With ``False`` the whole tensor is one example.
-    evaluator
-        What the plan is optimised for: "native", the fast one, or "seal", Microsoft SEAL's own, the reference. Either
-        runs the plan; keys are for one of them.
+    device
+        What the plan is optimised for: "native", hecc's own evaluator, the fast one, or "seal", Microsoft SEAL's, the
+        reference. Either runs the plan; keys are for one of them.
     optimize
         "latency" for an answer in the shortest time, "throughput" for the most answers per hour: the plan has a
         ciphertext for each element of an input, and a row in each of its slots.

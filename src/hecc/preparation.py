@@ -75,7 +75,7 @@ class PlanOptions(TypedDict, total=False):
     raw: bool
     labels: Labels | Mapping[str, Labels] | None
     batch_axis: bool
-    evaluator: KeyShape
+    device: KeyShape
     optimize: Literal["latency", "throughput"]
     batch: int | None
     disclose: int | None
@@ -107,7 +107,7 @@ def prepare(
     raw: bool = False,
     labels: Labels | Mapping[str, Labels] | None = None,
     batch_axis: bool = True,
-    evaluator: KeyShape = "native",
+    device: KeyShape = "native",
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     disclose: int | None = None,
@@ -143,8 +143,8 @@ def prepare(
     if key_budget is not None and key_budget < 1:
         raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
-    if profile is not None and evaluator != "native":
-        raise InputError(f"a machine profile is of the native evaluator; leave it out for the evaluator {evaluator!r}")
+    if profile is not None and device != "native":
+        raise InputError(f"a machine profile is of the device native; leave it out for the device {device!r}")
     progress("import the network")
     network = onnx_model(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis, limits=LIMITS)
@@ -182,7 +182,7 @@ def prepare(
         precision_bits=precision,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
-        device=evaluator,
+        device=device,
         optimize=optimize,
         batch=batch,
         disclose=disclose or 0,

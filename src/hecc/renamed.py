@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 __all__ = ["RENAMED", "tells_new_names"]
 
-RENAMED: Mapping[str, str] = {"share": "disclose"}
+RENAMED: Mapping[str, str] = {"share": "disclose", "evaluator": "device", "shape": "device"}
 """The new name of an argument by its old one; a flag is two dashes and the name."""
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -96,7 +96,7 @@ def test_what_is_counted_is_what_seals_evaluator_does(instructions: ModuleType, 
     keys = loaded.header.keys
     circuit, types = verify_expanded(loaded.require_circuit(), keys)
     client = hecc.Client(loaded)
-    made = client.keygen(tmp_path / "keys", shape="seal")
+    made = client.keygen(tmp_path / "keys", device="seal")
     client.encrypt(np.zeros((1, 1, 8, 8))).save(tmp_path / "row.bin")
     done: Counter[tuple[str, int, int]] = Counter()
     row = CiphertextFile.load(tmp_path / "row.bin")

@@ -212,14 +212,14 @@ def test_a_passphrase_protects_the_secret_key(cli, here):
     assert cli.invoke(*arguments, input="").exit_code == 1
 
 
-@pytest.mark.parametrize(("options", "shape"), [((), "native"), (("--shape", "seal"), "seal")])
-def test_keys_are_for_the_plans_evaluator_or_the_one_asked_for(cli, here, options, shape):
-    assert cli.answer("keygen", "plan.client.bin", "--keys", "more", *options)["shape"] == shape
+@pytest.mark.parametrize(("options", "device"), [((), "native"), (("--device", "seal"), "seal")])
+def test_keys_are_for_the_plans_device_or_the_one_asked_for(cli, here, options, device):
+    assert cli.answer("keygen", "plan.client.bin", "--keys", "more", *options)["device"] == device
     described = cli.succeed("inspect", "more/evaluation.bin").stdout
-    assert re.search(rf"made for +the evaluator {shape}\n", described)
+    assert re.search(rf"made for +the device {device}\n", described)
     cli.succeed("encrypt", "plan.client.bin", "three.npy", "--keys", "more")
     ran = cli.answer("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "more/evaluation.bin")
-    assert ran["evaluator"] == shape
+    assert ran["device"] == device
     found = cli.answer("decrypt", "plan.client.bin", "result.bin", "--keys", "more")
     assert found["predictions"] == {"logits": [0, 1, 2]}
 

@@ -138,7 +138,7 @@ import hecc
             "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
         ),
         (["bench", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
-        (["bench", "plan.bin", "--evaluator", "gpu"], "there is no evaluator 'gpu'; choose one of native, seal"),
+        (["bench", "plan.bin", "--device", "gpu"], "there is no device 'gpu'; choose one of native, seal"),
         (
             ["simulate", "plan.bin", "three.npy", "--labels", "labels.npy"],
             "labels of shape (16,) for 3 rows; give one for each row, and no header",
@@ -485,9 +485,9 @@ def test_the_size_of_keys_is_that_of_their_files(here):
     # Of few large primes, which leave little to compress.
     plan = hecc.compile("model.onnx", calibration="calibration.npy", precision=10)
     assert min(plan.header.keys.data_primes) > 1 << 29
-    for shape in ("native", "seal"):
+    for device in ("native", "seal"):
         client = hecc.Client(plan)
-        made = client.keygen(f"{shape} keys", shape=shape)
+        made = client.keygen(f"{device} keys", device=device)
         size = sum(file.stat().st_size for file in made.secret.parent.iterdir())
-        least = {"native": 0.99, "seal": 0.7}[shape]  # SEAL's are compressed
-        assert least * client.key_bytes(shape=shape) < size <= client.key_bytes(shape=shape) + 40_000
+        least = {"native": 0.99, "seal": 0.7}[device]  # SEAL's are compressed
+        assert least * client.key_bytes(device=device) < size <= client.key_bytes(device=device) + 40_000

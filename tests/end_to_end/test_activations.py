@@ -52,7 +52,7 @@ def test_every_smooth_function(three_way, draw):
     assert kinds.count("polynomial") >= len(FUNCTIONS) // 2
 
 
-@pytest.mark.parametrize("options", [{}, {"evaluator": "seal"}, {"batch": 4}], ids=["native", "seal", "batch"])
+@pytest.mark.parametrize("options", [{}, {"device": "seal"}, {"batch": 4}], ids=["native", "seal", "batch"])
 def test_two_layers_of_tanh(options, three_way, draw):
     model = three_way.build(
         "g (float[1,2,6,6] x) => (float[1,3] y) {"

@@ -159,7 +159,7 @@ def test_both_evaluators_run_a_batch(
     three_way: Any, draw: Callable[..., Array], tmp_path: Path, optimize: Literal["latency", "throughput"]
 ) -> None:
     model, inputs = cnn(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, batch=3, optimize=optimize, evaluator="seal")
+    plan = hecc.compile(model, calibration=inputs, batch=3, optimize=optimize, device="seal")
     client = hecc.Client(plan)
     keys = client.keygen(tmp_path)
     with hecc.Server(plan, keys.evaluation) as server:
@@ -306,12 +306,12 @@ def narrowing(three_way: Any, draw: Callable[..., Array]) -> tuple[Any, dict[str
     return model, {"x": draw(40, 6, seed=4)}
 
 
-@pytest.mark.parametrize("evaluator", ["native", "seal"])
+@pytest.mark.parametrize("device", ["native", "seal"])
 def test_squares_are_relinearised_where_they_are_fewer(
-    three_way: Any, draw: Callable[..., Array], evaluator: str, tmp_path: Path
+    three_way: Any, draw: Callable[..., Array], device: str, tmp_path: Path
 ) -> None:
     model, inputs = narrowing(three_way, draw)
-    plan = hecc.compile(model, calibration=inputs, optimize="throughput", batch=7, evaluator=evaluator)
+    plan = hecc.compile(model, calibration=inputs, optimize="throughput", batch=7, device=device)
     circuit, counts = circuit_of(plan), circuit_of(plan).counts()
     relinearised = [counts[i] for i, ins in enumerate(circuit.instructions) if isinstance(ins, Relinearize)]
     # Of a dense layer of twelve by two, and of one of two by one.

@@ -56,13 +56,13 @@ def test_keys_that_are_being_replaced_stay_when_the_new_ones_do_not_come(plan, d
     assert hecc.Client(plan, tmp_path).key_id == client.key_id
 
 
-def test_keys_are_for_an_evaluator_that_exists(plan, tmp_path):
+def test_keys_are_for_a_device_that_exists(plan, tmp_path):
     client = hecc.Client(plan)
-    with pytest.raises(hecc.InputError, match=r"there is no evaluator 'heal'; choose one of native, seal"):
-        client.keygen(tmp_path / "keys", shape="heal")
+    with pytest.raises(hecc.InputError, match=r"there is no device 'heal'; choose one of native, seal"):
+        client.keygen(tmp_path / "keys", device="heal")
     assert not (tmp_path / "keys").exists()
-    for shape in ("seal", "native"):
-        assert EvaluationKeyFile(client.keygen(tmp_path / shape, shape=shape).evaluation).header.shape == shape
+    for device in ("seal", "native"):
+        assert EvaluationKeyFile(client.keygen(tmp_path / device, device=device).evaluation).header.shape == device
 
 
 def test_importing_hecc_imports_nothing_else():

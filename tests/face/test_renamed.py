@@ -13,6 +13,10 @@ from hecc.cli.commands import app
         (hecc.compile, "share", "disclose"),
         (hecc.estimate, "share", "disclose"),
         (hecc.Client.decrypt, "share", "disclose"),
+        (hecc.compile, "evaluator", "device"),
+        (hecc.estimate, "evaluator", "device"),
+        (hecc.Client.keygen, "shape", "device"),
+        (hecc.Client.key_bytes, "shape", "device"),
     ],
 )
 def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
@@ -26,6 +30,11 @@ def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
         (("compile", "model.onnx", "--share", "20"), "--share", "--disclose"),
         (("estimate", "--share=20", "model.onnx"), "--share", "--disclose"),
         (("decrypt", "plan.client.bin", "result.bin", "--share"), "--share", "--disclose"),
+        (("compile", "model.onnx", "--evaluator", "seal"), "--evaluator", "--device"),
+        (("estimate", "model.onnx", "--evaluator=seal"), "--evaluator", "--device"),
+        (("run", "plan.bin", "encrypted.bin", "--evaluator", "seal"), "--evaluator", "--device"),
+        (("bench", "plan.bin", "--evaluator", "seal"), "--evaluator", "--device"),
+        (("keygen", "plan.client.bin", "--shape", "seal"), "--shape", "--device"),
     ],
 )
 def test_an_old_flag_is_wrong_usage_and_not_in_the_help(command, old, new):

@@ -33,7 +33,7 @@ def test_the_chain_is_the_other_plans_and_less_of_it_is_used_where_less_is_neede
 @pytest.mark.parametrize("shape", ["native", "seal"])
 def test_one_key_set_serves_both(shape, deep, flat, network, tmp_path: Path) -> None:
     flat.client().save(tmp_path / "flat.bin")
-    keys = hecc.Client(deep).keygen(tmp_path / "keys", shape=shape, others=[tmp_path / "flat.bin"])
+    keys = hecc.Client(deep).keygen(tmp_path / "keys", device=shape, others=[tmp_path / "flat.bin"])
     generator = np.random.default_rng(0)
     for plan, size in ((deep, 16), (flat, 20)):
         rows = generator.uniform(-1, 1, (2, size))

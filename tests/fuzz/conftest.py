@@ -77,7 +77,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a folder for each kind of plan, and in each one file of every format, all of one key set."""
     root = tmp_path_factory.mktemp("specimens")
     inputs = np.random.default_rng(4).uniform(-1, 1, (40, 1, 6, 6)).astype(np.float32)
-    kinds: dict[str, dict[str, Any]] = {"native": {}, "batch": {"batch": 3}, "seal": {"evaluator": "seal"}}
+    kinds: dict[str, dict[str, Any]] = {"native": {}, "batch": {"batch": 3}, "seal": {"device": "seal"}}
     for kind, options in kinds.items():
         folder = root / kind
         plan = on_smaller_ring(hecc.compile(network(), calibration=inputs, precision=8, **options))

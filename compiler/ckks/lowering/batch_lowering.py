@@ -38,6 +38,7 @@ from hecc.compiler.graph.nodes import (
 from hecc.compiler.graph.traits import multiplies_values
 from hecc.runtime.ckks.circuit.instructions import ONE, Add, Instruction, MatrixProduct, Multiply, Relinearize, Square
 from hecc.runtime.ckks.circuit.layout import MAX_COUNT, Layout, vector_layout
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CompileError
 from hecc.runtime.reading import Reading
 
@@ -153,7 +154,8 @@ class _BatchBuilder(Builder):
         """As of any builder, but remembers which values have three polynomials."""
         index = super().emit(instruction, value)
         reads_three = not self._three.isdisjoint(instruction.operands)
-        if isinstance(instruction, Square | Multiply) or (reads_three and not isinstance(instruction, Relinearize)):
+        traits = instruction.traits
+        if Trait.PRODUCT in traits or (reads_three and Trait.RELINEARIZES not in traits):
             self._three.add(index)
         return index
 

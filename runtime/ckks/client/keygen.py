@@ -112,7 +112,7 @@ def generate_keys(
         a disk without the space.
     """
     if shape not in get_args(KeyShape):
-        raise InputError(f"there is no evaluator {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
+        raise InputError(f"there is no device {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
     # The binding is imported behind the first refusals, so that they do not wait for it.

@@ -39,7 +39,7 @@ for _command, _example in (
         "hecc compile model.onnx --calibrate photos --resize 256 --scale 1/255 --mean .5 --std .25 --labels names.txt",
     ),
     (estimate_command, "hecc estimate model.onnx --calibrate images.npy"),
-    (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --shape seal"),
+    (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --device seal"),
     (encrypt_command, "hecc encrypt plan.client.bin photo.jpg"),
     (run_command, "hecc run plan.bin encrypted.bin"),
     (decrypt_command, "hecc decrypt plan.client.bin result.bin"),

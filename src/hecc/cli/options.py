@@ -75,9 +75,9 @@ LabelsOption = Annotated[
 NoBatchAxisOption = Annotated[
     bool, typer.Option("--no-batch-axis", help="The whole input is one example: axis 0 is not the batch.")
 ]
-EvaluatorOption = Annotated[
+DeviceOption = Annotated[
     Literal["native", "seal"],
-    typer.Option(help="What the plan is optimised for: the fast evaluator, or Microsoft SEAL's own."),
+    typer.Option(help="What the plan is optimised for: hecc's own evaluator, or Microsoft SEAL's."),
 ]
 OptimizeOption = Annotated[
     Literal["latency", "throughput"],
@@ -233,7 +233,7 @@ def _plan_options(
     layout: LayoutOption = None,
     labels: LabelsOption = None,
     no_batch_axis: NoBatchAxisOption = False,
-    evaluator: EvaluatorOption = "native",
+    device: DeviceOption = "native",
     optimize: OptimizeOption = "latency",
     batch: BatchOption = None,
     disclose: DiscloseOption = None,
@@ -258,7 +258,7 @@ def _plan_options(
         "raw": raw,
         "labels": _labels(labels),
         "batch_axis": not no_batch_axis,
-        "evaluator": evaluator,
+        "device": device,
         "optimize": optimize,
         "batch": batch,
         "disclose": disclose,

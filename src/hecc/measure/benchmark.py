@@ -103,7 +103,7 @@ def measure_plan(
         for name in evaluators:
             tell(f"keys for the evaluator {name}")
             client = Client(plan)
-            keys = client.keygen(folder / name, shape=name)
+            keys = client.keygen(folder / name, device=name)
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
             tell(f"first run of the evaluator {name}")

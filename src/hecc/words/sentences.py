@@ -213,7 +213,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
             for target in header.outputs
         ],
         "ring": ring_fields(keys),
-        "evaluator": cost.device,
+        "device": cost.device,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,

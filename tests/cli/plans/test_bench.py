@@ -50,8 +50,8 @@ class KeyCost(TransformCost):
 
 @pytest.fixture(scope="module")
 def measured(cli, made):
-    """A plan's figures, with both evaluators."""
-    arguments = (made / "plan.bin", "--evaluator", "seal", "--runs", 2, "--threads", 1)
+    """A plan's figures, with both devices."""
+    arguments = (made / "plan.bin", "--device", "seal", "--runs", 2, "--threads", 1)
     return json.loads(cli.succeed("bench", *arguments, "--json").stdout)
 
 
@@ -73,12 +73,12 @@ def test_without_a_plan_kernels_and_memory_are_measured(cli):
     assert "numpy" in found["bandwidth"]["method"]
 
 
-def test_a_plan_is_run_by_each_evaluator(measured):
+def test_a_plan_is_run_by_each_device(measured):
     assert measured["runs"] == 2
     assert measured["threads"] == 1
     assert measured["kernels"] in implementations()
-    assert list(measured["evaluators"]) == ["native", "seal"]
-    for found in measured["evaluators"].values():
+    assert list(measured["devices"]) == ["native", "seal"]
+    for found in measured["devices"].values():
         assert len(found["samples"]) == 2
         assert min(found["samples"]) <= found["seconds_per_row"] <= max(found["samples"])
         assert found["peak_memory_bytes"] > 10_000_000
@@ -98,7 +98,7 @@ def test_the_roofline_adds_up(measured):
     assert found["transform_seconds"] == pytest.approx(transforms)
     assert found["read_seconds"] == pytest.approx(reads)
     assert found["seconds"] == pytest.approx(transforms + reads)
-    assert found["ratio"] == pytest.approx(measured["evaluators"]["native"]["seconds_per_row"] / found["seconds"])
+    assert found["ratio"] == pytest.approx(measured["devices"]["native"]["seconds_per_row"] / found["seconds"])
 
 
 def test_work_is_counted_as_the_cost_model_counts_it(made):
@@ -161,7 +161,7 @@ def test_what_is_no_servers_plan_is_refused(cli, here):
     assert "not a hecc file" in cli.refusal("bench", "text.bin")
     assert "the client's plan, without the circuit" in cli.refusal("bench", "plan.client.bin")
     assert "cannot be read" in cli.refusal("bench", "nowhere.bin")
-    assert cli.refusal("bench", "plan.bin", "--evaluator", "fast").startswith("there is no evaluator 'fast'")
+    assert cli.refusal("bench", "plan.bin", "--device", "fast").startswith("there is no device 'fast'")
 
 
 def test_kernels_that_there_are_not_are_refused(cli, here, monkeypatch):

@@ -29,15 +29,15 @@ def main() -> None:
     x = np.array([[0.5, -0.25, 1.0], [0.0, 1.0, -1.0]])
     np.save(FOLDER / "output.npy", x @ weights)
     calibration = np.random.default_rng(0).uniform(-1, 1, (64, 3))
-    evaluators: tuple[KeyShape, ...] = ("native", "seal")
-    for evaluator in evaluators:
-        folder = FOLDER / evaluator
+    devices: tuple[KeyShape, ...] = ("native", "seal")
+    for device in devices:
+        folder = FOLDER / device
         folder.mkdir(exist_ok=True)
         try:
             # A plan that can be read stays, so that it goes on being read.
             plan = Plan.load(folder / "plan.bin")
         except hecc.HeccError:
-            plan = hecc.compile(model, calibration=calibration, input_range=(-1.0, 1.0), evaluator=evaluator)
+            plan = hecc.compile(model, calibration=calibration, input_range=(-1.0, 1.0), device=device)
             plan.save(folder / "plan.bin", force=True)
             plan.client().save(folder / "plan.client.bin", force=True)
         for path in (*folder.glob("*.bin"), *folder.glob("requests/*.json")):

@@ -136,7 +136,7 @@ def test_a_plan_without_room_for_noise_discloses_nothing(plan, digits, tmp_path)
     assert not (tmp_path / "keys" / LEDGER).exists()
 
 
-@pytest.mark.parametrize("options", [{"batch": 8}, {"evaluator": "seal"}])
+@pytest.mark.parametrize("options", [{"batch": 8}, {"device": "seal"}])
 def test_batches_and_seals_evaluator_disclose_too(network, calibration, tmp_path, options):
     model = network((4,), ("gemm", 3), ("square",))
     plan = hecc.compile(model, calibration=calibration, input_range=(-1, 1), precision=8, disclose=4, **options)

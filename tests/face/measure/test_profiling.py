@@ -87,9 +87,9 @@ def test_a_plan_says_for_which_machine_its_times_are(model, digits, plan, tmp_pa
     assert again.fingerprint == slow.fingerprint
 
 
-def test_a_profile_is_of_the_native_evaluator(model) -> None:
-    with pytest.raises(hecc.InputError, match="of the native evaluator; leave it out"):
-        hecc.compile(model, evaluator="seal", machine=profile(1.0))
+def test_a_profile_is_of_the_device_native(model) -> None:
+    with pytest.raises(hecc.InputError, match="of the device native; leave it out"):
+        hecc.compile(model, device="seal", machine=profile(1.0))
 
 
 @pytest.mark.slow

@@ -26,11 +26,11 @@ def keygen_command(
         typer.Argument(metavar="PLAN...", help="Either plan file; the client's is enough. Several share the keys."),
     ],
     keys: KeysOption = Path("keys"),
-    shape: Annotated[
+    device: Annotated[
         Literal["native", "seal"] | None,
         typer.Option(
             show_default=False,
-            help="Which evaluator the evaluation keys are for. By default the one that the plan was compiled for.",
+            help="Which device the evaluation keys are for. By default the one that the plan was compiled for.",
         ),
     ] = None,
     passphrase: Annotated[
@@ -62,7 +62,7 @@ def keygen_command(
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
         client = Client(plans[0], min_security=min_security)
-        size = client.key_bytes(shape=shape, others=plans[1:])
+        size = client.key_bytes(device=device, others=plans[1:])
         _agree(size, yes)
         chosen = read_passphrase("Passphrase for the secret key", twice=True) if passphrase else None
         start = time.perf_counter()
@@ -73,11 +73,13 @@ def keygen_command(
                     out.note(f"the keys will take up to {size_words(size)} in {keys}")
                 step(done, total)
 
-            made = client.keygen(keys, shape=shape, passphrase=chosen, force=force, others=plans[1:], progress=progress)
+            made = client.keygen(
+                keys, device=device, passphrase=chosen, force=force, others=plans[1:], progress=progress
+            )
         elapsed = time.perf_counter() - start
         header = client.plan.header
         spec = EvaluationKeyFile(made.evaluation).header.keys
-        made_for = shape or header.estimate.device
+        made_for = device or header.estimate.device
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
@@ -85,7 +87,7 @@ def keygen_command(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
         out.facts(
-            [("fingerprint", made.key_id), ("made for", f"the evaluator {made_for}"), *ring_facts(spec)],
+            [("fingerprint", made.key_id), ("made for", f"the device {made_for}"), *ring_facts(spec)],
         )
         out.result(
             key_id=made.key_id,
@@ -94,7 +96,7 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
-            shape=made_for,
+            device=made_for,
             protected=chosen is not None,
             ring=ring_fields(spec),
         )

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["bench_command"]
 
 NATIVE: KeyShape = "native"
-"""The evaluator whose roofline is known, and which is always measured."""
+"""The device whose roofline is known, and which is always measured."""
 
 
 def bench_command(
     plan: Annotated[
         Path | None, typer.Argument(help="The server's plan file; without one, the kernels are measured.")
     ] = None,
-    evaluator: Annotated[
+    device: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", show_default=False, help="Beside the native evaluator run this one: seal."),
+        typer.Option(metavar="NAME", show_default=False, help="Beside the device native run this one: seal."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, show_default=False, help="Threads. By default one per processor.")
@@ -62,7 +62,7 @@ def bench_command(
         elif plan is None:
             _bench_machine(out, threads)
         else:
-            _bench_plan(out, plan, evaluator or [], threads, runs)
+            _bench_plan(out, plan, device or [], threads, runs)
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:
@@ -206,7 +206,7 @@ def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> No
 def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | None, runs: int) -> None:
     from hecc.runtime.plan.plan import Plan
 
-    evaluators = _evaluators(others)
+    devices = _devices(others)
     plan = Plan.load(path)
     circuit = plan.require_circuit()
 
@@ -223,7 +223,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     with tempfile.TemporaryDirectory(prefix="hecc-bench-") as folder, out.stages(f"measuring {path}") as stage:
         stage("transforms and memory")
         before = measure_machine(keys, threads)
-        times = measure_plan(path, evaluators, Path(folder), threads=threads, runs=runs, stage=stage)
+        times = measure_plan(path, devices, Path(folder), threads=threads, runs=runs, stage=stage)
         stage("transforms and memory, again")
         machine = before.best(measure_machine(keys, threads))
     work = count_kinds(circuit, keys)
@@ -279,7 +279,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         data_primes=len(keys.data_primes),
         special_primes=len(keys.special_primes),
         digit_limbs=keys.digit_limbs,
-        evaluators={
+        devices={
             name: {
                 f"seconds_per_{each}": found.seconds,
                 "samples": list(found.samples),
@@ -310,14 +310,14 @@ def _roofline_fields(total: Work, machine: Machine, measured: float) -> dict[str
     }
 
 
-def _evaluators(others: Sequence[str]) -> list[KeyShape]:
+def _devices(others: Sequence[str]) -> list[KeyShape]:
     """The native one, and the others that there are."""
     found: list[KeyShape] = [NATIVE]
     for name in others:
         if name == "seal":
             found.append("seal")
         elif name != NATIVE:
-            raise InputError(f"there is no evaluator {name!r}; choose one of native, seal")
+            raise InputError(f"there is no device {name!r}; choose one of native, seal")
     return list(dict.fromkeys(found))
 
 

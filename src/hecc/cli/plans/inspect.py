@@ -86,7 +86,7 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
     else:
         evaluation = EvaluationKeyFile(file).header
         key_id, spec = evaluation.key_id, evaluation.keys
-        facts = [("made for", f"the evaluator {evaluation.shape}")]
+        facts = [("made for", f"the device {evaluation.shape}")]
     fields = {"key_id": key_id, **protected, "ring": ring_fields(spec)}
     return fields, [("key set", key_id), *facts, *ring_facts(spec)], None
 

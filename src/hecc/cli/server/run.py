@@ -35,7 +35,7 @@ def run_command(
         str | None,
         typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),
     ] = None,
-    evaluator: Annotated[
+    device: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
@@ -45,7 +45,7 @@ def run_command(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, show_default=False, help="Threads of the native evaluator. By default one per processor."),
+        typer.Option(min=1, show_default=False, help="Threads of the device native. By default one per processor."),
     ] = None,
     resume: ResumeOption = True,
     force: ForceOption = False,
@@ -74,7 +74,7 @@ def run_command(
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
         ends: list[float] = []
-        with Server(loaded, evaluation_keys, device=evaluator, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, device=device, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
             with out.steps(f"evaluating {unit}") as step:
@@ -98,7 +98,7 @@ def run_command(
             bytes=size,
             prepare_seconds=ready - start,
             seconds=seconds,
-            evaluator=server.device.name,
+            device=server.device.name,
         )
 
 
