@@ -18,7 +18,8 @@ from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, bat
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
-from hecc.compiler.graph.graph import Graph, SeriesNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.options import Options
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
@@ -167,7 +168,7 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
             f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
-    fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
+    fixed = not any(isinstance(node, ChebyshevNode) for node in demand.graph.nodes)
     reason = (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
         f"N = {RING_DEGREES[-1]}; use fewer layers"

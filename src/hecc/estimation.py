@@ -8,7 +8,8 @@ from typing import Unpack
 
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.memory import MemoryUse
-from hecc.compiler.graph.graph import Graph, InputNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import InputNode
 from hecc.measure.layers import Layer, plan_layers
 from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
 from hecc.renamed import tells_new_names

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hecc
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
@@ -151,7 +152,7 @@ def prepare(
         raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {device!r}")
     progress("import the network")
     network = onnx_model(model, example_input, batch_axis)
-    imported = import_model(network, batch_axis=batch_axis)
+    imported = import_model(network, batch_axis=batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, preprocessing)
     shapes = {form.name: form.shape for form in wanted}
