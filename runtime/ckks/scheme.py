@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.plan.header import CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError
 from hecc.runtime.files.container import Container, ContainerWriter
 from hecc.runtime.plan.scheme import Scheme
 
@@ -189,12 +188,10 @@ class _Ckks:
 def _wanted(headers: Sequence[CkksHeader], device: str | None) -> tuple[KeySpecification, KeyShape]:
     """What keys for some plans are to be made for."""
     from hecc.runtime.ckks.circuit.parameters import union
+    from hecc.runtime.ckks.devices.device import load_device
 
-    known = {name: name for name in get_args(KeyShape)}
-    if device is not None and device not in known:
-        raise InputError(f"there is no device {device!r}; choose one of {', '.join(known)}")
     keys = functools.reduce(union, [header.keys for header in headers])
-    return keys, known[device] if device is not None else headers[0].estimate.device
+    return keys, load_device(device or headers[0].estimate.device).key_shape
 
 
 CKKS: Scheme[CkksHeader, CkksPlan] = _Ckks()

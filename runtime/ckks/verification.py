@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile, ResultHeader, groups
 from hecc.runtime.ckks.circuit.security import check_keys
+from hecc.runtime.ckks.devices.device import device_for
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.ckks.plan.facts import ring_facts, ring_fields
 from hecc.runtime.ckks.plan.plan import CkksPlan
@@ -48,10 +49,11 @@ class CkksVerifier:
             public = _public_key(path).header
             return Description(public.key_id, [*ring_facts(public.keys)], {"ring": ring_fields(public.keys)})
         keys = EvaluationKeyFile(path).header
+        device = device_for(keys.shape).name
         return Description(
             keys.key_id,
-            [("made for", f"the device {keys.shape}"), *ring_facts(keys.keys)],
-            {"device": keys.shape, "ring": ring_fields(keys.keys)},
+            [("made for", f"the device {device}"), *ring_facts(keys.keys)],
+            {"device": device, "ring": ring_fields(keys.keys)},
         )
 
     def load(self, path: Path, kind: Kind) -> File:

@@ -9,6 +9,8 @@ import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
 from hecc.runtime.figures import count_words, size_words, time_words
 from hecc.runtime.plan.facts import run_words, tensor_facts, tensor_fields
@@ -55,7 +57,7 @@ def plan_facts(header: CkksHeader) -> Iterator[tuple[str, str]]:
     if header.disclosure:
         shown = f"{header.disclosure.results} results of one key, a {each} each"
         yield "to be disclosed", f"{shown}, with noise that the precision allows for"
-    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.device} evaluator"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with {load_device(cost.device).words}"
     if (machine := cost.machine) is not msgspec.UNSET:
         together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
         yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
@@ -82,8 +84,8 @@ def outside_words(per_thousand: float | None) -> str:
 def sent_words(header: CkksHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
-    # Half of a key of SEAL's is random, and sent as a seed.
-    return size_words(size) if header.estimate.device == "native" else f"at most {size_words(size / 2)}"
+    shape = load_device(header.estimate.device).key_shape
+    return f"at most {size_words(size / 2)}" if KEY_FORMATS[shape].seeded else size_words(size)
 
 
 def plan_fields(header: CkksHeader) -> dict[str, Any]:
