@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from hecc.compiler.graph.graph import AffineNode, InputNode
+from hecc.compiler.graph.nodes import AffineNode, InputNode
 from hecc.runtime.errors import InputError, KeyMismatchError, ParameterError, SecurityError, UnsupportedError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
