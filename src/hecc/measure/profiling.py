@@ -27,7 +27,7 @@ from hecc.compiler.options import Options
 from hecc.measure.primitives import primitive_keys
 from hecc.measure.probes import PROBES, SCALE, Probe, probe_circuit
 from hecc.measure.rate_fit import RATES, Fit, fit
-from hecc.runtime.ckks.circuit.instructions import Circuit, Output
+from hecc.runtime.ckks.circuit.instructions import Circuit
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
@@ -134,7 +134,8 @@ class _Prepared:
         types = verify(circuit, keys)
         limbs = [kind.limbs for kind in types]
         # No rate stands for what goes back to the client.
-        self._counted = [i for i, ins in enumerate(circuit.instructions) if not isinstance(ins, Output)]
+        outputs = dict(circuit.outputs())
+        self._counted = [i for i in range(len(circuit.instructions)) if i not in outputs]
         stream = plan_stream(circuit, limbs, [kind.polynomials for kind in types], keys.ring_degree)
         self._starts = [0, *range(1 if stream is None else stream.end + 1, len(self._counted))]
         columns = []
