@@ -23,6 +23,7 @@ from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scales, Scaling
 from hecc.compiler.ckks.chain.spending import Spending, data_bits, find_primes, headroom, spendings
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.noise import NoisePrediction
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.options import Options
@@ -436,7 +437,7 @@ class _Switching:
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
     single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.disclose else SPECIAL_BITS)]
-    if options.device == "seal":
+    if not DEVICE_MODELS[options.device].hybrid_keys:
         return single
     most = max(depth.values()) + 2
     slacks = SPECIAL_SLACK[:1] if options.disclose else SPECIAL_SLACK

@@ -17,7 +17,7 @@ from msgspec.structs import replace as replaced
 from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
-from hecc.compiler.ckks.prediction import cost
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.options import Options
@@ -208,7 +208,7 @@ def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> L
     always |= {ins.step for _, ins in circuit.every(Rotate)}
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
     single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
-    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))
+    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=DEVICE_MODELS[options.device].pairs_inputs)
     lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
     verify(lowered.circuit, None)
     return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
@@ -258,15 +258,6 @@ def _offered(
     ]
 
 
-def _pairs_inputs(options: Options) -> bool:
-    """Whether a ciphertext of an input holds two vectors.
-
-    To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
-    and less than it takes to read another ciphertext.
-    """
-    return options.device == "native"
-
-
 def _matrices(
     graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: Lowerings
 ) -> list[Lowering]:
@@ -278,11 +269,11 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.device, ring_degree, ring_degree // 2, rates=options.rates)
+        model = DEVICE_MODELS[options.device].cost_model(ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
-            lowered = lower_batch(graph, price, pair_inputs=_pairs_inputs(options))
+            lowered = lower_batch(graph, price, pair_inputs=DEVICE_MODELS[options.device].pairs_inputs)
             if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
                 verify(lowered.circuit, None)
                 known.matrices.append(Lowering(choice, lowered))
@@ -301,8 +292,7 @@ def _diagonals(
     # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
-    model = cost.cost_model(
-        options.device,
+    model = DEVICE_MODELS[options.device].cost_model(
         ring_degree,
         ring_degree // 2,
         digit_limbs=specials,
@@ -328,7 +318,8 @@ def _diagonals(
         slots *= 2
     slots = next(iter(best.layouts.values())).slots
     if slots not in known.diagonals:
-        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=_pairs_inputs(options))
+        pairs = DEVICE_MODELS[options.device].pairs_inputs
+        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=pairs)
         verify(lowered.circuit, None)
         known.diagonals[slots] = Lowering(best, lowered, price)
     return known.diagonals[slots]

@@ -18,6 +18,8 @@ from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, uni
 from hecc.runtime.ckks.circuit.security import MinSecurity
 from hecc.runtime.ckks.client.client import Client as Session
 from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.keys.keyfiles import Progress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
@@ -79,7 +81,7 @@ class Client:
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        device: KeyShape | None = None,
+        device: DeviceName | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
@@ -140,7 +142,9 @@ class Client:
         return made
 
     @tells_new_names
-    def key_bytes(self, *, device: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    def key_bytes(
+        self, *, device: DeviceName | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()
+    ) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -154,10 +158,10 @@ class Client:
         """Of all plans that keys are to serve."""
         return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
 
-    def _keys(self, served: Sequence[PlanHeader], device: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
+    def _keys(self, served: Sequence[PlanHeader], device: DeviceName | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, device or self.plan.header.estimate.device
+        return keys, load_device(device or self.plan.header.estimate.device).key_shape
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True

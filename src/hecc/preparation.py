@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
@@ -27,8 +28,10 @@ from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.sources import Form, Source, load_inputs
 from hecc.passes.ckks.pipeline import build_plan
 from hecc.passes.ckks.search import RING_DEGREES
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import LEVELS
+from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.disclosure import MAX_RESULTS
 from hecc.runtime.errors import InputError, SecurityError
 from hecc.runtime.figures import apart
@@ -75,7 +78,7 @@ class PlanOptions(TypedDict, total=False):
     raw: bool
     labels: Labels | Mapping[str, Labels] | None
     batch_axis: bool
-    device: KeyShape
+    device: DeviceName
     optimize: Literal["latency", "throughput"]
     batch: int | None
     disclose: int | None
@@ -107,7 +110,7 @@ def prepare(
     raw: bool = False,
     labels: Labels | Mapping[str, Labels] | None = None,
     batch_axis: bool = True,
-    device: KeyShape = "native",
+    device: DeviceName = "native",
     optimize: Literal["latency", "throughput"] = "latency",
     batch: int | None = None,
     disclose: int | None = None,
@@ -142,9 +145,11 @@ def prepare(
         raise InputError(f"{disclose} results to be disclosed; give how many of one key, from 1 to {MAX_RESULTS}")
     if key_budget is not None and key_budget < 1:
         raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
+    device = load_device(device).name
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
-    if profile is not None and device != "native":
-        raise InputError(f"a machine profile is of the device native; leave it out for the device {device!r}")
+    if profile is not None and not DEVICE_MODELS[device].profiled:
+        profiled = ", ".join(name for name, model in DEVICE_MODELS.items() if model.profiled)
+        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {device!r}")
     progress("import the network")
     network = onnx_model(model, example_input, batch_axis)
     imported = import_model(network, batch_axis=batch_axis, limits=LIMITS)
