@@ -420,10 +420,11 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
     ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose > 0)
+    added = {node.output.name: _added(graph, node) for node in graph.nodes}
     demand = Demand(
         graph,
         depth,
-        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()},
+        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles, added[value]) for value, r in ranges.items()},
         options,
         precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
         scale_bits_from=_first_scale_bits(options),
@@ -607,6 +608,12 @@ def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
+
+
+def _added(graph: Graph, node: Node) -> float:
+    """The largest constant that is added to make a node's value."""
+    constant = None if node.constant is None else graph.parameters[node.constant]
+    return 0.0 if constant is None else float(np.abs(np.asarray(constant, dtype=np.float64)).max())
 
 
 def _has(graph: Graph, kind: type[Node]) -> bool:
