@@ -64,8 +64,9 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, galois_element
+from hecc.runtime.ckks.circuit.parameters import KeySpecification, galois_element
 from hecc.runtime.ckks.devices.device import default_threads
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
 from hecc.runtime.errors import HeccError
@@ -328,7 +329,7 @@ def measure(path: Path, name: str, threads: Sequence[int], runs: int) -> dict[st
     times: dict[int, PlanTimes] = {}
     peer: PlanTimes | None = None
     for number in threads:
-        evaluators: tuple[KeyShape, ...] = ("native",) if peer else ("native", "seal")
+        evaluators: tuple[DeviceName, ...] = ("native",) if peer else ("native", "seal")
         with tempfile.TemporaryDirectory(prefix="hecc-keys-") as folder:
             measured = measure_plan(
                 path, evaluators, Path(folder), threads=number, runs=runs, stage=lambda _: seal.sample(every)
