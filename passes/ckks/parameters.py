@@ -23,9 +23,9 @@ from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scales, Scaling
 from hecc.compiler.ckks.chain.spending import Spending, data_bits, find_primes, headroom, spendings
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.noise import NoisePrediction
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.options import Options
 from hecc.runtime.ckks.circuit.instructions import AddPlain
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expansion
@@ -171,7 +171,7 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
     """
     options = demand.options
     try:
-        allowed = limit(ring_degree, options.level, options.adversary)
+        allowed = limit(ring_degree, options.security, options.adversary)
     except SecurityError:
         return None
     trials = _Trials(demand, lowered, ring_degree)
@@ -429,7 +429,7 @@ class _Switching:
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
     single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.disclose else SPECIAL_BITS)]
-    if options.evaluator == "seal":
+    if options.device == "seal":
         return single
     most = max(depth.values()) + 2
     slacks = SPECIAL_SLACK[:1] if options.disclose else SPECIAL_SLACK
@@ -440,7 +440,7 @@ def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
     options = demand.options
     try:
-        allowed = limit(ring_degree, options.level, options.adversary)
+        allowed = limit(ring_degree, options.security, options.adversary)
     except SecurityError:
         return False
     if options.chain is not None:
@@ -459,7 +459,7 @@ def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int
     least = math.floor(demand.precision_bits + demand.fineness + math.log2(rounding))
     if demand.options.disclose:
         hidden = WORST_DEVIATION * flooding_factor(demand.options.disclose, 1) * least_error(ring_degree)
-        least = max(least, math.floor(demand.options.precision_bits + demand.fineness + math.log2(hidden)))
+        least = max(least, math.floor(demand.options.precision + demand.fineness + math.log2(hidden)))
     return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 

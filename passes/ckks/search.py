@@ -17,9 +17,9 @@ from msgspec.structs import replace as replaced
 from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import RING_DEGREES, Options
 from hecc.compiler.ckks.prediction import cost
 from hecc.compiler.graph.graph import Graph, SeriesNode
-from hecc.compiler.options import Options
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
 from hecc.passes.ckks.shared_rotations import share_rotations
@@ -30,10 +30,7 @@ from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
 from hecc.runtime.plan.choices import RingTrial
 
-__all__ = ["RING_DEGREES", "ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
-
-RING_DEGREES = tuple(1 << k for k in range(11, 17))
-"""That a plan may have."""
+__all__ = ["ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
 
 WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
@@ -95,7 +92,7 @@ class ImpreciseError(CompileError):
         def refused(bits: int) -> bool:
             return _found(replace(self._demand, precision_bits=bits + spare), self._lowerings)[0] is None
 
-        candidates = range(1, min(math.ceil(self._demand.options.precision_bits), SINGLE_PRECISION + 1))
+        candidates = range(1, min(math.ceil(self._demand.options.precision), SINGLE_PRECISION + 1))
         return bisect.bisect_left(candidates, True, key=refused)
 
 
@@ -149,7 +146,7 @@ def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
 
 def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> CompileError:
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
-    options, bits, deepest = demand.options, demand.options.precision_bits, max(demand.depth.values())
+    options, bits, deepest = demand.options, demand.options.precision, max(demand.depth.values())
     if smallest_keys < math.inf:
         return CompileError(
             f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
@@ -163,13 +160,13 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
     if options.disclose:
         return CompileError(
             f"no parameters leave {bits:g} bits of precision under the noise that {options.disclose} "
-            f"results to be disclosed need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"results to be disclosed need, at depth {deepest} and {options.security}-bit security up to N = "
             f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
     reason = (
-        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
+        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.security}-bit security up to "
         f"N = {RING_DEGREES[-1]}; use fewer layers"
     )
     if fixed:
@@ -267,7 +264,7 @@ def _pairs_inputs(options: Options) -> bool:
     To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
     and less than it takes to read another ciphertext.
     """
-    return options.evaluator == "native"
+    return options.device == "native"
 
 
 def _matrices(
@@ -281,7 +278,7 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.evaluator, ring_degree, ring_degree // 2, rates=options.rates)
+        model = cost.cost_model(options.device, ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
@@ -305,7 +302,7 @@ def _diagonals(
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
     model = cost.cost_model(
-        options.evaluator,
+        options.device,
         ring_degree,
         ring_degree // 2,
         digit_limbs=specials,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.machine import require_memory
-from hecc.renamed import tells_new_names
+from hecc.options.renamed import tells_new_names
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.ckks.circuit.security import MinSecurity

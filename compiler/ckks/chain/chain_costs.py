@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from hecc.compiler.ckks.chain.scaling import Chain, Scaling
 from hecc.compiler.ckks.chain.series import PolynomialProfile
 from hecc.compiler.ckks.lowering.lowering import Lowered
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.cost import cost_model
 from hecc.compiler.ckks.prediction.memory import evaluation_key_bytes
 from hecc.compiler.ckks.prediction.workload import Workload
-from hecc.compiler.options import Options
 from hecc.runtime.ckks.circuit.instructions import Polynomial, Relinearize
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
@@ -82,9 +82,9 @@ class ChainCosts:
             digit_limbs=chain.digit_limbs,
             relinearization_limbs=levels.relinearization,
             galois=levels.galois,
-            security=SecurityEvidence(self._options.level, self._options.adversary, "", 0),
+            security=SecurityEvidence(self._options.security, self._options.adversary, "", 0),
         )
-        return evaluation_key_bytes(keys, self._options.evaluator)
+        return evaluation_key_bytes(keys, self._options.device)
 
     def _levels_of(self, chain: Chain) -> _Levels:
         key = len(chain.data_primes), chain.dropped
@@ -108,7 +108,7 @@ class ChainCosts:
     def _priced(self, chain: Chain, residue_bytes: float) -> float:
         """Seconds with residues of so many bytes."""
         model = cost_model(
-            self._options.evaluator,
+            self._options.device,
             self._ring_degree,
             self._circuit.period,
             digit_limbs=chain.digit_limbs,

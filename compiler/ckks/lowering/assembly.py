@@ -10,9 +10,9 @@ import msgspec
 from msgspec.structs import replace as replaced
 
 from hecc.compiler.ckks.chain.scaling import Chain
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction import cost, memory
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.options import Options
 from hecc.compiler.promise.promise import Measured
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
@@ -58,10 +58,10 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
         relinearization_limbs=max(relinearization, default=0),
         galois=tuple(GaloisElement(element, used) for element, used in sorted(galois.items())),
         security=SecurityEvidence(
-            level=options.level,
+            level=options.security,
             adversary=options.adversary,
             table=TABLE_SOURCE,
-            log2_limit=limit(chain.ring_degree, options.level, options.adversary),
+            log2_limit=limit(chain.ring_degree, options.security, options.adversary),
         ),
     )
 
@@ -179,7 +179,7 @@ def estimate(
     def seconds(rates: Rates | None) -> float:
         return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
 
-    evaluator, profile = options.evaluator, options.machine
+    evaluator, profile = options.device, options.machine
     return Estimate(
         evaluator=evaluator,
         depth=depth,

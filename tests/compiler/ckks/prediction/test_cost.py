@@ -11,6 +11,7 @@ import pytest
 
 from hecc.compiler.ckks.chain.scaling import Chain
 from hecc.compiler.ckks.lowering.assembly import key_specification
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.cost import (
     NativeCost,
     circuit_rotations,
@@ -20,7 +21,6 @@ from hecc.compiler.ckks.prediction.cost import (
     key_cost_model,
 )
 from hecc.compiler.ckks.prediction.memory import evaluation_key_bytes, memory_use, peak_memory
-from hecc.compiler.options import Options
 from hecc.measure.roofline import Work, count_work
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.runtime.ckks.circuit.instructions import (
@@ -72,7 +72,7 @@ def program(*body: Instruction, count: int = 1, outputs: int = 1, **constants: A
 
 
 def keys_of(circuit: Circuit) -> KeySpecification:
-    return key_specification(circuit, CHAIN, Options())
+    return key_specification(circuit, CHAIN, Options(device="seal"))
 
 
 def limbs_of(circuit: Circuit) -> list[int]:
