@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.runtime.ckks.circuit.instructions import LinearTransform
-from hecc.runtime.ckks.circuit.parameters import KeyShape
+from hecc.runtime.ckks.devices.names import DeviceName
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def measure(
-    model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float, device: KeyShape
+    model: Path, mnist: Path, images: int, pixels: tuple[float, float], precision: float, device: DeviceName
 ) -> dict[str, Any]:
     """Compile, encrypt, run, decrypt, simulate; all figures of one network."""
     session = onnxruntime.InferenceSession(model)

@@ -65,7 +65,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, galois_element
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
 from hecc.runtime.errors import HeccError

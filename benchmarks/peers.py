@@ -28,7 +28,7 @@ from peer_comparison.networks import write_network
 from peer_comparison.processes import WorkerError
 from peer_comparison.report import Conditions, at_least_as_precise, between_markers, page, precision_verdict
 
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.native import implementations
 from hecc.words.sentences import size_words
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.runtime.ckks.ciphertexts import CiphertextFile
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 
 EVALUATOR_LOG = "hecc.runtime.ckks.devices.native.evaluator"
 

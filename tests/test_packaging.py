@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import hecc
+
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORMS = {"manylinux_x86_64", "manylinux_aarch64", "macosx_arm64"}
 
@@ -80,3 +82,39 @@ def test_the_workflow_builds_every_platform_and_runs_continuous_integration(sett
 def test_what_is_only_for_the_repository_is_not_in_a_source_distribution(settings):
     excluded = settings["tool"]["scikit-build"]["sdist"]["exclude"]
     assert {".ci", ".github"} <= set(excluded)
+
+
+@pytest.fixture(scope="module")
+def citation() -> dict[str, Any]:
+    return pytest.importorskip("yaml").safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_citation_has_what_its_format_asks_for(citation):
+    """The required keys of the Citation File Format 1.2.0, and the types of those that are used."""
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["type"] == "software"
+    assert all(isinstance(citation[key], str) for key in set(citation) - {"authors", "keywords"})
+    assert citation["authors"]
+    assert all(set(author) <= {"name", "family-names", "given-names", "orcid"} for author in citation["authors"])
+
+
+def test_the_citation_is_of_this_version(settings, citation):
+    project = settings["project"]
+    assert citation["version"] == hecc.__version__
+    assert citation["license"] == project["license"]
+    assert citation["keywords"] == project["keywords"]
+    assert citation["title"].startswith(f"{project['name']}: ")
+
+
+def test_security_fixes_are_promised_for_this_version():
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    minor = hecc.__version__.rpartition(".")[0]
+    assert re.findall(r"^\| ([\d.]+) \| yes \|$", text, re.MULTILINE) == [minor]
+
+
+def test_what_the_pages_of_the_root_say_of_the_tools_is_so(settings):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"up to {settings['tool']['ruff']['line-length']} characters" in text
+    for requirement in settings["build-system"]["requires"]:
+        assert re.split(r"\W*>=", requirement)[0] in text

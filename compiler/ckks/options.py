@@ -5,9 +5,10 @@
 import math
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hecc.compiler.options import option
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.errors import InputError, SecurityError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from hecc.runtime.plan.rates import Rates
 
 __all__ = ["RING_DEGREES", "CKKSOptions", "Options"]
-
-DeviceName: TypeAlias = Literal["native", "seal"]
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """Of all rings that are tried."""

@@ -10,16 +10,8 @@ from dataclasses import replace
 
 import msgspec
 
-from hecc.runtime.ckks.circuit.instructions import (
-    Circuit,
-    Diagonals,
-    Input,
-    Instruction,
-    LinearTransform,
-    MatrixProduct,
-    Output,
-    SparseMatrix,
-)
+from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, constant_names
+from hecc.runtime.ckks.circuit.traits import Trait
 
 __all__ = ["clean_up"]
 
@@ -42,14 +34,14 @@ def clean_up(circuit: Circuit) -> tuple[Circuit, dict[int, int]]:
         same[i] = first.setdefault(msgspec.structs.replace(renamed, source=""), i)
         shared.append(renamed)
 
-    live = {i for i, ins in enumerate(shared) if isinstance(ins, Output | Input)}
+    live = {i for i, ins in enumerate(shared) if Trait.BOUNDARY in ins.traits}
     for i in reversed(range(len(shared))):
         if i in live:
             live.update(shared[i].operands)
     order = {old: new for new, old in enumerate(sorted(live))}
     instructions = tuple(_rename(shared[i], order) for i in sorted(live))
     moved = {i: order[target] for i, target in same.items() if target in order}
-    used = {name for ins in instructions for name in _constants(ins)}
+    used = {name for ins in instructions for name in constant_names(ins)}
     constants = {name: array for name, array in circuit.constants.items() if name in used}
     return replace(circuit, instructions=instructions, constants=constants), moved
 
@@ -57,12 +49,3 @@ def clean_up(circuit: Circuit) -> tuple[Circuit, dict[int, int]]:
 def _rename(ins: Instruction, numbers: dict[int, int]) -> Instruction:
     changes = dict(zip(("x", "y"), (numbers[v] for v in ins.operands), strict=False))
     return msgspec.structs.replace(ins, **changes)
-
-
-def _constants(ins: Instruction) -> list[str]:
-    if isinstance(ins, LinearTransform):
-        return [f"{ins.diagonals}.{field}" for field in Diagonals.FIELDS]
-    if isinstance(ins, MatrixProduct):
-        bias = [] if ins.bias is None else [ins.bias]
-        return [*(f"{ins.matrix}.{field}" for field in SparseMatrix.FIELDS), *bias]
-    return [name for field in ("vector", "coefficients", "occupied") if (name := getattr(ins, field, None)) is not None]

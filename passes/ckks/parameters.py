@@ -339,8 +339,9 @@ class _Trials:
     def _has_room(self, scales: Scales) -> bool:
         """Whether every scale, and every value at its scale, is below the modulus; squares of squares stray."""
         circuit = self._lowered.circuit
-        for ins, scale in zip(circuit.instructions, scales.scale, strict=True):
-            if isinstance(ins, AddPlain) and scale >= 1 << LARGE_SCALE_BITS:
+        for i, ins in circuit.every(AddPlain):
+            scale = scales.scale[i]
+            if scale >= 1 << LARGE_SCALE_BITS:
                 largest = Fraction(float(np.abs(circuit.constants[ins.vector]).max()))
                 if scale * largest >= 1 << ENCODED_BITS:
                     return False

@@ -329,7 +329,7 @@ def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:
 def _simulated(draft: _Draft, task: _Task) -> Measured:
     """How precise the results are on the inputs of the promise, with noise drawn at random."""
     circuit, types = draft.circuit, draft.types
-    if any(isinstance(ins, Polynomial) for ins in circuit.instructions):
+    if any(circuit.every(Polynomial)):
         circuit, types = verify_expanded(circuit, draft.keys)
     measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.promise)
     log.debug("predicted %.1f bits, simulated %.1f\n%s", draft.candidate.precision_bits, measured.bits, draft.circuit)

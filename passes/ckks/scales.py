@@ -7,15 +7,46 @@ the limbs which that product will not have.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from hecc.compiler.ckks.chain.scaling import Scales, is_product
 from hecc.compiler.ckks.lowering.lowering import Lowered
-from hecc.runtime.ckks.circuit.instructions import Circuit, DropLimbs, Input, Instruction, Polynomial, Rescale
+from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
+    Add,
+    AddPlain,
+    AddScalar,
+    Circuit,
+    Conjugate,
+    DropLimbs,
+    Fold,
+    Input,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    Multiply,
+    MultiplyPlain,
+    MultiplyScalar,
+    Negate,
+    Output,
+    PairedInput,
+    Polynomial,
+    Relinearize,
+    Rescale,
+    Rotate,
+    Square,
+    Subtract,
+)
+from hecc.runtime.reading import Reading
 
 __all__ = ["apply_scales"]
+
+Changes = dict[str, object]
+"""New values of an instruction's fields."""
 
 
 def apply_scales(lowered: Lowered, scales: Scales) -> tuple[Circuit, dict[int, int]]:
@@ -28,45 +59,90 @@ def apply_scales(lowered: Lowered, scales: Scales) -> tuple[Circuit, dict[int, i
     moved
         For each instruction of the lowered circuit, its number in the result; a value's rescaled form comes later.
     """
-    instructions: list[Instruction] = []
-    moved: dict[int, int] = {}
-    ready: dict[tuple[int, int], int] = {}
+    writer = _Writer(scales)
+    for i, ins in enumerate(lowered.circuit.instructions):
+        writer.moved[i] = writer.emit(msgspec.structs.replace(ins, **_CHANGES.of(ins)(writer, i, ins)))
+    return replace(lowered.circuit, instructions=tuple(writer.instructions)), writer.moved
 
-    def emit(ins: Instruction) -> int:
-        instructions.append(ins)
-        return len(instructions) - 1
 
-    def at_level(value: int, limbs: int, source: str) -> int:
+class _Writer:
+    """Collects instructions with scales; a rule says what of an instruction changes."""
+
+    def __init__(self, scales: Scales) -> None:
+        self.scales = scales
+        self.instructions: list[Instruction] = []
+        self.moved: dict[int, int] = {}
+        self._ready: dict[tuple[int, int], int] = {}
+
+    def emit(self, ins: Instruction) -> int:
+        """Append an instruction; its number."""
+        self.instructions.append(ins)
+        return len(self.instructions) - 1
+
+    def at_level(self, value: int, limbs: int, source: str) -> int:
         """The value rescaled, with just ``limbs`` limbs."""
-        key = value, limbs
-        if key not in ready:
-            x, have = moved[value], scales.limbs[value]
+        key, scales = (value, limbs), self.scales
+        if key not in self._ready:
+            x, have = self.moved[value], scales.limbs[value]
             if have > scales.ready_limbs(value):
-                x = emit(Rescale(x=x, limbs=have - scales.ready_limbs(value), source=source))
+                x = self.emit(Rescale(x=x, limbs=have - scales.ready_limbs(value), source=source))
                 have = scales.ready_limbs(value)
             if have > limbs:
-                x = emit(DropLimbs(x=x, limbs=have - limbs, source=source))
-            ready[key] = x
-        return ready[key]
+                x = self.emit(DropLimbs(x=x, limbs=have - limbs, source=source))
+            self._ready[key] = x
+        return self._ready[key]
 
-    for i, ins in enumerate(lowered.circuit.instructions):
-        changes: dict[str, object] = {}
-        if isinstance(ins, Input):
-            changes = {"limbs": scales.limbs[i], "scale": scales.scale[i]}
-        elif is_product(ins):
-            argument, limbs = ins.operands[0], scales.limbs[i]
-            if isinstance(ins, Polynomial):
-                limbs = scales.ready_limbs(argument)
-                changes = {"scale": scales.scale[i], "dropped": scales.dropped(i, argument)}
-            changes |= {
-                field: at_level(value, limbs, ins.source)
-                for field, value in zip(("x", "y"), ins.operands, strict=False)
-            }
-            if scales.plain[i] is not None:
-                changes["scale"] = scales.plain[i]
-        elif ins.op == "output":
-            changes = {"x": at_level(ins.operands[0], scales.ready_limbs(ins.operands[0]), ins.source)}
-        else:
-            changes = dict(zip(("x", "y"), (moved[v] for v in ins.operands), strict=False))
-        moved[i] = emit(msgspec.structs.replace(ins, **changes))
-    return replace(lowered.circuit, instructions=tuple(instructions)), moved
+    def input(self, i: int, ins: Input) -> Changes:
+        """What the client encrypts at."""
+        return {"limbs": self.scales.limbs[i], "scale": self.scales.scale[i]}
+
+    def output(self, i: int, ins: Output) -> Changes:
+        """Of a value that is rescaled."""
+        return {"x": self.at_level(ins.x, self.scales.ready_limbs(ins.x), ins.source)}
+
+    def linear(self, i: int, ins: Instruction) -> Changes:
+        """Of the operands as they are."""
+        return dict(zip(("x", "y"), (self.moved[v] for v in ins.operands), strict=False))
+
+    def product(self, i: int, ins: Instruction) -> Changes:
+        """Of operands that are rescaled, at the limbs of the result."""
+        return self._multiplied(i, ins, self.scales.limbs[i]) if is_product(ins) else self.linear(i, ins)
+
+    def polynomial(self, i: int, ins: Polynomial) -> Changes:
+        """Of an operand that is rescaled, at its own limbs."""
+        planned: Changes = {"scale": self.scales.scale[i], "dropped": self.scales.dropped(i, ins.x)}
+        return planned | self._multiplied(i, ins, self.scales.ready_limbs(ins.x))
+
+    def _multiplied(self, i: int, ins: Instruction, limbs: int) -> Changes:
+        changes: Changes = {
+            name: self.at_level(value, limbs, ins.source) for name, value in zip(("x", "y"), ins.operands, strict=False)
+        }
+        return changes if self.scales.plain[i] is None else {**changes, "scale": self.scales.plain[i]}
+
+
+_CHANGES: Reading[Callable[[_Writer, int, Any], Changes]] = Reading(
+    "what planned scales change of an instruction",
+    INSTRUCTIONS,
+    {
+        Input: _Writer.input,
+        PairedInput: _Writer.input,
+        Output: _Writer.output,
+        Add: _Writer.linear,
+        Subtract: _Writer.linear,
+        Negate: _Writer.linear,
+        Multiply: _Writer.product,
+        Square: _Writer.product,
+        Relinearize: _Writer.linear,
+        AddPlain: _Writer.linear,
+        MultiplyPlain: _Writer.product,
+        AddScalar: _Writer.linear,
+        MultiplyScalar: _Writer.product,
+        Rotate: _Writer.linear,
+        Conjugate: _Writer.linear,
+        Fold: _Writer.linear,
+        LinearTransform: _Writer.product,
+        MatrixProduct: _Writer.product,
+        Polynomial: _Writer.polynomial,
+    },
+    dict.fromkeys((Rescale, DropLimbs), "it is written here"),
+)

@@ -200,12 +200,8 @@ def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> L
     """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
     assert lowering.price is not None
     circuit, choice = lowering.lowered.circuit, lowering.choice
-    always: set[int] = set()
-    for ins in circuit.instructions:
-        if isinstance(ins, Fold):
-            always |= set(ins.steps)
-        elif isinstance(ins, Rotate):
-            always.add(ins.step)
+    always = {step for _, ins in circuit.every(Fold) for step in ins.steps}
+    always |= {ins.step for _, ins in circuit.every(Rotate)}
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
     single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
     lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))

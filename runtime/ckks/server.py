@@ -8,69 +8,138 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.ckks.circuit.instructions import Instruction
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY, load_evaluator
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, CircuitDevice, device_for, load_device
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, check_covers
 from hecc.runtime.errors import InputError, KeyMismatchError
+from hecc.runtime.plan.interfaces import Progress, Session, Step
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["RowProgress", "Server"]
+__all__ = ["Engine", "RowProgress", "Server"]
 
-RowProgress: TypeAlias = Callable[[int, int, int, Instruction], None]
+RowProgress: TypeAlias = Callable[[int, int, int, Step], None]
 """Called with (row or batch of rows, instructions done in this one, instructions in all, the one just done)."""
 
 
-class Server:
-    """One plan and one client's keys, ready for any number of requests; a context manager.
+class Engine:
+    """A plan made ready on one machine, for any number of clients; a context manager.
+
+    Weights are encoded when they are first needed, once for all clients.
 
     Parameters
     ----------
     plan
         The server's plan.
-    keys
-        The client's evaluation keys. They may cover more than the plan needs.
-    evaluator
-        Name of the evaluator, a key of :data:`hecc.runtime.ckks.devices.evaluator.EVALUATORS`; by default the one that
-        the keys are for.
+    device
+        Name of the device, a key of :data:`hecc.runtime.ckks.devices.device.DEVICES`; by default the one that the plan
+        was compiled for.
     memory
-        Bytes that the evaluator may spend on caches.
+        Bytes that the device may spend on caches: half on encoded weights, and half on what a session needs as it runs.
     threads
-        Threads that it computes with if it can, by default one per processor.
+        Threads that it computes with if it can, by default one per processor. With one, sessions in several threads run
+        side by side; with more they take turns, operation by operation.
 
     Raises
     ------
     InputError
-        When ``plan`` is the client's, which has no circuit, or there is no such evaluator.
+        When ``plan`` is the client's, which has no circuit, or there is no such device.
+    CircuitError
+        When the circuit breaks a rule of the verifier.
+    """
+
+    def __init__(
+        self, plan: Plan, *, device: str | None = None, memory: int = DEFAULT_MEMORY, threads: int | None = None
+    ) -> None:
+        circuit = plan.require_circuit()
+        self.plan = plan
+        self.device = load_device(device or plan.header.estimate.device)
+        self._engine = self.device.prepare(circuit, plan.header.keys, memory=memory, threads=threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def session(self, keys: EvaluationKeyFile) -> Session:
+        """A session with one client's keys.
+
+        Parameters
+        ----------
+        keys
+            The client's evaluation keys. They may cover more than the plan needs.
+
+        Raises
+        ------
+        InputError
+            When the engine was closed.
+        KeyMismatchError
+            When the keys were made for other parameters, lack a key that the plan needs, or are of a shape that the
+            device cannot use.
+        """
+        _check_keys(keys, self.plan, self.device)
+        return self._engine.session(keys)
+
+    def close(self) -> None:
+        """Free encoded weights; servers on this engine refuse what they are asked afterwards."""
+        self._engine.close()
+
+
+class Server:
+    """One plan and one client's keys, ready for any number of requests; a context manager.
+
+    Servers of several clients may share an engine, and run in threads of their own, side by side. One server is not for
+    two threads at once.
+
+    Parameters
+    ----------
+    plan
+        The server's plan; or an engine of it, to share with other servers.
+    keys
+        The client's evaluation keys. They may cover more than the plan needs.
+    device, memory, threads
+        As :class:`Engine` takes them, of the engine that is made of a plan. By default the device is the one that the
+        keys are for.
+
+    Raises
+    ------
+    InputError
+        When ``plan`` is the client's, which has no circuit, there is no such device, the engine was closed, or options
+        are given for an engine that is there already.
     KeyMismatchError
-        When the keys were made for other parameters, lack a key that the plan needs, or are of a shape that the
-        evaluator cannot use.
+        When the keys were made for other parameters, lack a key that the plan needs, or are of a shape that the device
+        cannot use.
     CircuitError
         When the circuit breaks a rule of the verifier.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        plan: Plan | Engine,
         keys: EvaluationKeyFile,
         *,
-        evaluator: str | None = None,
-        memory: int = DEFAULT_MEMORY,
+        device: str | None = None,
+        memory: int | None = None,
         threads: int | None = None,
     ) -> None:
-        circuit = plan.require_circuit()
-        check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
-        self._plan = plan
+        self._own: Engine | None = None
+        if isinstance(plan, Engine):
+            if (device, memory, threads) != (None, None, None):
+                raise InputError("an engine has its device, memory and threads already; give them when you make it")
+            engine = plan
+        else:
+            plan.require_circuit()
+            chosen = device_for(keys.header.shape) if device is None else load_device(device)
+            # Keys are refused before anything is made ready.
+            _check_keys(keys, plan, chosen)
+            caches = DEFAULT_MEMORY if memory is None else memory
+            engine = self._own = Engine(plan, device=chosen.name, memory=caches, threads=threads)
+        self.device = engine.device
+        self._plan = engine.plan
         self._keys = keys
-        evaluator = evaluator or keys.header.shape
-        engine = load_evaluator(evaluator)
-        if keys.header.shape != engine.key_shape:
-            raise KeyMismatchError(
-                f"{keys.path}: keys of shape {keys.header.shape!r}, but the evaluator {evaluator!r} needs shape "
-                f"{engine.key_shape!r}; choose another evaluator, or make keys of that shape"
-            )
-        self.evaluator = evaluator
         self._closed = False
-        self._session = engine.prepare(circuit, plan.header.keys, keys, memory=memory, threads=threads)
+        self._session = engine.session(keys)
 
     def __enter__(self) -> Self:
         self._check_open()
@@ -82,9 +151,11 @@ class Server:
         self.close()
 
     def close(self) -> None:
-        """Free keys and caches; what is asked of the server afterwards is refused."""
+        """Free the keys, and the engine unless others share it; what is asked of the server afterwards is refused."""
         self._closed = True
         self._session.close()
+        if self._own is not None:
+            self._own.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -103,7 +174,7 @@ class Server:
         Raises
         ------
         InputError
-            When the server was closed.
+            When the server or its engine was closed.
         KeyMismatchError
             When the request belongs to another plan or another key set.
         FileFormatError
@@ -140,8 +211,8 @@ class Server:
         Raises
         ------
         InputError
-            When the server was closed, the file cannot be written, is no result, or what was left there belongs to
-            another run.
+            When the server or its engine was closed, the file cannot be written, is no result, or what was left there
+            belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
@@ -167,6 +238,17 @@ class Server:
             yield self._session.run({name: request.row(name, batch) for name in inputs}, progress=batch_progress)
 
 
-def _for_batch(progress: RowProgress, batch: int) -> Callable[[int, int, Instruction], None]:
+def _check_keys(keys: EvaluationKeyFile, plan: Plan, device: CircuitDevice) -> None:
+    """That a device can run a plan with a client's keys."""
+    check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
+    shape, needed = keys.header.shape, device.key_shape
+    if shape != needed:
+        raise KeyMismatchError(
+            f"{keys.path}: keys of shape {shape!r}, but the device {device.name!r} needs shape {needed!r}; choose "
+            "another device, or make keys of that shape"
+        )
+
+
+def _for_batch(progress: RowProgress, batch: int) -> Progress:
     """A session's progress as that of one row or batch."""
     return lambda done, total, instruction: progress(batch, done, total, instruction)

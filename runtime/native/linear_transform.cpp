@@ -184,6 +184,7 @@ std::size_t LinearTransform::residue_bytes(const Context& context, std::size_t f
 }
 
 std::size_t LinearTransform::kept_bytes() const {
+  const std::lock_guard<std::mutex> lock(kept_mutex_);
   std::size_t bytes = 0;
   for (const Segment& segment : segments_) {
     if (segment.ready) bytes += segment.residues.size() + segment.coefficients.size() * sizeof(double);
@@ -400,17 +401,20 @@ void LinearTransform::multiply(Pass& pass, const Part& part, const std::vector<P
 }
 
 // Makes what segments keep and do not have yet, and for those that do not keep residues the ones at hand, one segment
-// after another in `passing`.
+// after another in `passing`. Whoever makes something that is kept holds the lock until it is ready.
 void LinearTransform::prepare(const Context& context, const Part& part, const std::vector<std::size_t>& segments,
                               std::uint8_t* passing) {
   struct Work {
     Segment* segment;
     std::size_t term;
+    bool embeds;             // rather than that its coefficients are at hand
     std::uint8_t* residues;  // of the first limb
     std::size_t first_limb, last_limb;
   };
   const std::size_t part_bytes = residue_bytes(context, part.first_limb, part.last_limb);
   std::vector<Work> work;
+  std::vector<Segment*> made;
+  std::unique_lock<std::mutex> lock(kept_mutex_);
   for (const std::size_t s : segments) {
     Segment& segment = segments_[s];
     const std::size_t terms = segment.last - segment.first;
@@ -428,37 +432,43 @@ void LinearTransform::prepare(const Context& context, const Part& part, const st
         segment.coefficients = AlignedBuffer<double>(terms * half_);
       }
     }
+    if (segment.kept != Segment::Kept::kNothing && !segment.ready) made.push_back(&segment);
+    const bool embeds = segment.kept != Segment::Kept::kCoefficients || !segment.ready;
     for (std::size_t t = segment.first; t < segment.last; ++t) {
-      work.push_back({&segment, t, residues, first_limb, last_limb});
+      work.push_back({&segment, t, embeds, residues, first_limb, last_limb});
     }
   }
+  if (made.empty()) lock.unlock();
   if (work.empty()) return;
   const std::size_t threads = context.pool().threads();
   AlignedBuffer<double> doubles(threads * 5 * half_);
   BufferPool::Buffer scratch = context.borrow(threads * (2 * half_ + kBlock));
   context.pool().run(work.size(), [&](std::size_t index, std::size_t worker) {
-    const auto& [segment, number, residues, first_limb, last_limb] = work[index];
+    const auto& [segment, number, embeds, residues, first_limb, last_limb] = work[index];
     Term& term = terms_[number];
     const std::size_t own = number - segment->first, terms = segment->last - segment->first;
     double* coefficients = doubles.data() + worker * 5 * half_;
-    if (segment->kept != Segment::Kept::kCoefficients || !segment->ready) {
-      term.words = embed(context, term, coefficients, coefficients + 2 * half_);
+    int words = 0;
+    if (embeds) {
+      words = embed(context, term, coefficients, coefficients + 2 * half_);
       if (segment->kept == Segment::Kept::kCoefficients) {
         std::copy(coefficients, coefficients + half_, segment->coefficients.data() + own * half_);
+        term.words = words;
       }
     } else {
       coefficients = segment->coefficients.data() + own * half_;
+      words = term.words;
     }
     std::uint8_t* output = residues;
     for (std::size_t limb = first_limb; limb < last_limb; ++limb) {
       const std::size_t prime = context.prime_of(limb, limbs_);
       const std::size_t word = packed_bytes(context.modulus(prime).value);
-      encode(context, coefficients, term.words, prime, terms, scratch.data() + worker * (2 * half_ + kBlock),
+      encode(context, coefficients, words, prime, terms, scratch.data() + worker * (2 * half_ + kBlock),
              output + own * run_ * word);
       output += terms * half_ * word;
     }
   });
-  for (const std::size_t s : segments) segments_[s].ready = true;
+  for (Segment* const segment : made) segment->ready = true;
 }
 
 // The giant steps of groups [first, last), whose QP pairs `sums` has, added to the rows in basis QP.

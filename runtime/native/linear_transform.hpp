@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "aligned.hpp"
@@ -17,8 +18,8 @@
 
 namespace hecc {
 
-// The diagonals as hecc.runtime.ckks.circuit.instructions.Diagonals has them: `size` of them, with offsets[size] non-zero values in all.
-// The arrays `slots` and `values` must outlive what is made from this.
+// The diagonals as hecc.runtime.ckks.circuit.instructions.Diagonals has them: `size` of them, with offsets[size]
+// non-zero values in all. The arrays `slots` and `values` must outlive what is made from this.
 struct SparseDiagonals {
   std::size_t size, values_size;
   const std::int32_t* row;
@@ -45,7 +46,8 @@ class LinearTransform {
   std::size_t kept_bytes() const;
 
   // The transform of `x`, with a key per step, in the order of steps(). Rotations and sums take about `memory` bytes,
-  // or as much as one of each takes. Not for two threads at once.
+  // or as much as one of each takes. Threads may apply it side by side, each with keys of its own: what is kept is made
+  // by whoever comes first, once, and then only read.
   Ciphertexts apply(const Context& context, const Ciphertexts& x, const std::vector<GaloisKey>& keys,
                     std::size_t memory);
 
@@ -53,7 +55,7 @@ class LinearTransform {
   struct Term {
     std::size_t column, baby, giant, begin, end;
     std::size_t rotation;  // index of its baby rotation
-    int words = 0;         // word_count() of its coefficients, once they are known
+    int words = 0;         // word_count() of its coefficients where they are kept, once they are known
   };
   struct Rotation {
     std::size_t column, step;
@@ -106,6 +108,7 @@ class LinearTransform {
   std::vector<std::size_t> steps_;
   std::vector<Group> groups_;
   std::vector<Segment> segments_;
+  mutable std::mutex kept_mutex_;  // over what segments keep, until it is ready, and over whether it is
 };
 
 }  // namespace hecc

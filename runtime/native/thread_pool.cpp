@@ -42,12 +42,11 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::run(std::size_t count, const Body& body) {
-  if (count == 0) return;
-  const std::lock_guard<std::mutex> turn(turn_);
-  if (threads_ == 1 || count == 1) {
+  if (threads_ == 1 || count <= 1) {
     for (std::size_t i = 0; i < count; ++i) body(i, 0);
     return;
   }
+  const std::lock_guard<std::mutex> turn(turn_);
   start();
   {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -30,7 +30,8 @@ class ThreadPool {
 
   // Calls body(i, worker) once for every i in [0, count), and returns when all are done; worker < threads() tells the
   // threads apart, for scratch memory. After an exception no further iterations start, and the first one is rethrown
-  // here. One loop at a time: a body must not call this, and callers take turns.
+  // here. A body must not call this. Callers that share several threads take turns, loop by loop; where there is
+  // nothing to share, each runs its loops by itself.
   void run(std::size_t count, const Body& body);
 
  private:

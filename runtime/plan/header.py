@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.plan.rates import Rates
 from hecc.runtime.tail.epilogue import Step
@@ -116,7 +117,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     A run takes one row of input, or one batch of rows (:attr:`PlanHeader.batch`).
 
-    ``evaluator`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
+    ``device`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
     Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
     bytes.
 
@@ -135,7 +136,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         polynomial, at the most; null where those are too few to say. It is left out where none can.
     """
 
-    evaluator: KeyShape = "seal"
+    device: DeviceName = msgspec.field(default="seal", name="evaluator")
     depth: int
     rotations: int
     seconds: float

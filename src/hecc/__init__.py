@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
-    from hecc.server import Server
+    from hecc.server import Engine, Server
     from hecc.simulation import simulate
     from hecc.verification import verify
 
@@ -52,6 +52,7 @@ __all__ = [
     "Client",
     "CompileError",
     "DisclosureError",
+    "Engine",
     "FileFormatError",
     "HeccError",
     "InputError",
@@ -75,6 +76,7 @@ __all__ = [
 
 _HOMES = {
     "Client": "hecc.client",
+    "Engine": "hecc.server",
     "Plan": "hecc.runtime.plan.plan",
     "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",

@@ -17,9 +17,10 @@ from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
 from hecc.runtime.ckks.circuit.security import MinSecurity
 from hecc.runtime.ckks.client.client import Client as Session
-from hecc.runtime.ckks.client.keyfolder import waiting
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, key_making_memory, key_set_bytes
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_folder
+from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, key_making_memory, key_set_bytes
+from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.devices.names import DeviceName
+from hecc.runtime.ckks.keys.keyfiles import Progress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array
@@ -80,7 +81,7 @@ class Client:
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        device: KeyShape | None = None,
+        device: DeviceName | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
@@ -141,7 +142,9 @@ class Client:
         return made
 
     @tells_new_names
-    def key_bytes(self, *, device: KeyShape | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    def key_bytes(
+        self, *, device: DeviceName | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()
+    ) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -155,10 +158,10 @@ class Client:
         """Of all plans that keys are to serve."""
         return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
 
-    def _keys(self, served: Sequence[PlanHeader], device: KeyShape | None) -> tuple[KeySpecification, KeyShape]:
+    def _keys(self, served: Sequence[PlanHeader], device: DeviceName | None) -> tuple[KeySpecification, KeyShape]:
         """What keys are to be made for."""
         keys = functools.reduce(union, [header.keys for header in served])
-        return keys, device or self.plan.header.estimate.evaluator
+        return keys, load_device(device or self.plan.header.estimate.device).key_shape
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
@@ -345,30 +348,7 @@ class Client:
         return self._session
 
     def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
-        if (folder / SECRET).exists() and not public:
-            secret = SecretKeyFile.load(folder / SECRET)
-            return Session(
-                self.plan, secret=secret, passphrase=passphrase, min_security=self._min_security, folder=folder
-            )
-        if (folder / PUBLIC).exists():
-            check_folder(folder)
-            return Session(
-                self.plan,
-                public=PublicKeyFile.load(folder / PUBLIC),
-                min_security=self._min_security,
-                folder=folder,
-            )
-        left = waiting(folder)
-        if left is not None and not public:
-            raise InputError(
-                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
-                f"back into {folder}, or make new ones"
-            )
-        wanted = PUBLIC if public else f"neither {SECRET} nor {PUBLIC}"
-        raise InputError(
-            f"{folder}: {'no ' if public else ''}{wanted} is here; give the folder of the keys, or make some, as "
-            "`hecc keygen` does"
-        )
+        return Session.open(self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security)
 
 
 def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:

@@ -101,7 +101,7 @@ def plan_memory(plan: Plan) -> MemoryUse:
     """
     circuit, keys = plan.require_circuit(), plan.header.keys
     limbs = [kind.limbs for kind in verify(circuit, keys)]
-    return memory_use(circuit, limbs, keys, plan.header.estimate.evaluator)
+    return memory_use(circuit, limbs, keys, plan.header.estimate.device)
 
 
 def _merged(imported: Graph, layers: Sequence[Layer]) -> tuple[tuple[str, ...], ...]:

@@ -19,7 +19,7 @@ from hecc.client import Client
 from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.scoring import Scoring, TaskKind, scoring
-from hecc.runtime.ckks.client.keygen import EVALUATION
+from hecc.runtime.ckks.keys.folder import EVALUATION
 from hecc.runtime.errors import InputError
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan

@@ -134,7 +134,7 @@ def _heading(plan: Plan, name: str) -> Html:
 def _totals(plan: Plan) -> Html:
     cost, keys, each = plan.header.estimate, plan.header.keys, run_words(plan.header)
     tiles = (
-        (_time(cost.seconds), f"predicted per {each}, one core, {cost.evaluator} evaluator"),
+        (_time(cost.seconds), f"predicted per {each}, one core, {cost.device} evaluator"),
         (f"{cost.precision_bits:.1f} bits", "precision: largest error over the element's range"),
         ("none" if _fault(keys) else f"{keys.security.level} bits", f"security, {keys.security.adversary} adversary"),
         (f"2^{keys.ring_degree.bit_length() - 1}", "ring degree N"),

@@ -101,11 +101,7 @@ def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bo
     types = verify(circuit, header.keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
     expanded = expand_polynomials(circuit, limbs, scales, header.keys.data_primes)
-    arguments = {
-        expanded.moved[ins.x]: ins
-        for ins in circuit.instructions
-        if isinstance(ins, Polynomial) and ins.basis == "chebyshev"
-    }
+    arguments = {expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"}
     if expanded.circuit is not circuit:
         circuit, types = expanded.circuit, verify(expanded.circuit, header.keys)
     slots = {

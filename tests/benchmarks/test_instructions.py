@@ -26,7 +26,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Polynomial,
     SparseMatrix,
 )
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 from hecc.runtime.ckks.readings.types import verify_expanded
 
@@ -101,7 +101,7 @@ def test_what_is_counted_is_what_seals_evaluator_does(instructions: ModuleType, 
     done: Counter[tuple[str, int, int]] = Counter()
     row = CiphertextFile.load(tmp_path / "row.bin")
     streams = {ins.name: [row.stream(ins.name, 0, k) for k in range(ins.count)] for _, ins in circuit.inputs()}
-    with SealEvaluator().prepare(circuit, keys, EvaluationKeyFile(made.evaluation)) as session:
+    with SealEngine(circuit, keys).session(EvaluationKeyFile(made.evaluation)) as session:
         session._evaluator = Counting(session._evaluator, done)
         session._encoder = Counting(session._encoder, done)
         session.run(streams)

@@ -163,7 +163,7 @@ def test_both_evaluators_run_a_batch(
     client = hecc.Client(plan)
     keys = client.keygen(tmp_path)
     with hecc.Server(plan, keys.evaluation) as server:
-        assert server.evaluator == "seal"
+        assert server.device.name == "seal"
         result = server.run(client.encrypt(inputs["x"][:4]))
     agree(client.decrypt(result), three_way.reference(model, inputs), 4)
     agree(

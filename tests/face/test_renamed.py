@@ -17,6 +17,7 @@ from hecc.cli.commands import app
         (hecc.Client.decrypt, "share", "disclose"),
         (hecc.compile, "evaluator", "device"),
         (hecc.estimate, "evaluator", "device"),
+        (hecc.Server.__init__, "evaluator", "device"),
         (hecc.Client.keygen, "shape", "device"),
         (hecc.Client.key_bytes, "shape", "device"),
     ],

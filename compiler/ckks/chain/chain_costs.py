@@ -19,8 +19,9 @@ from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.cost import cost_model
 from hecc.compiler.ckks.prediction.memory import evaluation_key_bytes
 from hecc.compiler.ckks.prediction.workload import Workload
-from hecc.runtime.ckks.circuit.instructions import Polynomial, Relinearize
+from hecc.runtime.ckks.circuit.instructions import Polynomial
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 
 __all__ = ["ChainCosts"]
@@ -47,6 +48,11 @@ class ChainCosts:
     ) -> None:
         self._circuit, self._scaling, self._options = lowered.circuit, scaling, options
         self._ring_degree, self._rotations = ring_degree, lowered.circuit.galois_uses(ring_degree)
+        # What relinearises; a polynomial does so at the limbs of its argument, which it names.
+        arguments = {i: ins.x for i, ins in self._circuit.every(Polynomial)}
+        self._relinearised = {
+            i: arguments.get(i) for i, ins in enumerate(self._circuit.instructions) if Trait.RELINEARIZES in ins.traits
+        }
         # A polynomial's own instruction counts nothing: the values of its expansion do, but for the operand.
         works = [Workload.of(lowered.circuit), *(Workload.of(profile.circuit) for profile in profiles.values())]
         owners = [np.arange(len(works[0].counts)), *(np.full(len(p.limbs), i) for i, p in profiles.items())]
@@ -91,9 +97,7 @@ class ChainCosts:
         if key not in self._levels:
             limbs = self._scaling.limbs(chain)
             relinearised = [
-                self._scaling.ready_limbs(chain, ins.x) if isinstance(ins, Polynomial) else limbs[i]
-                for i, ins in enumerate(self._circuit.instructions)
-                if isinstance(ins, Relinearize | Polynomial)
+                limbs[i] if x is None else self._scaling.ready_limbs(chain, x) for i, x in self._relinearised.items()
             ]
             levels = np.array(limbs)[self._owners] + self._offsets
             counts = np.zeros((int(levels.max()) + 1, self._counts.shape[1]), dtype=np.int64)

@@ -16,25 +16,43 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.graph.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     ONE,
+    Add,
+    AddPlain,
+    AddScalar,
+    Conjugate,
+    DropLimbs,
+    Fold,
     Input,
     Instruction,
     LinearTransform,
     MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
+    Negate,
+    Output,
+    PairedInput,
     Polynomial,
+    Relinearize,
+    Rescale,
+    Rotate,
     Square,
+    Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import digit_products
+from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.reading import Reading
 
 __all__ = ["Chain", "Magnitude", "Scales", "Scaling", "is_product"]
 
@@ -170,6 +188,8 @@ class Scaling:
     ) -> None:
         self._lowered, self._depth = lowered, depth
         self._depths = tuple(depth[value] for value in lowered.values)
+        instructions = lowered.circuit.instructions
+        self._levels = tuple((_LIMBS.of(ins)(ins), ins.operands[0] if ins.operands else None) for ins in instructions)
         self._names = [node.output.name for node in graph.nodes]
         self._bits = {name: math.log2(magnitudes[name]) for name in self._names}
         self._products = _products(graph, magnitudes)
@@ -179,15 +199,8 @@ class Scaling:
     def limbs(self, chain: Chain) -> tuple[int, ...]:
         """Limbs of every instruction's result: they depend on how many primes there are, and on none of them."""
         limbs: list[int] = []
-        for ins, d in zip(self._lowered.circuit.instructions, self._depths, strict=True):
-            if isinstance(ins, Input):
-                limbs.append(len(chain.data_primes))
-            elif isinstance(ins, Polynomial):
-                limbs.append(chain.limbs_after(d))
-            elif is_product(ins):
-                limbs.append(chain.limbs_before(d))
-            else:
-                limbs.append(limbs[ins.operands[0]])
+        for (rule, x), d in zip(self._levels, self._depths, strict=True):
+            limbs.append(rule(chain, d, 0 if x is None else limbs[x]))
         return tuple(limbs)
 
     def ready_limbs(self, chain: Chain, value: int) -> int:
@@ -196,36 +209,14 @@ class Scaling:
 
     def scales(self, chain: Chain) -> Scales:
         """Limbs, and the scales at which every value reaches its target exactly."""
-        targets = self._targets(chain)
-        limbs = self.limbs(chain)
-        scale: list[Fraction] = []
+        solver = _Solver(chain, self._depths, self.limbs(chain), self._targets(chain), self._lowered.values)
         plain: list[Fraction | None] = []
-
-        def ready(value: int) -> Fraction:
-            """Scale of an instruction's result when the next product uses it."""
-            d = self._depths[value]
-            return scale[value] / chain.divisor(d) if limbs[value] > chain.limbs_after(d) else scale[value]
-
         for i, ins in enumerate(self._lowered.circuit.instructions):
-            d, value = self._depths[i], self._lowered.values[i]
-            own: Fraction | None = None
-            if isinstance(ins, Input | Polynomial):
-                scale.append(targets[value])
-            elif not is_product(ins):
-                scale.append(scale[ins.operands[0]])
-            elif isinstance(ins, LinearTransform | MatrixProduct) and value not in self._polynomials:
-                wanted = targets[value] * chain.divisor(d)
-                own = wanted / ready(ins.x)
-                scale.append(wanted)
-            elif isinstance(ins, Multiply):
-                scale.append(ready(ins.x) * ready(ins.y))
-            else:
-                # The linear part of a polynomial is added to the square.
-                factor = ready(ins.operands[0])
-                own = factor if isinstance(ins, MatrixProduct | MultiplyPlain) else None
-                scale.append(factor * factor)
+            polynomial = self._lowered.values[i] in self._polynomials
+            scale, own = _SCALES.of(ins)(solver, i, ins, polynomial)
+            solver.scale.append(scale)
             plain.append(own)
-        return Scales(chain, self._depths, limbs, tuple(scale), tuple(plain))
+        return Scales(chain, self._depths, solver.limbs, tuple(solver.scale), tuple(plain))
 
     def _targets(self, chain: Chain) -> dict[str, Fraction]:
         """Scale of every value once it is rescaled."""
@@ -247,10 +238,134 @@ class Scaling:
 
 
 def is_product(ins: Instruction) -> bool:
-    """Whether an instruction multiplies scales, so that its operands have to be rescaled first."""
-    if isinstance(ins, MatrixProduct):
-        return ins.scale != ONE
-    return isinstance(ins, LinearTransform | Square | Multiply | MultiplyPlain | Polynomial)
+    """Whether an instruction multiplies scales, so that its operands have to be rescaled first; not by integers."""
+    return Trait.SCALES in ins.traits and getattr(ins, "scale", None) != ONE
+
+
+Limbs = Callable[[Chain, int, int], int]
+"""Takes a chain, the depth of a value and the limbs of the operand."""
+
+
+def _all_limbs(ins: Input) -> Limbs:
+    return lambda chain, depth, operand: len(chain.data_primes)
+
+
+def _operands_limbs(ins: Instruction) -> Limbs:
+    return lambda chain, depth, operand: operand
+
+
+def _product_limbs(ins: Instruction) -> Limbs:
+    return (lambda chain, depth, operand: chain.limbs_before(depth)) if is_product(ins) else _operands_limbs(ins)
+
+
+def _rescaled_limbs(ins: Polynomial) -> Limbs:
+    return lambda chain, depth, operand: chain.limbs_after(depth)
+
+
+_LATER: Mapping[type, str] = dict.fromkeys(
+    (Rescale, DropLimbs), "it is written where scales are planned, by what is worked out here"
+)
+
+_LIMBS: Reading[Callable[[Any], Limbs]] = Reading(
+    "the limbs of results under a chain",
+    INSTRUCTIONS,
+    {
+        Input: _all_limbs,
+        PairedInput: _all_limbs,
+        Output: _operands_limbs,
+        Add: _operands_limbs,
+        Subtract: _operands_limbs,
+        Negate: _operands_limbs,
+        Multiply: _product_limbs,
+        Square: _product_limbs,
+        Relinearize: _operands_limbs,
+        AddPlain: _operands_limbs,
+        MultiplyPlain: _product_limbs,
+        AddScalar: _operands_limbs,
+        MultiplyScalar: _product_limbs,
+        Rotate: _operands_limbs,
+        Conjugate: _operands_limbs,
+        Fold: _operands_limbs,
+        LinearTransform: _product_limbs,
+        MatrixProduct: _product_limbs,
+        Polynomial: _rescaled_limbs,
+    },
+    _LATER,
+)
+
+Solved = tuple[Fraction, Fraction | None]
+"""The scale of a result, and that of the instruction's constant."""
+
+
+@dataclass
+class _Solver:
+    """Scales of the instructions under a chain, one after another."""
+
+    chain: Chain
+    depths: tuple[int, ...]
+    limbs: tuple[int, ...]
+    targets: Mapping[str, Fraction]
+    values: tuple[str, ...]
+    scale: list[Fraction] = field(default_factory=list)
+
+    def ready(self, value: int) -> Fraction:
+        """Scale of an instruction's result when the next product uses it."""
+        d, scale = self.depths[value], self.scale[value]
+        return scale / self.chain.divisor(d) if self.limbs[value] > self.chain.limbs_after(d) else scale
+
+    def target(self, i: int, ins: Instruction, polynomial: bool) -> Solved:
+        """What the value should have."""
+        return self.targets[self.values[i]], None
+
+    def unchanged(self, i: int, ins: Instruction, polynomial: bool) -> Solved:
+        """What the operand has."""
+        return self.scale[ins.operands[0]], None
+
+    def weights(self, i: int, ins: LinearTransform | MatrixProduct, polynomial: bool) -> Solved:
+        """What leads to the value's target; the linear part of a polynomial is added to the square."""
+        if not is_product(ins):
+            return self.unchanged(i, ins, polynomial)
+        if polynomial:
+            return self.constant(i, ins, polynomial)
+        wanted = self.targets[self.values[i]] * self.chain.divisor(self.depths[i])
+        return wanted, wanted / self.ready(ins.x)
+
+    def constant(self, i: int, ins: Instruction, polynomial: bool) -> Solved:
+        """That of a square."""
+        factor = self.ready(ins.operands[0])
+        return factor * factor, factor
+
+    def product(self, i: int, ins: Multiply | Square, polynomial: bool) -> Solved:
+        """The product of the operands'."""
+        return self.ready(ins.operands[0]) * self.ready(ins.operands[-1]), None
+
+
+_SCALES: Reading[Callable[[_Solver, int, Any, bool], Solved]] = Reading(
+    "the scales of results under a chain",
+    INSTRUCTIONS,
+    {
+        Input: _Solver.target,
+        PairedInput: _Solver.target,
+        Output: _Solver.unchanged,
+        Add: _Solver.unchanged,
+        Subtract: _Solver.unchanged,
+        Negate: _Solver.unchanged,
+        Multiply: _Solver.product,
+        Square: _Solver.product,
+        Relinearize: _Solver.unchanged,
+        AddPlain: _Solver.unchanged,
+        MultiplyPlain: _Solver.constant,
+        AddScalar: _Solver.unchanged,
+        MultiplyScalar: _Solver.constant,
+        Rotate: _Solver.unchanged,
+        Conjugate: _Solver.unchanged,
+        Fold: _Solver.unchanged,
+        LinearTransform: _Solver.weights,
+        MatrixProduct: _Solver.weights,
+        Polynomial: _Solver.target,
+    },
+    _LATER,
+)
 
 
 def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[str, tuple[str, str]]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,6 +25,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     AddPlain,
     AddScalar,
     Circuit,
+    DropLimbs,
     Input,
     Instruction,
     Multiply,
@@ -34,10 +36,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Rescale,
     Square,
     Subtract,
+    kinds_with,
 )
 from hecc.runtime.ckks.circuit.polynomials import Expansion, expand
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.readings.noise_drawn import RingNoise
 from hecc.runtime.depth import polynomial_depth
+from hecc.runtime.reading import Reading
 
 __all__ = ["PolynomialProfile"]
 
@@ -153,69 +158,126 @@ class PolynomialProfile:
             zip(expansion.instructions, expansion.limbs, expansion.scales, strict=True), start=1
         ):
             assert scale is not None
-            unit, gain = 1.0 / float(scale) ** 2, float(self.gains[i])
-            if isinstance(ins, Rescale):
-                total += gain * ring.rounding * unit
-            elif isinstance(ins, Relinearize):
-                error = switching(limbs)
-                total += gain * (ring.rounding + error) * unit
-                keys += gain * error * unit
-            elif isinstance(ins, MultiplyScalar | MultiplyPlain):
-                assert ins.scale is not None
-                # A number is rounded once, a slot vector in every coefficient of its polynomial.
-                rounding = 1 / 12 if isinstance(ins, MultiplyScalar) else ring.encoding
-                total += gain * float(self.squares[ins.x]) * rounding / float(ins.scale) ** 2
-            elif isinstance(ins, AddScalar | AddPlain):
-                total += gain * (1 / 12 if isinstance(ins, AddScalar) else ring.encoding) * unit
+            place = _Place(self, ring, switching, limbs, float(self.gains[i]), 1.0 / float(scale) ** 2)
+            all_of_it, of_keys = _ADDED.of(ins)(place, ins)
+            total += all_of_it
+            keys += of_keys
         return total, keys
 
 
-def _evaluate(instructions: Sequence[Instruction], samples: Array, vectors: Mapping[str, float]) -> list[Array]:
+@dataclass(frozen=True)
+class _Place:
+    """An instruction within an expansion: its limbs, the gain of its error, and one in units of the value, squared."""
+
+    profile: PolynomialProfile
+    ring: RingNoise
+    switching: Callable[[int], float]
+    limbs: int
+    gain: float
+    unit: float
+
+
+def _exact(place: _Place, ins: Instruction) -> tuple[float, float]:
+    return 0.0, 0.0
+
+
+def _rescaled(place: _Place, ins: Rescale) -> tuple[float, float]:
+    return place.gain * place.ring.rounding * place.unit, 0.0
+
+
+def _relinearized(place: _Place, ins: Relinearize) -> tuple[float, float]:
+    error = place.switching(place.limbs)
+    return place.gain * (place.ring.rounding + error) * place.unit, place.gain * error * place.unit
+
+
+def _rounded_factor(place: _Place, ins: MultiplyPlain | MultiplyScalar, rounding: float) -> tuple[float, float]:
+    assert ins.scale is not None
+    return place.gain * float(place.profile.squares[ins.x]) * rounding / float(ins.scale) ** 2, 0.0
+
+
+# A number is rounded once, a slot vector in every coefficient of its polynomial.
+_ADDED: Reading[Callable[[_Place, Any], tuple[float, float]]] = Reading(
+    "the noise that is added within a polynomial, of all and of keys",
+    kinds_with(Trait.EVALUATES),
+    {
+        Add: _exact,
+        Subtract: _exact,
+        Multiply: _exact,
+        Square: _exact,
+        Relinearize: _relinearized,
+        AddPlain: lambda place, ins: (place.gain * place.ring.encoding * place.unit, 0.0),
+        MultiplyPlain: lambda place, ins: _rounded_factor(place, ins, place.ring.encoding),
+        AddScalar: lambda place, ins: (place.gain * (1 / 12) * place.unit, 0.0),
+        MultiplyScalar: lambda place, ins: _rounded_factor(place, ins, 1 / 12),
+        Rescale: _rescaled,
+        DropLimbs: _exact,
+    },
+)
+
+Vectors = Mapping[str, float]
+
+
+def _same(ins: Instruction, vectors: Vectors, x: Array) -> Array:
+    return x
+
+
+_VALUES: Reading[Callable[..., Array]] = Reading(
+    "the values within a polynomial",
+    kinds_with(Trait.EVALUATES),
+    {
+        Add: lambda ins, vectors, x, y: x + y,
+        Subtract: lambda ins, vectors, x, y: x - y,
+        Multiply: lambda ins, vectors, x, y: x * y,
+        Square: lambda ins, vectors, x: x**2,
+        Relinearize: _same,
+        AddPlain: lambda ins, vectors, x: x + vectors[ins.vector],
+        MultiplyPlain: lambda ins, vectors, x: x * vectors[ins.vector],
+        AddScalar: lambda ins, vectors, x: x + ins.value,
+        MultiplyScalar: lambda ins, vectors, x: x * ins.value,
+        Rescale: _same,
+        DropLimbs: _same,
+    },
+)
+
+
+def _passed(ins: Instruction, vectors: Vectors, own: Array, x: Array) -> tuple[Array, ...]:
+    return (own,)
+
+
+_DERIVATIVES: Reading[Callable[..., tuple[Array, ...]]] = Reading(
+    "what each operand's derivative gets of the result's",
+    kinds_with(Trait.EVALUATES),
+    {
+        Add: lambda ins, vectors, own, x, y: (own, own),
+        Subtract: lambda ins, vectors, own, x, y: (own, -own),
+        Multiply: lambda ins, vectors, own, x, y: (own * y, own * x),
+        Square: lambda ins, vectors, own, x: (2 * own * x,),
+        Relinearize: _passed,
+        AddPlain: _passed,
+        MultiplyPlain: lambda ins, vectors, own, x: (own * vectors[ins.vector],),
+        AddScalar: _passed,
+        MultiplyScalar: lambda ins, vectors, own, x: (own * ins.value,),
+        Rescale: _passed,
+        DropLimbs: _passed,
+    },
+)
+
+
+def _evaluate(instructions: Sequence[Instruction], samples: Array, vectors: Vectors) -> list[Array]:
     """Every value, on samples of the first."""
     values = [samples]
     for ins in instructions[1:]:
-        operands = [values[v] for v in ins.operands]
-        if isinstance(ins, Multiply):
-            values.append(operands[0] * operands[1])
-        elif isinstance(ins, Square):
-            values.append(operands[0] ** 2)
-        elif isinstance(ins, Add):
-            values.append(operands[0] + operands[1])
-        elif isinstance(ins, Subtract):
-            values.append(operands[0] - operands[1])
-        elif isinstance(ins, AddScalar):
-            values.append(operands[0] + ins.value)
-        elif isinstance(ins, AddPlain):
-            values.append(operands[0] + vectors[ins.vector])
-        elif isinstance(ins, MultiplyScalar | MultiplyPlain):
-            values.append(operands[0] * (ins.value if isinstance(ins, MultiplyScalar) else vectors[ins.vector]))
-        else:
-            values.append(operands[0])
+        values.append(_VALUES.of(ins)(ins, vectors, *(values[v] for v in ins.operands)))
     return values
 
 
-def _derivatives(
-    instructions: Sequence[Instruction], values: Sequence[Array], vectors: Mapping[str, float]
-) -> list[Array]:
+def _derivatives(instructions: Sequence[Instruction], values: Sequence[Array], vectors: Vectors) -> list[Array]:
     """The derivative of the last value by every value, on the samples."""
     derivatives = [np.zeros_like(values[0]) for _ in instructions]
     derivatives[-1] = np.ones_like(values[0])
     for i in reversed(range(1, len(instructions))):
-        ins, own = instructions[i], derivatives[i]
-        x = ins.operands[0]
-        if isinstance(ins, Multiply):
-            y = ins.operands[1]
-            derivatives[x] = derivatives[x] + own * values[y]
-            derivatives[y] = derivatives[y] + own * values[x]
-        elif isinstance(ins, Square):
-            derivatives[x] = derivatives[x] + 2 * own * values[x]
-        elif isinstance(ins, Add | Subtract):
-            y = ins.operands[1]
-            derivatives[x] = derivatives[x] + own
-            derivatives[y] = derivatives[y] + (own if isinstance(ins, Add) else -own)
-        elif isinstance(ins, MultiplyScalar | MultiplyPlain):
-            factor = ins.value if isinstance(ins, MultiplyScalar) else vectors[ins.vector]
-            derivatives[x] = derivatives[x] + own * factor
-        else:
-            derivatives[x] = derivatives[x] + own
+        ins = instructions[i]
+        parts = _DERIVATIVES.of(ins)(ins, vectors, derivatives[i], *(values[v] for v in ins.operands))
+        for v, part in zip(ins.operands, parts, strict=True):
+            derivatives[v] = derivatives[v] + part
     return derivatives

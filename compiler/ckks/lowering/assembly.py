@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace as replaced
@@ -17,20 +18,20 @@ from hecc.compiler.promise.promise import Measured
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
     DropLimbs,
-    Input,
-    PairedInput,
     Polynomial,
-    Relinearize,
     Rescale,
     as_float,
+    kinds_with,
 )
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.readings.types import HEADROOM, ArrayType
 from hecc.runtime.plan.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
 from hecc.runtime.plan.rates import Rates
+from hecc.runtime.reading import Reading
 
 DECODED = 2.0**-44
 """Precision of decoding, in double precision, relative to the largest value."""
@@ -49,7 +50,7 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
         galois[element] = max(limbs[i] for i in users)
     expanded = expand_polynomials(circuit, limbs)
     steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
-    relinearization = [used for ins, used in steps if isinstance(ins, Relinearize)]
+    relinearization = [used for ins, used in steps if Trait.RELINEARIZES in ins.traits]
     return KeySpecification(
         ring_degree=chain.ring_degree,
         data_primes=chain.data_primes if options.chain is None else options.chain.data_primes,
@@ -68,16 +69,23 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
 
 def _limbs(circuit: Circuit) -> list[int]:
     """Limbs of every value of a circuit with scales."""
+    arriving = {i: ins.limbs or 0 for i, ins in circuit.inputs()}
     limbs: list[int] = []
-    for ins in circuit.instructions:
-        if isinstance(ins, Input):
-            limbs.append(ins.limbs or 0)
-        else:
-            dropped = ins.limbs if isinstance(ins, Rescale | DropLimbs) else 0
-            if isinstance(ins, Polynomial):
-                dropped = sum(ins.dropped or ())
-            limbs.append(limbs[ins.operands[0]] - dropped)
+    for i, ins in enumerate(circuit.instructions):
+        dropped = _DROPPED.of(ins)(ins) if Trait.LEVELS in ins.traits else 0
+        limbs.append(arriving[i] if i in arriving else limbs[ins.operands[0]] - dropped)
     return limbs
+
+
+_DROPPED: Reading[Callable[[Any], int]] = Reading(
+    "how many limbs the result has fewer",
+    kinds_with(Trait.LEVELS),
+    {
+        Rescale: lambda ins: ins.limbs,
+        DropLimbs: lambda ins: ins.limbs,
+        Polynomial: lambda ins: sum(ins.dropped or ()),
+    },
+)
 
 
 def input_signatures(
@@ -101,7 +109,7 @@ def input_signatures(
                 scale=_scale(ins.encoding_scale),
                 low=low,
                 high=high,
-                paired=isinstance(ins, PairedInput),
+                paired=ins.VECTORS == 2,
             )
         )
     return tuple(signatures)
@@ -177,16 +185,16 @@ def estimate(
     )
 
     def seconds(rates: Rates | None) -> float:
-        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(evaluator, keys, circuit.period, rates))
+        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(device, keys, circuit.period, rates))
 
-    evaluator, profile = options.device, options.machine
+    device, profile = options.device, options.machine
     return Estimate(
-        evaluator=evaluator,
+        device=device,
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
         seconds=seconds(options.rates),
-        peak_memory=memory.peak_memory(circuit, limbs, keys, evaluator),
-        evaluation_key_bytes=memory.evaluation_key_bytes(keys, evaluator),
+        peak_memory=memory.peak_memory(circuit, limbs, keys, device),
+        evaluation_key_bytes=memory.evaluation_key_bytes(keys, device),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=promised.bits,

@@ -24,6 +24,7 @@ from hecc.compiler.graph.affine import Parameters
 from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, WindowSumNode
 from hecc.runtime.ckks.circuit.instructions import ONE, Add, Instruction, MatrixProduct, Multiply, Relinearize, Square
 from hecc.runtime.ckks.circuit.layout import MAX_COUNT, Layout, vector_layout
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CompileError
 
 __all__ = ["RelinearizationPrice", "batch_layouts", "lower_batch"]
@@ -138,7 +139,8 @@ class _BatchBuilder(Builder):
         """As of any builder, but remembers which values have three polynomials."""
         index = super().emit(instruction, value)
         reads_three = not self._three.isdisjoint(instruction.operands)
-        if isinstance(instruction, Square | Multiply) or (reads_three and not isinstance(instruction, Relinearize)):
+        traits = instruction.traits
+        if Trait.PRODUCT in traits or (reads_three and Trait.RELINEARIZES not in traits):
             self._three.add(index)
         return index
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotations
-from hecc.runtime.ckks.circuit.instructions import Circuit, Input, LinearTransform, MatrixProduct
+from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, MatrixProduct, kinds_with
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes, switching_key_bytes
+from hecc.runtime.reading import Reading
 
 __all__ = ["MemoryUse", "ciphertext_bytes", "encoded_bytes", "evaluation_key_bytes", "memory_use", "peak_memory"]
 
@@ -46,13 +49,12 @@ def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
 def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
     """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
     total = 0
-    for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, LinearTransform):
-            values = len(circuit.diagonals(ins))
-            if evaluator == "seal":
-                total += values * 8 * keys.ring_degree * limbs[i]
-            else:
-                total += values * circuit.period * sum(map(packed_bytes, keys.primes(limbs[i])))
+    for i, ins in circuit.every(LinearTransform):
+        values = len(circuit.diagonals(ins))
+        if evaluator == "seal":
+            total += values * 8 * keys.ring_degree * limbs[i]
+        else:
+            total += values * circuit.period * sum(map(packed_bytes, keys.primes(limbs[i])))
     return total
 
 
@@ -104,42 +106,64 @@ def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, e
     circuit, limbs = expanded.circuit, expanded.limbs
     last, counts = circuit.last_uses(), circuit.counts()
     native = evaluator != "seal"
-    extra = len(keys.special_primes) if native else 0
     sizes = polynomials(circuit)
+    inputs, products = dict(circuit.inputs()), dict(circuit.every(MatrixProduct))
     live: dict[int, int] = {}
     worst = read = first = 0
     stream = plan_stream(circuit, limbs, sizes, keys.ring_degree) if native else None
     if stream is not None:
         # In blocks; what is read ahead of them, and their weights, which are kept.
-        streamed = circuit.instructions[: stream.end + 1]
         ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
-        entries = sum(len(circuit.matrix(ins).values) for ins in streamed if isinstance(ins, MatrixProduct))
+        entries = sum(len(circuit.matrix(ins).values) for i, ins in products.items() if i <= stream.end)
         constants += 8 * entries
         # Buffers that are lent again may be an eighth larger than what they then hold.
         worst, first = stream.peak * 45 // 32 + ahead, stream.end
     for i, ins in enumerate(circuit.instructions[first:], first):
         live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * sizes[i] // 2
         working = 0
-        if isinstance(ins, Input) and native:
+        if i in inputs and native:
             # Read into an array of its own first.
-            read = max(read, live[i] * ins.ciphertexts // ins.count)
-        if isinstance(ins, LinearTransform):
-            diagonals = circuit.diagonals(ins)
-            babies, giants = transform_rotations(diagonals)
-            babies += counts[ins.x]
-            pair = ciphertext_bytes(keys.ring_degree, limbs[i] + extra)
-            if native:
-                # Rotations limb by limb, the sums that all giant steps need, and rows.
-                groups = giants + ins.count
-                rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
-                working = rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
-            else:
-                working = (babies + ins.count + 1) * pair
-        elif isinstance(ins, MatrixProduct) and (stream is None or i > stream.end):
-            # Its weights as residues, and as the integers that they are made from.
-            working = len(circuit.matrix(ins).values) * 8 * (limbs[i] + 1)
+            read = max(read, live[i] * inputs[i].ciphertexts // inputs[i].count)
+        if Trait.WEIGHTS in ins.traits and not (i in products and stream is not None and i <= stream.end):
+            working = _WORKING.of(ins)(_Place(circuit, keys, limbs[i], counts, native), ins)
         alive = sum(live.values())
         worst = max(worst, (alive + alive // 4 if native else alive) + working)
         live = {v: size for v, size in live.items() if last.get(v, -1) > i}
     kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
     return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst + read)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an instruction is: its limbs, the ciphertexts of all values, and whether native kernels run it."""
+
+    circuit: Circuit
+    keys: KeySpecification
+    limbs: int
+    counts: Sequence[int]
+    native: bool
+
+
+def _transform_working(place: _Place, ins: LinearTransform) -> int:
+    keys = place.keys
+    babies, giants = transform_rotations(place.circuit.diagonals(ins))
+    babies += place.counts[ins.x]
+    if not place.native:
+        return (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, place.limbs)
+    # Rotations limb by limb, the sums that all giant steps need, and rows.
+    pair = ciphertext_bytes(keys.ring_degree, place.limbs + len(keys.special_primes))
+    groups = giants + ins.count
+    rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
+    return rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
+
+
+def _product_working(place: _Place, ins: MatrixProduct) -> int:
+    """Its weights as residues, and as the integers that they are made from."""
+    return place.circuit.weights(ins) * 8 * (place.limbs + 1)
+
+
+_WORKING: Reading[Callable[[_Place, Any], int]] = Reading(
+    "the bytes that a product with weights works in",
+    kinds_with(Trait.WEIGHTS),
+    {LinearTransform: _transform_working, MatrixProduct: _product_working},
+)

@@ -7,8 +7,9 @@ of chains; the one that it chooses is checked with noise drawn at random.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,13 @@ from hecc.compiler.ckks.chain.series import PolynomialProfile
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.graph.graph import Graph
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
+    AddScalar,
     Circuit,
+    Conjugate,
+    DropLimbs,
     Fold,
     Input,
     Instruction,
@@ -28,16 +33,23 @@ from hecc.runtime.ckks.circuit.instructions import (
     MatrixProduct,
     Multiply,
     MultiplyPlain,
+    MultiplyScalar,
+    Negate,
+    Output,
     PairedInput,
     Polynomial,
     Relinearize,
+    Rescale,
     Rotate,
     Square,
     Subtract,
+    kinds_with,
 )
 from hecc.runtime.ckks.circuit.polynomials import Expansion
-from hecc.runtime.ckks.readings.noise_drawn import RingNoise, TransformStatistics
+from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.ckks.readings.noise_drawn import RingNoise, TransformStatistics, rounding_errors
 from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.reading import Reading
 
 __all__ = ["NoisePrediction"]
 
@@ -49,9 +61,6 @@ STEADY = 1 / 8
 
 A slot's error is complex. A Chebyshev polynomial of degree n grows like ``cosh(n e / sqrt(1 - x^2))`` a distance e
 beside the real axis: harmless while the exponent is below 1, and beyond all bounds soon after."""
-
-ELEMENTWISE = (Add, AddPlain, Multiply, MultiplyPlain, Polynomial, Relinearize, Square, Subtract)
-"""Instructions whose result's error in a slot comes from the operands' errors in that slot."""
 
 
 class NoisePrediction:
@@ -74,23 +83,19 @@ class NoisePrediction:
         self._types = verify(circuit, None)
         self._statistics = {
             i: TransformStatistics.of(circuit.diagonals(ins), ins.count, self._ring)
-            for i, ins in enumerate(circuit.instructions)
-            if isinstance(ins, LinearTransform)
+            for i, ins in circuit.every(LinearTransform)
         }
-        self._matrices = {
-            i: self._matrix_gain(i, ins) for i, ins in enumerate(circuit.instructions) if isinstance(ins, MatrixProduct)
-        }
+        self._matrices = {i: self._matrix_gain(i, ins) for i, ins in circuit.every(MatrixProduct)}
         self.profiles = {
             i: PolynomialProfile.of(circuit, ins, magnitudes[lowered.values[ins.x]].quantiles)
-            for i, ins in enumerate(circuit.instructions)
-            if isinstance(ins, Polynomial)
+            for i, ins in circuit.every(Polynomial)
         }
         self._origins = _origins(circuit)
         self._filled = [int(np.count_nonzero(t.content)) for t in self._types]
         self._biases = {
-            i: tuple(self._typical(i, profile) for profile in profiles)
+            i: tuple(self._typical(i, profile) for profile in _PROFILES.of(ins)(self, i, ins))
             for i, ins in enumerate(circuit.instructions)
-            if (profiles := self._profiles(i, ins))
+            if ins.traits & Trait.SWITCHES
         }
 
     def _matrix_gain(self, i: int, ins: MatrixProduct) -> tuple[float, float, float]:
@@ -101,13 +106,14 @@ class NoisePrediction:
         typical = np.max if self._lowered.values[i] in self._outputs else np.mean
         return float(typical(squares)), float(typical(sums**2)), float(typical(np.diff(matrix.offsets)))
 
-    def _profiles(self, i: int, ins: Instruction) -> tuple[NDArray[np.float64], ...]:
-        """The bias of an instruction's rotations in each slot."""
-        if isinstance(ins, LinearTransform):
-            return self._statistics[i].rotated_bias, self._statistics[i].giant_bias
-        if isinstance(ins, Fold):
-            return (self._ring.fold_bias(ins.steps),)
-        return (self._ring.bias,) if isinstance(ins, Relinearize | Rotate | Polynomial | PairedInput) else ()
+    def _bias(self, i: int, ins: Instruction) -> tuple[NDArray[np.float64], ...]:
+        return (self._ring.bias,)
+
+    def _fold_bias(self, i: int, ins: Fold) -> tuple[NDArray[np.float64], ...]:
+        return (self._ring.fold_bias(ins.steps),)
+
+    def _transform_bias(self, i: int, ins: LinearTransform) -> tuple[NDArray[np.float64], ...]:
+        return self._statistics[i].rotated_bias, self._statistics[i].giant_bias
 
     def _typical(self, i: int, profile: NDArray[np.float64]) -> float:
         """What stands for a profile over the slots that hold data."""
@@ -124,118 +130,237 @@ class NoisePrediction:
         It is infinite where an error in one slot alone could drive a polynomial out of bounds: an overflow in any slot
         of the ring, copies and gaps included, ruins all of them.
         """
-        circuit, chain, ring = self._lowered.circuit, scales.chain, self._ring
-        special = float(math.prod(chain.special_primes))
-        # Digits of several primes are taken around zero, and have no bias.
-        biased = 1.0 if chain.digit_limbs == 1 else 0.0
-        variances: list[float] = []
-        # What the bias of relinearisation adds is the same in all ciphertexts of an array, and does not average out in
-        # a matrix product; of such circuits it is kept apart.
-        common: list[float] = []
-        # Of the results of polynomials where they are steepest, and in one copy.
-        steepest: dict[int, float] = {}
-        steady = True
-
-        sizes = [float(scale) for scale in scales.scale]
-
-        @cache
-        def ready_size(value: int) -> float:
-            return float(scales.ready_scale(value)) if scales.pending(value) else sizes[value]
-
-        def ready(value: int) -> float:
-            if not scales.pending(value):
-                return variances[value]
-            return variances[value] + ring.rescaling(self._types[value].polynomials) / ready_size(value) ** 2
-
-        @cache
-        def switched(limbs: int) -> float:
-            return ring.switching(chain.digits(limbs), special)
-
-        for i, ins in enumerate(circuit.instructions):
-            shared = common[ins.operands[0]] if ins.operands else 0.0
-            unit = 1.0 / sizes[i] ** 2
-            switching = switched(scales.limbs[i])
-            key_switch = ring.rounding + switching
-            if isinstance(ins, Input):
-                variance = (ring.fresh + ring.encoding) * unit
-                if isinstance(ins, PairedInput):
-                    variance = 4 * variance + key_switch * unit
-                    bias = biased * switching * self._biases[i][0] * unit
-                    variance, shared = (variance, bias) if self._matrices else (variance + bias, shared)
-            elif isinstance(ins, LinearTransform):
-                plain = scales.plain[i]
-                assert plain is not None
-                statistics = self._statistics[i]
-                mean_square = self._mean_square(ins.x) * self._filled[ins.x] / self._types[ins.x].content.size
-                before = ready_size(ins.x)
-                variance = statistics.gain * ready(ins.x)
-                variance += statistics.added(ring, switching, before, float(plain), mean_square)
-                rotated, giant = self._biases[i]
-                variance += biased * switching / before**2 * (rotated + giant / float(plain) ** 2)
-            elif isinstance(ins, MatrixProduct):
-                gain, sums, weights = self._matrices[i]
-                shared *= sums
-                variance = gain * (ready(ins.x) if is_product(ins) else variances[ins.x])
-                plain = scales.plain[i]
-                # Rounded weights are off by up to half a unit, each by another share of it; integers by nothing.
-                rounding = 0.0 if plain is None else weights / (12 * float(plain) ** 2)
-                variance += rounding * self._mean_square(ins.x)
-            elif isinstance(ins, Fold):
-                copies = self._filled[ins.x] * ins.span / max(1, self._filled[i] * ins.period)
-                variance = copies * variances[ins.x] + (ins.span // ins.period - 1) * key_switch * unit
-                variance += biased * switching * self._biases[i][0] * unit
-            elif isinstance(ins, Square):
-                variance = 4 * self._mean_square(ins.x) * (ready(ins.x) + shared)
-                shared = 0.0
-            elif isinstance(ins, Multiply):
-                left = self._mean_square(ins.y) * (ready(ins.x) + common[ins.x])
-                right = self._mean_square(ins.x) * (ready(ins.y) + common[ins.y])
-                # Powers of one value err alike.
-                alike = 2 * math.sqrt(left * right) if self._origins[ins.x] & self._origins[ins.y] else 0.0
-                variance, shared = left + right + alike, 0.0
-            elif isinstance(ins, Polynomial):
-                profile = self.profiles[i]
-                added, keys = profile.added(expansions[i], ring, switched) if i in expansions else (0.0, 0.0)
-                variance = profile.gain * (ready(ins.x) + shared) + added
-                worst = steepest.get(ins.x, ring.copies * (ready(ins.x) + shared))
-                steady &= profile.degree * WORST_SLOT * math.sqrt(worst) <= STEADY
-                steepest[i] = profile.slope**2 * worst + ring.copies * (added + keys)
-                keys *= biased * self._biases[i][0]
-                shared, variance = (keys, variance) if self._matrices else (shared, variance + keys)
-            elif isinstance(ins, MultiplyPlain):
-                vector = circuit.constants[ins.vector]
-                encoding = ring.encoding / ready_size(ins.x) ** 2
-                variance = float(np.mean(vector[vector != 0] ** 2)) * ready(ins.x)
-                variance += encoding * self._mean_square(ins.x)
-            elif isinstance(ins, Relinearize) and self._matrices:
-                variance = variances[ins.x] + key_switch * unit
-                shared += biased * switching * self._biases[i][0] * unit
-            elif isinstance(ins, Relinearize | Rotate):
-                variance = variances[ins.x] + (key_switch + biased * switching * self._biases[i][0]) * unit
-            elif isinstance(ins, Add | Subtract):
-                variance = variances[ins.x] + variances[ins.y]
-                shared = (math.sqrt(common[ins.x]) + math.sqrt(common[ins.y])) ** 2
-            elif isinstance(ins, AddPlain):
-                variance = variances[ins.x] + ring.encoding * unit
-            else:
-                variance = ready(ins.operands[0])
-            variances.append(variance)
-            common.append(shared)
-        if not steady:
+        propagation = _Propagation(self, scales, expansions)
+        for i, ins in enumerate(self._lowered.circuit.instructions):
+            variance, shared = _RULES.of(ins)(propagation, i, ins)
+            propagation.variances.append(variance)
+            propagation.common.append(shared)
+        if not propagation.steady:
             return dict.fromkeys(self._outputs, math.inf)
         results = {name: self._lowered.results[name] for name in self._outputs}
-        return {name: math.sqrt(ready(value) + common[value]) for name, value in results.items()}
+        return {
+            name: math.sqrt(propagation.ready(value) + propagation.common[value]) for name, value in results.items()
+        }
 
     def _mean_square(self, value: int) -> float:
         """Of the data slots of a value."""
         return self._magnitudes[self._lowered.values[value]].rms ** 2
 
 
+_PROFILES: Reading[Callable[..., tuple[NDArray[np.float64], ...]]] = Reading(
+    "the bias of key switches in each slot",
+    kinds_with(Trait.SWITCHES),
+    {
+        PairedInput: NoisePrediction._bias,
+        Relinearize: NoisePrediction._bias,
+        Rotate: NoisePrediction._bias,
+        Conjugate: NoisePrediction._bias,
+        Fold: NoisePrediction._fold_bias,
+        LinearTransform: NoisePrediction._transform_bias,
+        Polynomial: NoisePrediction._bias,
+    },
+)
+
+Variances = tuple[float, float]
+"""Of a value's error: the mean over its slots, and what its ciphertexts have in common, kept apart."""
+
+
+class _Propagation:
+    """Variances through the circuit under one chain; a rule for each instruction, which appends none itself.
+
+    What the bias of relinearisation adds is the same in all ciphertexts of an array, and does not average out in a
+    matrix product; of circuits that have one it is kept apart.
+    """
+
+    def __init__(self, prediction: NoisePrediction, scales: Scales, expansions: Mapping[int, Expansion]) -> None:
+        self.prediction, self.scales, self.expansions = prediction, scales, expansions
+        self.ring, self.circuit = prediction._ring, prediction._lowered.circuit
+        self.variances: list[float] = []
+        self.common: list[float] = []
+        # Of the results of polynomials where they are steepest, and in one copy.
+        self.steepest: dict[int, float] = {}
+        self.steady = True
+        self.apart = bool(prediction._matrices)
+        chain = scales.chain
+        special = float(math.prod(chain.special_primes))
+        # Digits of several primes are taken around zero, and have no bias.
+        self.biased = 1.0 if chain.digit_limbs == 1 else 0.0
+        self.sizes = [float(scale) for scale in scales.scale]
+        self.switched = cache(lambda limbs: self.ring.switching(chain.digits(limbs), special))
+        self.ready_size = cache(
+            lambda value: float(scales.ready_scale(value)) if scales.pending(value) else self.sizes[value]
+        )
+
+    def ready(self, value: int) -> float:
+        """Variance of a value once it is rescaled for the next product."""
+        if not self.scales.pending(value):
+            return self.variances[value]
+        rescaling = self.ring.rescaling(self.prediction._types[value].polynomials)
+        return self.variances[value] + rescaling / float(self.ready_size(value)) ** 2
+
+    def mean_square(self, value: int) -> float:
+        """Of the data slots of a value."""
+        return self.prediction._mean_square(value)
+
+    def unit(self, i: int) -> float:
+        """Of one, in units of the value."""
+        return 1.0 / self.sizes[i] ** 2
+
+    def switching(self, i: int) -> float:
+        """What a key's error adds at the limbs of a value, without its bias."""
+        return float(self.switched(self.scales.limbs[i]))
+
+    def key_switch(self, i: int) -> float:
+        """What a key switch adds in all slots alike."""
+        return self.ring.rounding + self.switching(i)
+
+    def bias(self, i: int) -> float:
+        """What the first of an instruction's biases adds, in units of the value."""
+        return self.biased * self.switching(i) * self.prediction._biases[i][0] * self.unit(i)
+
+    def input(self, i: int, ins: Input) -> Variances:
+        """A new ciphertext."""
+        return (self.ring.fresh + self.ring.encoding) * self.unit(i), 0.0
+
+    def paired_input(self, i: int, ins: PairedInput) -> Variances:
+        """Of twice the sum, one half is what came and the other its conjugate, with a key's error."""
+        fresh, _ = self.input(i, ins)
+        variance, bias = 4 * fresh + self.key_switch(i) * self.unit(i), self.bias(i)
+        return (variance, bias) if self.apart else (variance + bias, 0.0)
+
+    def output(self, i: int, ins: Output) -> Variances:
+        """Rescaled ahead of it."""
+        return self.ready(ins.x), self.common[ins.x]
+
+    def unchanged(self, i: int, ins: Negate) -> Variances:
+        """The operand's error."""
+        return self.variances[ins.x], self.common[ins.x]
+
+    def add(self, i: int, ins: Add | Subtract) -> Variances:
+        """Errors are independent, but for what keys have in common."""
+        variance = self.variances[ins.x] + self.variances[ins.y]
+        return variance, (math.sqrt(self.common[ins.x]) + math.sqrt(self.common[ins.y])) ** 2
+
+    def square(self, i: int, ins: Square) -> Variances:
+        """The error twice, times the value."""
+        return 4 * self.mean_square(ins.x) * (self.ready(ins.x) + self.common[ins.x]), 0.0
+
+    def multiply(self, i: int, ins: Multiply) -> Variances:
+        """Each error times the other value; powers of one value err alike."""
+        left = self.mean_square(ins.y) * (self.ready(ins.x) + self.common[ins.x])
+        right = self.mean_square(ins.x) * (self.ready(ins.y) + self.common[ins.y])
+        origins = self.prediction._origins
+        alike = 2 * math.sqrt(left * right) if origins[ins.x] & origins[ins.y] else 0.0
+        return left + right + alike, 0.0
+
+    def relinearize(self, i: int, ins: Relinearize) -> Variances:
+        """All ciphertexts are multiplied with one key."""
+        if self.apart:
+            return self.variances[ins.x] + self.key_switch(i) * self.unit(i), self.common[ins.x] + self.bias(i)
+        return self.galois(i, ins)
+
+    def galois(self, i: int, ins: Rotate | Conjugate | Relinearize) -> Variances:
+        """A key switch."""
+        bias = self.biased * self.switching(i) * self.prediction._biases[i][0]
+        return self.variances[ins.x] + (self.key_switch(i) + bias) * self.unit(i), self.common[ins.x]
+
+    def fold(self, i: int, ins: Fold) -> Variances:
+        """The steps double: what one adds is summed by those after it."""
+        filled = self.prediction._filled
+        copies = filled[ins.x] * ins.span / max(1, filled[i] * ins.period)
+        variance = copies * self.variances[ins.x]
+        variance += (ins.span // ins.period - 1) * self.key_switch(i) * self.unit(i)
+        return variance + self.bias(i), self.common[ins.x]
+
+    def add_plain(self, i: int, ins: AddPlain) -> Variances:
+        """The slot values are rounded."""
+        return self.variances[ins.x] + self.ring.encoding * self.unit(i), self.common[ins.x]
+
+    def add_scalar(self, i: int, ins: AddScalar) -> Variances:
+        """A number is off by what is known exactly."""
+        return self.variances[ins.x] + float(rounding_errors(ins.value, self.sizes[i])) ** 2, self.common[ins.x]
+
+    def multiply_plain(self, i: int, ins: MultiplyPlain) -> Variances:
+        """The slot values are rounded; the plaintext's scale is that of the operand."""
+        vector = self.circuit.constants[ins.vector]
+        gain = float(np.mean(vector[vector != 0] ** 2))
+        encoding = self.ring.encoding / self.ready_size(ins.x) ** 2
+        return gain * self.ready(ins.x) + encoding * self.mean_square(ins.x), gain * self.common[ins.x]
+
+    def multiply_scalar(self, i: int, ins: MultiplyScalar) -> Variances:
+        """A number is off by what is known exactly; its scale is that of the operand."""
+        off = float(rounding_errors(ins.value, self.ready_size(ins.x)))
+        variance = ins.value**2 * self.ready(ins.x) + off**2 * self.mean_square(ins.x)
+        return variance, ins.value**2 * self.common[ins.x]
+
+    def linear_transform(self, i: int, ins: LinearTransform) -> Variances:
+        """Key switches before and after the products, and plaintexts that are rounded."""
+        prediction, plain = self.prediction, self.scales.plain[i]
+        assert plain is not None
+        statistics, switching = prediction._statistics[i], self.switching(i)
+        mean_square = self.mean_square(ins.x) * prediction._filled[ins.x] / prediction._types[ins.x].content.size
+        before = self.ready_size(ins.x)
+        variance = statistics.gain * self.ready(ins.x)
+        variance += statistics.added(self.ring, switching, before, float(plain), mean_square)
+        rotated, giant = prediction._biases[i]
+        variance += self.biased * switching / before**2 * (rotated + giant / float(plain) ** 2)
+        return variance, self.common[ins.x]
+
+    def matrix_product(self, i: int, ins: MatrixProduct) -> Variances:
+        """Rounded weights are off by up to half a unit, each by another share of it; integers by nothing."""
+        gain, sums, weights = self.prediction._matrices[i]
+        variance = gain * (self.ready(ins.x) if is_product(ins) else self.variances[ins.x])
+        plain = self.scales.plain[i]
+        rounding = 0.0 if plain is None else weights / (12 * float(plain) ** 2)
+        return variance + rounding * self.mean_square(ins.x), self.common[ins.x] * sums
+
+    def polynomial(self, i: int, ins: Polynomial) -> Variances:
+        """By its profile, with what the instructions of its expansion add."""
+        profile, operand = self.prediction.profiles[i], self.ready(ins.x) + self.common[ins.x]
+        added, keys = 0.0, 0.0
+        if i in self.expansions:
+            added, keys = profile.added(self.expansions[i], self.ring, self.switched)
+        variance = profile.gain * operand + added
+        worst = self.steepest.get(ins.x, self.ring.copies * operand)
+        self.steady &= profile.degree * WORST_SLOT * math.sqrt(worst) <= STEADY
+        self.steepest[i] = profile.slope**2 * worst + self.ring.copies * (added + keys)
+        keys *= self.biased * self.prediction._biases[i][0]
+        return (variance, keys) if self.apart else (variance + keys, self.common[ins.x])
+
+
+_RULES: Reading[Callable[[_Propagation, int, Any], Variances]] = Reading(
+    "the noise by formula",
+    INSTRUCTIONS,
+    {
+        Input: _Propagation.input,
+        PairedInput: _Propagation.paired_input,
+        Output: _Propagation.output,
+        Add: _Propagation.add,
+        Subtract: _Propagation.add,
+        Negate: _Propagation.unchanged,
+        Multiply: _Propagation.multiply,
+        Square: _Propagation.square,
+        Relinearize: _Propagation.relinearize,
+        AddPlain: _Propagation.add_plain,
+        MultiplyPlain: _Propagation.multiply_plain,
+        AddScalar: _Propagation.add_scalar,
+        MultiplyScalar: _Propagation.multiply_scalar,
+        Rotate: _Propagation.galois,
+        Conjugate: _Propagation.galois,
+        Fold: _Propagation.fold,
+        LinearTransform: _Propagation.linear_transform,
+        MatrixProduct: _Propagation.matrix_product,
+        Polynomial: _Propagation.polynomial,
+    },
+    dict.fromkeys((Rescale, DropLimbs), "it is written after the chain is chosen; what it adds counts where it is due"),
+)
+
+
 def _origins(circuit: Circuit) -> list[frozenset[int]]:
     """For each value the instructions that its errors come from, as far as everything after them is elementwise."""
     origins: list[frozenset[int]] = []
     for i, ins in enumerate(circuit.instructions):
-        if isinstance(ins, ELEMENTWISE):
+        if Trait.ELEMENTWISE in ins.traits:
             origins.append(frozenset().union(*(origins[value] for value in ins.operands)))
         else:
             origins.append(frozenset({i}))

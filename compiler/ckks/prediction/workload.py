@@ -6,32 +6,42 @@ once; :mod:`hecc.compiler.ckks.prediction.cost` knows what each operation takes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
     Circuit,
     Conjugate,
     Diagonals,
+    DropLimbs,
     Fold,
     Input,
+    Instruction,
     LinearTransform,
     MatrixProduct,
     Multiply,
     MultiplyPlain,
     MultiplyScalar,
+    Negate,
+    Output,
     PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
     Square,
     Subtract,
 )
+from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.reading import Reading
 
 __all__ = ["KEY_SWITCHING", "OPERATIONS", "OTHER", "PLAINTEXTS", "Workload", "polynomials", "transform_rotations"]
 
@@ -77,46 +87,123 @@ class Workload:
         counts = np.zeros((len(numbers), len(OPERATIONS)), dtype=np.int64)
         above, rotations = np.zeros((2, len(numbers)), dtype=np.int64)
         for i, ins in enumerate(circuit.instructions):
-            number, size = numbers[i], sizes[i]
-            used: dict[str, int] = {}
-            if isinstance(ins, LinearTransform):
-                diagonals = circuit.diagonals(ins)
-                babies, giants = transform_rotations(diagonals)
-                used = {"hoist": numbers[ins.x], "baby": babies, "giant": giants, "finish": number}
-                used["diagonal"] = len(diagonals)
-                rotations[i] = babies + giants
-            elif isinstance(ins, Input):
-                used = {"load": ins.ciphertexts}
-                if isinstance(ins, PairedInput):
-                    used["key_switch"] = ins.ciphertexts
-            elif isinstance(ins, Fold):
-                rotations[i] = number * len(ins.steps)
-                used = {"key_switch": rotations[i]}
-            elif isinstance(ins, MatrixProduct):
-                # Every ciphertext of the argument and the result passes through memory once.
-                used = {"stream": (numbers[ins.x] + number) * size}
-                used["scalar_product"] = len(circuit.matrix(ins).values) * size
-            elif isinstance(ins, Rotate | Conjugate):
-                rotations[i] = number
-                used = {"key_switch": number}
-            elif isinstance(ins, Relinearize):
-                used = {"key_switch": number}
-            elif isinstance(ins, Square | Multiply):
-                used = {"product": 4 * number}
-            elif isinstance(ins, MultiplyPlain):
-                used = {"encode": number, "plain_product": number}
-            elif isinstance(ins, AddPlain):
-                used = {"encode": number}
-            elif isinstance(ins, Rescale):
-                above[i] = ins.limbs
-                used = {"rescale": number * size}
-            elif isinstance(ins, AddScalar | MultiplyScalar):
-                used = {"scalar": number}
-            elif isinstance(ins, Add | Subtract):
-                used = {"product": number}
-            for operation, times in used.items():
+            one = _RULES.of(ins)(_Size(circuit, numbers, numbers[i], sizes[i]), ins)
+            above[i], rotations[i] = one.above, one.rotations
+            for operation, times in one.operations.items():
                 counts[i, OPERATIONS.index(operation)] = times
         return cls(counts, above, rotations)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What the counts of an instruction depend on: ciphertexts of all values, of its own, and its polynomials."""
+
+    circuit: Circuit
+    numbers: Sequence[int]
+    number: int
+    polynomials: int
+
+
+@dataclass(frozen=True)
+class _Count:
+    """One instruction's operations, by name, with how many of them are rotations; see :class:`Workload`."""
+
+    operations: dict[str, int]
+    rotations: int = 0
+    above: int = 0
+
+
+def _nothing(size: _Size, ins: Instruction) -> _Count:
+    """Nothing that takes time beside a copy at most."""
+    return _Count({})
+
+
+def _input(size: _Size, ins: Input) -> _Count:
+    return _Count({"load": ins.ciphertexts})
+
+
+def _paired_input(size: _Size, ins: PairedInput) -> _Count:
+    return _Count({"load": ins.ciphertexts, "key_switch": ins.ciphertexts})
+
+
+def _sum(size: _Size, ins: Add | Subtract | Negate) -> _Count:
+    return _Count({"product": size.number})
+
+
+def _product(size: _Size, ins: Multiply | Square) -> _Count:
+    return _Count({"product": 4 * size.number})
+
+
+def _relinearize(size: _Size, ins: Relinearize) -> _Count:
+    return _Count({"key_switch": size.number})
+
+
+def _add_plain(size: _Size, ins: AddPlain) -> _Count:
+    return _Count({"encode": size.number})
+
+
+def _multiply_plain(size: _Size, ins: MultiplyPlain) -> _Count:
+    return _Count({"encode": size.number, "plain_product": size.number})
+
+
+def _scalar(size: _Size, ins: AddScalar | MultiplyScalar) -> _Count:
+    return _Count({"scalar": size.number})
+
+
+def _galois(size: _Size, ins: Rotate | Conjugate) -> _Count:
+    return _Count({"key_switch": size.number}, rotations=size.number)
+
+
+def _fold(size: _Size, ins: Fold) -> _Count:
+    rotations = size.number * len(ins.steps)
+    return _Count({"key_switch": rotations}, rotations=rotations)
+
+
+def _linear_transform(size: _Size, ins: LinearTransform) -> _Count:
+    diagonals = size.circuit.diagonals(ins)
+    babies, giants = transform_rotations(diagonals)
+    used = {"hoist": size.numbers[ins.x], "baby": babies, "giant": giants, "finish": size.number}
+    return _Count({**used, "diagonal": len(diagonals)}, rotations=babies + giants)
+
+
+def _matrix_product(size: _Size, ins: MatrixProduct) -> _Count:
+    # Every ciphertext of the argument and the result passes through memory once.
+    stream = (size.numbers[ins.x] + size.number) * size.polynomials
+    return _Count({"stream": stream, "scalar_product": size.circuit.weights(ins) * size.polynomials})
+
+
+def _rescale(size: _Size, ins: Rescale) -> _Count:
+    return _Count({"rescale": size.number * size.polynomials}, above=ins.limbs)
+
+
+_RULES: Reading[Callable[[_Size, Any], _Count]] = Reading(
+    "the operations that are counted",
+    INSTRUCTIONS,
+    {
+        Input: _input,
+        PairedInput: _paired_input,
+        Output: _nothing,
+        Add: _sum,
+        Subtract: _sum,
+        Negate: _sum,
+        Multiply: _product,
+        Square: _product,
+        Relinearize: _relinearize,
+        AddPlain: _add_plain,
+        MultiplyPlain: _multiply_plain,
+        AddScalar: _scalar,
+        MultiplyScalar: _scalar,
+        Rotate: _galois,
+        Conjugate: _galois,
+        Fold: _fold,
+        LinearTransform: _linear_transform,
+        MatrixProduct: _matrix_product,
+        # Its expansion is counted.
+        Polynomial: _nothing,
+        Rescale: _rescale,
+        DropLimbs: _nothing,
+    },
+)
 
 
 def transform_rotations(diagonals: Diagonals) -> tuple[int, int]:
@@ -128,9 +215,9 @@ def polynomials(circuit: Circuit) -> list[int]:
     """Polynomials of the ciphertexts of every value: three from a product until it is relinearised."""
     sizes: list[int] = []
     for ins in circuit.instructions:
-        if isinstance(ins, Square | Multiply):
+        if Trait.PRODUCT in ins.traits:
             sizes.append(3)
-        elif isinstance(ins, Input | Relinearize):
+        elif Trait.RELINEARIZES in ins.traits or not ins.operands:
             sizes.append(2)
         else:
             sizes.append(max(sizes[v] for v in ins.operands))

@@ -18,15 +18,17 @@ from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
 from hecc.runtime.ckks.client.gaussian import discrete_gaussian
-from hecc.runtime.ckks.client.keygen import PUBLIC, SECRET, KeySet, generate_keys, secret_residues
+from hecc.runtime.ckks.client.keyfolder import waiting
+from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, secret_residues
 from hecc.runtime.ckks.client.keyproof import opened_public
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.ckks.client.workers import Workers
-from hecc.runtime.ckks.devices.evaluator import default_threads
+from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.disclosure import value_deviation
-from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers, check_folder
+from hecc.runtime.ckks.keys.folder import PUBLIC, SECRET, check_folder
+from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
 from hecc.runtime.errors import DisclosureError, FileFormatError, InputError, OutputError
 from hecc.runtime.inputs.tensors import Tensor, input_rows
 from hecc.runtime.plan.header import Disclosure, InputSignature, OutputSignature, PlanHeader
@@ -114,29 +116,39 @@ class Client:
     @classmethod
     def open(
         cls,
-        plan: str | os.PathLike[str],
+        plan: Plan | str | os.PathLike[str],
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
+        public: bool = False,
         min_security: MinSecurity = 128,
     ) -> Self:
-        """The client of a plan file and a folder of keys; takes the public key when there is no secret one.
+        """The client of a plan and a folder of keys; takes the public key when there is no secret one, or if asked to.
 
         Raises
         ------
+        InputError
+            The folder has no keys, or others may write it.
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
         folder = Path(keys)
-        loaded = Plan.load(plan)
-        if (folder / SECRET).exists():
+        loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
+        if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
         if (folder / PUBLIC).exists():
             check_folder(folder)
-            public = PublicKeyFile.load(folder / PUBLIC)
-            return cls(loaded, public=public, min_security=min_security, folder=folder)
-        raise InputError(f"{folder}: neither {SECRET} nor {PUBLIC} is here; run `hecc keygen` first")
+            return cls(loaded, public=PublicKeyFile.load(folder / PUBLIC), min_security=min_security, folder=folder)
+        if not public and (left := waiting(folder)) is not None:
+            raise InputError(
+                f"{left}: keys that an interrupted `hecc keygen --force` was about to replace wait here; move them "
+                f"back into {folder}, or make new ones"
+            )
+        lacking = f"no {PUBLIC}" if public else f"neither {SECRET} nor {PUBLIC}"
+        raise InputError(
+            f"{folder}: {lacking} is here; give the folder of the keys, or make some, as `hecc keygen` does"
+        )
 
     @staticmethod
     def keygen(

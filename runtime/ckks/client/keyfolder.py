@@ -1,4 +1,4 @@
-"""The folder of a key set: a new set gets there whole, and nobody removes what somebody else made.
+"""A new set of keys gets into its folder whole, and nobody removes what somebody else made.
 
 A set is made in a temporary folder of its own. Where there is no folder of the name yet, the temporary one takes the
 name: of two commands the one that comes first wins, and the other is refused. Into a folder that exists already the
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER
 from hecc.runtime.ckks.client.notes import REQUESTS
-from hecc.runtime.ckks.keys.keyfiles import check_folder
+from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET, check_folder
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import is_at, sync_folder, temporary_folder
 from hecc.runtime.files.container import Kind, kind_of
@@ -27,9 +27,7 @@ from hecc.runtime.files.container import Kind, kind_of
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["EVALUATION", "PUBLIC", "SECRET", "new_set", "waiting"]
-
-SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
+__all__ = ["new_set", "waiting"]
 
 KINDS = {SECRET: Kind.SECRET_KEY, PUBLIC: Kind.PUBLIC_KEY, EVALUATION: Kind.EVALUATION_KEYS}
 """In the order in which old keys go; new ones come in the opposite one."""

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
-from hecc.runtime.ckks.client.keyfolder import EVALUATION, PUBLIC, SECRET, new_set
+from hecc.runtime.ckks.client.keyfolder import new_set
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.passphrase import new_protection, protect, scrypt_memory, unprotect
+from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
 from hecc.runtime.ckks.keys.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -33,9 +34,6 @@ from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target
 
 __all__ = [
-    "EVALUATION",
-    "PUBLIC",
-    "SECRET",
     "KeySet",
     "generate_keys",
     "key_making_memory",
@@ -114,7 +112,7 @@ def generate_keys(
         a disk without the space.
     """
     if shape not in get_args(KeyShape):
-        raise InputError(f"there is no device {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
+        raise InputError(f"there is no shape of keys {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
     # The binding is imported behind the first refusals, so that they do not wait for it.

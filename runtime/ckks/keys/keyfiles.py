@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import check_structure
+from hecc.runtime.ckks.keys.folder import check_owner
 from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues, switching_key_bytes
-from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError, ParameterError
+from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 
@@ -39,7 +40,6 @@ __all__ = [
     "SecretKeyFile",
     "SecretKeyHeader",
     "check_covers",
-    "check_folder",
     "check_reduced",
     "key_fingerprint",
 ]
@@ -56,9 +56,6 @@ be overwritten by the one after that."""
 
 FINGERPRINT = b"hecc public key\0"
 """What a fingerprint begins with, so that it is that of nothing else."""
-
-OTHERS_WRITE = 0o022
-"""Permission of the group, or of everybody, to write."""
 
 _SECRET = "secret"
 _PUBLIC = "public"
@@ -155,7 +152,7 @@ class SecretKeyFile:
             The file cannot be opened, is no secret key, is damaged or impossible; it is another user's, or others may
             write it or its folder.
         """
-        _check_owner(Path(path))
+        check_owner(Path(path))
         container = Container(path, Kind.SECRET_KEY)
         header = container.header(SecretKeyHeader)
         _check_spec(path, header.keys)
@@ -427,36 +424,6 @@ def check_covers(
     for key in needed.galois:
         if limbs.get(key.element, 0) < key.limbs:
             raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder of keys that others may write: they could put keys of their own there. So do SSH's servers.
-
-    Raises
-    ------
-    InputError
-        The group, or everybody, may write it.
-    """
-    if os.name == "posix" and folder.is_dir() and stat.S_IMODE(folder.stat().st_mode) & OTHERS_WRITE:
-        raise InputError(
-            f"{folder}: others may write this folder, and put keys of their own here; run `chmod go-w {folder}` if it "
-            "is for keys only, or choose another folder"
-        )
-
-
-def _check_owner(path: Path) -> None:
-    """Refuse a secret key that another user has made or may replace, as SSH does; the system's own user may."""
-    if os.name != "posix" or not path.is_file():
-        return
-    status = path.stat()
-    if status.st_uid not in (0, os.geteuid()):
-        raise InputError(
-            f"{path}: this secret key belongs to another user (number {status.st_uid}); run hecc as that user, or make "
-            "keys of your own"
-        )
-    if stat.S_IMODE(status.st_mode) & OTHERS_WRITE:
-        raise InputError(f"{path}: others may write this secret key; run `chmod 600 {path}` if it is still yours")
-    check_folder(path.absolute().parent)
 
 
 def _check_spec(path: str | os.PathLike[str], spec: KeySpecification) -> None:

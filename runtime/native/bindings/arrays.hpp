@@ -22,7 +22,6 @@ namespace hecc {
 namespace nb = nanobind;
 
 // C-contiguous, native-endian. Anything else is a TypeError: `noconvert` of the bindings forbids a silent copy.
-// C-contiguous, native-endian. Anything else is a TypeError: `noconvert` below forbids a silent copy.
 using Words = nb::ndarray<const std::uint64_t, nb::c_contig, nb::device::cpu>;
 using Output = nb::ndarray<std::uint64_t, nb::c_contig, nb::device::cpu>;  // writable too
 using Bytes = nb::ndarray<const std::uint8_t, nb::c_contig, nb::device::cpu>;

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -198,7 +197,6 @@ class Transform {
                     const std::vector<std::uint64_t>& elements, std::size_t memory) {
     const std::vector<GaloisKey> galois = galois_keys(context_, keys, elements);
     const nb::gil_scoped_release release;
-    const std::lock_guard<std::mutex> lock(mutex_);
     return transform_.apply(*context_, x, galois, memory);
   }
 
@@ -223,7 +221,6 @@ class Transform {
   SharedContext context_;
   Array<const std::uint16_t, 1> value_slots_;
   Array<const float, 1> values_;
-  std::mutex mutex_;
   LinearTransform transform_;
 };
 

@@ -63,8 +63,8 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
 
 def key_files(folder: Path) -> list[Path]:
     """The files of a folder of keys that a command reads, or counts in."""
-    from hecc.runtime.ckks.client.keygen import EVALUATION, PUBLIC, SECRET
     from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER
+    from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
 
     return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER, EARLIER)]
 

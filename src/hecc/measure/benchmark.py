@@ -1,7 +1,7 @@
 """Times and memory of plans that are run, for ``hecc bench``.
 
-A process of its own runs the plan for each evaluator. It holds what a server holds, so its peak memory is that of a
-server. Evaluators take turns, run by run.
+A process of its own runs the plan for each device. It holds what a server holds, so its peak memory is that of a
+server. Devices take turns, run by run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from hecc.client import Client
 from hecc.runtime.ckks.circuit.instructions import Instruction
-from hecc.runtime.ckks.circuit.parameters import KeyShape
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.errors import InputError
 from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.plan.plan import Plan
@@ -35,7 +35,7 @@ __all__ = ["PlanTimes", "measure_plan"]
 
 @dataclass(frozen=True)
 class PlanTimes:
-    """Warm runs of one row with one evaluator.
+    """Warm runs of one row with one device.
 
     Attributes
     ----------
@@ -62,25 +62,25 @@ class PlanTimes:
 
 def measure_plan(
     path: Path,
-    evaluators: Sequence[KeyShape],
+    devices: Sequence[DeviceName],
     folder: Path,
     *,
     threads: int,
     runs: int,
     stage: Callable[[str], None] | None = None,
-) -> dict[KeyShape, PlanTimes]:
+) -> dict[DeviceName, PlanTimes]:
     """Make keys, encrypt random inputs, and run a plan warm.
 
     Parameters
     ----------
     path
         The server's plan.
-    evaluators
+    devices
         What to run it with.
     folder
         For keys and encrypted inputs.
     threads
-        Of the evaluators that have threads.
+        Of the devices that have threads.
     runs
         Of one row each, after one that is not counted.
     stage
@@ -98,18 +98,18 @@ def measure_plan(
     tell = stage or (lambda _: None)
     rows = _random_row(plan.header)
     with contextlib.ExitStack() as stack:
-        workers: dict[KeyShape, ProcessPoolExecutor] = {}
-        prepared: dict[KeyShape, float] = {}
-        for name in evaluators:
-            tell(f"keys for the evaluator {name}")
+        workers: dict[DeviceName, ProcessPoolExecutor] = {}
+        prepared: dict[DeviceName, float] = {}
+        for name in devices:
+            tell(f"keys for the device {name}")
             client = Client(plan)
             keys = client.keygen(folder / name, device=name)
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
-            tell(f"first run of the evaluator {name}")
+            tell(f"first run of the device {name}")
             workers[name] = stack.enter_context(_worker())
             prepared[name] = workers[name].submit(_prepare, path, keys.evaluation, request, name, threads).result()
-        samples: dict[KeyShape, list[_Sample]] = {name: [] for name in evaluators}
+        samples: dict[DeviceName, list[_Sample]] = {name: [] for name in devices}
         for run in range(runs):
             tell(f"run {run + 1} of {runs}")
             for name, worker in workers.items():
@@ -147,7 +147,7 @@ def _worker() -> Iterator[ProcessPoolExecutor]:
             yield executor
         except BrokenProcessPool:
             raise InputError(
-                "the server's process was killed, most likely for lack of memory; measure one evaluator at a time, or "
+                "the server's process was killed, most likely for lack of memory; measure one device at a time, or "
                 "on a larger machine"
             ) from None
         except BaseException:
@@ -167,12 +167,12 @@ _session: list[Any] = []
 """In a worker: its server, and the request."""
 
 
-def _prepare(plan: Path, keys: Path, request: Path, evaluator: str, threads: int) -> float:
+def _prepare(plan: Path, keys: Path, request: Path, device: str, threads: int) -> float:
     """In a worker: open the plan and run it once."""
     from hecc.runtime.ckks.ciphertexts import CiphertextFile
 
     start = time.perf_counter()
-    _session[:] = [Server(plan, keys, evaluator=evaluator, threads=threads), CiphertextFile.load(request)]
+    _session[:] = [Server(plan, keys, device=device, threads=threads), CiphertextFile.load(request)]
     _run()
     return time.perf_counter() - start
 

@@ -49,7 +49,7 @@ def measured_rows(
     # Evenly spaced: synthetic inputs come kind by kind, and test sets sorted by class.
     rows = {name: values[:: -(-len(values) // ROWS)].copy() for name, values in rows.items()}
     count = len(next(iter(rows.values())))
-    fitted = {ins.x for ins in circuit.instructions if isinstance(ins, Polynomial) and ins.interval is not None}
+    fitted = {ins.x for _, ins in circuit.every(Polynomial) if ins.interval is not None}
     if not fitted:
         return _packed(plan, rows)
     simulator = Simulator(circuit, memory=1 << 62)

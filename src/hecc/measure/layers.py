@@ -17,15 +17,10 @@ from hecc.compiler.ckks.prediction.workload import transform_rotations
 from hecc.measure.layer_errors import LayerErrors, measured_rows
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
-    DropLimbs,
-    Input,
-    Instruction,
     LinearTransform,
-    MatrixProduct,
-    Output,
     Polynomial,
-    Rescale,
 )
+from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_expanded
 from hecc.runtime.inputs.tensors import Tensor
 from hecc.runtime.plan.plan import Plan
@@ -111,11 +106,11 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
         The client's plan, which has no circuit, or inputs that the plan does not take.
     """
     written = plan.require_circuit()
-    polynomials = {ins.source: _words(written, ins) for ins in written.instructions if isinstance(ins, Polynomial)}
+    polynomials = {ins.source: _words(written, ins) for _, ins in written.every(Polynomial)}
     circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
-    model = key_cost_model(plan.header.estimate.evaluator, plan.header.keys, circuit.period, plan.header.estimate.rates)
+    model = key_cost_model(plan.header.estimate.device, plan.header.keys, circuit.period, plan.header.estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     shares: Sequence[float | None]
@@ -160,16 +155,17 @@ def _layer(
     instructions = [circuit.instructions[i] for i in members]
     seconds = sum(costs[i].seconds for i in members)
     operands = {owner[_unscaled(circuit, v)] for ins in instructions for v in ins.operands}
-    transforms = [circuit.diagonals(ins) for ins in instructions if isinstance(ins, LinearTransform)]
+    own = replace(circuit, instructions=tuple(instructions))
+    transforms = [circuit.diagonals(ins) for _, ins in own.every(LinearTransform)]
     steps = [transform_rotations(diagonals) for diagonals in transforms]
     last = _result(circuit, members)
     kind = types[last]
     return Layer(
         source=circuit.instructions[last].source,
-        is_input=any(isinstance(ins, Input) for ins in instructions),
+        is_input=any(own.inputs()),
         # Only a forged circuit has two nodes of one name, each before the other.
         reads=tuple(sorted(layer for layer in operands if layer < number)),
-        outputs=tuple(ins.name for ins in instructions if isinstance(ins, Output)),
+        outputs=tuple(ins.name for _, ins in own.outputs()),
         seconds=seconds,
         share=seconds / total if total else 0.0,
         key_switching_seconds=sum(costs[i].key_switching for i in members),
@@ -177,7 +173,7 @@ def _layer(
         rotations=sum(costs[i].rotations for i in members),
         babies=sum(babies for babies, _ in steps),
         giants=sum(giants for _, giants in steps),
-        diagonals=sum(_diagonals(circuit, ins) for ins in instructions),
+        diagonals=sum(map(circuit.weights, instructions)),
         limbs=max(types[i].limbs for i in members),
         scale_bits=_log2(kind),
         ciphertexts=kind.count,
@@ -220,15 +216,9 @@ def _result(circuit: Circuit, members: Sequence[int]) -> int:
 
 def _unscaled(circuit: Circuit, value: int) -> int:
     """The value before rescales, which belong to the first of its readers although others may share them."""
-    while isinstance(ins := circuit.instructions[value], Rescale | DropLimbs):
-        value = ins.x
+    while Trait.LEVELS in (ins := circuit.instructions[value]).traits:
+        value = ins.operands[0]
     return value
-
-
-def _diagonals(circuit: Circuit, ins: Instruction) -> int:
-    if isinstance(ins, LinearTransform):
-        return len(circuit.diagonals(ins))
-    return len(circuit.matrix(ins).values) if isinstance(ins, MatrixProduct) else 0
 
 
 def _log2(kind: ArrayType) -> float:

@@ -27,16 +27,18 @@ from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.measure.primitives import primitive_keys
 from hecc.measure.probes import PROBES, SCALE, Probe, probe_circuit
 from hecc.measure.rate_fit import RATES, Fit, fit
-from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Output
+from hecc.runtime.ckks.circuit.instructions import Circuit
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.evaluator import default_threads
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator, NativeSession
+from hecc.runtime.ckks.devices.device import default_threads
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
+from hecc.runtime.ckks.devices.native.evaluator import NativeSession
 from hecc.runtime.ckks.devices.streaming import plan_stream
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import Kernels
+from hecc.runtime.plan.interfaces import Step
 from hecc.runtime.plan.rates import Rates
 
 __all__ = ["machine_profile", "measure_rates", "profile_of"]
@@ -132,7 +134,8 @@ class _Prepared:
         types = verify(circuit, keys)
         limbs = [kind.limbs for kind in types]
         # No rate stands for what goes back to the client.
-        self._counted = [i for i, ins in enumerate(circuit.instructions) if not isinstance(ins, Output)]
+        outputs = dict(circuit.outputs())
+        self._counted = [i for i in range(len(circuit.instructions)) if i not in outputs]
         stream = plan_stream(circuit, limbs, [kind.polynomials for kind in types], keys.ring_degree)
         self._starts = [0, *range(1 if stream is None else stream.end + 1, len(self._counted))]
         columns = []
@@ -160,7 +163,7 @@ def _times(session: NativeSession, request: list[bytes], threads: int) -> NDArra
     clock = time.thread_time if threads == 1 else time.perf_counter
     ends = [clock()]
 
-    def note(done: int, total: int, instruction: Instruction) -> None:
+    def note(done: int, total: int, instruction: Step) -> None:
         ends.append(clock())
 
     session.run({"x": request}, progress=note)
@@ -189,7 +192,7 @@ def _prepared(probe: Probe, threads: Sequence[int]) -> Iterator[_Prepared]:
         source = EvaluationKeyFile(files.evaluation)
         with contextlib.ExitStack() as stack:
             sessions = {
-                number: stack.enter_context(NativeEvaluator().prepare(circuit, keys, source, threads=number))
+                number: stack.enter_context(NativeEngine(circuit, keys, threads=number).session(source))
                 for number in threads
             }
             yield _Prepared(circuit, keys, sessions, [stream] * circuit.counts()[0])

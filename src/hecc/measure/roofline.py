@@ -26,31 +26,47 @@ behind the others.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
+    INSTRUCTIONS,
+    Add,
     AddPlain,
+    AddScalar,
     Circuit,
     Conjugate,
     Diagonals,
+    DropLimbs,
     Fold,
+    Input,
+    Instruction,
     LinearTransform,
+    MatrixProduct,
+    Multiply,
     MultiplyPlain,
+    MultiplyScalar,
+    Negate,
+    Output,
     PairedInput,
+    Polynomial,
     Relinearize,
     Rescale,
     Rotate,
+    Square,
+    Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expanded, expand_polynomials
-from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
 from hecc.runtime.ckks.keys.switching_keys import switching_key_bytes
 from hecc.runtime.ckks.readings.types import ArrayType, verify
+from hecc.runtime.reading import Reading
 
 __all__ = ["Machine", "Work", "count_kinds", "count_work"]
 
@@ -177,26 +193,32 @@ class _Counter:
 
     def count(self) -> list[Work]:
         """The work of every instruction."""
-        result = []
-        for i, ins in enumerate(self._circuit.instructions):
-            kind = self._types[i]
-            work = Work()
-            if isinstance(ins, LinearTransform):
-                work = self._linear_transform(self._circuit.diagonals(ins), self._weights[i], kind.limbs)
-            elif isinstance(ins, PairedInput):
-                work = self._key_switch(kind.limbs) * ins.ciphertexts
-            elif isinstance(ins, Rotate | Conjugate | Relinearize):
-                work = self._key_switch(kind.limbs) * kind.count
-            elif isinstance(ins, Fold):
-                work = self._key_switch(kind.limbs) * (kind.count * len(ins.steps))
-            elif isinstance(ins, Rescale):
-                limbs = self._types[ins.x].limbs
-                for step in range(ins.limbs):
-                    work += Work(forward=limbs - step - 1, inverse=1) * (kind.count * kind.polynomials)
-            elif isinstance(ins, AddPlain | MultiplyPlain):
-                work = self._plaintext(len(self._circuit.constants[ins.vector]), kind.limbs)
-            result.append(work)
-        return result
+        return [_WORK.of(ins)(self, i, ins) for i, ins in enumerate(self._circuit.instructions)]
+
+    def _nothing(self, i: int, ins: Instruction) -> Work:
+        """Neither transforms nor keys nor plaintexts: what it moves are ciphertexts alone."""
+        return Work()
+
+    def _paired_input(self, i: int, ins: PairedInput) -> Work:
+        return self._key_switch(self._types[i].limbs) * ins.ciphertexts
+
+    def _switched(self, i: int, ins: Relinearize | Rotate | Conjugate) -> Work:
+        return self._key_switch(self._types[i].limbs) * self._types[i].count
+
+    def _fold(self, i: int, ins: Fold) -> Work:
+        return self._key_switch(self._types[i].limbs) * (self._types[i].count * len(ins.steps))
+
+    def _transform(self, i: int, ins: LinearTransform) -> Work:
+        return self._linear_transform(self._circuit.diagonals(ins), self._weights[i], self._types[i].limbs)
+
+    def _rescale(self, i: int, ins: Rescale) -> Work:
+        kind, limbs, work = self._types[i], self._types[ins.x].limbs, Work()
+        for step in range(ins.limbs):
+            work += Work(forward=limbs - step - 1, inverse=1) * (kind.count * kind.polynomials)
+        return work
+
+    def _slot_values(self, i: int, ins: AddPlain | MultiplyPlain) -> Work:
+        return self._plaintext(len(self._circuit.constants[ins.vector]), self._types[i].limbs)
 
     def _inner_product(self, limbs: int) -> Work:
         return Work(key_bytes=switching_key_bytes(self._keys, limbs))
@@ -238,6 +260,35 @@ class _Counter:
         """Of a diagonal's polynomial, in transforms of the ring."""
         short, full = self._coefficients, self._keys.ring_degree
         return short * math.log2(short) / (2 * full * math.log2(full))
+
+
+_WORK: Reading[Callable[[_Counter, int, Any], Work]] = Reading(
+    "the transforms and the bytes of a run",
+    INSTRUCTIONS,
+    {
+        Input: _Counter._nothing,
+        PairedInput: _Counter._paired_input,
+        Output: _Counter._nothing,
+        Add: _Counter._nothing,
+        Subtract: _Counter._nothing,
+        Negate: _Counter._nothing,
+        Multiply: _Counter._nothing,
+        Square: _Counter._nothing,
+        Relinearize: _Counter._switched,
+        AddPlain: _Counter._slot_values,
+        MultiplyPlain: _Counter._slot_values,
+        AddScalar: _Counter._nothing,
+        MultiplyScalar: _Counter._nothing,
+        Rotate: _Counter._switched,
+        Conjugate: _Counter._switched,
+        Fold: _Counter._fold,
+        LinearTransform: _Counter._transform,
+        MatrixProduct: _Counter._nothing,
+        Rescale: _Counter._rescale,
+        DropLimbs: _Counter._nothing,
+    },
+    {Polynomial: "its expansion is counted"},
+)
 
 
 def _pairs(ciphertext: NDArray[np.int32], step: NDArray[np.int32]) -> int:

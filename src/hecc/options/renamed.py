@@ -32,7 +32,7 @@ def tells_new_names(function: F) -> F:
 
     @functools.wraps(function)
     def telling(*arguments: Any, **options: Any) -> Any:
-        refuse_old(function.__qualname__, signature, options)
+        refuse_old(function.__qualname__.removesuffix(".__init__"), signature, options)
         return function(*arguments, **options)
 
     return telling  # type: ignore[return-value]

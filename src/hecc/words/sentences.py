@@ -137,7 +137,7 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     if header.disclosure:
         shown = f"{header.disclosure.results} results of one key, a {each} each"
         yield "to be disclosed", f"{shown}, with noise that the precision allows for"
-    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.evaluator} evaluator"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.device} evaluator"
     if (machine := cost.machine) is not msgspec.UNSET:
         together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
         yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
@@ -183,7 +183,7 @@ def sent_words(header: PlanHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
     # Half of a key of SEAL's is random, and sent as a seed.
-    return size_words(size) if header.estimate.evaluator == "native" else f"at most {size_words(size / 2)}"
+    return size_words(size) if header.estimate.device == "native" else f"at most {size_words(size / 2)}"
 
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def plan_fields(header: PlanHeader) -> dict[str, Any]:
             for target in header.outputs
         ],
         "ring": ring_fields(keys),
-        "device": cost.evaluator,
+        "device": cost.device,
         "depth": cost.depth,
         "rotations": cost.rotations,
         "batch": header.batch,

@@ -14,7 +14,7 @@ from hecc.measure.layers import plan_layers
 from hecc.measure.probes import Probe
 from hecc.measure.profiling import measure_rates, profile_of
 from hecc.measure.rate_fit import RATES, fit
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.plan.rates import Rates
@@ -103,7 +103,7 @@ def test_times_are_predicted_within_a_quarter_for_networks_that_were_not_measure
         request = client.encrypt(np.full((1, 1, 28, 28), 0.5))
         circuit, header = compiled.require_circuit(), compiled.header
         source, times = EvaluationKeyFile(keys.evaluation), []
-        with NativeEvaluator().prepare(circuit, header.keys, source, threads=1) as session:
+        with NativeEngine(circuit, header.keys, threads=1).session(source) as session:
             for _ in range(12):
                 start = time.thread_time()
                 session.run({s.name: request.row(s.name, 0) for s in header.inputs})

@@ -223,14 +223,14 @@ def public_client(world: World) -> Client:
     return Client(world.plan, public=PublicKeyFile.load(world.folder / "public.bin"), min_security=INSECURE)
 
 
-def test_keys_of_a_shape_that_the_evaluator_cannot_use_are_refused(world: World, tmp_path: Path) -> None:
+def test_keys_of_a_shape_that_the_device_cannot_use_are_refused(world: World, tmp_path: Path) -> None:
     hybrid = make_world(tmp_path, world.plan, "native")
     with pytest.raises(
         KeyMismatchError,
-        match=r"evaluation.bin: keys of shape 'native', but the evaluator 'seal' needs shape 'seal'; "
-        "choose another evaluator, or make keys of that shape",
+        match=r"evaluation.bin: keys of shape 'native', but the device 'seal' needs shape 'seal'; "
+        "choose another device, or make keys of that shape",
     ):
-        Server(world.plan, hybrid.evaluation_keys, evaluator="seal")
+        Server(world.plan, hybrid.evaluation_keys, device="seal")
 
 
 def test_keys_that_lack_what_the_plan_needs_are_refused(world: World) -> None:
@@ -265,6 +265,6 @@ def test_the_clients_plan_is_refused(world: World) -> None:
         Server(world.plan.client(), world.evaluation_keys)
 
 
-def test_an_unknown_evaluator_is_refused(world: World) -> None:
-    with pytest.raises(InputError, match="there is no evaluator 'abacus'"):
-        Server(world.plan, world.evaluation_keys, evaluator="abacus")
+def test_an_unknown_device_is_refused(world: World) -> None:
+    with pytest.raises(InputError, match="there is no device 'abacus'"):
+        Server(world.plan, world.evaluation_keys, device="abacus")

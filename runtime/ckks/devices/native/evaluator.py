@@ -14,17 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
-    Circuit,
     Conjugate,
     DropLimbs,
     Fold,
@@ -42,134 +40,58 @@ from hecc.runtime.ckks.circuit.instructions import (
     Relinearize,
     Rescale,
     Rotate,
-    SparseMatrix,
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.devices.evaluator import (
-    DEFAULT_MEMORY,
-    SCALE_TOLERANCE,
-    Buffer,
-    KeySource,
-    Progress,
-    SwitchingKey,
-    default_threads,
-    input_streams,
-)
+from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.ckks.devices.device import SCALE_TOLERANCE, KeySource, SwitchingKey, input_streams
 from hecc.runtime.ckks.devices.native.reading import Waits, read_ahead
 from hecc.runtime.ckks.devices.native.streams import parms_id, read_ciphertext, write_ciphertext
-from hecc.runtime.ckks.devices.native.weights import share_memory
-from hecc.runtime.ckks.devices.streaming import Step, Store, Stream, column_blocks, plan_stream, row_block
-from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
-from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.ckks.devices.streaming import Step, Store, Stream
+from hecc.runtime.ckks.readings.types import ArrayType
+from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.execution import execute
 from hecc.runtime.native import _evaluator
+from hecc.runtime.plan.interfaces import Buffer, Progress
 from hecc.runtime.reading import Reading
 
-__all__ = ["NativeEvaluator", "NativeSession"]
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.devices.native.engine import NativeEngine
+
+__all__ = ["NativeSession"]
 
 log = logging.getLogger(__name__)
 
 Value: TypeAlias = _evaluator.Ciphertexts
 
 
-class NativeEvaluator:
-    """Makes sessions of the native evaluator.
+class NativeSession:
+    """One client on the native kernels (:class:`hecc.runtime.plan.interfaces.Session`).
 
     Parameters
     ----------
-    kernels
-        Name of the kernels to use: "avx512ifma", "avx2" or "portable"; by default the fastest that this machine can
-        run, or those that the environment variable ``HECC_KERNELS`` names.
+    engine
+        The circuit made ready. Its weights are shared with all other sessions.
+    source
+        The client's keys, packed (:mod:`hecc.runtime.ckks.keys.switching_keys`), each for at least as many limbs as the
+        circuit uses it at. They are not copied.
     """
 
-    key_shape: KeyShape = "native"
-
-    def __init__(self, kernels: str = "") -> None:
-        self._kernels = kernels
-
-    def prepare(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        source: KeySource,
-        *,
-        memory: int = DEFAULT_MEMORY,
-        threads: int | None = None,
-    ) -> NativeSession:
-        """Verify the circuit and make the tables of its primes.
-
-        Parameters
-        ----------
-        circuit, keys
-            What to run.
-        source
-            The keys, packed (:mod:`hecc.runtime.ckks.keys.switching_keys`), each for at least as many limbs as the
-            circuit uses it at. They are not copied.
-        memory
-            Bytes for baby rotations and encoded weights, half for each.
-        threads
-            Threads to compute with, by default one per processor. Results are the same however many.
-
-        Raises
-        ------
-        CircuitError
-            When the circuit does not fit the keys.
-        ParameterError
-            When the kernels cannot work with the parameters.
-        """
-        circuit, types = verify_expanded(circuit, keys)
-        try:
-            context = _evaluator.Context(
-                keys.ring_degree,
-                keys.data_primes,
-                keys.special_primes,
-                keys.digit_limbs,
-                default_threads() if threads is None else threads,
-                self._kernels,
-            )
-        except (ValueError, TypeError) as error:
-            raise ParameterError(f"the native evaluator refuses these parameters: {error}") from None
-        log.debug("kernels %s, %d threads", context.kernels, context.threads)
-        return NativeSession(circuit, keys, types, _Keys(context, source), context, memory)
-
-
-class NativeSession:
-    """One circuit and one key set on the native kernels; see :class:`hecc.runtime.ckks.devices.evaluator.Session`."""
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        types: Sequence[ArrayType],
-        switching_keys: _Keys,
-        context: _evaluator.Context,
-        memory: int,
-    ) -> None:
-        self._circuit = circuit
-        self._spec = keys
-        self._types = types
-        self._inputs = dict(circuit.inputs())
-        self._products = dict(circuit.every(MatrixProduct))
-        self._keys = switching_keys
-        self._context = context
-        # With keys of SEAL's shape a rotation is SEAL's to the bit, and that one cannot be hoisted.
-        exact = keys.digit_limbs == 1 and len(keys.special_primes) == 1
-        self._hoisted = {} if exact else _hoisted(circuit)
+    def __init__(self, engine: NativeEngine, source: KeySource) -> None:
+        self._engine = engine
+        self._circuit = engine.circuit
+        self._spec = engine.keys
+        self._types = engine.types
+        self._inputs = engine.inputs
+        self._products = engine.products
+        self._context = engine.context
+        self._weights = engine.weights
+        self._hoisted = engine.hoisted
         # Rotations that were made together with an earlier one, until it is their turn.
         self._rotated: dict[int, Value] = {}
-        self._rotations_memory = memory // 2
-        self._weights_memory = memory - memory // 2
-        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, self._weights_memory)
-        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
-        self._transforms: dict[int, _evaluator.LinearTransform] = {}
-        self._matrices: dict[int, _evaluator.ScalarMatrix] = {}
-        self._plaintexts: dict[int, Value] = {}
-        self._stream = plan_stream(
-            circuit, [kind.limbs for kind in types], [kind.polynomials for kind in types], keys.ring_degree
-        )
-        self._shares: dict[tuple[int, int], _evaluator.ScalarMatrix] = {}
+        self._stream = engine.stream
+        self._rotations_memory = engine.rotations_memory
+        self._keys = _Keys(engine.context, source)
 
     def __enter__(self) -> Self:
         return self
@@ -180,13 +102,8 @@ class NativeSession:
         self.close()
 
     def close(self) -> None:
-        """Let go of keys and encoded weights."""
+        """Let go of the keys."""
         self._keys.clear()
-        self._transforms.clear()
-        self._matrices.clear()
-        self._shares.clear()
-        self._plaintexts.clear()
-        self._unused = self._weights_memory - sum(share.granted for share in self._weights.values())
 
     def run(
         self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
@@ -211,7 +128,10 @@ class NativeSession:
             When a stream or a key is damaged, or a stream is not at the level and scale of its input.
         CircuitError
             When the kernels refuse an instruction.
+        InputError
+            When the engine was closed.
         """
+        self._engine.check_open()
         given = {ins.name: input_streams(ins, inputs) for _, ins in self._circuit.inputs()}
         made: dict[int, Value] = {}
         if self._stream is not None:
@@ -284,10 +204,8 @@ class NativeSession:
         instruction = self._circuit.instructions[i]
         if i in self._products:
             arrays, places = store.find(self._products[i].x, step.reads[0])
-            if (i, block) not in self._shares:
-                self._make_shares(i, self._products[i], stream)
             try:
-                return self._context.matrix_product_of(arrays, places, self._shares[i, block])
+                return self._context.matrix_product_of(arrays, places, self._weights.share(i, self._products[i], block))
             except ValueError as error:
                 raise self._refusal(i, error) from None
         operands = []
@@ -295,21 +213,6 @@ class NativeSession:
             whole = store.whole(v, rows)
             operands.append(self._context.gather(*store.find(v, rows)) if whole is None else whole)
         return self._apply(i, instruction, operands)
-
-    def _make_shares(self, index: int, instruction: MatrixProduct, stream: Stream) -> None:
-        """The parts of a matrix that the blocks of a stream multiply by."""
-        matrix = self._circuit.matrix(instruction)
-        bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
-        steps = [(k, step) for k, block in enumerate(stream.blocks) for step in block if step.instruction == index]
-        if index == stream.end:
-            parts = column_blocks(matrix, [step.reads[0] for _, step in steps])
-            # The first block's share has all of the bias.
-            added = [bias, *([None] * (len(steps) - 1))]
-        else:
-            parts = [row_block(matrix, step.rows, step.reads[0]) for _, step in steps]
-            added = [None if bias is None else bias[step.rows] for _, step in steps]
-        for (block, step), part, numbers in zip(steps, parts, added, strict=True):
-            self._shares[index, block] = self._scalar_matrix(index, instruction, part, len(step.reads[0]), numbers)
 
     def _load(self, index: int, instruction: Input, streams: Sequence[Buffer]) -> Value:
         """All of the client's vectors."""
@@ -397,11 +300,12 @@ class NativeSession:
 
     def _add_plain(self, index: int, instruction: AddPlain, x: Value) -> Value:
         scale = float(_exact(self._types[index]))
-        return self._context.add_plain(x, self._plaintext(index, instruction.vector, scale))
+        return self._context.add_plain(x, self._weights.plaintext(index, instruction.vector, scale))
 
     def _multiply_plain(self, index: int, instruction: MultiplyPlain, x: Value) -> Value:
         assert instruction.scale is not None
-        return self._context.multiply_plain(x, self._plaintext(index, instruction.vector, float(instruction.scale)))
+        plaintext = self._weights.plaintext(index, instruction.vector, float(instruction.scale))
+        return self._context.multiply_plain(x, plaintext)
 
     def _rotate(self, index: int, instruction: Rotate, x: Value) -> Value:
         if index in self._rotated:
@@ -437,72 +341,12 @@ class NativeSession:
         return self._context.drop_limbs(x, instruction.limbs)
 
     def _linear_transform(self, index: int, instruction: LinearTransform, x: Value) -> Value:
-        transform = self._transforms.get(index)
-        if transform is None:
-            transform = self._transforms[index] = self._make_transform(index, instruction)
+        transform = self._weights.transform(index, instruction)
         elements, keys = self._galois(transform.steps)
         return transform.apply(x, keys, elements, self._rotations_memory)
 
     def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
-        matrix = self._matrices.get(index)
-        if matrix is None:
-            bias = None if instruction.bias is None else self._circuit.constants[instruction.bias]
-            weights = self._circuit.matrix(instruction)
-            matrix = self._scalar_matrix(index, instruction, weights, self._types[instruction.x].count, bias)
-            self._matrices[index] = matrix
-        return self._context.matrix_product(x, matrix)
-
-    def _scalar_matrix(
-        self,
-        index: int,
-        instruction: MatrixProduct,
-        weights: SparseMatrix,
-        columns: int,
-        bias: NDArray[np.float64] | None,
-    ) -> _evaluator.ScalarMatrix:
-        assert instruction.scale is not None
-        return _evaluator.ScalarMatrix(
-            columns=columns,
-            scale=float(instruction.scale),
-            offsets=np.ascontiguousarray(weights.offsets),
-            column=np.ascontiguousarray(weights.columns),
-            values=np.ascontiguousarray(weights.values),
-            bias=np.ascontiguousarray(np.empty(0) if bias is None else bias, dtype=np.float64),
-            bias_scale=float(_exact(self._types[index])),
-        )
-
-    def _make_transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
-        assert instruction.scale is not None
-        diagonals = self._circuit.diagonals(instruction).interleaved(self._circuit.lanes)
-        return _evaluator.LinearTransform(
-            self._context,
-            rows=instruction.count,
-            columns=self._types[instruction.x].count,
-            slots=self._circuit.period,
-            limbs=self._types[index].limbs,
-            scale=float(instruction.scale),
-            row=np.ascontiguousarray(diagonals.row),
-            column=np.ascontiguousarray(diagonals.column),
-            baby=np.ascontiguousarray(diagonals.baby),
-            giant=np.ascontiguousarray(diagonals.giant),
-            offsets=np.ascontiguousarray(diagonals.offsets),
-            value_slots=np.ascontiguousarray(diagonals.slots),
-            values=np.ascontiguousarray(diagonals.values),
-            memory=self._weights[index].granted,
-        )
-
-    def _plaintext(self, index: int, name: str, scale: float) -> Value:
-        """An encoded constant, kept if it fits."""
-        plaintext = self._plaintexts.get(index)
-        if plaintext is None:
-            vectors = np.repeat(self._circuit.constants[name].astype(np.float64), self._circuit.lanes, axis=-1)
-            limbs = self._types[index].limbs
-            plaintext = self._context.encode(vectors, scale, limbs)
-            size = len(vectors) * limbs * self._spec.ring_degree * 8
-            if size <= self._unused:
-                self._unused -= size
-                self._plaintexts[index] = plaintext
-        return plaintext
+        return self._context.matrix_product(x, self._weights.matrix(index, instruction))
 
     def _logical(self, steps: Sequence[int]) -> tuple[list[int], list[_evaluator.SwitchingKey]]:
         """Elements and keys of rotations by logical slots."""
@@ -587,14 +431,6 @@ class _Keys:
                 reason = str(error).splitlines()[0]
                 raise FileFormatError(f"{words} is not one for this plan ({reason}); make new keys") from None
         return self._loaded[name]
-
-
-def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:
-    """By the first of several rotations of one value, all of them: their indices and steps."""
-    rotations: dict[int, list[tuple[int, int]]] = {}
-    for index, instruction in circuit.every(Rotate):
-        rotations.setdefault(instruction.x, []).append((index, instruction.step))
-    return {together[0][0]: together for together in rotations.values() if len(together) > 1}
 
 
 def _exact(kind: ArrayType) -> Fraction:

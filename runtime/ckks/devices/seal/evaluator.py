@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
-    Circuit,
     Conjugate,
     DropLimbs,
     Fold,
@@ -39,98 +38,49 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.devices.evaluator import (
-    DEFAULT_MEMORY,
-    SCALE_TOLERANCE,
-    Buffer,
-    KeySource,
-    Progress,
-    input_streams,
-)
+from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
+from hecc.runtime.ckks.devices.device import SCALE_TOLERANCE, KeySource, input_streams
 from hecc.runtime.ckks.devices.native.streams import checked_ciphertext, checked_switching_key
-from hecc.runtime.ckks.devices.seal.streams import load_stream, make_context, save_stream
-from hecc.runtime.ckks.readings.types import ArrayType, verify_expanded
+from hecc.runtime.ckks.devices.seal.streams import load_stream, save_stream
+from hecc.runtime.ckks.readings.types import ArrayType
 from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.execution import execute
+from hecc.runtime.plan.interfaces import Buffer, Progress
 from hecc.runtime.reading import Reading
 
-__all__ = ["SealEvaluator", "SealSession"]
+if TYPE_CHECKING:
+    from hecc.runtime.ckks.devices.seal.engine import SealEngine
 
-LARGEST_CHECKED_DEGREE = 32768
-"""SEAL's own security table ends here."""
+__all__ = ["SealSession"]
 
 Ciphertexts: TypeAlias = list[Any]
 
 
-class SealEvaluator:
-    """Makes sessions of SEAL's evaluator.
+class SealSession:
+    """One client on SEAL (:class:`hecc.runtime.plan.interfaces.Session`).
 
-    SEAL has exactly one special prime, the last one. Others are further data primes to it, above the levels at which
-    ciphertexts arrive; they make SEAL's keys larger and nothing else.
+    Parameters
+    ----------
+    engine
+        The circuit made ready. Its weights are shared with all other sessions.
+    source
+        The client's keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
     """
 
-    key_shape: KeyShape = "seal"
-
-    def prepare(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        source: KeySource,
-        *,
-        memory: int = DEFAULT_MEMORY,
-        threads: int | None = None,
-    ) -> SealSession:
-        """Verify the circuit and make SEAL's context.
-
-        Parameters
-        ----------
-        circuit, keys
-            What to run.
-        source
-            The keys as SEAL streams: ``RelinKeys``, and for every element a ``GaloisKeys`` that holds it.
-        memory
-            Bytes for baby rotations and encoded weights, half for each.
-        threads
-            Of no effect: SEAL evaluates in the thread that calls it.
-
-        Raises
-        ------
-        CircuitError
-            When the circuit does not fit the keys.
-        ParameterError
-            When SEAL cannot work with the parameters.
-        """
-        circuit, types = verify_expanded(circuit, keys)
-        checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
-        primes = (*keys.data_primes, *keys.special_primes)
-        context = make_context(keys.ring_degree, primes, expand=True, enforce_128=checked)
-        return SealSession(circuit, keys, types, _Keys(context, source, keys.ring_degree, len(primes)), context, memory)
-
-
-class SealSession:
-    """One circuit and one key set on SEAL; see :class:`hecc.runtime.ckks.devices.evaluator.Session`."""
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        keys: KeySpecification,
-        types: Sequence[ArrayType],
-        switching_keys: _Keys,
-        context: Any,
-        memory: int,
-    ) -> None:
-        self._circuit = circuit
-        self._degree = keys.ring_degree
-        self._types = types
-        self._keys = switching_keys
-        self._context = context
-        self._evaluator = sealapi.Evaluator(context)
-        self._encoder = sealapi.CKKSEncoder(context)
-        self._levels = _levels(context)
-        self._rotations_budget = memory // 2
-        self._plaintexts = _Plaintexts(memory - memory // 2)
-        self._last_uses = circuit.last_uses()
+    def __init__(self, engine: SealEngine, source: KeySource) -> None:
+        self._engine = engine
+        self._circuit = engine.circuit
+        self._degree = engine.keys.ring_degree
+        self._types = engine.types
+        self._context = engine.context
+        self._evaluator = engine.evaluator
+        self._encoder = engine.encoder
+        self._levels = engine.levels
+        self._plaintexts = engine.plaintexts
+        self._last_uses = engine.last_uses
+        self._rotations_budget = engine.rotations_memory
+        primes = len(engine.keys.data_primes) + len(engine.keys.special_primes)
+        self._keys = _Keys(engine.context, source, self._degree, primes)
 
     def __enter__(self) -> Self:
         return self
@@ -141,9 +91,8 @@ class SealSession:
         self.close()
 
     def close(self) -> None:
-        """Free keys and encoded weights."""
+        """Let go of the keys."""
         self._keys.clear()
-        self._plaintexts.clear()
 
     def run(
         self, inputs: Mapping[str, Sequence[Buffer]], *, progress: Progress | None = None
@@ -168,7 +117,10 @@ class SealSession:
             When a stream is damaged or is not at the level and scale of its input.
         CircuitError
             When SEAL refuses an instruction.
+        InputError
+            When the engine was closed.
         """
+        self._engine.check_open()
         given = {ins.name: input_streams(ins, inputs) for _, ins in self._circuit.inputs()}
         return execute(self._circuit, _RULES, self, given=given, after=self._settle, progress=progress)
 
@@ -342,16 +294,17 @@ class SealSession:
         steps = list(zip(diagonals.column.tolist(), diagonals.baby.tolist(), strict=True))
         batch = max(1, self._rotations_budget // (2 * self._degree * limbs * 8))
         rows: list[Any] = [None] * instruction.count
+
+        def encode(k: int, giant: int) -> Callable[[], Any]:
+            return lambda: self._encode(np.roll(diagonals.dense(k, slots), giant), limbs, scale)
+
         for some in _batches(sorted(set(steps)), batch):
             babies = {(column, baby): self._rotate(x[column], baby) if baby else x[column] for column, baby in some}
             chosen = [k for k, step in enumerate(steps) if step in babies]
             for (giant, row), members in groupby(chosen, lambda k: (int(diagonals.giant[k]), int(diagonals.row[k]))):
                 inner: Any = None
                 for k in members:
-                    plaintext = self._plaintexts.get((index, k))
-                    if plaintext is None:
-                        plaintext = self._encode(np.roll(diagonals.dense(k, slots), giant), limbs, scale)
-                        self._plaintexts.keep((index, k), plaintext, self._degree * limbs * 8)
+                    plaintext = self._plaintexts.get((index, k), self._degree * limbs * 8, encode(k, giant))
                     if not plaintext.is_zero():
                         term = _result(self._evaluator.multiply_plain, babies[steps[k]], plaintext)
                         inner = self._accumulate(inner, term)
@@ -470,40 +423,6 @@ class _Keys:
     def clear(self) -> None:
         """Forget all keys."""
         self.loaded.clear()
-
-
-class _Plaintexts:
-    """Encoded diagonals, first come, first kept: every row asks in the same order, where recency helps nobody."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._used = 0
-        self._kept: dict[tuple[int, int], Any] = {}
-
-    def get(self, key: tuple[int, int]) -> Any:
-        """The plaintext called ``key``, or ``None``."""
-        return self._kept.get(key)
-
-    def keep(self, key: tuple[int, int], plaintext: Any, size: int) -> None:
-        """Keep a plaintext of ``size`` bytes if it still fits."""
-        if self._used + size <= self._budget:
-            self._used += size
-            self._kept[key] = plaintext
-
-    def clear(self) -> None:
-        """Forget all plaintexts."""
-        self._kept.clear()
-        self._used = 0
-
-
-def _levels(context: Any) -> dict[int, list[int]]:
-    """SEAL's ``parms_id`` for every number of data limbs."""
-    levels = {}
-    data = context.first_context_data()
-    while data is not None:
-        levels[len(data.parms().coeff_modulus())] = data.parms_id()
-        data = data.next_context_data()
-    return levels
 
 
 def _result(operation: Callable[..., None], *arguments: Any) -> Any:

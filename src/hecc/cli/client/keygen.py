@@ -79,7 +79,7 @@ def keygen_command(
         elapsed = time.perf_counter() - start
         header = client.plan.header
         spec = EvaluationKeyFile(made.evaluation).header.keys
-        made_for = device or header.estimate.evaluator
+        made_for = device or header.estimate.device
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)

@@ -38,7 +38,7 @@ def open_client(plan: Path, keys: Path, *, public: bool = False, min_security: s
 
 def ask_passphrase(keys: Path) -> str | None:
     """The passphrase of the secret key in a folder, asked for; ``None`` if there is none to ask for."""
-    from hecc.runtime.ckks.client.keygen import SECRET
+    from hecc.runtime.ckks.keys.folder import SECRET
     from hecc.runtime.ckks.keys.keyfiles import SecretKeyFile
 
     secret = keys / SECRET

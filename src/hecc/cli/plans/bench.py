@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hecc.measure.roofline import Machine, Work
-    from hecc.runtime.ckks.circuit.parameters import KeyShape
+    from hecc.runtime.ckks.devices.names import DeviceName
 
 __all__ = ["bench_command"]
 
-NATIVE: KeyShape = "native"
+NATIVE: DeviceName = "native"
 """The device whose roofline is known, and which is always measured."""
 
 
@@ -67,7 +67,7 @@ def bench_command(
 
 def _bench_machine(out: Console, threads: int | None) -> None:
     from hecc.measure.kernels import BANDWIDTH_METHOD, measure_bandwidth, measure_kernels, measure_primitives
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.native import Kernels
 
     threads = threads or default_threads()
@@ -154,7 +154,7 @@ def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> No
     from hecc.compiler.ckks.prediction.machine import is_profile
     from hecc.measure.probes import PROBES
     from hecc.measure.profiling import measure_rates, profile_of
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.files.atomic import check_replaceable, check_target
     from hecc.words.sentences import count_words
 
@@ -213,7 +213,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     from hecc.measure.benchmark import measure_plan
     from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
-    from hecc.runtime.ckks.devices.evaluator import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads
     from hecc.runtime.native import Kernels
     from hecc.words.sentences import run_words, security_words, size_words
 
@@ -310,15 +310,11 @@ def _roofline_fields(total: Work, machine: Machine, measured: float) -> dict[str
     }
 
 
-def _devices(others: Sequence[str]) -> list[KeyShape]:
+def _devices(others: Sequence[str]) -> list[DeviceName]:
     """The native one, and the others that there are."""
-    found: list[KeyShape] = [NATIVE]
-    for name in others:
-        if name == "seal":
-            found.append("seal")
-        elif name != NATIVE:
-            raise InputError(f"there is no device {name!r}; choose one of native, seal")
-    return list(dict.fromkeys(found))
+    from hecc.runtime.ckks.devices.device import load_device
+
+    return list(dict.fromkeys([NATIVE, *(load_device(name).name for name in others)]))
 
 
 def _ms(seconds: float) -> str:

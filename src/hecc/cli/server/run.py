@@ -15,7 +15,7 @@ from hecc.cli.outputs import check_targets
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from hecc.runtime.ckks.circuit.instructions import Instruction
+    from hecc.runtime.plan.interfaces import Step
 
 __all__ = ["run_command"]
 
@@ -57,12 +57,13 @@ def run_command(
     """
     with console(as_json) as out:
         from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-        from hecc.runtime.ckks.devices.evaluator import DEFAULT_MEMORY
+        from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
+        from hecc.runtime.ckks.keys.folder import EVALUATION
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.files.resuming import partial_size
         from hecc.runtime.plan.plan import Plan
-        from hecc.server import EVALUATION, Server
+        from hecc.server import Server
         from hecc.words.sentences import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
@@ -73,12 +74,12 @@ def run_command(
         rows, batches = request.header.rows, request.batches
         start = time.perf_counter()
         ends: list[float] = []
-        with Server(loaded, evaluation_keys, evaluator=device, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, device=device, memory=caches, threads=threads) as server:
             ready = time.perf_counter()
             unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
             with out.steps(f"evaluating {unit}") as step:
 
-                def progress(batch: int, done: int, total: int, _: Instruction) -> None:
+                def progress(batch: int, done: int, total: int, _: Step) -> None:
                     if done == total:
                         ends.append(time.perf_counter())
                     step(*((done, total) if batches == 1 else (batch + done // total, batches)))
@@ -97,7 +98,7 @@ def run_command(
             bytes=size,
             prepare_seconds=ready - start,
             seconds=seconds,
-            device=server.evaluator,
+            device=server.device.name,
         )
 
 

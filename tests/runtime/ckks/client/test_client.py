@@ -15,7 +15,7 @@ from hecc.runtime.ckks.circuit.security import InsecureLevel, ntt_primes
 from hecc.runtime.ckks.client.client import ALARM, Client
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, SecretKeyHeader
 from hecc.runtime.errors import (
     FileFormatError,
@@ -55,7 +55,7 @@ def serve(plan, keys, request):
     """What a server does."""
     source = EvaluationKeyFile(keys.evaluation)
     request.check(plan, source)
-    with SealEvaluator().prepare(plan.require_circuit(), plan.header.keys, source) as session:
+    with SealEngine(plan.require_circuit(), plan.header.keys).session(source) as session:
         rows = [session.run({"x": request.row("x", row)}) for row in range(request.header.rows)]
     return ResultFile.build(plan, request, {"y": [row["y"] for row in rows]})
 
@@ -429,7 +429,9 @@ def test_a_plan_with_fewer_rotations_takes_the_same_keys(insecure_plan, insecure
 
 def test_no_keys_are_a_sentence(tmp_path, insecure_plan):
     insecure_plan.client().save(tmp_path / "plan")
-    with pytest.raises(InputError, match=r"neither secret.bin nor public.bin is here; run `hecc keygen` first"):
+    with pytest.raises(
+        InputError, match=r"neither secret.bin nor public.bin is here; give the folder of the keys, or make some"
+    ):
         Client.open(tmp_path / "plan", tmp_path, min_security=INSECURE)
     with pytest.raises(InputError, match="there is no key"):
         Client(insecure_plan, min_security=INSECURE)

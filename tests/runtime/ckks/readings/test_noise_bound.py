@@ -62,7 +62,7 @@ class _Adversary:
     """Adds to every value as much as the bound allows, with signs that a test chooses."""
 
     def __init__(self, circuit, types, keys, generator):
-        self._propagation = _Propagation(circuit, types, keys, RANGE)
+        self._propagation = _Propagation(circuit, types, keys)
         self._types, self._generator = types, generator
 
     def noise(self, index, instruction, value, operands):
@@ -112,9 +112,10 @@ def chain(plans, *middle) -> tuple[Circuit, list, object]:
 )
 def test_every_value_is_within_the_range_that_is_proved(plans, middle):
     circuit, types, keys = chain(plans, *middle)
-    propagation, values = _Propagation(circuit, types, keys, {"x": (-0.5, 1.0)}), []
+    propagation, values = _Propagation(circuit, types, keys), []
     for index, ins in enumerate(circuit.instructions):
-        values.append(propagation.value(index, ins, [values[v] for v in ins.operands]))
+        operands = [values[v] for v in ins.operands] or [(-0.5, 1.0)]
+        values.append(propagation.value(index, ins, operands))
     inputs = np.random.default_rng(5).choice([-0.5, 0.0, 0.3, 1.0], (512, 1, 64))
 
     class Watch:
@@ -134,7 +135,7 @@ def test_a_fold_adds_its_errors_up(plans):
     circuit, _, _ = chain(plans)
     circuit = Circuit(64, (circuit.instructions[0], fold, Output(x=1, name="y", occupied="all")), circuit.constants)
     _, types = verify_expanded(circuit, keys)
-    ring = _Propagation(circuit, types, keys, RANGE)._ring
+    ring = _Propagation(circuit, types, keys)._ring
     expected = (2 * ring.fresh + ring.switching(3)) / 2**30
     assert worst_errors(circuit, types, keys, RANGE)["y"] == pytest.approx(expected)
 
@@ -184,7 +185,7 @@ def test_a_polynomial_is_bounded_by_what_it_is_and_not_by_its_instructions(plans
 
     class Worst(_Adversary):
         def __init__(self):
-            self._propagation = _Propagation(expanded, kinds, keys, ranges)
+            self._propagation = _Propagation(expanded, kinds, keys)
             self._types, self._generator = kinds, generator
 
     inputs = {"x": generator.choice([-2.0, -1.0, 0.3, 2.0], (256, 1, 64))}

@@ -28,7 +28,7 @@ from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel, ntt_primes
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.readings.clear import Simulator
@@ -279,7 +279,7 @@ def test_simulated_noise_of_a_circuit_is_that_of_its_encrypted_run(special_bits:
         secret = secret_residues(SecretKeyFile.load(made.secret), None)
         cipher = LevelCipher(keys, 3, enforce_128=False, secret=secret)
         stream = cipher.encrypt(np.tile(x[0], degree // 128), 2.0**30)
-        with SealEvaluator().prepare(circuit, keys, EvaluationKeyFile(made.evaluation)) as session:
+        with SealEngine(circuit, keys).session(EvaluationKeyFile(made.evaluation)) as session:
             (result,) = session.run({"x": [stream]})["y"]
         scale = types[-1].scale
         assert scale is not None

@@ -42,9 +42,10 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import galois_element
+from hecc.runtime.ckks.devices.native import engine as engine_module
 from hecc.runtime.ckks.devices.native import evaluator as evaluator_module
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.keys.switching_keys import packed_key
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
@@ -99,14 +100,14 @@ def program(
     return Circuit(slots, (*sources, *body, last), {**masks, **constants})
 
 
-def run(circuit: Circuit, client: Any, evaluator: Any = None, **options: Any) -> tuple[list[bytes], np.ndarray]:
+def run(circuit: Circuit, client: Any, engine: Any = NativeEngine, **options: Any) -> tuple[list[bytes], np.ndarray]:
     """Output streams of one random row, and what they should decrypt to."""
     keys = client.specification(circuit)
     rng = np.random.default_rng(5)
     inputs = {ins.name: rng.uniform(-1, 1, (1, ins.count, circuit.slots)) for _, ins in circuit.inputs()}
     limbs = next(ins.limbs for _, ins in circuit.inputs())
     streams = {name: client.encrypt(array[0], limbs=limbs) for name, array in inputs.items()}
-    with (evaluator or NativeEvaluator()).prepare(circuit, keys, client, **options) as session:
+    with engine(circuit, keys, **options).session(client) as session:
         found = session.run(streams)["y"]
     return found, Simulator(circuit).run(inputs)["y"][0]
 
@@ -272,7 +273,7 @@ def test_memory_does_not_change_a_transform(hybrid_client: Clients) -> None:
     streams = {name: client.encrypt(VECTOR[32].repeat(2, axis=0)) for name in "ab"}
     results = []
     for memory in (0, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 28):
-        with NativeEvaluator().prepare(circuit, keys, client, memory=memory) as session:
+        with NativeEngine(circuit, keys, memory=memory).session(client) as session:
             first = session.run(streams)["y"]
             assert session.run(streams)["y"] == first, "encoded weights that were kept give the same bytes"
             results.append(first)
@@ -386,13 +387,13 @@ def test_blocks_make_what_the_whole_does_to_the_bit(
     rng = np.random.default_rng(5)
     streams = {name: client.encrypt(rng.uniform(-1, 1, (38, 32))) for name in "ab"}
     with monkeypatch.context() as patch:
-        patch.setattr(evaluator_module, "plan_stream", lambda *_: None)
-        with NativeEvaluator().prepare(circuit, keys, client) as session:
+        patch.setattr(engine_module, "plan_stream", lambda *_: None)
+        with NativeEngine(circuit, keys).session(client) as session:
             expected = session.run(streams)["y"]
     monkeypatch.setattr(streaming, "BLOCK_ROWS", rows)
     steps: list[tuple[int, int]] = []
     for kernels, threads in [(name, 2) for name in implementations()] + [("", 1), ("", 3)]:
-        with NativeEvaluator(kernels).prepare(circuit, keys, client, threads=threads) as session:
+        with NativeEngine(circuit, keys, kernels=kernels, threads=threads).session(client) as session:
             assert session._stream is not None
             steps.clear()
             assert session.run(streams, progress=lambda done, total, _: steps.append((done, total)))["y"] == expected
@@ -408,7 +409,7 @@ def test_a_damaged_ciphertext_among_many_is_named(hybrid_client: Clients, thread
     streams = {name: client.encrypt(np.zeros((38, 32))) for name in "ab"}
     streams["b"][17] = streams["b"][17][:-1]
     with (
-        NativeEvaluator().prepare(circuit, client.specification(circuit), client, threads=threads) as session,
+        NativeEngine(circuit, client.specification(circuit), threads=threads).session(client) as session,
         pytest.raises(FileFormatError, match="input 'b', ciphertext 17: not a SEAL stream"),
     ):
         session.run(streams)
@@ -482,7 +483,7 @@ def test_a_scalar_of_any_size_is_exact(hybrid_client: Clients) -> None:
 @pytest.mark.parametrize("name", BODIES)
 def test_results_do_not_depend_on_the_number_of_threads(hybrid_client: Clients, name: str) -> None:
     client, circuit = hybrid_client(2, 2), circuit_of(name, 32)
-    assert_all_equal(circuit, client, [(NativeEvaluator(), {"threads": threads}) for threads in (1, 2, 3, 16)])
+    assert_all_equal(circuit, client, [(NativeEngine, {"threads": threads}) for threads in (1, 2, 3, 16)])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 3)], ids=str)
@@ -491,15 +492,15 @@ def test_results_do_not_depend_on_the_kernels(hybrid_client: Clients, name: str,
     kernels = implementations()
     assert "portable" in kernels
     client, circuit = hybrid_client(*shape), circuit_of(name, 32)
-    assert_all_equal(circuit, client, [(NativeEvaluator(name), {}) for name in kernels])
+    assert_all_equal(circuit, client, [(NativeEngine, {"kernels": name}) for name in kernels])
 
 
 def assert_all_equal(circuit: Circuit, client: Any, variants: list[tuple[Any, dict[str, Any]]]) -> None:
     keys = client.specification(circuit)
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     results = []
-    for evaluator, options in variants:
-        with evaluator.prepare(circuit, keys, client, **options) as session:
+    for engine, options in variants:
+        with engine(circuit, keys, **options).session(client) as session:
             results.append(session.run(streams)["y"])
     assert all(result == results[0] for result in results)
 
@@ -516,9 +517,9 @@ def test_with_keys_of_seals_shape_the_results_are_seals_to_the_bit(
     circuit = circuit_of(name, 32)
     keys = client.specification(circuit)
     streams = {name: client.encrypt(VECTOR[32] if name == "a" else VECTOR[32] / 2) for name in "ab"}
-    with SealEvaluator().prepare(circuit, keys, seal_twin) as session:
+    with SealEngine(circuit, keys).session(seal_twin) as session:
         reference = session.run(streams)["y"]
-    with NativeEvaluator().prepare(circuit, keys, client) as session:
+    with NativeEngine(circuit, keys).session(client) as session:
         found = session.run(streams)["y"]
     limbs = verify(circuit, keys)[-1].limbs
     ours, theirs = (residues_of(streams, client, limbs) for streams in (found, reference))
@@ -545,8 +546,8 @@ def test_transforms_agree_with_seals_evaluator_within_the_noise(hybrid_client: C
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     scale, limbs = verify(circuit, keys)[-1].scale, verify(circuit, keys)[-1].limbs
     found = []
-    for evaluator, source in ((NativeEvaluator(), client), (SealEvaluator(), seal_twin)):
-        with evaluator.prepare(circuit, keys, source) as session:
+    for engine, source in ((NativeEngine, client), (SealEngine, seal_twin)):
+        with engine(circuit, keys).session(source) as session:
             found.append(client.decrypt(session.run(streams)["y"], 32, limbs=limbs, scale=scale))
     assert abs(found[0] - found[1]).max() < 2.0**-20
 
@@ -561,8 +562,8 @@ def test_matrix_products_are_seals_to_the_bit(hybrid_client: Clients, seal_twin:
     circuit = program(*body, slots=32, count=5, outputs=6, **constants)
     streams = {name: client.encrypt(np.random.default_rng(2).uniform(-1, 1, (5, 32))) for name in "ab"}
     found = []
-    for evaluator, source in ((NativeEvaluator(), client), (SealEvaluator(), seal_twin)):
-        with evaluator.prepare(circuit, client.specification(circuit), source) as session:
+    for engine, source in ((NativeEngine, client), (SealEngine, seal_twin)):
+        with engine(circuit, client.specification(circuit)).session(source) as session:
             found.append(residues_of(session.run(streams)["y"], client, 5))
     assert found[0].shape == (6, 2, 5, 2048)
     assert np.array_equal(*found)
@@ -574,7 +575,7 @@ def test_keys_are_asked_for_once_and_again_after_closing(hybrid_client: Clients)
     circuit = program(*body, slots=32, **random_diagonals("d", 1, 1, 32))
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     client.asked.clear()
-    with NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session:
+    with NativeEngine(circuit, client.specification(circuit)).session(client) as session:
         assert client.asked == []
         session.run(streams)
         asked = list(client.asked)
@@ -592,14 +593,14 @@ def test_rotations_of_one_value_are_hoisted(hybrid_client: Clients, monkeypatch:
     hoisted, _ = run(circuit, client)
     assert len(hoisted) == 1
     seen: list[dict[int, list[tuple[int, int]]]] = []
-    together = evaluator_module._hoisted
-    monkeypatch.setattr(evaluator_module, "_hoisted", lambda c: seen.append(together(c)) or {})
+    together = engine_module._hoisted
+    monkeypatch.setattr(engine_module, "_hoisted", lambda c: seen.append(together(c)) or {})
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     results = []
     for _ in range(2):
-        with NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session:
+        with NativeEngine(circuit, client.specification(circuit)).session(client) as session:
             results.append(session.run(streams))
-        monkeypatch.setattr(evaluator_module, "_hoisted", together)
+        monkeypatch.setattr(engine_module, "_hoisted", together)
     assert seen == [{2: [(2, 5), (5, 9), (6, 9)]}]
     assert results[0] == results[1], "hoisting changes nothing but the time"
 
@@ -619,7 +620,7 @@ def test_progress_and_the_log_tell_every_instruction(hybrid_client: Clients, cap
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     with (
         caplog.at_level(logging.DEBUG, "hecc.runtime.ckks.devices.native.evaluator"),
-        NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session,
+        NativeEngine(circuit, client.specification(circuit)).session(client) as session,
     ):
         session.run(streams, progress=lambda done, total, ins: seen.append((done, total, ins.op)))
     assert seen == [(1, 4, "input"), (2, 4, "input"), (3, 4, "add"), (4, 4, "output")]
@@ -651,7 +652,7 @@ def test_ciphertexts_that_are_not_what_the_circuit_was_verified_for_are_refused(
     circuit = program(Add(x=0, y=1), slots=32)
     good = client.encrypt(np.zeros((1, 32)))
     with (
-        NativeEvaluator().prepare(circuit, client.specification(circuit), client) as session,
+        NativeEngine(circuit, client.specification(circuit)).session(client) as session,
         pytest.raises(FileFormatError, match=says),
     ):
         session.run({"a": alter(client, good), "b": good})
@@ -701,7 +702,7 @@ def test_a_key_of_another_shape_is_refused(hybrid_client: Clients, alter: Any, s
     streams = {name: client.encrypt(VECTOR[32]) for name in "ab"}
     source = Source(alter(client.relinearization()))
     with (
-        NativeEvaluator().prepare(circuit, client.specification(circuit), source) as session,
+        NativeEngine(circuit, client.specification(circuit)).session(source) as session,
         pytest.raises(FileFormatError, match="is not one for this plan"),
     ):
         session.run(streams)
@@ -714,7 +715,7 @@ def test_a_key_for_fewer_limbs_is_refused(hybrid_client: Clients) -> None:
     rows = client.rows(galois_element(1, 2048))
     source = Source(packed_key(np.delete(rows[:2], 4, axis=2), client.specification(circuit), 4))
     with (
-        NativeEvaluator().prepare(circuit, client.specification(circuit), source) as session,
+        NativeEngine(circuit, client.specification(circuit)).session(source) as session,
         pytest.raises(CircuitError, match=r"refuse %2 = rotate .*: a switching key of 4 limbs does not serve 5"),
     ):
         session.run(streams)
@@ -725,14 +726,14 @@ def test_an_impossible_number_of_threads_is_refused(hybrid_client: Clients, thre
     client = hybrid_client(2, 2)
     circuit = program(Negate(x=0), slots=32)
     with pytest.raises(ParameterError, match="the native evaluator refuses"):
-        NativeEvaluator().prepare(circuit, client.specification(circuit), client, threads=threads)
+        NativeEngine(circuit, client.specification(circuit), threads=threads).session(client)
 
 
 def test_kernels_that_do_not_exist_are_refused(hybrid_client: Clients) -> None:
     client = hybrid_client(2, 2)
     circuit = program(Negate(x=0), slots=32)
     with pytest.raises(ParameterError, match="nonsense"):
-        NativeEvaluator("nonsense").prepare(circuit, client.specification(circuit), client)
+        NativeEngine(circuit, client.specification(circuit), kernels="nonsense").session(client)
 
 
 def test_a_circuit_that_breaks_a_rule_is_not_prepared(hybrid_client: Clients) -> None:
@@ -740,4 +741,4 @@ def test_a_circuit_that_breaks_a_rule_is_not_prepared(hybrid_client: Clients) ->
     circuit = program(Rotate(x=0, step=1), slots=32)
     keys = msgspec.structs.replace(client.specification(circuit), galois=())
     with pytest.raises(CircuitError, match="the rotation key for step 1"):
-        NativeEvaluator().prepare(circuit, keys, client)
+        NativeEngine(circuit, keys).session(client)

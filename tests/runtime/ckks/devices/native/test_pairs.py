@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.circuit.instructions import Circuit, DropLimbs, Output, PairedInput
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, conjugation_element
 from hecc.runtime.ckks.client.client import paired
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.devices.native.streams import read_ciphertext
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CircuitError, FileFormatError
@@ -58,7 +58,7 @@ def test_vectors_are_taken_apart_with_the_error_that_is_predicted(
     assert [key.element for key in keys.galois] == [conjugation_element(keys.ring_degree)]
     streams = encrypt(client, sent)
     assert len(streams["x"]) == -(-count // 2)
-    with NativeEvaluator().prepare(program, keys, client) as session:
+    with NativeEngine(program, keys).session(client) as session:
         found = client.decrypt(session.run(streams)["y"], SLOTS, limbs=3, scale=2 * SCALE)
     assert found.shape == sent.shape
     model = GaussianNoise(program, verify(program, keys), keys, np.random.default_rng(1))
@@ -76,8 +76,8 @@ def test_with_keys_of_seals_shape_the_results_are_seals_to_the_bit(
     client, program = hybrid_client(1, 1), circuit(count)
     keys, streams = client.specification(program), encrypt(client, vectors(count))
     found = []
-    for evaluator, source in ((NativeEvaluator(), client), (SealEvaluator(), seal_twin)):
-        with evaluator.prepare(program, keys, source) as session:
+    for engine, source in ((NativeEngine, client), (SealEngine, seal_twin)):
+        with engine(program, keys).session(source) as session:
             results = session.run(streams)["y"]
         found.append(
             [read_ciphertext(r, ring_degree=2048, limbs=3, polynomials=2, where="a result").residues for r in results]
@@ -88,13 +88,13 @@ def test_with_keys_of_seals_shape_the_results_are_seals_to_the_bit(
 def test_results_do_not_depend_on_threads_or_kernels(hybrid_client: Clients) -> None:
     client, program = hybrid_client(2, 2), circuit(5)
     keys, streams = client.specification(program), encrypt(client, vectors(5))
-    variants: list[tuple[NativeEvaluator, dict[str, Any]]] = [
-        *((NativeEvaluator(), {"threads": threads}) for threads in (1, 3)),
-        *((NativeEvaluator(name), {}) for name in implementations()),
+    variants: list[tuple[type[NativeEngine], dict[str, Any]]] = [
+        *((NativeEngine, {"threads": threads}) for threads in (1, 3)),
+        *((NativeEngine, {"kernels": name}) for name in implementations()),
     ]
     results = []
-    for evaluator, options in variants:
-        with evaluator.prepare(program, keys, client, **options) as session:
+    for engine, options in variants:
+        with engine(program, keys, **options).session(client) as session:
             results.append(session.run(streams)["y"])
     assert all(result == results[0] for result in results)
 
@@ -103,8 +103,8 @@ def test_results_do_not_depend_on_threads_or_kernels(hybrid_client: Clients) -> 
 def test_ciphertexts_that_hold_no_pairs_are_refused(hybrid_client: Clients, seal_twin: Any, evaluator: str) -> None:
     client, program = hybrid_client(1, 1), circuit(2)
     keys = client.specification(program)
-    kind, source = (NativeEvaluator(), client) if evaluator == "native" else (SealEvaluator(), seal_twin)
-    with kind.prepare(program, keys, source) as session:
+    engine, source = (NativeEngine, client) if evaluator == "native" else (SealEngine, seal_twin)
+    with engine(program, keys).session(source) as session:
         with pytest.raises(FileFormatError, match="2 ciphertexts found, 1 needed"):
             session.run({"x": [*encrypt(client, vectors(2))["x"]] * 2})
         with pytest.raises(FileFormatError, match="scale"):
@@ -124,7 +124,7 @@ def test_the_key_of_conjugation_is_asked_for(hybrid_client: Clients) -> None:
 
 def test_kernels_refuse_what_is_no_pair(hybrid_client: Clients) -> None:
     client, program = hybrid_client(1, 1), circuit(4)
-    with NativeEvaluator().prepare(program, client.specification(program), client) as session:
+    with NativeEngine(program, client.specification(program)).session(client) as session:
         context = session._context
         x = context.ciphertexts(np.zeros((2, 2, 4, 2048), np.uint64))
         element = conjugation_element(2048)

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.instructions import Circuit, Input, Instruction, Output, Polynomial
-from hecc.runtime.ckks.devices.native.evaluator import NativeEvaluator
+from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.devices.native.streams import read_ciphertext
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise, RingNoise
 from hecc.runtime.ckks.readings.types import verify_expanded
@@ -56,10 +56,10 @@ class SecretKeyNoise(GaussianNoise):
         return np.random.default_rng(3).normal(0.0, np.sqrt(variance) / float(SCALE), size=value.shape)
 
 
-def run(circuit: Circuit, client: Any, x: NDArray[np.float64], evaluator: Any, source: Any) -> list[bytes]:
+def run(circuit: Circuit, client: Any, x: NDArray[np.float64], engine: Any, source: Any) -> list[bytes]:
     limbs = next(ins.limbs for _, ins in circuit.inputs())
     streams = {"x": client.encrypt(x, limbs=limbs)}
-    with evaluator.prepare(circuit, client.specification(circuit), source) as session:
+    with engine(circuit, client.specification(circuit)).session(source) as session:
         found: list[bytes] = session.run(streams)["y"]
     return found
 
@@ -69,7 +69,7 @@ def errors(circuit: Circuit, client: Any) -> tuple[NDArray[np.float64], NDArray[
     keys = client.specification(circuit)
     expanded, types = verify_expanded(circuit, keys, bounds={0: 1.0})
     x = np.random.default_rng(5).uniform(-1, 1, (1, SLOTS))
-    found = run(circuit, client, x, NativeEvaluator(), client)
+    found = run(circuit, client, x, NativeEngine, client)
     scale = types[-1].scale
     decrypted = client.decrypt(found, SLOTS, limbs=types[-1].limbs, scale=scale)
     repeated = {"x": np.repeat(x[np.newaxis], 100, axis=0)}
@@ -118,8 +118,8 @@ def test_the_result_is_seals_to_the_bit(deep_client: Any, deep_twin: Any, basis:
         circuit = program(coefficients(degree, kind), basis, 7)
         streams = {"x": deep_client.encrypt(x)}
         residues = []
-        for evaluator, source in ((NativeEvaluator(), deep_client), (SealEvaluator(), deep_twin)):
-            with evaluator.prepare(circuit, deep_client.specification(circuit), source) as session:
+        for engine, source in ((NativeEngine, deep_client), (SealEngine, deep_twin)):
+            with engine(circuit, deep_client.specification(circuit)).session(source) as session:
                 (stream,) = session.run(streams)["y"]
             limbs = 7 - polynomial_depth(degree)
             parsed = read_ciphertext(stream, ring_degree=2048, limbs=limbs, polynomials=2, where="a result")

@@ -35,7 +35,7 @@ from hecc.runtime.plan.plan import Plan
 from hecc.runtime.ckks.server import Server
 
 plan, keys, request, result = sys.argv[1:]
-with Server(Plan.load(plan), EvaluationKeyFile(keys), evaluator="native", threads=2) as server:
+with Server(Plan.load(plan), EvaluationKeyFile(keys), device="native", threads=2) as server:
     server.run(CiphertextFile.load(request)).save(result)
 assert not [name for name in {absent!r} if name in sys.modules]
 """
@@ -74,7 +74,7 @@ def test_the_blocked_modules_are_blocked() -> None:
 
 def test_one_row_after_another_gives_what_each_gives_alone(plans: Any, world: Any) -> None:
     plan, keys, client, x = world
-    with Server(plan, EvaluationKeyFile(keys.evaluation), evaluator="native", threads=1) as server:
+    with Server(plan, EvaluationKeyFile(keys.evaluation), device="native", threads=1) as server:
         seen: list[tuple[int, int]] = []
         result = server.run(client.encrypt({"x": x}), progress=lambda row, done, total, ins: seen.append((row, done)))
     np.testing.assert_allclose(client.decrypt(result)["y"], plans.expected(x), atol=1e-5)
@@ -88,7 +88,7 @@ def test_an_altered_key_file_is_refused(world: Any, tmp_path: Path) -> None:
     altered = tmp_path / "altered.bin"
     altered.write_bytes(content)
     with (
-        Server(plan, EvaluationKeyFile(altered), evaluator="native") as server,
+        Server(plan, EvaluationKeyFile(altered), device="native") as server,
         pytest.raises(FileFormatError, match="was altered"),
     ):
         server.run(client.encrypt({"x": x}))
@@ -99,4 +99,4 @@ def test_keys_of_seals_shape_are_refused(world: Any, tmp_path: Path) -> None:
     insecure = InsecureLevel.INSECURE_FOR_TESTS_ONLY
     keys = generate_keys(plan.header.keys, tmp_path / "seal", shape="seal", min_security=insecure)
     with pytest.raises(KeyMismatchError, match="needs shape 'native'"):
-        Server(plan, EvaluationKeyFile(keys.evaluation), evaluator="native")
+        Server(plan, EvaluationKeyFile(keys.evaluation), device="native")

@@ -43,12 +43,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import galois_element
+from hecc.runtime.ckks.devices.seal import engine as engine_module
 from hecc.runtime.ckks.devices.seal import evaluator as evaluator_module
-from hecc.runtime.ckks.devices.seal.evaluator import SealEvaluator
+from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.devices.seal.streams import save_stream
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.types import verify
-from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 
 SCALE = Fraction(1 << 40)
 BOUND = 2.0**-18
@@ -104,7 +105,7 @@ def check(circuit: Circuit, client: Any, *, memory: int = 1 << 26, bound: float 
     rng = np.random.default_rng(5)
     inputs = {ins.name: rng.uniform(-1, 1, (1, ins.count, circuit.slots)) for _, ins in circuit.inputs()}
     expected = Simulator(circuit).run(inputs)["y"][0]
-    with SealEvaluator().prepare(circuit, keys, client, memory=memory) as session:
+    with SealEngine(circuit, keys, memory=memory).session(client) as session:
         streams = session.run({name: client.encrypt(array[0]) for name, array in inputs.items()})["y"]
     found = client.decrypt(streams, circuit.slots)
     assert found.shape == expected.shape
@@ -253,7 +254,7 @@ def test_a_product_with_a_number_that_encodes_to_zero_is_zero(insecure_client: A
         check(program(MultiplyScalar(x=0, value=value, scale=SCALE), slots=32), insecure_client)
 
 
-def test_a_session_runs_again_without_loading_keys_or_encoding_weights_again(
+def test_sessions_load_keys_once_until_they_are_closed_and_weights_are_encoded_once_for_all(
     insecure_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = (LinearTransform(x=0, count=1, diagonals="d", scale=SCALE), Square(x=0), Relinearize(x=3))
@@ -267,7 +268,8 @@ def test_a_session_runs_again_without_loading_keys_or_encoding_weights_again(
         lambda *args: encoded.append(1) or encode(*args),  # type: ignore[func-returns-value]
     )
     x = np.random.default_rng(5).uniform(-1, 1, (1, 32))
-    with SealEvaluator().prepare(circuit, keys, insecure_client) as session:
+    engine = SealEngine(circuit, keys)
+    with engine.session(insecure_client) as session:
         assert insecure_client.asked == []
         for value in (x, x / 2):
             inputs = {"a": insecure_client.encrypt(value), "b": insecure_client.encrypt(value)}
@@ -277,17 +279,20 @@ def test_a_session_runs_again_without_loading_keys_or_encoding_weights_again(
         session.close()
         session.run(inputs)
         assert sorted(map(str, insecure_client.asked)) == sorted(2 * list(map(str, asked)))
+    engine.session(insecure_client).run(inputs)
+    engine.close()
+    with pytest.raises(InputError, match="this engine was closed"):
+        engine.session(insecure_client)
     assert len(asked) == len(set(asked))
     assert set(asked) == {galois_element(step, 2048) for step in circuit.rotations()} | {"relinearization"}
-    assert len(encoded) == 2 * number
-    assert number == len(circuit.constants["d.row"])
+    assert len(encoded) == number == len(circuit.constants["d.row"])
 
 
 def test_progress_counts_the_instructions(insecure_client: Any) -> None:
     circuit = program(Add(x=0, y=1), slots=32)
     x = np.zeros((1, 32))
     seen: list[tuple[int, int, str]] = []
-    with SealEvaluator().prepare(circuit, insecure_client.specification(circuit), insecure_client) as session:
+    with SealEngine(circuit, insecure_client.specification(circuit)).session(insecure_client) as session:
         session.run(
             {"a": insecure_client.encrypt(x), "b": insecure_client.encrypt(x)},
             progress=lambda done, total, instruction: seen.append((done, total, instruction.op)),
@@ -319,7 +324,7 @@ def test_ciphertexts_that_are_not_what_the_circuit_was_verified_for_are_refused(
     circuit = program(Add(x=0, y=1), slots=32)
     good = insecure_client.encrypt(np.zeros((1, 32)))
     with (
-        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), insecure_client) as session,
+        SealEngine(circuit, insecure_client.specification(circuit)).session(insecure_client) as session,
         pytest.raises(FileFormatError, match=says),
     ):
         session.run({"a": alter(insecure_client, good), "b": good})
@@ -331,7 +336,7 @@ def test_a_ciphertext_of_three_polynomials_is_refused(insecure_client: Any) -> N
     sealapi.Evaluator(insecure_client.context).square(insecure_client.load(good[0]), three)
     circuit = program(Add(x=0, y=1), slots=32)
     with (
-        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), insecure_client) as session,
+        SealEngine(circuit, insecure_client.specification(circuit)).session(insecure_client) as session,
         pytest.raises(FileFormatError, match="input 'a', ciphertext 0: 3 polynomials, not 2"),
     ):
         session.run({"a": [save_stream(three)], "b": good})
@@ -356,7 +361,7 @@ def test_a_stream_with_an_empty_key_in_front_of_the_relinearisation_key_is_refus
     circuit = program(Square(x=0), Relinearize(x=2), slots=32)
     x = insecure_client.encrypt(np.zeros((1, 32)))
     with (
-        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), Forged()) as session,
+        SealEngine(circuit, insecure_client.specification(circuit)).session(Forged()) as session,
         pytest.raises(
             FileFormatError, match="the relinearisation key: 0 digits at one of 2 places, not 3 at one of at most 1"
         ),
@@ -376,7 +381,7 @@ def test_a_stream_with_the_key_of_another_element_is_refused(insecure_client: An
     circuit = program(Rotate(x=0, step=1), slots=32)
     x = insecure_client.encrypt(np.zeros((1, 32)))
     with (
-        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), Swapped()) as session,
+        SealEngine(circuit, insecure_client.specification(circuit)).session(Swapped()) as session,
         pytest.raises(FileFormatError, match=r"the key of Galois element 3: .*; make new keys"),
     ):
         session.run({"a": x, "b": x})
@@ -386,7 +391,7 @@ def test_what_seal_refuses_names_the_instruction(insecure_client: Any) -> None:
     circuit = program(Subtract(x=0, y=0, source="/head/Sub"), slots=32)
     x = insecure_client.encrypt(np.ones((1, 32)))
     with (
-        SealEvaluator().prepare(circuit, insecure_client.specification(circuit), insecure_client) as session,
+        SealEngine(circuit, insecure_client.specification(circuit)).session(insecure_client) as session,
         pytest.raises(CircuitError, match=r"SEAL refuses %2 = subtract \(/head/Sub\): .*transparent"),
     ):
         session.run({"a": x, "b": x})
@@ -396,7 +401,7 @@ def test_a_circuit_that_breaks_a_rule_is_not_prepared(insecure_client: Any) -> N
     circuit = program(Rotate(x=0, step=1), slots=32)
     keys = msgspec.structs.replace(insecure_client.specification(circuit), galois=())
     with pytest.raises(CircuitError, match="the rotation key for step 1"):
-        SealEvaluator().prepare(circuit, keys, insecure_client)
+        SealEngine(circuit, keys).session(insecure_client)
 
 
 def test_a_claim_of_128_bits_turns_on_seals_own_check(insecure_client: Any) -> None:
@@ -404,7 +409,7 @@ def test_a_claim_of_128_bits_turns_on_seals_own_check(insecure_client: Any) -> N
     keys = insecure_client.specification(circuit)
     keys = msgspec.structs.replace(keys, security=msgspec.structs.replace(keys.security, level=128))
     with pytest.raises(ParameterError, match="not compliant with HomomorphicEncryption"):
-        SealEvaluator().prepare(circuit, keys, insecure_client)
+        SealEngine(circuit, keys).session(insecure_client)
 
 
 def test_a_scale_that_is_not_the_verified_one_stops_the_run(
@@ -414,11 +419,11 @@ def test_a_scale_that_is_not_the_verified_one_stops_the_run(
     wrong = [dataclasses.replace(kind, scale=SCALE**2 + SCALE) for kind in verify(circuit, None)]
     keys = insecure_client.specification(circuit)
     right = verify(circuit, keys)
-    monkeypatch.setattr(evaluator_module, "verify_expanded", lambda *_: (circuit, [*right[:2], wrong[2], *right[3:]]))
+    monkeypatch.setattr(engine_module, "verify_expanded", lambda *_: (circuit, [*right[:2], wrong[2], *right[3:]]))
     x = insecure_client.encrypt(np.ones((1, 32)))
     monkeypatch.setattr(evaluator_module, "SCALE_TOLERANCE", 1e-13)
     with (
-        SealEvaluator().prepare(circuit, keys, insecure_client) as session,
+        SealEngine(circuit, keys).session(insecure_client) as session,
         pytest.raises(CircuitError, match=r"%2: SEAL has scale 1\.2089258196.*e\+24, the circuit"),
     ):
         session.run({"a": x, "b": x})
