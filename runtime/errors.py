@@ -11,6 +11,7 @@ __all__ = [
     "CompileError",
     "DisclosureError",
     "FileFormatError",
+    "GraphError",
     "HeccError",
     "InputError",
     "KeyMismatchError",
@@ -61,6 +62,10 @@ class KeyMismatchError(HeccError):
 
 class OutputError(HeccError):
     """A decrypted result shows that the evaluation overflowed or was tampered with."""
+
+
+class GraphError(HeccError):
+    """A graph breaks a condition of its stage: a bug of the compiler pass that made it."""
 
 
 class CircuitError(HeccError):

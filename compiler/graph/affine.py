@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "AffineMap",
-    "Chain",
+    "Composition",
     "Convolution",
     "Entries",
     "MatrixProduct",
@@ -31,7 +31,7 @@ __all__ = [
     "Reshape",
     "Scale",
     "Select",
-    "Sum",
+    "SumOfMaps",
     "Weighted",
     "compose",
     "elementwise_factor",
@@ -480,7 +480,7 @@ class Pool(_Window):
 
 
 @dataclass(frozen=True)
-class Sum(AffineMap):
+class SumOfMaps(AffineMap):
     """Sum of maps with the same shapes: branches that start and end together."""
 
     maps: tuple[AffineMap, ...]
@@ -517,7 +517,7 @@ class Sum(AffineMap):
 
 
 @dataclass(frozen=True)
-class Chain(AffineMap):
+class Composition(AffineMap):
     """Composition: ``steps[0]`` is applied first.
 
     Maps with at most one non-zero per row and column (Scale, Reshape, most Selects) are folded into the enumeration of
@@ -607,11 +607,11 @@ def compose(outer: AffineMap, inner: AffineMap) -> AffineMap:
         return Reshape(inner.in_shape, outer.out_shape)
     if len(kept) == len(steps) == 1:
         return kept[0]
-    return Chain(inner.in_shape, outer.out_shape, tuple(kept))
+    return Composition(inner.in_shape, outer.out_shape, tuple(kept))
 
 
 def _steps(m: AffineMap) -> tuple[AffineMap, ...]:
-    return m.steps if isinstance(m, Chain) else (m,)
+    return m.steps if isinstance(m, Composition) else (m,)
 
 
 def elementwise_factor(m: AffineMap, parameters: Parameters) -> NDArray[np.float64] | None:
@@ -620,12 +620,12 @@ def elementwise_factor(m: AffineMap, parameters: Parameters) -> NDArray[np.float
         return np.ones(())
     if isinstance(m, Scale):
         return m.diagonal(parameters)
-    if isinstance(m, Chain | Sum):
-        parts = [elementwise_factor(step, parameters) for step in (m.steps if isinstance(m, Chain) else m.maps)]
+    if isinstance(m, Composition | SumOfMaps):
+        parts = [elementwise_factor(step, parameters) for step in (m.steps if isinstance(m, Composition) else m.maps)]
         factors = [p for p in parts if p is not None]
         if len(factors) < len(parts):
             return None
-        combined = np.prod if isinstance(m, Chain) else np.sum
+        combined = np.prod if isinstance(m, Composition) else np.sum
         return np.asarray(combined(np.broadcast_arrays(*factors), axis=0))
     return None
 
@@ -636,7 +636,7 @@ def picked_elements(m: AffineMap) -> NDArray[np.int64] | None:
         return np.arange(m.in_size)
     if isinstance(m, Select):
         return m.index.array if bool((m.index.array >= 0).all()) else None
-    if isinstance(m, Chain):
+    if isinstance(m, Composition):
         picked = np.arange(m.in_size)
         for step in m.steps:
             index = picked_elements(step)

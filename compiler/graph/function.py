@@ -23,7 +23,7 @@ __all__ = [
     "ARGUMENT",
     "PRIMITIVES",
     "Expression",
-    "Polynomial",
+    "PolynomialOf",
     "Primitive",
     "Product",
     "WeightedSum",
@@ -127,6 +127,14 @@ class Expression(ABC):
     def show(self, parts: tuple[str, ...]) -> str:
         """The text, from those of the parts."""
 
+    @abstractmethod
+    def degree(self, parts: tuple[float, ...]) -> float:
+        """Of the polynomial, from those of the parts; infinite of what is none."""
+
+    @abstractmethod
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        """The same of other parts."""
+
     def __call__(self, x: Array) -> Array:
         """Evaluate at every element; what overflows is infinite, and what has no value is not a number."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -188,6 +196,12 @@ class _Argument(Expression):
     def show(self, parts: tuple[str, ...]) -> str:
         return "x"
 
+    def degree(self, parts: tuple[float, ...]) -> float:
+        return 1.0
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return self
+
 
 ARGUMENT: Expression = _Argument()
 
@@ -210,9 +224,15 @@ class Primitive(Expression):
     def show(self, parts: tuple[str, ...]) -> str:
         return f"{self.name}({', '.join([parts[0], *(f'{name}={value:g}' for name, value in self.attributes)])})"
 
+    def degree(self, parts: tuple[float, ...]) -> float:
+        return math.inf
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return Primitive(self.name, self.attributes, parts[0])
+
 
 @dataclass(frozen=True, eq=False)
-class Polynomial(Expression):
+class PolynomialOf(Expression):
     """``sum of coefficients[k] * operand^k``."""
 
     coefficients: tuple[float, ...]
@@ -227,6 +247,12 @@ class Polynomial(Expression):
 
     def show(self, parts: tuple[str, ...]) -> str:
         return f"polynomial({parts[0]}; {', '.join(f'{c:g}' for c in self.coefficients)})"
+
+    def degree(self, parts: tuple[float, ...]) -> float:
+        return parts[0] * (len(self.coefficients) - 1) if len(self.coefficients) > 1 else 0.0
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return PolynomialOf(self.coefficients, parts[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,6 +277,12 @@ class WeightedSum(Expression):
         shown = [part if f == 1 else f"{f:g} {part}" for f, part in zip(self.factors, parts, strict=True)]
         return f"({' + '.join([*shown, *([f'{self.constant:g}'] if self.constant else [])])})"
 
+    def degree(self, parts: tuple[float, ...]) -> float:
+        return max(parts)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return WeightedSum(self.factors, parts, self.constant)
+
 
 @dataclass(frozen=True, eq=False)
 class Product(Expression):
@@ -269,6 +301,12 @@ class Product(Expression):
     def show(self, parts: tuple[str, ...]) -> str:
         return f"{parts[0]} * {parts[1]}"
 
+    def degree(self, parts: tuple[float, ...]) -> float:
+        return sum(parts)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return Product(parts[0], parts[1])
+
 
 def apply(function: Expression, argument: Expression) -> Expression:
     """``function(argument)``, with what ``function`` shares still shared."""
@@ -278,20 +316,10 @@ def apply(function: Expression, argument: Expression) -> Expression:
 
     def rebuilt(expression: Expression) -> Expression:
         if id(expression) not in done:
-            done[id(expression)] = _with_parts(expression, tuple(map(rebuilt, expression.parts)))
+            done[id(expression)] = expression.with_parts(tuple(map(rebuilt, expression.parts)))
         return done[id(expression)]
 
     return rebuilt(function)
-
-
-def _with_parts(expression: Expression, parts: tuple[Expression, ...]) -> Expression:
-    if isinstance(expression, Primitive):
-        return Primitive(expression.name, expression.attributes, parts[0])
-    if isinstance(expression, Polynomial):
-        return Polynomial(expression.coefficients, parts[0])
-    if isinstance(expression, WeightedSum):
-        return WeightedSum(expression.factors, parts, expression.constant)
-    return Product(parts[0], parts[1])
 
 
 def degree(function: Expression) -> float:
@@ -300,14 +328,7 @@ def degree(function: Expression) -> float:
 
     def of(expression: Expression) -> float:
         if id(expression) not in known:
-            parts = [of(part) for part in expression.parts]
-            if isinstance(expression, Primitive):
-                known[id(expression)] = math.inf
-            elif isinstance(expression, Product):
-                known[id(expression)] = sum(parts)
-            else:
-                highest = len(expression.coefficients) - 1 if isinstance(expression, Polynomial) else 1
-                known[id(expression)] = max(parts) * highest if highest else 0.0
+            known[id(expression)] = expression.degree(tuple(map(of, expression.parts)))
         return known[id(expression)]
 
     return of(function)

@@ -1,17 +1,12 @@
 """Graph: the tensor IR.
 
-A graph is a list of nodes in topological order; each defines one value. Shapes include the batch axis, if the network
-has one, with extent one: a plan evaluates one example, and many examples are many ciphertexts.
-
-Node kinds are few because everything linear is one kind, :class:`AffineNode`. The activation pass turns products of
-polynomials in one value into :class:`PolynomialNode`, so a canonical graph has a :class:`ProductNode` only where two
-values really are multiplied: gates, attention, powers above two. Everything elementwise that is no polynomial is one
-kind, too, :class:`FunctionNode`; once polynomials are fitted, it is a :class:`SeriesNode`.
+A graph is a list of nodes in topological order (:mod:`hecc.compiler.graph.nodes`); each defines one value. Shapes
+include the batch axis, if the network has one, with extent one: a plan evaluates one example, and many examples are
+many ciphertexts.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,170 +15,11 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Parameters, Pool, Reshape
-from hecc.compiler.graph.function import Expression
+from hecc.compiler.graph.clear import CLEAR
+from hecc.compiler.graph.nodes import InputNode, Node
 from hecc.runtime.tail.epilogue import Step
 
-__all__ = [
-    "AffineNode",
-    "FunctionNode",
-    "Graph",
-    "InputNode",
-    "Node",
-    "PolynomialNode",
-    "ProductNode",
-    "SeriesNode",
-    "Source",
-    "Term",
-    "Value",
-    "WindowSumNode",
-]
-
-
-@dataclass(frozen=True)
-class Source:
-    """The ONNX node that something came from; what every error and every report line names."""
-
-    name: str
-    operator: str
-    opset: int
-
-    def __str__(self) -> str:
-        return f"{self.operator} '{self.name}'"
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor: its name and shape."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Node:
-    """Base of the node kinds; ``output`` is the value it defines."""
-
-    output: Value
-    source: Source
-
-    @property
-    def kind(self) -> str:
-        """The kind's name, as printed."""
-        return type(self).__name__.removesuffix("Node").lower()
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the values read."""
-        return ()
-
-
-@dataclass(frozen=True)
-class InputNode(Node):
-    """An encrypted input of the network."""
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of an affine node: a linear map of a value."""
-
-    value: str
-    map: AffineMap
-
-
-@dataclass(frozen=True)
-class AffineNode(Node):
-    """``output = sum of map_i(value_i) + bias``; ``bias`` names a parameter that broadcasts to the output's shape."""
-
-    terms: tuple[Term, ...]
-    bias: str | None = None
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return tuple(term.value for term in self.terms)
-
-    @property
-    def reshapes_only(self) -> bool:
-        """True when the output is the input under another shape: the same ciphertexts, at no cost."""
-        return self.bias is None and len(self.terms) == 1 and isinstance(self.terms[0].map, Reshape)
-
-
-@dataclass(frozen=True)
-class PolynomialNode(Node):
-    """Elementwise polynomial; ``coefficients[k]`` names the parameter of x^k, which broadcasts to the shape."""
-
-    value: str
-    coefficients: tuple[str, ...]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.value,)
-
-
-@dataclass(frozen=True)
-class FunctionNode(Node):
-    """Elementwise function, the same for all elements; the value has as many elements, perhaps in another shape."""
-
-    value: str
-    function: Expression
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.value,)
-
-
-@dataclass(frozen=True)
-class SeriesNode(Node):
-    """Elementwise Chebyshev series, the same for all elements, of a value within [-1, 1].
-
-    Attributes
-    ----------
-    coefficients
-        Names the parameter of shape (degree + 1,).
-    interval
-        What -1 and 1 stand for in the argument of the function that the series stands for.
-    """
-
-    value: str
-    coefficients: str
-    interval: tuple[float, float]
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.value,)
-
-
-@dataclass(frozen=True)
-class WindowSumNode(Node):
-    """Sum over a window without padding: ``window`` times the number of its taps.
-
-    It needs rotations and additions only, no product: every result stands where the first pixel of its window stood,
-    and the slots between hold sums that nothing reads.
-    """
-
-    value: str
-    window: Pool
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.value,)
-
-    @property
-    def taps(self) -> int:
-        """Pixels in the window."""
-        return math.prod(self.window.kernel)
-
-
-@dataclass(frozen=True)
-class ProductNode(Node):
-    """Elementwise product of two encrypted tensors of the output's shape."""
-
-    left: str
-    right: str
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        return (self.left, self.right)
+__all__ = ["Graph"]
 
 
 @dataclass(frozen=True)
@@ -246,7 +82,7 @@ class Graph:
                 kept.append(node)
                 live.update(node.inputs)
         merged = {**self.parameters, **(parameters or {})}
-        used = {name for node in kept for name in _parameters(node)}
+        used = {name for node in kept for name in node.parameters}
         return replace(self, nodes=tuple(reversed(kept)), parameters={k: v for k, v in merged.items() if k in used})
 
     def digraph(self) -> nx.DiGraph[str]:
@@ -272,82 +108,8 @@ class Graph:
 
     def evaluate_node(self, node: Node, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The value that a node other than an input defines, from those that it reads, each of shape (rows, size)."""
-        result: NDArray[np.float64] = _RULES[type(node)](node, values, self.parameters)
-        return result
+        return CLEAR.of(node)(node, values, self.parameters)
 
     def __str__(self) -> str:
         """One line per node: the debugging tool."""
-        lines = []
-        for node in self.nodes:
-            shape = "x".join(map(str, node.output.shape))
-            lines.append(f"{node.output.name}[{shape}] = {node.kind} {_operands(node)}  # {node.source}")
-        return "\n".join([*lines, f"return {', '.join(self.outputs)}"])
-
-
-def _operands(node: Node) -> str:
-    if isinstance(node, AffineNode):
-        terms = [f"{type(t.map).__name__}({t.value})" for t in node.terms]
-        return " + ".join([*terms, *([node.bias] if node.bias else [])])
-    if isinstance(node, PolynomialNode):
-        return f"{node.value}: {', '.join(node.coefficients)}"
-    if isinstance(node, FunctionNode):
-        return f"{node.value}: {node.function}"
-    if isinstance(node, SeriesNode):
-        return f"{node.value}: {node.coefficients} on {node.interval[0]:.4g} to {node.interval[1]:.4g}"
-    return ", ".join(node.inputs)
-
-
-def _parameters(node: Node) -> frozenset[str]:
-    if isinstance(node, AffineNode):
-        names = frozenset().union(*(term.map.parameters for term in node.terms))
-        return names | {node.bias} if node.bias else names
-    if isinstance(node, SeriesNode):
-        return frozenset({node.coefficients})
-    return frozenset(node.coefficients) if isinstance(node, PolynomialNode) else frozenset()
-
-
-def _affine(node: AffineNode, values: Mapping[str, NDArray[np.float64]], parameters: Parameters) -> NDArray[np.float64]:
-    result = np.sum([term.map.apply(values[term.value], parameters) for term in node.terms], axis=0)
-    if node.bias is not None:
-        bias = np.asarray(parameters[node.bias], dtype=np.float64)
-        result = result + np.broadcast_to(bias, node.output.shape).reshape(-1)
-    return np.asarray(result)
-
-
-def _polynomial(
-    node: PolynomialNode, values: Mapping[str, NDArray[np.float64]], parameters: Parameters
-) -> NDArray[np.float64]:
-    x = values[node.value]
-    result = np.zeros_like(x)
-    for name in reversed(node.coefficients):
-        coefficient = np.asarray(parameters[name], dtype=np.float64)
-        result = result * x + np.broadcast_to(coefficient, node.output.shape).reshape(-1)
-    return result
-
-
-def _function(node: FunctionNode, values: Mapping[str, NDArray[np.float64]], _: Parameters) -> NDArray[np.float64]:
-    return node.function(values[node.value])
-
-
-def _series(node: SeriesNode, values: Mapping[str, NDArray[np.float64]], parameters: Parameters) -> NDArray[np.float64]:
-    return np.asarray(np.polynomial.chebyshev.chebval(values[node.value], parameters[node.coefficients]))
-
-
-def _product(node: ProductNode, values: Mapping[str, NDArray[np.float64]], _: Parameters) -> NDArray[np.float64]:
-    return values[node.left] * values[node.right]
-
-
-def _window_sum(
-    node: WindowSumNode, values: Mapping[str, NDArray[np.float64]], parameters: Parameters
-) -> NDArray[np.float64]:
-    return node.taps * node.window.apply(values[node.value], parameters)
-
-
-_RULES: Mapping[type[Node], Any] = {
-    AffineNode: _affine,
-    FunctionNode: _function,
-    PolynomialNode: _polynomial,
-    ProductNode: _product,
-    SeriesNode: _series,
-    WindowSumNode: _window_sum,
-}
+        return "\n".join([*map(str, self.nodes), f"return {', '.join(self.outputs)}"])

@@ -1,38 +1,46 @@
 """Interval arithmetic: what the values of a network can become, for all inputs in the declared range.
 
 Intervals are kept as centre and radius of each element. They are exact for an affine map or a product of independent
-values and for a polynomial of degree two; of a function and a series the interval is that of all its elements together.
+values and for a quadratic; of a function and a Chebyshev polynomial the interval is that of all its elements together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Parameters
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
     AffineNode,
+    ChebyshevNode,
     FunctionNode,
-    Graph,
     InputNode,
-    PolynomialNode,
+    Node,
+    OperatorNode,
     ProductNode,
-    SeriesNode,
+    QuadraticNode,
     WindowSumNode,
 )
+from hecc.runtime.reading import Reading
 
-__all__ = ["HUGE", "POINTS", "Activation", "Interval", "value_intervals"]
+__all__ = ["HUGE", "INTERVALS", "POINTS", "RULES", "WITHOUT", "Declared", "Interval", "Rule", "value_intervals"]
 
 Interval: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Centre and radius, each of shape (size,)."""
 
-Activation: TypeAlias = Callable[[FunctionNode | SeriesNode, Interval, Parameters], Interval]
-"""What a function or a series makes of an interval."""
+Declared: TypeAlias = Mapping[str, tuple[float, float]]
+"""Smallest and largest value of each input's elements."""
+
+Rule: TypeAlias = Callable[[Any, Mapping[str, Interval], Parameters, Declared], Interval]
+"""What a node makes of the intervals of the values that it reads."""
 
 POINTS = 1 << 12
 """At which a function of one variable is looked at; between two it is taken to stray by what lies between them."""
@@ -42,53 +50,47 @@ HUGE = 1e30
 """What stands for a function's infinite values."""
 
 
-def value_intervals(
-    graph: Graph, declared: Mapping[str, tuple[float, float]], activation: Activation | None = None
-) -> dict[str, Interval]:
+def value_intervals(graph: Graph, declared: Declared, rules: Reading[Rule] | None = None) -> dict[str, Interval]:
     """The interval of every value, by name; of infinities and NaN where numbers overflow and nothing is known.
 
     Parameters
     ----------
     declared
         Smallest and largest value of each input's elements.
-    activation
-        By default all elements of a function or a series together.
+    rules
+        By default :data:`INTERVALS`.
     """
-    activation = activation or _together
+    rules = INTERVALS if rules is None else rules
     intervals: dict[str, Interval] = {}
     with np.errstate(over="ignore", invalid="ignore"):
         for node in graph.nodes:
-            name = node.output.name
-            if isinstance(node, InputNode):
-                low, high = declared[name]
-                size = int(np.prod(node.output.shape))
-                intervals[name] = (np.full(size, (low + high) / 2), np.full(size, (high - low) / 2))
-            elif isinstance(node, AffineNode):
-                intervals[name] = _affine(node, intervals, graph.parameters)
-            elif isinstance(node, WindowSumNode):
-                centre, radius = intervals[node.value]
-                sums = (
-                    node.taps * node.window.apply(part[np.newaxis], graph.parameters)[0] for part in (centre, radius)
-                )
-                intervals[name] = (next(sums), next(sums))
-            elif isinstance(node, PolynomialNode):
-                intervals[name] = _polynomial(node, intervals[node.value], graph.parameters)
-            elif isinstance(node, ProductNode):
-                intervals[name] = _product(intervals[node.left], intervals[node.right])
-            elif isinstance(node, FunctionNode | SeriesNode):
-                intervals[name] = activation(node, intervals[node.value], graph.parameters)
+            intervals[node.output.name] = rules.of(node)(node, intervals, graph.parameters, declared)
     return intervals
 
 
-def _together(node: FunctionNode | SeriesNode, interval: Interval, parameters: Parameters) -> Interval:
+def _input(node: InputNode, _: Mapping[str, Interval], __: Parameters, declared: Declared) -> Interval:
+    low, high = declared[node.output.name]
+    return np.full(node.output.size, (low + high) / 2), np.full(node.output.size, (high - low) / 2)
+
+
+def _window_sum(
+    node: WindowSumNode, intervals: Mapping[str, Interval], parameters: Parameters, _: Declared
+) -> Interval:
+    centre, radius = (node.taps * node.window.apply(part[np.newaxis], parameters)[0] for part in intervals[node.value])
+    return centre, radius
+
+
+def _function(node: FunctionNode, intervals: Mapping[str, Interval], _: Parameters, __: Declared) -> Interval:
     """Of all elements together, from samples."""
-    centre, radius = interval
-    if isinstance(node, FunctionNode):
-        low, high = float((centre - radius).min()), float((centre + radius).max())
-        return _image(node.function, np.linspace(low, high, POINTS), len(centre))
-    # What its argument is outside [-1, 1] nobody knows: it must not be.
+    centre, radius = intervals[node.value]
+    low, high = float((centre - radius).min()), float((centre + radius).max())
+    return _image(node.function, np.linspace(low, high, POINTS), len(centre))
+
+
+def _chebyshev(node: ChebyshevNode, intervals: Mapping[str, Interval], parameters: Parameters, _: Declared) -> Interval:
+    """Of all elements together, from samples on [-1, 1]: what it is outside nobody knows, and nothing may go there."""
     points = np.cos(np.linspace(0, np.pi, POINTS))
-    return _image(partial(_series, parameters[node.coefficients]), points, len(centre))
+    return _image(partial(_series, parameters[node.coefficients]), points, len(intervals[node.value][0]))
 
 
 def _series(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,9 +106,9 @@ def _image(
     return np.full(size, (low + high) / 2), np.full(size, (high - low) / 2)
 
 
-def _affine(node: AffineNode, intervals: Mapping[str, Interval], parameters: Parameters) -> Interval:
+def _affine(node: AffineNode, intervals: Mapping[str, Interval], parameters: Parameters, _: Declared) -> Interval:
     """Interval arithmetic in centre and radius: the radius goes through the map's absolute values."""
-    size = int(np.prod(node.output.shape))
+    size = node.output.size
     centre, radius = np.zeros(size), np.zeros(size)
     if node.bias is not None:
         centre += np.broadcast_to(np.asarray(parameters[node.bias], dtype=np.float64), node.output.shape).reshape(-1)
@@ -118,9 +120,10 @@ def _affine(node: AffineNode, intervals: Mapping[str, Interval], parameters: Par
     return centre, radius
 
 
-def _polynomial(node: PolynomialNode, interval: Interval, parameters: Parameters) -> Interval:
-    """Exact for the monic polynomials of degree two of a canonical graph: ends of the interval and the vertex."""
-    low, high = interval[0] - interval[1], interval[0] + interval[1]
+def _quadratic(node: QuadraticNode, intervals: Mapping[str, Interval], parameters: Parameters, _: Declared) -> Interval:
+    """Exact: ends of the interval and the vertex."""
+    centre, radius = intervals[node.value]
+    low, high = centre - radius, centre + radius
     constant, linear, leading = (
         np.broadcast_to(np.asarray(parameters[c], dtype=np.float64), node.output.shape).reshape(-1)
         for c in node.coefficients
@@ -131,9 +134,28 @@ def _polynomial(node: PolynomialNode, interval: Interval, parameters: Parameters
     return (smallest + largest) / 2, (largest - smallest) / 2
 
 
-def _product(left: Interval, right: Interval) -> Interval:
+def _product(node: ProductNode, intervals: Mapping[str, Interval], _: Parameters, __: Declared) -> Interval:
     """The extremes are products of ends."""
-    ends = [(centre - radius, centre + radius) for centre, radius in (left, right)]
+    ends = [(centre - radius, centre + radius) for centre, radius in (intervals[node.left], intervals[node.right])]
     corners = [x * y for x in ends[0] for y in ends[1]]
     smallest, largest = np.min(corners, axis=0), np.max(corners, axis=0)
     return (smallest + largest) / 2, (largest - smallest) / 2
+
+
+RULES: Mapping[type[Node], Rule] = MappingProxyType(
+    {
+        InputNode: _input,
+        AffineNode: _affine,
+        ChebyshevNode: _chebyshev,
+        FunctionNode: _function,
+        ProductNode: _product,
+        QuadraticNode: _quadratic,
+        WindowSumNode: _window_sum,
+    }
+)
+"""For tables that differ from this one in some."""
+
+WITHOUT: Mapping[type[Node], str] = MappingProxyType({OperatorNode: "operators are taken apart or refused before"})
+
+INTERVALS: Reading[Rule] = Reading("intervals of nodes", NODES, RULES, WITHOUT)
+"""All elements of a function or a Chebyshev polynomial have one interval together."""

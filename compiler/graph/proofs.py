@@ -20,8 +20,10 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Parameters
-from hecc.compiler.graph.graph import FunctionNode, Graph, SeriesNode
-from hecc.compiler.graph.intervals import HUGE, POINTS, Interval, value_intervals
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.intervals import HUGE, POINTS, RULES, WITHOUT, Declared, Interval, Rule, value_intervals
+from hecc.compiler.graph.nodes import NODES, ChebyshevNode, FunctionNode
+from hecc.runtime.reading import Reading
 from hecc.runtime.sampling import Sampled, chebyshev_points, polynomial_slack
 
 __all__ = ["Demanded", "demanded", "narrower_range", "proved_intervals"]
@@ -46,7 +48,7 @@ def proved_intervals(graph: Graph, declared: Mapping[str, tuple[float, float]]) 
     declared
         Smallest and largest value of each input's elements.
     """
-    return value_intervals(graph, declared, _activation)
+    return value_intervals(graph, declared, PROVED)
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,29 @@ def narrower_range(declared: Mapping[str, tuple[float, float]], calibration: Map
     return ""
 
 
-def _activation(node: FunctionNode | SeriesNode, interval: Interval, parameters: Parameters) -> Interval:
-    low, high = interval[0] - interval[1], interval[0] + interval[1]
-    if isinstance(node, FunctionNode):
-        points = np.linspace(float(low.min()), float(high.max()), POINTS)
-        values = _values(node, points)
-        sampled, tolerance = Sampled(points, values, _beyond(values)), _tolerance(values)
-    else:
-        coefficients = parameters[node.coefficients]
-        degree = len(coefficients) - 1
-        points = chebyshev_points(degree, max(1.0, float(np.abs(low).max()), float(np.abs(high).max())))
-        values = np.asarray(chebyshev.chebval(points, coefficients))
-        sampled, tolerance = Sampled(points, values, float(polynomial_slack(values, degree))), 0.0
-    least, largest = sampled.image(low, high)
-    return (least + largest) / 2, (largest - least) / 2 + tolerance
+def _function(node: FunctionNode, intervals: Mapping[str, Interval], _: Parameters, __: Declared) -> Interval:
+    """Of a polynomial within its tolerance of the function, element by element."""
+    low, high = _ends(intervals[node.value])
+    points = np.linspace(float(low.min()), float(high.max()), POINTS)
+    values = _values(node, points)
+    least, largest = Sampled(points, values, _beyond(values)).image(low, high)
+    return (least + largest) / 2, (largest - least) / 2 + _tolerance(values)
+
+
+def _chebyshev(node: ChebyshevNode, intervals: Mapping[str, Interval], parameters: Parameters, _: Declared) -> Interval:
+    """The same of a polynomial that is known."""
+    low, high = _ends(intervals[node.value])
+    coefficients = parameters[node.coefficients]
+    degree = len(coefficients) - 1
+    points = chebyshev_points(degree, max(1.0, float(np.abs(low).max()), float(np.abs(high).max())))
+    values: Array = np.asarray(chebyshev.chebval(points, coefficients), dtype=np.float64)
+    least, largest = Sampled(points, values, float(polynomial_slack(values, degree))).image(low, high)
+    return (least + largest) / 2, (largest - least) / 2
+
+
+def _ends(interval: Interval) -> tuple[Array, Array]:
+    centre, radius = interval
+    return centre - radius, centre + radius
 
 
 def _values(node: FunctionNode, points: Array) -> Array:
@@ -127,3 +138,8 @@ def _beyond(values: Array) -> Array:
     steps = np.diff(values, prepend=values[0], append=values[-1])
     turns = steps[:-1] * steps[1:] < 0
     return np.where(turns, np.maximum(np.abs(steps[:-1]), np.abs(steps[1:])), 0.0)
+
+
+PROVED: Reading[Rule] = Reading(
+    "proved intervals of nodes", NODES, {**RULES, FunctionNode: _function, ChebyshevNode: _chebyshev}, WITHOUT
+)

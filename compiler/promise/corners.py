@@ -20,18 +20,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Parameters
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
     AffineNode,
+    ChebyshevNode,
     FunctionNode,
-    Graph,
     InputNode,
-    Node,
-    PolynomialNode,
+    OperatorNode,
     ProductNode,
-    SeriesNode,
+    QuadraticNode,
     WindowSumNode,
 )
 from hecc.compiler.promise.calibration import synthetic_corners
+from hecc.runtime.reading import Reading
 
 __all__ = ["corner_inputs"]
 
@@ -133,7 +135,7 @@ def _directed(
 ) -> dict[str, Array]:
     """Corners at which elements of results are large, or small, shape (rows, size) by input."""
     empty = {name: np.empty((0, int(np.prod(values.shape[1:])))) for name, values in calibration.items()}
-    maps = [m for node in graph.nodes for m in _maps(node)]
+    maps = [m for node in graph.nodes for m in node.maps]
     if sum(m.nonzeros() for m in maps) > MAX_NONZEROS:
         return empty
     aims = [(name, element) for name in graph.outputs for element in range(seen[name].shape[1])]
@@ -155,20 +157,13 @@ def _directed(
             gradients[name][row, element] = sign
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for node in reversed(graph.nodes):
-                for name, part in _PULLBACKS[type(node)](node, gradients[node.output.name], values, graph, transposed):
+                for name, part in _PULLBACKS.of(node)(node, gradients[node.output.name], values, graph, transposed):
                     gradients[name] += part
         for name, x in inputs.items():
             low, high = declared[name]
             gradient = gradients[name]
             inputs[name] = np.where(gradient > 0, high, np.where(gradient < 0, low, x))
     return inputs
-
-
-def _maps(node: Node) -> list[AffineMap]:
-    """The linear maps of a node."""
-    if isinstance(node, AffineNode):
-        return [term.map for term in node.terms]
-    return [node.window] if isinstance(node, WindowSumNode) else []
 
 
 Parts: TypeAlias = list[tuple[str, Array]]
@@ -191,7 +186,7 @@ def _polynomial(node: Any, gradient: Array, values: Mapping[str, Array], graph: 
     return [(node.value, slope * gradient)]
 
 
-def _spread(parameters: Parameters, name: str, node: PolynomialNode) -> Array:
+def _spread(parameters: Parameters, name: str, node: QuadraticNode) -> Array:
     return np.broadcast_to(np.asarray(parameters[name], dtype=np.float64), node.output.shape).reshape(-1)
 
 
@@ -206,12 +201,17 @@ def _function(node: Any, gradient: Array, values: Mapping[str, Array], graph: Gr
     return [(node.value, np.nan_to_num((ahead - behind) / (2 * step)) * gradient)]
 
 
-_PULLBACKS: Mapping[type[Node], Callable[[Any, Array, Mapping[str, Array], Graph, Products], Parts]] = {
-    InputNode: lambda *_: [],
-    AffineNode: _affine,
-    FunctionNode: _function,
-    PolynomialNode: _polynomial,
-    ProductNode: _product,
-    SeriesNode: _function,
-    WindowSumNode: _window_sum,
-}
+_PULLBACKS: Reading[Callable[[Any, Array, Mapping[str, Array], Graph, Products], Parts]] = Reading(
+    "gradients through nodes",
+    NODES,
+    {
+        InputNode: lambda *_: [],
+        AffineNode: _affine,
+        FunctionNode: _function,
+        QuadraticNode: _polynomial,
+        ProductNode: _product,
+        ChebyshevNode: _function,
+        WindowSumNode: _window_sum,
+    },
+    without={OperatorNode: "operators are taken apart or refused before"},
+)

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from hecc.compiler.graph.affine import Select
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, ProductNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, Node, ProductNode, Term, Value
 
 __all__ = ["align_factors"]
 

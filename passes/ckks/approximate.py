@@ -53,19 +53,19 @@ from hecc.compiler.approximation.fits import (
     trimmed,
 )
 from hecc.compiler.graph.affine import Reshape, Scale, compose
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.intervals import POINTS, value_intervals
+from hecc.compiler.graph.nodes import (
     AffineNode,
+    ChebyshevNode,
     FunctionNode,
-    Graph,
     InputNode,
     Node,
-    PolynomialNode,
-    SeriesNode,
+    QuadraticNode,
     Source,
     Term,
     Value,
 )
-from hecc.compiler.graph.intervals import POINTS, value_intervals
 from hecc.compiler.graph.proofs import Demanded, demanded, narrower_range, proved_intervals
 from hecc.compiler.promise.promise import Promise
 from hecc.compiler.promise.tails import Tail
@@ -652,7 +652,7 @@ def _polynomial(
         constant, slope, leading = (float(c) for c in chebyshev.cheb2poly(coefficients))
         monic = Value(f"{name}:monic", shape)
         powers = (parameter("zero", 0.0), parameter("linear", slope / leading), parameter("one", 1.0))
-        square = PolynomialNode(monic, node.source, u.name, powers)
+        square = QuadraticNode(monic, node.source, u.name, powers)
         return [normalised, square, affine(node.output, node.source, monic, "leading ", leading, constant)]
     interval = (fit.centre - fit.radius, fit.centre + fit.radius)
     nodes, argument = [normalised], u
@@ -660,6 +660,6 @@ def _polynomial(
         last = k == len(fit.stages) - 1
         value = node.output if last else Value(f"{name}:inner", shape)
         part = parameter("coefficients" if last else "inner coefficients", stage)
-        nodes.append(SeriesNode(value, node.source, argument.name, part, interval if k == 0 else (-1.0, 1.0)))
+        nodes.append(ChebyshevNode(value, node.source, argument.name, part, interval if k == 0 else (-1.0, 1.0)))
         argument = value
     return nodes

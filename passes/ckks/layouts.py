@@ -12,17 +12,32 @@ the affine nodes before a product that decide: one whose partner's layout is kno
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from hecc.compiler.ckks.lowering.embedding import Embedding, measure
 from hecc.compiler.graph.affine import AffineMap
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Node, ProductNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
+from hecc.compiler.graph.traits import multiplies_values
 from hecc.runtime.ckks.circuit.layout import Digit, Layout, image_layout, vector_layout
+from hecc.runtime.reading import Reading
 
 __all__ = ["LayoutChoice", "MisalignedError", "Offer", "Price", "select_layouts"]
 
@@ -110,6 +125,24 @@ class LayoutChoice:
     offers: dict[str, tuple[Offer, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What extending a state needs beside it.
+
+    Attributes
+    ----------
+    partners
+        For each affine node, the values whose layouts would do for its own.
+    measured
+        Embeddings, by an affine node's value, the layouts of its arguments and that of its result.
+    """
+
+    slots: int
+    price: Price
+    partners: Mapping[str, list[str]]
+    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]] = field(default_factory=dict)
+
+
 def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
     """Choose layouts for all values of a canonical graph in ciphertexts of ``slots`` slots.
 
@@ -121,47 +154,60 @@ def select_layouts(graph: Graph, slots: int, price: Price) -> LayoutChoice:
     partners = _partners(graph)
     last_use = {value: i for i, node in enumerate(graph.nodes) for value in (node.output.name, *node.inputs)}
     last_use |= dict.fromkeys(graph.outputs, len(graph.nodes))
-    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]] = {}
+    search = _Search(slots, price, partners)
     states = [LayoutChoice({}, {}, 0.0)]
     for i, node in enumerate(graph.nodes):
         if isinstance(node, AffineNode) and not node.reshapes_only:
-            _measure_all(node, graph, states, slots, price, partners, measured)
-        grown = [successor for state in states for successor in _extend(node, state, slots, price, partners, measured)]
+            _measure_all(node, graph, states, search)
+        grown = [successor for state in states for successor in _extend(node, state, search)]
         if not grown:
             raise MisalignedError(node.output.name)
         states = _prune(grown, {v for v, last in last_use.items() if last > i})
     return min(states, key=lambda state: state.cost)
 
 
-def _extend(
-    node: Node,
-    state: LayoutChoice,
-    slots: int,
-    price: Price,
-    partners: Mapping[str, list[str]],
-    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
-) -> list[LayoutChoice]:
-    name = node.output.name
-    if isinstance(node, InputNode):
-        return [replace(state, layouts={**state.layouts, name: _input_layout(node.output.shape, slots)})]
-    if isinstance(node, WindowSumNode):
-        source = state.layouts[node.value]
-        rotations = sum((taps - 1).bit_length() + (taps - 1).bit_count() - 1 for taps in node.window.kernel if taps > 1)
-        cost = rotations * source.count * price.rotation
-        return [replace(state, layouts={**state.layouts, name: _thinned(node, source)}, cost=state.cost + cost)]
-    if isinstance(node, ProductNode):
-        left, right = state.layouts[node.left], state.layouts[node.right]
-        if not _aligned(left, right):
-            return []
-        # Where only one of them has another copy, the product has none.
-        target = max(left, right, key=lambda layout: layout.period)
-        cost = target.count * price.rotation
-        return [replace(state, layouts={**state.layouts, name: target}, cost=state.cost + cost)]
-    if not isinstance(node, AffineNode) or node.reshapes_only:
-        return [replace(state, layouts={**state.layouts, name: state.layouts[node.inputs[0]]})]
+def _extend(node: Node, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
+    """What a state may become by a node."""
+    return _EXTENDED.of(node)(node, state, search)
+
+
+def _with(state: LayoutChoice, node: Node, layout: Layout, cost: float = 0.0) -> list[LayoutChoice]:
+    return [replace(state, layouts={**state.layouts, node.output.name: layout}, cost=state.cost + cost)]
+
+
+def _input(node: InputNode, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
+    return _with(state, node, _input_layout(node.output.shape, search.slots))
+
+
+def _window_sum(node: WindowSumNode, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
+    source = state.layouts[node.value]
+    rotations = sum((taps - 1).bit_length() + (taps - 1).bit_count() - 1 for taps in node.window.kernel if taps > 1)
+    return _with(state, node, _thinned(node, source), rotations * source.count * search.price.rotation)
+
+
+def _product(node: ProductNode, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
+    left, right = state.layouts[node.left], state.layouts[node.right]
+    if not _aligned(left, right):
+        return []
+    # Where only one of them has another copy, the product has none.
+    target = max(left, right, key=lambda layout: layout.period)
+    return _with(state, node, target, target.count * search.price.rotation)
+
+
+def _same(node: Node, state: LayoutChoice, _: _Search) -> list[LayoutChoice]:
+    """Elementwise in one value, whose layout it keeps."""
+    return _with(state, node, state.layouts[node.inputs[0]])
+
+
+def _affine(node: AffineNode, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
+    if node.reshapes_only:
+        return _same(node, state, search)
+    name, price = node.output.name, search.price
     sources = tuple(state.layouts[value] for value in node.inputs)
-    shared = _shared_layouts(node, state, partners)
-    candidates = {target: measured[name, sources, target] for target in _candidates(node, sources, slots, shared)}
+    shared = _shared_layouts(node, state, search.partners)
+    candidates = {
+        target: search.measured[name, sources, target] for target in _candidates(node, sources, search.slots, shared)
+    }
     diagonals = {target: sum(e.diagonals for e in embeddings) for target, embeddings in candidates.items()}
     offers = []
     for target, embeddings in candidates.items():
@@ -192,29 +238,26 @@ def _measure_all(
     node: AffineNode,
     graph: Graph,
     states: list[LayoutChoice],
-    slots: int,
-    price: Price,
-    partners: Mapping[str, list[str]],
-    measured: dict[tuple[str, tuple[Layout, ...], Layout], tuple[Embedding, ...]],
+    search: _Search,
 ) -> None:
     """Measure every pair of layouts that the states lead to, enumerating each map's non-zeros once."""
     pairs: dict[tuple[tuple[Layout, ...], Layout], None] = {}
     for state in states:
         sources = tuple(state.layouts[value] for value in node.inputs)
-        shared = _shared_layouts(node, state, partners)
-        pairs |= dict.fromkeys((sources, target) for target in _candidates(node, sources, slots, shared))
+        shared = _shared_layouts(node, state, search.partners)
+        pairs |= dict.fromkeys((sources, target) for target in _candidates(node, sources, search.slots, shared))
     wanted = list(pairs)
     per_term = [
         measure(
             term.map,
             graph.parameters,
             [(sources[k], target) for sources, target in wanted],
-            (price.baby, price.giant),
+            (search.price.baby, search.price.giant),
         )
         for k, term in enumerate(node.terms)
     ]
     for j, (sources, target) in enumerate(wanted):
-        measured[node.output.name, sources, target] = tuple(results[j] for results in per_term)
+        search.measured[node.output.name, sources, target] = tuple(results[j] for results in per_term)
 
 
 def _partners(graph: Graph) -> dict[str, list[str]]:
@@ -224,9 +267,7 @@ def _partners(graph: Graph) -> dict[str, list[str]]:
     def origin(value: str) -> str:
         """The value from which another has its layout."""
         node = nodes[value]
-        while not isinstance(node, InputNode | WindowSumNode) and not (
-            isinstance(node, AffineNode) and not node.reshapes_only
-        ):
+        while multiplies_values(node) or (isinstance(node, AffineNode) and node.reshapes_only):
             node = nodes[node.inputs[0]]
         return node.output.name
 
@@ -322,3 +363,22 @@ def _multiplexed(image: tuple[int, ...], source: Layout, strides: tuple[int, int
     return [
         image_layout(image, slots, gap=g, pitch=pitch, plane=p) for g in dict.fromkeys((wider, gap)) for p in planes
     ]
+
+
+_EXTENDED: Reading[Callable[[Any, LayoutChoice, _Search], list[LayoutChoice]]] = Reading(
+    "layouts of a node",
+    NODES,
+    {
+        InputNode: _input,
+        AffineNode: _affine,
+        QuadraticNode: _same,
+        ChebyshevNode: _same,
+        WindowSumNode: _window_sum,
+        ProductNode: _product,
+    },
+    without={
+        FunctionNode: "functions are polynomials in an arithmetic graph",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""What a state may become by a node of each kind; nothing where it cannot be evaluated as things lie."""

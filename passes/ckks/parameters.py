@@ -24,6 +24,7 @@ from hecc.compiler.ckks.chain.spending import Spending, data_bits, find_primes, 
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import Options
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.noise import NoisePrediction
 from hecc.compiler.graph.graph import Graph
 from hecc.runtime.ckks.circuit.instructions import AddPlain
@@ -430,7 +431,7 @@ class _Switching:
 def _switchings(options: Options, depth: Mapping[str, int]) -> list[_Switching]:
     """Ways to decompose, those for larger digits first: they are faster where the table has room for them."""
     single = [_Switching(1, bits) for bits in (SPECIAL_BITS[:1] if options.disclose else SPECIAL_BITS)]
-    if options.device == "seal":
+    if not DEVICE_MODELS[options.device].hybrid_keys:
         return single
     most = max(depth.values()) + 2
     slacks = SPECIAL_SLACK[:1] if options.disclose else SPECIAL_SLACK

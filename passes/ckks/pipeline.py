@@ -1,30 +1,12 @@
-"""The pipeline: from an ONNX file to a plan, in the order in which the passes have to run.
+"""The pipeline: from an imported graph to a plan, in the order in which the passes have to run.
 
-    import        one node per ONNX operator, parameters named
-    outputs       that are one value are merged while they can be told by their names
-    functions     a chain of elementwise operators becomes one function, before anything takes it apart
-    activations   before fusion, which would hide the elementwise structure it looks for
-    selections    ahead of activations, before fusion, which takes them into the layers there
-    affine fusion after activations, whose leading coefficients and constants it absorbs
-    window sums   for the poolings that fusion left alone; fusion runs once more, for the factors they leave
-    promise       what the outputs are on the calibration inputs and far from them, while functions are the true ones
-    approximation functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise
-                  enough; fusion once more, for the normalisation of their arguments
-    outputs       of one size, after fusion, which shows what is the last affine map
-    depth         what fusion left is what the modulus chain pays for
-    ranges        on the canonical graph: these are the values that ciphertexts will hold
-    for each ring degree that could do, and each way to pack a batch into its slots (:mod:`hecc.passes.ckks.search`):
-        layouts     depend on how many slots an example has; with one for each there is nothing to choose
-        rotations   shared by the linear transforms of these layouts, if there is a budget for keys
-        lowering    turns maps and layouts into diagonals, or into sparse matrices
-        parameters  the cheapest modulus chain at the security and precision asked for
-    alignment     of a product's factors, should no layouts of the layers before do it; then the same again
-    scales        once, for the best of them
-    clean-up      after scale planning, which makes rescales that can be shared
-    simulation    the precision promised, checked with simulated noise on the calibration inputs
-    flooding      for results to be disclosed: the noise that hides the largest error of any input
+:data:`PASSES` is that order as data, with the reason for each place. The passes from Graph to Graph run one after the
+other, and what each makes is checked against its stage (:mod:`hecc.compiler.graph.stages`). The steps behind them run
+for each ring degree that could do and each way to pack a batch into its slots (:mod:`hecc.passes.ckks.search`), and
+again with a little more precision where what was predicted is not kept. The verifier runs after each step that makes a
+circuit.
 
-The verifier runs after each step that makes a circuit.
+Run ``python -m hecc.passes.ckks.pipeline docs/passes.md`` after a change to the list.
 """
 
 from __future__ import annotations
@@ -32,8 +14,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -42,18 +27,24 @@ from numpy.typing import NDArray
 
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.lowering import assembly
+from hecc.compiler.ckks.lowering.lowering import lower
 from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
-from hecc.compiler.graph.graph import FunctionNode, Graph, ProductNode, SeriesNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, ProductNode
+from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
+from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, approximate_functions
 from hecc.passes.ckks.cleanup import clean_up
-from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError
-from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand
+from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
+from hecc.passes.ckks.operators import take_operators_apart
+from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand, choose_chain
 from hecc.passes.ckks.scales import apply_scales
 from hecc.passes.ckks.search import ImpreciseError, Lowerings, refusal, search
+from hecc.passes.ckks.shared_rotations import share_rotations
 from hecc.passes.graph.activations import substitute_activations
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.functions import compose_functions
@@ -74,7 +65,7 @@ from hecc.runtime.plan.header import Disclosure, Estimate, OutputSignature, Plan
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.units import FEW_ROWS
 
-__all__ = ["build_plan", "canonicalise"]
+__all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +100,232 @@ SERIES_WEIGHT_BITS = 12
 """By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
 
 
+@dataclass
+class _Fitting:
+    """What the passes that make a graph arithmetic know beside it, and what they find out.
+
+    Attributes
+    ----------
+    promise
+        Of the outputs as they are at the time.
+    reserve_bits
+        By how much more precise the outputs have to be than was asked for.
+    approximated
+        What became of the functions.
+    changed
+        Whether there were any.
+    """
+
+    calibration: Mapping[str, NDArray[np.float64]]
+    declared: Mapping[str, tuple[float, float]]
+    options: Options
+    promise: Promise
+    reserve_bits: float
+    approximated: Approximated | None = None
+    changed: bool = False
+
+    def approximate(self, graph: Graph) -> Graph:
+        options = self.options
+        self.approximated = approximate_functions(
+            graph,
+            self.calibration,
+            self.declared,
+            options.precision,
+            options.interval_margin,
+            promise=self.promise,
+            # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
+            # the modulus has room for it.
+            proved=options.disclose is not None,
+            reserve_bits=self.reserve_bits,
+            quiet=options.quiet,
+        )
+        self.changed = self.approximated.graph is not graph
+        return self.approximated.graph
+
+    def normalise(self, graph: Graph) -> Graph:
+        normalised = normalise_outputs(graph, self.promise.encrypted, self.promise.near)
+        self.promise = self.promise.behind(normalised.restored, normalised.values)
+        return normalised.graph
+
+
+CANONICALISING: tuple[Pass[None], ...] = (
+    Pass(
+        "operators",
+        take_operators_apart,
+        lambda graph, _: take_operators_apart(graph),
+        IMPORTED,
+        IMPORTED,
+        "what CKKS cannot evaluate is taken apart or refused, before anything looks at it",
+    ),
+    Pass(
+        "outputs",
+        merge_outputs,
+        lambda graph, _: merge_outputs(graph),
+        IMPORTED,
+        IMPORTED,
+        "those that are one value are merged while they can be told by their names",
+    ),
+    Pass(
+        "functions",
+        compose_functions,
+        lambda graph, _: compose_functions(graph),
+        IMPORTED,
+        IMPORTED,
+        "a chain of elementwise operators becomes one function, before anything takes it apart",
+    ),
+    Pass(
+        "activations",
+        substitute_activations,
+        lambda graph, _: substitute_activations(graph),
+        IMPORTED,
+        CANONICAL,
+        "before fusion, which would hide the elementwise structure that it looks for",
+    ),
+    Pass(
+        "selections",
+        move_selections,
+        lambda graph, _: move_selections(graph),
+        CANONICAL,
+        CANONICAL,
+        "ahead of activations, before fusion, which takes them into the layers there",
+    ),
+    Pass(
+        "affine fusion",
+        fuse_affine,
+        lambda graph, _: fuse_affine(graph),
+        CANONICAL,
+        CANONICAL,
+        "after activations, whose leading coefficients and constants it absorbs",
+    ),
+    Pass(
+        "window sums",
+        sum_windows,
+        lambda graph, _: sum_windows(graph),
+        CANONICAL,
+        CANONICAL,
+        "for the poolings that fusion left alone",
+    ),
+    Pass(
+        "affine fusion",
+        fuse_affine,
+        lambda graph, _: fuse_affine(graph),
+        CANONICAL,
+        CANONICAL,
+        "once more, for the factors that window sums leave",
+    ),
+)
+"""From an imported graph to a canonical one."""
+
+FITTING: tuple[Pass[_Fitting], ...] = (
+    Pass(
+        "approximation",
+        approximate_functions,
+        lambda graph, fitting: fitting.approximate(graph),
+        CANONICAL,
+        ARITHMETIC,
+        "functions become polynomials, on the canonical graph: it asks for the fewest levels that are precise enough",
+    ),
+    Pass(
+        "affine fusion",
+        fuse_affine,
+        lambda graph, fitting: fuse_affine(graph) if fitting.changed else graph,
+        ARITHMETIC,
+        ARITHMETIC,
+        "once more, for the normalisation of the arguments of polynomials, where there are any",
+    ),
+    Pass(
+        "sizes of outputs",
+        normalise_outputs,
+        lambda graph, fitting: fitting.normalise(graph),
+        ARITHMETIC,
+        ARITHMETIC,
+        "after fusion, which shows what is the last affine map",
+    ),
+)
+"""From a canonical graph to an arithmetic one."""
+
+PASSES: tuple[Pass[Any] | Step, ...] = (
+    *CANONICALISING,
+    Step(
+        "promise",
+        Promise.of,
+        "canonical",
+        "canonical",
+        "what outputs are on the calibration inputs and far from them, while functions are the true ones",
+    ),
+    *FITTING,
+    Step(
+        "depth",
+        multiplicative_depth,
+        "arithmetic",
+        "depths",
+        "what fusion left is what the modulus chain pays for",
+    ),
+    Step(
+        "ranges",
+        value_ranges,
+        "arithmetic",
+        "ranges",
+        "on the arithmetic graph: these are the values that ciphertexts will hold",
+    ),
+    Step(
+        "layouts",
+        select_layouts,
+        "arithmetic",
+        "layouts",
+        "depend on how many slots an example has; with one for each there is nothing to choose",
+    ),
+    Step(
+        "rotations",
+        share_rotations,
+        "layouts",
+        "layouts",
+        "shared by the linear transforms of these layouts, if there is a budget for keys",
+    ),
+    Step(
+        "lowering",
+        lower,
+        "arithmetic",
+        "circuit",
+        "turns maps and layouts into diagonals, or into sparse matrices",
+    ),
+    Step(
+        "parameters",
+        choose_chain,
+        "circuit",
+        "modulus chain",
+        "the cheapest at the security and precision asked for",
+    ),
+    Step(
+        "alignment",
+        align_factors,
+        "arithmetic",
+        "arithmetic",
+        "of a product's factors, should no layouts of the layers before do it; then the same again",
+    ),
+    Step("scales", apply_scales, "circuit", "circuit", "once, for the best of all circuits"),
+    Step("clean-up", clean_up, "circuit", "circuit", "after scale planning, which makes rescales that can be shared"),
+    Step(
+        "simulation",
+        simulated_precision,
+        "circuit",
+        "precision",
+        "the precision promised, checked with simulated noise on the calibration inputs",
+    ),
+    Step(
+        "flooding",
+        worst_errors,
+        "circuit",
+        "noise",
+        "for results to be disclosed: the noise that hides the largest error of any input",
+    ),
+)
+"""All of it, in the order in which each first runs."""
+
+
 def canonicalise(graph: Graph) -> Graph:
     """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
-    elementwise = substitute_activations(compose_functions(merge_outputs(graph)))
-    return fuse_affine(sum_windows(fuse_affine(move_selections(elementwise))))
+    return run_passes(CANONICALISING, graph, None)
 
 
 def build_plan(
@@ -145,36 +358,21 @@ def build_plan(
     """
     progress("fuse and simplify")
     graph = canonicalise(imported)
-    if any(isinstance(node, FunctionNode) for node in graph.nodes):
+    fitted = _has(graph, FunctionNode)
+    if fitted:
         progress("fit polynomials")
     required = options.precision + (TAIL_BITS if options.many else 0.0)
-    if any(isinstance(node, ProductNode) for node in graph.nodes):
+    if _has(graph, ProductNode):
         required += UNEVEN_BITS
-    # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and the
-    # modulus has room for it.
-    proved = options.disclose is not None
     # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
     few = len(next(iter(calibration.values()))) < FEW_ROWS
-    fitted = any(isinstance(node, FunctionNode) for node in graph.nodes)
     far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
     promise = Promise.of(graph, calibration, far)
-    approximated = approximate_functions(
-        graph,
-        calibration,
-        declared,
-        options.precision,
-        options.interval_margin,
-        promise=promise,
-        proved=proved,
-        reserve_bits=required - options.precision,
-        quiet=options.quiet,
-    )
-    graph = fuse_affine(approximated.graph) if approximated.graph is not graph else graph
-    normalised = normalise_outputs(graph, promise.encrypted, promise.near)
-    promise = promise.behind(normalised.restored, normalised.values)
+    fitting = _Fitting(calibration, declared, options, promise, required - options.precision)
+    graph = run_passes(FITTING, graph, fitting)
+    assert fitting.approximated is not None, "approximation is one of the passes"
     fingerprint = hashlib.sha256(model).hexdigest()
-    task = _Task(fingerprint, calibration, declared, options, required, approximated, promise, progress)
-    graph = normalised.graph
+    task = _Task(fingerprint, calibration, declared, options, required, fitting.approximated, fitting.promise, progress)
     while True:
         try:
             return _plan(graph, task)
@@ -229,7 +427,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
         options,
         precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
         scale_bits_from=_first_scale_bits(options),
-        weight_bits=SERIES_WEIGHT_BITS if any(isinstance(node, SeriesNode) for node in graph.nodes) else 0,
+        weight_bits=SERIES_WEIGHT_BITS if _has(graph, ChebyshevNode) else 0,
         sensitivity=task.promise.sensitivity,
     )
     measured: Measured | None = None
@@ -411,3 +609,11 @@ def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
+
+
+def _has(graph: Graph, kind: type[Node]) -> bool:
+    return any(type(node) is kind for node in graph.nodes)
+
+
+if __name__ == "__main__":
+    write_between(Path(sys.argv[1]), "passes", passes_table(PASSES))

@@ -18,8 +18,9 @@ from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, bat
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import RING_DEGREES, Options
-from hecc.compiler.ckks.prediction import cost
-from hecc.compiler.graph.graph import Graph, SeriesNode
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
 from hecc.passes.ckks.shared_rotations import share_rotations
@@ -164,7 +165,7 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
             f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
-    fixed = not any(isinstance(node, SeriesNode) for node in demand.graph.nodes)
+    fixed = not any(isinstance(node, ChebyshevNode) for node in demand.graph.nodes)
     reason = (
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.security}-bit security up to "
         f"N = {RING_DEGREES[-1]}; use fewer layers"
@@ -204,7 +205,7 @@ def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> L
     always |= {ins.step for _, ins in circuit.every(Rotate)}
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
     single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
-    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=_pairs_inputs(options))
+    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=DEVICE_MODELS[options.device].pairs_inputs)
     lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
     verify(lowered.circuit, None)
     return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
@@ -254,15 +255,6 @@ def _offered(
     ]
 
 
-def _pairs_inputs(options: Options) -> bool:
-    """Whether a ciphertext of an input holds two vectors.
-
-    To separate them takes a key switch. SEAL's takes as long as another encryption or longer; ours a fraction of that,
-    and less than it takes to read another ciphertext.
-    """
-    return options.device == "native"
-
-
 def _matrices(
     graph: Graph, depth: Mapping[str, int], ring_degree: int, options: Options, known: Lowerings
 ) -> list[Lowering]:
@@ -274,11 +266,11 @@ def _matrices(
     if not known.matrices:
         # The chain is not known yet: half-way along a typical one. The ratio is much the same in all rings.
         limbs = 2 + max(depth.values()) // 2
-        model = cost.cost_model(options.device, ring_degree, ring_degree // 2, rates=options.rates)
+        model = DEVICE_MODELS[options.device].cost_model(ring_degree, ring_degree // 2, rates=options.rates)
         entry = model.scalar_product(limbs, polynomials=3) - model.scalar_product(limbs)
         choice = LayoutChoice(batch_layouts(graph), {}, 0.0)
         for price in (RelinearizationPrice(model.key_switch(limbs), entry), None):
-            lowered = lower_batch(graph, price, pair_inputs=_pairs_inputs(options))
+            lowered = lower_batch(graph, price, pair_inputs=DEVICE_MODELS[options.device].pairs_inputs)
             if all(lowered.circuit.instructions != each.lowered.circuit.instructions for each in known.matrices):
                 verify(lowered.circuit, None)
                 known.matrices.append(Lowering(choice, lowered))
@@ -297,8 +289,7 @@ def _diagonals(
     # The chain is not known yet: half-way along a typical one, and a digit or two.
     limbs = 2 + max(depth.values()) // 2
     specials = 1 if ring_degree <= SMALL_RING else limbs // 2
-    model = cost.cost_model(
-        options.device,
+    model = DEVICE_MODELS[options.device].cost_model(
         ring_degree,
         ring_degree // 2,
         digit_limbs=specials,
@@ -324,7 +315,8 @@ def _diagonals(
         slots *= 2
     slots = next(iter(best.layouts.values())).slots
     if slots not in known.diagonals:
-        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=_pairs_inputs(options))
+        pairs = DEVICE_MODELS[options.device].pairs_inputs
+        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=pairs)
         verify(lowered.circuit, None)
         known.diagonals[slots] = Lowering(best, lowered, price)
     return known.diagonals[slots]

@@ -16,15 +16,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph import polynomial
 from hecc.compiler.graph.affine import Parameters, Scale, elementwise_factor
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+)
 from hecc.compiler.graph.polynomial import Coefficients
-from hecc.runtime.errors import UnsupportedError
+from hecc.runtime.reading import Reading
 
 __all__ = ["substitute_activations"]
 
@@ -45,37 +60,22 @@ IDENTITY: Coefficients = (np.zeros(()), np.ones(()))
 
 
 def substitute_activations(graph: Graph) -> Graph:
-    """Rewrite a graph so that its polynomials are monic and of degree two, and its products are no such polynomials.
-
-    Raises
-    ------
-    UnsupportedError
-        A polynomial node of a higher degree.
-    """
+    """Rewrite a graph so that its quadratics are monic, and its products are none."""
     forms: dict[str, Forms] = {}
     nodes: list[Node] = []
     parameters: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
         name = node.output.name
-        derived = _derive(node, forms, graph.parameters)
+        kind = _KINDS.of(node)
+        derived = kind.derived(node, forms, graph.parameters)
         forms[name] = {**derived, name: lambda: IDENTITY}
-        candidates = reversed(derived) if _is_activation(node) else ()
+        candidates = reversed(derived) if kind.is_activation(node) else ()
         nearest = next(((root, p) for root in candidates if (p := derived[root]()) is not None and _is_plain(p)), None)
         if nearest is not None:
             nodes.extend(_polynomial(node, *nearest, parameters))
-        elif isinstance(node, PolynomialNode):
-            raise UnsupportedError(
-                f"{node.source} (opset {node.source.opset}) is a polynomial of degree {len(node.coefficients) - 1}; "
-                "use an activation of degree two, or write a higher one as a chain of squares."
-            )
         else:
             nodes.append(node)
     return graph.with_nodes(nodes, parameters)
-
-
-def _is_activation(node: Node) -> bool:
-    """Whether the node may have to become a polynomial: a product, or a sum that may have a square among its terms."""
-    return isinstance(node, PolynomialNode | ProductNode) or (isinstance(node, AffineNode) and len(node.terms) > 1)
 
 
 def _is_plain(coefficients: Coefficients) -> bool:
@@ -83,27 +83,28 @@ def _is_plain(coefficients: Coefficients) -> bool:
     return len(coefficients) < 3 or bool(np.all(coefficients[2]))
 
 
-def _derive(node: Node, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
-    """The node's value as a polynomial in earlier values, nearest last; empty when it is not one."""
-    if isinstance(node, PolynomialNode):
-        own = tuple(_flat(parameters[c], node.output.shape) for c in node.coefficients)
-        return _combine([forms[node.value]], lambda inner: polynomial.compose(own, inner))
-    if isinstance(node, ProductNode):
-        return _combine([forms[node.left], forms[node.right]], polynomial.multiply)
-    if isinstance(node, AffineNode):
-        factors = [f for term in node.terms if (f := elementwise_factor(term.map, parameters)) is not None]
-        if len(factors) < len(node.terms):
-            return {}
-        bias = np.zeros(()) if node.bias is None else _flat(parameters[node.bias], node.output.shape)
+def _of_quadratic(node: QuadraticNode, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
+    own = tuple(_flat(parameters[c], node.output.shape) for c in node.coefficients)
+    return _combine([forms[node.value]], lambda inner: polynomial.compose(own, inner))
 
-        def weighted_sum(*inner: Coefficients) -> Coefficients:
-            total: Coefficients = (bias,)
-            for factor, p in zip(factors, inner, strict=True):
-                total = polynomial.add(total, tuple(np.asarray(factor * c) for c in p))
-            return total
 
-        return _combine([forms[term.value] for term in node.terms], weighted_sum)
-    return {}
+def _of_product(node: ProductNode, forms: Mapping[str, Forms], _: Parameters) -> Forms:
+    return _combine([forms[node.left], forms[node.right]], polynomial.multiply)
+
+
+def _of_affine(node: AffineNode, forms: Mapping[str, Forms], parameters: Parameters) -> Forms:
+    factors = [f for term in node.terms if (f := elementwise_factor(term.map, parameters)) is not None]
+    if len(factors) < len(node.terms):
+        return {}
+    bias = np.zeros(()) if node.bias is None else _flat(parameters[node.bias], node.output.shape)
+
+    def weighted_sum(*inner: Coefficients) -> Coefficients:
+        total: Coefficients = (bias,)
+        for factor, p in zip(factors, inner, strict=True):
+            total = polynomial.add(total, tuple(np.asarray(factor * c) for c in p))
+        return total
+
+    return _combine([forms[term.value] for term in node.terms], weighted_sum)
 
 
 def _combine(operands: list[Forms], operation: Callable[..., Coefficients]) -> Forms:
@@ -159,7 +160,7 @@ def _polynomial(
         parameter("linear", np.zeros(()) if apart else np.asarray(linear_part / leading)),
         parameter("one", np.ones(())),
     )
-    square = PolynomialNode(monic, node.source, root, names)
+    square = QuadraticNode(monic, node.source, root, names)
     if trivial:
         return [square]
     terms = [Term(monic.name, Scale.of(shape, parameter("leading", leading)))]
@@ -167,3 +168,37 @@ def _polynomial(
         terms.append(Term(root, Scale.of(shape, parameter("slope", linear_part))))
     shift = parameter("constant", constant) if bool(np.any(constant)) else None
     return [square, AffineNode(node.output, node.source, tuple(terms), shift)]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the pass has to know of a kind of node.
+
+    Attributes
+    ----------
+    derived
+        The node's value as a polynomial in earlier values, nearest last; empty when it is not one.
+    is_activation
+        Whether the node may have to become a quadratic: a product, or a sum that may have a square among its terms.
+    """
+
+    derived: Callable[[Any, Mapping[str, Forms], Parameters], Forms] = lambda node, forms, parameters: {}
+    is_activation: Callable[[Any], bool] = lambda node: False
+
+
+_KINDS: Reading[_Kind] = Reading(
+    "nodes as polynomials in earlier values",
+    NODES,
+    {
+        InputNode: _Kind(),
+        AffineNode: _Kind(_of_affine, lambda node: len(node.terms) > 1),
+        QuadraticNode: _Kind(_of_quadratic, lambda node: True),
+        FunctionNode: _Kind(),
+        WindowSumNode: _Kind(),
+        ProductNode: _Kind(_of_product, lambda node: True),
+    },
+    without={
+        ChebyshevNode: "polynomials are fitted to functions later",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)

@@ -1,34 +1,57 @@
 """Multiplicative depth: how many products lie between an input and each value.
 
-An affine map is one product (by plaintext), a polynomial of degree two is one product (of ciphertexts, or by plaintext,
-summed before the same rescale), so is a product of two values; a Chebyshev series of degree n is ceil(log2(n + 1)), a
-reshape or a window sum is none.
-The depth of a value is the longest path to it.
+An affine map is one product (by plaintext), a quadratic is one product (of ciphertexts, or by plaintext, summed before
+the same rescale), so is a product of two values; a Chebyshev polynomial of degree n is ceil(log2(n + 1)), a reshape or
+a window sum is none. The depth of a value is the longest path to it.
 """
 
 from __future__ import annotations
 
-import networkx as nx
+from collections.abc import Callable
+from typing import Any
 
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode
+from hecc.compiler.graph.affine import Parameters
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
 from hecc.runtime.depth import polynomial_depth
+from hecc.runtime.reading import Reading
 
 __all__ = ["multiplicative_depth"]
 
 
 def multiplicative_depth(graph: Graph) -> dict[str, int]:
-    """Depth of every value, by name; the network's depth is that of its deepest output."""
-    flow = graph.digraph()
+    """Depth of every value of a graph, by name; the network's depth is that of its deepest output.
+
+    Functions count as nothing, as they are no products yet.
+    """
     depth: dict[str, int] = {}
-    for value in nx.topological_sort(flow):
-        before = max((depth[p] for p in flow.predecessors(value)), default=0)
-        depth[value] = before + _products(flow.nodes[value]["node"], graph)
+    for node in graph.nodes:
+        before = max((depth[value] for value in node.inputs), default=0)
+        depth[node.output.name] = before + _PRODUCTS.of(node)(node, graph.parameters)
     return depth
 
 
-def _products(node: Node, graph: Graph) -> int:
-    if isinstance(node, SeriesNode):
-        return polynomial_depth(len(graph.parameters[node.coefficients]) - 1)
-    if isinstance(node, AffineNode):
-        return 0 if node.reshapes_only else 1
-    return 1 if isinstance(node, PolynomialNode | ProductNode) else 0
+_PRODUCTS: Reading[Callable[[Any, Parameters], int]] = Reading(
+    "products in a row in a node",
+    NODES,
+    {
+        InputNode: lambda node, _: 0,
+        AffineNode: lambda node, _: 0 if node.reshapes_only else 1,
+        QuadraticNode: lambda node, _: 1,
+        FunctionNode: lambda node, _: 0,
+        ChebyshevNode: lambda node, parameters: polynomial_depth(len(parameters[node.coefficients]) - 1),
+        WindowSumNode: lambda node, _: 0,
+        ProductNode: lambda node, _: 1,
+    },
+    without={OperatorNode: "operators are taken apart or refused before"},
+)

@@ -13,12 +13,28 @@ for :mod:`hecc.passes.graph.activations`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from hecc.compiler.graph.affine import Parameters, elementwise_factor
-from hecc.compiler.graph.function import ARGUMENT, Expression, Polynomial, Product, WeightedSum, apply, degree
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode
+from hecc.compiler.graph.function import ARGUMENT, Expression, PolynomialOf, Product, WeightedSum, apply, degree
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
 from hecc.runtime.depth import polynomial_depth
+from hecc.runtime.reading import Reading
 
 __all__ = ["compose_functions"]
 
@@ -47,7 +63,7 @@ def compose_functions(graph: Graph) -> Graph:
     for node in graph.nodes:
         name = node.output.name
         steps[name] = 1 + max((steps[value] for value in node.inputs), default=0)
-        derived = _derive(node, forms, graph.parameters)
+        derived = _DERIVED.of(node)(node, forms, graph.parameters)
         if not derived or steps[name] > MAX_STEPS:
             derived, steps[name] = {}, 0
         root = next(iter(derived), None)
@@ -62,21 +78,24 @@ def compose_functions(graph: Graph) -> Graph:
     return graph.with_nodes(nodes)
 
 
-def _derive(node: Node, forms: dict[str, Forms], parameters: Parameters) -> Forms:
-    """The node's value as a function of earlier values; empty when it is not one."""
-    if isinstance(node, FunctionNode):
-        return {root: apply(node.function, inner) for root, inner in forms[node.value].items()}
-    if isinstance(node, PolynomialNode):
-        coefficients = [_uniform(np.asarray(parameters[c], dtype=np.float64)) for c in node.coefficients]
-        known = tuple(c for c in coefficients if c is not None)
-        if len(known) < len(coefficients):
-            return {}
-        return {root: Polynomial(known, inner) for root, inner in forms[node.value].items()}
-    if isinstance(node, ProductNode):
-        left, right = forms[node.left], forms[node.right]
-        return {root: Product(left[root], right[root]) for root in left if root in right}
-    if not isinstance(node, AffineNode):
+def _of_function(node: FunctionNode, forms: dict[str, Forms], _: Parameters) -> Forms:
+    return {root: apply(node.function, inner) for root, inner in forms[node.value].items()}
+
+
+def _of_quadratic(node: QuadraticNode, forms: dict[str, Forms], parameters: Parameters) -> Forms:
+    coefficients = [_uniform(np.asarray(parameters[c], dtype=np.float64)) for c in node.coefficients]
+    known = tuple(c for c in coefficients if c is not None)
+    if len(known) < len(coefficients):
         return {}
+    return {root: PolynomialOf(known, inner) for root, inner in forms[node.value].items()}
+
+
+def _of_product(node: ProductNode, forms: dict[str, Forms], _: Parameters) -> Forms:
+    left, right = forms[node.left], forms[node.right]
+    return {root: Product(left[root], right[root]) for root in left if root in right}
+
+
+def _of_affine(node: AffineNode, forms: dict[str, Forms], parameters: Parameters) -> Forms:
     factors = []
     for term in node.terms:
         spread = elementwise_factor(term.map, parameters)
@@ -95,12 +114,31 @@ def _derive(node: Node, forms: dict[str, Forms], parameters: Parameters) -> Form
     }
 
 
+_DERIVED: Reading[Callable[[Any, dict[str, Forms], Parameters], Forms]] = Reading(
+    "nodes as functions of earlier values",
+    NODES,
+    {
+        InputNode: lambda node, forms, parameters: {},
+        AffineNode: _of_affine,
+        QuadraticNode: _of_quadratic,
+        FunctionNode: _of_function,
+        WindowSumNode: lambda node, forms, parameters: {},
+        ProductNode: _of_product,
+    },
+    without={
+        ChebyshevNode: "polynomials are fitted to what functions are composed to",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""The node's value as a function of earlier values; empty when it is not one."""
+
+
 def _levels(node: Node, derived: Forms, levels: dict[str, Levels]) -> Levels:
     """The levels between each root and a node's value."""
     if not derived:
         return {}
     affine = isinstance(node, AffineNode)
-    square = isinstance(node, PolynomialNode) or node.inputs[0] == node.inputs[-1]
+    square = node.inputs[0] == node.inputs[-1]
     found: Levels = {}
     for root in derived:
         # What is of degree two in a nearer value is one product there, and an affine map if more than a square.

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Sum, compose, picked_elements
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, Term
+from hecc.compiler.graph.affine import AffineMap, SumOfMaps, compose, picked_elements
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, Node, Term
 
 __all__ = ["fuse_affine"]
 
@@ -70,7 +71,7 @@ def _fuse(
                 biased = composed_bias = True
         else:
             merged.setdefault(term.value, []).append(term.map)
-    terms = tuple(Term(value, Sum.of(*maps)) for value, maps in merged.items())
+    terms = tuple(Term(value, SumOfMaps.of(*maps)) for value, maps in merged.items())
     name = node.bias
     if composed_bias:
         name = f"{node.output.name}:bias"

@@ -21,7 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Scale, compose, elementwise_factor
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+)
+from hecc.compiler.graph.traits import multiplies_values
+from hecc.runtime.reading import Reading
 from hecc.runtime.tail.epilogue import MAX_STEPS
 from hecc.runtime.tail.steps import Constant, Elementwise, Operator, Step, shifted
 from hecc.runtime.tail.units import element_units
@@ -35,9 +51,6 @@ MOST = 1 << 12
 
 MADE = 4
 """Steps that this adds to the client's."""
-
-BARE = (PolynomialNode, ProductNode, SeriesNode)
-"""What leaves nothing in the slots between its elements, so that it can be sent as it is."""
 
 WORTH = 1.0
 """Bits of precision that make a normalisation worth its steps."""
@@ -106,8 +119,7 @@ def _taken(graph: Graph, name: str, values: Array, near: int) -> Taken | None:
     """What the client can take over of an output, if it is worth it."""
     node = graph.node(name)
     alone = not graph.consumers()[name]
-    rule = _RULES.get(type(node))
-    taken = rule(graph, node, values, near) if alone and rule is not None else None
+    taken = _TAKEN.of(node)(graph, node, values, near) if alone else None
     if taken is None:
         return None
     _, factor, constant = taken
@@ -125,7 +137,7 @@ def _whole(graph: Graph, node: AffineNode) -> Taken | None:
     """An affine map that is elementwise, behind something that is not: the client takes all of it."""
     before = graph.node(node.terms[0].value)
     name = before.output.name
-    if len(node.terms) > 1 or not isinstance(before, BARE) or before.output.shape != node.output.shape:
+    if len(node.terms) > 1 or not multiplies_values(before) or before.output.shape != node.output.shape:
         return None
     factor = elementwise_factor(node.terms[0].map, graph.parameters)
     if factor is None or not factor.all() or graph.consumers()[name] != [node] or name in graph.outputs:
@@ -206,8 +218,21 @@ def _steps(factor: Array, constant: Array, shape: tuple[int, ...]) -> tuple[Step
     return tuple(steps)
 
 
-_RULES: Mapping[type[Node], Callable[[Graph, Any, Array, int], Taken | None]] = {
-    AffineNode: _affine,
-    PolynomialNode: _polynomial,
-}
-"""What has something at its end that the client can take over."""
+_TAKEN: Reading[Callable[[Graph, Any, Array, int], Taken | None]] = Reading(
+    "what the client takes over of an output",
+    NODES,
+    {
+        InputNode: lambda graph, node, values, near: None,
+        AffineNode: _affine,
+        QuadraticNode: _polynomial,
+        # Its constant is one of its coefficients, for all elements alike.
+        ChebyshevNode: lambda graph, node, values, near: None,
+        WindowSumNode: lambda graph, node, values, near: None,
+        ProductNode: lambda graph, node, values, near: None,
+    },
+    without={
+        FunctionNode: "functions are polynomials in an arithmetic graph",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""Of the node that defines it; nothing where its end is not elementwise and constant."""

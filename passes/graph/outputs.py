@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from hecc.compiler.graph.graph import AffineNode, Graph
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode
 
 __all__ = ["merge_outputs"]
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.graph import Graph, SeriesNode
+from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
+from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.graph.proofs import proved_intervals
 from hecc.runtime.errors import CompileError
 
@@ -81,7 +82,7 @@ def value_ranges(
         Values grow beyond all bounds, or vanish.
     """
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
-    arguments = {node.value for node in graph.nodes if isinstance(node, SeriesNode)}
+    arguments = {node.value for node in graph.nodes if isinstance(node, ChebyshevNode)}
     inputs = {node.output.name for node in graph.inputs()}
     ranges: dict[str, Range] = {}
     for name, values in graph.evaluate(calibration).items():

@@ -9,13 +9,30 @@ otherwise be empty.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Select, picked_elements
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, ProductNode, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+)
+from hecc.runtime.reading import Reading
 
 __all__ = ["move_selections"]
 
@@ -27,14 +44,14 @@ def move_selections(graph: Graph) -> Graph:
     parameters: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
         picked = _picked(node) if all(isinstance(user, ProductNode) for user in consumers[node.output.name]) else None
-        moved: list[FunctionNode | PolynomialNode] = []
+        moved: list[Node] = []
         value = node.inputs[0] if picked is not None else ""
         while picked is not None and len(consumers[value]) == 1 and value not in graph.outputs:
             before = graph.node(value)
-            if not isinstance(before, FunctionNode | PolynomialNode):
+            if type(before) not in _SELECTED:
                 break
             moved.append(before)
-            value = before.value
+            (value,) = before.inputs
         if picked is None or not moved:
             nodes.append(node)
             continue
@@ -45,7 +62,7 @@ def move_selections(graph: Graph) -> Graph:
         for k, activation in enumerate(reversed(moved), start=1):
             last = k == len(moved)
             output = node.output if last else Value(f"{activation.output.name}:selected", shape)
-            nodes.append(_selected(activation, argument, output, picked, graph, parameters))
+            nodes.append(_SELECTED.of(activation)(activation, argument, output, picked, graph, parameters))
             argument = output
     return graph.with_nodes(nodes, parameters)
 
@@ -57,23 +74,49 @@ def _picked(node: Node) -> NDArray[np.int64] | None:
     return picked_elements(node.terms[0].map)
 
 
-def _selected(
-    activation: FunctionNode | PolynomialNode,
+def _selected_function(
+    node: FunctionNode,
+    argument: Value,
+    output: Value,
+    _: NDArray[np.int64],
+    __: Graph,
+    ___: dict[str, NDArray[np.float64]],
+) -> Node:
+    return replace(node, output=output, value=argument.name)
+
+
+def _selected_quadratic(
+    node: QuadraticNode,
     argument: Value,
     output: Value,
     picked: NDArray[np.int64],
     graph: Graph,
     parameters: dict[str, NDArray[np.float64]],
 ) -> Node:
-    """The activation of selected elements."""
-    if isinstance(activation, FunctionNode):
-        return replace(activation, output=output, value=argument.name)
     names = []
-    for name in activation.coefficients:
+    for name in node.coefficients:
         coefficient = np.asarray(graph.parameters[name], dtype=np.float64)
         if coefficient.size > 1:
-            spread = np.broadcast_to(coefficient, activation.output.shape).reshape(-1)
+            spread = np.broadcast_to(coefficient, node.output.shape).reshape(-1)
             name = f"{name}:{output.name}"
             parameters[name] = spread[picked].reshape(output.shape)
         names.append(name)
-    return PolynomialNode(output, activation.source, argument.name, tuple(names))
+    return QuadraticNode(output, node.source, argument.name, tuple(names))
+
+
+_SELECTED: Reading[Callable[[Any, Value, Value, NDArray[np.int64], Graph, dict[str, NDArray[np.float64]]], Node]] = (
+    Reading(
+        "activations of selected elements",
+        NODES,
+        {FunctionNode: _selected_function, QuadraticNode: _selected_quadratic},
+        without={
+            InputNode: "it is no activation",
+            AffineNode: "fusion composes it with the selection",
+            ChebyshevNode: "polynomials are fitted to functions later",
+            WindowSumNode: "it is no activation",
+            ProductNode: "it has two operands",
+            OperatorNode: "operators are taken apart or refused before",
+        },
+    )
+)
+"""The activation of selected elements: of an argument that has them already, with the output that it defines."""

@@ -7,23 +7,46 @@ large. It computes something else, and has to be trained before it is of use.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Reshape, Select, Sum, compose
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, Term, Value, WindowSumNode
+from hecc.compiler.graph.affine import AffineMap, Reshape, Select, SumOfMaps, compose
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+)
+from hecc.runtime.reading import Reading
 
-__all__ = ["strided", "with_features", "without_activation", "without_pooling"]
+__all__ = ["is_activation", "strided", "with_features", "without_activation", "without_pooling"]
+
+
+def is_activation(node: Node) -> bool:
+    """Whether a node is elementwise in one value, and not linear."""
+    return type(node) in _NARROWED and not isinstance(node, AffineNode)
 
 
 def without_activation(graph: Graph, value: str) -> Graph:
     """The network without the activation that defines a value; what is linear before and after it may then be fused."""
     node = graph.node(value)
-    assert isinstance(node, PolynomialNode | FunctionNode)
-    same = Reshape(graph.node(node.value).output.shape, node.output.shape)
-    return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(node.value, same),))})
+    assert is_activation(node)
+    (argument,) = node.inputs
+    same = Reshape(graph.node(argument).output.shape, node.output.shape)
+    return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(argument, same),))})
 
 
 def with_features(graph: Graph, value: str, number: int) -> Graph | None:
@@ -47,8 +70,8 @@ def without_pooling(graph: Graph, value: str) -> Graph | None:
     pooling = graph.node(value)
     assert isinstance(pooling, WindowSumNode)
     before = graph.node(pooling.value)
-    while isinstance(before, PolynomialNode | FunctionNode):
-        before = graph.node(before.value)
+    while is_activation(before):
+        before = graph.node(before.inputs[0])
     if not isinstance(before, AffineNode):
         return None
     shape = before.output.shape
@@ -83,7 +106,7 @@ class _Selection:
             source[found] = places[first]
             maps.append(Select.of(self.index.shape, self.shape, source))
             places = np.delete(places, first)
-        return Sum.of(*maps)
+        return SumOfMaps.of(*maps)
 
 
 def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: WindowSumNode | None = None) -> Graph | None:
@@ -93,15 +116,15 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
     """
     selection = _Selection(graph.node(value).output.shape, index)
     changed: dict[str, Node] = {}
-    parameters: dict[str, NDArray[np.float64]] = {}
+    narrowing = _Narrowing(selection, graph)
     narrow = {value}
     for node in graph.nodes:
         name, reads = node.output.name, narrow.intersection(node.inputs)
         if isinstance(node, FunctionNode) and reads and node.output.shape != selection.shape:
             return None
-        if name in narrow or (isinstance(node, PolynomialNode | FunctionNode) and reads):
+        if name in narrow or (is_activation(node) and reads):
             narrow.add(name)
-            changed[name] = _narrowed(node, selection, graph, parameters)
+            changed[name] = _NARROWED.of(node)(node, narrowing)
         elif pooling is not None and node is pooling:
             same = Reshape(node.output.shape, node.output.shape)
             changed[name] = AffineNode(node.output, node.source, (Term(pooling.value, same),))
@@ -112,28 +135,56 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
             return None
     if narrow.intersection(graph.outputs):
         return None
-    return _replaced(graph, changed, parameters)
+    return _replaced(graph, changed, narrowing.parameters)
 
 
-def _narrowed(node: Node, selection: _Selection, graph: Graph, parameters: dict[str, NDArray[np.float64]]) -> Node:
-    """A node that computes the selected elements only."""
+class _Narrowing:
+    """Nodes that compute some elements only, and the parameters that they read."""
 
-    def narrowed(name: str) -> str:
-        whole = np.asarray(graph.parameters[name], dtype=np.float64)
+    def __init__(self, selection: _Selection, graph: Graph) -> None:
+        self.selection, self.graph = selection, graph
+        self.parameters: dict[str, NDArray[np.float64]] = {}
+
+    def output(self, node: Node) -> Value:
+        return Value(node.output.name, self.selection.index.shape)
+
+    def parameter(self, node: Node, name: str) -> str:
+        whole = np.asarray(self.graph.parameters[name], dtype=np.float64)
         if whole.ndim == 0:
             return name
-        spread = np.broadcast_to(whole, selection.shape).reshape(-1)
-        parameters[f"{name}:{node.output.name}:selected"] = spread[selection.index]
-        return f"{name}:{node.output.name}:selected"
+        spread = np.broadcast_to(whole, self.selection.shape).reshape(-1)
+        narrow = f"{name}:{node.output.name}:selected"
+        self.parameters[narrow] = spread[self.selection.index]
+        return narrow
 
-    output = Value(node.output.name, selection.index.shape)
-    if isinstance(node, PolynomialNode):
-        return replace(node, output=output, coefficients=tuple(narrowed(name) for name in node.coefficients))
-    if isinstance(node, FunctionNode):
-        return replace(node, output=output)
-    assert isinstance(node, AffineNode)
-    terms = tuple(Term(t.value, compose(selection.take, t.map)) for t in node.terms)
-    return replace(node, output=output, terms=terms, bias=None if node.bias is None else narrowed(node.bias))
+
+def _narrowed_affine(node: AffineNode, narrowing: _Narrowing) -> Node:
+    terms = tuple(Term(t.value, compose(narrowing.selection.take, t.map)) for t in node.terms)
+    bias = None if node.bias is None else narrowing.parameter(node, node.bias)
+    return replace(node, output=narrowing.output(node), terms=terms, bias=bias)
+
+
+def _narrowed_quadratic(node: QuadraticNode, narrowing: _Narrowing) -> Node:
+    coefficients = tuple(narrowing.parameter(node, name) for name in node.coefficients)
+    return replace(node, output=narrowing.output(node), coefficients=coefficients)
+
+
+_NARROWED: Reading[Callable[[Any, _Narrowing], Node]] = Reading(
+    "nodes that compute some elements only",
+    NODES,
+    {
+        AffineNode: _narrowed_affine,
+        QuadraticNode: _narrowed_quadratic,
+        FunctionNode: lambda node, narrowing: replace(node, output=narrowing.output(node)),
+    },
+    without={
+        InputNode: "what is encrypted does not change",
+        ChebyshevNode: "polynomials are fitted to functions later",
+        WindowSumNode: "it needs whole images",
+        ProductNode: "its factors would have to be narrowed both",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
 
 
 def _replaced(

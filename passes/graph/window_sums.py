@@ -12,8 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Chain, Pool, Reshape, Scale, compose
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, Term, Value, WindowSumNode
+from hecc.compiler.graph.affine import AffineMap, Composition, Pool, Reshape, Scale, compose
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, Node, Term, Value, WindowSumNode
 
 __all__ = ["largest_window", "sum_windows"]
 
@@ -50,7 +51,7 @@ def largest_window(graph: Graph) -> int:
 
 def _plain_pool(m: AffineMap) -> Pool | None:
     """The map if every window lies wholly inside a two-dimensional image."""
-    if isinstance(m, Chain) and len(m.steps) == 1:
+    if isinstance(m, Composition) and len(m.steps) == 1:
         # A pooling that is flattened afterwards.
         m = m.steps[0]
     if not isinstance(m, Pool) or len(m.in_shape) != 4:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hecc.compiler.ckks.prediction.memory import MemoryUse, memory_use
-from hecc.compiler.graph.graph import Graph, InputNode
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
+from hecc.compiler.ckks.prediction.memory import MemoryUse
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import InputNode
 from hecc.measure.layers import Layer, plan_layers
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
@@ -101,7 +103,7 @@ def plan_memory(plan: Plan) -> MemoryUse:
     """
     circuit, keys = plan.require_circuit(), plan.header.keys
     limbs = [kind.limbs for kind in verify(circuit, keys)]
-    return memory_use(circuit, limbs, keys, plan.header.estimate.device)
+    return DEVICE_MODELS[plan.header.estimate.device].memory.use(circuit, limbs, keys)
 
 
 def _merged(imported: Graph, layers: Sequence[Layer]) -> tuple[tuple[str, ...], ...]:

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hecc
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.ckks.options import CKKSOptions, Options
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
@@ -63,12 +65,13 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
     check(asked)
     machine = asked.machine
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
-    if profile is not None and asked.device != "native":
-        raise InputError(f"a machine profile is of the device native; leave it out for the device {asked.device!r}")
+    if profile is not None and not DEVICE_MODELS[asked.device].profiled:
+        profiled = ", ".join(name for name, model in DEVICE_MODELS.items() if model.profiled)
+        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {asked.device!r}")
     input_range, calibration = asked.input_range, asked.calibration
     progress("import the network")
     network = onnx_model(model, asked.example_input, asked.batch_axis)
-    imported = import_model(network, batch_axis=asked.batch_axis)
+    imported = import_model(network, batch_axis=asked.batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}

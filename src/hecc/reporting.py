@@ -11,6 +11,7 @@ from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.layers import Layer, bits_lost, plan_layers
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE, check_keys
+from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.errors import HeccError
 from hecc.runtime.plan.plan import Plan
 from hecc.words.drawing import draw_network
@@ -134,7 +135,7 @@ def _heading(plan: Plan, name: str) -> Html:
 def _totals(plan: Plan) -> Html:
     cost, keys, each = plan.header.estimate, plan.header.keys, run_words(plan.header)
     tiles = (
-        (_time(cost.seconds), f"predicted per {each}, one core, {cost.device} evaluator"),
+        (_time(cost.seconds), f"predicted per {each}, one core, {load_device(cost.device).words}"),
         (f"{cost.precision_bits:.1f} bits", "precision: largest error over the element's range"),
         ("none" if _fault(keys) else f"{keys.security.level} bits", f"security, {keys.security.adversary} adversary"),
         (f"2^{keys.ring_degree.bit_length() - 1}", "ring degree N"),

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 import hecc
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer.tables.conformance import Network, NodeTest, choices, networks, node_tests, run
 from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.plan.plan import Plan
 
 pytestmark = pytest.mark.slow
 
-TESTS = [test for test in node_tests() if run(test).encryptable]
+TESTS = [test for test in node_tests() if run(test, LIMITS).encryptable]
 ENDS = {"test_acos", "test_acosh", "test_acosh_example", "test_asin", "test_atanh", "test_tan"}
 """Tests with data at the very ends of where the function is defined: with a margin they are beyond them."""
 

@@ -108,7 +108,7 @@ def test_clients_of_seals_evaluator_share_encoded_weights_too(
 ) -> None:
     folders = [tmp_path / str(number) for number in range(2)]
     for folder in folders:
-        hecc.Client(plan).keygen(folder, shape="seal")
+        hecc.Client(plan).keygen(folder, device="seal")
     encoded: list[int] = []
     encode = SealSession._encode
 

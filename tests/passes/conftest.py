@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import AffineMap, Convolution, MatrixProduct, Scale
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
     AffineNode,
-    Graph,
     InputNode,
     Node,
-    PolynomialNode,
     ProductNode,
+    QuadraticNode,
     Source,
     Term,
     Value,
@@ -75,7 +75,7 @@ class Builder:
 
     def polynomial(self, name: str, x: str, *coefficients: Any) -> str:
         names = tuple(self.parameter(f"{name}.c{k}", c) for k, c in enumerate(coefficients))
-        return self.add(PolynomialNode, name, self.shapes[x], x, names)
+        return self.add(QuadraticNode, name, self.shapes[x], x, names)
 
     def square(self, name: str, x: str) -> str:
         return self.polynomial(name, x, 0.0, 0.0, 1.0)

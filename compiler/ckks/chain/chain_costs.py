@@ -16,8 +16,7 @@ from hecc.compiler.ckks.chain.scaling import Chain, Scaling
 from hecc.compiler.ckks.chain.series import PolynomialProfile
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.options import Options
-from hecc.compiler.ckks.prediction.cost import cost_model
-from hecc.compiler.ckks.prediction.memory import evaluation_key_bytes
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.workload import Workload
 from hecc.runtime.ckks.circuit.instructions import Polynomial
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
@@ -90,7 +89,7 @@ class ChainCosts:
             galois=levels.galois,
             security=SecurityEvidence(self._options.security, self._options.adversary, "", 0),
         )
-        return evaluation_key_bytes(keys, self._options.device)
+        return DEVICE_MODELS[self._options.device].memory.evaluation_keys(keys)
 
     def _levels_of(self, chain: Chain) -> _Levels:
         key = len(chain.data_primes), chain.dropped
@@ -111,8 +110,7 @@ class ChainCosts:
 
     def _priced(self, chain: Chain, residue_bytes: float) -> float:
         """Seconds with residues of so many bytes."""
-        model = cost_model(
-            self._options.device,
+        model = DEVICE_MODELS[self._options.device].cost_model(
             self._ring_degree,
             self._circuit.period,
             digit_limbs=chain.digit_limbs,

@@ -23,7 +23,9 @@ from functools import cached_property
 from typing import Any
 
 from hecc.compiler.ckks.lowering.lowering import Lowered
-from hecc.compiler.graph.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, QuadraticNode
+from hecc.compiler.graph.traits import PRODUCTS, Products
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
     ONE,
@@ -193,8 +195,8 @@ class Scaling:
         self._names = [node.output.name for node in graph.nodes]
         self._bits = {name: math.log2(magnitudes[name]) for name in self._names}
         self._products = _products(graph, magnitudes)
-        self._series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, SeriesNode)}
-        self._polynomials = {node.output.name for node in graph.nodes if isinstance(node, PolynomialNode)}
+        self._series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, ChebyshevNode)}
+        self._polynomials = {node.output.name for node in graph.nodes if isinstance(node, QuadraticNode)}
 
     def limbs(self, chain: Chain) -> tuple[int, ...]:
         """Limbs of every instruction's result: they depend on how many primes there are, and on none of them."""
@@ -372,7 +374,7 @@ def _products(graph: Graph, magnitudes: Mapping[str, float]) -> dict[str, tuple[
     """For each value that is multiplied, the product that decides its scale, and that product's factors."""
     products: dict[str, tuple[str, tuple[str, str]]] = {}
     for node in graph.nodes:
-        if isinstance(node, PolynomialNode | ProductNode):
+        if PRODUCTS.of(node) is Products.OF_VALUES:
             factors = (node.inputs[0], node.inputs[-1])
             for value in factors:
                 # Of several products of one value the largest decides, which all then fit.

@@ -18,7 +18,9 @@ from typing import TypeAlias
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import Options
-from hecc.compiler.graph.graph import AffineNode, Graph, PolynomialNode, ProductNode, SeriesNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode
+from hecc.compiler.graph.traits import PRODUCTS, Products, multiplies_values
 from hecc.runtime.ckks.circuit.security import MAX_PRIME_BITS, ntt_primes
 from hecc.runtime.ckks.readings.types import HEADROOM
 from hecc.runtime.errors import ParameterError
@@ -73,7 +75,7 @@ def _weighted(
     graph: Graph, depth: Mapping[str, int], way: tuple[int, ...], weight_bits: int, ring_degree: int, more: int = 0
 ) -> Spending:
     """Primes for products with scalars, which need fewer bits than squares do; ``more`` ahead of polynomials."""
-    nonlinear = (n for n in graph.nodes if isinstance(n, SeriesNode | PolynomialNode | ProductNode))
+    nonlinear = filter(multiplies_values, graph.nodes)
     ahead = max((depth[value] for node in nonlinear for value in node.inputs), default=0)
     squares = _depths_of_squares(graph, depth) | _levels_of_series(graph, depth)
     primes: list[Prime | None] = []
@@ -92,13 +94,13 @@ def _weighted(
 
 
 def _depths_of_squares(graph: Graph, depth: Mapping[str, int]) -> set[int]:
-    return {depth[n.output.name] for n in graph.nodes if isinstance(n, PolynomialNode | ProductNode)}
+    return {depth[n.output.name] for n in graph.nodes if PRODUCTS.of(n) is Products.OF_VALUES}
 
 
 def _levels_of_series(graph: Graph, depth: Mapping[str, int]) -> set[int]:
     """Every depth at which a Chebyshev series has products."""
-    series = [node for node in graph.nodes if isinstance(node, SeriesNode)]
-    return {d for node in series for d in range(depth[node.value] + 1, depth[node.output.name] + 1)}
+    series = [node for node in graph.nodes if PRODUCTS.of(node) is Products.IN_A_ROW]
+    return {d for node in series for d in range(depth[node.inputs[0]] + 1, depth[node.output.name] + 1)}
 
 
 def _one_each(depth: Mapping[str, int]) -> tuple[int, ...]:
@@ -112,7 +114,8 @@ def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
     squares, levels = _depths_of_squares(graph, depth), _levels_of_series(graph, depth)
     linear = {depth[n.output.name] for n in graph.nodes if isinstance(n, AffineNode) and not n.reshapes_only}
     ends = {depth[name] for name in graph.outputs}
-    factors = {depth[value] for n in graph.nodes if isinstance(n, PolynomialNode | ProductNode) for value in n.inputs}
+    products = [n for n in graph.nodes if PRODUCTS.of(n) is Products.OF_VALUES]
+    factors = {depth[value] for node in products for value in node.inputs}
     spending = [0] * (deepest + 1)
     for d in range(1, deepest + 1):
         shared = d in squares and d not in linear | ends | factors and d + 1 in linear and d + 1 not in squares

@@ -13,6 +13,7 @@ from msgspec.structs import replace as replaced
 from hecc.compiler.ckks.chain.scaling import Chain
 from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction import cost, memory
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.promise.promise import Measured
 from hecc.runtime.ckks.circuit.instructions import (
@@ -185,16 +186,16 @@ def estimate(
     )
 
     def seconds(rates: Rates | None) -> float:
-        return cost.circuit_seconds(circuit, limbs, cost.key_cost_model(device, keys, circuit.period, rates))
+        return cost.circuit_seconds(circuit, limbs, model.key_cost_model(keys, circuit.period, rates))
 
-    device, profile = options.device, options.machine
+    model, profile = DEVICE_MODELS[options.device], options.machine
     return Estimate(
-        device=device,
+        device=options.device,
         depth=depth,
         rotations=cost.circuit_rotations(circuit),
         seconds=seconds(options.rates),
-        peak_memory=memory.peak_memory(circuit, limbs, keys, device),
-        evaluation_key_bytes=memory.evaluation_key_bytes(keys, device),
+        peak_memory=model.memory.use(circuit, limbs, keys).total,
+        evaluation_key_bytes=model.memory.evaluation_keys(keys),
         input_bytes=sent,
         output_bytes=received,
         precision_bits=promised.bits,

@@ -12,8 +12,9 @@ arguments: squares may be relinearised only after the linear layers that follow,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse
@@ -21,11 +22,25 @@ from numpy.typing import NDArray
 
 from hecc.compiler.ckks.lowering.lowering import Builder, Lowered
 from hecc.compiler.graph.affine import Parameters
-from hecc.compiler.graph.graph import AffineNode, Graph, Node, PolynomialNode, ProductNode, SeriesNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
+from hecc.compiler.graph.traits import multiplies_values
 from hecc.runtime.ckks.circuit.instructions import ONE, Add, Instruction, MatrixProduct, Multiply, Relinearize, Square
 from hecc.runtime.ckks.circuit.layout import MAX_COUNT, Layout, vector_layout
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CompileError
+from hecc.runtime.reading import Reading
 
 __all__ = ["RelinearizationPrice", "batch_layouts", "lower_batch"]
 
@@ -76,7 +91,7 @@ def lower_batch(graph: Graph, price: RelinearizationPrice | None = None, *, pair
     pair_inputs
         Whether a ciphertext of an input holds two of its elements.
     """
-    matrices = {node.output.name: _matrices(node, graph.parameters) for node in graph.nodes}
+    matrices = {node.output.name: _MATRICES.of(node)(node, graph.parameters) for node in graph.nodes}
     deferred = frozenset[str]() if price is None else _deferred(graph, matrices, price)
     return _BatchBuilder(graph, batch_layouts(graph), matrices, deferred, pair_inputs=pair_inputs).finish(1)
 
@@ -95,7 +110,7 @@ def _deferred(
         for user in graph.nodes:
             if name not in user.inputs:
                 continue
-            if isinstance(user, PolynomialNode | ProductNode | SeriesNode):
+            if multiplies_values(user):
                 later = math.inf
             else:
                 terms = zip(user.inputs, matrices[user.output.name], strict=False)
@@ -158,8 +173,8 @@ class _BatchBuilder(Builder):
         assert total is not None
         return total
 
-    def _polynomial(self, node: PolynomialNode, source: str) -> int:
-        """``x^2 + c1 x + c0``; a canonical graph's polynomials are monic."""
+    def _quadratic(self, node: QuadraticNode, source: str) -> int:
+        """``x^2 + c1 x + c0``: it is monic."""
         name, x = node.output.name, self.results[node.value]
         constant, linear = (_spread(self.graph.parameters, c, node) for c in node.coefficients[:2])
         total = self.emit(Square(x=x, source=source), name)
@@ -204,15 +219,14 @@ class _BatchBuilder(Builder):
         )
 
 
-def _matrices(node: Node, parameters: Parameters) -> list[scipy.sparse.csr_array]:
-    """The matrices of what a node multiplies its inputs by, one per input."""
-    if isinstance(node, WindowSumNode):
-        matrix = node.window.matrix(parameters)
-        matrix.data = np.ones_like(matrix.data)
-        return [matrix]
-    if isinstance(node, AffineNode) and not node.reshapes_only:
-        return [_linear_map(term.map.matrix(parameters)) for term in node.terms]
-    return []
+def _window_matrix(node: WindowSumNode, parameters: Parameters) -> list[scipy.sparse.csr_array]:
+    matrix = node.window.matrix(parameters)
+    matrix.data = np.ones_like(matrix.data)
+    return [matrix]
+
+
+def _affine_matrices(node: AffineNode, parameters: Parameters) -> list[scipy.sparse.csr_array]:
+    return [] if node.reshapes_only else [_linear_map(term.map.matrix(parameters)) for term in node.terms]
 
 
 def _linear_map(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
@@ -222,7 +236,26 @@ def _linear_map(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((np.zeros(1), ([0], [0])), shape=matrix.shape)
 
 
-def _spread(parameters: Parameters, name: str, node: PolynomialNode) -> NDArray[np.float64]:
+def _spread(parameters: Parameters, name: str, node: QuadraticNode) -> NDArray[np.float64]:
     """A coefficient for each element."""
     coefficient = np.asarray(parameters[name], dtype=np.float64)
     return np.broadcast_to(coefficient, node.output.shape).reshape(-1).copy()
+
+
+_MATRICES: Reading[Callable[[Any, Parameters], list[scipy.sparse.csr_array]]] = Reading(
+    "matrices of a node",
+    NODES,
+    {
+        InputNode: lambda node, _: [],
+        AffineNode: _affine_matrices,
+        QuadraticNode: lambda node, _: [],
+        ChebyshevNode: lambda node, _: [],
+        WindowSumNode: _window_matrix,
+        ProductNode: lambda node, _: [],
+    },
+    without={
+        FunctionNode: "functions are polynomials in an arithmetic graph",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""Of what it multiplies its inputs by, one per input."""

@@ -8,7 +8,7 @@ sum becomes rotations and additions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.ckks.lowering.embedding import Embedding, embed
-from hecc.compiler.graph.graph import (
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
     AffineNode,
-    Graph,
+    ChebyshevNode,
+    FunctionNode,
     InputNode,
     Node,
-    PolynomialNode,
+    OperatorNode,
     ProductNode,
-    SeriesNode,
+    QuadraticNode,
     WindowSumNode,
 )
+from hecc.compiler.graph.traits import multiplies_values
 from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
@@ -44,6 +48,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
 )
 from hecc.runtime.ckks.circuit.layout import Layout
+from hecc.runtime.reading import Reading
 
 __all__ = ["Builder", "Lowered", "lower"]
 
@@ -124,25 +129,18 @@ class Builder:
     def lower(self, node: Node) -> None:
         """Append the instructions of a node."""
         name, source = node.output.name, str(node.source)
-        if isinstance(node, InputNode):
-            layout = self.layouts[name]
-            occupied = self.constant(f"{name}.occupied", layout.occupied.astype(np.uint8))
-            period = layout.period
-            kind = PairedInput if self.pair_inputs and layout.count > 1 else Input
-            ins = kind(name=name, count=layout.count, occupied=occupied, period=period, source=source)
-            self.results[name] = self.emit(ins, name)
-        elif isinstance(node, AffineNode):
-            self.results[name] = self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
-        elif isinstance(node, PolynomialNode):
-            self.results[name] = self._polynomial(node, source)
-        elif isinstance(node, ProductNode):
-            self.results[name] = self._multiply(node, source)
-        elif isinstance(node, SeriesNode):
-            self.results[name] = self._series(node, source)
-        elif isinstance(node, WindowSumNode):
-            self.results[name] = self._window_sum(node, source)
-        else:
-            raise TypeError(f"{node.kind} is not a node of a canonical graph")
+        self.results[name] = _LOWERED.of(node)(self, node, source)
+
+    def _input(self, node: InputNode, source: str) -> int:
+        name = node.output.name
+        layout = self.layouts[name]
+        occupied = self.constant(f"{name}.occupied", layout.occupied.astype(np.uint8))
+        kind = PairedInput if self.pair_inputs and layout.count > 1 else Input
+        ins = kind(name=name, count=layout.count, occupied=occupied, period=layout.period, source=source)
+        return self.emit(ins, name)
+
+    def _linear(self, node: AffineNode, source: str) -> int:
+        return self.results[node.inputs[0]] if node.reshapes_only else self._affine(node, source)
 
     def _affine(self, node: AffineNode, source: str) -> int:
         name = node.output.name
@@ -173,8 +171,8 @@ class Builder:
         vector = self.constant(f"{name}.bias", target.pack(bias.reshape(target.shape)))
         return self.emit(AddPlain(x=total, vector=vector, source=source), name)
 
-    def _polynomial(self, node: PolynomialNode, source: str) -> int:
-        """``x^2 + c1 x + c0``; a canonical graph's polynomials are monic."""
+    def _quadratic(self, node: QuadraticNode, source: str) -> int:
+        """``x^2 + c1 x + c0``: it is monic."""
         name, x = node.output.name, self.results[node.value]
         constant, linear, _ = (np.asarray(self.graph.parameters[c], dtype=np.float64) for c in node.coefficients)
         total = self.emit(Relinearize(x=self.emit(Square(x=x, source=source), name), source=source), name)
@@ -192,7 +190,7 @@ class Builder:
         product = Multiply(x=self.results[node.left], y=self.results[node.right], source=source)
         return self.emit(Relinearize(x=self.emit(product, name), source=source), name)
 
-    def _series(self, node: SeriesNode, source: str) -> int:
+    def _chebyshev(self, node: ChebyshevNode, source: str) -> int:
         """One set of coefficients for all slots; of what becomes a result of the network, none where it has no data."""
         name = node.output.name
         coefficients = np.asarray(self.graph.parameters[node.coefficients], dtype=np.float64)
@@ -231,7 +229,7 @@ class Builder:
             total = self.emit(Add(x=total, y=last, source=source), value)
         return total
 
-    def _packed(self, coefficient: NDArray[np.float64], node: PolynomialNode) -> NDArray[np.float64]:
+    def _packed(self, coefficient: NDArray[np.float64], node: QuadraticNode) -> NDArray[np.float64]:
         layout = self.layouts[node.output.name]
         spread = np.broadcast_to(coefficient, node.output.shape if coefficient.ndim else layout.shape)
         return layout.pack(np.ascontiguousarray(spread).reshape(layout.shape))
@@ -241,8 +239,27 @@ def _shown(graph: Graph) -> frozenset[str]:
     """The values whose empty slots the client would see: the outputs, and what they are functions of, slot by slot."""
     shown = set(graph.outputs)
     for node in reversed(graph.nodes):
-        elementwise = isinstance(node, PolynomialNode | ProductNode | SeriesNode)
         reshape = isinstance(node, AffineNode) and node.reshapes_only
-        if node.output.name in shown and (elementwise or reshape):
+        if node.output.name in shown and (multiplies_values(node) or reshape):
             shown.update(node.inputs)
     return frozenset(shown)
+
+
+_LOWERED: Reading[Callable[[Builder, Any, str], int]] = Reading(
+    "instructions of a node",
+    NODES,
+    {
+        # Each by the builder's own method: one of batches does some of them otherwise.
+        InputNode: lambda builder, node, source: builder._input(node, source),
+        AffineNode: lambda builder, node, source: builder._linear(node, source),
+        QuadraticNode: lambda builder, node, source: builder._quadratic(node, source),
+        ChebyshevNode: lambda builder, node, source: builder._chebyshev(node, source),
+        WindowSumNode: lambda builder, node, source: builder._window_sum(node, source),
+        ProductNode: lambda builder, node, source: builder._multiply(node, source),
+    },
+    without={
+        FunctionNode: "functions are polynomials in an arithmetic graph",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""Each rule appends the instructions and returns the number of the one that holds the node's value."""

@@ -18,9 +18,7 @@ import numpy as np
 
 from hecc.compiler.ckks.prediction.workload import KEY_SWITCHING, OPERATIONS, OTHER, PLAINTEXTS, Workload
 from hecc.runtime.ckks.circuit.instructions import Circuit
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 from hecc.runtime.plan.rates import Rates
 
 __all__ = [
@@ -30,9 +28,7 @@ __all__ = [
     "SealCost",
     "circuit_rotations",
     "circuit_seconds",
-    "cost_model",
     "instruction_costs",
-    "key_cost_model",
 ]
 
 
@@ -235,43 +231,6 @@ class NativeCost(CostModel):
 
     def finish(self, limbs: int) -> float:
         return 2 * self._divide(limbs)
-
-
-def cost_model(
-    evaluator: str,
-    ring_degree: int,
-    slots: int,
-    *,
-    digit_limbs: int = 1,
-    special_primes: int = 1,
-    primes: Sequence[int] = (),
-    rates: Rates | None = None,
-) -> CostModel:
-    """The cost model of an evaluator, by its name.
-
-    Parameters
-    ----------
-    primes
-        All of them, where they are known.
-    rates
-        Measured ones; by default those of the machine that hecc was developed on.
-    """
-    kind = SealCost if evaluator == "seal" else NativeCost
-    residue_bytes = sum(map(packed_bytes, primes)) / len(primes) if primes else CostModel.residue_bytes
-    return kind(ring_degree, slots, digit_limbs, special_primes, residue_bytes, rates)
-
-
-def key_cost_model(evaluator: str, keys: KeySpecification, slots: int, rates: Rates | None = None) -> CostModel:
-    """The cost model of an evaluator with these keys."""
-    return cost_model(
-        evaluator,
-        keys.ring_degree,
-        slots,
-        digit_limbs=keys.digit_limbs,
-        special_primes=len(keys.special_primes),
-        primes=(*keys.data_primes, *keys.special_primes),
-        rates=rates,
-    )
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotations
 from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, MatrixProduct, kinds_with
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
-from hecc.runtime.ckks.keys.switching_keys import packed_bytes, switching_key_bytes
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
+from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 from hecc.runtime.reading import Reading
 
-__all__ = ["MemoryUse", "ciphertext_bytes", "encoded_bytes", "evaluation_key_bytes", "memory_use", "peak_memory"]
+__all__ = ["MemoryModel", "MemoryUse", "NativeMemory", "SealMemory", "ciphertext_bytes"]
 
 ROTATION_BYTES = 1 << 25
 GIANT_BYTES = 1 << 25
@@ -32,42 +33,18 @@ def ciphertext_bytes(ring_degree: int, limbs: int, *, seeded: bool = False) -> i
     return (1 if seeded else 2) * 8 * ring_degree * limbs
 
 
-def evaluation_key_bytes(keys: KeySpecification, evaluator: str) -> int:
-    """All switching keys in memory.
-
-    SEAL's have a digit for every prime but one, over all primes; the native evaluator's end where they are used.
-    """
-    if evaluator == "seal":
-        primes = len(keys.data_primes) + len(keys.special_primes)
-        number = len(keys.galois) + (1 if keys.relinearization_limbs else 0)
-        return number * (primes - 1) * ciphertext_bytes(keys.ring_degree, primes)
-    used = [element.limbs for element in keys.galois]
-    used += [keys.relinearization_limbs] if keys.relinearization_limbs else []
-    return sum(number * switching_key_bytes(keys, limbs) for limbs, number in Counter(used).items())
-
-
-def encoded_bytes(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
-    """Bytes of all diagonals once encoded: what a session that runs many rows keeps, as far as its memory allows."""
-    total = 0
-    for i, ins in circuit.every(LinearTransform):
-        values = len(circuit.diagonals(ins))
-        if evaluator == "seal":
-            total += values * 8 * keys.ring_degree * limbs[i]
-        else:
-            total += values * circuit.period * sum(map(packed_bytes, keys.primes(limbs[i])))
-    return total
-
-
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes that a session needs at its worst, by what they hold.
+    """Bytes that an engine with one session needs at its worst, by what they hold.
 
     Attributes
     ----------
     program
         Python, its libraries and their tables.
-    evaluation_keys, weights, encoded_weights
-        For as long as the session lives.
+    evaluation_keys
+        For as long as the session lives. Every further session has its own, mapped from their file.
+    weights, encoded_weights
+        For as long as the engine lives, once for all its sessions.
     ciphertexts
         With what linear transforms work in, at the instruction that needs most.
     """
@@ -84,77 +61,129 @@ class MemoryUse:
         return self.program + self.evaluation_keys + self.weights + self.encoded_weights + self.ciphertexts
 
 
-def peak_memory(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> int:
-    """Bytes that a session needs at its worst: keys, weights plain and encoded, ciphertexts, and the program itself.
+class MemoryModel(ABC):
+    """Bytes of an engine and one session on a device."""
 
-    The native evaluator keeps freed ciphertexts for the next ones, up to a quarter more than were ever alive at once.
-    """
-    return memory_use(circuit, limbs, keys, evaluator).total
+    shape: ClassVar[KeyShape]
+    """Of the evaluation keys."""
+
+    pooled: ClassVar[bool]
+    """Whether freed ciphertexts are kept for the next ones, up to a quarter more than were ever alive at once."""
+
+    streamed: ClassVar[bool]
+    """Whether the beginning is evaluated in blocks where that needs less, and inputs are read apart."""
+
+    caches: ClassVar[int]
+    """Bytes that encoded weights may take."""
+
+    @abstractmethod
+    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+        """A diagonal, encoded."""
+
+    @abstractmethod
+    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
+        """What a linear transform works in that makes so many rotations and rows."""
+
+    def evaluation_keys(self, keys: KeySpecification) -> int:
+        """All switching keys."""
+        return sum(KEY_FORMATS[self.shape].all_memory(keys))
+
+    def encoded(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> int:
+        """All diagonals once encoded: what an engine keeps for all its sessions, as far as its memory allows."""
+        return sum(
+            len(circuit.diagonals(ins)) * self.diagonal(circuit, keys, limbs[i])
+            for i, ins in circuit.every(LinearTransform)
+        )
+
+    def use(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> MemoryUse:
+        """What memory holds when an engine with one session needs most.
+
+        Parameters
+        ----------
+        limbs
+            Of every instruction's result.
+        """
+        weights = self.encoded(circuit, limbs, keys)
+        constants = sum(a.nbytes for a in circuit.constants.values())
+        expanded = expand_polynomials(circuit, limbs)
+        circuit, limbs = expanded.circuit, expanded.limbs
+        last, counts = circuit.last_uses(), circuit.counts()
+        sizes = polynomials(circuit)
+        inputs, products = dict(circuit.inputs()), dict(circuit.every(MatrixProduct))
+        live: dict[int, int] = {}
+        worst = read = first = 0
+        stream = plan_stream(circuit, limbs, sizes, keys.ring_degree) if self.streamed else None
+        if stream is not None:
+            # In blocks; what is read ahead of them, and their weights, which are kept.
+            ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
+            entries = sum(len(circuit.matrix(ins).values) for i, ins in products.items() if i <= stream.end)
+            constants += 8 * entries
+            # Buffers that are lent again may be an eighth larger than what they then hold.
+            worst, first = stream.peak * 45 // 32 + ahead, stream.end
+        for i, ins in enumerate(circuit.instructions[first:], first):
+            live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * sizes[i] // 2
+            working = 0
+            if i in inputs and self.streamed:
+                # Read into an array of its own first.
+                read = max(read, live[i] * inputs[i].ciphertexts // inputs[i].count)
+            if Trait.WEIGHTS in ins.traits and not (i in products and stream is not None and i <= stream.end):
+                working = _WORKING.of(ins)(_Place(self, circuit, keys, limbs[i], counts), ins)
+            alive = sum(live.values())
+            worst = max(worst, (alive + alive // 4 if self.pooled else alive) + working)
+            live = {v: size for v, size in live.items() if last.get(v, -1) > i}
+        kept = min(self.caches, weights)
+        return MemoryUse(PROGRAM_BYTES, self.evaluation_keys(keys), constants, kept, worst + read)
 
 
-def memory_use(circuit: Circuit, limbs: Sequence[int], keys: KeySpecification, evaluator: str) -> MemoryUse:
-    """What a session's memory holds when it needs most.
+class NativeMemory(MemoryModel):
+    """The native evaluator: diagonals packed, transforms limb by limb, freed ciphertexts kept."""
 
-    Parameters
-    ----------
-    limbs
-        Of every instruction's result.
-    """
-    weights = encoded_bytes(circuit, limbs, keys, evaluator)
-    constants = sum(a.nbytes for a in circuit.constants.values())
-    expanded = expand_polynomials(circuit, limbs)
-    circuit, limbs = expanded.circuit, expanded.limbs
-    last, counts = circuit.last_uses(), circuit.counts()
-    native = evaluator != "seal"
-    sizes = polynomials(circuit)
-    inputs, products = dict(circuit.inputs()), dict(circuit.every(MatrixProduct))
-    live: dict[int, int] = {}
-    worst = read = first = 0
-    stream = plan_stream(circuit, limbs, sizes, keys.ring_degree) if native else None
-    if stream is not None:
-        # In blocks; what is read ahead of them, and their weights, which are kept.
-        ahead = max(ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs()) * AHEAD
-        entries = sum(len(circuit.matrix(ins).values) for i, ins in products.items() if i <= stream.end)
-        constants += 8 * entries
-        # Buffers that are lent again may be an eighth larger than what they then hold.
-        worst, first = stream.peak * 45 // 32 + ahead, stream.end
-    for i, ins in enumerate(circuit.instructions[first:], first):
-        live[i] = counts[i] * ciphertext_bytes(keys.ring_degree, limbs[i]) * sizes[i] // 2
-        working = 0
-        if i in inputs and native:
-            # Read into an array of its own first.
-            read = max(read, live[i] * inputs[i].ciphertexts // inputs[i].count)
-        if Trait.WEIGHTS in ins.traits and not (i in products and stream is not None and i <= stream.end):
-            working = _WORKING.of(ins)(_Place(circuit, keys, limbs[i], counts, native), ins)
-        alive = sum(live.values())
-        worst = max(worst, (alive + alive // 4 if native else alive) + working)
-        live = {v: size for v, size in live.items() if last.get(v, -1) > i}
-    kept = min(DEFAULT_MEMORY // 2 if native else DEFAULT_MEMORY, weights)
-    return MemoryUse(PROGRAM_BYTES, evaluation_key_bytes(keys, evaluator), constants, kept, worst + read)
+    shape = "native"
+    pooled = streamed = True
+    caches = DEFAULT_MEMORY // 2
+
+    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+        """Half of its residues, packed, over all primes of a key switch."""
+        return circuit.period * sum(map(packed_bytes, keys.primes(limbs)))
+
+    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
+        """Rotations limb by limb, the sums that all giant steps need, and rows."""
+        pair = ciphertext_bytes(keys.ring_degree, limbs + len(keys.special_primes))
+        groups = giants + rows
+        rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
+        return rotations + (groups + rows) * pair + min(GIANT_BYTES, 3 * groups * pair)
+
+
+class SealMemory(MemoryModel):
+    """SEAL's evaluator: diagonals as plaintexts, all rotations of a transform at once."""
+
+    shape = "seal"
+    pooled = streamed = False
+    caches = DEFAULT_MEMORY
+
+    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+        """A polynomial."""
+        return 8 * keys.ring_degree * limbs
+
+    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
+        """Rotations, rows and a sum."""
+        return (babies + rows + 1) * ciphertext_bytes(keys.ring_degree, limbs)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an instruction is: its limbs, the ciphertexts of all values, and whether native kernels run it."""
+    """Where an instruction is: on which device, at how many limbs, and the ciphertexts of all values."""
 
+    model: MemoryModel
     circuit: Circuit
     keys: KeySpecification
     limbs: int
     counts: Sequence[int]
-    native: bool
 
 
 def _transform_working(place: _Place, ins: LinearTransform) -> int:
-    keys = place.keys
     babies, giants = transform_rotations(place.circuit.diagonals(ins))
-    babies += place.counts[ins.x]
-    if not place.native:
-        return (babies + ins.count + 1) * ciphertext_bytes(keys.ring_degree, place.limbs)
-    # Rotations limb by limb, the sums that all giant steps need, and rows.
-    pair = ciphertext_bytes(keys.ring_degree, place.limbs + len(keys.special_primes))
-    groups = giants + ins.count
-    rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
-    return rotations + (groups + ins.count) * pair + min(GIANT_BYTES, 3 * groups * pair)
+    return place.model.transform(place.keys, place.limbs, babies + place.counts[ins.x], giants, ins.count)
 
 
 def _product_working(place: _Place, ins: MatrixProduct) -> int:

@@ -12,9 +12,16 @@ import onnx
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Reshape
-from hecc.compiler.graph.graph import AffineNode, PolynomialNode, ProductNode, Source, Term, Value
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    ProductNode,
+    QuadraticNode,
+    Source,
+    Term,
+    Value,
+)
 from hecc.compiler.importer.building.batch import LARGEST, LARGEST_WINDOW
-from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, way_out
+from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, Sentence, way_out
 from hecc.compiler.importer.building.scope import Constant, Operand, Scope
 from hecc.compiler.importer.reading.prepare import opset_of
 from hecc.runtime.errors import InputError
@@ -191,7 +198,7 @@ class Call:
         """Define a value's square: the output, or an intermediate value of another name."""
         zero, one = self.number(0.0), self.number(1.0)
         squared = Value(self.name if name is None else self.scope.fresh(name), value.shape)
-        self.scope.define(PolynomialNode(squared, self.source, value.name, (zero, zero, one)))
+        self.scope.define(QuadraticNode(squared, self.source, value.name, (zero, zero, one)))
         return squared
 
     def product(self, left: Value, right: Value, name: str | None = None) -> Value:
@@ -224,7 +231,12 @@ class Call:
 
     def refuse_operator(self) -> RefusedNodeError:
         """Refuse the operator as such."""
-        return RefusedNodeError(self.source, *way_out(self.node.domain, self.node.op_type))
+        return RefusedNodeError(self.source, *(self.limit or way_out(self.node.domain, self.node.op_type)))
+
+    @property
+    def limit(self) -> Sentence | None:
+        """Why the scheme refuses the operator, if it does."""
+        return None if self.node.domain else self.scope.limits.refused.get(self.node.op_type)
 
     def fault(self, reason: str) -> InvalidNodeError:
         """Refuse a node that is not valid ONNX."""

@@ -19,16 +19,17 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from hecc.compiler.graph.graph import Graph, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import Value
+from hecc.compiler.graph.stages import IMPORTED, check_graph
 from hecc.compiler.importer.building.batch import LARGEST, Batch
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.building.refusals import (
-    KINK,
-    RELUS,
     UNFOLDABLE,
     WAYS_OUT,
     InvalidNodeError,
+    Limits,
     RefusedNodeError,
     describe,
 )
@@ -64,7 +65,9 @@ MAX_SLOW = 1 << 18
 """Elements for which that is a matter of seconds."""
 
 
-def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch_axis: bool = True) -> Graph:
+def import_model(
+    source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, batch_axis: bool = True, limits: Limits | None = None
+) -> Graph:
     """Import an ONNX model.
 
     Parameters
@@ -74,6 +77,8 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     batch_axis
         Whether axis 0 of every input (of rank two or more) is the batch: dynamic, one, or the fixed batch that the
         network was exported with. It has extent one in the graph. With ``False`` the whole tensor is one example.
+    limits
+        What the scheme that the network is for cannot evaluate. By default everything is imported that has a meaning.
 
     Returns
     -------
@@ -91,14 +96,14 @@ def import_model(source: str | os.PathLike[str] | bytes | onnx.ModelProto, *, ba
     batch = Batch.of(model, batch_axis)
     validate(model)
     try:
-        return _import(model, batch, MADE_UP)
+        return _import(model, batch, MADE_UP, limits)
     except TracedBatchError as traced:
-        return _import(model, batch, [traced.extent])
+        return _import(model, batch, [traced.extent], limits)
 
 
-def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int]) -> Graph:
+def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits: Limits | None) -> Graph:
     """Import a prepared model, and see that it keeps the rows of batches of these extents apart."""
-    scope = Scope.of(model, batch, tail(model.graph))
+    scope = Scope.of(model, batch, tail(model.graph), limits)
     rows = Rows.of(scope, _convert, extents)
     refusals: list[RefusedNodeError] = []
     waiting = list(reversed(model.graph.node))
@@ -134,8 +139,9 @@ def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int]) -> Gra
 def _doubtful(scope: Scope, graph: onnx.GraphProto) -> list[RefusedNodeError]:
     """What is better changed at once, where a network has to be trained again anyway."""
     last = {output.name for output in graph.output}
-    kinks = [node for node in graph.node if node.op_type in RELUS and not node.domain and node.output[0] not in last]
-    return [Call.of(scope, node).refuse(*KINK) for node in kinks]
+    doubtful = scope.limits.doubtful
+    found = [n for n in graph.node if n.op_type in doubtful and not n.domain and n.output[0] not in last]
+    return [Call.of(scope, node).refuse(*doubtful[node.op_type]) for node in found]
 
 
 def _convert(call: Call) -> None:
@@ -147,7 +153,7 @@ def _convert(call: Call) -> None:
         raise call.refuse(*WAYS_OUT[node.op_type])
     if any(operand is Unknown.UNKNOWN for operand in operands):
         # What is refused whatever its inputs are can be named; about the rest nothing is known.
-        if not (_converter(call) or could_be_step(call)) and (not standard or node.op_type in WAYS_OUT):
+        if not (_converter(call) or could_be_step(call)) and (not standard or call.limit or node.op_type in WAYS_OUT):
             raise call.refuse_operator()
         return
     if _known(call):
@@ -199,7 +205,9 @@ def _too_much(call: Call) -> RefusedNodeError:
 
 
 def _converter(call: Call) -> type[Converter] | None:
-    """The converter of a node's operator, if it has one."""
+    """The converter of a node's operator, if it has one, and the scheme has no objection."""
+    if call.limit:
+        return None
     known = {"": CONVERTERS, ML: ML_CONVERTERS}.get(call.node.domain, {})
     return known.get(call.node.op_type)
 
@@ -260,7 +268,9 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
     if missing := [name for name in outputs if name not in defined]:
         raise InputError(f"output '{missing[0]}' is not computed by any node; the model is not valid ONNX")
     graph = Graph((), tuple(outputs), {}, scope.batch.axis, {name: done for name, done in epilogues.items() if done})
-    return graph.with_nodes(scope.nodes, scope.parameters)
+    imported = graph.with_nodes(scope.nodes, scope.parameters)
+    check_graph(imported, IMPORTED, "import")
+    return imported
 
 
 def _checked(name: str, steps: tuple[Step, ...], batch_axis: bool, shape: tuple[int, ...]) -> tuple[Step, ...]:

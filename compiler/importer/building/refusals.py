@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeAlias
 
-from hecc.compiler.graph.graph import Source
+from hecc.compiler.graph.nodes import Source
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["KINK", "RELUS", "UNFOLDABLE", "WAYS_OUT", "InvalidNodeError", "RefusedNodeError", "describe", "way_out"]
+__all__ = [
+    "UNFOLDABLE",
+    "WAYS_OUT",
+    "InvalidNodeError",
+    "Limits",
+    "RefusedNodeError",
+    "Sentence",
+    "describe",
+    "way_out",
+]
+
+Sentence: TypeAlias = tuple[str, str]
+"""Why something is refused, and what to do about it."""
 
 
 class RefusedNodeError(UnsupportedError):
@@ -19,6 +33,22 @@ class RefusedNodeError(UnsupportedError):
         self.source = source
         self.reason = reason
         self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a scheme cannot evaluate, of that which the importer can import: so that it is refused with all the rest.
+
+    Attributes
+    ----------
+    refused
+        Reason and remedy, by ONNX operator of the standard domain.
+    doubtful
+        The same for operators that are better changed at once, should a network have to be trained again anyway.
+    """
+
+    refused: Mapping[str, Sentence] = field(default_factory=dict)
+    doubtful: Mapping[str, Sentence] = field(default_factory=dict)
 
 
 class InvalidNodeError(InputError):
@@ -42,7 +72,7 @@ def describe(refusals: Iterable[RefusedNodeError]) -> str:
     return "\n".join(lines)
 
 
-def way_out(domain: str, operator: str) -> tuple[str, str]:
+def way_out(domain: str, operator: str) -> Sentence:
     """Why an operator is not supported, and what to do about it."""
     if domain == "ai.onnx.ml":
         if operator == "Normalizer":
@@ -106,7 +136,6 @@ _LOOP = (
 )
 _RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention")
 _RANDOM = ("its result is random", "export the network in inference mode")
-_MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
 _DYNAMIC = ("the shape of its result depends on encrypted data", "cut it off and apply it after decryption")
 _NORM = (
     "it divides by a norm of encrypted data",
@@ -120,10 +149,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "Floor": _activation("rounding"),
         "Ceil": _activation("rounding"),
         "Round": _activation("rounding"),
-        "MaxPool": _MAXIMUM,
-        "GlobalMaxPool": _MAXIMUM,
-        "ReduceMax": _MAXIMUM,
-        "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
         "LpPool": ("an Lp norm is not a polynomial", "use average pooling instead and train again"),
         "Hardmax": _epilogue("hardmax"),
         "ArgMax": _epilogue("argmax"),
@@ -158,15 +183,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 """Reason and remedy for the operators that networks commonly have."""
-
-RELUS = frozenset({"LeakyRelu", "PRelu", "Relu"})
-"""Operators that are supported, but seldom at the precision asked for."""
-
-KINK = (
-    "a polynomial in its place leaves a low precision",
-    "replace it, too, by a square or a smooth activation such as SiLU, or ask for less with --precision",
-)
-"""Reason and remedy for them, beside the refusals of others."""
 
 UNFOLDABLE = frozenset(name for name, sentence in WAYS_OUT.items() if sentence in (_CONTROL, _LOOP, _RANDOM))
 """Operators that are refused even where all their inputs are constants."""

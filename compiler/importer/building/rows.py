@@ -27,7 +27,8 @@ import onnx
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.function import Primitive
-from hecc.compiler.graph.graph import FunctionNode, Graph, Node, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import FunctionNode, Node, OperatorNode, Value
 from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError
@@ -355,7 +356,8 @@ def _read(nodes: Sequence[Node]) -> list[str]:
 def _evaluate(scope: Scope, nodes: Sequence[Node], given: dict[str, Array]) -> dict[str, Array]:
     """The values that nodes define, from those that they read, all of shape (rows, elements).
 
-    A polynomial stands for every function: that the functions are the same is known already.
+    A polynomial stands for every function: that the functions are the same is known already. Something smooth stands
+    for a maximum, which at a random point says nothing of the numbers that are not the largest.
     """
     graph, values = Graph((), (), scope.parameters), dict(given)
     functions = 0
@@ -363,6 +365,9 @@ def _evaluate(scope: Scope, nodes: Sequence[Node], given: dict[str, Array]) -> d
         if isinstance(node, FunctionNode):
             functions += 1
             values[node.output.name] = values[node.value] * (values[node.value] + functions)
+        elif isinstance(node, OperatorNode):
+            operands = [values[name] for name in node.values]
+            values[node.output.name] = node.operator.apply(operands, scope.parameters, smooth=True)
         else:
             values[node.output.name] = graph.evaluate_node(node, values)
     return {name: value for name, value in values.items() if name not in given}

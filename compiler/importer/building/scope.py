@@ -12,8 +12,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from hecc.compiler.graph.graph import InputNode, Node, Source, Value
+from hecc.compiler.graph.nodes import InputNode, Node, Source, Value
 from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
+from hecc.compiler.importer.building.refusals import Limits
 from hecc.compiler.importer.reading.messages import parts
 from hecc.compiler.importer.reading.prepare import opset_of
 from hecc.runtime.errors import InputError, UnsupportedError
@@ -112,6 +113,8 @@ class Scope:
         Its batch axis.
     tail
         Tensors at the end of the network, which the client can compute, and of these the ones that it should.
+    limits
+        What is refused for the scheme's sake.
     operands
         What each tensor name stands for, so far.
     nodes
@@ -133,6 +136,7 @@ class Scope:
     model: onnx.ModelProto
     batch: Batch
     tail: Tail = field(default_factory=lambda: Tail())
+    limits: Limits = field(default_factory=Limits)
     operands: dict[str, Operand] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -143,9 +147,9 @@ class Scope:
     elements: int = 0
 
     @classmethod
-    def of(cls, model: onnx.ModelProto, batch: Batch, tail: Tail | None = None) -> Scope:
+    def of(cls, model: onnx.ModelProto, batch: Batch, tail: Tail | None = None, limits: Limits | None = None) -> Scope:
         """Start an import: the inputs are values, the initializers constants."""
-        scope = cls(model, batch, tail or Tail())
+        scope = cls(model, batch, tail or Tail(), limits or Limits())
         nodes = list(parts(model.graph, onnx.NodeProto))
         graphs = parts(model.graph, onnx.GraphProto)
         scope.taken = frozenset(name for node in nodes for name in node.output)
@@ -160,7 +164,7 @@ class Scope:
     def like(self, batch: Batch) -> Scope:
         """Start an import of the same model with another batch."""
         weights = {tensor.name: self.operands[tensor.name] for tensor in self.model.graph.initializer}
-        scope = Scope(self.model, batch, self.tail, weights, taken=self.taken, read=self.read)
+        scope = Scope(self.model, batch, self.tail, self.limits, weights, taken=self.taken, read=self.read)
         scope.start()
         return scope
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Scale, compose
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.definitions.maps import broadcast

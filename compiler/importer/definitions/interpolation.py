@@ -19,7 +19,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Weighted
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.definitions.maps import select
 

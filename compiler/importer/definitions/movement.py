@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.reference import evaluate
 from hecc.compiler.importer.building.scope import Constant

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 
-from hecc.compiler.graph.affine import AffineMap, Reshape, Scale, Sum, compose
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.affine import AffineMap, Reshape, Scale, SumOfMaps, compose
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.definitions.arithmetic import multiply
 from hecc.compiler.importer.definitions.functions import define_function
 from hecc.compiler.importer.definitions.maps import average, broadcast
 
-__all__ = ["deviations", "divided", "exponentials", "normalised", "over", "scaled_and_shifted", "shifted"]
+__all__ = ["deviations", "divided", "normalised", "over", "scaled_and_shifted", "shifted"]
 
 
 def over(call: Call, value: Value, axes: tuple[int, ...], name: str, *, total: bool = False) -> Value:
@@ -35,7 +35,7 @@ def deviations(call: Call, value: Value, axes: tuple[int, ...]) -> Value:
     negative = compose(Scale.of(value.shape, call.number(-1.0)), broadcast(mean.out_shape, value.shape))
     result = Value(call.scope.fresh(f"{call.name}:deviations"), value.shape)
     identity: AffineMap = Reshape(value.shape, value.shape)
-    call.affine(result, (value, Sum.of(identity, compose(negative, mean))))
+    call.affine(result, (value, SumOfMaps.of(identity, compose(negative, mean))))
     return result
 
 
@@ -67,15 +67,6 @@ def normalised(
     mean_square = shifted(call, over(call, square, axes, "mean square"), epsilon)
     reciprocal = define_function(call, "power", mean_square, f"{call.name}:reciprocal root", exponent=-0.5)
     return multiply(call, deviating, reciprocal, output), reciprocal
-
-
-def exponentials(call: Call, deviating: Value, axes: tuple[int, ...]) -> tuple[Value, Value]:
-    """Define the exponentials of the deviations from the mean over some axes, and their sum.
-
-    Their shares in the sum are those of the exponentials of the value itself, and they spread less.
-    """
-    shares = define_function(call, "exp", deviating, f"{call.name}:exponentials")
-    return shares, over(call, shares, axes, "sum", total=True)
 
 
 def scaled_and_shifted(

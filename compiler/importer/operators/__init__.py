@@ -12,13 +12,12 @@ from hecc.compiler.importer.operators.arithmetic.comparisons import (
     GreaterOrEqual,
     Less,
     LessOrEqual,
-    Max,
-    Min,
     Not,
     Sign,
 )
 from hecc.compiler.importer.operators.arithmetic.cumsum import CumSum
 from hecc.compiler.importer.operators.arithmetic.div import Div
+from hecc.compiler.importer.operators.arithmetic.extrema import Max, Min
 from hecc.compiler.importer.operators.arithmetic.mean import Mean
 from hecc.compiler.importer.operators.arithmetic.mul import Mul
 from hecc.compiler.importer.operators.arithmetic.neg import Neg
@@ -72,6 +71,7 @@ from hecc.compiler.importer.operators.images.col2im import Col2Im
 from hecc.compiler.importer.operators.images.depthtospace import DepthToSpace
 from hecc.compiler.importer.operators.images.globalaveragepool import GlobalAveragePool
 from hecc.compiler.importer.operators.images.gridsample import GridSample
+from hecc.compiler.importer.operators.images.maxpool import GlobalMaxPool, MaxPool
 from hecc.compiler.importer.operators.images.pad import Pad
 from hecc.compiler.importer.operators.images.resize import Resize
 from hecc.compiler.importer.operators.images.spacetodepth import SpaceToDepth
@@ -101,6 +101,7 @@ from hecc.compiler.importer.operators.products.convtranspose import ConvTranspos
 from hecc.compiler.importer.operators.products.einsum import Einsum
 from hecc.compiler.importer.operators.products.gemm import Gemm
 from hecc.compiler.importer.operators.products.matmul import MatMul
+from hecc.compiler.importer.operators.reduction.extrema import ReduceMax, ReduceMin
 from hecc.compiler.importer.operators.reduction.reducel1 import ReduceL1
 from hecc.compiler.importer.operators.reduction.reducel2 import ReduceL2
 from hecc.compiler.importer.operators.reduction.reducelogsum import ReduceLogSum
@@ -165,6 +166,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             Gelu,
             Gemm,
             GlobalAveragePool,
+            GlobalMaxPool,
             Greater,
             GreaterOrEqual,
             GridSample,
@@ -183,6 +185,7 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             LpNormalization,
             MatMul,
             Max,
+            MaxPool,
             Mean,
             MeanVarianceNormalization,
             Min,
@@ -199,7 +202,9 @@ CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
             ReduceL2,
             ReduceLogSum,
             ReduceLogSumExp,
+            ReduceMax,
             ReduceMean,
+            ReduceMin,
             ReduceProd,
             ReduceSum,
             ReduceSumSquare,

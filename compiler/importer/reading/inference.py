@@ -10,7 +10,7 @@ import onnx.shape_inference
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.scope import Constant, Scope
 from hecc.compiler.importer.reading.prepare import FLOATS
 

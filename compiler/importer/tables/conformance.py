@@ -9,7 +9,7 @@ if the importer raises one of its sentences both times. There is no third way: a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ from onnx import numpy_helper
 
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer.building.importer import import_model
+from hecc.compiler.importer.building.refusals import Limits
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.reading.prepare import FLOATS
 from hecc.compiler.importer.tail.rules import STARTING
-from hecc.runtime.errors import HeccError
+from hecc.runtime.errors import HeccError, UnsupportedError
 from hecc.runtime.tail.epilogue import apply_steps, describe
 
 __all__ = ["DISPUTED", "FOLDED", "Network", "NodeTest", "Outcome", "choices", "networks", "node_tests", "run"]
@@ -71,6 +72,8 @@ class Outcome:
     encryptable
         Whether the test says something about encrypted data: numbers that can be encrypted, and a result that a small
         error does not change into another, as it does a choice among equal values.
+    limit
+        The sentence if the scheme refuses what passed in clear.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Outcome:
     refusal: str = ""
     steps: str = ""
     encryptable: bool = False
+    limit: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +114,13 @@ def node_tests(*, disputed: bool = False) -> Iterator[NodeTest]:
             yield NodeTest(case.name, nodes[0].op_type, case.model, tuple(case.data_sets))
 
 
-def run(test: NodeTest) -> Outcome:
+def run(test: NodeTest, limits: Limits | None = None) -> Outcome:
     """Run one test.
+
+    Parameters
+    ----------
+    limits
+        Of a scheme: whether it evaluates what the test is about.
 
     Raises
     ------
@@ -127,8 +136,20 @@ def run(test: NodeTest) -> Outcome:
             continue
         compared = [_compare(test, network, graph) for network, graph in graphs]
         steps = {describe(steps) for _, graph in graphs for steps in graph.epilogues.values()}
-        return Outcome(test.name, test.operator, "", ", ".join(sorted(steps)), all(compared))
+        limit = "" if limits is None else _limit((network for network, _ in graphs), limits)
+        told = ", ".join(sorted(steps))
+        return Outcome(test.name, test.operator, "", told, all(compared) and not limit, limit)
     return Outcome(test.name, test.operator, str(refusal).splitlines()[0])
+
+
+def _limit(tried: Iterable[Network], limits: Limits) -> str:
+    """The sentence with which a scheme refuses networks that can be imported; empty where it refuses none."""
+    for network in tried:
+        try:
+            import_model(network.model, batch_axis=False, limits=limits)
+        except UnsupportedError as refusal:
+            return str(refusal).splitlines()[0]
+    return ""
 
 
 def choices(test: NodeTest) -> list[tuple[str, ...]]:

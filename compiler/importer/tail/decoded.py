@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.batch import LARGEST
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant, Decoded

@@ -7,7 +7,7 @@ operators in the middle of a network go the way of all others.
 
 from __future__ import annotations
 
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant, Decoded, Unknown
 from hecc.compiler.importer.tail.arithmetic import FUNCTIONS

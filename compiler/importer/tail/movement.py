@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Node, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, InputNode, Node, Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant, Decoded, Tail
 from hecc.compiler.importer.operators import CONVERTERS

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from hecc.compiler.graph.affine import Reshape
-from hecc.compiler.graph.graph import AffineNode, Term, Value
+from hecc.compiler.graph.nodes import AffineNode, Term, Value
 from hecc.compiler.importer.building.scope import Decoded
 from hecc.compiler.importer.definitions.maps import select
 from hecc.runtime.tail import epilogue as steps

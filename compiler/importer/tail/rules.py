@@ -39,7 +39,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 FOLLOWING = frozenset({*RULES, *RESHAPING, *MOVING, "TopK"})
 """Operators that the client computes where they act on what it computes."""
 
-KINKED = frozenset({"Abs", "Clip", "HardSigmoid", "LeakyRelu", "Max", "Min", "ReduceL1", "Relu"})
+KINKED = frozenset(
+    {"Abs", "Clip", "HardSigmoid", "LeakyRelu", "Max", "Min", "ReduceL1", "ReduceMax", "ReduceMin", "Relu"}
+)
 STEEP = frozenset({"Exp", "Log", "Reciprocal", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "Sqrt"})
 
 STARTING = frozenset(

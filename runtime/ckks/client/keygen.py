@@ -27,7 +27,7 @@ from hecc.runtime.ckks.keys.keyfiles import (
     SecretKeyHeader,
     key_fingerprint,
 )
-from hecc.runtime.ckks.keys.switching_keys import switching_key_bytes
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.dumps import exclude_from_dumps
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import codec
@@ -90,7 +90,7 @@ def generate_keys(
     folder
         Made when it does not exist, for this user only.
     shape
-        Which evaluator the evaluation keys are for: "native", hybrid keys with ``spec.digit_limbs`` limbs per digit,
+        Of the evaluation keys, as a device takes them: "native", hybrid keys with ``spec.digit_limbs`` limbs per digit,
         each cut down to the limbs at which it is used; or "seal", SEAL's own.
     min_security
         Bits of security to insist on.
@@ -112,7 +112,7 @@ def generate_keys(
         a disk without the space.
     """
     if shape not in get_args(KeyShape):
-        raise InputError(f"there is no shape of keys {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
+        raise InputError(f"there are no keys of shape {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
     folder = Path(folder)
     # The binding is imported behind the first refusals, so that they do not wait for it.
@@ -135,7 +135,7 @@ def _make(
 
     What was secret is erased, as far as it is in hecc's hands.
     """
-    from hecc.runtime.ckks.client.keybuilder import KeyBuilder
+    from hecc.runtime.ckks.client.keymakers import KEY_MAKERS
     from hecc.runtime.ckks.client.seal_bridge import KeyMaker, public_residues
 
     seal = KeyMaker(spec, enforce_128=enforce)
@@ -145,10 +145,8 @@ def _make(
         public = seal.public()
         key_id = key_fingerprint(spec, public_residues(spec, public, enforce_128=enforce))
         with contextlib.ExitStack() as stack:
-            maker: KeyMaker | KeyBuilder = seal
-            if shape == "native":
-                maker = stack.enter_context(KeyBuilder(spec, secret, enforce_128=enforce))
-            # The builder has a context of its own; the one of all primes would only take memory.
+            maker = stack.enter_context(KEY_MAKERS[shape](seal, spec, secret, enforce))
+            # A maker may have contexts of its own; the one of all primes would only take memory.
             del seal
             EvaluationKeyFile.write(
                 folder / EVALUATION,
@@ -172,7 +170,7 @@ def key_making_memory(spec: KeySpecification, shape: KeyShape, *, protected: boo
     A passphrase needs more, and by intent (:mod:`hecc.runtime.ckks.client.passphrase`).
     """
     polynomial = 8 * spec.ring_degree * (len(spec.data_primes) + len(spec.special_primes))
-    largest = max(_switching_keys(spec, shape), default=0)
+    largest = max(KEY_FORMATS[shape].all_memory(spec), default=0)
     return PROGRAM_BYTES + 2 * largest + POLYNOMIALS * polynomial + (scrypt_memory() if protected else 0)
 
 
@@ -211,17 +209,6 @@ def _secret_file(
 
 
 def key_set_bytes(spec: KeySpecification, shape: KeyShape) -> int:
-    """Bytes of the files of a key set, at most. One half of each of SEAL's keys is a seed."""
+    """Bytes of the files of a key set, at most."""
     primes = len(spec.data_primes) + len(spec.special_primes)
-    evaluation = sum(_switching_keys(spec, shape)) // (2 if shape == "seal" else 1)
-    return evaluation + 8 * spec.ring_degree * (primes + len(spec.data_primes) + 1)
-
-
-def _switching_keys(spec: KeySpecification, shape: KeyShape) -> list[int]:
-    """Bytes of each switching key in memory. SEAL's have a digit for every prime but one, over all primes."""
-    limbs = [key.limbs for key in spec.galois]
-    limbs += [spec.relinearization_limbs] if spec.relinearization_limbs else []
-    if shape == "seal":
-        primes = len(spec.data_primes) + len(spec.special_primes)
-        return [16 * (primes - 1) * primes * spec.ring_degree] * len(limbs)
-    return [switching_key_bytes(spec, used) for used in limbs]
+    return KEY_FORMATS[shape].all_stored(spec) + 8 * spec.ring_degree * (primes + len(spec.data_primes) + 1)

@@ -23,6 +23,7 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.seal_bridge import public_residues
 from hecc.runtime.ckks.devices.native.streams import parsed_switching_key
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, key_fingerprint
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.keys.switching_keys import residues
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.native import GaloisPermutation, Kernels, NttTables, _evaluator
@@ -108,7 +109,7 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
     header = file.header
     _check_set(str(file.path), (header.key_id, header.keys), secret_file)
     kernels = Kernels()
-    native = header.shape == "native"
+    inverse = KEY_FORMATS[header.shape].inverse
     primes = (*header.keys.data_primes, *header.keys.special_primes)
     square = np.empty_like(secret)
     image = np.empty_like(secret)
@@ -120,13 +121,12 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
             limbs = header.keys.relinearization_limbs
             _prove_key(file, file.relinearization(), 0, limbs, secret, square, where)
         for key in header.keys.galois:
-            # The native shape is stored under the inverse automorphism: of the secret, to the secret as it is.
-            element = pow(key.element, -1, 2 * header.keys.ring_degree) if native else key.element
+            element = pow(key.element, -1, 2 * header.keys.ring_degree) if inverse else key.element
             permutation = GaloisPermutation(header.keys.ring_degree, element)
             for limb in range(len(primes)):
                 permutation.apply(kernels, secret[limb], image[limb])
             where = f"{file.path}: the key of Galois element {key.element}"
-            under, switched = (image, secret) if native else (secret, image)
+            under, switched = (image, secret) if inverse else (secret, image)
             _prove_key(file, file.galois(key.element), key.element, key.limbs, under, switched, where)
     finally:
         square.fill(0)

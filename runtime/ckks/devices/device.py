@@ -74,6 +74,8 @@ class CircuitDevice:
         As :class:`hecc.runtime.plan.interfaces.Device` has them.
     key_shape
         The one shape of evaluation keys that it can use.
+    threaded
+        Whether it computes with several threads.
     engine
         Module and class of its engine, which are imported only when a circuit is made ready.
     """
@@ -81,6 +83,7 @@ class CircuitDevice:
     name: DeviceName
     words: str
     key_shape: KeyShape
+    threaded: bool
     engine: str
 
     def prepare(
@@ -96,7 +99,7 @@ class CircuitDevice:
             Bytes of caches. Encoded weights take up to half of them, once for all sessions; the other half is for the
             rotations that a session makes while it runs.
         threads
-            Threads to compute with, one per processor by default; of no effect on a device that has one.
+            Threads to compute with, one per processor by default; of no effect on a device that is not threaded.
 
         Raises
         ------
@@ -118,12 +121,14 @@ DEVICES: Mapping[DeviceName, CircuitDevice] = MappingProxyType(
                 name="native",
                 words="the native evaluator",
                 key_shape="native",
+                threaded=True,
                 engine="hecc.runtime.ckks.devices.native.engine:NativeEngine",
             ),
             CircuitDevice(
                 name="seal",
                 words="SEAL's evaluator",
                 key_shape="seal",
+                threaded=False,
                 engine="hecc.runtime.ckks.devices.seal.engine:SealEngine",
             ),
         )

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import check_structure
 from hecc.runtime.ckks.keys.folder import check_owner
-from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues, switching_key_bytes
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
+from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
@@ -240,8 +241,7 @@ class EvaluationKeyFile:
         self._limbs = _evaluation_keys(self.header)
         _check_names(self._container, self._limbs)
         for name, limbs in self._limbs.items():
-            expected = ("bytes", ()) if self.header.shape == "seal" else ("|u1", (switching_key_bytes(spec, limbs),))
-            if self._container.layout(name) != expected:
+            if self._container.layout(name) != KEY_FORMATS[self.header.shape].layout(spec, limbs):
                 raise FileFormatError(
                     f"{path}: key {name!r} is not of the shape that the header announces; make new keys"
                 )
@@ -331,9 +331,7 @@ class EvaluationKeyFile:
                 progress(len(keys), len(keys))
 
     def _key(self, name: str) -> memoryview | NDArray[np.uint8]:
-        if self.header.shape == "seal":
-            return self._container.bytes(name)
-        return self._container.array(name)
+        return KEY_FORMATS[self.header.shape].read(self._container, name)
 
 
 def _packing(packed: PackedKey, rows: Rows) -> Iterator[Callable[[], None]]:
@@ -439,13 +437,8 @@ def _check_names(container: Container, names: Iterable[str]) -> None:
 
 
 def _evaluation_keys(header: EvaluationKeyHeader) -> dict[str, int]:
-    """Names of the keys in the order of the file, each with its highest limbs.
-
-    Hybrid keys of the same limbs stand together: what makes them then needs each of SEAL's contexts once.
-    """
+    """Names of the keys in the order of the file, each with its highest limbs."""
     spec = header.keys
     keys = {_RELINEARIZATION: spec.relinearization_limbs} if spec.relinearization_limbs else {}
     keys.update((f"{_GALOIS}{key.element}", key.limbs) for key in spec.galois)
-    if header.shape == "native":
-        keys = dict(sorted(keys.items(), key=lambda item: -item[1]))
-    return keys
+    return KEY_FORMATS[header.shape].ordered(keys)

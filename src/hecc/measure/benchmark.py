@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hecc.client import Client
 from hecc.runtime.ckks.circuit.instructions import Instruction
+from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.errors import InputError
 from hecc.runtime.plan.header import PlanHeader
@@ -101,12 +102,12 @@ def measure_plan(
         workers: dict[DeviceName, ProcessPoolExecutor] = {}
         prepared: dict[DeviceName, float] = {}
         for name in devices:
-            tell(f"keys for the device {name}")
+            tell(f"keys for {load_device(name).words}")
             client = Client(plan)
             keys = client.keygen(folder / name, device=name)
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
-            tell(f"first run of the device {name}")
+            tell(f"first run of {load_device(name).words}")
             workers[name] = stack.enter_context(_worker())
             prepared[name] = workers[name].submit(_prepare, path, keys.evaluation, request, name, threads).result()
         samples: dict[DeviceName, list[_Sample]] = {name: [] for name in devices}

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import networkx as nx
 
-from hecc.compiler.ckks.prediction.cost import InstructionCost, instruction_costs, key_cost_model
+from hecc.compiler.ckks.prediction.cost import InstructionCost, instruction_costs
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.workload import transform_rotations
 from hecc.measure.layer_errors import LayerErrors, measured_rows
 from hecc.runtime.ckks.circuit.instructions import (
@@ -110,7 +111,8 @@ def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None)
     circuit, types = verify_expanded(written, plan.header.keys)
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
-    model = key_cost_model(plan.header.estimate.device, plan.header.keys, circuit.period, plan.header.estimate.rates)
+    estimate = plan.header.estimate
+    model = DEVICE_MODELS[estimate.device].key_cost_model(plan.header.keys, circuit.period, estimate.rates)
     costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     shares: Sequence[float | None]

@@ -22,7 +22,8 @@ import hecc
 from hecc.compiler.ckks.chain.scaling import Chain
 from hecc.compiler.ckks.lowering.assembly import key_specification
 from hecc.compiler.ckks.options import Options
-from hecc.compiler.ckks.prediction.cost import instruction_costs, key_cost_model
+from hecc.compiler.ckks.prediction.cost import instruction_costs
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.measure.primitives import primitive_keys
 from hecc.measure.probes import PROBES, SCALE, Probe, probe_circuit
@@ -141,7 +142,8 @@ class _Prepared:
         columns = []
         for name in RATES:
             unit = Rates(**{other: float(other == name) for other in RATES})
-            costs = instruction_costs(circuit, limbs, key_cost_model("native", keys, circuit.period, unit))
+            model = DEVICE_MODELS["native"].key_cost_model(keys, circuit.period, unit)
+            costs = instruction_costs(circuit, limbs, model)
             columns.append([costs[i].seconds for i in self._counted])
         self.coefficients = np.add.reduceat(np.array(columns).T, self._starts)
         self.best = {number: np.full(len(self._starts), np.inf) for number in sessions}

@@ -12,7 +12,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, Node, PolynomialNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, Node, WindowSumNode
 from hecc.measure.layers import Layer
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
@@ -134,7 +135,7 @@ class _Trial:
             current = waiting.pop()
             source = str(current.source)
             largest = max([largest, *(layer.share for layer in self.layers if layer.source == source)])
-            readers = self.consumers[current.output.name] if current is node or _elementwise(current) else []
+            readers = self.consumers[current.output.name] if current is node or variants.is_activation(current) else []
             waiting += readers
         return largest
 
@@ -157,10 +158,6 @@ class _Trial:
 def _row_seconds(plan: Plan) -> float:
     """Of one row: a variant in another ring may have another batch."""
     return plan.header.estimate.seconds / plan.header.batch
-
-
-def _elementwise(node: Node) -> bool:
-    return isinstance(node, PolynomialNode | FunctionNode)
 
 
 def _power(number: int) -> str:
@@ -187,7 +184,7 @@ def _dominant(trial: _Trial) -> Iterator[Advice]:
 def _depth(trial: _Trial) -> Iterator[Advice]:
     """The activation without which a smaller ring would do."""
     best: Advice | None = None
-    activations = [node for node in trial.graph.nodes if _elementwise(node)]
+    activations = [node for node in trial.graph.nodes if variants.is_activation(node)]
     # Without its only one a network would be linear.
     for node in activations[-MAX_ACTIVATIONS:] if len(activations) > 1 else ():
         variant = variants.without_activation(trial.graph, node.output.name)
@@ -259,7 +256,7 @@ def _read_by_dense(trial: _Trial, node: Node) -> bool:
     readers = trial.consumers[node.output.name]
     return bool(readers) and all(
         _read_by_dense(trial, reader)
-        if _elementwise(reader)
+        if variants.is_activation(reader)
         else isinstance(reader, AffineNode) and math.prod(reader.output.shape[2:]) == 1
         for reader in readers
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
@@ -137,7 +139,7 @@ def plan_facts(header: PlanHeader) -> Iterator[tuple[str, str]]:
     if header.disclosure:
         shown = f"{header.disclosure.results} results of one key, a {each} each"
         yield "to be disclosed", f"{shown}, with noise that the precision allows for"
-    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with the {cost.device} evaluator"
+    yield "predicted time", f"{time_words(cost.seconds)} per {each} on one core, with {load_device(cost.device).words}"
     if (machine := cost.machine) is not msgspec.UNSET:
         together = f", {time_words(machine.parallel_seconds)} on {machine.threads}" if machine.threads > 1 else ""
         yield "predicted for", f"{machine.name} ({machine.kernels}){together}"
@@ -182,8 +184,8 @@ def preprocessing_words(stated: Preprocessing, shape: tuple[int, ...]) -> str:
 def sent_words(header: PlanHeader) -> str:
     """Size of the file of evaluation keys."""
     size = header.estimate.evaluation_key_bytes
-    # Half of a key of SEAL's is random, and sent as a seed.
-    return size_words(size) if header.estimate.device == "native" else f"at most {size_words(size / 2)}"
+    shape = load_device(header.estimate.device).key_shape
+    return f"at most {size_words(size / 2)}" if KEY_FORMATS[shape].seeded else size_words(size)
 
 
 def plan_fields(header: PlanHeader) -> dict[str, Any]:

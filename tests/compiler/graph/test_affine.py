@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hecc.compiler.graph import affine
 from hecc.compiler.graph.affine import (
     AffineMap,
-    Chain,
+    Composition,
     Convolution,
     MatrixProduct,
     Pool,
     Reshape,
     Scale,
     Select,
-    Sum,
+    SumOfMaps,
     Weighted,
     compose,
 )
@@ -202,15 +202,15 @@ def test_a_sum_is_the_sum_of_the_matrices(made: tuple[list[AffineMap], dict[str,
     whole = steps[0] if len(steps) == 1 else compose(steps[1], steps[0])
     back = Scale.of(whole.out_shape, "minus")
     parameters = {**parameters, "minus": np.array(-0.5)}
-    check(Sum.of(whole, compose(back, whole)), parameters, 0.5 * whole.matrix(parameters).toarray())
-    assert Sum.of(whole) is whole
+    check(SumOfMaps.of(whole, compose(back, whole)), parameters, 0.5 * whole.matrix(parameters).toarray())
+    assert SumOfMaps.of(whole) is whole
 
 
 def test_reshapes_vanish_from_compositions() -> None:
     there, back = Reshape((2, 3), (6,)), Reshape((6,), (3, 2))
     assert compose(back, there) == Reshape((2, 3), (3, 2))
     composed = compose(back, compose(Scale.of((6,), "s"), there))
-    assert isinstance(composed, Chain)
+    assert isinstance(composed, Composition)
     assert composed.steps == (Scale.of((6,), "s"),)
     assert (composed.in_shape, composed.out_shape) == ((2, 3), (3, 2))
 

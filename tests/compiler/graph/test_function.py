@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, Polynomial, Primitive, Product, WeightedSum, apply
+from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, PolynomialOf, Primitive, Product, WeightedSum, apply
 
 X = np.linspace(-6, 6, 2001)
 
@@ -13,7 +13,7 @@ X = np.linspace(-6, 6, 2001)
 def test_an_expression_computes_what_it_says():
     silu = Product(ARGUMENT, Primitive("sigmoid", (), ARGUMENT))
     shifted = WeightedSum((2.0, -1.0), (silu, ARGUMENT), 0.5)
-    cubed = Polynomial((0.0, 1.0, 0.0, 3.0), shifted)
+    cubed = PolynomialOf((0.0, 1.0, 0.0, 3.0), shifted)
     expected = 2 * X / (1 + np.exp(-X)) - X + 0.5
     np.testing.assert_allclose(shifted(X), expected, atol=1e-12)
     np.testing.assert_allclose(cubed(X), expected + 3 * expected**3, rtol=1e-12)

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import MatrixProduct, Reshape, Scale
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, PolynomialNode, ProductNode, Source, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    InputNode,
+    ProductNode,
+    QuadraticNode,
+    Source,
+    Term,
+    Value,
+)
 
 
 @pytest.fixture
@@ -15,7 +24,7 @@ def graph() -> Graph:
     nodes = (
         InputNode(x, Source("x", "input", 13)),
         AffineNode(h, Source("/fc", "Gemm", 13), (Term("x", MatrixProduct((1, 3), (1, 3), "w")),), "b"),
-        PolynomialNode(s, Source("/act", "Mul", 13), "h", ("one", "zero", "one")),
+        QuadraticNode(s, Source("/act", "Mul", 13), "h", ("one", "zero", "one")),
         ProductNode(p, Source("/gate", "Mul", 13), "s", "h"),
         AffineNode(
             y, Source("/add", "Add", 13), (Term("p", Reshape((1, 3), (1, 3))), Term("x", Scale.of((1, 3), "three")))
@@ -44,7 +53,7 @@ def test_printing_has_a_line_per_node_that_names_its_source(graph: Graph) -> Non
     assert str(graph).splitlines() == [
         "x[1x3] = input   # input 'x'",
         "h[1x3] = affine MatrixProduct(x) + b  # Gemm '/fc'",
-        "s[1x3] = polynomial h: one, zero, one  # Mul '/act'",
+        "s[1x3] = quadratic h: one, zero, one  # Mul '/act'",
         "p[1x3] = product s, h  # Mul '/gate'",
         "y[1x3] = affine Reshape(p) + Scale(x)  # Add '/add'",
         "return y",
@@ -64,7 +73,7 @@ def test_the_digraph_has_the_data_flow(graph: Graph) -> None:
 
 
 def test_what_no_output_depends_on_is_left_out_with_its_parameters(graph: Graph) -> None:
-    spare = PolynomialNode(Value("t", (1, 3)), Source("t", "Mul", 13), "x", ("zero", "two"))
+    spare = QuadraticNode(Value("t", (1, 3)), Source("t", "Mul", 13), "x", ("zero", "two"))
     kept = graph.with_nodes([*graph.nodes, spare], {"two": np.array(2.0)})
     assert kept.nodes == graph.nodes
     assert kept.parameters.keys() == graph.parameters.keys()

@@ -5,8 +5,17 @@ import pytest
 
 from hecc.compiler.graph.affine import MatrixProduct
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, InputNode, SeriesNode, Source, Term, Value
+from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
+from hecc.compiler.graph.nodes import (
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Source,
+    Term,
+    Value,
+)
 from hecc.compiler.graph.proofs import demanded, narrower_range, proved_intervals
 
 DECLARED = {"x": (-1.0, 3.0)}
@@ -77,7 +86,7 @@ def test_a_series_is_proved_element_by_element_too():
     coefficients = np.array([0.1, 0.8, 0.0, -0.3, 0.0, 0.1])
     nodes = (
         InputNode(Value("x", shape), Source("x", "input", 17)),
-        SeriesNode(Value("y", shape), Source("y", "Tanh", 17), "x", "c", (-1.0, 1.0)),
+        ChebyshevNode(Value("y", shape), Source("y", "Tanh", 17), "x", "c", (-1.0, 1.0)),
     )
     graph = Graph(nodes, ("y",), {"c": coefficients})
     centre, radius = proved_intervals(graph, {"x": (-0.25, 0.5)})["y"]

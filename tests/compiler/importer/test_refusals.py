@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import external_data_helper, helper, numpy_helper
 
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer import import_model
 from hecc.compiler.importer.building.refusals import UNFOLDABLE, WAYS_OUT
 from hecc.compiler.importer.operators import CONVERTERS
@@ -22,7 +23,7 @@ INVALID = "; the model is not valid ONNX: export the network again"
 
 def message(built: Any, kind: type[HeccError] = UnsupportedError, **options: bool) -> str:
     with pytest.raises(kind) as caught:
-        import_model(built, **options)
+        import_model(built, limits=LIMITS, **options)
     assert isinstance(caught.value, kind)
     return str(caught.value)
 
@@ -163,6 +164,7 @@ def test_every_way_out_is_for_an_operator_of_onnx_and_none_that_is_supported() -
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
     assert WAYS_OUT.keys() <= known
     assert not WAYS_OUT.keys() & CONVERTERS.keys()
+    assert LIMITS.refused.keys() | LIMITS.doubtful.keys() <= CONVERTERS.keys()
     assert {"If", "Loop", "Scan", "RandomNormal"} <= UNFOLDABLE
 
 

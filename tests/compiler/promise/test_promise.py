@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import MatrixProduct
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, Source, Term, Value
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, InputNode, Source, Term, Value
 from hecc.compiler.promise import promise
 from hecc.compiler.promise.promise import Promise
 from hecc.runtime.tail.steps import ArgMax, Constant, Elementwise, Labels, Softmax, Step

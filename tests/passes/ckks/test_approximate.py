@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, PolynomialNode, SeriesNode
+from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, FunctionNode, QuadraticNode
 from hecc.passes.ckks.approximate import _Fit, _Layer, approximate_functions
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
@@ -34,7 +34,9 @@ def approximated(graph, bits, margin=0.25, rows=ROWS, declared=None):
 
 
 def degrees(graph):
-    return {n.output.name: len(graph.parameters[n.coefficients]) - 1 for n in graph.nodes if isinstance(n, SeriesNode)}
+    return {
+        n.output.name: len(graph.parameters[n.coefficients]) - 1 for n in graph.nodes if isinstance(n, ChebyshevNode)
+    }
 
 
 @pytest.mark.parametrize("bits", [4, 8, 12, 16])
@@ -67,7 +69,7 @@ def test_a_level_less_anywhere_would_not_be_enough(build):
 
 def test_odd_functions_have_odd_polynomials(build):
     result = approximated(network(build, "tanh"), 12)
-    (series,) = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    (series,) = [node for node in result.graph.nodes if isinstance(node, ChebyshevNode)]
     coefficients = result.graph.parameters[series.coefficients]
     assert series.interval[0] == -series.interval[1]
     assert not coefficients[::2].any()
@@ -76,7 +78,7 @@ def test_odd_functions_have_odd_polynomials(build):
 
 def test_the_normalisation_is_fused_and_bears_the_name_of_the_layer_before(build):
     graph = fuse_affine(approximated(network(build, "tanh"), 8).graph)
-    assert [node.kind for node in graph.nodes] == ["input", "affine", "series", "affine"]
+    assert [node.kind for node in graph.nodes] == ["input", "affine", "chebyshev", "affine"]
     assert [node.source.name for node in graph.nodes] == ["/x", "/d0", "/f0", "/y"]
     values = graph.evaluate(ROWS)
     assert np.abs(values[graph.nodes[1].output.name]).max() < 1
@@ -85,7 +87,7 @@ def test_the_normalisation_is_fused_and_bears_the_name_of_the_layer_before(build
 def test_a_polynomial_of_degree_two_is_a_monic_square(build):
     graph = network(build, "softplus")
     result = approximated(graph, 4).graph
-    (square,) = [node for node in result.nodes if isinstance(node, PolynomialNode)]
+    (square,) = [node for node in result.nodes if isinstance(node, QuadraticNode)]
     assert result.parameters[square.coefficients[2]] == 1.0
     assert not degrees(result)
     assert max(multiplicative_depth(fuse_affine(result)).values()) == 3
@@ -102,12 +104,12 @@ def test_what_is_linear_where_its_values_are_is_affine(build):
 def test_an_interval_does_not_reach_beyond_what_is_proved(build):
     # Inputs can be declared from -1 to 1, and are seen to fill that: no margin is needed.
     graph = build.graph(activate(build, "y", build.scale("s", build.input("x", 8), 1.0, 1.0), "exp"))
-    (series,) = [n for n in approximated(graph, 12, margin=1.0).graph.nodes if isinstance(n, SeriesNode)]
+    (series,) = [n for n in approximated(graph, 12, margin=1.0).graph.nodes if isinstance(n, ChebyshevNode)]
     assert series.interval == pytest.approx((0.0, 2.0))
     (wider,) = [
         n
         for n in approximated(graph, 12, margin=1.0, declared={"x": (-9.0, 9.0)}).graph.nodes
-        if isinstance(n, SeriesNode)
+        if isinstance(n, ChebyshevNode)
     ]
     assert wider.interval[0] < -0.9
     assert wider.interval[1] > 2.9
@@ -120,7 +122,7 @@ def test_a_wider_margin_makes_a_wider_interval(build):
     rows = {"x": ROWS["x"][:40]}
     for margin in (0.25, 1.0):
         result = approximated(graph, 8, margin, rows, declared={"x": (-50.0, 50.0)})
-        (series,) = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+        (series,) = [node for node in result.graph.nodes if isinstance(node, ChebyshevNode)]
         intervals.append(series.interval[1])
     assert intervals[1] > 1.4 * intervals[0]
 
@@ -197,7 +199,7 @@ def test_where_it_must_be_proved_an_interval_is_all_that_any_input_can_cause(bui
     result = approximate_functions(graph, ROWS, declared, 8, 0.25, proved=True)
     corners = {"x": np.random.default_rng(4).choice([-3.0, 3.0], (2000, 8))}
     values = result.graph.evaluate(corners)
-    series = [node for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    series = [node for node in result.graph.nodes if isinstance(node, ChebyshevNode)]
     assert len(series) == 2
     for node in series:
         assert np.abs(values[node.value]).max() <= 1
@@ -219,7 +221,7 @@ def test_what_is_observed_only_has_no_remark(build):
 def test_a_polynomial_of_degree_two_that_is_proved_stays_a_series(build):
     graph = network(build, "softplus")
     result = approximate_functions(graph, ROWS, {"x": (-0.5, 0.5)}, 3, 0.25, proved=True).graph
-    assert not [node for node in result.nodes if isinstance(node, PolynomialNode)]
+    assert not [node for node in result.nodes if isinstance(node, QuadraticNode)]
 
 
 @pytest.mark.filterwarnings("error")
@@ -231,7 +233,7 @@ def test_where_intervals_overflow_nothing_is_proved_and_numpy_does_not_warn(buil
     (series,) = [
         node
         for node in approximated(graph, 8, declared={"x": (-1e60, 1e60)}).graph.nodes
-        if isinstance(node, SeriesNode)
+        if isinstance(node, ChebyshevNode)
     ]
     assert 1 < series.interval[1] < 2
 
@@ -242,7 +244,7 @@ def test_rows_leave_an_interval_as_rarely_as_is_expected(build, function, bits):
     graph = network(build, function, function)
     result = approximated(graph, bits, rows={"x": generator.normal(size=(256, 8))}, declared={"x": (-50.0, 50.0)})
     values = result.graph.evaluate({"x": generator.normal(size=(20_000, 8))})
-    normalised = [node.value for node in result.graph.nodes if isinstance(node, SeriesNode)]
+    normalised = [node.value for node in result.graph.nodes if isinstance(node, ChebyshevNode)]
     outside = np.any([np.abs(values[name]).max(axis=1) > 1 for name in normalised], axis=0).mean()
     assert 1e-4 < result.outside < 2e-3
     assert outside <= result.outside
@@ -269,7 +271,7 @@ def test_no_polynomial_explodes_just_outside_what_was_seen(build, function):
         result = approximated(graph, bits, rows=rows, declared={"x": (-50.0, 50.0)}).graph
         exact, values = graph.evaluate(rows), result.evaluate(rows)
         for node in result.nodes:
-            if not isinstance(node, SeriesNode):
+            if not isinstance(node, ChebyshevNode):
                 continue
             seen = np.abs(values[node.value]).max()
             assert seen < 0.92

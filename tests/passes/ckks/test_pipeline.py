@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 import hecc
-from hecc.compiler.graph.graph import PolynomialNode, ProductNode
+from hecc.compiler.graph.nodes import ProductNode, QuadraticNode
 from hecc.compiler.importer import import_model
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.runtime.ckks.circuit.security import check_keys, limit
@@ -94,9 +94,9 @@ def test_a_saved_plan_computes_the_same(
 
 def test_a_canonical_graph_has_monic_squares_and_no_products(model: onnx.ModelProto) -> None:
     graph = canonicalise(import_model(model))
-    assert [node.kind for node in graph.nodes][:3] == ["input", "affine", "polynomial"]
+    assert [node.kind for node in graph.nodes][:3] == ["input", "affine", "quadratic"]
     assert not any(isinstance(node, ProductNode) for node in graph.nodes)
-    (square,) = [node for node in graph.nodes if isinstance(node, PolynomialNode)]
+    (square,) = [node for node in graph.nodes if isinstance(node, QuadraticNode)]
     assert np.all(graph.parameters[square.coefficients[2]] == 1.0)
 
 

@@ -16,7 +16,8 @@ from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import RING_DEGREES, Options
-from hecc.compiler.ckks.prediction.cost import circuit_rotations, circuit_seconds, cost_model
+from hecc.compiler.ckks.prediction.cost import circuit_rotations, circuit_seconds
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.passes.ckks import search
 from hecc.passes.ckks.cleanup import clean_up
@@ -40,6 +41,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.security import limit
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.types import verify
 
@@ -408,11 +410,11 @@ def test_rotations_are_counted_as_the_evaluator_makes_them() -> None:
     assert circuit_rotations(before) == 3
 
 
-@pytest.mark.parametrize("evaluator", ["seal", "native"])
-def test_time_grows_with_limbs_and_with_the_ring(planned: Any, evaluator: str) -> None:
+@pytest.mark.parametrize("device", DEVICE_MODELS)
+def test_time_grows_with_limbs_and_with_the_ring(planned: Any, device: DeviceName) -> None:
     _, lowered, scales, _ = planned
     slots = lowered.circuit.slots
-    small, large = (cost_model(evaluator, degree, slots) for degree in (8192, 16384))
+    small, large = (DEVICE_MODELS[device].cost_model(degree, slots) for degree in (8192, 16384))
     few = circuit_seconds(lowered.circuit, scales.limbs, small)
     assert circuit_seconds(lowered.circuit, [n + 1 for n in scales.limbs], small) > few > 0
     assert circuit_seconds(lowered.circuit, scales.limbs, large) > 1.3 * few

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import Pool
-from hecc.compiler.graph.graph import AffineNode, Graph, InputNode, ProductNode, WindowSumNode
+from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
+from hecc.compiler.graph.nodes import AffineNode, InputNode, ProductNode, WindowSumNode
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.layouts import MisalignedError, Price, select_layouts
 from hecc.passes.ckks.pipeline import canonicalise

@@ -5,9 +5,9 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, Polynomial, Primitive, Product, WeightedSum
+from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, PolynomialOf, Primitive, Product, WeightedSum
 from hecc.compiler.graph.function import degree as degree_of
-from hecc.compiler.graph.graph import FunctionNode
+from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.importer import import_model
 from hecc.passes.ckks.approximate import approximate_functions
 from hecc.passes.ckks.pipeline import canonicalise
@@ -126,7 +126,7 @@ def test_a_function_that_is_also_read_elsewhere_stays():
 def test_products_without_a_function_are_left_to_the_activations():
     imported = graph_of("q = Mul (h, h) s = Sigmoid (q) r = Add (q, h) a = MatMul (s, w) y = Add (a, r)")
     assert [node.value for node in functions(compose_functions(imported))] == ["h"]
-    assert "polynomial" in [node.kind for node in canonicalise(imported).nodes]
+    assert "quadratic" in [node.kind for node in canonicalise(imported).nodes]
 
 
 def test_a_long_chain_is_cut():
@@ -138,10 +138,10 @@ def test_a_long_chain_is_cut():
 
 
 def test_the_degree_of_an_expression():
-    cube = Product(ARGUMENT, Polynomial((0.0, 0.0, 1.0), ARGUMENT))
+    cube = Product(ARGUMENT, PolynomialOf((0.0, 0.0, 1.0), ARGUMENT))
     assert degree_of(cube) == 3
     assert degree_of(WeightedSum((1.0, 2.0), (cube, ARGUMENT), 0.5)) == 3
-    assert degree_of(Polynomial((1.0, 0.0, 1.0), cube)) == 6
+    assert degree_of(PolynomialOf((1.0, 0.0, 1.0), cube)) == 6
     assert degree_of(Product(cube, Primitive("exp", (), ARGUMENT))) == np.inf
 
 

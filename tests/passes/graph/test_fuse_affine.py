@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hecc.compiler.graph.affine import Chain, MatrixProduct, Pool, Reshape, Scale, Sum
-from hecc.compiler.graph.graph import AffineNode, Graph
+from hecc.compiler.graph.affine import Composition, MatrixProduct, Pool, Reshape, Scale, SumOfMaps
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
 
@@ -25,7 +26,7 @@ def test_a_chain_becomes_one_node(build: Any, equivalent: Any) -> None:
     before = build.graph("y")
     after = fuse_affine(before)
     assert names(after) == ["x", "y"]
-    assert isinstance(after.node("y").terms[0].map, Chain)  # type: ignore[attr-defined]
+    assert isinstance(after.node("y").terms[0].map, Composition)  # type: ignore[attr-defined]
     assert multiplicative_depth(before)["y"] == 4
     assert multiplicative_depth(after)["y"] == 1
     equivalent(before, after)
@@ -66,7 +67,7 @@ def test_branches_from_one_value_become_one_map(build: Any, equivalent: Any) -> 
     node = after.node("y")
     assert isinstance(node, AffineNode)
     assert len(node.terms) == 1
-    assert isinstance(node.terms[0].map, Sum)
+    assert isinstance(node.terms[0].map, SumOfMaps)
     equivalent(before, after)
 
 
@@ -128,5 +129,5 @@ def test_maps_are_composed_outermost_last(build: Any) -> None:
     build.dense("a", "x", 6)
     build.scale("y", "a", 2.0)
     m = fuse_affine(build.graph("y")).node("y").terms[0].map  # type: ignore[attr-defined]
-    assert isinstance(m, Chain)
+    assert isinstance(m, Composition)
     assert [type(step) for step in m.steps] == [MatrixProduct, Scale]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hecc.compiler.graph.graph import AffineNode, PolynomialNode, SeriesNode
+from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, QuadraticNode
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.normalise_outputs import Normalised, normalise_outputs
 from hecc.runtime.tail.epilogue import MAX_STEPS, apply_steps, result_shape
@@ -103,7 +103,7 @@ def test_what_is_elementwise_behind_a_square_is_the_clients_and_saves_a_level(bu
     build.square("s", build.dense("d", build.input("x", 4), 5))
     graph = build.graph(build.scale("y", "s", SIZES.reshape(1, 5), np.array([[0.0, 1.0, 1e6, 0.0, 0.0]])))
     found = normalised(graph)
-    assert isinstance(found.graph.node("y"), PolynomialNode)
+    assert isinstance(found.graph.node("y"), QuadraticNode)
     np.testing.assert_allclose(restored(found, "y"), graph.evaluate(ROWS)["y"], rtol=1e-12, atol=1e-12)
     assert multiplicative_depth(found.graph)["y"] == multiplicative_depth(graph)["y"] - 1
 
@@ -117,7 +117,7 @@ def test_a_factor_of_zero_cannot_be_taken_back(build: Any) -> None:
 def test_the_constant_of_a_polynomial_is_the_clients(build: Any) -> None:
     d = build.dense("d", build.input("x", 4), 5)
     names = [build.parameter(f"c{k}", value) for k, value in enumerate([np.full((1, 5), 1e5), 0.0, 1.0])]
-    graph = build.graph(build.add(PolynomialNode, "y", (1, 5), d, tuple(names)))
+    graph = build.graph(build.add(QuadraticNode, "y", (1, 5), d, tuple(names)))
     found = normalised(graph)
     assert np.abs(found.graph.evaluate(ROWS)["y"]).max() < 100
     np.testing.assert_allclose(restored(found, "y"), graph.evaluate(ROWS)["y"], rtol=1e-12)
@@ -125,7 +125,9 @@ def test_the_constant_of_a_polynomial_is_the_clients(build: Any) -> None:
 
 def test_a_series_at_the_end_is_left_alone(build: Any) -> None:
     d = build.dense("d", build.input("x", 4), 5)
-    graph = build.graph(build.add(SeriesNode, "y", (1, 5), d, build.parameter("c", [0.0, 1.0, 0.0, 0.2]), (-1.0, 1.0)))
+    graph = build.graph(
+        build.add(ChebyshevNode, "y", (1, 5), d, build.parameter("c", [0.0, 1.0, 0.0, 0.2]), (-1.0, 1.0))
+    )
     assert normalised(graph).graph is graph
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from hecc.compiler.graph.affine import Select
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import AffineNode, FunctionNode, Graph, InputNode
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, InputNode
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
 from hecc.passes.graph.selections import move_selections
@@ -55,9 +56,9 @@ def test_a_repetition_goes_before_a_function(build: Any, equivalent: Any) -> Non
 
 
 def test_the_coefficients_of_a_polynomial_are_repeated_as_well(build: Any, equivalent: Any) -> None:
-    before = gated(build, "polynomial")
+    before = gated(build, "quadratic")
     after = move_selections(before)
-    assert kinds(after) == ["affine", "affine", "polynomial", "product"]
+    assert kinds(after) == ["affine", "affine", "quadratic", "product"]
     equivalent(before, after)
 
 
@@ -70,7 +71,7 @@ def test_it_goes_before_several_activations(build: Any, equivalent: Any) -> None
     build.product("y", "r", "x")
     before = build.graph("y")
     after = move_selections(before)
-    assert kinds(after) == ["affine", "polynomial", "function", "product"]
+    assert kinds(after) == ["affine", "quadratic", "function", "product"]
     assert isinstance(after.nodes[2], AffineNode)
     assert after.nodes[2].inputs == ("z",)
     equivalent(before, after)
@@ -114,4 +115,4 @@ def test_a_repetition_that_a_layer_reads_is_not_fused_into_the_layer_before(buil
     build.square("s", "r")
     build.convolution("t", "r", 2)
     before = build.graph("s", "t")
-    assert kinds(fuse_affine(before)) == ["affine", "affine", "polynomial", "affine"]
+    assert kinds(fuse_affine(before)) == ["affine", "affine", "quadratic", "affine"]

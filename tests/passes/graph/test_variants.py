@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import Pool
-from hecc.compiler.graph.graph import AffineNode, WindowSumNode
+from hecc.compiler.graph.nodes import AffineNode, WindowSumNode
 from hecc.passes.graph.variants import strided, with_features, without_activation, without_pooling
 
 

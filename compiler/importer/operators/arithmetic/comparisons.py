@@ -6,20 +6,16 @@ comparison holds and another where it does not; what is approximated is then the
 
 from __future__ import annotations
 
-import numpy as np
-
 from hecc.compiler.graph.affine import Scale
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import FunctionNode, Value
+from hecc.compiler.graph.nodes import FunctionNode, Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
-from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.definitions.arithmetic import combine
 
-__all__ = ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Max", "Min", "Not", "Sign"]
+__all__ = ["Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Sign"]
 
 JUMP = "as a part of a function without a jump, such as `Where(x > 0, x, 0)`"
-KINK = "by a polynomial, at a low precision only: it has a kink"
 
 
 def _function(call: Call, value: Value, name: str, output: str) -> Value:
@@ -33,23 +29,6 @@ def _compare(call: Call, name: str, *, swapped: bool = False) -> None:
     distance = call.scope.fresh(f"{call.name}:difference")
     compared = combine(call, [(call.operand(0), sign), (call.operand(1), -sign)], distance)
     _function(call, compared, name, call.name)
-
-
-def _extreme(call: Call, *, largest: bool) -> None:
-    """Two at a time, the other one plus or minus how far the one is beyond it."""
-    sign = 1.0 if largest else -1.0
-    first, *others = (call.operand(index) for index in range(len(call.node.input)))
-    if not others:
-        call.rename(call.value(0))
-    for number, other in enumerate(others):
-        name = call.name if number == len(others) - 1 else call.scope.fresh(f"{call.name}:{number}")
-        if isinstance(first, Constant) and isinstance(other, Constant):
-            choose = np.maximum if largest else np.minimum
-            first = Constant(f"{first.name}:{other.name}", np.asarray(choose(first.array, other.array)))
-            continue
-        gap = combine(call, [(first, sign), (other, -sign)], call.scope.fresh(f"{name}:difference"))
-        beyond = _function(call, gap, "relu", call.scope.fresh(f"{name}:beyond"))
-        first = combine(call, [(other, 1.0), (beyond, sign)], name)
 
 
 class Greater(Converter):
@@ -118,25 +97,3 @@ class Sign(Converter):
     def opset_9(call: Call) -> None:
         """-1, 0 or 1."""
         _function(call, call.value(0), "sign", call.name)
-
-
-class Max(Converter):
-    """The larger of two tensors, element by element: ``b + relu(a - b)``."""
-
-    notes = KINK
-
-    @staticmethod
-    def opset_7(call: Call) -> None:
-        """Of any number of tensors; opset 8 allowed broadcasting."""
-        _extreme(call, largest=True)
-
-
-class Min(Converter):
-    """The smaller of two tensors, element by element: ``b - relu(b - a)``."""
-
-    notes = KINK
-
-    @staticmethod
-    def opset_7(call: Call) -> None:
-        """Of any number of tensors; opset 8 allowed broadcasting."""
-        _extreme(call, largest=False)

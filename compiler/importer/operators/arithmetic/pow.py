@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hecc.compiler.graph.affine import AffineMap, Scale
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.definitions.arithmetic import powers

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from hecc.compiler.graph.affine import Scale
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.definitions.functions import FITTED, KINKED, define_function

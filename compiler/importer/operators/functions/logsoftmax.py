@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from hecc.compiler.graph.affine import Reshape, Scale, compose
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph import operators
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
-from hecc.compiler.importer.definitions.functions import FITTED, define_function
-from hecc.compiler.importer.definitions.maps import broadcast
-from hecc.compiler.importer.definitions.normalisation import deviations, exponentials
+from hecc.compiler.importer.definitions.functions import FITTED, define_operator
 
 __all__ = ["LogSoftmax"]
 
@@ -22,19 +19,13 @@ class LogSoftmax(Converter):
     def opset_7(call: Call) -> None:
         """All axes from ``axis`` on together."""
         (first,) = call.axes((call.attribute("axis", 1),), len(call.value(0).shape))
-        _log_softmax(call, tuple(range(first, len(call.value(0).shape))))
+        value = call.value(0)
+        axes = tuple(range(first, len(value.shape)))
+        define_operator(call, [value], operators.LogSoftmax((value.shape,), value.shape, axes))
 
     @staticmethod
     def opset_13(call: Call) -> None:
         """Along ``axis``."""
-        _log_softmax(call, call.axes((call.attribute("axis", -1),), len(call.value(0).shape)))
-
-
-def _log_softmax(call: Call, axes: tuple[int, ...]) -> None:
-    value = call.value(0)
-    difference = deviations(call, value, axes)
-    _, total = exponentials(call, difference, axes)
-    logarithm = define_function(call, "log", total, f"{call.name}:log")
-    negative = compose(Scale.of(value.shape, call.number(-1.0)), broadcast(total.shape, value.shape))
-    same = Reshape(value.shape, value.shape)
-    call.affine(Value(call.name, value.shape), (difference, same), (logarithm, negative))
+        value = call.value(0)
+        axes = call.axes((call.attribute("axis", -1),), len(value.shape))
+        define_operator(call, [value], operators.LogSoftmax((value.shape,), value.shape, axes))

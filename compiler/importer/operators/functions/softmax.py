@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hecc.compiler.graph import operators
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
-from hecc.compiler.importer.definitions.functions import FITTED
-from hecc.compiler.importer.definitions.normalisation import deviations, divided, exponentials
+from hecc.compiler.importer.definitions.functions import FITTED, define_operator
 
 __all__ = ["Softmax"]
 
@@ -19,14 +19,13 @@ class Softmax(Converter):
     def opset_7(call: Call) -> None:
         """All axes from ``axis`` on together."""
         (first,) = call.axes((call.attribute("axis", 1),), len(call.value(0).shape))
-        _softmax(call, tuple(range(first, len(call.value(0).shape))))
+        value = call.value(0)
+        axes = tuple(range(first, len(value.shape)))
+        define_operator(call, [value], operators.Softmax((value.shape,), value.shape, axes))
 
     @staticmethod
     def opset_13(call: Call) -> None:
         """Along ``axis``."""
-        _softmax(call, call.axes((call.attribute("axis", -1),), len(call.value(0).shape)))
-
-
-def _softmax(call: Call, axes: tuple[int, ...]) -> None:
-    shares, total = exponentials(call, deviations(call, call.value(0), axes), axes)
-    divided(call, shares, total, 1.0)
+        value = call.value(0)
+        axes = call.axes((call.attribute("axis", -1),), len(value.shape))
+        define_operator(call, [value], operators.Softmax((value.shape,), value.shape, axes))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hecc.compiler.graph.affine import Weighted
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hecc.compiler.graph.affine import Reshape
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.graph import FunctionNode, Value
+from hecc.compiler.graph.nodes import FunctionNode, Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.attributes import floats, linear

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hecc.compiler.graph.graph import Value
+from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.definitions.functions import FITTED, define_function

@@ -56,6 +56,7 @@ def keygen_command(
     """
     with console(as_json) as out:
         from hecc.client import Client
+        from hecc.runtime.ckks.devices.device import device_for
         from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
         from hecc.words.sentences import ring_facts, ring_fields, size_words, time_words
 
@@ -77,9 +78,8 @@ def keygen_command(
                 keys, device=device, passphrase=chosen, force=force, others=plans[1:], progress=progress
             )
         elapsed = time.perf_counter() - start
-        header = client.plan.header
-        spec = EvaluationKeyFile(made.evaluation).header.keys
-        made_for = device or header.estimate.device
+        evaluation = EvaluationKeyFile(made.evaluation).header
+        spec, made_for = evaluation.keys, device_for(evaluation.shape).name
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)

@@ -213,7 +213,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     from hecc.measure.benchmark import measure_plan
     from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
-    from hecc.runtime.ckks.devices.device import default_threads
+    from hecc.runtime.ckks.devices.device import default_threads, load_device
     from hecc.runtime.native import Kernels
     from hecc.words.sentences import run_words, security_words, size_words
 
@@ -231,11 +231,11 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     roofline, native = total.seconds(machine), times[NATIVE]
 
     for name, found in times.items():
-        ratio = "" if name == NATIVE else f", {found.seconds / native.seconds:.1f} times the native one's"
+        ratio = "" if found is native else f", {found.seconds / native.seconds:.1f} times the native one's"
         out.say(f"{name}: {_ms(found.seconds)} per {each}, the median of {runs} warm runs{ratio}")
         out.facts(
             [
-                ("threads", str(threads) if name == NATIVE else "1"),
+                ("threads", str(threads) if load_device(name).threaded else "1"),
                 ("shortest and longest", f"{_ms(min(found.samples))}, {_ms(max(found.samples))}"),
                 ("first run, with loading", _ms(found.prepare)),
                 ("peak memory", f"{size_words(found.peak_memory)} for the server's process"),
@@ -252,7 +252,7 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
         f"{size_words(total.key_bytes)} of keys and {size_words(total.plaintext_bytes)} of encoded weights at "
         f"{machine.bandwidth / 1e9:.1f} GB/s: {_ms(total.read_seconds(machine))}"
     )
-    out.say(f"roofline of the native evaluator, per {each}")
+    out.say(f"roofline of {load_device(NATIVE).words}, per {each}")
     out.facts(
         [
             ("transforms", transforms),

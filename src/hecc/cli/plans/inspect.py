@@ -60,6 +60,7 @@ def inspect_command(
 def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tuple[str, str]], str | None]:
     """Fields for JSON, facts for humans, and the circuit where there is one."""
     from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
+    from hecc.runtime.ckks.devices.device import device_for
     from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
     from hecc.runtime.files.container import Kind
     from hecc.runtime.plan.plan import Plan
@@ -86,7 +87,7 @@ def _describe(file: Path, container: Container) -> tuple[dict[str, Any], list[tu
     else:
         evaluation = EvaluationKeyFile(file).header
         key_id, spec = evaluation.key_id, evaluation.keys
-        facts = [("made for", f"the device {evaluation.shape}")]
+        facts = [("made for", f"the device {device_for(evaluation.shape).name}")]
     fields = {"key_id": key_id, **protected, "ring": ring_fields(spec)}
     return fields, [("key set", key_id), *facts, *ring_facts(spec)], None
 

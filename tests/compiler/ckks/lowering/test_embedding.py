@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hecc.compiler.ckks.lowering.embedding import Embedding, embed, measure
 from hecc.compiler.graph.affine import (
     AffineMap,
-    Chain,
+    Composition,
     Convolution,
     MatrixProduct,
     Pool,
     Reshape,
     Scale,
     Select,
-    Sum,
+    SumOfMaps,
     compose,
 )
 from hecc.runtime.ckks.circuit.instructions import Diagonals
@@ -61,14 +61,14 @@ def maps(draw: Any) -> tuple[AffineMap, Parameters]:
     window, parameters = window_map(draw, generator, shape, kind == "pool")
     if kind == "sum":
         other, more = window_map(draw, generator, shape, False, like=window)
-        return Sum.of(window, other), {**parameters, **more}
+        return SumOfMaps.of(window, other), {**parameters, **more}
     if kind == "chain":
         dense = MatrixProduct((1, window.out_size), (1, 3), "dense")
         flat = Reshape(window.out_shape, (1, window.out_size))
         parameters["dense"] = numbers(generator, window.out_size, 3)
         parameters["before"] = numbers(generator, channels, 1, 1)
         chain = compose(compose(dense, flat), compose(window, Scale.of(shape, "before")))
-        assert isinstance(chain, Chain)
+        assert isinstance(chain, Composition)
         return chain, parameters
     return window, parameters
 
@@ -221,7 +221,7 @@ def test_memory_is_linear_in_the_non_zeros(kind: str) -> None:
 
 
 def test_weights_that_meet_on_one_place_add_up() -> None:
-    m = Sum.of(Scale.of((1, 4), "a"), Scale.of((1, 4), "b"))
+    m = SumOfMaps.of(Scale.of((1, 4), "a"), Scale.of((1, 4), "b"))
     parameters = {"a": np.arange(4.0), "b": np.full(4, 10.0)}
     layout = vector_layout((1, 4), 4)
     diagonals = embed(m, parameters, one(m, parameters, layout, layout))

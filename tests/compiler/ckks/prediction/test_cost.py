@@ -16,11 +16,9 @@ from hecc.compiler.ckks.prediction.cost import (
     NativeCost,
     circuit_rotations,
     circuit_seconds,
-    cost_model,
     instruction_costs,
-    key_cost_model,
 )
-from hecc.compiler.ckks.prediction.memory import evaluation_key_bytes, memory_use, peak_memory
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.measure.roofline import Work, count_work
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.runtime.ckks.circuit.instructions import (
@@ -39,6 +37,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification
 from hecc.runtime.ckks.circuit.security import ntt_primes
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.readings.types import verify, verify_expanded
 
 DEGREE, SLOTS = 8192, 4096
@@ -52,7 +51,7 @@ CHAIN = Chain(
     dropped=(0, 1, 1, 1),
 )
 SCALE = Fraction(1 << 40)
-MODELS = [cost_model(name, DEGREE, SLOTS) for name in ("seal", "native")]
+MODELS = [DEVICE_MODELS["seal"].cost_model(DEGREE, SLOTS), DEVICE_MODELS["native"].cost_model(DEGREE, SLOTS)]
 
 
 def matrix(rows: int, columns: int) -> dict[str, np.ndarray[Any, Any]]:
@@ -85,7 +84,7 @@ POLYNOMIAL = Polynomial(x=0, coefficients="c", basis="chebyshev", dropped=(1, 1,
 def test_the_seconds_of_a_circuit_are_those_of_its_instructions() -> None:
     circuit = program(POLYNOMIAL, Rotate(x=1, step=1), c=np.linspace(0.1, 1, 8))
     expanded, types = verify_expanded(circuit, keys_of(circuit))
-    model = key_cost_model("native", keys_of(circuit), SLOTS)
+    model = DEVICE_MODELS["native"].key_cost_model(keys_of(circuit), SLOTS)
     costs = instruction_costs(expanded, [kind.limbs for kind in types], model)
     assert sum(cost.seconds for cost in costs) == circuit_seconds(circuit, limbs_of(circuit), model)
     assert sum(cost.rotations for cost in costs) == circuit_rotations(circuit) == 1
@@ -93,15 +92,16 @@ def test_the_seconds_of_a_circuit_are_those_of_its_instructions() -> None:
         assert (cost.key_switching > 0) == (ins.op in {"rotate", "relinearize"})
 
 
-@pytest.mark.parametrize("evaluator", ["native", "seal"])
-def test_peak_memory_is_the_sum_of_what_memory_holds(evaluator: str) -> None:
+@pytest.mark.parametrize("device", DEVICE_MODELS)
+def test_peak_memory_is_the_sum_of_what_memory_holds(device: DeviceName) -> None:
     circuit = program(
         Rotate(x=0, step=1), MatrixProduct(x=1, count=2, matrix="m", scale=SCALE), outputs=2, **matrix(2, 1)
     )
     keys, limbs = keys_of(circuit), limbs_of(circuit)
-    use = memory_use(circuit, limbs, keys, evaluator)
-    assert use.total == peak_memory(circuit, limbs, keys, evaluator)
-    assert use.evaluation_keys == evaluation_key_bytes(keys, evaluator) > 0
+    use = DEVICE_MODELS[device].memory.use(circuit, limbs, keys)
+    parts = (use.program, use.evaluation_keys, use.weights, use.encoded_weights, use.ciphertexts)
+    assert use.total == sum(parts)
+    assert use.evaluation_keys == DEVICE_MODELS[device].memory.evaluation_keys(keys) > 0
     assert use.weights == sum(array.nbytes for array in circuit.constants.values())
 
 
@@ -126,9 +126,9 @@ def test_a_matrix_product_costs_its_weights_and_needs_no_key() -> None:
     # 80 thousand products of 4 limbs and two polynomials: measured on the machine that the model was fitted to.
     assert 0.15 < circuit_seconds(wide, limbs_of(wide), MODELS[1]) - 800 * MODELS[1].load(4) < 0.6
     ciphertexts = 900 * 2 * 4 * DEGREE * 8
-    assert peak_memory(wide, limbs_of(wide), keys_of(wide), "seal") > ciphertexts + 80_000 * 4 * 8
+    assert DEVICE_MODELS["seal"].memory.use(wide, limbs_of(wide), keys_of(wide)).total > ciphertexts + 80_000 * 4 * 8
     # In blocks of 128 columns, each of which is added to the sums: they, a share, and both together.
-    assert 0.5 < peak_memory(wide, limbs_of(wide), keys_of(wide), "native") / ciphertexts < 1
+    assert 0.5 < DEVICE_MODELS["native"].memory.use(wide, limbs_of(wide), keys_of(wide)).total / ciphertexts < 1
 
 
 def test_reading_a_request_costs_its_ciphertexts() -> None:
@@ -154,10 +154,10 @@ def test_a_polynomial_costs_what_its_expansion_does() -> None:
     assert len(steps) > 20
     for model in MODELS:
         assert circuit_seconds(circuit, limbs_of(circuit), model) == circuit_seconds(expanded, steps, model) > 0
-    for evaluator in ("native", "seal"):
-        found = peak_memory(circuit, limbs_of(circuit), keys, evaluator)
-        assert found == peak_memory(expanded, steps, keys, evaluator)
-        assert found > peak_memory(program(), [4, 4], keys, evaluator) + 2 * 2 * 4 * DEGREE * 8
+    for device in DEVICE_MODELS:
+        found = DEVICE_MODELS[device].memory.use(circuit, limbs_of(circuit), keys).total
+        assert found == DEVICE_MODELS[device].memory.use(expanded, steps, keys).total
+        assert found > DEVICE_MODELS[device].memory.use(program(), [4, 4], keys).total + 2 * 2 * 4 * DEGREE * 8
 
 
 def test_the_roofline_counts_a_polynomial_as_one_instruction() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer import import_model
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.tail.epilogue import apply_steps
@@ -205,4 +206,4 @@ def test_networks_of_other_precisions(dtype: str) -> None:
 def test_what_cannot_be_computed_is_refused_by_name(build: Compute, says: str) -> None:
     module = Module(lambda m, x: m.inner(x)[0] if isinstance(m.inner, nn.LSTM) else m.inner(x), inner=build()).eval()
     with pytest.raises(UnsupportedError, match=says):
-        import_model(exported(module, torch.randn(3, 5, 6), dynamo=False))
+        import_model(exported(module, torch.randn(3, 5, 6), dynamo=False), limits=LIMITS)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hecc.compiler.graph.graph import FunctionNode
+from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.importer import import_model
 from hecc.passes.graph.functions import compose_functions
 from hecc.runtime.errors import UnsupportedError

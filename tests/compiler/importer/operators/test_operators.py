@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from hecc.compiler.graph.graph import AffineNode, PolynomialNode, ProductNode
+from hecc.compiler.graph.nodes import AffineNode, ProductNode, QuadraticNode
 from hecc.compiler.importer import import_model
 from hecc.runtime.errors import HeccError
 
@@ -312,7 +312,7 @@ def test_operators_that_move_elements(
     check(single(operator, data, arrays, ["x", *arrays], opset, **attributes), data, runtime)
 
 
-@pytest.mark.parametrize(("exponent", "kind"), [(2.0, PolynomialNode), (1.0, AffineNode)])
+@pytest.mark.parametrize(("exponent", "kind"), [(2.0, QuadraticNode), (1.0, AffineNode)])
 def test_pow(exponent: float, kind: type, runtime: Callable[..., Any]) -> None:
     data = {"x": random((2, 3))}
     built = single("Pow", data, {"e": np.array(exponent, np.float32)}, ["x", "e"])
@@ -325,7 +325,7 @@ def test_a_product_of_a_value_with_itself_is_a_square_and_one_of_two_values_a_pr
 ) -> None:
     data = {"x": random((2, 3)), "z": random((2, 3), 1)}
     squared = import_model(single("Mul", {"x": data["x"]}, {}, ["x", "x"]), batch_axis=False).node("y")
-    assert isinstance(squared, PolynomialNode)
+    assert isinstance(squared, QuadraticNode)
     assert isinstance(import_model(single("Mul", data, {}, ["x", "z"]), batch_axis=False).node("y"), ProductNode)
 
 
