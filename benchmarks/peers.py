@@ -29,8 +29,8 @@ from peer_comparison.processes import WorkerError
 from peer_comparison.report import Conditions, at_least_as_precise, between_markers, page, precision_verdict
 
 from hecc.runtime.ckks.devices.device import default_threads
+from hecc.runtime.figures import size_words
 from hecc.runtime.native import implementations
-from hecc.words.sentences import size_words
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 

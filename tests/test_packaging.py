@@ -113,8 +113,11 @@ def test_security_fixes_are_promised_for_this_version():
     assert re.findall(r"^\| ([\d.]+) \| yes \|$", text, re.MULTILINE) == [minor]
 
 
-def test_what_the_pages_of_the_root_say_of_the_tools_is_so(settings):
+def test_contributors_are_told_the_lines_and_tools_of_this_project(settings):
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert f"up to {settings['tool']['ruff']['line-length']} characters" in text
-    for requirement in settings["build-system"]["requires"]:
-        assert re.split(r"\W*>=", requirement)[0] in text
+    assert f"Python {settings['project']['requires-python'].removeprefix('>=')} or newer" in text
+    extras = settings["project"]["optional-dependencies"]
+    assert set(re.findall(r"'\.\[(\w+)\]'", text)) <= set(extras)
+    tools = {re.split(r"[=<>]", requirement)[0] for requirement in extras["dev"]}
+    assert {tool for tool in ("ruff", "mypy", "clang-format") if tool in text} <= tools

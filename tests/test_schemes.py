@@ -14,10 +14,34 @@ SCHEMES = ("ckks", "sharing", "more")
 FLOORS = {"hecc.passes", "hecc.compiler", "hecc.runtime"}
 """Where every room without a scheme's name is common."""
 
-FACE = {"hecc.inputs"}
-"""Of the face, whose verbs explain plans of CKKS, too."""
+FACE = {
+    "hecc.inputs",
+    "hecc.cli.client",
+    "hecc.cli.server",
+    "hecc.cli.outputs",
+    "hecc.cli.plans.compile",
+    "hecc.cli.plans.evaluate",
+    "hecc.cli.plans.inspect",
+    "hecc.cli.plans.simulate",
+    "hecc.cli.plans.verify",
+    "hecc.client",
+    "hecc.compilation",
+    "hecc.evaluation",
+    "hecc.measure.machine",
+    "hecc.measure.reference",
+    "hecc.measure.scoring",
+    "hecc.server",
+    "hecc.simulation",
+    "hecc.verification",
+}
+"""Of the face, what every scheme's files go through; the rest explains and measures plans of CKKS, too."""
 
-MIXED = {"hecc.compiler.options", "hecc.runtime.plan.choices", "hecc.runtime.plan.header", "hecc.runtime.plan.plan"}
+MIXED = {
+    "hecc.compiler.options",
+    "hecc.runtime.ckks.plan.choices",
+    "hecc.runtime.plan.header",
+    "hecc.runtime.plan.plan",
+}
 """What is still of CKKS although it stands in a common room."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hecc.runtime.ckks.circuit.security import limit
-from hecc.words.sentences import size_words
+from hecc.runtime.figures import size_words
 from peer_comparison.measurement import Comparison, Figures
 from peer_comparison.networks import NETWORKS
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hecc.compiler.ckks.prediction.machine import MachineProfile
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
     from hecc.runtime.ckks.circuit.security import Adversary
-    from hecc.runtime.plan.rates import Rates
+    from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = ["RING_DEGREES", "CKKSOptions", "Options"]
 

@@ -91,6 +91,11 @@ class Node(ABC):
         return ()
 
     @property
+    def constant(self) -> str | None:
+        """Name of the parameter that is added at the end, if one is."""
+        return None
+
+    @property
     def shown(self) -> str:
         """What is printed behind the kind: the operands."""
         return ", ".join(self.inputs)
@@ -138,6 +143,10 @@ class AffineNode(Node):
         return tuple(term.map for term in self.terms)
 
     @property
+    def constant(self) -> str | None:
+        return self.bias
+
+    @property
     def shown(self) -> str:
         terms = [f"{type(term.map).__name__}({term.value})" for term in self.terms]
         return " + ".join([*terms, *([self.bias] if self.bias is not None else [])])
@@ -168,6 +177,10 @@ class QuadraticNode(Node):
     @property
     def parameters(self) -> frozenset[str]:
         return frozenset(self.coefficients)
+
+    @property
+    def constant(self) -> str | None:
+        return self.coefficients[0]
 
     @property
     def shown(self) -> str:

@@ -274,7 +274,13 @@ class _Trials:
         self._scaling = Scaling(lowered, demand.graph, demand.depth, demand.observed)
         self._costs = ChainCosts(lowered, self._scaling, self._prediction.profiles, ring_degree, demand.options)
         bounds = {i: demand.magnitudes[value].bound for value, i in lowered.results.items()}
-        self._rooms = [_room(bounds.get(i, 0.0)) for i in range(len(lowered.circuit.instructions))]
+        circuit = lowered.circuit
+        added = {i: circuit.constants[ins.vector] for i, ins in circuit.every(AddPlain)}
+        # A plaintext has to be below half of the modulus.
+        self._rooms = [
+            max(_room(bounds.get(i, 0.0)), Fraction(2 * float(np.abs(added[i]).max())) if i in added else Fraction(0))
+            for i in range(len(circuit.instructions))
+        ]
         self._rooms_within = {
             i: [_room(profile.bounds.get(k, 0.0)) for k in range(1, len(profile.limbs))]
             for i, profile in self._prediction.profiles.items()

@@ -57,12 +57,12 @@ from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.disclosure import deviations, flooding_factor, value_deviation
+from hecc.runtime.ckks.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksOutput, Disclosure, Estimate
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
-from hecc.runtime.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
-from hecc.runtime.plan.header import Disclosure, Estimate, OutputSignature, PlanHeader
-from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
@@ -335,7 +335,7 @@ def build_plan(
     declared: Mapping[str, tuple[float, float]],
     options: Options,
     progress: Callable[[str], None] = lambda _: None,
-) -> Plan:
+) -> CkksPlan:
     """Compile an imported graph.
 
     Parameters
@@ -404,13 +404,13 @@ class _Draft:
     circuit: Circuit
     keys: KeySpecification
     types: Sequence[ArrayType]
-    outputs: tuple[OutputSignature, ...]
+    outputs: tuple[CkksOutput, ...]
     choice: LayoutChoice
     candidate: Candidate
     rings: tuple[RingTrial, ...]
 
 
-def _plan(graph: Graph, task: _Task) -> Plan:
+def _plan(graph: Graph, task: _Task) -> CkksPlan:
     """The plan of a canonical graph, once its functions are polynomials.
 
     Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
@@ -420,10 +420,11 @@ def _plan(graph: Graph, task: _Task) -> Plan:
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
     ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose is not None)
+    added = {node.output.name: _added(graph, node) for node in graph.nodes}
     demand = Demand(
         graph,
         depth,
-        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles) for value, r in ranges.items()},
+        {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles, added[value]) for value, r in ranges.items()},
         options,
         precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
         scale_bits_from=_first_scale_bits(options),
@@ -458,7 +459,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                     measured.worst,
                     measured.spread_bits,
                 )
-            header = PlanHeader(
+            header = CkksHeader(
                 producer=options.producer,
                 model=task.model,
                 inputs=assembly.input_signatures(
@@ -470,7 +471,7 @@ def _plan(graph: Graph, task: _Task) -> Plan:
                 disclosure=disclosure,
             )
             choices = Choices(rings=draft.rings, layers=_layer_choices(graph, draft.choice))
-            return Plan(header, draft.circuit, choices=choices)
+            return CkksPlan(header, draft.circuit, choices=choices)
         # Of errors as large as the values it is not known how much too large they are.
         missing = task.required_bits - measured.bits
         further = missing * FIRST if trial == 0 else missing + FURTHER * 2**trial
@@ -577,9 +578,7 @@ def _disclosure(draft: _Draft, demand: Demand, task: _Task, results: int) -> tup
     return disclosure, _with(task.approximated.error, flooded)
 
 
-def _flooded_precision(
-    disclosure: Disclosure, outputs: tuple[OutputSignature, ...], errors: Mapping[str, float]
-) -> float:
+def _flooded_precision(disclosure: Disclosure, outputs: tuple[CkksOutput, ...], errors: Mapping[str, float]) -> float:
     """Bits of precision of the worst element after flooding."""
     worst = max(
         math.hypot(value_deviation(s, deviation), s.error) * errors[s.name]
@@ -609,6 +608,12 @@ def _layer_choices(graph: Graph, choice: LayoutChoice) -> tuple[LayerChoice, ...
 def _depth(graph: Graph, depth: Mapping[str, int]) -> int:
     """The network's depth: that of its deepest output."""
     return max(depth[name] for name in graph.outputs)
+
+
+def _added(graph: Graph, node: Node) -> float:
+    """The largest constant that is added to make a node's value."""
+    constant = None if node.constant is None else graph.parameters[node.constant]
+    return 0.0 if constant is None else float(np.abs(np.asarray(constant, dtype=np.float64)).max())
 
 
 def _has(graph: Graph, kind: type[Node]) -> bool:

@@ -27,9 +27,9 @@ from hecc.passes.ckks.shared_rotations import share_rotations
 from hecc.passes.graph.window_sums import largest_window
 from hecc.runtime.ckks.circuit.instructions import Fold, Rotate
 from hecc.runtime.ckks.circuit.layout import MAX_COUNT
+from hecc.runtime.ckks.plan.choices import RingTrial
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
-from hecc.runtime.plan.choices import RingTrial
 
 __all__ = ["ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.plan.header import OutputSignature
+from hecc.runtime.ckks.plan.header import CkksOutput
 
 __all__ = ["ALARM", "NEAR", "NO_FAULT", "faults", "largest_coefficient", "with_their_batches"]
 
@@ -37,7 +37,7 @@ NOT_ZERO = "slots that must be zero are not"
 COPIES_DIFFER = "copies of one value differ"
 
 
-def faults(signature: OutputSignature, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> list[str]:
+def faults(signature: CkksOutput, copies: NDArray[np.complex128], values: NDArray[np.float64]) -> list[str]:
     """The free alarms of a decryption, one for each example; they hold no decrypted value, which a report would leak.
 
     Parameters

@@ -21,13 +21,13 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
 import msgspec
 
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, KeyId, check_covers
+from hecc.runtime.ckks.plan.header import CkksInput, CkksOutput
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target, same_file
 from hecc.runtime.files.container import Container, ContainerWriter, Kind, check_kind
 from hecc.runtime.files.resuming import ResumableWriter, partial_size
-from hecc.runtime.plan.header import InputSignature, OutputSignature
-from hecc.runtime.plan.plan import Plan
 
 __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
 
@@ -169,6 +169,21 @@ class _Ciphertexts(Generic[H]):
         return self._source.path if isinstance(self._source, Container) else None
 
     @property
+    def rows(self) -> int:
+        """Number of examples."""
+        return self.header.rows
+
+    @property
+    def batch(self) -> int:
+        """Examples that one ciphertext holds."""
+        return self.header.batch
+
+    @property
+    def key_id(self) -> str:
+        """The key set that they are encrypted under."""
+        return self.header.key_id
+
+    @property
     def batches(self) -> int:
         """Number of batches, each of which one run of the plan evaluates; of rows, where a batch is one."""
         return _batches(self.header.rows, self.header.batch)
@@ -301,7 +316,7 @@ class _Ciphertexts(Generic[H]):
             length = self._source.length(name) if isinstance(self._source, Container) else len(self._source[name])
             yield self.header.groups[place.group], length
 
-    def _check_groups(self, signatures: Sequence[InputSignature | OutputSignature], ring_degree: int) -> None:
+    def _check_groups(self, signatures: Sequence[CkksInput | CkksOutput], ring_degree: int) -> None:
         where = f"{self.path or 'the ciphertexts'}: "
         if (self.header.groups, self.header.batch) != (groups(signatures), signatures[0].layout.batch):
             raise FileFormatError(
@@ -319,7 +334,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
     HEADER = CiphertextHeader
 
     @classmethod
-    def build(cls, plan: Plan, *, keys: str, key_id: str, streams: Streams, rows: int | None = None) -> Self:
+    def build(cls, plan: CkksPlan, *, keys: str, key_id: str, streams: Streams, rows: int | None = None) -> Self:
         """Encrypted inputs of ``plan``, from SEAL streams by input, batch and ciphertext.
 
         Parameters
@@ -343,7 +358,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
     def write(
         cls,
         path: str | os.PathLike[str],
-        plan: Plan,
+        plan: CkksPlan,
         *,
         keys: str,
         key_id: str,
@@ -379,7 +394,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         cls._write_resumable(path, header, batches, most=most, source=source, resume=resume, force=force)
         return cls.load(path)
 
-    def check(self, plan: Plan, keys: EvaluationKeyFile) -> None:
+    def check(self, plan: CkksPlan, keys: EvaluationKeyFile) -> None:
         """Refuse inputs or keys that do not belong to ``plan``, or to one another.
 
         Raises
@@ -408,7 +423,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
     HEADER = ResultHeader
 
     @classmethod
-    def build(cls, plan: Plan, request: CiphertextFile, streams: Streams) -> Self:
+    def build(cls, plan: CkksPlan, request: CiphertextFile, streams: Streams) -> Self:
         """The answer to ``request``, from SEAL streams by output, batch and ciphertext.
 
         Raises
@@ -426,7 +441,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
     def write(
         cls,
         path: str | os.PathLike[str],
-        plan: Plan,
+        plan: CkksPlan,
         request: CiphertextFile,
         batches: Batches,
         *,
@@ -457,7 +472,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         return cls.load(path)
 
     @classmethod
-    def most_bytes(cls, plan: Plan, request: CiphertextFile) -> int:
+    def most_bytes(cls, plan: CkksPlan, request: CiphertextFile) -> int:
         """How large a file the answer to ``request`` becomes, at most."""
         return _most_bytes(_result_header(plan, request), plan, 2)
 
@@ -509,7 +524,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
             "swapped, repeated or mixed; ask for the result again"
         )
 
-    def check(self, plan: Plan, key_id: str) -> None:
+    def check(self, plan: CkksPlan, key_id: str) -> None:
         """Refuse a result that ``plan`` did not make, or that another key set has to decrypt.
 
         Raises
@@ -534,12 +549,12 @@ def _mark(header: ResultHeader, place: _Place) -> bytes:
     return _MARK.pack(bytes.fromhex(codec.fingerprint(header)), place.batch, place.group, place.index)
 
 
-def groups(signatures: Iterable[InputSignature | OutputSignature]) -> tuple[Group, ...]:
+def groups(signatures: Iterable[CkksInput | CkksOutput]) -> tuple[Group, ...]:
     """The ciphertexts of one row or batch, for all inputs or all outputs of a plan that have some."""
     return tuple(Group(name=s.name, count=s.ciphertexts, limbs=s.limbs) for s in signatures)
 
 
-def _input_header(plan: Plan, keys: str, key_id: str, rows: int) -> CiphertextHeader:
+def _input_header(plan: CkksPlan, keys: str, key_id: str, rows: int) -> CiphertextHeader:
     inputs = plan.header.inputs
     return CiphertextHeader(
         inputs=plan.input_fingerprint,
@@ -551,7 +566,7 @@ def _input_header(plan: Plan, keys: str, key_id: str, rows: int) -> CiphertextHe
     )
 
 
-def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
+def _result_header(plan: CkksPlan, request: CiphertextFile) -> ResultHeader:
     return ResultHeader(
         plan=plan.fingerprint,
         request=request.fingerprint,
@@ -563,7 +578,7 @@ def _result_header(plan: Plan, request: CiphertextFile) -> ResultHeader:
     )
 
 
-def _most_bytes(header: CiphertextHeader | ResultHeader, plan: Plan, halves: int) -> int:
+def _most_bytes(header: CiphertextHeader | ResultHeader, plan: CkksPlan, halves: int) -> int:
     """Bytes of a file whose ciphertexts each have so many polynomials, uncompressed."""
     each = (
         group.count * (halves * group.limbs * plan.header.keys.ring_degree * 8 + BLOB_BYTES) for group in header.groups
@@ -587,7 +602,7 @@ def _places(header: CiphertextHeader | ResultHeader) -> Iterator[_Place]:
 
 
 def _flatten(
-    signatures: Sequence[InputSignature | OutputSignature], streams: Streams
+    signatures: Sequence[CkksInput | CkksOutput], streams: Streams
 ) -> tuple[int, dict[_Place, bytes | memoryview]]:
     batches = len(streams[signatures[0].name])
     blobs: dict[_Place, bytes | memoryview] = {}

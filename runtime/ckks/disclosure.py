@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hecc.runtime.plan.header import OutputSignature
+from hecc.runtime.ckks.plan.header import CkksOutput
 
 __all__ = ["MAX_RESULTS", "STATISTICAL_BITS", "deviations", "flooding_factor", "value_deviation"]
 
@@ -43,7 +43,7 @@ def flooding_factor(results: int, ciphertexts: int) -> float:
     return math.sqrt(12 * results * ciphertexts) * 2 ** (STATISTICAL_BITS / 2)
 
 
-def deviations(results: int, outputs: Sequence[OutputSignature], errors: Sequence[float]) -> tuple[float, ...]:
+def deviations(results: int, outputs: Sequence[CkksOutput], errors: Sequence[float]) -> tuple[float, ...]:
     """Standard deviation of the noise of a coefficient, as an integer's, for each output.
 
     Parameters
@@ -55,7 +55,7 @@ def deviations(results: int, outputs: Sequence[OutputSignature], errors: Sequenc
     return tuple(factor * error * float(s.scale) for s, error in zip(outputs, errors, strict=True))
 
 
-def value_deviation(signature: OutputSignature, deviation: float) -> float:
+def value_deviation(signature: CkksOutput, deviation: float) -> float:
     """What noise of this deviation in every coefficient becomes in a value of an output.
 
     The client takes the mean of all copies of a value, which keeps two coefficients for each different slot.

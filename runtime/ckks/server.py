@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, CircuitDevice, device_for, load_device
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, check_covers
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError, KeyMismatchError
-from hecc.runtime.plan.interfaces import Progress, Session, Step
-from hecc.runtime.plan.plan import Plan
+from hecc.runtime.plan.interfaces import Progress, RowProgress, Session
 
-__all__ = ["Engine", "RowProgress", "Server"]
-
-RowProgress: TypeAlias = Callable[[int, int, int, Step], None]
-"""Called with (row or batch of rows, instructions done in this one, instructions in all, the one just done)."""
+__all__ = ["Engine", "Server"]
 
 
 class Engine:
@@ -47,7 +44,7 @@ class Engine:
     """
 
     def __init__(
-        self, plan: Plan, *, device: str | None = None, memory: int = DEFAULT_MEMORY, threads: int | None = None
+        self, plan: CkksPlan, *, device: str | None = None, memory: int = DEFAULT_MEMORY, threads: int | None = None
     ) -> None:
         circuit = plan.require_circuit()
         self.plan = plan
@@ -116,7 +113,7 @@ class Server:
 
     def __init__(
         self,
-        plan: Plan | Engine,
+        plan: CkksPlan | Engine,
         keys: EvaluationKeyFile,
         *,
         device: str | None = None,
@@ -238,7 +235,7 @@ class Server:
             yield self._session.run({name: request.row(name, batch) for name in inputs}, progress=batch_progress)
 
 
-def _check_keys(keys: EvaluationKeyFile, plan: Plan, device: CircuitDevice) -> None:
+def _check_keys(keys: EvaluationKeyFile, plan: CkksPlan, device: CircuitDevice) -> None:
     """That a device can run a plan with a client's keys."""
     check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
     shape, needed = keys.header.shape, device.key_shape

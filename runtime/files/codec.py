@@ -14,7 +14,7 @@ import msgspec
 
 from hecc.runtime.errors import FileFormatError
 
-__all__ = ["MAX_DIGITS", "decode", "encode", "fingerprint", "normalise"]
+__all__ = ["MAX_DIGITS", "decode", "decode_some", "encode", "fingerprint", "normalise"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,17 @@ def decode(data: bytes | memoryview, kind: type[T], *, where: str) -> T:
     if encode(value) != data:
         raise FileFormatError(f"{where} is not in canonical form; make the file again with hecc")
     return value
+
+
+def decode_some(data: bytes | memoryview, kind: type[T], *, where: str) -> T:
+    """Some fields of a header, as a struct that does not forbid others; whether they are canonical is not checked.
+
+    Raises
+    ------
+    FileFormatError
+        A missing or malformed field.
+    """
+    return _decode(data, kind, where)
 
 
 def normalise(value: T) -> T:

@@ -173,6 +173,16 @@ class Container:
         """
         return codec.decode(self._header, kind, where=f"{self.path}: the header")
 
+    def some_of_header(self, kind: type[T]) -> T:
+        """Those fields of the header that a struct has, whatever others there are: what tells how to read them all.
+
+        Raises
+        ------
+        FileFormatError
+            A missing or malformed field.
+        """
+        return codec.decode_some(self._header, kind, where=f"{self.path}: the header")
+
     def __iter__(self) -> Iterator[str]:
         """Names of the blobs, in the order of the file."""
         return iter(self._entries)

@@ -1,1 +1,1 @@
-"""Plans: their two files, and what their headers say."""
+"""What every scheme agrees on: plans and their files, and the interfaces of schemes, clients and servers."""

@@ -1,180 +1,103 @@
-"""The header of a plan: what both files of a plan say about it, weights and circuit apart."""
+"""What the header of every scheme's plan says: both files of a plan hold it, and clients need nothing else.
+
+Each scheme has structs of its own, which add what it needs to encrypt and decrypt, as
+:mod:`hecc.runtime.ckks.plan.header` does. A file holds the fields of those in the order that they are declared in, so
+signatures declare no field here.
+"""
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import Annotated, Literal
+import math
+import re
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from hecc.runtime.ckks.circuit.layout import Layout
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.devices.names import DeviceName
+from hecc.runtime.errors import InputError, ParameterError
+from hecc.runtime.files import codec
 from hecc.runtime.inputs.preprocessing import Preprocessing
-from hecc.runtime.plan.rates import Rates
-from hecc.runtime.tail.epilogue import Step
+from hecc.runtime.tail.epilogue import Step, result_shape
 
-__all__ = ["Disclosure", "Estimate", "EstimatedMachine", "InputSignature", "OutputSignature", "PlanHeader"]
+__all__ = [
+    "MAX_NAME",
+    "InputSignature",
+    "OutputSignature",
+    "PlanHeader",
+    "check_header",
+    "check_labels",
+    "check_text",
+    "signature_fingerprint",
+]
+
+MAX_NAME = 256
+"""Longest name of an input, an output or a compiler, in characters."""
 
 
 class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One encrypted input.
-
-    Attributes
-    ----------
-    name
-        The network's name for it.
-    shape
-        Shape of one example, without the batch dimension where the network has one; ``layout.shape`` may add axes of
-        extent one, the C order is the same.
-    layout, limbs, scale
-        How the client packs, encodes and encrypts it.
-    paired
-        Whether a ciphertext holds two vectors of the layout (:class:`hecc.runtime.ckks.circuit.instructions.Input`).
-    low, high
-        Range of values that the plan was calibrated for; the client refuses others.
-    preprocessing
-        What the client does to raw inputs; ``None`` if nothing was said of it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    layout: Layout
-    limbs: int
-    scale: Fraction
-    low: float
-    high: float
-    paired: bool = False
-    preprocessing: Preprocessing | None = None
+    """One encrypted input; a scheme's own struct has a field for each property."""
 
     @property
-    def ciphertexts(self) -> int:
-        """How many there are for one example, or one batch."""
-        return -(-self.layout.count // 2) if self.paired else self.layout.count
+    def name(self) -> str:
+        """The network's name for it."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example, without the batch dimension where the network has one."""
+        raise NotImplementedError
+
+    @property
+    def low(self) -> float:
+        """Lowest value that the plan was calibrated for; the client refuses lower ones."""
+        raise NotImplementedError
+
+    @property
+    def high(self) -> float:
+        """Highest value that the plan was calibrated for; the client refuses higher ones."""
+        raise NotImplementedError
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """What the client does to raw inputs; ``None`` if nothing was said of it."""
+        raise NotImplementedError
 
 
 class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One result.
-
-    Attributes
-    ----------
-    name, shape, layout, limbs, scale
-        As for inputs: how the client decrypts, decodes and unpacks it.
-    bound
-        Largest absolute value for which the evaluation cannot have overflowed.
-    error
-        Predicted standard deviation of the error of one value, in the result's units. Slots that hold no data, and
-        imaginary parts, show errors of this size; much larger ones are an alarm.
-    epilogue
-        What the client does to the decrypted values, which the shape and the error are those of.
-    labels
-        Names of the classes, in the order of the scores along the last axis; two for a single score, the first for
-        "no". Empty if nothing was said of them.
-    of
-        The output before it whose ciphertexts these are; empty for one that has its own. Such an output differs from it
-        in its name, its epilogue and its labels only.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    layout: Layout
-    limbs: int
-    scale: Fraction
-    bound: float
-    error: float
-    epilogue: tuple[Step, ...] = ()
-    labels: tuple[str, ...] = ()
-    of: str = ""
+    """One result; a scheme's own struct has a field for each property."""
 
     @property
-    def ciphertexts(self) -> int:
-        """How many there are for one example, or one batch."""
-        return 0 if self.of else self.layout.count
-
-
-class EstimatedMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The machine that a plan was compiled for, if that was measured (:mod:`hecc.compiler.ckks.prediction.machine`).
-
-    Attributes
-    ----------
-    name, kernels
-        The processor, and the implementation of the native evaluator's kernels.
-    threads, parallel_seconds
-        Seconds of one run with so many threads.
-    rates
-        Of one thread.
-    """
-
-    name: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[ -~]*$")]
-    kernels: Annotated[str, msgspec.Meta(max_length=40, pattern=r"^[ -~]*$")]
-    threads: int
-    parallel_seconds: float
-    rates: Rates
-
-
-class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What evaluating the plan will cost, predicted when it was compiled, for one run on one core.
-
-    A run takes one row of input, or one batch of rows (:attr:`PlanHeader.batch`).
-
-    ``device`` is the one that parameters and layouts were chosen for, and that times, memory and keys are those of.
-    Times are seconds on ``machine``, or without that on the one that hecc was developed on; memory and files are
-    bytes.
-
-    Attributes
-    ----------
-    precision_bits
-        ``-log2`` of the largest error of an element of an output, behind the client's steps, over that element's range
-        on the calibration inputs; of inputs whose results are larger than on those, over a range as many times larger.
-    worst_element
-        That which is least precise, as ``name[index]``.
-    far_precision_bits
-        The same over the ranges on the calibration inputs for all inputs in the declared range that the plan can
-        evaluate, however large their results are.
-    outside_per_thousand
-        How many of a thousand rows that are like the calibration inputs are expected to leave the interval of a
-        polynomial, at the most; null where those are too few to say. It is left out where none can.
-    """
-
-    device: DeviceName = msgspec.field(default="seal", name="evaluator")
-    depth: int
-    rotations: int
-    seconds: float
-    peak_memory: int
-    evaluation_key_bytes: int
-    input_bytes: int
-    output_bytes: int
-    precision_bits: float
-    worst_element: str | msgspec.UnsetType = msgspec.UNSET
-    far_precision_bits: float | msgspec.UnsetType = msgspec.UNSET
-    machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
-    outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
+    def name(self) -> str:
+        """The network's name for it."""
+        raise NotImplementedError
 
     @property
-    def rates(self) -> Rates | None:
-        """What times were predicted from, unless from hecc's own figures."""
-        return None if self.machine is msgspec.UNSET else self.machine.rates
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example as it is decrypted, which the epilogue begins with."""
+        raise NotImplementedError
+
+    @property
+    def epilogue(self) -> tuple[Step, ...]:
+        """What the client does to the decrypted values."""
+        raise NotImplementedError
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the scores along the last axis; two for a single score, "no" first.
+
+        Empty if nothing was said of them.
+        """
+        raise NotImplementedError
+
+    @property
+    def of(self) -> str:
+        """The output before it that is sent for this one, too; empty for one that is sent itself.
+
+        Such an output differs from it in its name, its epilogue and its labels only.
+        """
+        raise NotImplementedError
 
 
-class Disclosure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That results of the plan may be disclosed, that is shown to others, and what has to hide their noise.
-
-    :mod:`hecc.runtime.ckks.disclosure` says how much that is.
-
-    Attributes
-    ----------
-    results
-        How many results of one key, rows or batches of rows.
-    deviations
-        Standard deviation of the noise to add to every coefficient of the ciphertexts of each output that has some, as
-        an integer's.
-    """
-
-    results: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
-    deviations: tuple[float, ...]
-
-
-class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"disclosure": "share"}):
+class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about a plan that the client needs, and that the server file repeats.
 
     Attributes
@@ -183,25 +106,112 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Name and version of the compiler.
     model
         SHA-256 of the ONNX file's bytes.
-    disclosure
-        Left out where results are for the client alone. In files it is called ``share``.
+    scheme
+        A key of :data:`hecc.runtime.plan.scheme.SCHEMES`.
+    inputs, outputs
+        In the network's order.
     """
 
     producer: str
     model: str
-    scheme: Literal["ckks"] = "ckks"
+    scheme: str
     inputs: tuple[InputSignature, ...]
     outputs: tuple[OutputSignature, ...]
-    keys: KeySpecification
-    estimate: Estimate
-    disclosure: Disclosure | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def sent(self) -> tuple[OutputSignature, ...]:
-        """The outputs that have ciphertexts of their own."""
+        """The outputs that are sent themselves."""
         return tuple(signature for signature in self.outputs if not signature.of)
 
     @property
     def batch(self) -> int:
-        """Examples that one run takes: more than one in batch layouts only."""
-        return self.inputs[0].layout.batch
+        """Examples that one run takes."""
+        return 1
+
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that a server is predicted to need; 0 where nothing is."""
+        return 0
+
+
+def signature_fingerprint(inputs: Iterable[InputSignature]) -> str:
+    """SHA-256 of input signatures: what encrypted rows are bound to."""
+    return codec.fingerprint(tuple(inputs))
+
+
+def check_header(header: PlanHeader) -> None:
+    """Refuse a header that contradicts itself, whatever its scheme is.
+
+    Raises
+    ------
+    ParameterError
+        With the first rule broken.
+    """
+    if re.fullmatch("[0-9a-f]{64}", header.model) is None:
+        raise ParameterError("the model's fingerprint is not 64 hexadecimal digits")
+    check_text("the producer", header.producer)
+    for kind, names in (("input", [s.name for s in header.inputs]), ("output", [s.name for s in header.outputs])):
+        if not names or len(set(names)) != len(names):
+            raise ParameterError(f"the plan has no {kind}, or two of the same name")
+        for name in names:
+            check_text(f"{kind} {name!r}: the name", name)
+    for source in header.inputs:
+        if not -math.inf < source.low < source.high < math.inf:
+            raise ParameterError(
+                f"input {source.name!r}: the range {source.low} to {source.high} is empty or has no end"
+            )
+        try:
+            if source.preprocessing is not None:
+                source.preprocessing.check(source.shape)
+        except InputError as error:
+            raise ParameterError(f"input {source.name!r}: {error}") from None
+    own: dict[str, OutputSignature] = {}
+    for result in header.outputs:
+        if not result.of:
+            own[result.name] = result
+        elif result.of not in own or _sent_as(result) != _sent_as(own[result.of]):
+            raise ParameterError(f"output {result.name!r} is not the same value as one before it, {result.of!r}")
+        result_shape(result.shape, result.epilogue)
+        try:
+            check_labels(result.labels, result.shape)
+        except InputError as error:
+            raise ParameterError(f"output {result.name!r}: {error}") from None
+
+
+def _sent_as(result: OutputSignature) -> OutputSignature:
+    """What two outputs that are sent as one have in common."""
+    return msgspec.structs.replace(result, name="", epilogue=(), labels=(), of="")
+
+
+def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Refuse names of classes that are not one for each score of an output of ``shape``; none at all are right.
+
+    Raises
+    ------
+    InputError
+        A wrong number of names, or names that are empty, not printable, too long, or the same.
+    """
+    if not labels:
+        return
+    scores = math.prod(shape)
+    if scores != (shape[-1] if shape else 1) or len(labels) != (scores if scores > 1 else 2):
+        wanted = f"{scores}, one for each score" if scores > 1 else "2 for a single score, that of no and that of yes"
+        raise InputError(f"{len(labels)} labels for an output of shape {shape}, which takes {wanted}")
+    for number, label in enumerate(labels, 1):
+        if not 0 < len(label) <= MAX_NAME or not label.isprintable():
+            raise InputError(f"label {number} is empty, not printable or over {MAX_NAME} characters")
+    if len(set(labels)) != len(labels):
+        twice = next(label for number, label in enumerate(labels) if label in labels[:number])
+        raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
+
+
+def check_text(what: str, text: str) -> None:
+    """Refuse what could not be shown: a terminal obeys some characters instead of printing them.
+
+    Raises
+    ------
+    ParameterError
+        The text is empty, not printable or too long.
+    """
+    if not 0 < len(text) <= MAX_NAME or not text.isprintable():
+        raise ParameterError(f"{what} is empty, not printable or over {MAX_NAME} characters")

@@ -7,11 +7,27 @@ hundred clients cost one encoding, and a session of theirs what its keys cost. A
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, TypeVar
 
-__all__ = ["Batch", "Buffer", "Device", "Engine", "Progress", "Session", "Step"]
+if TYPE_CHECKING:
+    from hecc.runtime.plan.holder import EncryptedRows
+    from hecc.runtime.plan.plan import Plan
+
+__all__ = [
+    "Batch",
+    "Buffer",
+    "Device",
+    "Engine",
+    "Progress",
+    "RowEngine",
+    "RowProgress",
+    "RowServer",
+    "Session",
+    "Step",
+]
 
 Buffer: TypeAlias = bytes | memoryview
 
@@ -19,6 +35,7 @@ Batch: TypeAlias = Mapping[str, Sequence[Buffer]]
 """By the name of an input or output its ciphertexts, as the scheme writes them."""
 
 K = TypeVar("K", contravariant=True)
+R = TypeVar("R", contravariant=True)
 
 
 class Step(Protocol):
@@ -35,6 +52,9 @@ class Step(Protocol):
 
 Progress: TypeAlias = Callable[[int, int, Step], None]
 """Called with (instructions done, instructions in all, the one just done)."""
+
+RowProgress: TypeAlias = Callable[[int, int, int, Step], None]
+"""Called with (row or batch of rows, instructions done in this one, instructions in all, the one just done)."""
 
 
 class Device(Protocol):
@@ -80,6 +100,48 @@ class Engine(Protocol[K]):
 
     def close(self) -> None:
         """Free what sessions share, such as encoded weights. What its sessions are asked afterwards is refused."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class RowEngine(Protocol):
+    """An engine of a plan as users have it, for the servers of any number of clients; see :class:`hecc.Engine`."""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan."""
+
+    def close(self) -> None:
+        """Free what its servers share."""
+
+
+class RowServer(Protocol[R]):
+    """A session that takes files of rows, batch after batch; see :class:`hecc.Server`."""
+
+    @property
+    def device(self) -> Device:
+        """What it runs on."""
+
+    def run(self, request: R, *, progress: RowProgress | None = None) -> EncryptedRows:
+        """Evaluate every batch of a request."""
+
+    def run_to(
+        self,
+        path: str | os.PathLike[str],
+        request: R,
+        *,
+        progress: RowProgress | None = None,
+        resume: bool = True,
+        force: bool = False,
+    ) -> EncryptedRows:
+        """Evaluate every batch of a request into a file."""
+
+    def close(self) -> None:
+        """Free what belongs to the client."""
 
     def __enter__(self) -> Self: ...
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,12 @@ from numpy.typing import NDArray
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
-from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification, union
-from hecc.runtime.ckks.circuit.security import MinSecurity
-from hecc.runtime.ckks.client.client import Client as Session
-from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, key_making_memory, key_set_bytes
-from hecc.runtime.ckks.devices.device import load_device
-from hecc.runtime.ckks.devices.names import DeviceName
-from hecc.runtime.ckks.keys.keyfiles import Progress
-from hecc.runtime.errors import InputError
+from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array
 from hecc.runtime.plan.header import PlanHeader
+from hecc.runtime.plan.holder import AnyHolder, EncryptedRows, Steps
+from hecc.runtime.plan.keyset import KeySet, MinSecurity
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.outcomes import Outputs
 from hecc.runtime.tail.predictions import TOP, Prediction, are_scores, predictions
@@ -72,20 +65,20 @@ class Client:
         public: bool = False,
         min_security: MinSecurity = 128,
     ) -> None:
-        self.plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+        self.plan = Plan.of(plan)
         self._min_security = min_security
-        self._session = None if keys is None else self._open(Path(keys), passphrase, public)
+        self._holder = None if keys is None else self._open(Path(keys), passphrase, public)
 
     @tells_new_names
     def keygen(
         self,
         folder: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
-        device: DeviceName | None = None,
+        device: str | None = None,
         passphrase: str | None = None,
         force: bool = False,
         others: Iterable[Plan | str | os.PathLike[str]] = (),
-        progress: Progress | None = None,
+        progress: Steps | None = None,
     ) -> KeySet:
         """Make a new key set, and use it from now on.
 
@@ -122,29 +115,26 @@ class Client:
         """
         folder = Path(folder)
         headers = self._served(others)
-        keys, shape = self._keys(headers, device)
+        scheme = self.plan.scheme
         require_memory(
-            key_making_memory(keys, shape, protected=passphrase is not None),
+            scheme.key_memory(headers, device=device, protected=passphrase is not None),
             "making keys for this plan",
             "or compile a smaller network or for less precision",
         )
-        made = generate_keys(
-            keys,
+        made: KeySet = scheme.keygen(
+            headers,
             folder,
-            shape=shape,
+            device=device,
             min_security=self._min_security,
             passphrase=passphrase,
             force=force,
-            disclose=any(header.disclosure for header in headers),
             progress=progress,
         )
-        self._session = self._open(folder, passphrase, False)
+        self._holder = self._open(folder, passphrase, False)
         return made
 
     @tells_new_names
-    def key_bytes(
-        self, *, device: DeviceName | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()
-    ) -> int:
+    def key_bytes(self, *, device: str | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -152,20 +142,29 @@ class Client:
         KeyMismatchError
             No keys can serve all of the plans.
         """
-        return key_set_bytes(*self._keys(self._served(others), device))
+        size: int = self.plan.scheme.key_bytes(self._served(others), device=device)
+        return size
 
     def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
-        """Of all plans that keys are to serve."""
-        return [self.plan.header, *((p if isinstance(p, Plan) else Plan.load(p)).header for p in others)]
+        """The headers of all plans that keys are to serve, this one's first.
 
-    def _keys(self, served: Sequence[PlanHeader], device: DeviceName | None) -> tuple[KeySpecification, KeyShape]:
-        """What keys are to be made for."""
-        keys = functools.reduce(union, [header.keys for header in served])
-        return keys, load_device(device or self.plan.header.estimate.device).key_shape
+        Raises
+        ------
+        KeyMismatchError
+            They are of several schemes.
+        """
+        plans = [self.plan, *map(Plan.of, others)]
+        for plan in plans:
+            if plan.header.scheme != self.plan.header.scheme:
+                raise KeyMismatchError(
+                    f"no keys serve plans of the schemes {self.plan.header.scheme} and {plan.header.scheme}; make a "
+                    "set for each"
+                )
+        return [plan.header for plan in plans]
 
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
-    ) -> CiphertextFile:
+    ) -> EncryptedRows:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
 
         Parameters
@@ -201,10 +200,10 @@ class Client:
         *,
         raw: bool = False,
         processes: int | None = None,
-        progress: Progress | None = None,
+        progress: Steps | None = None,
         resume: bool = True,
         force: bool = False,
-    ) -> CiphertextFile:
+    ) -> EncryptedRows:
         """As :meth:`encrypt` and ``save``, but no more than a few ciphertexts are in memory.
 
         Whatever interrupts it, what is encrypted stays in ``PATH.partial``, and the same call goes on from there.
@@ -235,10 +234,10 @@ class Client:
     @tells_new_names
     def decrypt(
         self,
-        result: ResultFile | str | os.PathLike[str],
+        result: EncryptedRows | str | os.PathLike[str],
         *,
         disclose: bool = False,
-        request: CiphertextFile | str | os.PathLike[str] | None = None,
+        request: EncryptedRows | str | os.PathLike[str] | None = None,
     ) -> Outputs:
         """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
 
@@ -269,13 +268,13 @@ class Client:
         DisclosureError
             The plan was not compiled for disclosure, or so many results were disclosed already.
         """
-        return self._require().decrypt(_loaded(result), disclose=disclose, request=_request(request))
+        return self._require().decrypt(self._result(result), disclose=disclose, request=self._request(request))
 
     def decrypt_rows(
         self,
-        result: ResultFile | str | os.PathLike[str],
+        result: EncryptedRows | str | os.PathLike[str],
         *,
-        request: CiphertextFile | str | os.PathLike[str] | None = None,
+        request: EncryptedRows | str | os.PathLike[str] | None = None,
     ) -> Outputs:
         """As :meth:`decrypt`, but only ``lost`` tells of rows that are lost, even of all: no warning, no error.
 
@@ -284,7 +283,7 @@ class Client:
         InputError, KeyMismatchError, FileFormatError
             As there.
         """
-        return self._require().decrypt_rows(_loaded(result), request=_request(request))
+        return self._require().decrypt_rows(self._result(result), request=self._request(request))
 
     @property
     def disclosures_left(self) -> int:
@@ -342,24 +341,27 @@ class Client:
     def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
         return load_inputs(inputs, forms(self.plan.header.inputs), raw=raw).tensors
 
-    def _require(self) -> Session:
-        if self._session is None:
+    def _require(self) -> AnyHolder:
+        if self._holder is None:
             raise InputError("this client has no keys yet; call keygen, or give the folder of the keys")
-        return self._session
+        return self._holder
 
-    def _open(self, folder: Path, passphrase: str | None, public: bool) -> Session:
-        return Session.open(self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security)
+    def _open(self, folder: Path, passphrase: str | None, public: bool) -> AnyHolder:
+        holder: AnyHolder = self.plan.scheme.holder(
+            self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security
+        )
+        return holder
 
+    def _request(self, request: EncryptedRows | str | os.PathLike[str] | None) -> str | None:
+        """The fingerprint of a request, of its file, or as it is."""
+        if isinstance(request, str) and not Path(request).exists():
+            return request
+        if isinstance(request, str | os.PathLike):
+            request = self.plan.scheme.request(request)
+        return None if request is None else request.fingerprint
 
-def _request(request: CiphertextFile | str | os.PathLike[str] | None) -> str | None:
-    """The fingerprint of a request, of its file, or as it is."""
-    if request is None or (isinstance(request, str) and not Path(request).exists()):
-        return request
-    return (request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)).fingerprint
-
-
-def _loaded(result: ResultFile | str | os.PathLike[str]) -> ResultFile:
-    return result if isinstance(result, ResultFile) else ResultFile.load(result)
+    def _result(self, result: EncryptedRows | str | os.PathLike[str]) -> EncryptedRows:
+        return self.plan.scheme.result(result) if isinstance(result, str | os.PathLike) else result
 
 
 def _positive(processes: int | None) -> int | None:

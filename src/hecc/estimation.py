@@ -13,8 +13,8 @@ from hecc.measure.layers import Layer, plan_layers
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
 from hecc.preparation import Model, prepare
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
-from hecc.runtime.plan.plan import Plan
 from hecc.words.advice import Advice, advise
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
@@ -41,7 +41,7 @@ class Estimation:
         Changes that would make the network cheaper.
     """
 
-    plan: Plan
+    plan: CkksPlan
     layers: tuple[Layer, ...]
     merged: tuple[tuple[str, ...], ...]
     memory: MemoryUse
@@ -79,7 +79,7 @@ def estimate(call: _Call) -> Estimation:
     """
     stage = call.progress or (lambda _: None)
     task = prepare(call.model, call, stage)
-    plan = task.build(stage)
+    plan = CkksPlan.of(task.build(stage))
     stage("measure the layers")
     layers = plan_layers(plan, task.calibration)
     merged = _merged(task.imported, layers)
@@ -93,7 +93,7 @@ def estimate(call: _Call) -> Estimation:
     )
 
 
-def plan_memory(plan: Plan) -> MemoryUse:
+def plan_memory(plan: CkksPlan) -> MemoryUse:
     """What the memory of a server of this plan holds when it needs most.
 
     Raises

@@ -19,15 +19,14 @@ from hecc.client import Client
 from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.scoring import Scoring, TaskKind, scoring
-from hecc.runtime.ckks.keys.folder import EVALUATION
 from hecc.runtime.errors import InputError
 from hecc.runtime.inputs.tensors import input_rows
+from hecc.runtime.plan.keyset import EVALUATION
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.outcomes import Outputs
 from hecc.runtime.tail.predictions import NO_CLASS, answered, is_choice
 from hecc.runtime.tail.units import element_units
 from hecc.server import Server
-from hecc.simulation import simulate_rows
 
 if TYPE_CHECKING:
     from hecc.inputs.models import Model
@@ -190,8 +189,8 @@ def evaluate(
     KeyMismatchError
         The keys are not for this plan.
     """
-    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
-    plan.require_circuit()
+    plan = Plan.of(plan)
+    plan.require_program()
     tell = progress or (lambda stage, done, total: None)
     if rows < 1:
         raise InputError(f"{rows} encrypted rows; give at least one")
@@ -218,8 +217,8 @@ def evaluate(
         outcomes.append(_outcome(way, measured, outputs, outcomes[0] if outcomes else None, seconds))
 
     ways: dict[str, Callable[[], Outputs]] = {
-        "clear": lambda: simulate_rows(plan, tensors, noise=False),
-        "simulated": lambda: simulate_rows(plan, tensors),
+        "clear": lambda: plan.scheme.simulate(plan, tensors, noise=False, seed=0),
+        "simulated": lambda: plan.scheme.simulate(plan, tensors, noise=True, seed=0),
     }
     if reference is not None:
         in_clear = reference.evaluate

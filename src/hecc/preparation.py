@@ -26,14 +26,14 @@ from hecc.inputs.labels import output_labels
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.sources import Form, load_inputs
 from hecc.options.table import CompileOptions
-from hecc.passes.ckks.pipeline import build_plan
+from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
-from hecc.runtime.figures import apart
+from hecc.runtime.figures import apart, count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
 from hecc.runtime.plan.plan import Plan
-from hecc.words.sentences import count_words
 
 __all__ = ["Model", "OnnxModel", "Range", "Task", "prepare"]
 
@@ -132,6 +132,8 @@ class Task:
         What was asked for.
     preprocessing, labels
         What the plan tells the client, by input and by output.
+    scheme
+        What to compile for, a key of :data:`hecc.passes.schemes.COMPILERS`.
     """
 
     imported: Graph
@@ -141,6 +143,7 @@ class Task:
     options: Options
     preprocessing: Mapping[str, Preprocessing | None]
     labels: Mapping[str, tuple[str, ...]]
+    scheme: str = "ckks"
 
     def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Compile.
@@ -150,7 +153,8 @@ class Task:
         UnsupportedError, CompileError
             As :func:`hecc.compile`.
         """
-        plan = build_plan(self.imported, self.model, self.calibration, self.declared, self.options, progress)
+        compiler = load_compiler(self.scheme)
+        plan = compiler(self.imported, self.model, self.calibration, self.declared, self.options, progress)
         inputs = (msgspec.structs.replace(s, preprocessing=self.preprocessing[s.name]) for s in plan.header.inputs)
         outputs = (msgspec.structs.replace(s, labels=self.labels.get(s.name, ())) for s in plan.header.outputs)
         return replace(plan, header=msgspec.structs.replace(plan.header, inputs=tuple(inputs), outputs=tuple(outputs)))
@@ -158,7 +162,7 @@ class Task:
 
 def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
     """What a plan is to share with another one."""
-    keys = (plan if isinstance(plan, Plan) else Plan.load(plan)).header.keys
+    keys = CkksPlan.of(plan).header.keys
     evidence = keys.security
     if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
         raise InputError(

@@ -12,21 +12,15 @@ from hecc.measure.layers import Layer, bits_lost, plan_layers
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE, check_keys
 from hecc.runtime.ckks.devices.device import load_device
+from hecc.runtime.ckks.plan.facts import plan_facts, ring_facts, security_words, sent_words
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import HeccError
+from hecc.runtime.figures import bits_words, count_words, size_words
+from hecc.runtime.plan.facts import run_words
 from hecc.runtime.plan.plan import Plan
 from hecc.words.drawing import draw_network
 from hecc.words.html import Child, Html, element, page, table
-from hecc.words.sentences import (
-    bits_words,
-    count_words,
-    layout_words,
-    plan_facts,
-    ring_facts,
-    run_words,
-    security_words,
-    sent_words,
-    size_words,
-)
+from hecc.words.sentences import layout_words
 
 __all__ = ["report"]
 
@@ -94,7 +88,7 @@ def report(plan: Plan | str | os.PathLike[str], inputs: Source | None = None) ->
     FileFormatError
         The file is no plan.
     """
-    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
+    plan = CkksPlan.of(plan)
     if plan.circuit is None and inputs is not None:
         plan.require_circuit()
     name = plan.path.name if plan.path else "plan"
@@ -124,7 +118,7 @@ def _fault(keys: KeySpecification) -> str | None:
     return None
 
 
-def _heading(plan: Plan, name: str) -> Html:
+def _heading(plan: CkksPlan, name: str) -> Html:
     header = plan.header
     origin = f"compiled by {header.producer}, model SHA-256 {header.model}, plan SHA-256 {plan.fingerprint}"
     return element(
@@ -132,7 +126,7 @@ def _heading(plan: Plan, name: str) -> Html:
     )
 
 
-def _totals(plan: Plan) -> Html:
+def _totals(plan: CkksPlan) -> Html:
     cost, keys, each = plan.header.estimate, plan.header.keys, run_words(plan.header)
     tiles = (
         (_time(cost.seconds), f"predicted per {each}, one core, {load_device(cost.device).words}"),
@@ -151,7 +145,7 @@ def _totals(plan: Plan) -> Html:
     )
 
 
-def _layer_sections(plan: Plan, layers: Sequence[Layer], *, measured: bool) -> list[Html]:
+def _layer_sections(plan: CkksPlan, layers: Sequence[Layer], *, measured: bool) -> list[Html]:
     computing = [layer for layer in layers if not layer.is_input]
     on = "the inputs given" if measured else "made-up inputs within the declared range"
     noted = f"log2 of values over errors, root mean squares, by the noise model on {on}."
@@ -267,7 +261,7 @@ def _chart(rows: Iterable[tuple[str, float, str]], *, second: bool = False) -> H
     return element("div", *cells, class_="chart second" if second else "chart")
 
 
-def _tensors(plan: Plan) -> Html:
+def _tensors(plan: CkksPlan) -> Html:
     header = plan.header
     rows = [
         (kind, s.name, "x".join(map(str, s.shape)) or "scalar", layout_words(s.layout), str(s.limbs), values)
@@ -282,7 +276,7 @@ def _tensors(plan: Plan) -> Html:
     )
 
 
-def _security(plan: Plan) -> Html:
+def _security(plan: CkksPlan) -> Html:
     keys = plan.header.keys
     evidence = keys.security
     allowed = [
@@ -312,7 +306,7 @@ def _security(plan: Plan) -> Html:
     )
 
 
-def _files(plan: Plan) -> Html:
+def _files(plan: CkksPlan) -> Html:
     cost, each = plan.header.estimate, run_words(plan.header)
     rows: list[tuple[str, str, str]] = []
     if plan.path is not None:
@@ -326,7 +320,7 @@ def _files(plan: Plan) -> Html:
     return _section("Files", table(("file", "what for", "size"), rows, numbers_from=2))
 
 
-def _all_facts(plan: Plan) -> Html:
+def _all_facts(plan: CkksPlan) -> Html:
     return _section("All figures of the plan", table(("", ""), plan_facts(plan.header), numbers_from=2))
 
 

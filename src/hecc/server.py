@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
-from hecc.runtime.ckks import server
-from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
-from hecc.runtime.ckks.keys.folder import EVALUATION
-from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
-from hecc.runtime.ckks.server import RowProgress
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
+from hecc.runtime.plan.holder import EncryptedRows
+from hecc.runtime.plan.interfaces import Device, RowEngine, RowProgress, RowServer
+from hecc.runtime.plan.keyset import EVALUATION
 from hecc.runtime.plan.plan import Plan
 
 __all__ = ["Engine", "Server"]
 
 
-class Engine(server.Engine):
+class Engine:
     """A plan made ready on this machine, for any number of clients; a context manager.
 
     Weights are encoded when they are first needed, once for the servers of all clients: ``hecc.Server(engine, keys)``.
@@ -49,13 +48,26 @@ class Engine(server.Engine):
         plan: Plan | str | os.PathLike[str],
         *,
         device: str | None = None,
-        memory: int = DEFAULT_MEMORY,
+        memory: int | None = None,
         threads: int | None = None,
     ) -> None:
-        super().__init__(_plan(plan), device=device, memory=memory, threads=threads)
+        self.plan = _plan(plan)
+        self._engine: RowEngine = self.plan.scheme.engine(self.plan, device=device, memory=memory, threads=threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free encoded weights; servers on this engine refuse what they are asked afterwards."""
+        self._engine.close()
 
 
-class Server(server.Server):
+class Server:
     """One plan and one client's keys, ready for any number of requests; a context manager.
 
     Parameters
@@ -84,24 +96,46 @@ class Server(server.Server):
     @tells_new_names
     def __init__(
         self,
-        plan: Plan | server.Engine | str | os.PathLike[str],
-        evaluation_keys: EvaluationKeyFile | str | os.PathLike[str],
+        plan: Plan | Engine | str | os.PathLike[str],
+        evaluation_keys: Any | str | os.PathLike[str],
         *,
         device: str | None = None,
         memory: int | None = None,
         threads: int | None = None,
     ) -> None:
-        super().__init__(
-            plan if isinstance(plan, server.Engine) else _plan(plan),
-            _keys(evaluation_keys),
+        self.plan = plan.plan if isinstance(plan, Engine) else _plan(plan)
+        scheme = self.plan.scheme
+        self._server: RowServer[Any] = scheme.server(
+            plan._engine if isinstance(plan, Engine) else self.plan,
+            scheme.evaluation_keys(_keys(evaluation_keys))
+            if isinstance(evaluation_keys, str | os.PathLike)
+            else evaluation_keys,
             device=device,
             memory=memory,
             threads=threads,
         )
 
+    def __enter__(self) -> Self:
+        self._server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def device(self) -> Device:
+        """What it runs on."""
+        return self._server.device
+
+    def close(self) -> None:
+        """Free the keys, and the engine unless others share it; what is asked of the server afterwards is refused."""
+        self._server.close()
+
     def run(
-        self, request: CiphertextFile | str | os.PathLike[str], *, progress: RowProgress | None = None
-    ) -> ResultFile:
+        self, request: EncryptedRows | str | os.PathLike[str], *, progress: RowProgress | None = None
+    ) -> EncryptedRows:
         """Evaluate every row of a request, or of the file of one; ``save`` writes the file for the client.
 
         Parameters
@@ -120,17 +154,17 @@ class Server(server.Server):
         FileFormatError
             A ciphertext or a key is damaged.
         """
-        return super().run(_loaded(request), progress=progress)
+        return self._server.run(self._request(request), progress=progress)
 
     def run_to(
         self,
         path: str | os.PathLike[str],
-        request: CiphertextFile | str | os.PathLike[str],
+        request: EncryptedRows | str | os.PathLike[str],
         *,
         progress: RowProgress | None = None,
         resume: bool = True,
         force: bool = False,
-    ) -> ResultFile:
+    ) -> EncryptedRows:
         """As :meth:`run` and ``save``, but no more than one row, or batch of rows, is in memory.
 
         Whatever interrupts it, what is done stays in ``PATH.partial``, and the same call goes on from there.
@@ -150,22 +184,22 @@ class Server(server.Server):
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
-        return super().run_to(path, _loaded(request), progress=progress, resume=resume, force=force)
+        return self._server.run_to(path, self._request(request), progress=progress, resume=resume, force=force)
+
+    def _request(self, request: EncryptedRows | str | os.PathLike[str]) -> EncryptedRows:
+        return self.plan.scheme.request(request) if isinstance(request, str | os.PathLike) else request
 
 
 def _plan(given: Plan | str | os.PathLike[str]) -> Plan:
     """A plan that can be run, and that this machine has the memory for."""
-    plan = given if isinstance(given, Plan) else Plan.load(given)
-    plan.require_circuit()
-    require_memory(
-        plan.header.estimate.peak_memory, "a run of this plan", "or compile a smaller network or for less precision"
-    )
+    plan = Plan.of(given)
+    plan.require_program()
+    require_memory(plan.header.peak_memory, "a run of this plan", "or compile a smaller network or for less precision")
     return plan
 
 
-def _keys(given: EvaluationKeyFile | str | os.PathLike[str]) -> EvaluationKeyFile:
-    if isinstance(given, EvaluationKeyFile):
-        return given
+def _keys(given: str | os.PathLike[str]) -> Path:
+    """The file of evaluation keys, or that in a folder."""
     given = Path(given)
     with reading(given):
         if (given / EVALUATION).is_file():
@@ -177,8 +211,4 @@ def _keys(given: EvaluationKeyFile | str | os.PathLike[str]) -> EvaluationKeyFil
             f"{given}: no evaluation keys are here; the client makes them (`hecc keygen` writes keys/evaluation.bin) "
             "and sends them: give the path of that file as --evaluation-keys"
         )
-    return EvaluationKeyFile(given)
-
-
-def _loaded(request: CiphertextFile | str | os.PathLike[str]) -> CiphertextFile:
-    return request if isinstance(request, CiphertextFile) else CiphertextFile.load(request)
+    return given

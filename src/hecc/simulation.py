@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hecc.inputs.sources import Source, forms, load_inputs
-from hecc.runtime.ckks.alarms import NEAR, NO_FAULT, faults, with_their_batches
-from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.ckks.readings.clear import Simulator
-from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
-from hecc.runtime.ckks.readings.types import ArrayType, verify
 from hecc.runtime.inputs.tensors import input_rows
-from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.tail.outcomes import Outputs, finished, report, row_words
+from hecc.runtime.tail.outcomes import Outputs, report, row_words
 
-__all__ = ["INSIDE", "simulate", "simulate_rows"]
+__all__ = ["simulate"]
 
 log = logging.getLogger(__name__)
 
-INSIDE = 1.001
-"""Largest argument of a fitted polynomial, which was fitted on [-1, 1]; noise may take it a little farther."""
-
-PEAK = 8
-"""The largest error that a precision is of, in standard deviations; it is four or five, of very many values."""
-
 ADVICE = "compile again with calibration inputs that are like these"
-
-Array = NDArray[np.floating[Any]]
 
 
 def simulate(
@@ -79,10 +57,10 @@ def simulate(
     OutputError
         A value inside the network is too large for the plan's modulus in all rows; names the layer.
     """
-    plan = plan if isinstance(plan, Plan) else Plan.load(plan)
-    plan.require_circuit()
+    plan = Plan.of(plan)
+    plan.require_program()
     rows = input_rows(load_inputs(inputs, forms(plan.header.inputs), raw=raw).tensors, plan.header.inputs)
-    outputs = simulate_rows(plan, rows, noise, seed=seed)
+    outputs: Outputs = plan.scheme.simulate(plan, rows, noise=noise, seed=seed)
     report(outputs, ADVICE)
     if left := [row for row in outputs.outside if row not in outputs.lost]:
         log.warning(
@@ -93,115 +71,3 @@ def simulate(
             ADVICE,
         )
     return outputs
-
-
-def simulate_rows(plan: Plan, rows: Mapping[str, NDArray[np.float64]], noise: bool = True, *, seed: int = 0) -> Outputs:
-    """As :func:`simulate`, of rows that are loaded; only the result tells which are lost, or left an interval."""
-    circuit, header = plan.require_circuit(), plan.header
-    types = verify(circuit, header.keys)
-    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
-    expanded = expand_polynomials(circuit, limbs, scales, header.keys.data_primes)
-    arguments = {expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"}
-    if expanded.circuit is not circuit:
-        circuit, types = expanded.circuit, verify(expanded.circuit, header.keys)
-    slots = {
-        signature.name: signature.layout.pack(rows[signature.name].reshape(-1, *signature.layout.shape))
-        for signature in header.inputs
-    }
-    count = len(next(iter(slots.values())))
-    shares = _shares(count, header.batch, circuit.lanes)
-    watch = _Watch(circuit, types, header.keys, arguments, shares)
-    model = GaussianNoise(circuit, types, header.keys, np.random.default_rng(seed)) if noise else None
-    simulator = Simulator(circuit)
-    results = simulator.run(slots, model, watch)
-    # Imaginary parts, by which decryption sees that errors have grown, are errors as large as those of the real ones.
-    # They grow in rows that leave an interval, and in those whose values are beyond all that was predicted from.
-    large = {
-        int(row)
-        for signature in header.sent
-        for row in np.flatnonzero(~(np.abs(results[signature.name]).max(axis=(1, 2)) <= _predicted(plan, signature)))
-    }
-    grown = sorted((large | watch.outside.keys()) - watch.overflowed.keys()) if model is not None else []
-    exact = simulator.run({name: array[grown] for name, array in slots.items()}) if grown else {}
-    lost = dict(watch.overflowed)
-    wrapped = {row // header.batch for row in watch.overflowed}
-    values = {}
-    for signature in header.sent:
-        found = np.asarray(results[signature.name], dtype=np.float64)
-        examples = signature.layout.average(found)
-        shown = found.astype(np.complex128)
-        if grown:
-            with np.errstate(over="ignore", invalid="ignore"):
-                shown[grown] += 1j * (found[grown] - exact[signature.name])
-        for row, fault in enumerate(faults(signature, shown[:, :, np.newaxis], examples)):
-            if fault != NO_FAULT:
-                lost.setdefault(row, f"output {signature.name!r}: {fault}")
-        values[signature.name] = examples.reshape(-1, *signature.shape)
-        sizes = np.abs(found).mean(axis=2) * shares[:, np.newaxis]
-        sums = np.add.reduceat(sizes, np.arange(0, count, header.batch)).max(axis=1)
-        wrapped.update(np.flatnonzero(~(sums <= signature.bound / NEAR)).tolist())
-    return finished(header, values, with_their_batches(lost, wrapped, header.batch, count), watch.outside)
-
-
-def _predicted(plan: Plan, signature: OutputSignature) -> float:
-    """A value beyond the output's range on the calibration inputs, by what was predicted of its error there."""
-    return PEAK * signature.error * 2**plan.header.estimate.precision_bits
-
-
-def _shares(rows: int, batch: int, lanes: int) -> Array:
-    """The part of its ciphertexts' slots that each row has; the last one also fills what is left of its batch."""
-    shares = np.full(rows, 1 / lanes)
-    if rows:
-        shares[-1] = (lanes - (rows - 1) % batch) / lanes
-    return shares
-
-
-class _Watch:
-    """Finds the rows in which values would wrap around the modulus under encryption, or leave a polynomial's interval.
-
-    Of a ciphertext the coefficients wrap around, each of which is a mean of all slots with weights up to one: the mean
-    magnitude is what must not exceed half of the modulus. A single slot may be larger, and harms no other.
-    """
-
-    def __init__(
-        self,
-        circuit: Circuit,
-        types: Sequence[ArrayType],
-        keys: KeySpecification,
-        arguments: Mapping[int, Polynomial],
-        shares: Array,
-    ) -> None:
-        self._circuit, self._arguments, self._shares = circuit, arguments, shares
-        self._bounds = [_bound(keys, kind) for kind in types]
-        self.overflowed: dict[int, str] = {}
-        self.outside: dict[int, str] = {}
-
-    def lost(self, first: int, index: int, value: Array) -> NDArray[np.bool_]:
-        """Which rows overflow here; see :class:`hecc.runtime.ckks.readings.clear.Watch`."""
-        instruction = self._circuit.instructions[index]
-        if (polynomial := self._arguments.get(index)) is not None:
-            self._look_outside(first, polynomial, value)
-        shares = self._shares[first : first + len(value)]
-        size = np.abs(value).mean(axis=2).max(axis=1) * shares
-        # NaN is not below any bound, and neither is infinity.
-        lost = np.asarray(~(np.isfinite(size) & (size <= self._bounds[index])))
-        for row in (first + np.flatnonzero(lost)).tolist():
-            self.overflowed.setdefault(row, self._why(instruction, self._bounds[index]))
-        return lost
-
-    @staticmethod
-    def _why(instruction: Instruction, bound: float) -> str:
-        return f"{instruction.source}: a value of more than {bound:.6g} would wrap around under encryption"
-
-    def _look_outside(self, first: int, polynomial: Polynomial, value: Array) -> None:
-        largest = np.abs(value).max(axis=(1, 2))
-        for row in (first + np.flatnonzero(~(largest <= INSIDE))).tolist():
-            low, high = polynomial.interval or (-1.0, 1.0)
-            self.outside.setdefault(
-                row, f"{polynomial.source}: a value is not within {low:.4g} to {high:.4g}, where its polynomial holds"
-            )
-
-
-def _bound(keys: KeySpecification, kind: ArrayType) -> float:
-    """Half of the modulus over the scale; infinite where that is beyond all floats."""
-    return as_float(math.prod(keys.data_primes[: kind.limbs]) / (2 * kind.scale)) if kind.scale else math.inf

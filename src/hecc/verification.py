@@ -6,23 +6,18 @@ import contextlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
-from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile, groups
-from hecc.runtime.ckks.circuit.security import MinSecurity, check_keys
-from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, check_covers
-from hecc.runtime.errors import HeccError, InputError, KeyMismatchError, SecurityError
-from hecc.runtime.files.container import Container, Kind, kind_of
-from hecc.runtime.plan.plan import Plan
+from hecc.runtime.errors import HeccError, InputError
+from hecc.runtime.files.container import Container, Kind
+from hecc.runtime.plan.keyset import MinSecurity
+from hecc.runtime.plan.scheme import scheme_of
+from hecc.runtime.plan.verifier import Conflict, Verifier
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
-
-_Keys: TypeAlias = SecretKeyFile | PublicKeyFile | EvaluationKeyFile
-_Rows: TypeAlias = CiphertextFile | ResultFile
-_Loaded: TypeAlias = Plan | _Keys | _Rows
 
 
 @dataclass(frozen=True)
@@ -51,15 +46,6 @@ class VerifiedFile:
     plan: str | None = None
     inputs: str | None = None
     key_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """Two whole files that do not belong together, and why."""
-
-    first: Path
-    second: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +108,7 @@ def verify(
     if not given or len(set(given)) != len(given):
         raise InputError("no files, or one of them twice; give each file once")
     files: list[VerifiedFile] = []
-    loaded: dict[Path, _Loaded] = {}
+    loaded: dict[Path, _Whole] = {}
     for path in given:
         kind = None
         try:
@@ -130,145 +116,54 @@ def verify(
             kind = container.kind
             if kind is not Kind.EVALUATION_KEYS:  # large, and read in full when they are loaded
                 container.verify()
-            file = _LOAD[kind](path)
+            scheme = scheme_of(container)
+            file = scheme.verifier.load(path, kind)
             if min_security is not None:
-                _check_security(path, file, min_security)
-            loaded[path] = file
-            files.append(_describe(path, kind, loaded[path]))
+                scheme.verifier.check_security(path, file, min_security)
+            owner = scheme.verifier.owner(file)
+            loaded[path] = _Whole(scheme.name, scheme.verifier, file)
+            files.append(VerifiedFile(path, kind, plan=owner.plan, inputs=owner.inputs, key_id=owner.key_id))
         except HeccError as error:
             files.append(VerifiedFile(path, kind, str(error)))
     conflicts = []
     for first, second in itertools.combinations(loaded, 2):
-        reason = _conflict(loaded[first], loaded[second]) or _conflict(loaded[second], loaded[first])
+        reason = _conflict(loaded[first], loaded[second])
         if reason is not None:
             conflicts.append(Conflict(first, second, reason))
     fitting = {path: file for path, file in loaded.items() if path not in _odd(conflicts)}
-    found, proved = _proved(fitting, passphrase)
-    conflicts += found
+    proved: list[Path] = []
+    # Files that fit are of one scheme.
+    if fitting:
+        found, proved = next(iter(fitting.values())).verifier.prove(
+            {path: whole.file for path, whole in fitting.items()}, passphrase
+        )
+        conflicts += found
     return Verification(tuple(files), tuple(conflicts), _odd(conflicts), tuple(proved))
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A whole file, and what knows of it."""
+
+    scheme: str
+    verifier: Verifier[Any]
+    file: Any
+
+
+def _conflict(one: _Whole, other: _Whole) -> str | None:
+    if one.scheme != other.scheme:
+        return f"one is of the scheme {one.scheme}, the other of {other.scheme}"
+    return one.verifier.conflict(one.file, other.file)
 
 
 def needs_passphrase(paths: Iterable[str | os.PathLike[str]]) -> bool:
     """Whether among files there are a protected secret key, and keys to prove with it."""
-    given = [Path(path) for path in paths]
-    kinds = {path: kind_of(path) for path in given}
-    if not {Kind.PUBLIC_KEY, Kind.EVALUATION_KEYS} & set(kinds.values()):
-        return False
-    secrets = [path for path, kind in kinds.items() if kind is Kind.SECRET_KEY]
-    with contextlib.suppress(HeccError):  # which is going to be said of that file
-        return any(SecretKeyFile.load(path).header.protection is not None for path in secrets)
-    return False
-
-
-def _proved(loaded: Mapping[Path, _Loaded], passphrase: str | None) -> tuple[list[Conflict], list[Path]]:
-    """What the secret key among the files says of the other keys: which are not its own, and which are."""
-    from hecc.runtime.ckks.client.keygen import secret_residues
-    from hecc.runtime.ckks.client.keyproof import prove_evaluation, prove_public
-
-    conflicts, proved = [], []
-    others = {path: file for path, file in loaded.items() if isinstance(file, PublicKeyFile | EvaluationKeyFile)}
-    secrets = {path: file for path, file in loaded.items() if isinstance(file, SecretKeyFile)}
-    for secret_path, secret in secrets.items() if others else ():
-        residues = secret_residues(secret, passphrase)
-        for path, file in others.items():
-            try:
-                if isinstance(file, PublicKeyFile):
-                    prove_public(file, secret, residues)
-                else:
-                    prove_evaluation(file, secret, residues)
-                proved.append(path)
-            except HeccError as error:
-                conflicts.append(Conflict(secret_path, path, str(error)))
-    return conflicts, proved
-
-
-def _result(path: Path) -> ResultFile:
-    result = ResultFile.load(path)
-    result.verify()
-    return result
-
-
-def _public_key(path: Path) -> PublicKeyFile:
-    from hecc.runtime.ckks.client.keyproof import opened_public
-
-    key = PublicKeyFile.load(path)
-    opened_public(key, enforce_128=False)
-    return key
-
-
-def _check_security(path: Path, file: _Loaded, minimum: MinSecurity) -> None:
-    """Rows and results have no parameters of their own: they belong to keys that do."""
-    if isinstance(file, CiphertextFile | ResultFile):
-        return
-    try:
-        check_keys(file.header.keys, minimum)
-    except HeccError as error:
-        raise SecurityError(f"{path}: {error}") from None
-
-
-def _evaluation_keys(path: Path) -> EvaluationKeyFile:
-    keys = EvaluationKeyFile(path)
-    keys.verify()
-    return keys
-
-
-_LOAD: dict[Kind, Callable[[Path], _Loaded]] = {
-    Kind.SERVER_PLAN: Plan.load,
-    Kind.CLIENT_PLAN: Plan.load,
-    Kind.SECRET_KEY: SecretKeyFile.load,
-    Kind.PUBLIC_KEY: _public_key,
-    Kind.EVALUATION_KEYS: _evaluation_keys,
-    Kind.CIPHERTEXT: CiphertextFile.load,
-    Kind.RESULT: _result,
-}
-
-
-def _describe(path: Path, kind: Kind, file: _Loaded) -> VerifiedFile:
-    if isinstance(file, Plan):
-        return VerifiedFile(path, kind, plan=file.fingerprint, inputs=file.input_fingerprint)
-    plan = file.header.plan if isinstance(file, ResultFile) else None
-    inputs = file.header.inputs if isinstance(file, CiphertextFile) else None
-    return VerifiedFile(path, kind, plan=plan, inputs=inputs, key_id=file.header.key_id)
-
-
-def _conflict(one: _Loaded, other: _Loaded) -> str | None:
-    """Why two files do not belong together; looks at them in this order only."""
-    if isinstance(one, Plan):
-        return _conflict_with_plan(one, other)
-    if isinstance(other, Plan):
-        return None
-    if one.header.key_id != other.header.key_id:
-        return f"one is of key set {one.header.key_id[:8]}, the other of {other.header.key_id[:8]}"
-    if _keys_fingerprint(one) != _keys_fingerprint(other):
-        return "they name one key set, but other parameters of it"
-    if isinstance(one, CiphertextFile) and isinstance(other, ResultFile):
-        if one.header.rows != other.header.rows:
-            return f"{one.header.rows} rows were encrypted, and the result has {other.header.rows}"
-        if one.fingerprint != other.header.request:
-            return f"the rows are request {one.fingerprint[:16]}, and the result answers {other.header.request[:16]}"
-    return None
-
-
-def _conflict_with_plan(plan: Plan, other: _Loaded) -> str | None:
-    header = plan.header
-    if isinstance(other, Plan):
-        return None if plan.fingerprint == other.fingerprint else "they are different plans"
-    if isinstance(other, CiphertextFile):
-        if other.header.inputs != plan.input_fingerprint or other.header.groups != groups(header.inputs):
-            return "the rows were encrypted for another plan"
-    elif isinstance(other, ResultFile):
-        if other.header.plan != plan.fingerprint or other.header.groups != groups(header.sent):
-            return "it is the result of another plan"
-    else:
-        try:
-            check_covers(other.header.keys, header.keys, galois=isinstance(other, EvaluationKeyFile))
-        except KeyMismatchError as error:
-            return str(error)
-    return None
-
-
-def _keys_fingerprint(file: _Keys | _Rows) -> str:
-    return file.header.keys if isinstance(file, CiphertextFile | ResultFile) else file.header.keys.fingerprint
+    verifiers: dict[str, tuple[Verifier[Any], list[Path]]] = {}
+    for path in map(Path, paths):
+        with contextlib.suppress(HeccError):  # which is going to be said of that file
+            scheme = scheme_of(Container(path, *Kind))
+            verifiers.setdefault(scheme.name, (scheme.verifier, []))[1].append(path)
+    return any(verifier.needs_passphrase(given) for verifier, given in verifiers.values())
 
 
 def _odd(conflicts: Iterable[Conflict]) -> tuple[Path, ...]:

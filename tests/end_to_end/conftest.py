@@ -17,7 +17,7 @@ from onnx import numpy_helper
 import hecc
 from hecc.compiler.importer import import_model
 from hecc.passes.ckks.pipeline import canonicalise
-from hecc.runtime.ckks.client.keygen import KeySet
+from hecc.runtime.plan.keyset import KeySet
 from hecc.runtime.plan.plan import Plan
 
 Array = np.ndarray[Any, Any]

@@ -89,8 +89,8 @@ def test_clients_side_by_side_share_what_one_encoded(
 
 
 def kept_weights(engine: hecc.Engine) -> EncodedWeights:
-    assert isinstance(engine._engine, NativeEngine)
-    return engine._engine.weights
+    assert isinstance(engine._engine._engine, NativeEngine)
+    return engine._engine._engine.weights
 
 
 def test_weights_are_encoded_once_when_all_clients_begin_at_once(
@@ -118,15 +118,15 @@ def test_clients_of_seals_evaluator_share_encoded_weights_too(
 
     images = digits["images"][:4]
     with hecc.Engine(plan, device="seal") as engine:
-        assert isinstance(engine._engine, SealEngine)
+        assert isinstance(engine._engine._engine, SealEngine)
         serve(engine, plan, folders[:1], images)
-        kept = dict(engine._engine.plaintexts._kept)
+        kept = dict(engine._engine._engine.plaintexts._kept)
         monkeypatch.setattr(SealSession, "_encode", counted)
         check(plan, serve(engine, plan, folders, images), images)
         # What is encoded again are vectors that are added, which no engine keeps: none of the diagonals.
         added = sum(ins.op == "add_plain" for ins in plan.require_circuit().instructions)
         assert len(encoded) == 4 * added
-        assert all(engine._engine.plaintexts._kept[key] is plaintext for key, plaintext in kept.items())
+        assert all(engine._engine._engine.plaintexts._kept[key] is plaintext for key, plaintext in kept.items())
 
 
 def test_a_server_leaves_an_engine_that_it_was_given_open(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import hecc
 from hecc.cli.commands import app
 from hecc.runtime.ckks.alarms import IMAGINARY
-from hecc.simulation import simulate_rows
+from hecc.runtime.ckks.simulation import simulate_rows
 
 CALIBRATION = np.random.default_rng(1).uniform(-1, 1, (200, 3)).astype(np.float32)
 BAD = 2

@@ -15,8 +15,8 @@ from onnx import numpy_helper
 import hecc
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeyShape, SecurityEvidence
 from hecc.runtime.ckks.circuit.security import InsecureLevel
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
-from hecc.runtime.plan.plan import Plan
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 SMALLEST_RING = 1 << 11
@@ -36,7 +36,7 @@ NETWORK = """<ir_version: 8, opset_import: ["" : 13]> small (float[N,1,6,6] x) =
 """Two squares, one with a slope of its own in each channel, a fold, a sum of different levels, two outputs."""
 
 
-def on_smaller_ring(plan: Plan) -> Plan:
+def on_smaller_ring(plan: CkksPlan) -> CkksPlan:
     """The same circuit and the same primes on a ring that anyone can break, but on which everything is fast.
 
     A prime that is 1 modulo 2N is so modulo every smaller power of two, so scales stay as exact as they are.
@@ -53,11 +53,11 @@ def on_smaller_ring(plan: Plan) -> Plan:
     )
     security = SecurityEvidence(level=0, adversary="classical", table="INSECURE test parameters", log2_limit=0)
     small = msgspec.structs.replace(keys, ring_degree=ring_degree, galois=galois, security=security)
-    return Plan(msgspec.structs.replace(plan.header, keys=small), circuit)
+    return CkksPlan(msgspec.structs.replace(plan.header, keys=small), circuit)
 
 
 @pytest.fixture(scope="session")
-def smaller_ring() -> Callable[[Plan], Plan]:
+def smaller_ring() -> Callable[[CkksPlan], CkksPlan]:
     """:func:`on_smaller_ring`."""
     return on_smaller_ring
 

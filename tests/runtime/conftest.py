@@ -20,8 +20,8 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.circuit.layout import vector_layout
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
 from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit, ntt_primes
-from hecc.runtime.plan.header import Estimate, InputSignature, OutputSignature, PlanHeader
-from hecc.runtime.plan.plan import Plan
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
+from hecc.runtime.ckks.plan.plan import CkksPlan
 
 SLOTS = 64
 SCALE = Fraction(1 << 35)
@@ -41,7 +41,7 @@ def specification(ring_degree: int, security: SecurityEvidence) -> KeySpecificat
     )
 
 
-def square_plan(keys: KeySpecification, *, model: str = "0" * 64) -> Plan:
+def square_plan(keys: KeySpecification, *, model: str = "0" * 64) -> CkksPlan:
     """``y[s] = w[s] * x[s]^2 + w[s + 1] * x[s + 1]^2``, with the weights ``w = 0, 1/64, …, 63/64``."""
     layout = vector_layout((4, 16), SLOTS)
     weights = np.arange(SLOTS).reshape(1, SLOTS) / SLOTS
@@ -62,13 +62,11 @@ def square_plan(keys: KeySpecification, *, model: str = "0" * 64) -> Plan:
         ),
         {"all": np.ones((1, SLOTS), dtype=np.uint8), "w": weights},
     )
-    header = PlanHeader(
+    header = CkksHeader(
         producer="test",
         model=model,
-        inputs=(InputSignature(name="x", shape=(4, 16), layout=layout, limbs=3, scale=SCALE, low=-1, high=1),),
-        outputs=(
-            OutputSignature(name="y", shape=(4, 16), layout=layout, limbs=1, scale=result, bound=2.5, error=4e-6),
-        ),
+        inputs=(CkksInput(name="x", shape=(4, 16), layout=layout, limbs=3, scale=SCALE, low=-1, high=1),),
+        outputs=(CkksOutput(name="y", shape=(4, 16), layout=layout, limbs=1, scale=result, bound=2.5, error=4e-6),),
         keys=keys,
         estimate=Estimate(
             depth=2,
@@ -81,7 +79,7 @@ def square_plan(keys: KeySpecification, *, model: str = "0" * 64) -> Plan:
             precision_bits=12.0,
         ),
     )
-    return Plan(header, circuit)
+    return CkksPlan(header, circuit)
 
 
 def expected(x: np.ndarray) -> np.ndarray:
@@ -107,12 +105,12 @@ def plans() -> Plans:
 
 
 @pytest.fixture(scope="session")
-def insecure_plan() -> Plan:
+def insecure_plan() -> CkksPlan:
     """N = 1024 with 160 bits of modulus: anyone can break it."""
     return square_plan(specification(1024, INSECURE_EVIDENCE))
 
 
 @pytest.fixture(scope="session")
-def secure_plan() -> Plan:
+def secure_plan() -> CkksPlan:
     """N = 8192 with 160 of the 214 bits that 128-bit security allows."""
     return square_plan(specification(8192, SecurityEvidence(128, "classical", TABLE_SOURCE, limit(8192, 128))))

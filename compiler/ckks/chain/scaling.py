@@ -61,12 +61,16 @@ __all__ = ["Chain", "Magnitude", "Scales", "Scaling", "is_product"]
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Of one graph value: largest observed, root mean square, what must not overflow; quantiles of an argument."""
+    """Of one graph value: largest observed, root mean square, what must not overflow; quantiles of an argument.
+
+    ``added`` is the largest constant that is added to make it: the value may be small because the two nearly cancel.
+    """
 
     observed: float
     rms: float
     bound: float
     quantiles: tuple[float, ...] = ()
+    added: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -129,11 +129,12 @@ def _paired(graph: Graph, depth: Mapping[str, int]) -> tuple[int, ...]:
 def headroom(depth: Mapping[str, int], magnitudes: Mapping[str, Magnitude]) -> dict[int, float]:
     """For each depth, how many bits of modulus beyond the scale's its values need.
 
-    Room for the value at its scale, 2^scale_bits / observed; and for the scale itself, should the value be tiny.
+    Room for the value at its scale, 2^scale_bits / observed; for the constant that is added to make it; and for the
+    scale itself, should the value be tiny.
     """
     room: dict[int, float] = {}
     for value, m in magnitudes.items():
-        bits = math.log2(max(HEADROOM * m.bound, 2.0) / m.observed)
+        bits = math.log2(max(HEADROOM * m.bound, 2 * m.added, 2.0) / m.observed)
         room[depth[value]] = max(bits, room.get(depth[value], bits))
     return room
 

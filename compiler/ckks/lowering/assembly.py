@@ -29,9 +29,9 @@ from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit
 from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.ckks.plan.header import CkksInput, CkksOutput, Estimate, EstimatedMachine
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.ckks.readings.types import HEADROOM, ArrayType
-from hecc.runtime.plan.header import Estimate, EstimatedMachine, InputSignature, OutputSignature
-from hecc.runtime.plan.rates import Rates
 from hecc.runtime.reading import Reading
 
 DECODED = 2.0**-44
@@ -95,14 +95,14 @@ def input_signatures(
     types: Sequence[ArrayType],
     layouts: Mapping[str, Layout],
     declared: Mapping[str, tuple[float, float]],
-) -> tuple[InputSignature, ...]:
+) -> tuple[CkksInput, ...]:
     """How the client packs and encrypts each input."""
     signatures = []
     for i, ins in circuit.inputs():
         low, high = declared[ins.name]
         shape = graph.node(ins.name).output.shape
         signatures.append(
-            InputSignature(
+            CkksInput(
                 name=ins.name,
                 shape=graph.example_shape(shape),
                 layout=layouts[ins.name],
@@ -124,7 +124,7 @@ def output_signatures(
     layouts: Mapping[str, Layout],
     deviations: Mapping[str, float],
     largest: Mapping[str, float],
-) -> tuple[OutputSignature, ...]:
+) -> tuple[CkksOutput, ...]:
     """How the client decrypts and unpacks each result, and what it may expect to find."""
     signatures = []
     for i, ins in circuit.outputs():
@@ -133,7 +133,7 @@ def output_signatures(
             modulus *= prime
         shape = graph.node(ins.name).output.shape
         signatures.append(
-            OutputSignature(
+            CkksOutput(
                 name=ins.name,
                 shape=graph.example_shape(shape),
                 layout=layouts[ins.name],
@@ -147,7 +147,7 @@ def output_signatures(
     return tuple(signatures)
 
 
-def with_aliases(graph: Graph, signatures: Sequence[OutputSignature]) -> tuple[OutputSignature, ...]:
+def with_aliases(graph: Graph, signatures: Sequence[CkksOutput]) -> tuple[CkksOutput, ...]:
     """The outputs of the network, of which several may be one encrypted value."""
     known = {signature.name: signature for signature in signatures}
     if not graph.aliases:

@@ -3,8 +3,8 @@
 Times are for one core and are counted in transforms of one limb (NTT) and passes over one limb. For SEAL's evaluator,
 key switching a ciphertext with ``l`` limbs takes about ``l^2 + 3 l`` transforms, which reproduces what was measured at
 N = 2^13, 2^14 and 2^15 within 15%. The native evaluator's counts follow from its algorithms. The model is linear in
-its *rates*, what each elementary step takes (:class:`hecc.runtime.plan.rates.Rates`). Those here were measured on one
-machine, and a machine profile replaces them; another machine changes the seconds and few of the choices.
+its *rates*, what each elementary step takes (:class:`hecc.runtime.ckks.plan.rates.Rates`). Those here were measured on
+one machine, and a machine profile replaces them; another machine changes the seconds and few of the choices.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from hecc.compiler.ckks.prediction.workload import KEY_SWITCHING, OPERATIONS, OTHER, PLAINTEXTS, Workload
 from hecc.runtime.ckks.circuit.instructions import Circuit
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.plan.rates import Rates
+from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = [
     "CostModel",

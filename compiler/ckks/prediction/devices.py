@@ -15,7 +15,7 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.device import DEVICES
 from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
-from hecc.runtime.plan.rates import Rates
+from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = ["DEVICE_MODELS", "DeviceModel"]
 

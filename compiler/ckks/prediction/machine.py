@@ -12,9 +12,9 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import open_regular, reading, write_file
-from hecc.runtime.plan.rates import Rates
 
 __all__ = ["MachineProfile", "is_profile"]
 

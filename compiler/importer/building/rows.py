@@ -16,9 +16,10 @@ as many of the next row. It is the size of a whole row where rows lie one behind
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -26,9 +27,23 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from hecc.compiler.graph.affine import Parameters
+from hecc.compiler.graph.clear import CLEAR
 from hecc.compiler.graph.function import Primitive
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import FunctionNode, Node, OperatorNode, Value
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Value,
+    WindowSumNode,
+)
 from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError
@@ -36,6 +51,7 @@ from hecc.compiler.importer.building.scope import Constant, Decoded, Operand, Sc
 from hecc.compiler.importer.reading.branches import taken_branch
 from hecc.compiler.importer.reading.inference import infer_shapes
 from hecc.compiler.importer.tail.program import encrypted_part, program, roots
+from hecc.runtime.reading import Reading
 from hecc.runtime.tail.epilogue import apply_steps
 
 __all__ = ["MADE_UP", "Rows", "TracedBatchError"]
@@ -359,18 +375,42 @@ def _evaluate(scope: Scope, nodes: Sequence[Node], given: dict[str, Array]) -> d
     A polynomial stands for every function: that the functions are the same is known already. Something smooth stands
     for a maximum, which at a random point says nothing of the numbers that are not the largest.
     """
-    graph, values = Graph((), (), scope.parameters), dict(given)
-    functions = 0
+    values = dict(given)
+    functions = itertools.count(1)
     for node in nodes:
-        if isinstance(node, FunctionNode):
-            functions += 1
-            values[node.output.name] = values[node.value] * (values[node.value] + functions)
-        elif isinstance(node, OperatorNode):
-            operands = [values[name] for name in node.values]
-            values[node.output.name] = node.operator.apply(operands, scope.parameters, smooth=True)
-        else:
-            values[node.output.name] = graph.evaluate_node(node, values)
+        values[node.output.name] = _AT_RANDOM.of(node)(node, values, scope.parameters, functions)
     return {name: value for name, value in values.items() if name not in given}
+
+
+def _in_clear(node: Any, values: Mapping[str, Array], parameters: Parameters, _: Iterator[int]) -> Array:
+    return CLEAR.of(node)(node, values, parameters)
+
+
+def _function(node: FunctionNode, values: Mapping[str, Array], _: Parameters, numbers: Iterator[int]) -> Array:
+    return values[node.value] * (values[node.value] + next(numbers))
+
+
+def _operator(node: OperatorNode, values: Mapping[str, Array], parameters: Parameters, _: Iterator[int]) -> Array:
+    return node.operator.apply([values[name] for name in node.values], parameters, smooth=True)
+
+
+_AT_RANDOM: Reading[Callable[[Any, Mapping[str, Array], Parameters, Iterator[int]], Array]] = Reading(
+    "nodes at random points",
+    NODES,
+    {
+        AffineNode: _in_clear,
+        QuadraticNode: _in_clear,
+        FunctionNode: _function,
+        ProductNode: _in_clear,
+        OperatorNode: _operator,
+    },
+    without={
+        InputNode: "an input's value is given",
+        ChebyshevNode: "the importer makes none",
+        WindowSumNode: "the importer makes none",
+    },
+)
+"""Each rule takes a node, the values it reads, the parameters, and numbers by which functions differ."""
 
 
 def _joined(alone: NDArray[Any], stride: int) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from hecc.compiler.importer.reading.messages import parts
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import read_regular
 from hecc.runtime.files.container import MAGIC
-from hecc.runtime.plan.plan import MAX_NAME
+from hecc.runtime.plan.header import MAX_NAME
 
 __all__ = ["MAX_BYTES", "load_model"]
 

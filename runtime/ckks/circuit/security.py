@@ -9,15 +9,15 @@ The client calls :func:`check_keys` before it makes a key, because it has no rea
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
 from collections.abc import Iterable
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, get_args
 
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.figures import apart
+from hecc.runtime.plan.keyset import InsecureLevel, MinSecurity
 
 __all__ = [
     "LEVELS",
@@ -66,16 +66,6 @@ MAX_PRIMES = 64
 """SEAL's largest number of primes, special ones included."""
 
 MIN_DEGREE, MAX_DEGREE = 1 << 10, 1 << 17
-
-
-class InsecureLevel(enum.Enum):
-    """What tests pass in place of a number of bits; no text that a user types becomes one."""
-
-    INSECURE_FOR_TESTS_ONLY = "insecure"
-
-
-MinSecurity: TypeAlias = int | str | InsecureLevel
-"""Bits of security that a client insists on, as 128 or "128", against a classical adversary; or as "128-quantum"."""
 
 
 def limit(ring_degree: int, level: int, adversary: Adversary = "classical") -> int:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.alarms import ALARM, NEAR, NO_FAULT, faults, largest_coefficient, with_their_batches
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.circuit.parameters import KeyShape
-from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check_keys
+from hecc.runtime.ckks.circuit.security import InsecureLevel, check_keys
 from hecc.runtime.ckks.client.gaussian import discrete_gaussian
 from hecc.runtime.ckks.client.keyfolder import waiting
-from hecc.runtime.ckks.client.keygen import KeySet, generate_keys, secret_residues
+from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.keyproof import opened_public
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.notes import Notes
@@ -27,12 +27,14 @@ from hecc.runtime.ckks.client.seal_bridge import LevelCipher, Vector
 from hecc.runtime.ckks.client.workers import Workers
 from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.ckks.disclosure import value_deviation
-from hecc.runtime.ckks.keys.folder import PUBLIC, SECRET, check_folder
+from hecc.runtime.ckks.keys.folder import check_folder
 from hecc.runtime.ckks.keys.keyfiles import Progress, PublicKeyFile, SecretKeyFile, check_covers
+from hecc.runtime.ckks.plan.checks import check_header
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Disclosure
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import DisclosureError, FileFormatError, InputError, OutputError
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.runtime.plan.header import Disclosure, InputSignature, OutputSignature, PlanHeader
-from hecc.runtime.plan.plan import Plan, check_header
+from hecc.runtime.plan.keyset import PUBLIC, SECRET, KeySet, MinSecurity
 from hecc.runtime.tail.outcomes import Outputs, finished, report
 
 __all__ = ["ALARM", "Client"]
@@ -84,7 +86,7 @@ class Client:
 
     def __init__(
         self,
-        plan: Plan | PlanHeader,
+        plan: CkksPlan | CkksHeader,
         *,
         secret: SecretKeyFile | None = None,
         public: PublicKeyFile | None = None,
@@ -92,7 +94,7 @@ class Client:
         min_security: MinSecurity = 128,
         folder: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.plan = plan if isinstance(plan, Plan) else Plan(plan)
+        self.plan = plan if isinstance(plan, CkksPlan) else CkksPlan(plan)
         spec = self.plan.header.keys
         check_header(self.plan.header)
         check_keys(spec, min_security)
@@ -116,14 +118,19 @@ class Client:
     @classmethod
     def open(
         cls,
-        plan: Plan | str | os.PathLike[str],
+        plan: CkksPlan | str | os.PathLike[str],
         keys: str | os.PathLike[str],
         *,
         passphrase: str | None = None,
         public: bool = False,
         min_security: MinSecurity = 128,
     ) -> Self:
-        """The client of a plan and a folder of keys; takes the public key when there is no secret one, or if asked to.
+        """The client of a plan, or of its file, and a folder of keys; takes the public key when there is no secret one.
+
+        Parameters
+        ----------
+        public
+            Take the public key in any case.
 
         Raises
         ------
@@ -132,8 +139,7 @@ class Client:
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
-        folder = Path(keys)
-        loaded = plan if isinstance(plan, Plan) else Plan.load(plan)
+        folder, loaded = Path(keys), CkksPlan.of(plan)
         if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)
@@ -152,7 +158,7 @@ class Client:
 
     @staticmethod
     def keygen(
-        plan: Plan | PlanHeader,
+        plan: CkksPlan | CkksHeader,
         folder: str | os.PathLike[str],
         *,
         shape: KeyShape = "seal",
@@ -162,7 +168,7 @@ class Client:
         progress: Progress | None = None,
     ) -> KeySet:
         """Make a key set for a plan; see :func:`hecc.runtime.ckks.client.keygen.generate_keys`."""
-        header = plan.header if isinstance(plan, Plan) else plan
+        header = plan.header if isinstance(plan, CkksPlan) else plan
         return generate_keys(
             header.keys,
             folder,
@@ -416,12 +422,12 @@ class Client:
         )
         return stack.enter_context(workers).encrypt
 
-    def _contents(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[Vector]:
+    def _contents(self, signature: CkksInput, values: NDArray[np.float64]) -> Iterator[Vector]:
         """What the slots of each ciphertext hold, shape (slots of the ring,)."""
         vectors = self._vectors(signature, values)
         return paired(vectors) if signature.paired else vectors
 
-    def _vectors(self, signature: InputSignature, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    def _vectors(self, signature: CkksInput, values: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
         """The vectors of an input's layout, repeated over the slots of the ring."""
         layout = signature.layout
         copies = self.plan.header.keys.slots // (layout.lanes * layout.slots)
@@ -438,7 +444,7 @@ class Client:
             yield np.tile(lanes.reshape(-1), copies)
 
     def _decrypt(
-        self, signature: OutputSignature, result: ResultFile, batch: int, flooding: int | None = None
+        self, signature: CkksOutput, result: ResultFile, batch: int, flooding: int | None = None
     ) -> tuple[NDArray[np.float64], list[str], bool]:
         """The examples of one batch, shape (batch, ...); the fault of each; whether ciphertexts may have wrapped.
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER
 from hecc.runtime.ckks.client.notes import REQUESTS
-from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET, check_folder
+from hecc.runtime.ckks.keys.folder import check_folder
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import is_at, sync_folder, temporary_folder
 from hecc.runtime.files.container import Kind, kind_of
+from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET
 
 if sys.platform != "win32":
     import fcntl

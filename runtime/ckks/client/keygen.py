@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -16,7 +15,6 @@ from hecc.runtime.ckks.circuit.security import InsecureLevel, MinSecurity, check
 from hecc.runtime.ckks.client.keyfolder import new_set
 from hecc.runtime.ckks.client.ledger import Ledger
 from hecc.runtime.ckks.client.passphrase import new_protection, protect, scrypt_memory, unprotect
-from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
 from hecc.runtime.ckks.keys.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -32,6 +30,7 @@ from hecc.runtime.dumps import exclude_from_dumps
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target
+from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET, KeySet
 
 __all__ = [
     "KeySet",
@@ -44,28 +43,6 @@ __all__ = [
 PROGRAM_BYTES = 24 << 20
 POLYNOMIALS = 48
 """What SEAL and hecc need besides the keys at hand, measured: so many polynomials over all primes."""
-
-
-@dataclass(frozen=True)
-class KeySet:
-    """Where the keys of one set are.
-
-    Attributes
-    ----------
-    key_id
-        The fingerprint of the public key (:func:`hecc.runtime.ckks.keys.keyfiles.key_fingerprint`), in hexadecimal.
-    secret
-        Stays with the client.
-    public
-        May go to whoever encrypts for the client.
-    evaluation
-        Goes to the server.
-    """
-
-    key_id: str
-    secret: Path
-    public: Path
-    evaluation: Path
 
 
 def generate_keys(

@@ -39,17 +39,15 @@ from hecc.runtime.ckks.keys.keyfiles import KeyId
 from hecc.runtime.errors import DisclosureError, FileFormatError, InputError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import reading, replacing, writing
+from hecc.runtime.plan.keyset import COUNTS
 
 if TYPE_CHECKING:
     import sqlite3
 
 __all__ = ["EARLIER", "LEDGER", "Ledger", "file_system"]
 
-LEDGER = "shared.db"
-"""Name of the file, in the folder of the keys: it stays as it is, since a count that is not found is lost."""
-
-EARLIER = "shared.json"
-"""Name of the file in earlier versions of hecc."""
+LEDGER, EARLIER = COUNTS
+"""Name of the file, in the folder of the keys, and its name in earlier versions of hecc."""
 
 MAX_BYTES = 1 << 22
 

@@ -1,4 +1,4 @@
-"""The folder of a key set: what its files are called, and that nobody else may write it."""
+"""The folder of a key set: nobody else may write it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from pathlib import Path
 
 from hecc.runtime.errors import InputError
 
-__all__ = ["EVALUATION", "PUBLIC", "SECRET", "check_folder", "check_owner"]
-
-SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
-"""Names of the three files."""
+__all__ = ["check_folder", "check_owner"]
 
 OTHERS_WRITE = 0o022
 """Permission of the group, or of everybody, to write."""

@@ -12,9 +12,8 @@ namespace {
 
 using namespace nb::literals;
 
-using Binary = decltype(PointwiseKernels::add);
-
-void binary(Binary kernel, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
+template <class Call>
+void binary(const Words& a, const Words& b, const Output& out, std::uint64_t modulus, Call call) {
   const Modulus q = make_modulus(modulus);
   const std::size_t count = count_of("a", a);
   check_shape("a", a, {count});
@@ -25,23 +24,22 @@ void binary(Binary kernel, const Words& a, const Words& b, const Output& out, st
   const nb::gil_scoped_release release;
   check_reduced(a, q);
   check_reduced(b, q);
-  kernel(a.data(), b.data(), out.data(), count, q);
+  call(a.data(), b.data(), out.data(), count, q);
+}
+
+// add, subtract or multiply.
+template <auto kernel>
+void combine(const KernelSet& set, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
+  binary(a, b, out, modulus, set.kernels->*kernel);
 }
 
 void subtract_multiply_scalar(const KernelSet& set, const Words& a, const Words& b, std::uint64_t scalar,
                               const Output& out, std::uint64_t modulus) {
-  const Modulus q = make_modulus(modulus);
-  const std::size_t count = count_of("a", a);
-  check_shape("a", a, {count});
-  check_shape("b", b, {count});
-  check_shape("out", out, {count});
-  check_in_place(out, a);
-  check_in_place(out, b);
   check_below(&scalar, 1, modulus, "residue");
-  const nb::gil_scoped_release release;
-  check_reduced(a, q);
-  check_reduced(b, q);
-  set.kernels->subtract_multiply_scalar(a.data(), b.data(), scalar, out.data(), count, q);
+  binary(a, b, out, modulus,
+         [&](const std::uint64_t* x, const std::uint64_t* y, std::uint64_t* z, std::size_t count, const Modulus& q) {
+           set.kernels->subtract_multiply_scalar(x, y, scalar, z, count, q);
+         });
 }
 
 template <class Call>
@@ -89,24 +87,12 @@ void multiply_encoded(const KernelSet& set, const Words& a, const Words& values,
 
 void bind_pointwise(KernelsClass& kernels) {
   kernels
-      .def(
-          "add",
-          [](const KernelSet& set, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
-            binary(set.kernels->add, a, b, out, modulus);
-          },
-          "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
-      .def(
-          "subtract",
-          [](const KernelSet& set, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
-            binary(set.kernels->subtract, a, b, out, modulus);
-          },
-          "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
-      .def(
-          "multiply",
-          [](const KernelSet& set, const Words& a, const Words& b, const Output& out, std::uint64_t modulus) {
-            binary(set.kernels->multiply, a, b, out, modulus);
-          },
-          "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
+      .def("add", combine<&PointwiseKernels::add>, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
+           "modulus"_a)
+      .def("subtract", combine<&PointwiseKernels::subtract>, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
+           "modulus"_a)
+      .def("multiply", combine<&PointwiseKernels::multiply>, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(),
+           "modulus"_a)
       .def(
           "negate",
           [](const KernelSet& set, const Words& a, const Output& out, std::uint64_t modulus) {

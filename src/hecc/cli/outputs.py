@@ -63,10 +63,9 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
 
 def key_files(folder: Path) -> list[Path]:
     """The files of a folder of keys that a command reads, or counts in."""
-    from hecc.runtime.ckks.client.ledger import EARLIER, LEDGER
-    from hecc.runtime.ckks.keys.folder import EVALUATION, PUBLIC, SECRET
+    from hecc.runtime.plan.keyset import COUNTS, EVALUATION, PUBLIC, SECRET
 
-    return [folder / name for name in (SECRET, PUBLIC, EVALUATION, LEDGER, EARLIER)]
+    return [folder / name for name in (SECRET, PUBLIC, EVALUATION, *COUNTS)]
 
 
 def _is_secret_key(path: Path) -> bool:

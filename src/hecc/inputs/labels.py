@@ -14,7 +14,7 @@ from hecc.inputs.arrays import load_array
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files.atomic import read_regular, reading
 from hecc.runtime.inputs.tensors import plain_array
-from hecc.runtime.plan.plan import check_labels
+from hecc.runtime.plan.header import check_labels
 
 __all__ = ["Labels", "Truth", "class_numbers", "load_truth", "output_labels"]
 

@@ -26,9 +26,9 @@ from hecc.client import Client
 from hecc.runtime.ckks.circuit.instructions import Instruction
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.devices.names import DeviceName
+from hecc.runtime.ckks.plan.header import CkksHeader
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
-from hecc.runtime.plan.header import PlanHeader
-from hecc.runtime.plan.plan import Plan
 from hecc.server import Server
 
 __all__ = ["PlanTimes", "measure_plan"]
@@ -94,7 +94,7 @@ def measure_plan(
     HeccError
         As keys, encryption and evaluation do.
     """
-    plan = Plan.load(path)
+    plan = CkksPlan.load(path)
     plan.require_circuit()
     tell = stage or (lambda _: None)
     rows = _random_row(plan.header)
@@ -126,7 +126,7 @@ def measure_plan(
         }
 
 
-def _random_row(header: PlanHeader) -> dict[str, NDArray[np.float64]]:
+def _random_row(header: CkksHeader) -> dict[str, NDArray[np.float64]]:
     """One row of every input, uniform within the range that the plan declares."""
     generator = np.random.default_rng(0)
     return {source.name: generator.uniform(source.low, source.high, source.shape) for source in header.inputs}

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from hecc.compiler.promise.calibration import synthetic_inputs
 from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify
+from hecc.runtime.ckks.simulation import INSIDE
 from hecc.runtime.inputs.tensors import Tensor, input_rows
-from hecc.runtime.plan.plan import Plan
-from hecc.simulation import INSIDE
 
 __all__ = ["LayerErrors", "measured_rows"]
 
@@ -36,7 +36,7 @@ Array = NDArray[np.floating[Any]]
 
 
 def measured_rows(
-    plan: Plan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
+    plan: CkksPlan, circuit: Circuit, inputs: Tensor | Mapping[str, Tensor] | None
 ) -> dict[str, NDArray[np.float64]] | None:
     """Slots of the rows that errors are measured on; ``None`` where too few stay within what polynomials are for."""
     header = plan.header
@@ -75,7 +75,7 @@ def measured_rows(
     return _packed(plan, {name: values[kept] for name, values in rows.items()})
 
 
-def _packed(plan: Plan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+def _packed(plan: CkksPlan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     return {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in plan.header.inputs}
 
 

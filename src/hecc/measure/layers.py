@@ -22,9 +22,9 @@ from hecc.runtime.ckks.circuit.instructions import (
     Polynomial,
 )
 from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_expanded
 from hecc.runtime.inputs.tensors import Tensor
-from hecc.runtime.plan.plan import Plan
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
 
@@ -90,7 +90,7 @@ class Layer:
     polynomial: str = ""
 
 
-def plan_layers(plan: Plan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
+def plan_layers(plan: CkksPlan, inputs: Tensor | Mapping[str, Tensor] | None = None) -> tuple[Layer, ...]:
     """The layers of a plan, in the order in which they end.
 
     Parameters

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hecc.runtime.errors import InputError
-from hecc.words.sentences import size_words
+from hecc.runtime.figures import size_words
 
 __all__ = ["available_memory", "require_memory"]
 

@@ -37,10 +37,10 @@ from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.devices.native.evaluator import NativeSession
 from hecc.runtime.ckks.devices.streaming import plan_stream
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import Kernels
 from hecc.runtime.plan.interfaces import Step
-from hecc.runtime.plan.rates import Rates
 
 __all__ = ["machine_profile", "measure_rates", "profile_of"]
 

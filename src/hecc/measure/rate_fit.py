@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from hecc.runtime.plan.rates import Rates
+from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = ["RATES", "Fit", "fit"]
 

@@ -18,8 +18,8 @@ from hecc.measure.layers import Layer
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
 from hecc.preparation import Task
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import CompileError
-from hecc.runtime.plan.plan import Plan
 
 __all__ = ["Advice", "advise"]
 
@@ -69,7 +69,7 @@ class Advice:
 
 def advise(
     task: Task,
-    plan: Plan,
+    plan: CkksPlan,
     layers: Sequence[Layer],
     names: Mapping[str, str],
     progress: Callable[[str], None] = lambda _: None,
@@ -99,7 +99,7 @@ class _Trial:
     def __init__(
         self,
         task: Task,
-        plan: Plan,
+        plan: CkksPlan,
         layers: Sequence[Layer],
         names: Mapping[str, str],
         progress: Callable[[str], None],
@@ -120,7 +120,8 @@ class _Trial:
         if precision is not None:
             options = replace(options, precision=precision)
         with contextlib.suppress(CompileError):
-            plan = replace(self.task, imported=graph or self.task.imported, model=b"", options=options).build()
+            changed = replace(self.task, imported=graph or self.task.imported, model=b"", options=options)
+            plan = CkksPlan.of(changed.build())
             return self._seconds / _row_seconds(plan), plan.header.keys.ring_degree
         return 0.0, 0
 
@@ -155,7 +156,7 @@ class _Trial:
         return f"make the network {speedup:.1f} times as fast{ring}"
 
 
-def _row_seconds(plan: Plan) -> float:
+def _row_seconds(plan: CkksPlan) -> float:
     """Of one row: a variant in another ring may have another batch."""
     return plan.header.estimate.seconds / plan.header.batch
 

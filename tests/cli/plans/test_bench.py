@@ -13,10 +13,10 @@ from hecc.compiler.ckks.prediction.cost import NativeCost, circuit_seconds
 from hecc.measure import profiling, roofline
 from hecc.measure.probes import Probe
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import implementations
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.rates import Rates
 
 
 class TransformCost(NativeCost):

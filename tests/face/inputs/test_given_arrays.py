@@ -13,11 +13,11 @@ from hecc.inputs.labels import class_numbers, load_truth
 from hecc.inputs.sources import Form, load_inputs
 from hecc.measure.scoring import scoring
 from hecc.runtime.ckks.circuit.layout import vector_layout
+from hecc.runtime.ckks.plan.header import CkksInput
 from hecc.runtime.errors import InputError
 from hecc.runtime.figures import apart
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import input_rows
-from hecc.runtime.plan.header import InputSignature
 
 ROWS = np.array([[0.1, -0.1, 0.03], [0.02, 0.07, -0.05]])
 
@@ -25,7 +25,7 @@ ROWS = np.array([[0.1, -0.1, 0.03], [0.02, 0.07, -0.05]])
 def rows(given, low=-0.1, high=0.1):
     """What a plan with one input of three values takes, by the face's way to it."""
     layout = vector_layout((3,), 4)
-    signature = InputSignature(name="x", shape=(3,), layout=layout, limbs=1, scale=1, low=low, high=high)
+    signature = CkksInput(name="x", shape=(3,), layout=layout, limbs=1, scale=1, low=low, high=high)
     return input_rows(load_inputs(given, [Form("x", (3,), None, (low, high))]).tensors, [signature])["x"]
 
 

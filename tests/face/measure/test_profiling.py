@@ -16,8 +16,8 @@ from hecc.measure.profiling import measure_rates, profile_of
 from hecc.measure.rate_fit import RATES, fit
 from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.rates import Rates
 
 SHIPPED = NativeCost.RATES
 

@@ -7,19 +7,19 @@ import pytest
 
 import hecc
 from hecc.measure.layers import bits_lost, plan_layers
+from hecc.runtime.ckks.plan.choices import Choices, LayoutOffer
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
-from hecc.runtime.plan.choices import Choices, LayoutOffer
-from hecc.runtime.plan.plan import Plan
 from hecc.words.sentences import choice_lines
 
 
 def test_what_was_compared_is_in_the_servers_plan_only(plan, tmp_path: Path) -> None:
     plan.save(tmp_path / "plan.bin")
     plan.client().save(tmp_path / "plan.client.bin")
-    assert Plan.load(tmp_path / "plan.bin").choices == plan.choices is not None
-    assert Plan.load(tmp_path / "plan.client.bin").choices is None
-    Plan.load(tmp_path / "plan.bin").save(tmp_path / "again.bin")
+    assert CkksPlan.load(tmp_path / "plan.bin").choices == plan.choices is not None
+    assert CkksPlan.load(tmp_path / "plan.client.bin").choices is None
+    CkksPlan.load(tmp_path / "plan.bin").save(tmp_path / "again.bin")
     assert (tmp_path / "again.bin").read_bytes() == (tmp_path / "plan.bin").read_bytes()
 
 
@@ -61,9 +61,9 @@ def test_the_offers_of_a_layer_are_its_layouts(plan) -> None:
 
 
 def test_a_plan_without_them_is_as_good(plan, tmp_path: Path) -> None:
-    bare = Plan(plan.header, plan.circuit)
+    bare = CkksPlan(plan.header, plan.circuit)
     bare.save(tmp_path / "bare.bin")
-    loaded = Plan.load(tmp_path / "bare.bin")
+    loaded = CkksPlan.load(tmp_path / "bare.bin")
     assert loaded.choices is None
     assert loaded.fingerprint == plan.fingerprint
 
@@ -89,7 +89,7 @@ def test_forged_choices_are_refused(fault: str, plan, tmp_path: Path) -> None:
             value = container.bytes(name) if container.layout(name)[0] == "bytes" else container.array(name)
             writer.add(name, codec.encode(choices) if name == "choices" else value)
     with pytest.raises(hecc.FileFormatError, match="impossible plan"):
-        Plan.load(tmp_path / "forged.bin")
+        CkksPlan.load(tmp_path / "forged.bin")
 
 
 def test_choices_are_told_in_words(plan) -> None:

@@ -177,3 +177,18 @@ def test_outputs_that_are_zero_on_all_calibration_inputs_do_not_stop_the_compile
     )
     plan = hecc.compile(parsed, calibration=np.zeros((4, 4)), input_range=(-1.0, 1.0))
     assert plan.header.estimate.precision_bits > 0
+
+
+@pytest.mark.parametrize("options", [{}, {"batch": 8}, {"optimize": "throughput"}], ids=["one", "batch", "throughput"])
+def test_there_is_room_for_a_constant_that_all_but_cancels(options: Any) -> None:
+    """A value of size one may be the sum of a thousand and of minus a thousand, both of which have to fit."""
+    built = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 13]>
+        g (float[N,4] x) => (float[N,2] y) { h = Mul(x, x) y = Gemm(h, w, b) }"""
+    )
+    for name, array in {"w": np.full((4, 2), -250.0), "b": np.full(2, 1000.0)}.items():
+        built.graph.initializer.append(numpy_helper.from_array(array.astype(np.float32), name))
+    x = np.random.default_rng(0).uniform(0.999, 1.001, (48, 4))
+    plan = hecc.compile(built, calibration=x, input_range=(0.999, 1.001), **options)
+    expected = np.repeat(1000 - 250 * (x[:8] ** 2).sum(axis=1, keepdims=True), 2, axis=1)
+    np.testing.assert_allclose(hecc.simulate(plan, x[:8])["y"], expected, atol=0.01)

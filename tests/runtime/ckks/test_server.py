@@ -34,11 +34,11 @@ from hecc.runtime.ckks.circuit.parameters import (
 from hecc.runtime.ckks.circuit.security import InsecureLevel, ntt_primes
 from hecc.runtime.ckks.client.client import Client
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile
+from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.ckks.server import Server
 from hecc.runtime.errors import InputError, KeyMismatchError
-from hecc.runtime.plan.header import Estimate, InputSignature, OutputSignature, PlanHeader
-from hecc.runtime.plan.plan import Plan
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 SLOTS, DEGREE, INPUTS, OUTPUTS, PERIOD = 32, 2048, 20, 3, 4
@@ -89,7 +89,7 @@ def hybrid_circuit() -> Circuit:
     return Circuit(SLOTS, program, constants)
 
 
-def make_plan(*extra_steps: int, relinearization_limbs: int = 2) -> Plan:
+def make_plan(*extra_steps: int, relinearization_limbs: int = 2) -> CkksPlan:
     circuit = hybrid_circuit()
     elements = sorted({galois_element(step, DEGREE) for step in (*circuit.rotations(), *extra_steps)})
     keys = KeySpecification(
@@ -102,11 +102,11 @@ def make_plan(*extra_steps: int, relinearization_limbs: int = 2) -> Plan:
     )
     last = verify(circuit, keys)[-1]
     assert last.scale is not None
-    header = PlanHeader(
+    header = CkksHeader(
         producer="test",
         model="0" * 64,
         inputs=(
-            InputSignature(
+            CkksInput(
                 name="x",
                 shape=(INPUTS,),
                 layout=vector_layout((INPUTS,), SLOTS),
@@ -117,7 +117,7 @@ def make_plan(*extra_steps: int, relinearization_limbs: int = 2) -> Plan:
             ),
         ),
         outputs=(
-            OutputSignature(
+            CkksOutput(
                 name="y",
                 shape=(OUTPUTS,),
                 layout=vector_layout((OUTPUTS,), SLOTS),
@@ -139,14 +139,14 @@ def make_plan(*extra_steps: int, relinearization_limbs: int = 2) -> Plan:
             precision_bits=16.0,
         ),
     )
-    return Plan(header, circuit)
+    return CkksPlan(header, circuit)
 
 
 @dataclasses.dataclass
 class World:
     """A plan, a client's folder of keys, and the client."""
 
-    plan: Plan
+    plan: CkksPlan
     folder: Path
     client: Client
 
@@ -155,11 +155,11 @@ class World:
         return EvaluationKeyFile.load(self.folder / "evaluation.bin")
 
 
-def make_world(folder: Path, plan: Plan, shape: KeyShape = "seal") -> World:
+def make_world(folder: Path, plan: CkksPlan, shape: KeyShape = "seal") -> World:
     plan.save(folder / "plan.bin")
     Client.keygen(plan, folder / "keys", shape=shape, min_security=INSECURE)
     return World(
-        Plan.load(folder / "plan.bin"),
+        CkksPlan.load(folder / "plan.bin"),
         folder / "keys",
         Client.open(folder / "plan.bin", folder / "keys", min_security=INSECURE),
     )
@@ -209,7 +209,7 @@ def test_seal_runs_a_plan_with_several_special_primes(tmp_path: Path, count: int
     keys = msgspec.structs.replace(
         plan.header.keys, special_primes=ntt_primes(49, DEGREE, count, exclude=PRIMES), digit_limbs=2
     )
-    plan = Plan(msgspec.structs.replace(plan.header, keys=keys), plan.circuit)
+    plan = CkksPlan(msgspec.structs.replace(plan.header, keys=keys), plan.circuit)
     world = make_world(tmp_path, plan)
     rows = np.random.default_rng(4).uniform(-1, 1, (2, INPUTS))
     with Server(world.plan, world.evaluation_keys) as server:
@@ -252,7 +252,7 @@ def test_a_request_under_another_key_set_is_refused(world: World, tmp_path: Path
 def test_a_request_for_another_plan_is_refused(world: World) -> None:
     header = world.plan.header
     inputs = tuple(msgspec.structs.replace(signature, high=2.0) for signature in header.inputs)
-    other = Plan(msgspec.structs.replace(header, inputs=inputs), world.plan.circuit)
+    other = CkksPlan(msgspec.structs.replace(header, inputs=inputs), world.plan.circuit)
     with (
         Server(other, world.evaluation_keys) as server,
         pytest.raises(KeyMismatchError, match="encrypted for another plan"),

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.special
 
+from hecc.runtime.ckks.plan.checks import check_header
+from hecc.runtime.ckks.plan.header import CkksOutput
 from hecc.runtime.errors import FileFormatError, ParameterError
 from hecc.runtime.files import codec
-from hecc.runtime.plan.header import OutputSignature
-from hecc.runtime.plan.plan import check_header
 from hecc.runtime.tail.epilogue import (
     ArgMax,
     Columns,
@@ -138,7 +138,7 @@ def test_a_header_is_checked_with_its_steps(insecure_plan):
 
     def with_steps(*steps):
         output = msgspec.structs.replace(header.outputs[0], epilogue=steps)
-        assert isinstance(output, OutputSignature)
+        assert isinstance(output, CkksOutput)
         return msgspec.structs.replace(header, outputs=(output, *header.outputs[1:]))
 
     check_header(with_steps(Softmax(axes=(0,))))

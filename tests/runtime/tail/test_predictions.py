@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hecc.runtime.ckks.circuit.layout import vector_layout
-from hecc.runtime.plan.header import OutputSignature
+from hecc.runtime.ckks.plan.header import CkksOutput
 from hecc.runtime.tail.epilogue import (
     ArgMax,
     Columns,
@@ -36,7 +36,7 @@ from hecc.runtime.tail.predictions import (
 
 def output(shape, labels=(), epilogue=()):
     """The signature of an output; nothing but its shape and its labels matters here."""
-    return OutputSignature(
+    return CkksOutput(
         name="y",
         shape=shape,
         layout=vector_layout(shape, 64),

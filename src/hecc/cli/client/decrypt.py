@@ -60,16 +60,15 @@ def decrypt_command(
     with console(as_json) as out:
         from hecc.cli.client.predictions import prediction_fields, show_predictions, top_fields
         from hecc.inputs.arrays import check_outputs, save_outputs
-        from hecc.runtime.ckks.ciphertexts import ResultFile
-        from hecc.words.sentences import count_words, time_words
+        from hecc.runtime.figures import count_words, time_words
 
         client = open_client(plan, keys, min_security=min_security)
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
         asked = None if request is None else Path(request)
         check_targets({"--output": output}, [plan, result, asked, *key_files(keys)])
-        encrypted = ResultFile.load(result)
-        check_outputs(output, client.plan.header, encrypted.header.rows, force=force)
+        encrypted = client.plan.scheme.result(result)
+        check_outputs(output, client.plan.header, encrypted.rows, force=force)
         start = time.perf_counter()
         outputs = client.decrypt(encrypted, disclose=disclose, request=request)
         elapsed = time.perf_counter() - start

@@ -63,8 +63,9 @@ def encrypt_command(
     """
     with console(as_json) as out:
         from hecc.inputs.sources import forms, load_inputs
+        from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.container import Kind, check_kind
-        from hecc.words.sentences import rows_words, size_words, time_words
+        from hecc.runtime.plan.facts import rows_words
 
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)
@@ -83,7 +84,7 @@ def encrypt_command(
                 output, loaded.tensors, processes=processes, progress=step, resume=resume, force=force
             )
         elapsed = time.perf_counter() - start
-        rows, size = encrypted.header.rows, output.stat().st_size
+        rows, size = encrypted.rows, output.stat().st_size
         out.say(
             f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
             f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"

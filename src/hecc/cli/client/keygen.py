@@ -56,9 +56,8 @@ def keygen_command(
     """
     with console(as_json) as out:
         from hecc.client import Client
-        from hecc.runtime.ckks.devices.device import device_for
-        from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
-        from hecc.words.sentences import ring_facts, ring_fields, size_words, time_words
+        from hecc.runtime.figures import size_words, time_words
+        from hecc.runtime.files.container import Container, Kind
 
         for file in key_files(keys):
             check_overwriting({"--keys": file}, plans)
@@ -78,17 +77,14 @@ def keygen_command(
                 keys, device=device, passphrase=chosen, force=force, others=plans[1:], progress=progress
             )
         elapsed = time.perf_counter() - start
-        evaluation = EvaluationKeyFile(made.evaluation).header
-        spec, made_for = evaluation.keys, device_for(evaluation.shape).name
+        described = client.plan.scheme.verifier.describe(Container(made.evaluation, Kind.EVALUATION_KEYS))
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
         uses = ("stays with you", "may encrypt", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts(
-            [("fingerprint", made.key_id), ("made for", f"the device {made_for}"), *ring_facts(spec)],
-        )
+        out.facts([("fingerprint", made.key_id), *described.facts])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
@@ -96,9 +92,8 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
-            device=made_for,
             protected=chosen is not None,
-            ring=ring_fields(spec),
+            **described.fields,
         )
 
 
@@ -112,7 +107,7 @@ def _agree(size: int, yes: bool) -> None:
     """
     if size <= LARGE or yes:
         return
-    from hecc.words.sentences import size_words
+    from hecc.runtime.figures import size_words
 
     if _is_terminal():
         if not typer.confirm(f"The keys will take up to {size_words(size)}. Make them?", err=True):

@@ -12,6 +12,7 @@ from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
     from hecc.client import Client
+    from hecc.runtime.plan.plan import Plan
 
 __all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
 
@@ -32,17 +33,13 @@ def open_client(plan: Path, keys: Path, *, public: bool = False, min_security: s
     from hecc.runtime.plan.plan import Plan
 
     loaded = Plan.load(plan)
-    passphrase = None if public else ask_passphrase(keys)
+    passphrase = None if public else ask_passphrase(loaded, keys)
     return Client(loaded, keys, passphrase=passphrase, public=public, min_security=min_security)
 
 
-def ask_passphrase(keys: Path) -> str | None:
+def ask_passphrase(plan: Plan, keys: Path) -> str | None:
     """The passphrase of the secret key in a folder, asked for; ``None`` if there is none to ask for."""
-    from hecc.runtime.ckks.keys.folder import SECRET
-    from hecc.runtime.ckks.keys.keyfiles import SecretKeyFile
-
-    secret = keys / SECRET
-    if not secret.exists() or SecretKeyFile.load(secret).header.protection is None:
+    if not plan.scheme.is_protected(keys):
         return None
     return read_passphrase("Passphrase of the secret key")
 

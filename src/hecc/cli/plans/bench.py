@@ -155,8 +155,8 @@ def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> No
     from hecc.measure.probes import PROBES
     from hecc.measure.profiling import measure_rates, profile_of
     from hecc.runtime.ckks.devices.device import default_threads
+    from hecc.runtime.figures import count_words
     from hecc.runtime.files.atomic import check_replaceable, check_target
-    from hecc.words.sentences import count_words
 
     check_target(path)
     check_targets({"--output": path}, [])
@@ -204,18 +204,20 @@ def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> No
 
 
 def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | None, runs: int) -> None:
-    from hecc.runtime.plan.plan import Plan
+    from hecc.runtime.ckks.plan.plan import CkksPlan
 
     devices = _devices(others)
-    plan = Plan.load(path)
+    plan = CkksPlan.load(path)
     circuit = plan.require_circuit()
 
     from hecc.measure.benchmark import measure_plan
     from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
     from hecc.runtime.ckks.devices.device import default_threads, load_device
+    from hecc.runtime.ckks.plan.facts import security_words
+    from hecc.runtime.figures import size_words
     from hecc.runtime.native import Kernels
-    from hecc.words.sentences import run_words, security_words, size_words
+    from hecc.runtime.plan.facts import run_words
 
     threads = threads or default_threads()
     keys, each = plan.header.keys, run_words(plan.header)

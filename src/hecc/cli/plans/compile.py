@@ -43,9 +43,9 @@ def compile_command(
     with console(as_json) as out:
         import hecc
         from hecc.measure.machine import available_memory
+        from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
-        from hecc.words.sentences import plan_facts, plan_fields, size_words, time_words
 
         start = time.perf_counter()
         client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
@@ -63,8 +63,8 @@ def compile_command(
         out.say(
             f"{output} ({size_words(sizes[0])}) and {client_path} ({size_words(sizes[1])}) in {time_words(elapsed)}"
         )
-        out.facts(plan_facts(plan.header))
-        needed, available = plan.header.estimate.peak_memory, available_memory()
+        out.facts(plan.scheme.facts(plan.header))
+        needed, available = plan.header.peak_memory, available_memory()
         if available is not None and needed > available:
             out.warn(
                 f"this machine has {size_words(available)} of memory available, and would refuse to run this plan, "
@@ -77,5 +77,5 @@ def compile_command(
             client_plan_bytes=sizes[1],
             seconds=elapsed,
             calibration="synthetic" if asked["calibration"] is None else "given",
-            **plan_fields(plan.header),
+            **plan.scheme.fields(plan.header),
         )

@@ -42,7 +42,6 @@ def demo_command(
         import numpy as np
 
         import hecc
-        from hecc.words.sentences import plan_fields
 
         data = resources.files("hecc") / "data"
         with resources.as_file(data / DATA) as path, np.load(path, allow_pickle=False) as archive:
@@ -89,7 +88,7 @@ def demo_command(
             logit_range=span,
             seconds=clock.seconds,
             bytes=sizes,
-            plan=plan_fields(plan.header),
+            plan=plan.scheme.fields(plan.header),
         )
 
 
@@ -152,7 +151,8 @@ def _show_facts(
     witness: str,
     comparison: tuple[int, float, float],
 ) -> None:
-    from hecc.words.sentences import security_words, size_words, time_words
+    from hecc.runtime.ckks.plan.facts import security_words
+    from hecc.runtime.figures import size_words, time_words
 
     agree, error, span = comparison
     done: dict[str, Callable[[str], str]] = {

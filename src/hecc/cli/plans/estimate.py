@@ -33,7 +33,8 @@ def estimate_command(
     """
     with console(as_json) as out:
         import hecc
-        from hecc.words.sentences import layer_fields, plan_facts, plan_fields
+        from hecc.runtime.ckks.plan.facts import plan_facts, plan_fields
+        from hecc.words.sentences import layer_fields
 
         asked = options()
         with out.stages(f"estimating {model}") as stage:
@@ -69,7 +70,7 @@ def estimate_command(
 
 def _table(found: Estimation) -> tuple[list[str], list[list[str]]]:
     """A row per layer."""
-    from hecc.words.sentences import bits_words
+    from hecc.runtime.figures import bits_words
 
     columns = ["layer", "time", "share", "rotations", "diagonals", "limbs", "precision", "with"]
     rows = [

@@ -61,11 +61,13 @@ def evaluate_command(
     with console(as_json) as out:
         import hecc
         from hecc.cli.client.keys import ask_passphrase
+        from hecc.runtime.plan.plan import Plan
 
-        passphrase = None if keys is None else ask_passphrase(keys)
+        loaded = Plan.load(plan)
+        passphrase = None if keys is None else ask_passphrase(loaded, keys)
         with _progress(out) as tell:
             found = hecc.evaluate(
-                plan,
+                loaded,
                 data,
                 labels,
                 model=model,
@@ -99,7 +101,7 @@ def _progress(out: Console) -> Iterator[Callable[[str, int, int], None]]:
 
 def _show(out: Console, found: Evaluation) -> None:
     from hecc.evaluation import TITLES
-    from hecc.words.sentences import time_words
+    from hecc.runtime.figures import time_words
 
     regression = found.task == "regression"
     score = "mean absolute error" if regression else "accuracy"

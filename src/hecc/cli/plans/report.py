@@ -36,9 +36,9 @@ def report_command(
     """
     with console(as_json) as out:
         import hecc
+        from hecc.runtime.figures import size_words
         from hecc.runtime.files.atomic import check_replaceable, check_target, write_file
         from hecc.words.html import is_page
-        from hecc.words.sentences import size_words
 
         check_targets({"--output": output}, [plan, inputs])
         check_target(output)

@@ -40,9 +40,9 @@ def simulate_command(
         from hecc.inputs.arrays import check_outputs, save_outputs
         from hecc.inputs.sources import forms, load_inputs
         from hecc.measure.scoring import scoring
+        from hecc.runtime.figures import count_words, time_words
         from hecc.runtime.inputs.tensors import input_rows
         from hecc.runtime.plan.plan import Plan
-        from hecc.words.sentences import count_words, time_words
 
         check_targets({} if output is None else {"--output": output}, [plan, inputs, labels])
         loaded = Plan.load(plan)

@@ -38,9 +38,9 @@ def verify_command(
     wrong, and the file at fault is named. What a file holds is what `hecc inspect` says, of one file.
     """
     with console(as_json) as out:
+        from hecc.runtime.figures import size_words
         from hecc.runtime.files.container import Kind
         from hecc.verification import needs_passphrase, verify
-        from hecc.words.sentences import size_words
 
         passphrase = read_passphrase("Passphrase of the secret key") if needs_passphrase(files) else None
         with out.stages("verifying") as stage:

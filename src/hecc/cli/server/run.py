@@ -56,22 +56,22 @@ def run_command(
     It needs no secret, and learns nothing of the inputs or the results.
     """
     with console(as_json) as out:
-        from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-        from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
-        from hecc.runtime.ckks.keys.folder import EVALUATION
+        from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.files.resuming import partial_size
+        from hecc.runtime.plan.facts import rows_words
+        from hecc.runtime.plan.keyset import EVALUATION
         from hecc.runtime.plan.plan import Plan
         from hecc.server import Server
-        from hecc.words.sentences import rows_words, size_words, time_words
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
         check_kind(output, Kind.RESULT, force=force)
-        caches = DEFAULT_MEMORY if memory is None else _bytes(memory)
-        loaded, request = Plan.load(plan), CiphertextFile.load(encrypted)
-        check_target(output, ResultFile.most_bytes(loaded, request) - (partial_size(output) if resume else 0))
-        rows, batches = request.header.rows, request.batches
+        caches = None if memory is None else _bytes(memory)
+        loaded = Plan.load(plan)
+        request = loaded.scheme.request(encrypted)
+        check_target(output, loaded.scheme.result_bytes(loaded, request) - (partial_size(output) if resume else 0))
+        rows, batches = request.rows, request.batches
         start = time.perf_counter()
         ends: list[float] = []
         with Server(loaded, evaluation_keys, device=device, memory=caches, threads=threads) as server:
@@ -89,7 +89,7 @@ def run_command(
         size, seconds = output.stat().st_size, finished - ready
         out.say(
             f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
-            + _each([end - ready for end in ends], request.header.batch)
+            + _each([end - ready for end in ends], request.batch)
         )
         out.result(
             output=str(output),
@@ -104,7 +104,7 @@ def run_command(
 
 def _each(ends: list[float], batch: int) -> str:
     """How long each took, if there are several; the first makes the weights ready, and says nothing of the others."""
-    from hecc.words.sentences import time_words
+    from hecc.runtime.figures import time_words
 
     if not ends:
         return ""

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from hecc.compiler.ckks.prediction.machine import MachineProfile
+from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.errors import InputError
-from hecc.runtime.plan.rates import Rates
 
 RATES = Rates(butterfly=1e-10, product=2e-10, term=3e-11)
 PROFILE = MachineProfile(

@@ -17,6 +17,7 @@ from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
 from hecc.runtime.ckks.devices.seal.engine import SealEngine
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, SecretKeyHeader
+from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import (
     FileFormatError,
     InputError,
@@ -25,7 +26,6 @@ from hecc.runtime.errors import (
     ParameterError,
     SecurityError,
 )
-from hecc.runtime.plan.plan import Plan
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 RNG = np.random.default_rng(7)
@@ -67,7 +67,7 @@ def echo(plan, *, bound=2.0, error=1e-6, shape=(4, 16), layout=None):
     source = msgspec.structs.replace(source, shape=shape, layout=layout)
     fields = {"name": "y", "shape": shape, "layout": layout, "limbs": 3, "scale": source.scale}
     output = type(plan.header.outputs[0])(**fields, bound=bound, error=error)
-    return Plan(msgspec.structs.replace(plan.header, inputs=(source,), outputs=(output,)))
+    return CkksPlan(msgspec.structs.replace(plan.header, inputs=(source,), outputs=(output,)))
 
 
 def echoed(client, plan, x):
@@ -82,7 +82,7 @@ def test_a_plan_runs_on_encrypted_data_at_128_bits(tmp_path, plans, secure_plan,
     x = RNG.uniform(-1, 1, (3, 4, 16))
     client = Client.open(tmp_path / "plan.client.bin", secure_keys.secret.parent)
     client.encrypt(x).save(tmp_path / "encrypted.bin")
-    result = serve(Plan.load(tmp_path / "plan.bin"), secure_keys, CiphertextFile.load(tmp_path / "encrypted.bin"))
+    result = serve(CkksPlan.load(tmp_path / "plan.bin"), secure_keys, CiphertextFile.load(tmp_path / "encrypted.bin"))
     result.save(tmp_path / "result.bin")
     y = client.decrypt(ResultFile.load(tmp_path / "result.bin"))["y"]
     assert y.shape == (3, 4, 16)
@@ -210,7 +210,7 @@ def test_an_input_that_the_plan_does_not_take_is_a_sentence(client, tensors, pro
 def two_inputs(plan):
     (source,) = plan.header.inputs
     inputs = (source, msgspec.structs.replace(source, name="x2"))
-    return Plan(msgspec.structs.replace(plan.header, inputs=inputs))
+    return CkksPlan(msgspec.structs.replace(plan.header, inputs=inputs))
 
 
 def test_several_inputs_go_by_name_and_have_equal_rows(insecure_plan, client):
@@ -284,7 +284,7 @@ def test_an_overflow_is_an_alarm(plans, insecure_plan, insecure_keys, client):
     slots = RNG.uniform(-1, 1, 512) * 2**8
     plan = echo(insecure_plan)
     narrow = msgspec.structs.replace(plan.header.outputs[0], limbs=1)
-    plan = Plan(msgspec.structs.replace(plan.header, outputs=(narrow,)))
+    plan = CkksPlan(msgspec.structs.replace(plan.header, outputs=(narrow,)))
     maker = client_of(client, plan)
     wide = LevelCipher(plan.header.keys, 3, enforce_128=False, secret=client._secret)
     with pytest.raises(OutputError):

@@ -13,11 +13,12 @@ import pytest
 import hecc
 from hecc.runtime.ckks.circuit.security import InsecureLevel
 from hecc.runtime.ckks.client.client import Client
-from hecc.runtime.ckks.client.keyfolder import EVALUATION, KINDS, PUBLIC, SECRET, new_set, waiting
+from hecc.runtime.ckks.client.keyfolder import KINDS, new_set, waiting
 from hecc.runtime.ckks.client.ledger import LEDGER
 from hecc.runtime.ckks.client.notes import REQUESTS
 from hecc.runtime.ckks.keys.keyfiles import PublicKeyFile, SecretKeyFile
 from hecc.runtime.errors import InputError
+from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 HERE = Path(__file__).parent

@@ -9,7 +9,7 @@ import pytest
 from hecc.runtime.ckks.circuit.parameters import GaloisElement
 from hecc.runtime.ckks.circuit.security import InsecureLevel
 from hecc.runtime.ckks.client.client import Client
-from hecc.runtime.ckks.client.keygen import KeySet, generate_keys
+from hecc.runtime.ckks.client.keygen import generate_keys
 from hecc.runtime.ckks.client.keyproof import LARGEST_ERROR, opened_public, prove_evaluation, prove_public
 from hecc.runtime.ckks.client.seal_bridge import public_residues
 from hecc.runtime.ckks.devices.native.streams import parms_id, write_ciphertext
@@ -24,6 +24,7 @@ from hecc.runtime.ckks.keys.keyfiles import (
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.native import NttTables
+from hecc.runtime.plan.keyset import KeySet
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 DOES_NOT_DECRYPT = "does not belong to the secret key .the secret key does not decrypt it to what it should be"

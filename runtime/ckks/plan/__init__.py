@@ -1,0 +1,1 @@
+"""Plans of CKKS: header, circuit, and what was compared for them."""
