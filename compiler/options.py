@@ -1,85 +1,154 @@
-"""What the user asked for."""
+"""The table of options: a field of a dataclass is a row of it.
+
+Whoever adds an option adds one such field, in the class of those who obey it: a scheme's compiler
+(:mod:`hecc.compiler.ckks.options`) or what comes before any scheme (:mod:`hecc.options`). From the fields come the
+arguments of :func:`hecc.compile` and :func:`hecc.estimate` with their types, defaults and documentation, the flags of
+the command line, and the tables of the guide.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, TypeVar
 
-from hecc.compiler.ckks.lowering.packing import Packing
-from hecc.compiler.ckks.prediction.machine import MachineProfile
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.circuit.security import Adversary
-from hecc.runtime.ckks.devices.names import DeviceName
-from hecc.runtime.ckks.plan.rates import Rates
+__all__ = ["GROUPS", "Flag", "Option", "check", "option", "options_of"]
 
-__all__ = ["Options"]
+T = TypeVar("T")
+
+GROUPS = ("The network", "Its inputs", "What is promised", "What it costs")
+"""The headings under which options are shown."""
+
+_KEY = "option"
 
 
 @dataclass(frozen=True)
-class Options:
-    """Options of a compilation.
+class Flag:
+    """A flag of the command line.
 
     Attributes
     ----------
-    level, adversary
-        Security.
-    precision_bits
-        Largest error of an element of an output at most ``2^-precision_bits`` of its range on the calibration inputs.
-    margin
-        How many times the values observed on the calibration inputs must not overflow.
-    interval_margin
-        By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
-    device
-        The device that parameters and layouts are optimised for. The other one runs the plan, too.
-    machine
-        That predicted times are for; ``None`` for the one that hecc was developed on.
-    key_budget
-        Bytes that the evaluation keys may take in the server's memory, or ``None``.
-    chain
-        Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
-    optimize
-        For "throughput" there is a ciphertext for each tensor element; for "latency" whichever packing is fastest.
-    batch
-        Examples that are evaluated at once; by default one, or with "throughput" as many as the ring has slots.
-    disclose
-        How many results of one key may be disclosed, 0 for none.
-    producer
-        Name and version for the plan's header.
-    quiet
-        Whether nothing is warned of, as for a variant of a network that is only compiled for comparison.
+    name
+        With underscores, as in Python: the flag ``--key-budget`` is called ``key_budget``.
+    kind
+        The type of what follows it.
+    sentence
+        Its help.
+    metavar
+        What help calls that which follows.
     """
 
-    level: int = 128
-    adversary: Adversary = "classical"
-    precision_bits: float = 12.0
-    margin: float = 4.0
-    interval_margin: float = 0.25
-    device: DeviceName = "seal"
-    machine: MachineProfile | None = None
-    key_budget: int | None = None
-    chain: KeySpecification | None = None
-    optimize: Literal["latency", "throughput"] = "latency"
-    batch: int | None = None
-    disclose: int = 0
-    producer: str = "hecc"
-    quiet: bool = False
+    name: str
+    kind: Any
+    sentence: str
+    metavar: str | None = None
 
-    @property
-    def many(self) -> bool:
-        """Whether there is more than one example at once."""
-        return self.optimize == "throughput" or self.batch not in (None, 1)
 
-    @property
-    def rates(self) -> Rates | None:
-        """Of one thread of the machine, if it was measured."""
-        return None if self.machine is None else self.machine.one_thread
+@dataclass(frozen=True)
+class Option:
+    """A row of the table.
 
-    def packings(self, ring_degree: int) -> tuple[Packing, ...]:
-        """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""
-        if self.optimize == "throughput":
-            offered = [Packing(self.batch or ring_degree // 2, elementwise=True)]
-        elif self.batch in (None, 1):
-            offered = [Packing()]
-        else:
-            offered = [Packing(self.batch), Packing(self.batch, elementwise=True)]
-        return tuple(packing for packing in offered if packing.slots(ring_degree) * packing.lanes <= ring_degree // 2)
+    Attributes
+    ----------
+    name, type, default
+        As an argument in Python; the type is a string where it is not worth loading.
+    sentence
+        What it does, for all who ask.
+    more
+        What else there is to know, for those who read on.
+    group
+        One of :data:`GROUPS`.
+    flags
+        Most options have one flag of their own name; some have several, and what takes Python's objects only has none.
+    check
+        Refuses a value that no compilation can have, by :class:`hecc.runtime.errors.HeccError`.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    sentence: str
+    more: str
+    group: str
+    flags: tuple[Flag, ...]
+    check: Callable[[Any], None] | None
+
+
+def option(
+    default: T,
+    sentence: str,
+    *,
+    group: str,
+    more: str = "",
+    kind: Any = None,
+    metavar: str | None = None,
+    flags: tuple[Flag, ...] | None = None,
+    check: Callable[[Any], None] | None = None,
+) -> T:
+    """A field of a dataclass that is an option, with what :class:`Option` says of it.
+
+    Parameters
+    ----------
+    kind
+        What the flag takes; by default what Python takes.
+    flags
+        Instead of the one of the option's name.
+    """
+    about = {
+        "sentence": sentence,
+        "more": more,
+        "group": group,
+        "kind": kind,
+        "metavar": metavar,
+        "flags": flags,
+        "check": check,
+    }
+    found: T = dataclasses.field(default=default, metadata={_KEY: about})
+    return found
+
+
+def options_of(table: type) -> tuple[Option, ...]:
+    """The rows of a table, group by group.
+
+    Raises
+    ------
+    TypeError
+        A group that is none, or a flag that takes nobody knows what.
+    """
+    rows = [_row(field) for field in dataclasses.fields(table) if _KEY in field.metadata]
+    return tuple(sorted(rows, key=lambda row: GROUPS.index(row.group)))
+
+
+def check(asked: Any) -> None:
+    """Refuse what no compilation can have, option by option.
+
+    Raises
+    ------
+    HeccError
+        As :attr:`Option.check` of the first that is refused.
+    """
+    for row in options_of(type(asked)):
+        if row.check is not None:
+            row.check(getattr(asked, row.name))
+
+
+def _row(field: dataclasses.Field[Any]) -> Option:
+    about = field.metadata[_KEY]
+    flags, kind = about["flags"], about["kind"] or field.type
+    if flags is None:
+        flags = (Flag(field.name, kind, about["sentence"], about["metavar"]),)
+    if about["group"] not in GROUPS:
+        raise TypeError(f"option {field.name}: there is no group {about['group']!r}; give one of GROUPS")
+    if any(isinstance(flag.kind, str) for flag in flags):
+        raise TypeError(f"option {field.name}: say what its flag takes (kind), which the type {kind!r} does not")
+    return Option(
+        field.name,
+        field.type,
+        field.default,
+        about["sentence"],
+        about["more"],
+        about["group"],
+        flags,
+        about["check"],
+    )

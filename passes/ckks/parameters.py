@@ -23,10 +23,10 @@ from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scales, Scaling
 from hecc.compiler.ckks.chain.spending import Spending, data_bits, find_primes, headroom, spendings
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.noise import NoisePrediction
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.options import Options
 from hecc.runtime.ckks.circuit.instructions import AddPlain
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expansion
@@ -172,7 +172,7 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
     """
     options = demand.options
     try:
-        allowed = limit(ring_degree, options.level, options.adversary)
+        allowed = limit(ring_degree, options.security, options.adversary)
     except SecurityError:
         return None
     trials = _Trials(demand, lowered, ring_degree)
@@ -448,7 +448,7 @@ def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
     """Whether the table has room for the smallest chain, before any layout is computed for this ring."""
     options = demand.options
     try:
-        allowed = limit(ring_degree, options.level, options.adversary)
+        allowed = limit(ring_degree, options.security, options.adversary)
     except SecurityError:
         return False
     if options.chain is not None:
@@ -467,7 +467,7 @@ def _least_scale_bits(demand: Demand, ring_degree: int, packing: Packing) -> int
     least = math.floor(demand.precision_bits + demand.fineness + math.log2(rounding))
     if demand.options.disclose:
         hidden = WORST_DEVIATION * flooding_factor(demand.options.disclose, 1) * least_error(ring_degree)
-        least = max(least, math.floor(demand.options.precision_bits + demand.fineness + math.log2(hidden)))
+        least = max(least, math.floor(demand.options.precision + demand.fineness + math.log2(hidden)))
     return max(demand.scale_bits_from, _scales(demand.options).start, least)
 
 

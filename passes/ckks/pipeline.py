@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, ProductNode
 from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
 from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
-from hecc.compiler.options import Options
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
 from hecc.passes.ckks.align import align_factors
@@ -130,12 +130,12 @@ class _Fitting:
             graph,
             self.calibration,
             self.declared,
-            options.precision_bits,
+            options.precision,
             options.interval_margin,
             promise=self.promise,
             # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
             # the modulus has room for it.
-            proved=options.disclose > 0,
+            proved=options.disclose is not None,
             reserve_bits=self.reserve_bits,
             quiet=options.quiet,
         )
@@ -361,14 +361,14 @@ def build_plan(
     fitted = _has(graph, FunctionNode)
     if fitted:
         progress("fit polynomials")
-    required = options.precision_bits + (TAIL_BITS if options.many else 0.0)
+    required = options.precision + (TAIL_BITS if options.many else 0.0)
     if _has(graph, ProductNode):
         required += UNEVEN_BITS
     # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
     few = len(next(iter(calibration.values()))) < FEW_ROWS
     far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
     promise = Promise.of(graph, calibration, far)
-    fitting = _Fitting(calibration, declared, options, promise, required - options.precision_bits)
+    fitting = _Fitting(calibration, declared, options, promise, required - options.precision)
     graph = run_passes(FITTING, graph, fitting)
     assert fitting.approximated is not None, "approximation is one of the passes"
     fingerprint = hashlib.sha256(model).hexdigest()
@@ -419,7 +419,7 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose > 0)
+    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose is not None)
     added = {node.output.name: _added(graph, node) for node in graph.nodes}
     demand = Demand(
         graph,
@@ -440,7 +440,7 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
         flooded = math.inf
         if options.disclose:
             progress("bound the largest error")
-            found = _disclosure(draft, demand, task)
+            found = _disclosure(draft, demand, task, options.disclose)
             if isinstance(found, Demand):
                 demand = found
                 continue
@@ -448,7 +448,7 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
         progress("check precision")
         measured = _simulated(draft, task)
         if measured.bits >= task.required_bits:
-            promised = _promised(measured, task.required_bits - options.precision_bits, flooded)
+            promised = _promised(measured, task.required_bits - options.precision, flooded)
             estimate = assembly.estimate(
                 draft.circuit, draft.types, draft.keys, options, _depth(graph, depth), promised
             )
@@ -483,7 +483,7 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
         raise refusal(demand, lowerings, math.inf, task.approximated.remark)
     raise CompileError(
         f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
-        f"{options.precision_bits:g}; ask for less with --precision, or calibrate with inputs like the real ones"
+        f"{options.precision:g}; ask for less with --precision, or calibrate with inputs like the real ones"
     )
 
 
@@ -496,10 +496,10 @@ def _with_outside(estimate: Estimate, outside: float | None) -> Estimate:
 
 def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
     """Whole bits of precision that there is a plan for, 0 for none: what is predicted is not always kept."""
-    spare = task.required_bits - task.options.precision_bits
+    spare = task.required_bits - task.options.precision
     bits = refused.predicted(spare)
     while bits:
-        options = replace(task.options, precision_bits=float(bits))
+        options = replace(task.options, precision=float(bits))
         try:
             _plan(graph, replace(task, options=options, required_bits=bits + spare))
             break
@@ -551,10 +551,10 @@ def _first_scale_bits(options: Options) -> int:
     if not options.disclose:
         return 0
     flooding = math.log2(WORST_DEVIATION * flooding_factor(options.disclose, 1))
-    return math.ceil(options.precision_bits + flooding + LEAST_ERROR)
+    return math.ceil(options.precision + flooding + LEAST_ERROR)
 
 
-def _disclosure(draft: _Draft, demand: Demand, task: _Task) -> tuple[Disclosure, float] | Demand:
+def _disclosure(draft: _Draft, demand: Demand, task: _Task, results: int) -> tuple[Disclosure, float] | Demand:
     """The noise that hides the largest error of each output, and the bits of precision that it leaves.
 
     Where it leaves too few, or errors have no bound, what to ask for instead.
@@ -569,10 +569,10 @@ def _disclosure(draft: _Draft, demand: Demand, task: _Task) -> tuple[Disclosure,
         return replace(demand, scale_bits_from=scale_bits + step)
     except CircuitError as error:
         raise CompileError(f"results cannot be disclosed: {error}") from None
-    hidden = deviations(options.disclose, draft.outputs, [errors[s.name] for s in draft.outputs])
-    disclosure = Disclosure(results=options.disclose, deviations=hidden)
+    hidden = deviations(results, draft.outputs, [errors[s.name] for s in draft.outputs])
+    disclosure = Disclosure(results=results, deviations=hidden)
     flooded = _flooded_precision(disclosure, draft.outputs, demand.errors)
-    missing = _with(-task.approximated.error, options.precision_bits) - flooded
+    missing = _with(-task.approximated.error, options.precision) - flooded
     if missing > 0:
         return replace(demand, scale_bits_from=scale_bits + min(math.ceil(missing), DISCLOSED_STEP))
     return disclosure, _with(task.approximated.error, flooded)

@@ -17,10 +17,10 @@ from msgspec.structs import replace as replaced
 from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import RING_DEGREES, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode
-from hecc.compiler.options import Options
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
 from hecc.passes.ckks.shared_rotations import share_rotations
@@ -31,10 +31,7 @@ from hecc.runtime.ckks.plan.choices import RingTrial
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
 
-__all__ = ["RING_DEGREES", "ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
-
-RING_DEGREES = tuple(1 << k for k in range(11, 17))
-"""That a plan may have."""
+__all__ = ["ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
 
 WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
@@ -96,7 +93,7 @@ class ImpreciseError(CompileError):
         def refused(bits: int) -> bool:
             return _found(replace(self._demand, precision_bits=bits + spare), self._lowerings)[0] is None
 
-        candidates = range(1, min(math.ceil(self._demand.options.precision_bits), SINGLE_PRECISION + 1))
+        candidates = range(1, min(math.ceil(self._demand.options.precision), SINGLE_PRECISION + 1))
         return bisect.bisect_left(candidates, True, key=refused)
 
 
@@ -150,7 +147,7 @@ def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
 
 def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: str) -> CompileError:
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
-    options, bits, deepest = demand.options, demand.options.precision_bits, max(demand.depth.values())
+    options, bits, deepest = demand.options, demand.options.precision, max(demand.depth.values())
     if smallest_keys < math.inf:
         return CompileError(
             f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
@@ -164,13 +161,13 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
     if options.disclose:
         return CompileError(
             f"no parameters leave {bits:g} bits of precision under the noise that {options.disclose} "
-            f"results to be disclosed need, at depth {deepest} and {options.level}-bit security up to N = "
+            f"results to be disclosed need, at depth {deepest} and {options.security}-bit security up to N = "
             f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
         )
     # With less precision, polynomials for functions would be others, of another depth.
     fixed = not any(isinstance(node, ChebyshevNode) for node in demand.graph.nodes)
     reason = (
-        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.level}-bit security up to "
+        f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.security}-bit security up to "
         f"N = {RING_DEGREES[-1]}; use fewer layers"
     )
     if fixed:

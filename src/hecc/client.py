@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.machine import require_memory
-from hecc.renamed import tells_new_names
+from hecc.options.renamed import tells_new_names
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.inputs.tensors import Tensor, plain_array

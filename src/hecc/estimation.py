@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Unpack
+from dataclasses import dataclass, field
 
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.memory import MemoryUse
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import InputNode
 from hecc.measure.layers import Layer, plan_layers
-from hecc.preparation import Model, PlanOptions, prepare, takes_plan_options
-from hecc.renamed import tells_new_names
+from hecc.options.arguments import takes
+from hecc.options.table import CompileOptions
+from hecc.preparation import Model, prepare
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
 from hecc.words.advice import Advice, advise
@@ -48,32 +48,37 @@ class Estimation:
     advice: tuple[Advice, ...]
 
 
-@tells_new_names
-@takes_plan_options
-def estimate(
-    model: Model,
-    *,
-    advice: bool = True,
-    progress: Callable[[str], None] | None = None,
-    **options: Unpack[PlanOptions],
-) -> Estimation:
+@dataclass(frozen=True, kw_only=True)
+class _Call(CompileOptions):
+    """The arguments."""
+
+    model: Model = field(kw_only=False)
+    advice: bool = True
+    progress: Callable[[str], None] | None = None
+
+
+@takes(_Call)
+def estimate(call: _Call) -> Estimation:
     """Say what an ONNX model will cost on encrypted inputs, without keys and without encrypting anything.
 
     Parameters
     ----------
-    model, progress, options
-        As for :func:`hecc.compile`, with the same defaults.
+    model
+        Path or bytes of an ONNX file, a model in memory, or a ``torch.nn.Module``.
+    {options}
     advice
         Compile variants of the network, too, to find out which changes would make it cheaper. Each takes about as long
         as the network itself.
+    progress
+        Called with the name of each stage as it starts.
 
     Raises
     ------
     InputError, UnsupportedError, CompileError, SecurityError
         As :func:`hecc.compile`; an operator that cannot be evaluated is named, with what to use instead.
     """
-    stage = progress or (lambda _: None)
-    task = prepare(model, stage, **options)
+    stage = call.progress or (lambda _: None)
+    task = prepare(call.model, call, stage)
     plan = CkksPlan.of(task.build(stage))
     stage("measure the layers")
     layers = plan_layers(plan, task.calibration)
@@ -84,7 +89,7 @@ def estimate(
         layers=layers,
         merged=merged,
         memory=plan_memory(plan),
-        advice=advise(task, plan, layers, names, stage) if advice else (),
+        advice=advise(task, plan, layers, names, stage) if call.advice else (),
     )
 
 

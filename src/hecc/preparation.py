@@ -1,15 +1,13 @@
-"""What every compilation begins with: the options that shape a plan, the model imported, and all of it checked."""
+"""What every compilation begins with: options checked, the model imported, its inputs and their ranges known."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
-from typing import Any, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -17,35 +15,29 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
+from hecc.compiler.ckks.options import CKKSOptions, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
-from hecc.compiler.options import Options
+from hecc.compiler.options import check, options_of
 from hecc.compiler.promise.calibration import synthetic_inputs
-from hecc.inputs.labels import Labels, output_labels
+from hecc.inputs.labels import output_labels
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
-from hecc.inputs.sources import Form, Source, load_inputs
-from hecc.passes.ckks.search import RING_DEGREES
+from hecc.inputs.sources import Form, load_inputs
+from hecc.options.table import CompileOptions
 from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.circuit.security import LEVELS
-from hecc.runtime.ckks.devices.device import load_device
-from hecc.runtime.ckks.devices.names import DeviceName
-from hecc.runtime.ckks.disclosure import MAX_RESULTS
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.errors import InputError
 from hecc.runtime.figures import apart, count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["Machine", "Model", "OnnxModel", "PlanOptions", "Range", "Task", "prepare", "takes_plan_options"]
+__all__ = ["Model", "OnnxModel", "Range", "Task", "prepare"]
 
 Range: TypeAlias = tuple[float, float]
-Machine: TypeAlias = "str | os.PathLike[str] | MachineProfile"
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_RANGE: Range = (-1.0, 1.0)
 """What inputs are taken to be when nothing is said of them."""
@@ -59,110 +51,39 @@ CALIBRATED_INTERVAL, SYNTHETIC_INTERVAL = 0.25, 1.0
 FEW_ROWS = 16
 """Fewer calibration inputs than this are worth a warning."""
 
-MAX_BATCH = RING_DEGREES[-1] // 2
-"""Slots of the largest ring."""
-
 log = logging.getLogger(__name__)
 
 
-class PlanOptions(TypedDict, total=False):
-    """What shapes a plan: keyword arguments of :func:`hecc.compile`, which explains them, and :func:`hecc.estimate`."""
-
-    example_input: Any
-    security: int
-    quantum: bool
-    precision: float
-    input_range: Range | Mapping[str, Range] | None
-    calibration: Source | None
-    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None
-    raw: bool
-    labels: Labels | Mapping[str, Labels] | None
-    batch_axis: bool
-    device: DeviceName
-    optimize: Literal["latency", "throughput"]
-    batch: int | None
-    disclose: int | None
-    machine: Machine | None
-    key_budget: int | None
-    chain_of: Plan | str | os.PathLike[str] | None
-
-
-def takes_plan_options(function: F) -> F:
-    """Show the ``**options`` of a function by name and with their defaults, as ``help`` and notebooks look them up."""
-    own, known = inspect.signature(function), inspect.signature(prepare).parameters
-    model, *others = [parameter for parameter in own.parameters.values() if parameter.kind != parameter.VAR_KEYWORD]
-    shared = [known[name] for name in PlanOptions.__annotations__]
-    function.__signature__ = own.replace(parameters=[model, *shared, *others])  # type: ignore[attr-defined]
-    return function
-
-
-def prepare(
-    model: Model,
-    progress: Callable[[str], None],
-    *,
-    example_input: Any = None,
-    security: int = 128,
-    quantum: bool = False,
-    precision: float = 12.0,
-    input_range: Range | Mapping[str, Range] | None = None,
-    calibration: Source | None = None,
-    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
-    raw: bool = False,
-    labels: Labels | Mapping[str, Labels] | None = None,
-    batch_axis: bool = True,
-    device: DeviceName = "native",
-    optimize: Literal["latency", "throughput"] = "latency",
-    batch: int | None = None,
-    disclose: int | None = None,
-    machine: Machine | None = None,
-    key_budget: int | None = None,
-    chain_of: Plan | str | os.PathLike[str] | None = None,
-) -> Task:
-    """Import a model and check the :class:`PlanOptions`, whose defaults are those of this function.
+def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]) -> Task:
+    """Import a model and check the options.
 
     Raises
     ------
     InputError, UnsupportedError, SecurityError
         As :func:`hecc.compile`.
     """
-    if security not in LEVELS:
-        levels = ", ".join(map(str, LEVELS))
-        raise SecurityError(f"a security of {security} bits; hecc knows {levels} and nothing below")
-    numbers = {"precision": precision, "batch": batch, "disclose": disclose, "key_budget": key_budget}
-    for option, value in numbers.items():
-        if not isinstance(value, Real | None):
-            raise InputError(f"{option}={value!r}; give a number")
-    if not 0 < precision < math.inf:
-        raise InputError(f"a precision of {precision:g} bits; give a positive number, usually 8 to 20")
-    if optimize not in ("latency", "throughput"):
-        raise InputError(f"a plan optimised for {optimize!r}; choose latency or throughput")
-    if batch is not None and not 1 <= batch <= MAX_BATCH:
-        raise InputError(
-            f"a batch of {batch} rows; give a number from 1 to {MAX_BATCH}, since no ciphertext holds more rows, and "
-            "more of them are encrypted as several batches"
-        )
-    if disclose is not None and not 1 <= disclose <= MAX_RESULTS:
-        raise InputError(f"{disclose} results to be disclosed; give how many of one key, from 1 to {MAX_RESULTS}")
-    if key_budget is not None and key_budget < 1:
-        raise InputError(f"a budget of {key_budget} bytes for keys; give a positive number")
-    device = load_device(device).name
+    check(asked)
+    machine = asked.machine
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
-    if profile is not None and not DEVICE_MODELS[device].profiled:
+    if profile is not None and not DEVICE_MODELS[asked.device].profiled:
         profiled = ", ".join(name for name, model in DEVICE_MODELS.items() if model.profiled)
-        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {device!r}")
+        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {asked.device!r}")
+    input_range, calibration = asked.input_range, asked.calibration
     progress("import the network")
-    network = onnx_model(model, example_input, batch_axis)
-    imported = import_model(network, batch_axis=batch_axis, limits=LIMITS)
+    network = onnx_model(model, asked.example_input, asked.batch_axis)
+    imported = import_model(network, batch_axis=asked.batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
-    wanted = _with_preprocessing(wanted, preprocessing)
+    wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}
     outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
-    names = output_labels(labels, outputs)
+    names = output_labels(asked.labels, outputs)
     unused = _unused_inputs(imported)
     if input_range is not None:
         stated = _declared(input_range, None, wanted, unused)
         wanted = [replace(form, range=stated[form.name]) for form in wanted]
-    rows = None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=raw).tensors, wanted)
+    rows = (
+        None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=asked.raw).tensors, wanted)
+    )
     declared = _declared(input_range, rows, wanted, unused)
     if rows is None:
         rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
@@ -182,18 +103,11 @@ def prepare(
                 count_words(number, "calibration input"),
             )
     options = Options(
-        level=security,
-        adversary="quantum" if quantum else "classical",
-        precision_bits=precision,
+        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions)},
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
-        device=device,
-        optimize=optimize,
-        batch=batch,
-        disclose=disclose or 0,
         machine=profile,
-        key_budget=key_budget,
-        chain=None if chain_of is None else _chain(chain_of, security, quantum),
+        chain=None if asked.chain_of is None else _chain(asked.chain_of, asked.security, asked.quantum),
         producer=f"hecc {hecc.__version__}",
     )
     preprocessed = {form.name: form.preprocessing for form in wanted}

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hecc.measure.machine import require_memory
+from hecc.options.renamed import tells_new_names
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
 from hecc.runtime.plan.holder import EncryptedRows
@@ -92,6 +93,7 @@ class Server:
         The keys were made for other parameters or lack one that the plan needs.
     """
 
+    @tells_new_names
     def __init__(
         self,
         plan: Plan | Engine | str | os.PathLike[str],

@@ -78,7 +78,7 @@ def test_the_help_of_every_command_has_an_example_of_it(cli, command):
         ("evaluate", ["plan.bin", "--data", "nowhere.npy"]),
         ("evaluate", ["plan.bin", "--data", "three.npy", "--labels", "nowhere.txt"]),
         ("encrypt", ["plan.client.bin", "nowhere.npy"]),
-        ("compile", ["model.onnx", "--calibrate", "nowhere.npy"]),
+        ("compile", ["model.onnx", "--calibration", "nowhere.npy"]),
         ("compile", ["model.onnx", "--labels", "nowhere.txt"]),
         ("report", ["nowhere.bin"]),
         ("report", ["plan.bin", "--inputs", "nowhere.npy"]),

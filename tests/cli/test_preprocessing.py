@@ -28,7 +28,7 @@ def photos(here):
 
 
 def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
-    arguments = ("compile", "model.onnx", "--resize", "8", "--calibrate", "photos")
+    arguments = ("compile", "model.onnx", "--resize", "8", "--calibration", "photos")
     (warning,) = [text for text in cli.answer(*arguments)["warnings"] if "--scale" in text]
     assert warning.startswith("--resize without --scale: the network gets pixels as values from 0 to 255; ")
     for stated in (("--scale", "1"), ("--mean", "127")):
@@ -37,7 +37,7 @@ def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
 
 def test_a_photo_becomes_a_name_with_a_confidence(cli, photos):
     stated = ("--resize", "8", "--scale", "1/255", "--labels", "names.txt")
-    text = cli.succeed("compile", "model.onnx", "--calibrate", "photos", *stated).stdout
+    text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated).stdout
     assert "grey images resized (shorter side to 8); centre 8x8; times 1/255; layout nchw\n" in text
     assert re.search(r"labels logits +digit 0, digit 1, .*, \.\.\. \(10\)\n", text)
     cli.succeed("keygen", "plan.client.bin", "--keys", "new")
@@ -66,7 +66,7 @@ def test_every_option_arrives_in_the_plan(cli, here):
 
 
 def test_calibration_is_the_older_name_of_calibrate(cli, here):
-    first = cli.answer("compile", "model.onnx", "--calibrate", "calibration.npy")
+    first = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")
     assert cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")["plan_bytes"] == first["plan_bytes"]
 
 
@@ -89,7 +89,7 @@ def test_options_that_are_no_preprocessing_are_refused(cli, photos, options, fau
 
 
 def test_raw_arrays_are_preprocessed_only_when_told(cli, photos):
-    cli.succeed("compile", "model.onnx", *STATED, "--calibrate", "photos")
+    cli.succeed("compile", "model.onnx", *STATED, "--calibration", "photos")
     cli.succeed("keygen", "plan.client.bin", "--keys", "new")
     raw = np.random.default_rng(0).integers(0, 256, (1, 8, 8))
     np.save("raw.npy", raw)
@@ -163,12 +163,12 @@ def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):
 
 def test_a_factor_of_any_size_can_be_shown(cli, here):
     for scale in ("1e-30", "1e30", "0.7"):
-        cli.succeed("compile", "model.onnx", "--scale", scale, "--calibrate", "calibration.npy")
+        cli.succeed("compile", "model.onnx", "--scale", scale, "--calibration", "calibration.npy")
         assert f"times {float(scale):g}; layout nchw" in cli.succeed("inspect", "plan.client.bin").stdout
 
 
 def test_evaluate_takes_labels_from_the_folders(cli, photos):
-    cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibrate", "photos")
+    cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibration", "photos")
     found = cli.answer("evaluate", "plan.bin", "--data", "photos")
     assert found["classes"][3] == "digit 3"
     assert found["clear"] == {**found["clear"], "rows": 16, "accuracy": 1.0}

@@ -337,7 +337,7 @@ def test_a_folder_that_is_not_there_is_refused_before_any_work(cli, here, monkey
         ("compile model.onnx --output model.onnx", "model.onnx", "--output"),
         ("compile model.onnx --output ./model.onnx", "model.onnx", "--output"),
         ("compile model.onnx --client-output model.onnx", "model.onnx", "--client-output"),
-        ("compile model.onnx --calibrate calibration.npy --output calibration.npy", "calibration.npy", "--output"),
+        ("compile model.onnx --calibration calibration.npy --output calibration.npy", "calibration.npy", "--output"),
         ("compile model.onnx --chain-of plan.bin", "plan.bin", "--output"),
         ("compile model.onnx --labels labels.npy --output labels.npy", "labels.npy", "--output"),
         ("compile model.onnx --labels logits=labels.npy --output labels.npy", "labels.npy", "--output"),

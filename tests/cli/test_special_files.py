@@ -29,7 +29,7 @@ def _not_forever() -> Iterator[None]:
     "arguments",
     [
         ["compile", "SPECIAL"],
-        ["compile", "model.onnx", "--calibrate", "SPECIAL"],
+        ["compile", "model.onnx", "--calibration", "SPECIAL"],
         ["compile", "model.onnx", "--labels", "SPECIAL"],
         ["compile", "model.onnx", "--machine", "SPECIAL"],
         ["compile", "model.onnx", "--chain-of", "SPECIAL"],

@@ -2,13 +2,33 @@
 
 import inspect
 import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
 import hecc
-from hecc.preparation import PlanOptions, prepare
+from hecc.cli.plans.flags import Given, takes_options
+from hecc.compiler.ckks.options import CKKSOptions, Options
+from hecc.compiler.options import Flag, option, options_of
+from hecc.options.arguments import takes
+from hecc.options.guide import render, updated
+from hecc.options.table import CompileOptions
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
 
 SQUARE = ("square",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Longer(CompileOptions):
+    """The table with a row more."""
+
+    colour: str = option("red", "The colour of the plan.", group="What it costs", more="It says nothing.")
 
 
 def parameters(function):
@@ -16,23 +36,108 @@ def parameters(function):
     return {name: parameter for name, parameter in inspect.signature(function).parameters.items() if name != "model"}
 
 
+def flags(table, *arguments):
+    """What a command that takes the flags of a table reads, or its help."""
+    found: list[dict[str, Any]] = []
+
+    def command(options: Given) -> None:
+        found.append(options())
+
+    command.__annotations__ = {"options": Any}
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(takes_options(table)(command))
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return found[0] if found else result.stdout
+
+
 def test_both_functions_show_the_same_options_with_the_same_defaults():
     compiled, estimated = parameters(hecc.compile), parameters(hecc.estimate)
     assert set(estimated) - set(compiled) == {"advice"}
     assert {name: estimated[name] for name in compiled} == compiled
-    assert list(compiled) == [*PlanOptions.__annotations__, "progress"]
+    assert list(compiled) == [*(row.name for row in options_of(CompileOptions)), "progress"]
     assert all(parameter.default is not inspect.Parameter.empty for parameter in estimated.values())
 
 
-def test_the_options_are_all_that_a_compilation_can_be_told():
-    # Type checkers compare the types; of one that is missing in either they say nothing.
-    assert set(parameters(prepare)) - {"progress"} == set(PlanOptions.__annotations__)
+@pytest.mark.parametrize("function", [hecc.compile, hecc.estimate])
+def test_both_functions_document_every_option(function):
+    for row in options_of(CompileOptions):
+        (text,) = re.findall(rf"^    {row.name}\n((?:        .*\n)+)", function.__doc__, re.MULTILINE)
+        assert " ".join(text.split()) == f"{row.sentence} {row.more}".rstrip()
+    assert all(len(line) <= 120 for line in function.__doc__.splitlines())
+
+
+def test_the_command_line_has_the_names_and_the_defaults_of_python():
+    read = flags(CompileOptions)
+    expected = {row.name: row.default for row in options_of(CompileOptions) if row.flags}
+    assert read == expected
+    assert {flag.name for row in options_of(CompileOptions) for flag in row.flags if len(row.flags) == 1} < set(
+        expected
+    )
+
+
+def test_the_compiler_is_told_all_that_it_obeys():
+    assert {row.name for row in options_of(CKKSOptions)} == {row.name for row in options_of(Options)}
+
+
+def test_a_row_is_all_that_a_new_option_needs():
+    @takes(_Longer)
+    def function(call: _Longer) -> str:
+        """Do something.
+
+        Parameters
+        ----------
+        {options}
+        """
+        return call.colour
+
+    assert parameters(function)["colour"].default == "red"
+    assert "colour\n    The colour of the plan. It says nothing.\n" in inspect.cleandoc(function.__doc__) + "\n"
+    assert (function(), function(colour="blue")) == ("red", "blue")
+    assert re.search(r"--colour .*The colour of the plan\.\s+\[default: red\]", flags(_Longer, "--help"), re.DOTALL)
+    assert flags(_Longer, "--colour", "blue")["colour"] == "blue"
+    assert "| `colour` | `--colour TEXT` | `red` | The colour of the plan. It says nothing. |" in render(_Longer)
+
+
+def test_the_guide_has_the_table_as_it_is():
+    page = GUIDE.read_text(encoding="utf-8")
+    assert updated(page) == page, "run: python -m hecc.options.guide docs/guide.md"
+
+
+def test_a_row_that_lacks_something_is_refused_when_it_is_loaded():
+    def table(**changes):
+        return type("Table", (), {"__annotations__": {"x": "Plan | None"}, "x": option(None, "A plan.", **changes)})
+
+    with pytest.raises(TypeError, match="option x: there is no group 'Others'"):
+        options_of(dataclass(table(group="Others", kind=Path)))
+    with pytest.raises(TypeError, match=r"option x: say what its flag takes \(kind\)"):
+        options_of(dataclass(table(group="What it costs")))
+    two = (Flag("low", float, "Low."), Flag("high", float, "High."))
+    with pytest.raises(TypeError, match="option x: nothing reads its 2 flags"):
+        takes_options(dataclass(table(group="What it costs", flags=two)))
 
 
 @pytest.mark.parametrize("function", [hecc.compile, hecc.estimate])
 def test_what_is_no_option_is_refused(function, network):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'shared'"):
+    with pytest.raises(TypeError, match=rf"^{function.__name__}\(\): .*unexpected keyword argument 'shared'"):
         function(network((4,), ("gemm", 2)), shared=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("security", 100, "a security of 100 bits"),
+        ("precision", "8", "precision='8'; give a number"),
+        ("device", "gpu", "there is no device 'gpu'; choose one of native, seal"),
+        ("optimize", "memory", "a plan optimised for 'memory'"),
+        ("batch", 0, "a batch of 0 rows"),
+        ("disclose", 0, "0 results to be disclosed"),
+        ("key_budget", 0, "a budget of 0 bytes"),
+    ],
+)
+def test_what_no_compilation_can_have_is_refused(option, value, sentence):
+    with pytest.raises(hecc.HeccError, match=f"^{re.escape(sentence)}"):
+        hecc.compile("nowhere.onnx", **{option: value})
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from hecc.compiler.ckks.chain.scaling import Chain, Scaling
 from hecc.compiler.ckks.chain.series import PolynomialProfile
 from hecc.compiler.ckks.lowering.lowering import Lowered
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.workload import Workload
-from hecc.compiler.options import Options
 from hecc.runtime.ckks.circuit.instructions import Polynomial
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
 from hecc.runtime.ckks.circuit.traits import Trait
@@ -87,7 +87,7 @@ class ChainCosts:
             digit_limbs=chain.digit_limbs,
             relinearization_limbs=levels.relinearization,
             galois=levels.galois,
-            security=SecurityEvidence(self._options.level, self._options.adversary, "", 0),
+            security=SecurityEvidence(self._options.security, self._options.adversary, "", 0),
         )
         return DEVICE_MODELS[self._options.device].memory.evaluation_keys(keys)
 

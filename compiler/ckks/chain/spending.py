@@ -17,10 +17,10 @@ from typing import TypeAlias
 
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import AffineNode
 from hecc.compiler.graph.traits import PRODUCTS, Products, multiplies_values
-from hecc.compiler.options import Options
 from hecc.runtime.ckks.circuit.security import MAX_PRIME_BITS, ntt_primes
 from hecc.runtime.ckks.readings.types import HEADROOM
 from hecc.runtime.errors import ParameterError
@@ -62,7 +62,7 @@ def spendings(
     found: list[Spending]
     if options.disclose:
         single = _one_each(depth)
-        weight_bits = math.ceil(options.precision_bits) + DISCLOSED_WEIGHT_BITS
+        weight_bits = math.ceil(options.precision) + DISCLOSED_WEIGHT_BITS
         found = [_weighted(graph, depth, single, weight_bits, ring_degree, more_bits)]
     elif packing.elementwise:
         found = [_weighted(graph, depth, way, bits, ring_degree) for way in ways for bits in WEIGHT_BITS]

@@ -11,10 +11,10 @@ import msgspec
 from msgspec.structs import replace as replaced
 
 from hecc.compiler.ckks.chain.scaling import Chain
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction import cost, memory
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.options import Options
 from hecc.compiler.promise.promise import Measured
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
@@ -60,10 +60,10 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
         relinearization_limbs=max(relinearization, default=0),
         galois=tuple(GaloisElement(element, used) for element, used in sorted(galois.items())),
         security=SecurityEvidence(
-            level=options.level,
+            level=options.security,
             adversary=options.adversary,
             table=TABLE_SOURCE,
-            log2_limit=limit(chain.ring_degree, options.level, options.adversary),
+            log2_limit=limit(chain.ring_degree, options.security, options.adversary),
         ),
     )
 

@@ -36,9 +36,9 @@ app = typer.Typer(
 for _command, _example in (
     (
         compile_command,
-        "hecc compile model.onnx --calibrate photos --resize 256 --scale 1/255 --mean .5 --std .25 --labels names.txt",
+        "hecc compile model.onnx --calibration photos --resize 256 --scale 1/255 --mean .5 --labels names.txt",
     ),
-    (estimate_command, "hecc estimate model.onnx --calibrate images.npy"),
+    (estimate_command, "hecc estimate model.onnx --calibration images.npy"),
     (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --device seal"),
     (encrypt_command, "hecc encrypt plan.client.bin photo.jpg"),
     (run_command, "hecc run plan.bin encrypted.bin"),

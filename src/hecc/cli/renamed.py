@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from hecc.renamed import RENAMED
+from hecc.options.renamed import RENAMED
 
 __all__ = ["Command"]
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 import hecc
 from hecc.compiler.ckks.chain.scaling import Chain
 from hecc.compiler.ckks.lowering.assembly import key_specification
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.cost import instruction_costs
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
-from hecc.compiler.options import Options
 from hecc.measure.primitives import primitive_keys
 from hecc.measure.probes import PROBES, SCALE, Probe, probe_circuit
 from hecc.measure.rate_fit import RATES, Fit, fit
@@ -185,7 +185,7 @@ def _prepared(probe: Probe, threads: Sequence[int]) -> Iterator[_Prepared]:
         dropped=(),
         digit_limbs=base.digit_limbs,
     )
-    keys = key_specification(circuit, chain, Options(level=base.security.level))
+    keys = key_specification(circuit, chain, Options(security=base.security.level))
     with tempfile.TemporaryDirectory(prefix="hecc-calibrate-") as folder:
         files = generate_keys(keys, Path(folder) / "keys", shape="native")
         secret = secret_residues(SecretKeyFile.load(files.secret), None)

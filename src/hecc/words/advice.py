@@ -118,7 +118,7 @@ class _Trial:
         # What is wrong with a variant is no concern of its user.
         options = replace(self.task.options, quiet=True)
         if precision is not None:
-            options = replace(options, precision_bits=precision)
+            options = replace(options, precision=precision)
         with contextlib.suppress(CompileError):
             changed = replace(self.task, imported=graph or self.task.imported, model=b"", options=options)
             plan = CkksPlan.of(changed.build())
@@ -202,7 +202,7 @@ def _depth(trial: _Trial) -> Iterator[Advice]:
 
 def _precision(trial: _Trial) -> Iterator[Advice]:
     """Whether some bits of precision less would make a difference."""
-    asked = trial.task.options.precision_bits
+    asked = trial.task.options.precision
     less = max(LEAST_PRECISION, asked - LESS_PRECISION)
     if less >= asked:
         return

@@ -205,7 +205,7 @@ def test_a_minimum_of_security_holds_everywhere(cli, here):
 
 
 def test_a_quantum_plan_satisfies_a_quantum_minimum(cli, here):
-    cli.succeed("compile", "model.onnx", "--quantum", "--calibrate", "calibration.npy", "--output", "q.bin")
+    cli.succeed("compile", "model.onnx", "--quantum", "--calibration", "calibration.npy", "--output", "q.bin")
     cli.succeed("keygen", "q.client.bin", "--keys", "new", "--min-security", "128-quantum")
     cli.succeed("encrypt", "q.client.bin", "three.npy", "--keys", "new", "--min-security", "128-quantum")
     cli.succeed("verify", "q.bin", "new/evaluation.bin", "--min-security", "128-quantum")

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import numpy_helper, parser
 
 import hecc
-from hecc.runtime.ckks.circuit.parameters import KeyShape
+from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.plan.plan import Plan
 
 FOLDER = Path(__file__).parent
@@ -29,7 +29,7 @@ def main() -> None:
     x = np.array([[0.5, -0.25, 1.0], [0.0, 1.0, -1.0]])
     np.save(FOLDER / "output.npy", x @ weights)
     calibration = np.random.default_rng(0).uniform(-1, 1, (64, 3))
-    devices: tuple[KeyShape, ...] = ("native", "seal")
+    devices: tuple[DeviceName, ...] = ("native", "seal")
     for device in devices:
         folder = FOLDER / device
         folder.mkdir(exist_ok=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scaling
 from hecc.compiler.ckks.lowering.assembly import key_specification
 from hecc.compiler.ckks.lowering.lowering import Lowered
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.noise import NoisePrediction
-from hecc.compiler.options import Options
 from hecc.passes.ckks.scales import apply_scales
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,

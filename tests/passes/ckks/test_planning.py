@@ -15,10 +15,10 @@ from hecc.compiler.ckks.chain.scaling import Magnitude, Scales
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.ckks.lowering.packing import Packing
+from hecc.compiler.ckks.options import RING_DEGREES, Options
 from hecc.compiler.ckks.prediction.cost import circuit_rotations, circuit_seconds
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.options import Options
 from hecc.passes.ckks import search
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
@@ -58,11 +58,13 @@ class Case:
     calibration: dict[str, Array]
 
     def lowered(self, ring_degree: int) -> tuple[Lowered, dict[str, Layout]]:
-        lowering = search._diagonals(self.graph, self.depth, ring_degree, Packing(), Options(), search.Lowerings())
+        lowering = search._diagonals(
+            self.graph, self.depth, ring_degree, Packing(), Options(device="seal"), search.Lowerings()
+        )
         return lowering.lowered, lowering.choice.layouts
 
     def demand(self, options: Options) -> Demand:
-        return Demand(self.graph, self.depth, self.magnitudes, options, options.precision_bits)
+        return Demand(self.graph, self.depth, self.magnitudes, options, options.precision)
 
     def choose(self, ring_degree: int, options: Options) -> Candidate | None:
         return choose_chain(self.demand(options), self.lowered(ring_degree)[0], ring_degree, Packing())
@@ -153,7 +155,7 @@ def network(request: pytest.FixtureRequest, build: Any) -> Case:
 
 @pytest.fixture
 def planned(network: Case) -> tuple[Case, Lowered, Scales, Candidate]:
-    candidate = network.choose(16384, Options())
+    candidate = network.choose(16384, Options(device="seal"))
     assert candidate is not None
     return network, network.lowered(16384)[0], candidate.scales, candidate
 
@@ -165,7 +167,7 @@ def test_operands_of_every_sum_have_exactly_equal_scales(planned: Any) -> None:
     """Errorless: equal as fractions, not approximately."""
     _, lowered, scales, candidate = planned
     circuit, _ = apply_scales(lowered, scales)
-    keys = assembly.key_specification(circuit, candidate.chain, Options())
+    keys = assembly.key_specification(circuit, candidate.chain, Options(device="seal"))
     types = verify(circuit, keys)
     sums = [ins for ins in circuit.instructions if isinstance(ins, Add)]
     for ins in sums:
@@ -200,7 +202,7 @@ def test_a_product_whose_factors_are_free_hits_its_target(build: Any) -> None:
     build.dense("b", "z", 8)
     build.product("y", "a", "b")
     network = case(build.graph("y"))
-    candidate = network.choose(16384, Options())
+    candidate = network.choose(16384, Options(device="seal"))
     assert candidate is not None
     lowered, scales = network.lowered(16384)[0], candidate.scales
     (i,) = [i for i, ins in enumerate(lowered.circuit.instructions) if isinstance(ins, Multiply)]
@@ -238,7 +240,7 @@ def test_the_chain_accounts_for_every_prime(planned: Any) -> None:
 @pytest.mark.parametrize("level", [128, 192, 256])
 @pytest.mark.parametrize("adversary", ["classical", "quantum"])
 def test_no_chain_is_above_the_table_special_primes_included(network: Case, level: int, adversary: Any) -> None:
-    options = Options(level=level, adversary=adversary, precision_bits=10.0)
+    options = Options(device="seal", security=level, quantum=adversary == "quantum", precision=10.0)
     found = 0
     for ring_degree in (4096, 8192, 16384, 32768):
         candidate = network.choose(ring_degree, options)
@@ -249,13 +251,13 @@ def test_no_chain_is_above_the_table_special_primes_included(network: Case, leve
         product = math.prod((*chain.data_primes, *chain.special_primes))
         assert product < 1 << limit(ring_degree, level, adversary)
         assert len({*chain.data_primes, *chain.special_primes}) == len(chain.data_primes) + 1
-        assert candidate.precision_bits >= options.precision_bits
+        assert candidate.precision_bits >= options.precision
     assert found, "a test of nothing"
 
 
 @pytest.mark.parametrize("precision", [4.0, 8.0, 12.0, 16.0, 20.0])
 def test_could_fit_never_says_no_where_a_chain_is_found(network: Case, precision: float) -> None:
-    options = Options(precision_bits=precision)
+    options = Options(device="seal", precision=precision)
     answers = []
     for ring_degree in (2048, 4096, 8192, 16384):
         if network.choose(ring_degree, options) is not None:
@@ -267,7 +269,7 @@ def test_could_fit_never_says_no_where_a_chain_is_found(network: Case, precision
 def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
     sizes = []
     for precision in (6.0, 10.0, 14.0, 18.0):
-        candidate = network.choose(32768, Options(precision_bits=precision))
+        candidate = network.choose(32768, Options(device="seal", precision=precision))
         assert candidate is not None
         assert candidate.precision_bits >= precision
         sizes.append(sum(math.log2(q) for q in candidate.chain.data_primes))
@@ -275,17 +277,17 @@ def test_more_precision_never_takes_a_smaller_modulus(network: Case) -> None:
 
 
 def test_a_ring_degree_is_the_smallest_that_works_or_faster_than_it(network: Case) -> None:
-    options = Options()
+    options = Options(device="seal")
     _, chosen, _ = search.search(network.demand(options), search.Lowerings())
-    smaller = [n for n in search.RING_DEGREES if n < chosen.chain.ring_degree]
+    smaller = [n for n in RING_DEGREES if n < chosen.chain.ring_degree]
     for ring_degree in smaller:
         candidate = network.choose(ring_degree, options)
         assert candidate is None or candidate.seconds > chosen.seconds
 
 
 def test_no_ring_means_no_chain(network: Case) -> None:
-    assert network.choose(1024, Options(level=256)) is None
-    assert not network.could_fit(1024, Options(level=256))
+    assert network.choose(1024, Options(device="seal", security=256)) is None
+    assert not network.could_fit(1024, Options(device="seal", security=256))
 
 
 # --- scales and clean-up ---------------------------------------------------------------------------------------------

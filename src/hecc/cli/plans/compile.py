@@ -9,16 +9,18 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ForceOption, ModelArgument, PlanOptionsGiven, option_files, takes_plan_options
+from hecc.cli.options import ForceOption, ModelArgument
 from hecc.cli.outputs import check_targets
+from hecc.cli.plans.flags import Given, option_files, takes_options
+from hecc.options.table import CompileOptions
 
 __all__ = ["compile_command"]
 
 
-@takes_plan_options
+@takes_options(CompileOptions)
 def compile_command(
     model: ModelArgument,
-    options: PlanOptionsGiven,
+    options: Given,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The server's plan, with the weights.")
     ] = Path("plan.bin"),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ModelArgument, PlanOptionsGiven, takes_plan_options
+from hecc.cli.options import ModelArgument
+from hecc.cli.plans.flags import Given, takes_options
+from hecc.options.table import CompileOptions
 
 if TYPE_CHECKING:
     from hecc.estimation import Estimation
@@ -15,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["estimate_command"]
 
 
-@takes_plan_options
+@takes_options(CompileOptions)
 def estimate_command(
     model: ModelArgument,
-    options: PlanOptionsGiven,
-    no_advice: Annotated[
-        bool, typer.Option("--no-advice", help="Do not compile variants of the network to find cheaper ones.")
-    ] = False,
+    options: Given,
+    advice: Annotated[
+        bool, typer.Option("--advice/--no-advice", help="Compile variants of the network, too, to find cheaper ones.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Say what a network will cost, layer by layer, and what would make it cheaper.
@@ -36,14 +38,14 @@ def estimate_command(
 
         asked = options()
         with out.stages(f"estimating {model}") as stage:
-            found = hecc.estimate(model, advice=not no_advice, progress=stage, **asked)
+            found = hecc.estimate(model, advice=advice, progress=stage, **asked)
         out.facts(plan_facts(found.plan.header))
         out.say()
         out.table(*_table(found))
-        if not no_advice:
+        if advice:
             out.say()
-            for advice in found.advice:
-                out.say(f"  advice: {advice.text}")
+            for advised in found.advice:
+                out.say(f"  advice: {advised.text}")
             if not found.advice:
                 out.say("  no change that was tried would make the network much faster")
         out.result(

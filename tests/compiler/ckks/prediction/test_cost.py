@@ -11,6 +11,7 @@ import pytest
 
 from hecc.compiler.ckks.chain.scaling import Chain
 from hecc.compiler.ckks.lowering.assembly import key_specification
+from hecc.compiler.ckks.options import Options
 from hecc.compiler.ckks.prediction.cost import (
     NativeCost,
     circuit_rotations,
@@ -18,7 +19,6 @@ from hecc.compiler.ckks.prediction.cost import (
     instruction_costs,
 )
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
-from hecc.compiler.options import Options
 from hecc.measure.roofline import Work, count_work
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.runtime.ckks.circuit.instructions import (
@@ -71,7 +71,7 @@ def program(*body: Instruction, count: int = 1, outputs: int = 1, **constants: A
 
 
 def keys_of(circuit: Circuit) -> KeySpecification:
-    return key_specification(circuit, CHAIN, Options())
+    return key_specification(circuit, CHAIN, Options(device="seal"))
 
 
 def limbs_of(circuit: Circuit) -> list[int]:

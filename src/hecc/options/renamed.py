@@ -7,9 +7,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-__all__ = ["RENAMED", "tells_new_names"]
+__all__ = ["RENAMED", "refuse_old", "tells_new_names"]
 
-RENAMED: Mapping[str, str] = {"share": "disclose", "evaluator": "device", "shape": "device"}
+RENAMED: Mapping[str, str] = {
+    "calibrate": "calibration",
+    "evaluator": "device",
+    "shape": "device",
+    "share": "disclose",
+}
 """The new name of an argument by its old one; a flag is two dashes and the name."""
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,13 +28,24 @@ def tells_new_names(function: F) -> F:
     TypeError
         By the function that is returned, as for any argument that it does not take.
     """
-    known = inspect.signature(function).parameters
-    renamed = {old: new for old, new in RENAMED.items() if new in known}
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def telling(*arguments: Any, **options: Any) -> Any:
-        for old in renamed.keys() & options.keys():
-            raise TypeError(f"{function.__qualname__}(): {old}= is called {renamed[old]}= now")
+        refuse_old(function.__qualname__.removesuffix(".__init__"), signature, options)
         return function(*arguments, **options)
 
     return telling  # type: ignore[return-value]
+
+
+def refuse_old(name: str, signature: inspect.Signature, given: Mapping[str, Any]) -> None:
+    """Refuse old names among the arguments that a function of this name and signature is given.
+
+    Raises
+    ------
+    TypeError
+        There is one, with the new one.
+    """
+    for old in RENAMED.keys() & given.keys():
+        if RENAMED[old] in signature.parameters and old not in signature.parameters:
+            raise TypeError(f"{name}(): {old}= is called {RENAMED[old]}= now")

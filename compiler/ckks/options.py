@@ -1,0 +1,194 @@
+"""The options that the compiler for CKKS obeys, and what else it is told."""
+
+# Types are not strings here, since the command line makes flags of them.
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from hecc.compiler.options import option
+from hecc.runtime.ckks.devices.names import DeviceName
+from hecc.runtime.errors import InputError, SecurityError
+
+if TYPE_CHECKING:
+    from hecc.compiler.ckks.lowering.packing import Packing
+    from hecc.compiler.ckks.prediction.machine import MachineProfile
+    from hecc.runtime.ckks.circuit.parameters import KeySpecification
+    from hecc.runtime.ckks.circuit.security import Adversary
+    from hecc.runtime.ckks.plan.rates import Rates
+
+__all__ = ["RING_DEGREES", "CKKSOptions", "Options"]
+
+RING_DEGREES = tuple(1 << k for k in range(11, 17))
+"""Of all rings that are tried."""
+
+MAX_BATCH = RING_DEGREES[-1] // 2
+"""Slots of the largest ring."""
+
+
+def _check_security(value: Any) -> None:
+    from hecc.runtime.ckks.circuit.security import LEVELS
+
+    if value not in LEVELS:
+        levels = ", ".join(map(str, LEVELS))
+        raise SecurityError(f"a security of {value} bits; hecc knows {levels} and nothing below")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not isinstance(value, Real | None):
+        raise InputError(f"{name}={value!r}; give a number")
+
+
+def _check_precision(value: Any) -> None:
+    _check_number("precision", value)
+    if not 0 < value < math.inf:
+        raise InputError(f"a precision of {value:g} bits; give a positive number, usually 8 to 20")
+
+
+def _check_device(value: Any) -> None:
+    if value not in get_args(DeviceName):
+        raise InputError(f"there is no device {value!r}; choose one of {', '.join(get_args(DeviceName))}")
+
+
+def _check_optimize(value: Any) -> None:
+    if value not in ("latency", "throughput"):
+        raise InputError(f"a plan optimised for {value!r}; choose latency or throughput")
+
+
+def _check_batch(value: Any) -> None:
+    _check_number("batch", value)
+    if value is not None and not 1 <= value <= MAX_BATCH:
+        raise InputError(
+            f"a batch of {value} rows; give a number from 1 to {MAX_BATCH}, since no ciphertext holds more rows, and "
+            "more of them are encrypted as several batches"
+        )
+
+
+def _check_disclose(value: Any) -> None:
+    from hecc.runtime.ckks.disclosure import MAX_RESULTS
+
+    _check_number("disclose", value)
+    if value is not None and not 1 <= value <= MAX_RESULTS:
+        raise InputError(f"{value} results to be disclosed; give how many of one key, from 1 to {MAX_RESULTS}")
+
+
+def _check_key_budget(value: Any) -> None:
+    _check_number("key_budget", value)
+    if value is not None and value < 1:
+        raise InputError(f"a budget of {value} bytes for keys; give a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CKKSOptions:
+    """What a user may ask of a plan for CKKS: a row of the table of options is a field."""
+
+    security: int = option(
+        128, "Bits of security: 128, 192 or 256.", group="What is promised", metavar="BITS", check=_check_security
+    )
+    quantum: bool = option(
+        False, "Keep that level against an adversary with a quantum computer, too.", group="What is promised"
+    )
+    precision: float = option(
+        12.0,
+        "Bits: the largest error of an element of an output, relative to its range, is at most 2^-BITS.",
+        more="The range is that over the calibration inputs, behind what the client computes. The error may come from "
+        "the scheme or from the polynomials that stand for activations.",
+        group="What is promised",
+        metavar="BITS",
+        check=_check_precision,
+    )
+    disclose: int | None = option(
+        None,
+        "How many results of one key may be shown to others, the server included: rows, or batches of rows.",
+        more="Such a plan has room for the noise that hides what a result tells of the key, promises its precision "
+        "with it, and is larger.",
+        group="What is promised",
+        metavar="RESULTS",
+        check=_check_disclose,
+    )
+    device: DeviceName = option(
+        "native",
+        "What the plan is optimised for: hecc's own evaluator, or Microsoft SEAL's.",
+        more="SEAL's is the reference, and slower. Either runs the plan; keys are for one of them.",
+        group="What it costs",
+        check=_check_device,
+    )
+    optimize: Literal["latency", "throughput"] = option(
+        "latency",
+        "An answer in the shortest time, or the most answers per hour: thousands of rows at once.",
+        more="For throughput the plan has a ciphertext for each element of an input, and a row in each of its slots.",
+        group="What it costs",
+        check=_check_optimize,
+    )
+    batch: int | None = option(
+        None,
+        "So many rows at once, side by side in the slots where there is room.",
+        more="By default one, or for throughput as many as a ciphertext has slots.",
+        group="What it costs",
+        metavar="ROWS",
+        check=_check_batch,
+    )
+    key_budget: int | None = option(
+        None,
+        "Bytes that the evaluation keys may take in the server's memory: the fastest plan whose keys are not larger.",
+        more="Linear transforms then share rotations as far as that needs. On the command line a size, as 200MB.",
+        group="What it costs",
+        metavar="SIZE",
+        check=_check_key_budget,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(CKKSOptions):
+    """Options of a compilation: those of the user, and what was found out about the rest.
+
+    Attributes
+    ----------
+    margin
+        How many times the values observed on the calibration inputs must not overflow.
+    interval_margin
+        By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
+    machine
+        That predicted times are for; ``None`` for the one that hecc was developed on.
+    chain
+        Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
+    producer
+        Name and version for the plan's header.
+    quiet
+        Whether nothing is warned of, as for a variant of a network that is only compiled for comparison.
+    """
+
+    margin: float = 4.0
+    interval_margin: float = 0.25
+    machine: "MachineProfile | None" = None
+    chain: "KeySpecification | None" = None
+    producer: str = "hecc"
+    quiet: bool = False
+
+    @property
+    def adversary(self) -> "Adversary":
+        """Whom the level of security is kept against."""
+        return "quantum" if self.quantum else "classical"
+
+    @property
+    def many(self) -> bool:
+        """Whether there is more than one example at once."""
+        return self.optimize == "throughput" or self.batch not in (None, 1)
+
+    @property
+    def rates(self) -> "Rates | None":
+        """Of one thread of the machine, if it was measured."""
+        return None if self.machine is None else self.machine.one_thread
+
+    def packings(self, ring_degree: int) -> "tuple[Packing, ...]":
+        """The ways to fill the ciphertexts of a ring; none where it has too few slots for the batch."""
+        from hecc.compiler.ckks.lowering.packing import Packing
+
+        if self.optimize == "throughput":
+            offered = [Packing(self.batch or ring_degree // 2, elementwise=True)]
+        elif self.batch in (None, 1):
+            offered = [Packing()]
+        else:
+            offered = [Packing(self.batch), Packing(self.batch, elementwise=True)]
+        return tuple(packing for packing in offered if packing.slots(ring_degree) * packing.lanes <= ring_degree // 2)

@@ -1,0 +1,127 @@
+"""The table of all options of :func:`hecc.compile` and :func:`hecc.estimate`.
+
+:mod:`hecc.compiler.options` says what a row is, and :mod:`hecc.options.arguments` makes functions of them.
+"""
+
+# Types that only help prints are strings: the command line makes its flags of this table, and must not load them.
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hecc.compiler.ckks.options import CKKSOptions
+from hecc.compiler.options import Flag, option
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from hecc.compiler.ckks.prediction.machine import MachineProfile
+    from hecc.inputs.labels import Labels
+    from hecc.inputs.sources import Source
+    from hecc.runtime.inputs.preprocessing import Preprocessing
+    from hecc.runtime.plan.plan import Plan
+
+__all__ = ["CompileOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions(CKKSOptions):
+    """What a user may ask of a plan."""
+
+    example_input: Any = option(
+        None,
+        "For a torch.nn.Module: a tensor like those that it takes, or a sequence of them for several inputs.",
+        more="Only shapes and types matter; the module is exported in inference mode, by PyTorch's own exporter.",
+        group="The network",
+        flags=(),
+    )
+    batch_axis: bool = option(
+        True,
+        "Whether axis 0 of every input is the batch; otherwise the whole tensor is one example.",
+        group="The network",
+    )
+    labels: "Labels | Mapping[str, Labels] | None" = option(
+        None,
+        "Names of the classes, one per line of a file, that the client's predictions show.",
+        more="They are stored in the plan, for the only output, or by output; in Python also as a list of names.",
+        group="The network",
+        kind=list[str],
+        metavar="[OUTPUT=]FILE",
+    )
+    calibration: "Source | None" = option(
+        None,
+        "Some hundred real inputs (.npy, .npz, .csv, or a folder of images), which show how large the values inside "
+        "the network become.",
+        more="In Python also arrays of shape (rows, ...), for a network with one input, or by name. Without them the "
+        "compiler makes inputs up, and has to allow for values sixteen times as large as those it sees, instead of "
+        "four times, and to fit the polynomials of smooth activations on intervals twice as wide.",
+        group="Its inputs",
+        kind=Path,
+        metavar="PATH",
+    )
+    input_range: "tuple[float, float] | Mapping[str, tuple[float, float]] | None" = option(
+        None,
+        "Lowest and highest input value, after preprocessing; the client refuses to encrypt others.",
+        more="For all inputs; in Python also by name. By default what 8-bit images become if their preprocessing was "
+        "stated, and the range of the calibration inputs; or -1 to 1 when there is neither.",
+        group="Its inputs",
+        kind=tuple[float, float],
+        metavar="LOW HIGH",
+    )
+    preprocessing: "Preprocessing | Mapping[str, Preprocessing] | None" = option(
+        None,
+        "What turns raw values into the network's inputs, a hecc.Preprocessing: for all inputs, or by name.",
+        more="It is stored in the plan: the client does it to images and tables.",
+        group="Its inputs",
+        flags=(
+            Flag(
+                "resize",
+                str,
+                "Preprocessing of images: 256 for the shorter side, or HEIGHTxWIDTH. The centre is cropped to the "
+                "network's size.",
+                "SIZE",
+            ),
+            Flag(
+                "scale",
+                str,
+                "Preprocessing: what raw values are multiplied by, as 1/255 for bytes to 0 to 1.",
+                "FACTOR",
+            ),
+            Flag(
+                "mean",
+                str,
+                "Preprocessing: what is subtracted after scaling: one number, or one per channel or column with commas "
+                "between, or a .npy file of them.",
+                "NUMBERS",
+            ),
+            Flag("std", str, "Preprocessing: what is divided by in the end; as --mean.", "NUMBERS"),
+            Flag(
+                "layout",
+                Literal["nchw", "nhwc"],
+                "Preprocessing: where the network's input has its channels. [nchw]",
+            ),
+        ),
+    )
+    raw: bool = option(
+        False,
+        "Arrays hold raw values, too: preprocess them. Images and tables always are.",
+        group="Its inputs",
+    )
+    machine: "MachineProfile | str | os.PathLike[str] | None" = option(
+        None,
+        "Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+        more="In Python also what hecc.machine_profile returned. Without one times are those of the machine that hecc "
+        "was developed on.",
+        group="What it costs",
+        kind=Path,
+        metavar="FILE",
+    )
+    chain_of: "Plan | str | os.PathLike[str] | None" = option(
+        None,
+        "Use the ring, the primes and the digits of this plan, so that one key set can serve both.",
+        more="By default those that are fastest for this network.",
+        group="What it costs",
+        kind=Path,
+        metavar="PLAN",
+    )
