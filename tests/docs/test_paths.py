@@ -20,7 +20,7 @@ FOLDERS = (
     "licenses/",
     ".ci/",
 )
-HISTORY = {"CHANGELOG.md", "architecture.md"}
+HISTORY = {"CHANGELOG.md"}
 """Pages that name what once was there."""
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
+from hecc.options.table import CompileOptions
 from hecc.preparation import prepare
 from hecc.runtime.errors import FileFormatError, HeccError, InputError, SecurityError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
@@ -49,9 +50,8 @@ def network(*extra):
 
 def compiled(*extra, **options):
     """The network's plan."""
-    task = prepare(
-        network(*extra), lambda _: None, calibration=np.tile(ROWS, (4, 1)), input_range=(-1.0, 1.0), **options
-    )
+    asked = CompileOptions(calibration=np.tile(ROWS, (4, 1)), input_range=(-1.0, 1.0), **options)
+    task = prepare(network(*extra), asked, lambda _: None)
     return replace(task, scheme=NAME).build()
 
 
