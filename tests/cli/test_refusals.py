@@ -431,7 +431,7 @@ def test_an_interruption_has_its_own_exit_code(cli, here, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hecc.preparation.build_plan", interrupt)
+    monkeypatch.setattr("hecc.passes.ckks.pipeline.build_plan", interrupt)
     assert cli.refusal("compile", "model.onnx", code=130) == "interrupted"
 
 
@@ -439,7 +439,7 @@ def test_a_fault_of_ours_asks_for_a_report_and_shows_its_traceback_only_on_reque
     def fail(*_: object, **__: object) -> None:
         raise KeyError("lost")
 
-    monkeypatch.setattr("hecc.preparation.build_plan", fail)
+    monkeypatch.setattr("hecc.passes.ckks.pipeline.build_plan", fail)
     sentence = cli.refusal("compile", "model.onnx", code=70)
     assert sentence == "a fault in hecc (KeyError: 'lost'); please report it, with what HECC_DEBUG=1 shows"
     monkeypatch.setenv("HECC_DEBUG", "1")
