@@ -246,7 +246,12 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             while True:
                 folder = _temporary(path)
                 folder.mkdir(mode=0o700)
-                handle = os.open(folder, os.O_RDONLY) if LOCKS else None
+                try:
+                    handle = os.open(folder, os.O_RDONLY) if LOCKS else None
+                except FileNotFoundError:
+                    # Not locked yet, it was taken for one that a killed process left. Where the folder around it is
+                    # gone as well, making the next one says so.
+                    continue
                 if handle is None or (lock(handle) and is_at(handle, folder)):
                     break
                 os.close(handle)

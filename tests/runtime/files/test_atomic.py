@@ -146,3 +146,21 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(InputError, match="it is not a regular file"):
         write_file(tmp_path / "pipe", b"", **ANY)
     assert entries(tmp_path) == {"pipe"}
+
+
+def test_a_folder_that_was_swept_before_it_was_locked_is_made_again(tmp_path, monkeypatch):
+    # Another process takes it for one that a killed process left.
+    opened, swept = os.open, []
+
+    def open_late(path, *arguments, **options):
+        if not swept:
+            swept.append(path)
+            shutil.rmtree(path)
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr("os.open", open_late)
+    with temporary_folder(tmp_path / "keys") as folder:
+        assert folder.is_dir()
+        assert folder not in swept
+    assert len(swept) == 1
+    assert not list(tmp_path.iterdir())
