@@ -461,7 +461,7 @@ def test_estimate_takes_every_option_that_shapes_a_plan(cli):
     commands = get_command(app).commands
     compiled, estimated = ({option for each in commands[name].params for option in each.opts} for name in COMMANDS[:2])
     assert compiled - estimated == {"--output", "-o", "--client-output", "--force"}
-    assert estimated - compiled == {"--no-advice"}
+    assert estimated - compiled == {"--advice"}
 
 
 @pytest.mark.parametrize(

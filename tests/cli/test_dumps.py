@@ -69,7 +69,7 @@ def test_a_program_that_imports_hecc_keeps_its_own_limits(made):
 def test_the_secret_key_of_a_client_is_left_out_of_dumps(made):
     program = """
 import re, hecc
-session = hecc.Client("plan.client.bin", "keys")._session
+session = hecc.Client("plan.client.bin", "keys")._holder
 address, inside = session._secret.ctypes.data, False
 for line in open("/proc/self/smaps"):
     found = re.match("([0-9a-f]+)-([0-9a-f]+) ", line)

@@ -52,7 +52,7 @@ def test_an_interruption_before_a_command_has_begun_is_quiet(here, module):
     assert run(here, "inspect", "plan.bin", module=module) == (130, "", "")
 
 
-@pytest.mark.parametrize("module", ["hecc.words.sentences", "hecc.compilation", "numpy", "onnx", "networkx"])
+@pytest.mark.parametrize("module", ["hecc.preparation", "hecc.compilation", "numpy", "onnx", "networkx"])
 def test_an_interruption_while_a_command_loads_modules_is_one_line(here, module):
     arguments = ("compile", "model.onnx", "--calibration", "calibration.npy", "--output", "new.bin")
     ended = run(here, *arguments, module=module)

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
 FLOORS = ("src/hecc", "passes", "compiler", "runtime")
-BLOCK = re.compile(r"(?<=<!-- rooms -->\n```text\n).*?(?=```\n)", re.DOTALL)
+BLOCK = re.compile(r"(?<=<!-- rooms -->\n\n```text\n).*?(?=```\n)", re.DOTALL)
 
 
 def rooms(floor: str) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plan.client().save(folder / "plan.client.bin")
         client = hecc.Client(plan, min_security=INSECURE)
         shape: KeyShape = "seal" if kind == "seal" else "native"
-        keys = client.keygen(folder, shape=shape)
+        keys = client.keygen(folder, device=shape)
         client.encrypt(inputs[:2]).save(folder / "encrypted.bin")
         with hecc.Server(plan, keys.evaluation) as server:
             server.run(folder / "encrypted.bin").save(folder / "result.bin")

@@ -10,6 +10,7 @@ import pytest
 import hecc
 from hecc.runtime.ckks.client.ledger import LEDGER
 from hecc.runtime.ckks.disclosure import deviations, flooding_factor, value_deviation
+from hecc.runtime.ckks.plan.checks import check_header
 from hecc.runtime.ckks.readings.noise_bound import least_error, worst_errors
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import ParameterError
@@ -166,9 +167,9 @@ def test_a_plan_with_too_little_noise_is_refused(disclosed):
     assert least <= honest
     for values in ((least * 0.999,), (least / 2**25,), (), (math.inf,), (math.nan,), (2.0**200,), (honest, honest)):
         with pytest.raises(ParameterError, match="the noise for 300 results"):
-            hecc.runtime.plan.plan.check_header(with_noise(disclosed.header, values))
+            check_header(with_noise(disclosed.header, values))
     for values in ((honest,), (least,)):
-        hecc.runtime.plan.plan.check_header(with_noise(disclosed.header, values))
+        check_header(with_noise(disclosed.header, values))
 
 
 def test_the_circuit_tells_what_noise_is_needed(disclosed, tmp_path):

@@ -193,7 +193,7 @@ class Prepared:
         magnitudes = {name: Magnitude(1.0, 1 / math.sqrt(3), 1.0) for name in "aby"}
         formula = NoisePrediction(lowered, graph, magnitudes, DEGREE).deviations(scales, {})["y"]
         circuit, _ = apply_scales(lowered, scales)
-        options = Options(level=128, adversary="classical")
+        options = Options(security=128)
         return cls(circuit, key_specification(circuit, chain, options), formula)
 
 
