@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 import hecc
@@ -131,6 +132,49 @@ def test_an_import_against_the_arrows_is_found(module: str, text: str) -> None:
 )
 def test_an_import_along_the_arrows_is_allowed(module: str, text: str) -> None:
     assert not violations(module, text)
+
+
+def loaded_imports(module: str, text: str, is_package: bool) -> Iterator[str]:
+    """What is imported when a module is loaded: not what only types need, nor what a function asks for later."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (name for name, _ in imports(module, ast.unparse(node), is_package))
+
+
+def circles(texts: dict[str, tuple[str, bool]]) -> list[list[str]]:
+    """Modules that are loaded for one another, given the text of each and whether it is a package."""
+    graph = nx.DiGraph()
+    for module, (text, is_package) in texts.items():
+        for name in loaded_imports(module, text, is_package):
+            # A name in a module stands for the module.
+            while name and name not in texts:
+                name = name.rpartition(".")[0]
+            if name and name != module:
+                graph.add_edge(module, name)
+    return [sorted(found) for found in nx.strongly_connected_components(graph) if len(found) > 1]
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    texts = {
+        module: (file.read_text(encoding="utf-8"), file.name == "__init__.py")
+        for layer in ORDER
+        for module, file in sources(layer)
+    }
+    # Extensions import nothing.
+    texts |= {f"hecc.runtime.native.{stub.stem}": ("", False) for stub in LAYERS["hecc.runtime"].rglob("_*.pyi")}
+    assert len(texts) > 300
+    assert circles(texts) == []
+
+
+def test_a_circle_is_found() -> None:
+    texts = {
+        "hecc.a": ("from hecc.b import f", False),
+        "hecc.b": ("from hecc import c", False),
+        "hecc.c": ("import hecc.a", False),
+        "hecc.d": ("def f():\n    import hecc.e", False),
+        "hecc.e": ("import hecc.d", False),
+    }
+    assert circles(texts) == [["hecc.a", "hecc.b", "hecc.c"]]
 
 
 def test_a_server_loads_no_importer_no_symbolic_algebra_and_no_key_holder() -> None:

@@ -36,14 +36,6 @@ FACE = {
 }
 """Of the face, what every scheme's files go through; the rest explains and measures plans of CKKS, too."""
 
-MIXED = {
-    "hecc.compiler.options",
-    "hecc.runtime.ckks.plan.choices",
-    "hecc.runtime.plan.header",
-    "hecc.runtime.plan.plan",
-}
-"""What is still of CKKS although it stands in a common room."""
-
 
 def scheme_of(module: str) -> str | None:
     """The scheme whose room a module is in, or which it is itself."""
@@ -53,11 +45,7 @@ def scheme_of(module: str) -> str | None:
 def is_common(module: str) -> bool:
     """Whether a module has to know of no scheme."""
     floors = FLOORS | FACE
-    return (
-        scheme_of(module) is None
-        and module not in MIXED
-        and any(module == f or module.startswith(f"{f}.") for f in floors)
-    )
+    return scheme_of(module) is None and any(module == f or module.startswith(f"{f}.") for f in floors)
 
 
 def violations(module: str, text: str, is_package: bool = False) -> list[str]:

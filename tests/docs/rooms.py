@@ -38,7 +38,7 @@ def tree() -> str:
 def main() -> None:
     """Write the tree into the page."""
     text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(BLOCK.sub(lambda _: tree(), text), encoding="utf-8")
+    PAGE.write_text(BLOCK.sub(lambda _: tree(), text, count=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
