@@ -1,1 +1,1 @@
-"""Polynomials in place of functions."""
+"""Polynomials in place of functions: intervals of arguments, fits, and the search for degrees."""

@@ -29,6 +29,8 @@ it. The histogram still says where it should be closest.
 *Form.* ``u = (x - centre) / radius`` is an affine map, which fusion folds into the layer before, and the polynomial is
 a Chebyshev series in u. One of degree two is a monic square with an affine map behind it, which takes a level less, and
 one of degree one is affine.
+
+The mathematics is the compiler's: intervals, layers, trials and the search in :mod:`hecc.compiler.approximation`.
 """
 
 from __future__ import annotations
@@ -36,39 +38,30 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from hecc.compiler.approximation.fits import (
-    Structure,
-    composition,
-    histogram,
-    least_squares,
-    minimax,
-    structure_of,
-    trimmed,
-)
+from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, FittedLayer
+from hecc.compiler.approximation.search import closest_fits, least_depth_fits
+from hecc.compiler.approximation.trials import TrialNetwork
 from hecc.compiler.graph.affine import Reshape, Scale, compose
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.intervals import POINTS, value_intervals
+from hecc.compiler.graph.intervals import value_intervals
 from hecc.compiler.graph.nodes import (
     AffineNode,
     ChebyshevNode,
     FunctionNode,
-    InputNode,
     Node,
     QuadraticNode,
     Source,
     Term,
     Value,
 )
-from hecc.compiler.graph.proofs import Demanded, demanded, narrower_range, proved_intervals
+from hecc.compiler.graph.proofs import demanded, narrower_range, proved_intervals
 from hecc.compiler.promise.promise import Promise
-from hecc.compiler.promise.tails import Tail
 from hecc.runtime.errors import CompileError
 
 __all__ = ["Approximated", "approximate_functions"]
@@ -77,44 +70,12 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-CLASSES = ((1,), (2,), (3,), (7,), (15,), (31,), (63,), (127,), (255,), (31, 15), (31, 31), (63, 31), (63, 63))
-"""The largest degree of each number of levels, from none on; beyond the largest of all, of two polynomials in a row."""
-
-SINGLE = 8
-"""The last class of one polynomial."""
-
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
-
-TAIL = 0.01
-"""Part of the calibration inputs, those with the most extreme values, that the margin is not measured from."""
-
-BEYOND = 4e-3
-"""Part of the rows that may leave the interval without its fringe in any of the layers; a fifth of those leave the
-fringe."""
-
-FRINGE = 0.1
-"""Part of its radius by which an interval is wider than what is expected."""
-
-EXCESS = 1.0
-"""By how many times what the function spans a polynomial may miss it where no value was seen."""
-
-SLACK = 0.05
-"""Part of its radius by which an interval reaches beyond all that was seen, at the least."""
-
-SYMMETRIC = 1.25
-"""An interval may be so many times as wide for the sake of symmetry: half of the products are saved, and no level."""
-
-SAMPLES = 1 << 24
-"""Values that the search computes at a time, at the most, and with them the rows that it looks at."""
 
 KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
 """Functions that no polynomial follows closely on any interval around their kinks."""
 
-SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
-"""Functions that are steep where they end, at zero."""
-
-MAX_ROWS = 128
 CHECKS = 4
 """Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
 
@@ -141,187 +102,6 @@ class Approximated:
     error: float
     outside: float | None = 0.0
     remark: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before."""
-
-    centre: float
-    radius: float
-    stages: tuple[Array, ...]
-
-    def __call__(self, x: Array) -> Array:
-        value = (x - self.centre) / self.radius
-        with np.errstate(over="ignore", invalid="ignore"):
-            for coefficients in self.stages:
-                value = np.asarray(chebyshev.chebval(value, coefficients))
-        return value
-
-    @property
-    def degrees(self) -> tuple[int, ...]:
-        """Of each polynomial."""
-        return tuple(len(coefficients) - 1 for coefficients in self.stages)
-
-
-class _Layer:
-    """A function with its interval and the polynomials that were fitted so far."""
-
-    METHODS = ("least squares", "minimax")
-
-    def __init__(
-        self,
-        node: FunctionNode,
-        values: Array,
-        proved: tuple[float, float],
-        margin: float,
-        demand: Demanded | None = None,
-        *,
-        beyond: float = BEYOND,
-        quiet: bool = False,
-    ) -> None:
-        self.node, self.demand = node, demand
-        self.seen = float(values.min()), float(values.max())
-        ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
-        found = (_ratios if ratios else _interval)(values, proved, margin, beyond)
-        low, high = (demand.low, demand.high) if demand else (found.low, found.high)
-        if found.near and not demand and not quiet:
-            log.warning(
-                "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "
-                "%.4g to %.4g, and far beyond most; a value outside makes the results meaningless: calibrate with more "
-                "inputs",
-                node.source,
-                node.function,
-                float(values.min()),
-                float(values.max()),
-                low,
-                high,
-            )
-        if not node.function.is_defined(low, high):
-            raise CompileError(
-                f"{node.source} (opset {node.source.opset}) is not finite everywhere between {low:.4g} and {high:.4g}, "
-                "where the values of its argument lie with their margin; scale them down, or add a constant that keeps "
-                "them away from zero, and train again"
-            )
-        self.centre, self.radius = (low + high) / 2, (high - low) / 2
-        self.structure = Structure()
-        reach = max(abs(low), abs(high))
-        if reach <= SYMMETRIC * self.radius:
-            # Beyond what was looked at it may overflow, and has no symmetry then.
-            with np.errstate(invalid="ignore"):
-                structure = structure_of(lambda u: node.function(reach * u))
-            if structure.parity is not None:
-                self.centre, self.radius, self.structure = 0.0, reach, structure
-        # What is proved nothing leaves.
-        self.outside = 0.0 if demand else found.outside(self.centre - self.radius, self.centre + self.radius)
-        self._weights = histogram((values - self.centre) / self.radius)
-        self._fits: dict[tuple[tuple[int, ...], str], _Fit] = {}
-        self._admitted: dict[_Fit, bool] = {}
-
-    def admits(self, fit: _Fit) -> bool:
-        """Whether a polynomial does what the proof demands, or stays bounded where no value was seen."""
-        if fit not in self._admitted:
-            self._admitted[fit] = self.demand.met(fit, self.node.function) if self.demand else self._bounded(fit)
-        return self._admitted[fit]
-
-    def _bounded(self, fit: _Fit) -> bool:
-        points = self.centre + self.radius * np.cos(np.linspace(0, np.pi, POINTS))
-        values = self.node.function(points)
-        unseen = (points < self.seen[0]) | (points > self.seen[1])
-        error = np.abs(fit(points[unseen]) - values[unseen])
-        return bool((error <= EXCESS * float(values.max() - values.min())).all())
-
-    def _function(self, u: Array) -> Array:
-        return self.node.function(self.centre + self.radius * u)
-
-    @cached_property
-    def _steep(self) -> bool:
-        """Whether a composition can do more than one polynomial: of an even function, or an exact fit, it cannot."""
-        single = CLASSES[SINGLE][0]
-        return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
-
-    def fit(self, degrees: tuple[int, ...], method: str) -> _Fit:
-        """The polynomial, or the composition, of at most these degrees by a method."""
-        if len(degrees) == 2 and not self._steep:
-            degrees = CLASSES[SINGLE]
-        key = degrees, method
-        if key not in self._fits:
-            stages: tuple[Array, ...]
-            if len(degrees) == 2:
-                even = np.ones_like(self._weights)
-                weights = even if method == "minimax" else self._weights
-                stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
-            elif method == "minimax":
-                stages = (minimax(self._function, degrees[0], self.structure),)
-            else:
-                stages = (least_squares(self._function, degrees[0], self._weights, self.structure),)
-            self._fits[key] = _Fit(self.centre, self.radius, tuple(map(trimmed, stages)))
-        return self._fits[key]
-
-
-@dataclass(frozen=True)
-class _Interval:
-    """What a layer's argument is expected to be.
-
-    Attributes
-    ----------
-    low, high
-        Its ends, with the fringe.
-    near
-        Whether values are near one that is not proved.
-    tails
-        Of the rows' least and largest values, each with its end, where that is not proved; ``None`` of too few rows.
-    logarithmic
-        Whether the tails are those of logarithms.
-    """
-
-    low: float
-    high: float
-    near: bool
-    tails: tuple[Tail | None, Tail | None] | None
-    logarithmic: bool = False
-
-    def outside(self, low: float, high: float) -> float | None:
-        """Part of the rows that is expected outside such an interval, which holds this one."""
-        if self.tails is None:
-            return None
-        if self.logarithmic:
-            low, high = (math.log(end) if end > 0 else -math.inf for end in (low, high))
-        return sum(tail.beyond(end) for tail, end in zip(self.tails, (-low, high), strict=True) if tail is not None)
-
-
-def _interval(values: Array, proved: tuple[float, float], margin: float, beyond: float) -> _Interval:
-    """The interval of a layer; so many of the rows may be beyond it without its fringe, half of them at each end."""
-    low, high = float(values.min()), float(values.max())
-    # Rows are what is drawn independently; of each its own extremes.
-    least, largest = values.min(axis=1), values.max(axis=1)
-    tail_low, tail_high = float(np.quantile(least, TAIL)), float(np.quantile(largest, 1 - TAIL))
-    reserve = margin * (tail_high - tail_low) / 2
-    slack = SLACK * (high - low) / 2
-    left, right = tail_low - reserve, tail_high + reserve
-    tails = Tail.of(-least), Tail.of(largest)
-    if tails[0] is not None and tails[1] is not None:
-        left, right = min(left, -tails[0].end(beyond / 2)), max(right, tails[1].end(beyond / 2))
-    # Values that are farther out than that: another row may be farther still.
-    near = low - slack < left and proved[0] < left, high + slack > right and proved[1] > right
-    left, right = min(left, low - slack), max(right, high + slack)
-    fringe = FRINGE * (right - left) / 2
-    left, right = left - fringe, right + fringe
-    closed = left <= proved[0], right >= proved[1]
-    left, right = max(left, min(proved[0], low)), min(right, max(proved[1], high))
-    if not left < right:
-        left, right = left - 1.0, right + 1.0
-    few = tails[0] is None and not all(closed)
-    ends = tuple(None if end else tail for tail, end in zip(tails, closed, strict=True))
-    return _Interval(left, right, any(near), None if few else (ends[0], ends[1]))
-
-
-def _ratios(values: Array, proved: tuple[float, float], margin: float, beyond: float) -> _Interval:
-    """The same for positive values whose ratios count: what has a pole at zero changes as much from 0.1 to 0.2."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ends = (float(np.log(max(proved[0], 0.0))), float(np.log(max(proved[1], 0.0))))
-    found = _interval(np.log(values), ends, margin, beyond)
-    return replace(found, low=math.exp(found.low), high=math.exp(found.high), logarithmic=True)
 
 
 def approximate_functions(
@@ -368,7 +148,7 @@ def approximate_functions(
     functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
     if not functions:
         return Approximated(graph, 0.0)
-    network = _Network(graph, promise or Promise.of(graph, calibration))
+    network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
     near = len(next(iter(calibration.values())))
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     layers = []
@@ -379,12 +159,12 @@ def approximate_functions(
         demand = demanded(node, intervals[node.value]) if proved else None
         beyond = BEYOND / len(functions)
         seen = network.exact[node.value][:near]
-        layers.append(_Layer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
+        layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
     tightened = allowed
     for _ in range(CHECKS):
-        choice = _search(network, layers, tightened)
+        choice = least_depth_fits(network, layers, tightened)
         if choice is None:
             break
         error = network.error(choice)
@@ -393,7 +173,7 @@ def approximate_functions(
         tightened *= 0.5 * allowed / error
     if choice is None or error > allowed:
         # What a refusal says can be had is had when it is asked for, though the search may not have come upon it.
-        choice = _closest(network, layers)
+        choice = closest_fits(network, layers)
         error = network.error(choice) if choice else math.inf
         if choice is None or error > allowed:
             bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
@@ -415,7 +195,7 @@ def approximate_functions(
     )
 
 
-def _outside(layers: Sequence[_Layer], choice: Mapping[str, _Fit]) -> float | None:
+def _outside(layers: Sequence[FittedLayer], choice: Mapping[str, Fit]) -> float | None:
     """Part of the rows that leave an interval in any layer, at the most."""
     # What is affine or a square has no interval in the circuit.
     parts = [layer.outside for layer in layers if max(choice[layer.node.output.name].degrees) > 2]
@@ -423,140 +203,12 @@ def _outside(layers: Sequence[_Layer], choice: Mapping[str, _Fit]) -> float | No
     return min(1.0, sum(known)) if len(known) == len(parts) else None
 
 
-class _Network:
-    """The network in clear, with the true functions or with polynomials."""
-
-    def __init__(self, graph: Graph, promise: Promise) -> None:
-        self.graph, self._promise = graph, promise
-        self.exact = graph.evaluate(promise.inputs)
-        rows = len(next(iter(self.exact.values())))
-        size = sum(math.prod(node.output.shape) for node in graph.nodes)
-        few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
-        self._rows = np.arange(0, rows, -(-rows // few))
-        self._few = {name: values[self._rows] for name, values in self.exact.items()}
-        self._position = {node.output.name: i for i, node in enumerate(graph.nodes)}
-
-    def error(self, choice: Mapping[str, _Fit]) -> float:
-        """The largest error of an element of an output over its unit, on all rows."""
-        values = self._run(choice, self.exact, dict.fromkeys(choice))
-        return self._promise.error(values, np.arange(len(values[self.graph.outputs[0]])))
-
-    def trial(self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Sequence[str]) -> dict[str, Array]:
-        """Values on some rows, where all but what follows the changed functions is known."""
-        return self._run(choice, {**self._few, **known}, dict.fromkeys(changed))
-
-    def trial_error(self, values: Mapping[str, Array]) -> float:
-        """The same as :meth:`error`, of the values of a trial."""
-        return self._promise.error(values, self._rows)
-
-    def _run(
-        self, choice: Mapping[str, _Fit], known: Mapping[str, Array], changed: Mapping[str, None]
-    ) -> dict[str, Array]:
-        values = dict(known)
-        stale: set[str] = set()
-        for node in self.graph.nodes:
-            name = node.output.name
-            if isinstance(node, InputNode) or not (name in changed or stale.intersection(node.inputs)):
-                continue
-            stale.add(name)
-            if isinstance(node, FunctionNode) and name in choice:
-                values[name] = choice[name](values[node.value])
-            else:
-                values[name] = self.graph.evaluate_node(node, values)
-        return values
-
-
-def _closest(network: _Network, layers: Sequence[_Layer]) -> dict[str, _Fit] | None:
-    """Of polynomials of one class and by one method those of the least error, where there are any that are admitted."""
-    names = [layer.node.output.name for layer in layers]
-    best: dict[str, _Fit] | None = None
-    least = math.inf
-    for degrees in CLASSES:
-        for method in _Layer.METHODS:
-            fits = {name: layer.fit(degrees, method) for name, layer in zip(names, layers, strict=True)}
-            if not all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True)):
-                continue
-            error = network.trial_error(network.trial(fits, {}, names))
-            if error < least:
-                best, least = fits, error
-    return best
-
-
-def _search(network: _Network, layers: Sequence[_Layer], allowed: float) -> dict[str, _Fit] | None:
-    """Polynomials of the least depth whose error is allowed, unless there are none."""
-    names = [layer.node.output.name for layer in layers]
-
-    def alike(level: int) -> tuple[float, dict[str, _Fit], dict[str, Array]]:
-        """All layers of one class, by the first method that is enough or the better one: error, fits and values."""
-        offers = []
-        for method in _Layer.METHODS:
-            fits = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
-            found = network.trial(fits, {}, names)
-            admitted = all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True))
-            offers.append((network.trial_error(found) if admitted else math.inf, fits, found))
-            if offers[-1][0] <= allowed:
-                break
-        return min(offers, key=lambda offer: offer[0])
-
-    # The largest class of one polynomial tells whether to look below it or above.
-    best, choice, values = alike(SINGLE)
-    level = SINGLE
-    for candidate in range(SINGLE) if best <= allowed else range(SINGLE + 1, len(CLASSES)):
-        error, fits, found = alike(candidate)
-        best = min(best, error)
-        if error <= allowed:
-            level, choice, values = candidate, fits, found
-            break
-    if best > allowed:
-        return None
-    levels = dict.fromkeys(names, level)
-
-    def attempt(layer: _Layer, degrees: tuple[int, ...]) -> bool:
-        """Other degrees for one layer, if its error is allowed, by the better method."""
-        nonlocal values
-        name = layer.node.output.name
-        offers = []
-        for method in _Layer.METHODS:
-            fit = layer.fit(degrees, method)
-            if layer.admits(fit):
-                tried = network.trial({**choice, name: fit}, values, [name])
-                offers.append((network.trial_error(tried), fit, tried))
-        if not offers:
-            return False
-        error, fit, tried = min(offers, key=lambda offer: offer[0])
-        if error > allowed:
-            return False
-        choice[name], values = fit, tried
-        return True
-
-    waiting = [layer for layer in reversed(layers) if levels[layer.node.output.name]]
-    while waiting:
-        lowered = []
-        for layer in waiting:
-            name = layer.node.output.name
-            if attempt(layer, CLASSES[levels[name] - 1]):
-                levels[name] -= 1
-                lowered += [layer] if levels[name] else []
-        waiting = lowered
-    for layer, name in zip(layers, names, strict=True):
-        if len(choice[name].stages) > 1:
-            continue
-        # Degrees within the class, by bisection: fewer products, and no level more.
-        too_low = CLASSES[levels[name] - 1][0] if levels[name] else 0
-        (enough,) = choice[name].degrees
-        while enough - too_low > 1:
-            middle = (too_low + enough) // 2
-            if attempt(layer, (middle,)):
-                enough = min(middle, *choice[name].degrees)
-            else:
-                too_low = middle
-    return choice
-
-
-def _impossible(network: _Network, layers: Sequence[_Layer], bits: float, precision_bits: float, narrower: str) -> str:
+def _impossible(
+    network: TrialNetwork, layers: Sequence[FittedLayer], bits: float, precision_bits: float, narrower: str
+) -> str:
     """The sentence that refuses a precision, with that which can be had and the layer that is most to blame."""
 
-    def alone(layer: _Layer) -> float:
+    def alone(layer: FittedLayer) -> float:
         name, fit = layer.node.output.name, layer.fit(CLASSES[SINGLE], "minimax")
         return network.trial_error(network.trial({name: fit}, {}, [name])) if layer.admits(fit) else math.inf
 
@@ -583,14 +235,14 @@ def _impossible(network: _Network, layers: Sequence[_Layer], bits: float, precis
     )
 
 
-def _kinked(layer: _Layer) -> bool:
+def _kinked(layer: FittedLayer) -> bool:
     return bool(layer.node.function.primitives() & KINKED)
 
 
-def _remark(layers: Sequence[_Layer], choice: Mapping[str, _Fit], narrower: str) -> str:
+def _remark(layers: Sequence[FittedLayer], choice: Mapping[str, Fit], narrower: str) -> str:
     """What to know of the deepest polynomial that was fitted on an interval that is proved."""
 
-    def levels(layer: _Layer) -> tuple[int, float]:
+    def levels(layer: FittedLayer) -> tuple[int, float]:
         degrees = choice[layer.node.output.name].degrees
         return sum(degree.bit_length() for degree in degrees), layer.radius / (layer.seen[1] - layer.seen[0] or 1.0)
 
@@ -609,7 +261,7 @@ def _remedy(narrower: str) -> str:
     return f"{narrower}make the weights ahead of it smaller, by weight decay or a BatchNormalization before it,"
 
 
-def _replaced(graph: Graph, choice: Mapping[str, _Fit], *, squares: bool) -> Graph:
+def _replaced(graph: Graph, choice: Mapping[str, Fit], *, squares: bool) -> Graph:
     """The graph with polynomials for functions.
 
     ``squares`` says whether those of degree two may be monic squares. A proof takes the two terms of ``x^2 + b x`` for
@@ -626,7 +278,7 @@ def _replaced(graph: Graph, choice: Mapping[str, _Fit], *, squares: bool) -> Gra
 
 
 def _polynomial(
-    node: FunctionNode, fit: _Fit, before: Node, parameters: dict[str, Array], *, squares: bool
+    node: FunctionNode, fit: Fit, before: Node, parameters: dict[str, Array], *, squares: bool
 ) -> list[Node]:
     """Nodes for one function; what will be fused with the affine map before bears its name."""
     source = before.source if isinstance(before, AffineNode) else node.source

@@ -5,9 +5,10 @@ import logging
 import numpy as np
 import pytest
 
+from hecc.compiler.approximation.layers import Fit, FittedLayer
 from hecc.compiler.graph.function import ARGUMENT, Primitive
 from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, FunctionNode, QuadraticNode
-from hecc.passes.ckks.approximate import _Fit, _Layer, approximate_functions
+from hecc.passes.ckks.approximate import approximate_functions
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
 from hecc.runtime.errors import CompileError
@@ -283,10 +284,10 @@ def test_no_polynomial_explodes_just_outside_what_was_seen(build, function):
 
 def test_a_polynomial_that_explodes_where_nothing_was_seen_is_refused(build):
     graph = network(build, "tanh")
-    layer = _Layer(graph.nodes[2], ROWS["x"] @ np.eye(8), (-9.0, 9.0), 0.25)
+    layer = FittedLayer(graph.nodes[2], ROWS["x"] @ np.eye(8), (-9.0, 9.0), 0.25)
     fit = layer.fit((7,), "least squares")
     assert layer.admits(fit)
     exploding = np.zeros(32)
     exploding[: len(fit.stages[0])] = fit.stages[0]
     exploding[31] = 2.5
-    assert not layer.admits(_Fit(fit.centre, fit.radius, (exploding,)))
+    assert not layer.admits(Fit(fit.centre, fit.radius, (exploding,)))

@@ -1,0 +1,191 @@
+"""Layers: a function with the interval of its argument, and the polynomials that may stand for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.polynomial import chebyshev
+from numpy.typing import NDArray
+
+from hecc.compiler.approximation.fits import (
+    Structure,
+    composition,
+    histogram,
+    least_squares,
+    minimax,
+    structure_of,
+    trimmed,
+)
+from hecc.compiler.approximation.intervals import argument_interval, ratio_interval
+from hecc.compiler.graph.intervals import POINTS
+from hecc.compiler.graph.nodes import FunctionNode
+from hecc.compiler.graph.proofs import Demanded
+from hecc.runtime.errors import CompileError
+
+__all__ = ["BEYOND", "CLASSES", "SINGLE", "Fit", "FittedLayer"]
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+CLASSES = ((1,), (2,), (3,), (7,), (15,), (31,), (63,), (127,), (255,), (31, 15), (31, 31), (63, 31), (63, 63))
+"""The largest degree of each number of levels, from none on; beyond the largest of all, of two polynomials in a row."""
+
+SINGLE = 8
+"""The last class of one polynomial."""
+
+BEYOND = 4e-3
+"""Part of the rows that may leave the interval without its fringe in any of the layers; a fifth of those leave the
+fringe."""
+
+EXCESS = 1.0
+"""By how many times what the function spans a polynomial may miss it where no value was seen."""
+
+SYMMETRIC = 1.25
+"""An interval may be so many times as wide for the sake of symmetry: half of the products are saved, and no level."""
+
+SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
+"""Functions that are steep where they end, at zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before."""
+
+    centre: float
+    radius: float
+    stages: tuple[Array, ...]
+
+    def __call__(self, x: Array) -> Array:
+        """Its value at x, of the same shape; infinite where it overflows."""
+        value = (x - self.centre) / self.radius
+        with np.errstate(over="ignore", invalid="ignore"):
+            for coefficients in self.stages:
+                value = np.asarray(chebyshev.chebval(value, coefficients))
+        return value
+
+    @property
+    def degrees(self) -> tuple[int, ...]:
+        """Of each polynomial."""
+        return tuple(len(coefficients) - 1 for coefficients in self.stages)
+
+
+class FittedLayer:
+    """A function with its interval and the polynomials that were fitted so far.
+
+    Parameters
+    ----------
+    node
+        The function.
+    values
+        Its arguments on the calibration inputs, shape (rows, size).
+    proved
+        What interval arithmetic proves of them.
+    margin
+        By how much the interval is wider than what was seen, as a part of it.
+    demand
+        What has to hold for every input in the declared range; then the interval is all that is proved.
+    beyond
+        Part of the rows that may leave the interval without its fringe.
+    quiet
+        Do not warn of values that are close to an end of the interval.
+
+    Raises
+    ------
+    CompileError
+        The function is not finite on all of the interval.
+    """
+
+    METHODS = ("least squares", "minimax")
+
+    def __init__(
+        self,
+        node: FunctionNode,
+        values: Array,
+        proved: tuple[float, float],
+        margin: float,
+        demand: Demanded | None = None,
+        *,
+        beyond: float = BEYOND,
+        quiet: bool = False,
+    ) -> None:
+        self.node, self.demand = node, demand
+        self.seen = float(values.min()), float(values.max())
+        ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
+        found = (ratio_interval if ratios else argument_interval)(values, proved, margin, beyond)
+        low, high = (demand.low, demand.high) if demand else (found.low, found.high)
+        if found.near and not demand and not quiet:
+            log.warning(
+                "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "
+                "%.4g to %.4g, and far beyond most; a value outside makes the results meaningless: calibrate with more "
+                "inputs",
+                node.source,
+                node.function,
+                float(values.min()),
+                float(values.max()),
+                low,
+                high,
+            )
+        if not node.function.is_defined(low, high):
+            raise CompileError(
+                f"{node.source} (opset {node.source.opset}) is not finite everywhere between {low:.4g} and {high:.4g}, "
+                "where the values of its argument lie with their margin; scale them down, or add a constant that keeps "
+                "them away from zero, and train again"
+            )
+        self.centre, self.radius = (low + high) / 2, (high - low) / 2
+        self.structure = Structure()
+        reach = max(abs(low), abs(high))
+        if reach <= SYMMETRIC * self.radius:
+            # Beyond what was looked at it may overflow, and has no symmetry then.
+            with np.errstate(invalid="ignore"):
+                structure = structure_of(lambda u: node.function(reach * u))
+            if structure.parity is not None:
+                self.centre, self.radius, self.structure = 0.0, reach, structure
+        # What is proved nothing leaves.
+        self.outside = 0.0 if demand else found.outside(self.centre - self.radius, self.centre + self.radius)
+        self._weights = histogram((values - self.centre) / self.radius)
+        self._fits: dict[tuple[tuple[int, ...], str], Fit] = {}
+        self._admitted: dict[Fit, bool] = {}
+
+    def admits(self, fit: Fit) -> bool:
+        """Whether a polynomial does what the proof demands, or stays bounded where no value was seen."""
+        if fit not in self._admitted:
+            self._admitted[fit] = self.demand.met(fit, self.node.function) if self.demand else self._bounded(fit)
+        return self._admitted[fit]
+
+    def _bounded(self, fit: Fit) -> bool:
+        points = self.centre + self.radius * np.cos(np.linspace(0, np.pi, POINTS))
+        values = self.node.function(points)
+        unseen = (points < self.seen[0]) | (points > self.seen[1])
+        error = np.abs(fit(points[unseen]) - values[unseen])
+        return bool((error <= EXCESS * float(values.max() - values.min())).all())
+
+    def _function(self, u: Array) -> Array:
+        return self.node.function(self.centre + self.radius * u)
+
+    @cached_property
+    def _steep(self) -> bool:
+        """Whether a composition can do more than one polynomial: of an even function, or an exact fit, it cannot."""
+        single = CLASSES[SINGLE][0]
+        return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
+
+    def fit(self, degrees: tuple[int, ...], method: str) -> Fit:
+        """The polynomial, or the composition, of at most these degrees by a method."""
+        if len(degrees) == 2 and not self._steep:
+            degrees = CLASSES[SINGLE]
+        key = degrees, method
+        if key not in self._fits:
+            stages: tuple[Array, ...]
+            if len(degrees) == 2:
+                even = np.ones_like(self._weights)
+                weights = even if method == "minimax" else self._weights
+                stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
+            elif method == "minimax":
+                stages = (minimax(self._function, degrees[0], self.structure),)
+            else:
+                stages = (least_squares(self._function, degrees[0], self._weights, self.structure),)
+            self._fits[key] = Fit(self.centre, self.radius, tuple(map(trimmed, stages)))
+        return self._fits[key]
