@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, CircuitDevice, device_for, load_device
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, check_covers
 from hecc.runtime.ckks.plan.plan import CkksPlan
+from hecc.runtime.closing import Closing
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.plan.interfaces import Progress, RowProgress, Session
 
 __all__ = ["Engine", "Server"]
 
 
-class Engine:
+class Engine(Closing):
     """A plan made ready on one machine, for any number of clients; a context manager.
 
     Weights are encoded when they are first needed, once for all clients.
@@ -51,14 +51,6 @@ class Engine:
         self.device = load_device(device or plan.header.estimate.device)
         self._engine = self.device.prepare(circuit, plan.header.keys, memory=memory, threads=threads)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def session(self, keys: EvaluationKeyFile) -> Session:
         """A session with one client's keys.
 
@@ -83,7 +75,7 @@ class Engine:
         self._engine.close()
 
 
-class Server:
+class Server(Closing):
     """One plan and one client's keys, ready for any number of requests; a context manager.
 
     Servers of several clients may share an engine, and run in threads of their own, side by side. One server is not for
@@ -141,11 +133,6 @@ class Server:
     def __enter__(self) -> Self:
         self._check_open()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Free the keys, and the engine unless others share it; what is asked of the server afterwards is refused."""

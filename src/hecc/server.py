@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
+from hecc.runtime.closing import Closing
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
 from hecc.runtime.plan.holder import EncryptedRows
@@ -19,7 +19,7 @@ from hecc.runtime.plan.plan import Plan
 __all__ = ["Engine", "Server"]
 
 
-class Engine:
+class Engine(Closing):
     """A plan made ready on this machine, for any number of clients; a context manager.
 
     Weights are encoded when they are first needed, once for the servers of all clients: ``hecc.Server(engine, keys)``.
@@ -54,20 +54,12 @@ class Engine:
         self.plan = _plan(plan)
         self._engine: RowEngine = self.plan.scheme.engine(self.plan, device=device, memory=memory, threads=threads)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Free encoded weights; servers on this engine refuse what they are asked afterwards."""
         self._engine.close()
 
 
-class Server:
+class Server(Closing):
     """One plan and one client's keys, ready for any number of requests; a context manager.
 
     Parameters
@@ -118,11 +110,6 @@ class Server:
     def __enter__(self) -> Self:
         self._server.__enter__()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def device(self) -> Device:

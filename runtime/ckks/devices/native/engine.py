@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from types import TracebackType
-from typing import Self
 
 from hecc.runtime.ckks.circuit.instructions import Circuit, MatrixProduct, Rotate
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, KeySource, default_threads
+from hecc.runtime.ckks.devices.engine import CircuitEngine
 from hecc.runtime.ckks.devices.native.encoded import EncodedWeights
 from hecc.runtime.ckks.devices.native.evaluator import NativeSession
 from hecc.runtime.ckks.devices.streaming import plan_stream
 from hecc.runtime.ckks.readings.types import verify_expanded
-from hecc.runtime.errors import InputError, ParameterError
+from hecc.runtime.errors import ParameterError
 from hecc.runtime.native import _evaluator
 
 __all__ = ["NativeEngine"]
@@ -21,7 +20,7 @@ __all__ = ["NativeEngine"]
 log = logging.getLogger(__name__)
 
 
-class NativeEngine:
+class NativeEngine(CircuitEngine):
     """A circuit on the native kernels (:class:`hecc.runtime.plan.interfaces.Engine`).
 
     Sessions in several threads share the engine's threads, operation by operation. With one thread there is nothing to
@@ -81,15 +80,6 @@ class NativeEngine:
         self.weights = EncodedWeights(
             self.circuit, keys, self.types, self.context, stream=self.stream, memory=memory - memory // 2
         )
-        self._closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def session(self, keys: KeySource) -> NativeSession:
         """A session with one client's keys, which are checked when they are first used."""
@@ -98,19 +88,8 @@ class NativeEngine:
 
     def close(self) -> None:
         """Let go of encoded weights."""
-        self._closed = True
+        super().close()
         self.weights.clear()
-
-    def check_open(self) -> None:
-        """Refuse to work once closed.
-
-        Raises
-        ------
-        InputError
-            When the engine was closed.
-        """
-        if self._closed:
-            raise InputError("this engine was closed, and its encoded weights with it; make a new one")
 
 
 def _hoisted(circuit: Circuit) -> dict[int, list[tuple[int, int]]]:

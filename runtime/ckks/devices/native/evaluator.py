@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -49,6 +48,7 @@ from hecc.runtime.ckks.devices.native.reading import Waits, read_ahead
 from hecc.runtime.ckks.devices.native.streams import parms_id, read_ciphertext, write_ciphertext
 from hecc.runtime.ckks.devices.streaming import Step, Store, Stream
 from hecc.runtime.ckks.readings.types import ArrayType
+from hecc.runtime.closing import Closing
 from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.execution import execute
 from hecc.runtime.native import _evaluator
@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 Value: TypeAlias = _evaluator.Ciphertexts
 
 
-class NativeSession:
+class NativeSession(Closing):
     """One client on the native kernels (:class:`hecc.runtime.plan.interfaces.Session`).
 
     Parameters
@@ -92,14 +92,6 @@ class NativeSession:
         self._stream = engine.stream
         self._rotations_memory = engine.rotations_memory
         self._keys = _Keys(engine.context, source)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the keys."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tenseal import sealapi
 
 from hecc.runtime.ckks.circuit.instructions import Circuit
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, KeySource
+from hecc.runtime.ckks.devices.engine import CircuitEngine
 from hecc.runtime.ckks.devices.seal.evaluator import SealSession
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.readings.types import verify_expanded
-from hecc.runtime.errors import InputError
 
 __all__ = ["SealEngine"]
 
@@ -23,7 +22,7 @@ LARGEST_CHECKED_DEGREE = 32768
 """SEAL's own security table ends here."""
 
 
-class SealEngine:
+class SealEngine(CircuitEngine):
     """A circuit on SEAL (:class:`hecc.runtime.plan.interfaces.Engine`).
 
     SEAL has exactly one special prime, the last one. Others are further data primes to it, above the levels at which
@@ -60,15 +59,6 @@ class SealEngine:
         self.last_uses = self.circuit.last_uses()
         self.rotations_memory = memory // 2
         self.plaintexts = Plaintexts(memory - memory // 2)
-        self._closed = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def session(self, keys: KeySource) -> SealSession:
         """A session with one client's keys, which are checked when they are first used."""
@@ -77,19 +67,8 @@ class SealEngine:
 
     def close(self) -> None:
         """Let go of encoded weights."""
-        self._closed = True
+        super().close()
         self.plaintexts.clear()
-
-    def check_open(self) -> None:
-        """Refuse to work once closed.
-
-        Raises
-        ------
-        InputError
-            When the engine was closed.
-        """
-        if self._closed:
-            raise InputError("this engine was closed, and its encoded weights with it; make a new one")
 
 
 class Plaintexts:

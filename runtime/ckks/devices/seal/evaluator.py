@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +42,7 @@ from hecc.runtime.ckks.devices.device import SCALE_TOLERANCE, KeySource, input_s
 from hecc.runtime.ckks.devices.native.streams import checked_ciphertext, checked_switching_key
 from hecc.runtime.ckks.devices.seal.streams import load_stream, save_stream
 from hecc.runtime.ckks.readings.types import ArrayType
+from hecc.runtime.closing import Closing
 from hecc.runtime.errors import CircuitError, FileFormatError
 from hecc.runtime.execution import execute
 from hecc.runtime.plan.interfaces import Buffer, Progress
@@ -56,7 +56,7 @@ __all__ = ["SealSession"]
 Ciphertexts: TypeAlias = list[Any]
 
 
-class SealSession:
+class SealSession(Closing):
     """One client on SEAL (:class:`hecc.runtime.plan.interfaces.Session`).
 
     Parameters
@@ -81,14 +81,6 @@ class SealSession:
         self._rotations_budget = engine.rotations_memory
         primes = len(engine.keys.data_primes) + len(engine.keys.special_primes)
         self._keys = _Keys(engine.context, source, self._degree, primes)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the keys."""
