@@ -35,7 +35,6 @@ class TrialNetwork:
         few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
         self._rows = np.arange(0, rows, -(-rows // few))
         self._few = {name: values[self._rows] for name, values in self.exact.items()}
-        self._position = {node.output.name: i for i, node in enumerate(graph.nodes)}
 
     def error(self, choice: Mapping[str, Fit]) -> float:
         """The largest error of an element of an output over its unit, on all rows."""
