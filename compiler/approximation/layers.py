@@ -20,6 +20,7 @@ from hecc.compiler.approximation.fits import (
     trimmed,
 )
 from hecc.compiler.approximation.intervals import argument_interval, ratio_interval
+from hecc.compiler.graph.function import SINGULAR
 from hecc.compiler.graph.intervals import POINTS
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.graph.proofs import Demanded
@@ -46,9 +47,6 @@ EXCESS = 1.0
 
 SYMMETRIC = 1.25
 """An interval may be so many times as wide for the sake of symmetry: half of the products are saved, and no level."""
-
-SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
-"""Functions that are steep where they end, at zero."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ARGUMENT",
+    "KINKED",
     "PRIMITIVES",
+    "SINGULAR",
     "Expression",
     "PolynomialOf",
     "Primitive",
@@ -105,6 +107,12 @@ POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
     }
 )
 """Of the primitives that have poles, what changes its sign or vanishes there."""
+
+KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
+"""Functions that no polynomial follows closely on any interval around their kinks."""
+
+SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
+"""Functions that are steep where they end, at zero."""
 
 POINTS = 257
 """At which a function is looked at to find out whether it is defined between two numbers."""

@@ -48,6 +48,7 @@ from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, Fit
 from hecc.compiler.approximation.search import closest_fits, least_depth_fits
 from hecc.compiler.approximation.trials import TrialNetwork
 from hecc.compiler.graph.affine import Reshape, Scale, compose
+from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
 from hecc.compiler.graph.nodes import (
@@ -72,9 +73,6 @@ Array = NDArray[np.float64]
 
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
-
-KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
-"""Functions that no polynomial follows closely on any interval around their kinks."""
 
 CHECKS = 4
 """Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
