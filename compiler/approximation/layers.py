@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.approximation.fits import (
@@ -16,6 +15,7 @@ from hecc.compiler.approximation.fits import (
     histogram,
     least_squares,
     minimax,
+    series,
     structure_of,
     trimmed,
 )
@@ -62,7 +62,7 @@ class Fit:
         value = (x - self.centre) / self.radius
         with np.errstate(over="ignore", invalid="ignore"):
             for coefficients in self.stages:
-                value = np.asarray(chebyshev.chebval(value, coefficients))
+                value = series(value, coefficients)
         return value
 
     @property

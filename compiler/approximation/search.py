@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,93 +11,120 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.layers import CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.trials import TrialNetwork
 
-__all__ = ["closest_fits", "least_depth_fits"]
+__all__ = ["DegreeSearch"]
 
 Array = NDArray[np.float64]
 
 
-def closest_fits(network: TrialNetwork, layers: Sequence[FittedLayer]) -> dict[str, Fit] | None:
-    """Of polynomials of one class and by one method those of the least error, where there are any that are admitted."""
-    names = [layer.node.output.name for layer in layers]
-    best: dict[str, Fit] | None = None
-    least = math.inf
-    for degrees in CLASSES:
-        for method in FittedLayer.METHODS:
-            fits = {name: layer.fit(degrees, method) for name, layer in zip(names, layers, strict=True)}
-            if not all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True)):
-                continue
-            error = network.trial_error(network.trial(fits, {}, names))
-            if error < least:
-                best, least = fits, error
-    return best
+class DegreeSearch:
+    """Polynomials for the functions of a network; what was fitted and tried for one error serves for others.
 
+    Parameters
+    ----------
+    network
+        What the polynomials are tried in.
+    layers
+        Its functions.
+    """
 
-def least_depth_fits(network: TrialNetwork, layers: Sequence[FittedLayer], allowed: float) -> dict[str, Fit] | None:
-    """Polynomials of the least depth whose error is allowed, unless there are none."""
-    names = [layer.node.output.name for layer in layers]
+    def __init__(self, network: TrialNetwork, layers: Sequence[FittedLayer]) -> None:
+        self._network, self._layers = network, layers
+        self._names = [layer.node.output.name for layer in layers]
+        self._least: dict[tuple[Fit, ...], float] = {}  # what the errors are at the least
 
-    def alike(level: int) -> tuple[float, dict[str, Fit], dict[str, Array]]:
-        """All layers of one class, by the first method that is enough or the better one: error, fits and values."""
-        offers = []
-        for method in FittedLayer.METHODS:
-            fits = {name: layer.fit(CLASSES[level], method) for name, layer in zip(names, layers, strict=True)}
-            found = network.trial(fits, {}, names)
-            admitted = all(layer.admits(fits[name]) for name, layer in zip(names, layers, strict=True))
-            offers.append((network.trial_error(found) if admitted else math.inf, fits, found))
-            if offers[-1][0] <= allowed:
+    def closest(self) -> dict[str, Fit] | None:
+        """Of polynomials of one class and by one method those of the least error, where any are admitted."""
+        offers: dict[tuple[Fit, ...], dict[str, Fit]] = {}
+        for degrees in CLASSES:
+            for method in FittedLayer.METHODS:
+                fits = self._alike(degrees, method)
+                if fits is not None:
+                    offers.setdefault(tuple(fits.values()), fits)
+        for key, fits in offers.items():
+            if key not in self._least:
+                self._least[key] = self._network.trial(fits, {}, self._names, allowed=0.0).error
+        # Those that promise most first: no other is tried on all rows once they are known to be better.
+        best: dict[str, Fit] | None = None
+        least = math.inf
+        for key in sorted(offers, key=self._least.__getitem__):
+            if self._least[key] > least:
                 break
-        return min(offers, key=lambda offer: offer[0])
+            error = self._network.trial(offers[key], {}, self._names).error
+            if error < least:
+                best, least = offers[key], error
+        return best
 
-    # The largest class of one polynomial tells whether to look below it or above.
-    best, choice, values = alike(SINGLE)
-    level = SINGLE
-    for candidate in range(SINGLE) if best <= allowed else range(SINGLE + 1, len(CLASSES)):
-        error, fits, found = alike(candidate)
-        best = min(best, error)
-        if error <= allowed:
-            level, choice, values = candidate, fits, found
-            break
-    if best > allowed:
-        return None
-    levels = dict.fromkeys(names, level)
+    def least_depth(self, allowed: float) -> dict[str, Fit] | None:
+        """Polynomials of the least depth whose error is allowed, unless there are none."""
+        # The largest class of one polynomial tells whether to look below it or above.
+        level, found = SINGLE, self._tried(CLASSES[SINGLE], allowed)
+        for candidate in range(SINGLE) if found is not None else range(SINGLE + 1, len(CLASSES)):
+            lower = self._tried(CLASSES[candidate], allowed)
+            if lower is not None:
+                level, found = candidate, lower
+                break
+        if found is None:
+            return None
+        choice, values = found
+        levels = dict.fromkeys(self._names, level)
 
-    def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:
-        """Other degrees for one layer, if its error is allowed, by the better method."""
-        nonlocal values
-        name = layer.node.output.name
-        offers = []
-        for method in FittedLayer.METHODS:
-            fit = layer.fit(degrees, method)
-            if layer.admits(fit):
-                tried = network.trial({**choice, name: fit}, values, [name])
-                offers.append((network.trial_error(tried), fit, tried))
-        if not offers:
-            return False
-        error, fit, tried = min(offers, key=lambda offer: offer[0])
-        if error > allowed:
-            return False
-        choice[name], values = fit, tried
-        return True
-
-    waiting = [layer for layer in reversed(layers) if levels[layer.node.output.name]]
-    while waiting:
-        lowered = []
-        for layer in waiting:
+        def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:
+            """Other degrees for one layer, if its error is allowed, by the better method."""
+            nonlocal values
             name = layer.node.output.name
-            if attempt(layer, CLASSES[levels[name] - 1]):
-                levels[name] -= 1
-                lowered += [layer] if levels[name] else []
-        waiting = lowered
-    for layer, name in zip(layers, names, strict=True):
-        if len(choice[name].stages) > 1:
-            continue
-        # Degrees within the class, by bisection: fewer products, and no level more.
-        too_low = CLASSES[levels[name] - 1][0] if levels[name] else 0
-        (enough,) = choice[name].degrees
-        while enough - too_low > 1:
-            middle = (too_low + enough) // 2
-            if attempt(layer, (middle,)):
-                enough = min(middle, *choice[name].degrees)
-            else:
-                too_low = middle
-    return choice
+            offers = []
+            for method in FittedLayer.METHODS:
+                fit = layer.fit(degrees, method)
+                if layer.admits(fit):
+                    tried = self._network.trial({**choice, name: fit}, values, [name], allowed)
+                    if tried.values is not None:
+                        offers.append((tried.error, fit, tried.values))
+            if not offers:
+                return False
+            error, fit, found = min(offers, key=lambda offer: offer[0])
+            if error > allowed:
+                return False
+            choice[name], values = fit, found
+            return True
+
+        waiting = [layer for layer in reversed(self._layers) if levels[layer.node.output.name]]
+        while waiting:
+            lowered = []
+            for layer in waiting:
+                name = layer.node.output.name
+                if attempt(layer, CLASSES[levels[name] - 1]):
+                    levels[name] -= 1
+                    lowered += [layer] if levels[name] else []
+            waiting = lowered
+        for layer, name in zip(self._layers, self._names, strict=True):
+            if len(choice[name].stages) > 1:
+                continue
+            # Degrees within the class, by bisection: fewer products, and no level more.
+            too_low = CLASSES[levels[name] - 1][0] if levels[name] else 0
+            (enough,) = choice[name].degrees
+            while enough - too_low > 1:
+                middle = (too_low + enough) // 2
+                if attempt(layer, (middle,)):
+                    enough = min(middle, *choice[name].degrees)
+                else:
+                    too_low = middle
+        return choice
+
+    def _alike(self, degrees: tuple[int, ...], method: str) -> dict[str, Fit] | None:
+        """All layers of one class by a method, if they are admitted."""
+        fits = {name: layer.fit(degrees, method) for name, layer in zip(self._names, self._layers, strict=True)}
+        admitted = all(layer.admits(fits[name]) for name, layer in zip(self._names, self._layers, strict=True))
+        return fits if admitted else None
+
+    def _tried(self, degrees: tuple[int, ...], allowed: float) -> tuple[dict[str, Fit], Mapping[str, Array]] | None:
+        """All layers of one class by the first method whose error is allowed, with the network's values then."""
+        for method in FittedLayer.METHODS:
+            fits = self._alike(degrees, method)
+            key = tuple(fits.values()) if fits is not None else ()
+            if fits is None or self._least.get(key, 0.0) > allowed:
+                continue
+            tried = self._network.trial(fits, {}, self._names, allowed)
+            if tried.values is not None and tried.error <= allowed:
+                return fits, tried.values
+            self._least[key] = max(tried.error, self._least.get(key, 0.0))
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode, InputNode
 from hecc.compiler.promise.promise import Promise
 
-__all__ = ["TrialNetwork"]
+__all__ = ["Trial", "TrialNetwork"]
 
 Array = NDArray[np.float64]
 
@@ -22,6 +23,28 @@ SAMPLES = 1 << 24
 
 MAX_ROWS = 128
 """That a trial looks at, at the most."""
+
+PART = 16
+"""One row of so many is looked at first: most polynomials that are not close enough show it there."""
+
+ROUNDING = 1e-9
+"""By which part the error of a few rows may seem larger than that of the same rows among others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What became of the outputs with some polynomials.
+
+    Attributes
+    ----------
+    error
+        The largest of an element of an output over its unit; where there are no values, it is at least that.
+    values
+        All values on the rows of a trial; ``None`` where the error of some rows was too large already.
+    """
+
+    error: float
+    values: Mapping[str, Array] | None
 
 
 class TrialNetwork:
@@ -41,13 +64,21 @@ class TrialNetwork:
         values = self._run(choice, self.exact, dict.fromkeys(choice))
         return self._promise.error(values, np.arange(len(values[self.graph.outputs[0]])))
 
-    def trial(self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Sequence[str]) -> dict[str, Array]:
-        """Values on some rows, where all but what follows the changed functions is known."""
-        return self._run(choice, {**self._few, **known}, dict.fromkeys(changed))
+    def trial(
+        self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Sequence[str], allowed: float = math.inf
+    ) -> Trial:
+        """Try polynomials on some rows, where all but what follows the changed functions is known.
 
-    def trial_error(self, values: Mapping[str, Array]) -> float:
-        """The same as :meth:`error`, of the values of a trial."""
-        return self._promise.error(values, self._rows)
+        Rows are looked at until an error is larger than ``allowed``.
+        """
+        known = {**self._few, **known}
+        if allowed < math.inf and len(self._rows) > PART:
+            values = self._run(choice, {name: rows[::PART] for name, rows in known.items()}, dict.fromkeys(changed))
+            error = self._promise.error(values, self._rows[::PART])
+            if error > allowed * (1 + ROUNDING):
+                return Trial(error * (1 - ROUNDING), None)
+        values = self._run(choice, known, dict.fromkeys(changed))
+        return Trial(self._promise.error(values, self._rows), values)
 
     def _run(
         self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Mapping[str, None]

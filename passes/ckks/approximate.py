@@ -45,7 +45,7 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, FittedLayer
-from hecc.compiler.approximation.search import closest_fits, least_depth_fits
+from hecc.compiler.approximation.search import DegreeSearch
 from hecc.compiler.approximation.trials import TrialNetwork
 from hecc.compiler.graph.affine import Reshape, Scale, compose
 from hecc.compiler.graph.function import KINKED
@@ -160,9 +160,10 @@ def approximate_functions(
         layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
+    search = DegreeSearch(network, layers)
     tightened = allowed
     for _ in range(CHECKS):
-        choice = least_depth_fits(network, layers, tightened)
+        choice = search.least_depth(tightened)
         if choice is None:
             break
         error = network.error(choice)
@@ -171,7 +172,7 @@ def approximate_functions(
         tightened *= 0.5 * allowed / error
     if choice is None or error > allowed:
         # What a refusal says can be had is had when it is asked for, though the search may not have come upon it.
-        choice = closest_fits(network, layers)
+        choice = search.closest()
         error = network.error(choice) if choice else math.inf
         if choice is None or error > allowed:
             bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
@@ -208,7 +209,7 @@ def _impossible(
 
     def alone(layer: FittedLayer) -> float:
         name, fit = layer.node.output.name, layer.fit(CLASSES[SINGLE], "minimax")
-        return network.trial_error(network.trial({name: fit}, {}, [name])) if layer.admits(fit) else math.inf
+        return network.trial({name: fit}, {}, [name], allowed=0.0).error if layer.admits(fit) else math.inf
 
     worst = max(layers, key=alone)
     source = worst.node.source
