@@ -32,8 +32,8 @@ class DegreeSearch:
         self._names = [layer.node.output.name for layer in layers]
         self._least: dict[tuple[Fit, ...], float] = {}  # what the errors are at the least
 
-    def closest(self) -> dict[str, Fit] | None:
-        """Of polynomials of one class and by one method those of the least error, where any are admitted."""
+    def closest(self) -> tuple[dict[str, Fit], float] | None:
+        """Of polynomials of one class and by one method those of the least error, and that; where any are admitted."""
         offers: dict[tuple[Fit, ...], dict[str, Fit]] = {}
         for degrees in CLASSES:
             for method in FittedLayer.METHODS:
@@ -52,7 +52,7 @@ class DegreeSearch:
             error = self._network.trial(offers[key], {}, self._names).error
             if error < least:
                 best, least = offers[key], error
-        return best
+        return None if best is None else (best, least)
 
     def least_depth(self, allowed: float) -> dict[str, Fit] | None:
         """Polynomials of the least depth whose error is allowed, unless there are none."""

@@ -47,6 +47,7 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.search import DegreeSearch
 from hecc.compiler.approximation.trials import TrialNetwork
+from hecc.compiler.ckks.imprecise import ImpreciseError
 from hecc.compiler.graph.affine import Reshape, Scale, compose
 from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
@@ -63,9 +64,8 @@ from hecc.compiler.graph.nodes import (
 )
 from hecc.compiler.graph.proofs import demanded, narrower_range, proved_intervals
 from hecc.compiler.promise.promise import Promise
-from hecc.runtime.errors import CompileError
 
-__all__ = ["Approximated", "approximate_functions"]
+__all__ = ["Approximated", "Approximation", "approximate_functions"]
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,119 @@ class Approximated:
     remark: str = ""
 
 
+class Approximation:
+    """The functions of a graph with their intervals, and the polynomials that were tried: for one precision or several.
+
+    Parameters
+    ----------
+    graph
+        Canonical but for its functions.
+    calibration
+        Inputs by name, shape (rows, ...).
+    declared
+        Smallest and largest value of each input's elements.
+    margin
+        By how much an interval is wider than what was seen, as a part of it.
+    promise
+        What the outputs should be, on the calibration inputs and perhaps on others, and how errors count; by default as
+        on the calibration inputs.
+    proved
+        Intervals are all that any input in the declared range can cause, and no margin is needed.
+    quiet
+        Do not warn of values that are close to the ends of intervals.
+
+    Raises
+    ------
+    CompileError
+        A function is not finite on all of its interval.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        calibration: Mapping[str, Array],
+        declared: Mapping[str, tuple[float, float]],
+        margin: float,
+        *,
+        promise: Promise | None = None,
+        proved: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        self._graph, self._proved = graph, proved
+        functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
+        self._layers: list[FittedLayer] = []
+        if not functions:
+            return
+        self._network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
+        near = len(next(iter(calibration.values())))
+        intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
+        for node in functions:
+            centre, radius = intervals[node.value]
+            with np.errstate(invalid="ignore"):
+                ends = float((centre - radius).min()), float((centre + radius).max())
+            demand = demanded(node, intervals[node.value]) if proved else None
+            beyond = BEYOND / len(functions)
+            seen = self._network.exact[node.value][:near]
+            self._layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
+        self._narrower = narrower_range(declared, calibration)
+        self._search = DegreeSearch(self._network, self._layers)
+
+    def at(self, precision_bits: float, reserve_bits: float = 0.0) -> Approximated:
+        """The graph with polynomials in place of functions.
+
+        Parameters
+        ----------
+        precision_bits
+            Of the outputs, of which approximation takes half the error at the most.
+        reserve_bits
+            By how much more precise the outputs have to be than was asked for, which refusals do not speak of.
+
+        Raises
+        ------
+        ImpreciseError
+            No degree gives the precision; the message says how much no degree exceeds.
+        """
+        if not self._layers:
+            return Approximated(self._graph, 0.0)
+        allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
+        choice, error = self._closest_to_enough(allowed)
+        if choice is None or error > allowed:
+            bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
+            raise _impossible(self._network, self._layers, bits, precision_bits, self._narrower)
+        for layer in self._layers:
+            fit = choice[layer.node.output.name]
+            log.debug(
+                "%s: degree %s on %.4g to %.4g",
+                layer.node.source,
+                " of ".join(map(str, reversed(fit.degrees))),
+                fit.centre - fit.radius,
+                fit.centre + fit.radius,
+            )
+        return Approximated(
+            _replaced(self._graph, choice, squares=not self._proved),
+            error,
+            _outside(self._layers, choice),
+            _remark(self._layers, choice, self._narrower),
+        )
+
+    def _closest_to_enough(self, allowed: float) -> tuple[Mapping[str, Fit] | None, float]:
+        """Polynomials with the error of the outputs; where it is more than allowed, it is that at the least."""
+        tightened = allowed
+        for _ in range(CHECKS):
+            choice = self._search.least_depth(tightened)
+            if choice is None:
+                break
+            error = self._network.error(choice)
+            if error <= allowed:
+                return choice, error
+            tightened *= 0.5 * allowed / error
+        closest = self._search.closest()
+        if closest is None:
+            return None, math.inf
+        choice, error = closest
+        return choice, error if error > allowed else self._network.error(choice)
+
+
 def approximate_functions(
     graph: Graph,
     calibration: Mapping[str, Array],
@@ -114,84 +227,9 @@ def approximate_functions(
     reserve_bits: float = 0.0,
     quiet: bool = False,
 ) -> Approximated:
-    """Replace the functions of a graph by polynomials.
-
-    Parameters
-    ----------
-    graph
-        Canonical but for its functions.
-    calibration
-        Inputs by name, shape (rows, ...).
-    declared
-        Smallest and largest value of each input's elements.
-    precision_bits
-        Of the outputs, of which approximation takes half the error at the most.
-    margin
-        By how much an interval is wider than what was seen, as a part of it.
-    promise
-        What the outputs should be, on the calibration inputs and perhaps on others, and how errors count; by default as
-        on the calibration inputs.
-    proved
-        Intervals are all that any input in the declared range can cause, and no margin is needed.
-    reserve_bits
-        By how much more precise the outputs have to be than was asked for, which refusals do not speak of.
-    quiet
-        Do not warn of values that are close to the ends of intervals.
-
-    Raises
-    ------
-    CompileError
-        No degree gives the precision; the message says which can be had.
-    """
-    functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
-    if not functions:
-        return Approximated(graph, 0.0)
-    network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
-    near = len(next(iter(calibration.values())))
-    intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
-    layers = []
-    for node in functions:
-        centre, radius = intervals[node.value]
-        with np.errstate(invalid="ignore"):
-            ends = float((centre - radius).min()), float((centre + radius).max())
-        demand = demanded(node, intervals[node.value]) if proved else None
-        beyond = BEYOND / len(functions)
-        seen = network.exact[node.value][:near]
-        layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
-    allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
-    narrower = narrower_range(declared, calibration)
-    search = DegreeSearch(network, layers)
-    tightened = allowed
-    for _ in range(CHECKS):
-        choice = search.least_depth(tightened)
-        if choice is None:
-            break
-        error = network.error(choice)
-        if error <= allowed:
-            break
-        tightened *= 0.5 * allowed / error
-    if choice is None or error > allowed:
-        # What a refusal says can be had is had when it is asked for, though the search may not have come upon it.
-        choice = search.closest()
-        error = network.error(choice) if choice else math.inf
-        if choice is None or error > allowed:
-            bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
-            raise CompileError(_impossible(network, layers, bits, precision_bits, narrower))
-    for layer in layers:
-        fit = choice[layer.node.output.name]
-        log.debug(
-            "%s: degree %s on %.4g to %.4g",
-            layer.node.source,
-            " of ".join(map(str, reversed(fit.degrees))),
-            fit.centre - fit.radius,
-            fit.centre + fit.radius,
-        )
-    return Approximated(
-        _replaced(graph, choice, squares=not proved),
-        error,
-        _outside(layers, choice),
-        _remark(layers, choice, narrower),
-    )
+    """Replace the functions of a graph by polynomials, for one precision; the rest is :class:`Approximation`'s."""
+    approximation = Approximation(graph, calibration, declared, margin, promise=promise, proved=proved, quiet=quiet)
+    return approximation.at(precision_bits, reserve_bits)
 
 
 def _outside(layers: Sequence[FittedLayer], choice: Mapping[str, Fit]) -> float | None:
@@ -204,8 +242,8 @@ def _outside(layers: Sequence[FittedLayer], choice: Mapping[str, Fit]) -> float 
 
 def _impossible(
     network: TrialNetwork, layers: Sequence[FittedLayer], bits: float, precision_bits: float, narrower: str
-) -> str:
-    """The sentence that refuses a precision, with that which can be had and the layer that is most to blame."""
+) -> ImpreciseError:
+    """The refusal of a precision, with that which no polynomials exceed and the layer that is most to blame."""
 
     def alone(layer: FittedLayer) -> float:
         name, fit = layer.node.output.name, layer.fit(CLASSES[SINGLE], "minimax")
@@ -213,8 +251,7 @@ def _impossible(
 
     worst = max(layers, key=alone)
     source = worst.node.source
-    # Rounded down, so that it can be asked for.
-    had = f"{math.floor(10 * bits) / 10:.1f} bits of precision" if bits >= 1 else "next to no precision"
+    had = f"{math.floor(10 * bits) / 10:.1f} bits of precision at the most" if bits >= 1 else "next to no precision"
     low, high = worst.centre - worst.radius, worst.centre + worst.radius
     closer = f"keep its values closer together than {low:.4g} to {high:.4g}"
     remedy = f"{closer}, with a BatchNormalization before it or more weight decay,"
@@ -226,11 +263,11 @@ def _impossible(
     elif worst.demand is not None:
         remedy = _remedy(narrower)
     because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","
-    less = " or compile without --disclose" if worst.demand else ""
-    return (
+    return ImpreciseError(
         f"{source} (opset {source.opset}){alike} is not a polynomial{because} and polynomials of up to "
-        f"{len(CLASSES) - 1} levels leave the network {had}, not {precision_bits:g}; {remedy} and train again, or ask "
-        f"for less with --precision{less}"
+        f"{len(CLASSES) - 1} levels leave the network {had}, not {precision_bits:g}",
+        f"{remedy} and train again",
+        " or compile without --disclose" if worst.demand else "",
     )
 
 

@@ -11,6 +11,7 @@ Run ``python -m hecc.passes.ckks.pipeline docs/passes.md`` after a change to the
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import logging
 import math
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler.ckks.chain.scaling import Magnitude
+from hecc.compiler.ckks.imprecise import ImpreciseError
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
 from hecc.compiler.ckks.options import Options
@@ -37,13 +39,13 @@ from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
 from hecc.passes.ckks.align import align_factors
-from hecc.passes.ckks.approximate import Approximated, approximate_functions
+from hecc.passes.ckks.approximate import Approximated, Approximation, approximate_functions
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
 from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand, choose_chain
 from hecc.passes.ckks.scales import apply_scales
-from hecc.passes.ckks.search import ImpreciseError, Lowerings, refusal, search
+from hecc.passes.ckks.search import Lowerings, refusal, search
 from hecc.passes.ckks.shared_rotations import share_rotations
 from hecc.passes.graph.activations import substitute_activations
 from hecc.passes.graph.depth import multiplicative_depth
@@ -68,6 +70,14 @@ from hecc.runtime.tail.units import FEW_ROWS
 __all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
 
 log = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
+
+LEAST_PRECISION = 4
+"""Bits of the least precision that a refusal names: an error of a sixteenth of an element's range."""
+
+SINGLE_PRECISION = 20
+"""Bits of precision that weights in float32 leave; not many more can be had, whatever the parameters."""
 
 RETRIES = 6
 
@@ -106,39 +116,27 @@ class _Fitting:
 
     Attributes
     ----------
+    precision_bits, reserve_bits
+        What was asked for, and by how much more precise the outputs have to be than that.
+    approximation
+        The functions of the canonical graph.
     promise
         Of the outputs as they are at the time.
-    reserve_bits
-        By how much more precise the outputs have to be than was asked for.
     approximated
         What became of the functions.
     changed
         Whether there were any.
     """
 
-    calibration: Mapping[str, NDArray[np.float64]]
-    declared: Mapping[str, tuple[float, float]]
-    options: Options
-    promise: Promise
+    precision_bits: float
     reserve_bits: float
+    approximation: Approximation
+    promise: Promise
     approximated: Approximated | None = None
     changed: bool = False
 
     def approximate(self, graph: Graph) -> Graph:
-        options = self.options
-        self.approximated = approximate_functions(
-            graph,
-            self.calibration,
-            self.declared,
-            options.precision,
-            options.interval_margin,
-            promise=self.promise,
-            # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
-            # the modulus has room for it.
-            proved=options.disclose is not None,
-            reserve_bits=self.reserve_bits,
-            quiet=options.quiet,
-        )
+        self.approximated = self.approximation.at(self.precision_bits, self.reserve_bits)
         self.changed = self.approximated.graph is not graph
         return self.approximated.graph
 
@@ -357,35 +355,109 @@ def build_plan(
         No parameters satisfy the options.
     """
     progress("fuse and simplify")
-    graph = canonicalise(imported)
-    fitted = _has(graph, FunctionNode)
-    if fitted:
-        progress("fit polynomials")
-    required = options.precision + (TAIL_BITS if options.many else 0.0)
-    if _has(graph, ProductNode):
-        required += UNEVEN_BITS
-    # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
-    few = len(next(iter(calibration.values()))) < FEW_ROWS
-    far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
-    promise = Promise.of(graph, calibration, far)
-    fitting = _Fitting(calibration, declared, options, promise, required - options.precision)
-    graph = run_passes(FITTING, graph, fitting)
-    assert fitting.approximated is not None, "approximation is one of the passes"
-    fingerprint = hashlib.sha256(model).hexdigest()
-    task = _Task(fingerprint, calibration, declared, options, required, fitting.approximated, fitting.promise, progress)
-    while True:
-        try:
-            return _plan(graph, task)
-        except ImpreciseError as refused:
-            bits = _possible(graph, task, refused)
-            raise CompileError(f"{refused} or ask for --precision {bits}" if bits else str(refused)) from None
-        except MisalignedError as fault:
-            graph = align_factors(graph, fault.product, multiplicative_depth(graph))
+    network = _Network(
+        canonicalise(imported), hashlib.sha256(model).hexdigest(), calibration, declared, options, progress
+    )
+    try:
+        return network.plan()
+    except ImpreciseError as refused:
+        raise CompileError(refused.sentence(network.possible_precision())) from None
+
+
+class _Network:
+    """A canonical graph that is compiled for one precision, and for others should that be refused."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        model: str,
+        calibration: Mapping[str, NDArray[np.float64]],
+        declared: Mapping[str, tuple[float, float]],
+        options: Options,
+        progress: Callable[[str], None],
+    ) -> None:
+        self._graph, self._model, self._calibration, self._declared = graph, model, calibration, declared
+        self._options, self._progress = options, progress
+        self._fitted = _has(graph, FunctionNode)
+        if self._fitted:
+            progress("fit polynomials")
+        # A few inputs say too little of what the arguments of functions become, to look for others far from them.
+        few = len(next(iter(calibration.values()))) < FEW_ROWS
+        far = None if few and self._fitted else corner_inputs(graph, calibration, declared, options.margin)
+        self._promise = Promise.of(graph, calibration, far)
+        self._approximation = Approximation(
+            graph,
+            calibration,
+            declared,
+            options.interval_margin,
+            promise=self._promise,
+            # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
+            # the modulus has room for it.
+            proved=options.disclose is not None,
+            quiet=options.quiet,
+        )
+        # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
+        self._lowerings = Lowerings()
+
+    def plan(self) -> CkksPlan:
+        """The plan for the precision that was asked for.
+
+        Raises
+        ------
+        CompileError
+            There is none; an :class:`ImpreciseError` where there may be one for less precision.
+        """
+        return self._compiled(self._options, _plan)
+
+    def possible_precision(self) -> int | None:
+        """The most whole bits, of fewer than were asked for, that there is a plan for; ``None`` if there is none.
+
+        Predictions say where to look, and what they find is compiled: they are not always kept.
+        """
+        options = replace(self._options, quiet=True)
+        candidates = range(LEAST_PRECISION, min(math.ceil(options.precision), SINGLE_PRECISION + 1))
+
+        def fails(bits: int, step: Callable[[Graph, _Task, Lowerings], Any]) -> bool:
+            self._progress(f"try {bits} bits of precision")
+            try:
+                self._compiled(replace(options, precision=float(bits)), step)
+            except CompileError:
+                return True
+            return False
+
+        predicted = bisect.bisect_left(candidates, True, key=lambda bits: fails(bits, _first_draft))
+        return next((bits for bits in reversed(candidates[:predicted]) if not fails(bits, _plan)), None)
+
+    def _compiled(self, options: Options, step: Callable[[Graph, _Task, Lowerings], Made]) -> Made:
+        """What a step makes of the arithmetic graph."""
+        required = options.precision + (TAIL_BITS if options.many else 0.0)
+        if _has(self._graph, ProductNode):
+            required += UNEVEN_BITS
+        fitting = _Fitting(options.precision, required - options.precision, self._approximation, self._promise)
+        graph = run_passes(FITTING, self._graph, fitting)
+        assert fitting.approximated is not None, "approximation is one of the passes"
+        task = _Task(
+            self._model,
+            self._calibration,
+            self._declared,
+            options,
+            required,
+            fitting.approximated,
+            fitting.promise,
+            self._progress,
+        )
+        lowerings = Lowerings() if self._fitted else self._lowerings
+        while True:
+            try:
+                return step(graph, task, lowerings)
+            except MisalignedError as fault:
+                graph = align_factors(graph, fault.product, multiplicative_depth(graph))
+                lowerings = Lowerings()
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a plan is made for, beside the canonical graph."""
+    """What a plan is made for, beside the arithmetic graph."""
 
     model: str
     calibration: Mapping[str, NDArray[np.float64]]
@@ -410,29 +482,42 @@ class _Draft:
     rings: tuple[RingTrial, ...]
 
 
-def _plan(graph: Graph, task: _Task) -> CkksPlan:
-    """The plan of a canonical graph, once its functions are polynomials.
-
-    Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
-    """
-    options, progress, error = task.options, task.progress, task.approximated.error
+def _demand(graph: Graph, task: _Task) -> Demand:
+    """What a chain for an arithmetic graph has to do."""
+    options = task.options
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
-    progress("measure ranges")
+    task.progress("measure ranges")
     ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose is not None)
     added = {node.output.name: _added(graph, node) for node in graph.nodes}
-    demand = Demand(
+    return Demand(
         graph,
         depth,
         {value: Magnitude(r.observed, r.rms, r.bound, r.quantiles, added[value]) for value, r in ranges.items()},
         options,
-        precision_bits=_with(-error, task.required_bits),  # noise has what approximation leaves of the error
+        # Noise has what approximation leaves of the error.
+        precision_bits=_with(-task.approximated.error, task.required_bits),
         scale_bits_from=_first_scale_bits(options),
         weight_bits=SERIES_WEIGHT_BITS if _has(graph, ChebyshevNode) else 0,
         sensitivity=task.promise.sensitivity,
     )
+
+
+def _first_draft(graph: Graph, task: _Task, lowerings: Lowerings) -> None:
+    """Find out whether there are parameters at all, as far as predictions tell."""
+    task.progress("select layouts and parameters")
+    search(_demand(graph, task), lowerings)
+
+
+def _plan(graph: Graph, task: _Task, lowerings: Lowerings) -> CkksPlan:
+    """The plan of a graph, once its functions are polynomials.
+
+    Predictions are not exact: what turns out too imprecise is asked for again, with a little more.
+    """
+    options, progress = task.options, task.progress
+    demand = _demand(graph, task)
+    depth = demand.depth
     measured: Measured | None = None
-    lowerings = Lowerings()
     for trial in range(DISCLOSED_RETRIES if options.disclose else RETRIES):
         progress("select layouts and parameters")
         draft = _draft(demand, lowerings, task)
@@ -481,9 +566,10 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
     if measured is None:
         # The errors of results to be disclosed were never small enough to look any further.
         raise refusal(demand, lowerings, math.inf, task.approximated.remark)
-    raise CompileError(
+    raise ImpreciseError(
         f"simulated noise leaves {measured.worst} {max(measured.bits, 0.0):.1f} bits of precision, not "
-        f"{options.precision:g}; ask for less with --precision, or calibrate with inputs like the real ones"
+        f"{options.precision:g}",
+        "calibrate with inputs like the real ones",
     )
 
 
@@ -492,20 +578,6 @@ def _with_outside(estimate: Estimate, outside: float | None) -> Estimate:
     if outside == 0.0:
         return estimate
     return replaced(estimate, outside_per_thousand=None if outside is None else 1000 * outside)
-
-
-def _possible(graph: Graph, task: _Task, refused: ImpreciseError) -> int:
-    """Whole bits of precision that there is a plan for, 0 for none: what is predicted is not always kept."""
-    spare = task.required_bits - task.options.precision
-    bits = refused.predicted(spare)
-    while bits:
-        options = replace(task.options, precision=float(bits))
-        try:
-            _plan(graph, replace(task, options=options, required_bits=bits + spare))
-            break
-        except CompileError:
-            bits -= 1
-    return bits
 
 
 def _draft(demand: Demand, lowerings: Lowerings, task: _Task) -> _Draft:

@@ -6,7 +6,6 @@ the cheapest chain is chosen for them. Only the pipeline calls this; it is no pa
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,13 +13,13 @@ from typing import TypeAlias
 
 from msgspec.structs import replace as replaced
 
+from hecc.compiler.ckks.imprecise import ImpreciseError
 from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import RING_DEGREES, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
 from hecc.passes.ckks.shared_rotations import share_rotations
@@ -31,7 +30,7 @@ from hecc.runtime.ckks.plan.choices import RingTrial
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
 
-__all__ = ["ImpreciseError", "Lowering", "Lowerings", "refusal", "search"]
+__all__ = ["Lowering", "Lowerings", "refusal", "search"]
 
 WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
@@ -41,9 +40,6 @@ SMALL_RING = 1 << 13
 
 MOST_CIPHERTEXTS = 64
 """Of the largest tensor, where examples lie side by side: with more, one ciphertext for each element is faster."""
-
-SINGLE_PRECISION = 20
-"""Bits of precision that weights in float32 leave; not many more can be had, whatever the parameters."""
 
 KEY_PRICES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Of a key, in giant rotations, while the keys are over the budget."""
@@ -78,23 +74,6 @@ class Lowerings:
 
     diagonals: dict[int, Lowering] = field(default_factory=dict)
     matrices: list[Lowering] = field(default_factory=list)
-
-
-class ImpreciseError(CompileError):
-    """There are no parameters for the precision that was asked for, and less needs no other polynomials."""
-
-    def __init__(self, reason: str, demand: Demand, lowerings: Lowerings) -> None:
-        super().__init__(reason)
-        self._demand, self._lowerings = demand, lowerings
-
-    def predicted(self, spare: float) -> int:
-        """Whole bits of precision, and ``spare`` ones, that there are parameters for; 0 if there are none."""
-
-        def refused(bits: int) -> bool:
-            return _found(replace(self._demand, precision_bits=bits + spare), self._lowerings)[0] is None
-
-        candidates = range(1, min(math.ceil(self._demand.options.precision), SINGLE_PRECISION + 1))
-        return bisect.bisect_left(candidates, True, key=refused)
 
 
 Found: TypeAlias = tuple[Lowering, Candidate, tuple[RingTrial, ...]]
@@ -149,9 +128,10 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
     """Why there are no parameters, and what to do; ``remark`` is of the polynomials for functions."""
     options, bits, deepest = demand.options, demand.options.precision, max(demand.depth.values())
     if smallest_keys < math.inf:
-        return CompileError(
-            f"the evaluation keys of this network take {math.ceil(smallest_keys / 1e5) / 10} MB at the least, more "
-            "than the budget; allow as much with --key-budget, or ask for less precision"
+        budget = math.ceil(smallest_keys / 1e5) / 10
+        return ImpreciseError(
+            f"the evaluation keys of this network take {budget} MB at the least, more than the budget",
+            f"allow as much with --key-budget {budget}MB",
         )
     if options.chain is not None:
         return CompileError(
@@ -159,20 +139,18 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
             "compile the deeper or more precise network first, and the other one with its chain"
         )
     if options.disclose:
-        return CompileError(
+        return ImpreciseError(
             f"no parameters leave {bits:g} bits of precision under the noise that {options.disclose} "
             f"results to be disclosed need, at depth {deepest} and {options.security}-bit security up to N = "
-            f"{RING_DEGREES[-1]}; disclose fewer results, ask for less precision, or use fewer layers{remark}"
+            f"{RING_DEGREES[-1]}",
+            "disclose fewer results, use fewer layers",
+            remark,
         )
-    # With less precision, polynomials for functions would be others, of another depth.
-    fixed = not any(isinstance(node, ChebyshevNode) for node in demand.graph.nodes)
-    reason = (
+    return ImpreciseError(
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.security}-bit security up to "
-        f"N = {RING_DEGREES[-1]}; use fewer layers"
+        f"N = {RING_DEGREES[-1]}",
+        "use fewer layers",
     )
-    if fixed:
-        return ImpreciseError(reason, demand, lowerings)
-    return CompileError(f"{reason} or ask for less precision")
 
 
 def _choose(

@@ -56,10 +56,10 @@ def test_the_precision_that_a_refusal_names_compiles(network):
     rows = np.random.default_rng(6).normal(size=(400, 8)).clip(-4, 4)
     with pytest.raises(hecc.CompileError, match="like 1 other") as refusal:
         hecc.compile(perceptron, calibration=rows, precision=12.0)
-    had = float(str(refusal.value).split(" bits of precision")[0].split()[-1])
-    assert had < 12
-    plan = hecc.compile(perceptron, calibration=rows, precision=had)
-    assert plan.header.estimate.precision_bits >= had
+    bits = int(str(refusal.value).partition(" or ask for --precision ")[2])
+    assert 4 <= bits < 12
+    plan = hecc.compile(perceptron, calibration=rows, precision=bits)
+    assert plan.header.estimate.precision_bits >= bits
 
 
 def test_an_estimate_of_what_cannot_be_had_says_so(model):

@@ -151,11 +151,11 @@ def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
         approximated(graph, 12)
     sentence = str(refusal.value)
     assert sentence.startswith("Op '/f1' (opset 13) is not a polynomial")
-    had = float(sentence.split(" bits of precision")[0].split()[-1])
+    had = float(sentence.split(" bits of precision at the most")[0].split()[-1])
     assert 4 < had < 12
-    assert sentence.endswith("or ask for less with --precision")
-    assert approximated(graph, had).error <= 2.0 ** -(had + 1)
-    with pytest.raises(CompileError, match=f"leave the network {had:.1f} bits of precision, not {had + 0.1:g}"):
+    assert sentence.endswith("; replace it by a square or a smooth activation such as SiLU and train again")
+    assert approximated(graph, had - 0.5).error <= 2.0 ** -(had + 0.5)
+    with pytest.raises(CompileError, match=f"leave the network {had:.1f} bits of precision at the most, not"):
         approximated(graph, had + 0.1)
 
 
@@ -164,16 +164,18 @@ def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
     [(("relu",), 0.0), (("relu",), 0.75), (("relu", "relu"), 0.0), (("relu", "sigmoid", "relu", "abs"), 0.75)],
     ids=str,
 )
-def test_what_a_refusal_names_can_be_asked_for(build, functions, reserve):
+def test_more_than_a_refusal_names_cannot_be_had_and_a_little_less_can(build, functions, reserve):
     # More rows than the search looks at, and some of them far out.
     rows = {"x": np.random.default_rng(4).standard_t(4, (900, 8)).clip(-9, 9)}
     declared = {"x": (-9.0, 9.0)}
     graph = network(build, *functions)
     with pytest.raises(CompileError) as refusal:
         approximate_functions(graph, rows, declared, 14, 0.25, reserve_bits=reserve)
-    had = float(str(refusal.value).split(" bits of precision")[0].split()[-1])
-    result = approximate_functions(graph, rows, declared, had, 0.25, reserve_bits=reserve)
-    assert result.error <= 0.5 * 2.0 ** -(had + reserve)
+    had = float(str(refusal.value).split(" bits of precision at the most")[0].split()[-1])
+    result = approximate_functions(graph, rows, declared, had - 1.5, 0.25, reserve_bits=reserve)
+    assert result.error <= 0.5 * 2.0 ** -(had - 1.5 + reserve)
+    with pytest.raises(CompileError, match="bits of precision at the most"):
+        approximate_functions(graph, rows, declared, had + 0.1, 0.25, reserve_bits=reserve)
     others = sum(name in {"relu", "abs"} for name in functions) - 1
     counted = {0: ") is not", 1: "), like 1 other, is not", 2: "), like 2 others, is not"}[others]
     assert counted in str(refusal.value)
