@@ -6,6 +6,9 @@ prints the message and exits with :attr:`HeccError.exit_code`; nothing else is a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 __all__ = [
     "CircuitError",
     "CompileError",
@@ -19,13 +22,35 @@ __all__ = [
     "ParameterError",
     "SecurityError",
     "UnsupportedError",
+    "WayOut",
 ]
 
 
+class WayOut(Protocol):
+    """What would make a network run that was refused."""
+
+    @property
+    def sentence(self) -> str:
+        """What to change, and what a run would cost then."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The same as JSON has it."""
+
+
 class HeccError(Exception):
-    """Base of all errors that hecc raises on purpose."""
+    """Base of all errors that hecc raises on purpose.
+
+    Attributes
+    ----------
+    exit_code
+        Of the command that fails with it.
+    ways
+        Of a network that is refused: what was tried and would make it run, the cheapest to do first.
+    """
 
     exit_code = 1
+    ways: tuple[WayOut, ...] = ()
 
 
 class InputError(HeccError):

@@ -8,7 +8,7 @@ __all__ = ["ImpreciseError"]
 
 
 class ImpreciseError(CompileError):
-    """The precision that was asked for cannot be had; less may, which whoever catches this finds out.
+    """The precision that was asked for cannot be had; less may.
 
     Parameters
     ----------
@@ -18,13 +18,16 @@ class ImpreciseError(CompileError):
         What else to do, as a clause; empty if there is nothing.
     remark
         What to know beside, behind the way out.
+    precision
+        Fewer bits, whole ones, for which there is a plan; ``None`` if there is none, or nobody has looked.
     """
 
-    def __init__(self, reason: str, remedy: str = "", remark: str = "") -> None:
-        self._reason, self._remedy, self._remark = reason, remedy, remark
-        super().__init__(self.sentence(None))
+    def __init__(self, reason: str, remedy: str = "", remark: str = "", precision: int | None = None) -> None:
+        ways = [way for way in (remedy, "" if precision is None else f"ask for --precision {precision}") if way]
+        super().__init__(f"{reason}{'; ' if ways else ''}{' or '.join(ways)}{remark}")
+        self.precision = precision
+        self._parts = reason, remedy, remark
 
-    def sentence(self, bits: int | None) -> str:
-        """The refusal, with the whole bits of precision that the network does compile for, if there are any."""
-        ways = [way for way in (self._remedy, "" if bits is None else f"ask for --precision {bits}") if way]
-        return f"{self._reason}{'; ' if ways else ''}{' or '.join(ways)}{self._remark}"
+    def offering(self, precision: int | None) -> ImpreciseError:
+        """The same refusal with the precision for which there is a plan."""
+        return ImpreciseError(*self._parts, precision)

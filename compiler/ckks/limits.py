@@ -15,11 +15,6 @@ __all__ = ["LIMITS", "MAXIMUM"]
 
 MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
 
-_KINK = (
-    "a polynomial in its place leaves a low precision",
-    "replace it, too, by a square or a smooth activation such as SiLU, or ask for less with --precision",
-)
-
 LIMITS = Limits(
     refused=MappingProxyType(
         {
@@ -29,7 +24,6 @@ LIMITS = Limits(
             "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
         }
     ),
-    doubtful=MappingProxyType({"LeakyRelu": _KINK, "PRelu": _KINK, "Relu": _KINK}),
 )
 """What the importer is told, so that it refuses these with all the rest that it cannot import."""
 

@@ -157,6 +157,8 @@ class Options(CKKSOptions):
         Name and version for the plan's header.
     quiet
         Whether nothing is warned of, as for a variant of a network that is only compiled for comparison.
+    offers_less
+        Whether a refusal says which precision there is a plan for, which takes a few compilations more.
     """
 
     margin: float = 4.0
@@ -165,6 +167,7 @@ class Options(CKKSOptions):
     chain: "KeySpecification | None" = None
     producer: str = "hecc"
     quiet: bool = False
+    offers_less: bool = True
 
     @property
     def adversary(self) -> "Adversary":

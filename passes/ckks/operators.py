@@ -56,7 +56,7 @@ def take_operators_apart(graph: Graph) -> Graph:
         return graph
     refused = [node.source for node in found if type(node.operator) not in _PARTS]
     if refused:
-        raise UnsupportedError(describe([*_refusals(refused), *_doubtful(graph)]))
+        raise UnsupportedError(describe(_refusals(refused)))
     parts = _Parts(graph)
     for node in graph.nodes:
         if isinstance(node, OperatorNode):
@@ -68,13 +68,6 @@ def take_operators_apart(graph: Graph) -> Graph:
 
 def _refusals(sources: Sequence[Source]) -> list[RefusedNodeError]:
     return [RefusedNodeError(source, *LIMITS.refused.get(source.operator, MAXIMUM)) for source in sources]
-
-
-def _doubtful(graph: Graph) -> list[RefusedNodeError]:
-    """What is better changed at once, where a network has to be trained again anyway."""
-    inside = (node.source for node in graph.nodes if node.output.name not in graph.outputs)
-    sources = [source for source in dict.fromkeys(inside) if source.operator in LIMITS.doubtful]
-    return [RefusedNodeError(source, *LIMITS.doubtful[source.operator]) for source in sources]
 
 
 class _Parts:

@@ -361,7 +361,7 @@ def build_plan(
     try:
         return network.plan()
     except ImpreciseError as refused:
-        raise CompileError(refused.sentence(network.possible_precision())) from None
+        raise refused.offering(network.possible_precision() if options.offers_less else None) from None
 
 
 class _Network:

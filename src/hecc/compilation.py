@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
-from hecc.preparation import Model, prepare
+from hecc.preparation import Model, prepare, prepare_anyway
+from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.plan.plan import Plan
+from hecc.words.ways import explain
 
 __all__ = ["compile"]
 
@@ -47,8 +49,13 @@ def compile(call: _Call) -> Plan:  # noqa: A001 - hecc.compile, as re.compile
         The network has an operator that cannot be evaluated on encrypted data; the message names the node.
     CompileError
         No parameters give the precision and the security asked for, or no polynomial follows an activation so closely.
+        A precision that the message names was compiled for.
     SecurityError
         A security level that hecc does not know.
     """
     stage = call.progress or (lambda _: None)
-    return prepare(call.model, call, stage).build(stage)
+    try:
+        return prepare(call.model, call, stage).build(stage)
+    except (UnsupportedError, CompileError) as refusal:
+        explain(prepare_anyway(call.model, call) if isinstance(refusal, UnsupportedError) else None, refusal)
+        raise

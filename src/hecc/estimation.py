@@ -12,10 +12,12 @@ from hecc.compiler.graph.nodes import InputNode
 from hecc.measure.layers import Layer, plan_layers
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
-from hecc.preparation import Model, prepare
+from hecc.preparation import Model, Task, prepare, prepare_anyway
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.words.advice import Advice, advise
+from hecc.words.ways import ways_out
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 
@@ -75,11 +77,19 @@ def estimate(call: _Call) -> Estimation:
     Raises
     ------
     InputError, UnsupportedError, CompileError, SecurityError
-        As :func:`hecc.compile`; an operator that cannot be evaluated is named, with what to use instead.
+        As :func:`hecc.compile`; an operator that cannot be evaluated is named, with what to use instead. The ``ways``
+        of the error are what would make the network run, with seconds and bytes for each, where anything was found.
     """
     stage = call.progress or (lambda _: None)
-    task = prepare(call.model, call, stage)
-    plan = CkksPlan.of(task.build(stage))
+    task: Task | None = None
+    try:
+        task = prepare(call.model, call, stage)
+        plan = CkksPlan.of(task.build(stage))
+    except (UnsupportedError, CompileError) as refusal:
+        task = task or prepare_anyway(call.model, call)
+        if call.advice and task is not None:
+            refusal.ways = ways_out(task, refusal, stage)
+        raise
     stage("measure the layers")
     layers = plan_layers(plan, task.calibration)
     merged = _merged(task.imported, layers)

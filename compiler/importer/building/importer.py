@@ -132,16 +132,8 @@ def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits
         except RefusedNodeError as refusal:
             refusals.append(refusal)
     if refusals:
-        raise UnsupportedError(describe([*refusals, *_doubtful(scope, model.graph)]))
+        raise UnsupportedError(describe(refusals))
     return _finish(scope, [output.name for output in model.graph.output])
-
-
-def _doubtful(scope: Scope, graph: onnx.GraphProto) -> list[RefusedNodeError]:
-    """What is better changed at once, where a network has to be trained again anyway."""
-    last = {output.name for output in graph.output}
-    doubtful = scope.limits.doubtful
-    found = [n for n in graph.node if n.op_type in doubtful and not n.domain and n.output[0] not in last]
-    return [Call.of(scope, node).refuse(*doubtful[node.op_type]) for node in found]
 
 
 def _convert(call: Call) -> None:

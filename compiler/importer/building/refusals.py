@@ -43,12 +43,9 @@ class Limits:
     ----------
     refused
         Reason and remedy, by ONNX operator of the standard domain.
-    doubtful
-        The same for operators that are better changed at once, should a network have to be trained again anyway.
     """
 
     refused: Mapping[str, Sentence] = field(default_factory=dict)
-    doubtful: Mapping[str, Sentence] = field(default_factory=dict)
 
 
 class InvalidNodeError(InputError):

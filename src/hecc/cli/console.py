@@ -103,10 +103,18 @@ class Console:
             typer.echo(json.dumps(_finite({**fields, "warnings": self._warnings}), allow_nan=False))
 
     def failed(self, error: BaseException, message: str) -> None:
-        """One sentence of why the command failed."""
+        """One sentence of why the command failed, and what was tried that would not fail."""
         self.note(f"error: {message}")
+        notes = getattr(error, "__notes__", [])
+        for note in notes:
+            self.note(note)
         if self._json:
-            typer.echo(json.dumps({"error": message, "kind": type(error).__name__, "warnings": self._warnings}))
+            failure: dict[str, Any] = {"error": message, "kind": type(error).__name__, "warnings": self._warnings}
+            if notes:
+                failure["notes"] = notes
+            if isinstance(error, HeccError) and error.ways:
+                failure["ways"] = [way.fields for way in error.ways]
+            typer.echo(json.dumps(_finite(failure), allow_nan=False))
 
     @contextlib.contextmanager
     def steps(self, title: str) -> Iterator[Callable[[int, int], None]]:

@@ -116,7 +116,7 @@ class _Trial:
         """Speedup and ring degree of a variant; a speedup of 0 where no parameters do."""
         self._progress(f"try {what}")
         # What is wrong with a variant is no concern of its user.
-        options = replace(self.task.options, quiet=True)
+        options = replace(self.task.options, quiet=True, offers_less=False)
         if precision is not None:
             options = replace(options, precision=precision)
         with contextlib.suppress(CompileError):

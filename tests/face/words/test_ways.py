@@ -1,0 +1,144 @@
+"""What would make a refused network run: each way is a network that compiles, with what it costs."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+import hecc
+from hecc.compiler.ckks.limits import LIMITS
+from hecc.compiler.importer import import_model
+from hecc.passes.graph.substitutes import averaged, smoothed, squared
+
+ROWS = np.random.default_rng(3).uniform(0, 1, (60, 1, 8, 8)).astype(np.float32)
+
+POOLED = """g (float[N, 1, 8, 8] x) => (float[N, 3] y) {
+    c = Conv<kernel_shape = [3, 3]>(x, k)  r = Relu(c)  p = %s<kernel_shape = [2, 2], strides = [2, 2]>(r)
+    f = Flatten(p)  d = Gemm(f, v)  s = Relu(d)  y = Gemm(s, w)
+}"""
+
+
+def pooled(operator):
+    """A small convolutional network."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {POOLED % operator}')
+    draw = np.random.default_rng(1).normal
+    for name, shape in {"k": (2, 1, 3, 3), "v": (18, 8), "w": (8, 3)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(draw(0, 0.3, shape).astype(np.float32), name))
+    return model
+
+
+def refused(verb, model, **options):
+    with pytest.raises((hecc.UnsupportedError, hecc.CompileError)) as refusal:
+        verb(model, calibration=ROWS, **options)
+    return refusal.value
+
+
+def test_a_refusal_of_a_maximum_says_what_comes_next_and_does_not_blame_what_compiles():
+    low = refused(hecc.compile, pooled("MaxPool"), precision=5.0)
+    assert str(low).startswith("MaxPool 'p' (opset 17): a maximum is not a polynomial; use average pooling instead")
+    assert "Relu" not in str(low)
+    first, pointer = low.__notes__
+    assert first.startswith("with nothing else changed it would run: use average pooling in place of maxima and train")
+    assert pointer.startswith("`hecc estimate` tries what else would make it run")
+    plan = hecc.compile(pooled("AveragePool"), calibration=ROWS, precision=5.0)
+    assert hecc.runtime.figures.size_words(plan.header.peak_memory) in first
+
+
+def test_a_refusal_of_a_maximum_says_what_precision_there_is_without_it():
+    high = refused(hecc.compile, pooled("MaxPool"), precision=14.0)
+    next_one = high.__notes__[0]
+    assert next_one.startswith("with average pooling, what comes next: Relu '")
+    bits = int(next_one.partition("or ask for --precision ")[2])
+    assert hecc.compile(pooled("AveragePool"), calibration=ROWS, precision=bits).header.estimate.precision_bits >= bits
+
+
+def test_an_estimate_of_a_refused_network_says_what_each_way_costs():
+    refusal = refused(hecc.estimate, pooled("MaxPool"), precision=12.0)
+    ways = {way.changes: way for way in refusal.ways}
+    pool, silu, square = "use average pooling in place of maxima", "replace Relu by SiLU", "replace Relu by squares"
+    assert (pool, square) in ways
+    assert (pool, silu) in ways
+    (lower,) = (way for changes, way in ways.items() if changes[0] == pool and changes[1].startswith("ask for"))
+    plan = hecc.compile(pooled("AveragePool"), calibration=ROWS, precision=lower.precision)
+    estimate = plan.header.estimate
+    assert (lower.seconds, lower.memory) == (estimate.seconds / plan.header.batch, plan.header.peak_memory)
+    assert lower.key_bytes == estimate.evaluation_key_bytes
+    assert all(way.trains for way in refusal.ways)
+    (note,) = refusal.__notes__
+    assert note.splitlines()[1:] == [f"  {way.sentence}" for way in refusal.ways]
+
+
+def test_what_needs_no_training_comes_first():
+    refusal = refused(hecc.estimate, pooled("AveragePool"), precision=12.0)
+    assert [way.trains for way in refusal.ways] == [False, *(True for _ in refusal.ways[1:])]
+    assert len(refusal.ways) > 1
+
+
+def test_without_advice_nothing_is_tried():
+    assert refused(hecc.estimate, pooled("MaxPool"), precision=12.0, advice=False).ways == ()
+
+
+def test_the_command_line_says_the_same(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from hecc.cli.commands import app
+
+    monkeypatch.chdir(tmp_path)
+    onnx.save(pooled("MaxPool"), "model.onnx")
+    np.save("rows.npy", ROWS)
+    result = CliRunner().invoke(app, ["estimate", "model.onnx", "--calibration", "rows.npy", "--json"])
+    assert result.exit_code == 1
+    answer = json.loads(result.stdout)
+    assert answer["kind"] == "UnsupportedError"
+    assert {"changes", "precision", "seconds", "peak_memory", "key_bytes", "ring_degree", "trains"} == set(
+        answer["ways"][0]
+    )
+    lines = result.stderr.splitlines()
+    assert "what would make it run, as tried:" in lines
+    assert lines[-1].startswith("  use average pooling in place of maxima")
+
+
+def test_an_operator_that_nothing_is_known_of_has_no_ways():
+    model = pooled("MaxPool")
+    model.graph.node[1].op_type = "Floor"
+    refusal = refused(hecc.estimate, model)
+    assert refusal.ways == ()
+    assert not hasattr(refused(hecc.compile, model), "__notes__")
+
+
+def test_a_network_that_is_too_deep_is_told_how_much_of_it_fits():
+    generator = np.random.default_rng(2)
+    value = "x"
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N, 4] x) => (float[N, 4] y) { y = Identity(x) }'
+    )
+    del model.graph.node[:]
+    for i in range(60):
+        last = "y" if i == 59 else f"a{i}"
+        model.graph.node.append(onnx.helper.make_node("Gemm", [value, f"w{i}", f"b{i}"], [f"d{i}"], f"d{i}"))
+        model.graph.node.append(onnx.helper.make_node("Mul", [f"d{i}", f"d{i}"], [last], last))
+        value = last
+        for name, shape in ((f"w{i}", (4, 4)), (f"b{i}", (4,))):
+            array = generator.uniform(-0.5, 0.5, shape).astype(np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(array, name))
+    with pytest.raises(hecc.CompileError) as refusal:
+        hecc.estimate(model, calibration=generator.uniform(-1, 1, (32, 4)), precision=12.0)
+    ways = [way for way in refusal.value.ways if "leave out" in way.changes[0]]
+    assert len(ways) == 1, refusal.value.ways
+    assert ways[0].trains
+
+
+@pytest.mark.parametrize("substitute", [averaged, smoothed, lambda graph: squared(graph, {"x": ROWS})])
+def test_substitutes_keep_shapes_and_leave_values_of_about_their_size(substitute):
+    graph = import_model(pooled("MaxPool"))
+    assert substitute(graph).outputs == graph.outputs
+    before, after = graph.evaluate({"x": ROWS})["y"], substitute(graph).evaluate({"x": ROWS})["y"]
+    assert before.shape == after.shape
+    assert 0.1 < np.abs(after).max() / np.abs(before).max() < 10
+    assert not np.array_equal(before, after)
+
+
+def test_what_has_no_maxima_has_no_averages():
+    assert averaged(import_model(pooled("AveragePool"), limits=LIMITS)) is None
