@@ -6,7 +6,7 @@ for each ring degree that could do and each way to pack a batch into its slots (
 again with a little more precision where what was predicted is not kept. The verifier runs after each step that makes a
 circuit.
 
-Run ``python -m hecc.passes.ckks.pipeline docs/passes.md`` after a change to the list.
+Run ``python -m hecc.passes.ckks.pipeline docs/explanation/passes.md`` after a change to the list.
 """
 
 from __future__ import annotations
