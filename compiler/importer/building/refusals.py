@@ -103,8 +103,8 @@ def way_out(domain: str, operator: str) -> Sentence:
         (
             "the operator is not supported",
             (
-                "express it by supported ones (see docs/reference/operators.md), or cut the network there and do the rest "
-                "in clear"
+                "express it by supported ones (see docs/reference/operators.md), or cut the network there and do "
+                "the rest in clear"
             ),
         ),
     )
