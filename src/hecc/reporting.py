@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +16,7 @@ from hecc.runtime.ckks.plan.facts import plan_facts, security_words, sent_words
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
 from hecc.runtime.figures import bits_words, count_words, shape_words, size_words
+from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.facts import run_words
 from hecc.runtime.plan.plan import Plan
 from hecc.words.report.flow import arrange
@@ -50,7 +50,7 @@ class _Figure(NamedTuple):
     chart: Chart
 
 
-def report(plan: Plan | str | os.PathLike[str], inputs: Source | None = None) -> str:
+def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     """Describe a plan on one page of HTML: its layers, costs, precision and security, without weights and secrets.
 
     It begins with a summary in plain words; charts, all layers, and the network as a drawing follow.
