@@ -17,7 +17,7 @@ import hecc
 from hecc.cli.commands import app
 from hecc.inputs.tables import load_table
 from hecc.runtime.plan.plan import Plan
-from hecc.words.html import GENERATOR
+from hecc.words.report.page import GENERATOR
 
 COMMANDS = (
     "compile",
@@ -414,6 +414,21 @@ def test_the_demonstration_needs_no_onnxruntime(cli, monkeypatch):
     assert found["agree"] == 2
 
 
+def test_the_demonstration_writes_its_files_and_keeps_those_of_others(cli, tmp_path):
+    names = ["model.onnx", "images.npy", "labels.npy", "calibration.npy"]
+    found = cli.answer("demo", "--files", tmp_path)
+    assert found["files"] == [str(tmp_path / name) for name in names]
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path / name for name in names)
+    assert np.load(tmp_path / "images.npy").shape == (16, 1, 8, 8)
+
+    (tmp_path / "model.onnx").write_bytes(b"mine")
+    refusal = cli.refusal("demo", "--files", tmp_path)
+    assert "model.onnx: there is a file of this name, and it stays" in refusal
+    assert (tmp_path / "model.onnx").read_bytes() == b"mine"
+    cli.succeed("demo", "--files", tmp_path, "--force")
+    assert (tmp_path / "model.onnx").read_bytes() != b"mine"
+
+
 def test_the_demonstration_draws_the_digits_and_says_why_it_is_secure(cli):
     text = cli.succeed("demo", "--images", "2").stdout
     assert "█" in text
@@ -510,7 +525,7 @@ def test_report_writes_one_page_and_replaces_an_older_one(cli, here):
 
 def test_report_of_a_clients_plan_says_what_can_be_said(cli, here):
     cli.succeed("report", "plan.client.bin", "--output", "client.html")
-    assert "This is the client&#x27;s plan." in Path("client.html").read_text(encoding="utf-8")
+    assert "This is the client's plan." in Path("client.html").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_leaves_the_older_one(cli, here, monkeypatch):

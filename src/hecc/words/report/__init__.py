@@ -1,0 +1,1 @@
+"""The report: a plan on one page, of templates and charts."""
