@@ -428,7 +428,10 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         """
         where = self.path or "the encrypted input"
         if self.header.inputs != plan.input_fingerprint:
-            raise KeyMismatchError(f"{where}: encrypted for another plan; encrypt again with this plan")
+            raise KeyMismatchError(
+                f"{where}: encrypted for another plan; encrypt again with this plan, or run the plan that it was "
+                "encrypted for"
+            )
         if (self.header.key_id, self.header.keys) != (keys.header.key_id, keys.header.keys.fingerprint):
             raise KeyMismatchError(
                 f"{where}: encrypted under key set {self.header.key_id[:8]}, but {keys.where} is of key set "

@@ -255,6 +255,23 @@ def test_files_of_another_plan_are_refused(cli, here, other):
     assert "the result of another plan" in cli.refusal("decrypt", "plan.client.bin", other / "result.bin")
 
 
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("encrypt {other}/plan.client.bin three.npy --keys keys", "the keys were made for another plan, with "),
+        ("run {other}/plan.bin encrypted.bin", "the keys were made for another plan, with "),
+        ("run plan.bin {other}/encrypted.bin", "encrypted for another plan; encrypt again with this plan, or run the"),
+        ("decrypt {other}/plan.client.bin result.bin", "another plan"),
+        ("run plan.bin result.bin", "this command reads that file, a result file, which its output would replace"),
+        ("run plan.client.bin encrypted.bin", "this is the client's plan, without the circuit; give the server's plan file"),
+        ("decrypt plan.client.bin encrypted.bin", "expected a result file"),
+        ("keygen keys/evaluation.bin --keys new", "expected "),
+    ],
+)
+def test_what_was_swapped_is_said(cli, here, other, command, sentence):
+    assert sentence in cli.refusal(*command.format(other=other).split())
+
+
 def test_the_rows_of_another_client_are_refused(cli, here):
     cli.succeed("keygen", "plan.client.bin", "--keys", "bob")
     theirs = ("--evaluation-keys", "bob/evaluation.bin")

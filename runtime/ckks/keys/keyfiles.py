@@ -25,6 +25,7 @@ from hecc.runtime.ckks.keys.folder import check_owner
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
+from hecc.runtime.figures import count_words
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind
 from hecc.runtime.pickling import NotPickled
@@ -413,27 +414,40 @@ def check_covers(
     KeyMismatchError
         Saying what differs.
     """
-    remedy = "make keys for this plan"
-    prefix = "" if where is None else f"{os.fspath(where)}: "
-    for what in ("scheme", "ring_degree", "data_primes", "special_primes", "secret"):
-        if getattr(own, what) != getattr(needed, what):
-            raise KeyMismatchError(
-                f"{prefix}the keys were made for another {what.replace('_', ' ')}; {remedy}, or give the plan that "
-                "they were made for"
-            )
-    if not galois:
-        return
-    if own.digit_limbs != needed.digit_limbs:
+    difference = _difference(own, needed, galois=galois)
+    if difference:
+        prefix = "" if where is None else f"{os.fspath(where)}: "
         raise KeyMismatchError(
-            f"{prefix}the keys have digits of {own.digit_limbs} limbs, the plan needs digits of {needed.digit_limbs}; "
-            f"{remedy}"
+            f"{prefix}the keys were made for another plan, {difference}; make keys for this plan, or give the plan "
+            "that they were made for"
         )
+
+
+def _difference(own: KeySpecification, needed: KeySpecification, *, galois: bool) -> str:
+    """What the plan that keys were made for has or needs, and this one not; empty if the keys do for this one."""
+    if own.ring_degree != needed.ring_degree:
+        return f"with N = {own.ring_degree} and not {needed.ring_degree}"
+    for what, words in _WORDS.items():
+        if getattr(own, what) != getattr(needed, what):
+            return f"with {words}"
+    if not galois:
+        return ""
+    if own.digit_limbs != needed.digit_limbs:
+        return "which switches keys in digits of another size"
     if own.relinearization_limbs < needed.relinearization_limbs:
-        raise KeyMismatchError(f"{prefix}the keys relinearise up to {own.relinearization_limbs} limbs only; {remedy}")
+        return "which multiplies at lower levels"
     limbs = {key.element: key.limbs for key in own.galois}
-    for key in needed.galois:
-        if limbs.get(key.element, 0) < key.limbs:
-            raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
+    lacking = sum(limbs.get(key.element, 0) < key.limbs for key in needed.galois)
+    return f"and lack {count_words(lacking, 'rotation key')} that this one needs" if lacking else ""
+
+
+_WORDS = {
+    "scheme": "another scheme",
+    "data_primes": "other primes",
+    "special_primes": "other primes",
+    "secret": "another distribution of the secret key",
+}
+"""What may differ between two plans, in words."""
 
 
 def _check_spec(where: str, spec: KeySpecification) -> None:

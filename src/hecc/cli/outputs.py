@@ -51,8 +51,8 @@ def check_overwriting(outputs: Mapping[str, Path], inputs: Iterable[Path | None]
         written = [output, *(output.with_name(f"{output.name}{ending}") for ending in PARTIAL)]
         if any(same_file(name, path) or _is_image_in(output, path) for name in written for path in read):
             raise InputError(
-                f"{output}: this command reads that file, which its output would replace; give another name with "
-                f"{option}"
+                f"{output}: this command reads that file,{_described(output)} which its output would replace; give "
+                f"another name with {option}"
             )
         if any(same_file(output, other) for other in seen):
             raise InputError(
@@ -66,6 +66,14 @@ def key_files(folder: Path) -> list[Path]:
     from hecc.runtime.plan.keyset import COUNTS, EVALUATION, PUBLIC, SECRET
 
     return [folder / name for name in (SECRET, PUBLIC, EVALUATION, *COUNTS)]
+
+
+def _described(path: Path) -> str:
+    """What a file of hecc's is, as an insertion: perhaps not what its user thinks."""
+    from hecc.runtime.files.container import kind_of
+
+    kind = kind_of(path)
+    return "" if kind is None else f" {kind.label},"
 
 
 def _is_secret_key(path: Path) -> bool:

@@ -39,7 +39,13 @@ def test_files_of_one_plan_and_one_key_set_belong_together(cli, here):
 @pytest.mark.parametrize(
     ("file", "reasons"),
     [
-        ("plan.bin", {"the keys were made for another ring degree", "the keys were made for another data primes"}),
+        (
+            "plan.bin",
+            {
+                "the keys were made for another plan, with N = ",
+                "the keys were made for another plan, with other primes",
+            },
+        ),
         ("encrypted.bin", {"the rows were encrypted for another plan", "one is of key set"}),
         ("result.bin", {"it is the result of another plan", "one is of key set"}),
         ("keys/evaluation.bin", {"the keys were made for another", "one is of key set"}),

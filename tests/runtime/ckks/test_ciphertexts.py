@@ -97,7 +97,9 @@ def test_keys_that_do_not_serve_the_plan_are_a_sentence(tmp_path, insecure_plan)
     lacking = msgspec.structs.replace(insecure_plan.header.keys, galois=())
     streams = {"x": [[b""]]}
     made = CiphertextFile.build(insecure_plan, keys=lacking.fingerprint, key_id=KEY_ID, streams=streams)
-    with pytest.raises(KeyMismatchError, match="the keys lack Galois element 3 at 2 limbs; make keys for this plan"):
+    with pytest.raises(
+        KeyMismatchError, match="another plan, and lack 1 rotation key that this one needs; make keys for this plan"
+    ):
         made.check(insecure_plan, evaluation(tmp_path / "e", lacking))
 
 

@@ -235,7 +235,7 @@ def test_keys_of_a_shape_that_the_device_cannot_use_are_refused(world: World, tm
 
 def test_keys_that_lack_what_the_plan_needs_are_refused(world: World) -> None:
     plan = make_plan(5)
-    with pytest.raises(KeyMismatchError, match="the keys lack Galois element"):
+    with pytest.raises(KeyMismatchError, match="another plan, and lack 1 rotation key that this one needs"):
         Server(plan, world.evaluation_keys)
 
 

@@ -415,7 +415,9 @@ def test_impossible_parameters_make_no_keys(tmp_path, secure_plan):
 
 
 def test_keys_of_another_plan_are_a_sentence(secure_plan, insecure_keys):
-    with pytest.raises(KeyMismatchError, match="the keys were made for another ring degree; make keys for this plan"):
+    with pytest.raises(
+        KeyMismatchError, match=r"the keys were made for another plan, with N = .*; make keys for this plan"
+    ):
         Client(secure_plan, secret=SecretKeyFile.load(insecure_keys.secret))
 
 

@@ -348,13 +348,13 @@ def test_a_superset_of_keys_serves_a_plan(spec):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"ring_degree": 2048}, "the keys were made for another ring degree; make keys for this plan"),
-        ({"data_primes": (1, 2)}, "another data primes"),
-        ({"special_primes": ()}, "another special primes"),
-        ({"digit_limbs": 2}, "the keys have digits of 2 limbs, the plan needs digits of 1; make keys for this plan"),
-        ({"relinearization_limbs": 1}, "the keys relinearise up to 1 limbs only"),
-        ({"galois": ()}, "the keys lack Galois element 3 at 2 limbs"),
-        ({"galois": (GaloisElement(3, 1),)}, "the keys lack Galois element 3 at 2 limbs"),
+        ({"ring_degree": 2048}, "the keys were made for another plan, with N = "),
+        ({"data_primes": (1, 2)}, "another plan, with other primes"),
+        ({"special_primes": ()}, "another plan, with other primes"),
+        ({"digit_limbs": 2}, "another plan, which switches keys in digits of another size; make keys for this plan"),
+        ({"relinearization_limbs": 1}, "another plan, which multiplies at lower levels"),
+        ({"galois": ()}, "another plan, and lack 1 rotation key that this one needs"),
+        ({"galois": (GaloisElement(3, 1),)}, "another plan, and lack 1 rotation key that this one needs"),
     ],
 )
 def test_keys_of_another_specification_are_refused(spec, changes, problem):
