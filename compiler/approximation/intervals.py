@@ -32,8 +32,11 @@ class ArgumentInterval:
     ----------
     low, high
         Its ends, with the fringe.
-    near
-        Whether values are near one that is not proved.
+    strays
+        How many of the rows are outside the interval, fringe included, that the others let expect: as many as would
+        have been lost, had they not been among the calibration inputs.
+    expected
+        The ends of that interval.
     tails
         Of the rows' least and largest values, each with its end, where that is not proved; ``None`` of too few rows.
     logarithmic
@@ -42,7 +45,8 @@ class ArgumentInterval:
 
     low: float
     high: float
-    near: bool
+    strays: int
+    expected: tuple[float, float]
     tails: tuple[Tail | None, Tail | None] | None
     logarithmic: bool = False
 
@@ -67,8 +71,9 @@ def argument_interval(values: Array, proved: tuple[float, float], margin: float,
     tails = Tail.of(-least), Tail.of(largest)
     if tails[0] is not None and tails[1] is not None:
         left, right = min(left, -tails[0].end(beyond / 2)), max(right, tails[1].end(beyond / 2))
-    # Values that are farther out than that: another row may be farther still.
-    near = low - slack < left and proved[0] < left, high + slack > right and proved[1] > right
+    fringe = FRINGE * (right - left) / 2
+    expected = max(left - fringe, proved[0]), min(right + fringe, proved[1])
+    strays = int(((least < expected[0]) | (largest > expected[1])).sum())
     left, right = min(left, low - slack), max(right, high + slack)
     fringe = FRINGE * (right - left) / 2
     left, right = left - fringe, right + fringe
@@ -78,7 +83,7 @@ def argument_interval(values: Array, proved: tuple[float, float], margin: float,
         left, right = left - 1.0, right + 1.0
     few = tails[0] is None and not all(closed)
     ends = tuple(None if end else tail for tail, end in zip(tails, closed, strict=True))
-    return ArgumentInterval(left, right, any(near), None if few else (ends[0], ends[1]))
+    return ArgumentInterval(left, right, strays, expected, None if few else (ends[0], ends[1]))
 
 
 def ratio_interval(values: Array, proved: tuple[float, float], margin: float, beyond: float) -> ArgumentInterval:
@@ -86,4 +91,5 @@ def ratio_interval(values: Array, proved: tuple[float, float], margin: float, be
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = (float(np.log(max(proved[0], 0.0))), float(np.log(max(proved[1], 0.0))))
     found = argument_interval(np.log(values), ends, margin, beyond)
-    return replace(found, low=math.exp(found.low), high=math.exp(found.high), logarithmic=True)
+    expected = math.exp(found.expected[0]), math.exp(found.expected[1])
+    return replace(found, low=math.exp(found.low), high=math.exp(found.high), expected=expected, logarithmic=True)

@@ -89,7 +89,7 @@ class FittedLayer:
     beyond
         Part of the rows that may leave the interval without its fringe.
     quiet
-        Do not warn of values that are close to an end of the interval.
+        Do not warn of rows that go much farther than the others.
 
     Raises
     ------
@@ -115,15 +115,18 @@ class FittedLayer:
         ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
         found = (ratio_interval if ratios else argument_interval)(values, proved, margin, beyond)
         low, high = (demand.low, demand.high) if demand else (found.low, found.high)
-        if found.near and not demand and not quiet:
+        if found.strays and not demand and not quiet:
             log.warning(
-                "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "
-                "%.4g to %.4g, and far beyond most; a value outside makes the results meaningless: calibrate with more "
-                "inputs",
+                "%s: %d of %d calibration inputs take the x of %s from %.4g to %.4g, farther than the others let "
+                "expect, %.4g to %.4g; about %.0f rows in a thousand may be like them, and the result of one beyond "
+                "%.4g to %.4g is lost: calibrate with more inputs like them, or clip inputs before encryption",
                 node.source,
+                found.strays,
+                len(values),
                 node.function,
-                float(values.min()),
-                float(values.max()),
+                *self.seen,
+                *found.expected,
+                1000 * found.strays / len(values),
                 low,
                 high,
             )

@@ -7,9 +7,9 @@ what interval arithmetic proves. Outside its interval a polynomial of high degre
 server cannot see it happen: one that stays within B on [-1, 1] may be ``B cosh(n acosh(u))`` at u. So there is a fringe
 around all that is expected. It belongs to the interval that the polynomial is fitted on; what is fitted must not err
 there by more than the function spans, however few values weigh in; and only beyond the fringe does a polynomial
-explode. How many rows in a thousand go there is estimated, layer by layer, and told. A layer with values near an end
-that is not proved is named in a warning. Where that widens the interval little, it is made symmetric about zero, so
-that odd and even functions have odd and even polynomials.
+explode. How many rows in a thousand go there is estimated, layer by layer, and told. A layer with rows that the others
+would not have let expect is named in a warning, with how many they are. Where that widens the interval little, it is
+made symmetric about zero, so that odd and even functions have odd and even polynomials.
 
 *Degree.* Levels are what polynomials cost, so degrees come in classes, the largest of each number of levels. What
 counts is the error of the network's outputs against the network with the true functions, on the inputs of the promise,
@@ -65,7 +65,7 @@ from hecc.compiler.graph.nodes import (
 from hecc.compiler.graph.proofs import demanded, narrower_range, proved_intervals
 from hecc.compiler.promise.promise import Promise
 
-__all__ = ["Approximated", "Approximation", "approximate_functions"]
+__all__ = ["Approximated", "Approximation"]
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Approximation:
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
     quiet
-        Do not warn of values that are close to the ends of intervals.
+        Do not warn of rows that go much farther than the others.
 
     Raises
     ------
@@ -213,23 +213,6 @@ class Approximation:
             return None, math.inf
         choice, error = closest
         return choice, error if error > allowed else self._network.error(choice)
-
-
-def approximate_functions(
-    graph: Graph,
-    calibration: Mapping[str, Array],
-    declared: Mapping[str, tuple[float, float]],
-    precision_bits: float,
-    margin: float,
-    *,
-    promise: Promise | None = None,
-    proved: bool = False,
-    reserve_bits: float = 0.0,
-    quiet: bool = False,
-) -> Approximated:
-    """Replace the functions of a graph by polynomials, for one precision; the rest is :class:`Approximation`'s."""
-    approximation = Approximation(graph, calibration, declared, margin, promise=promise, proved=proved, quiet=quiet)
-    return approximation.at(precision_bits, reserve_bits)
 
 
 def _outside(layers: Sequence[FittedLayer], choice: Mapping[str, Fit]) -> float | None:

@@ -39,7 +39,7 @@ from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
 from hecc.passes.ckks.align import align_factors
-from hecc.passes.ckks.approximate import Approximated, Approximation, approximate_functions
+from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
@@ -226,7 +226,7 @@ CANONICALISING: tuple[Pass[None], ...] = (
 FITTING: tuple[Pass[_Fitting], ...] = (
     Pass(
         "approximation",
-        approximate_functions,
+        Approximation.at,
         lambda graph, fitting: fitting.approximate(graph),
         CANONICAL,
         ARITHMETIC,

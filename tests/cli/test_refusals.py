@@ -263,7 +263,10 @@ def test_files_of_another_plan_are_refused(cli, here, other):
         ("run plan.bin {other}/encrypted.bin", "encrypted for another plan; encrypt again with this plan, or run the"),
         ("decrypt {other}/plan.client.bin result.bin", "another plan"),
         ("run plan.bin result.bin", "this command reads that file, a result file, which its output would replace"),
-        ("run plan.client.bin encrypted.bin", "this is the client's plan, without the circuit; give the server's plan file"),
+        (
+            "run plan.client.bin encrypted.bin",
+            "this is the client's plan, without the circuit; give the server's plan file",
+        ),
         ("decrypt plan.client.bin encrypted.bin", "expected a result file"),
         ("keygen keys/evaluation.bin --keys new", "expected "),
     ],

@@ -8,7 +8,7 @@ import pytest
 from hecc.compiler.approximation.layers import Fit, FittedLayer
 from hecc.compiler.graph.function import ARGUMENT, Primitive
 from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, FunctionNode, QuadraticNode
-from hecc.passes.ckks.approximate import approximate_functions
+from hecc.passes.ckks.approximate import Approximation
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
 from hecc.runtime.errors import CompileError
@@ -31,7 +31,7 @@ def network(build, *functions, gain=1.0):
 
 
 def approximated(graph, bits, margin=0.25, rows=ROWS, declared=None):
-    return approximate_functions(graph, rows, declared or DECLARED, bits, margin)
+    return Approximation(graph, rows, declared or DECLARED, margin).at(bits)
 
 
 def degrees(graph):
@@ -139,10 +139,20 @@ def test_a_layer_with_values_near_the_edge_is_named(build, caplog):
     approximated(graph, 3, rows={"x": rows}, declared=declared)
     (record,) = caplog.records
     caplog.clear()
-    approximate_functions(graph, {"x": rows}, declared, 3, 0.25, quiet=True)
+    Approximation(graph, {"x": rows}, declared, 0.25, quiet=True).at(3)
     assert not caplog.records
     assert "Op '/f0'" in record.getMessage()
-    assert "close to the ends of its interval" in record.getMessage()
+    assert "1 of 200 calibration inputs take the x of tanh(x) from" in record.getMessage()
+    assert "about 5 rows in a thousand may be like them" in record.getMessage()
+
+
+@pytest.mark.parametrize("draw", ["uniform", "normal", "laplace"])
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_are_like_the_others_are_not_warned_of(build, caplog, draw, seed):
+    caplog.set_level(logging.WARNING)
+    rows = {"x": getattr(np.random.default_rng(seed), draw)(size=(200, 8))}
+    approximated(network(build, "tanh", "sigmoid", "tanh"), 8, rows=rows, declared={"x": (-100.0, 100.0)})
+    assert not caplog.records
 
 
 def test_a_precision_that_cannot_be_had_is_refused_with_what_can_be_had(build):
@@ -170,12 +180,12 @@ def test_more_than_a_refusal_names_cannot_be_had_and_a_little_less_can(build, fu
     declared = {"x": (-9.0, 9.0)}
     graph = network(build, *functions)
     with pytest.raises(CompileError) as refusal:
-        approximate_functions(graph, rows, declared, 14, 0.25, reserve_bits=reserve)
+        Approximation(graph, rows, declared, 0.25).at(14, reserve)
     had = float(str(refusal.value).split(" bits of precision at the most")[0].split()[-1])
-    result = approximate_functions(graph, rows, declared, had - 1.5, 0.25, reserve_bits=reserve)
+    result = Approximation(graph, rows, declared, 0.25).at(had - 1.5, reserve)
     assert result.error <= 0.5 * 2.0 ** -(had - 1.5 + reserve)
     with pytest.raises(CompileError, match="bits of precision at the most"):
-        approximate_functions(graph, rows, declared, had + 0.1, 0.25, reserve_bits=reserve)
+        Approximation(graph, rows, declared, 0.25).at(had + 0.1, reserve)
     others = sum(name in {"relu", "abs"} for name in functions) - 1
     counted = {0: ") is not", 1: "), like 1 other, is not", 2: "), like 2 others, is not"}[others]
     assert counted in str(refusal.value)
@@ -191,7 +201,7 @@ def test_a_function_that_overflows_on_its_interval_is_refused(build):
 
 def test_a_graph_without_functions_is_left_as_it_is(build):
     graph = build.graph(build.dense("y", build.square("s", build.input("x", 4)), 2))
-    result = approximate_functions(graph, {"x": np.ones((2, 4))}, DECLARED, 12, 0.25)
+    result = Approximation(graph, {"x": np.ones((2, 4))}, DECLARED, 0.25).at(12)
     assert result.graph is graph
     assert result.error == 0.0
 
@@ -199,7 +209,7 @@ def test_a_graph_without_functions_is_left_as_it_is(build):
 def test_where_it_must_be_proved_an_interval_is_all_that_any_input_can_cause(build):
     graph = network(build, "tanh", "sigmoid")
     declared = {"x": (-3.0, 3.0)}
-    result = approximate_functions(graph, ROWS, declared, 8, 0.25, proved=True)
+    result = Approximation(graph, ROWS, declared, 0.25, proved=True).at(8)
     corners = {"x": np.random.default_rng(4).choice([-3.0, 3.0], (2000, 8))}
     values = result.graph.evaluate(corners)
     series = [node for node in result.graph.nodes if isinstance(node, ChebyshevNode)]
@@ -223,7 +233,7 @@ def test_what_is_observed_only_has_no_remark(build):
 
 def test_a_polynomial_of_degree_two_that_is_proved_stays_a_series(build):
     graph = network(build, "softplus")
-    result = approximate_functions(graph, ROWS, {"x": (-0.5, 0.5)}, 3, 0.25, proved=True).graph
+    result = Approximation(graph, ROWS, {"x": (-0.5, 0.5)}, 0.25, proved=True).at(3).graph
     assert not [node for node in result.nodes if isinstance(node, QuadraticNode)]
 
 
@@ -258,7 +268,7 @@ def test_what_is_expected_outside_is_known_of_enough_rows_that_are_not_proved(bu
     wide = {"x": (-50.0, 50.0)}
     assert approximated(graph, 8, rows={"x": ROWS["x"][:40]}, declared=wide).outside is None
     assert approximated(graph, 8, declared=wide).outside > 0
-    assert approximate_functions(graph, ROWS, DECLARED, 4, 0.25, proved=True).outside == 0.0
+    assert Approximation(graph, ROWS, DECLARED, 0.25, proved=True).at(4).outside == 0.0
 
 
 def test_what_is_proved_no_row_is_expected_to_leave(build):

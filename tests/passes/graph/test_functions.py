@@ -9,7 +9,7 @@ from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, PolynomialOf, Pri
 from hecc.compiler.graph.function import degree as degree_of
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.importer import import_model
-from hecc.passes.ckks.approximate import approximate_functions
+from hecc.passes.ckks.approximate import Approximation
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.functions import compose_functions
@@ -89,7 +89,7 @@ def test_a_polynomial_is_one_function_where_that_is_cheaper(body, degree, depth)
     (function,) = functions(graph)
     assert degree_of(function.function) == degree
     np.testing.assert_allclose(graph.evaluate(ROWS)["y"], imported.evaluate(ROWS)["y"], rtol=1e-9)
-    plan = approximate_functions(graph, ROWS, {"x": (-4.0, 4.0)}, 12.0, 0.25)
+    plan = Approximation(graph, ROWS, {"x": (-4.0, 4.0)}, 0.25).at(12.0)
     assert plan.error < 1e-12
     assert multiplicative_depth(fuse_affine(plan.graph))["y"] == depth
 
