@@ -15,6 +15,7 @@ from hecc.measure.metrics.classification import classification_metrics
 from hecc.measure.metrics.metric import Metric
 from hecc.measure.metrics.regression import regression_metrics
 from hecc.runtime.errors import InputError
+from hecc.runtime.extras import require
 from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.tail.epilogue import result_shape
 from hecc.runtime.tail.predictions import (
@@ -90,7 +91,10 @@ class Scoring:
         ------
         InputError
             No right answers, or right answers of one class.
+        MissingExtraError
+            What computes metrics is not installed.
         """
+        require("sklearn", "scipy")
         if self.truth is None:
             raise InputError("metrics compare with the right answers; give labels")
         if self.task == "classification" and len(only := np.unique(self.truth)) == 1:

@@ -322,8 +322,10 @@ def test_a_choice_of_a_class_has_no_auc(model, digits):
 
 def test_metrics_that_cannot_be_computed_are_refused(binary):
     pytest.importorskip("sklearn")
-    plan, inputs, _, labels = binary
+    plan, inputs, *_ = binary
     with pytest.raises(hecc.InputError, match="metrics compare with the right answers; give labels"):
         hecc.evaluate(plan, inputs, metrics=True)
-    with pytest.raises(hecc.InputError, match="every label is 'malignant', and sensitivity, specificity and AUC compare"):
+    with pytest.raises(
+        hecc.InputError, match="every label is 'malignant', and sensitivity, specificity and AUC compare"
+    ):
         hecc.evaluate(plan, inputs, np.ones(30, dtype=int), metrics=True)

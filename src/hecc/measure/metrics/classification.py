@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hecc.measure.metrics.intervals import area_interval, proportion_interval
 from hecc.measure.metrics.metric import Metric
+from hecc.runtime.extras import require
 from hecc.runtime.tail.predictions import NO_CLASS
 
 __all__ = ["classification_metrics"]
@@ -68,6 +69,7 @@ def _proportion(name: str, of: str, right: NDArray[np.bool_], missing: str) -> M
 
 
 def _area(name: str, of: str, positive: NDArray[np.bool_], scores: NDArray[Any] | None) -> Metric:
+    require("sklearn")
     from sklearn.metrics import roc_auc_score
 
     rows, positives = len(positive), int(positive.sum())

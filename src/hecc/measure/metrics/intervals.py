@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.measure.metrics.metric import CONFIDENCE
+from hecc.runtime.extras import require
 
 __all__ = ["RESAMPLES", "SEED", "area_interval", "bootstrap_interval", "proportion_interval"]
 
@@ -33,6 +34,7 @@ def proportion_interval(count: int, rows: int) -> Interval:
     .. [1] Edwin B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the
        American Statistical Association 22 (1927).
     """
+    require("scipy")
     from scipy.stats import binomtest
 
     interval = binomtest(count, rows).proportion_ci(CONFIDENCE, method="wilson")
@@ -58,6 +60,7 @@ def area_interval(area: float, positives: int, negatives: int) -> Interval:
     .. [1] Robert G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic.
        Part 2: asymptotic methods and evaluation", Statistics in Medicine 25 (2006).
     """
+    require("scipy")
     from scipy.optimize import brentq
     from scipy.stats import norm
 
@@ -85,6 +88,7 @@ def bootstrap_interval(statistic: Callable[[NDArray[np.intp]], NDArray[np.float6
     rows
         How many there are, at least two.
     """
+    require("scipy")
     from scipy.stats import bootstrap
 
     found = bootstrap(

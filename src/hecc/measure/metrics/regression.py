@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hecc.measure.metrics.intervals import bootstrap_interval
 from hecc.measure.metrics.metric import Metric
+from hecc.runtime.extras import require
 
 __all__ = ["regression_metrics"]
 
@@ -20,6 +21,7 @@ def regression_metrics(truth: NDArray[np.float64], values: NDArray[np.float64]) 
         The right answers and those found, shape (rows, elements). Rows without a result are not a number, and are left
         out.
     """
+    require("sklearn")
     from sklearn.metrics import mean_absolute_error, r2_score
 
     known = ~np.isnan(values).any(axis=1)
