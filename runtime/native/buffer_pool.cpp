@@ -6,6 +6,7 @@ namespace hecc {
 
 BufferPool::Buffer BufferPool::borrow(std::size_t words) {
   Pages found;
+  std::vector<Pages> surplus;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     // The smallest that is large enough, unless an eighth of it would be wasted, perhaps for long.
@@ -18,7 +19,9 @@ BufferPool::Buffer BufferPool::borrow(std::size_t words) {
     }
     lent_ += std::max(words, found.size());
     most_lent_ = std::max(most_lent_, lent_);
+    surplus = take_surplus();
   }
+  surplus.clear();  // before there is more memory, and after the lock
   if (found.size() != 0 || words == 0) return Buffer(shared_from_this(), std::move(found));
   try {
     return Buffer(shared_from_this(), Pages(words));
@@ -35,6 +38,11 @@ void BufferPool::take_back(Pages words) {
   lent_ -= words.size();
   kept_ += words.size();
   unused_[words.size()].push_back(std::move(words));
+  surplus = take_surplus();
+}
+
+std::vector<Pages> BufferPool::take_surplus() {
+  std::vector<Pages> surplus;
   // The largest go first: they are the fewest to make again.
   while (lent_ + kept_ > most_lent_ + most_lent_ / 4) {
     const auto largest = std::prev(unused_.end());
@@ -43,6 +51,7 @@ void BufferPool::take_back(Pages words) {
     largest->second.pop_back();
     if (largest->second.empty()) unused_.erase(largest);
   }
+  return surplus;
 }
 
 }  // namespace hecc

@@ -45,6 +45,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
 
  private:
   void take_back(Pages words);
+  std::vector<Pages> take_surplus();  // under the lock
 
   std::mutex mutex_;
   std::map<std::size_t, std::vector<Pages>> unused_;  // by size

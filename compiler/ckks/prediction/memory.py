@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotations
-from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, MatrixProduct, kinds_with
+from hecc.runtime.ckks.circuit.instructions import (
+    Circuit,
+    Conjugate,
+    DropLimbs,
+    Fold,
+    Instruction,
+    LinearTransform,
+    MatrixProduct,
+    PairedInput,
+    Polynomial,
+    Relinearize,
+    Rescale,
+    Rotate,
+    kinds_with,
+)
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
@@ -23,6 +37,9 @@ __all__ = ["MemoryModel", "MemoryUse", "NativeMemory", "SealMemory", "ciphertext
 ROTATION_BYTES = 1 << 25
 GIANT_BYTES = 1 << 25
 """What the native evaluator's linear transform takes at a time where that is enough."""
+
+SUM_BYTES = DIGIT_BYTES = 1 << 25
+"""What its key switching takes at a time for the sums of several ciphertexts, and for their digits."""
 
 PROGRAM_BYTES = 56 << 20
 """Python, numpy, the evaluator and its tables, measured."""
@@ -81,6 +98,14 @@ class MemoryModel(ABC):
         """A diagonal, encoded."""
 
     @abstractmethod
+    def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
+        """What switching the keys of so many ciphertexts works in."""
+
+    @abstractmethod
+    def divide(self, keys: KeySpecification, count: int) -> int:
+        """What dividing so many polynomials by their last prime works in."""
+
+    @abstractmethod
     def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
         """What a linear transform works in that makes so many rotations and rows."""
 
@@ -126,10 +151,10 @@ class MemoryModel(ABC):
             if i in inputs and self.streamed:
                 # Read into an array of its own first.
                 read = max(read, live[i] * inputs[i].ciphertexts // inputs[i].count)
-            if Trait.WEIGHTS in ins.traits and not (i in products and stream is not None and i <= stream.end):
-                working = _WORKING.of(ins)(_Place(self, circuit, keys, limbs[i], counts), ins)
-            alive = sum(live.values())
-            worst = max(worst, (alive + alive // 4 if self.pooled else alive) + working)
+            if type(ins) in _WORKING and not (i in products and stream is not None and i <= stream.end):
+                working = _WORKING.of(ins)(_Place(self, circuit, keys, limbs[i], counts[i], sizes[i], counts), ins)
+            used = sum(live.values()) + working
+            worst = max(worst, used + used // 4 if self.pooled else used)
             live = {v: size for v, size in live.items() if last.get(v, -1) > i}
         kept = min(self.caches, weights)
         return MemoryUse(PROGRAM_BYTES, self.evaluation_keys(keys), constants, kept, worst + read)
@@ -145,6 +170,20 @@ class NativeMemory(MemoryModel):
     def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
         """Half of its residues, packed, over all primes of a key switch."""
         return circuit.period * sum(map(packed_bytes, keys.primes(limbs)))
+
+    def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
+        """The sums of some ciphertexts at a time, and their digits or what the division by the special primes takes."""
+        special, digits, polynomial = len(keys.special_primes), keys.digits(limbs), 8 * keys.ring_degree
+        width = limbs + special
+        at_once = min(count, max(1, SUM_BYTES // (2 * width * polynomial)))
+        converted = min(at_once, max(1, DIGIT_BYTES // (digits * width * polynomial))) * width
+        numbers = at_once * limbs * 2 + digits * (converted if keys.digit_limbs > 1 else 1)
+        divided = 2 * at_once * (special + (limbs if special > 1 else 0))
+        return polynomial * (2 * at_once * width + max(numbers, divided))
+
+    def divide(self, keys: KeySpecification, count: int) -> int:
+        """A limb of each."""
+        return 8 * keys.ring_degree * count
 
     def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
         """Rotations limb by limb, the sums that all giant steps need, and rows."""
@@ -165,6 +204,14 @@ class SealMemory(MemoryModel):
         """A polynomial."""
         return 8 * keys.ring_degree * limbs
 
+    def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
+        """Next to nothing: one ciphertext at a time."""
+        return 0
+
+    def divide(self, keys: KeySpecification, count: int) -> int:
+        """As much."""
+        return 0
+
     def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
         """Rotations, rows and a sum."""
         return (babies + rows + 1) * ciphertext_bytes(keys.ring_degree, limbs)
@@ -172,12 +219,22 @@ class SealMemory(MemoryModel):
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an instruction is: on which device, at how many limbs, and the ciphertexts of all values."""
+    """Where an instruction is: on which device, and how large its result and all values are.
+
+    Attributes
+    ----------
+    limbs, count, polynomials
+        Of the instruction's result: limbs, ciphertexts, and polynomials of each.
+    counts
+        Ciphertexts of all values.
+    """
 
     model: MemoryModel
     circuit: Circuit
     keys: KeySpecification
     limbs: int
+    count: int
+    polynomials: int
     counts: Sequence[int]
 
 
@@ -191,8 +248,29 @@ def _product_working(place: _Place, ins: MatrixProduct) -> int:
     return place.circuit.weights(ins) * 8 * (place.limbs + 1)
 
 
+def _switch_working(place: _Place, ins: Instruction) -> int:
+    return place.model.switch(place.keys, place.limbs, place.count)
+
+
+def _rescale_working(place: _Place, ins: Rescale) -> int:
+    """One prime after the other; what is left after each but the last is a value of its own."""
+    between = 2 if ins.limbs > 2 else ins.limbs - 1
+    whole = place.count * place.polynomials
+    return (1 + between * (place.limbs + 1)) * place.model.divide(place.keys, whole)
+
+
 _WORKING: Reading[Callable[[_Place, Any], int]] = Reading(
-    "the bytes that a product with weights works in",
-    kinds_with(Trait.WEIGHTS),
-    {LinearTransform: _transform_working, MatrixProduct: _product_working},
+    "the bytes that an instruction works in, beside what it reads and makes",
+    kinds_with(Trait.WEIGHTS | Trait.SWITCHES | Trait.LEVELS),
+    {
+        LinearTransform: _transform_working,
+        MatrixProduct: _product_working,
+        PairedInput: _switch_working,
+        Relinearize: _switch_working,
+        Rotate: _switch_working,
+        Conjugate: _switch_working,
+        Fold: _switch_working,
+        Rescale: _rescale_working,
+    },
+    without={Polynomial: "polynomials are expanded before", DropLimbs: "limbs are copied"},
 )
