@@ -8,7 +8,6 @@ gives and gets has names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from hecc.runtime.reading import Reading
@@ -66,7 +65,7 @@ def execute(
     context: Any,
     *,
     given: Mapping[str, Any],
-    made: Mapping[int, Any] = MappingProxyType({}),
+    made: dict[int, Any] | None = None,
     after: After | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -82,7 +81,8 @@ def execute(
     given
         By the name of each input, what its rule starts from.
     made
-        Values that were made in another way; the run goes on behind the last of them.
+        Values that were made in another way; the run goes on behind the last of them, and takes each out once it is
+        used, so that nothing holds on to it.
     after
         Called with every value before it is kept, and returns what is kept in its place.
     progress
@@ -97,9 +97,10 @@ def execute(
     last_uses = program.last_uses()
     inputs = {index: ins.name for index, ins in program.inputs()}
     outputs = {index: ins.name for index, ins in program.outputs()}
-    values = dict(made)
+    values: dict[int, Any] = {} if made is None else made
+    first = max(values, default=-1) + 1
     results: dict[str, Any] = {}
-    for index in range(max(made, default=-1) + 1, len(instructions)):
+    for index in range(first, len(instructions)):
         instruction = instructions[index]
         operands = [given[inputs[index]]] if index in inputs else [values[v] for v in instruction.operands]
         for v in instruction.operands:

@@ -42,7 +42,7 @@ SUM_BYTES = DIGIT_BYTES = 1 << 25
 """What its key switching takes at a time for the sums of several ciphertexts, and for their digits."""
 
 PROGRAM_BYTES = 56 << 20
-"""Python, numpy, the evaluator and its tables, measured."""
+"""`hecc run` with Python, numpy, the evaluator and its tables, measured; a server in Python takes a quarter less."""
 
 
 def ciphertext_bytes(ring_degree: int, limbs: int, *, seeded: bool = False) -> int:
@@ -154,8 +154,12 @@ class MemoryModel(ABC):
             if type(ins) in _WORKING and not (i in products and stream is not None and i <= stream.end):
                 working = _WORKING.of(ins)(_Place(self, circuit, keys, limbs[i], counts[i], sizes[i], counts), ins)
             used = sum(live.values()) + working
-            worst = max(worst, used + used // 4 if self.pooled else used)
+            # Buffers of transforms are as large as those of others, and serve again.
+            spare = sum(live.values()) if Trait.WEIGHTS in ins.traits else used
+            worst = max(worst, used + spare // 4 if self.pooled else used)
             live = {v: size for v, size in live.items() if last.get(v, -1) > i}
+        # A row's or a batch's ciphertexts in their file, which is mapped.
+        read += sum(ins.ciphertexts * ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs())
         kept = min(self.caches, weights)
         return MemoryUse(PROGRAM_BYTES, self.evaluation_keys(keys), constants, kept, worst + read)
 
