@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
-__all__ = ["preprocessing_words", "rows_words", "run_words", "tensor_facts", "tensor_fields"]
+__all__ = ["preprocessing_words", "rows_words", "run_words", "tensor_facts", "tensor_fields", "tensor_words"]
 
 MIN_RATIO = 1e-6
 """Smallest factor that is shown as one over an integer."""
@@ -63,6 +64,16 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
         yield f"output {target.name}", f"{shape_words(target.shape)} per row, {sent}{steps}"
         if names := class_names(target):
             yield f"labels {target.name}", shortened(names)
+
+
+def tensor_words(header: PlanHeader) -> str:
+    """What goes into a plan and what comes out of it, in one line."""
+    inputs = [
+        f"{source.name} ({shape_words(source.shape)}, values {source.low:g} to {source.high:g})"
+        for source in header.inputs
+    ]
+    outputs = [f"{target.name} ({count_words(math.prod(target.shape), 'value')})" for target in header.outputs]
+    return f"{shortened(inputs)} -> {shortened(outputs)}"
 
 
 def tensor_fields(

@@ -256,7 +256,7 @@ def test_the_rows_of_another_client_are_refused(cli, here):
 
 def test_an_evaluation_needs_the_keys_of_both_sides(cli, here):
     Path("keys/evaluation.bin").unlink()
-    sentence = cli.refusal("evaluate", "plan.bin", "--data", "three.npy", "--keys", "keys")
+    sentence = cli.refusal("evaluate", "plan.bin", "--inputs", "three.npy", "--keys", "keys")
     assert sentence == "keys: no evaluation.bin is here; make keys first, as `hecc keygen` does"
 
 

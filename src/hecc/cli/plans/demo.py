@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
+from hecc.cli.usage import INPUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +31,10 @@ PER_LINE, INK = 8, 0.4
 
 
 def demo_command(
-    images: Annotated[int, typer.Option(min=1, max=IMAGES, help="How many digits to encrypt.")] = 6,
+    images: Annotated[
+        int,
+        typer.Option(min=1, metavar="NUMBER", max=IMAGES, help="How many digits to encrypt.", rich_help_panel=INPUTS),
+    ] = 6,
     as_json: JsonOption = False,
 ) -> None:
     """Recognise handwritten digits that stay encrypted.
