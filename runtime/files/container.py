@@ -1,6 +1,6 @@
 """The one file format of hecc: a checked header, and named blobs that are mapped instead of read.
 
-Layout of a file, little-endian; ``docs/file-formats.md`` describes it in full::
+Layout of a file, little-endian; ``docs/reference/file-formats.md`` describes it in full::
 
     0   magic (8 bytes)
     8   format version (u32)

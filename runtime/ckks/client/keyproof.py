@@ -2,7 +2,7 @@
 
 A fingerprint is a commitment: that a public key has it needs no secret. Whoever has the secret key can prove more, for
 it decrypts what belongs to it: of a public key ``(b, a)`` it leaves ``b + a s``, and of a row of a switching key
-``b + a s - P g_j s'`` (``docs/file-formats.md``), and these are SEAL's errors: centred binomials of 42
+``b + a s - P g_j s'`` (``docs/reference/file-formats.md``), and these are SEAL's errors: centred binomials of 42
 bits, the same integers modulo every prime. For any other key they would be uniform modulo the product of the primes.
 
 The error alone does not tell an encryption of zero from small polynomials that were put in its place: ``(e, 0)`` has a
