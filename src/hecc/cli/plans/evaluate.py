@@ -11,7 +11,7 @@ import typer
 
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
-from hecc.cli.usage import INPUTS, NETWORK, SECURITY
+from hecc.cli.usage import FILES, INPUTS, NETWORK, SECURITY
 
 if TYPE_CHECKING:
     from hecc.evaluation import Evaluation, Outcome
@@ -49,7 +49,7 @@ def evaluate_command(
             metavar="FOLDER",
             show_default=False,
             help="Keys: encrypt and evaluate the first rows, too.",
-            rich_help_panel=SECURITY,
+            rich_help_panel=FILES,
         ),
     ] = None,
     encrypted: Annotated[
