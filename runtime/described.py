@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 
@@ -26,13 +25,14 @@ class Described:
 
     def _repr_html_(self) -> str:
         """What notebooks show (IPython's protocol)."""
+        from html import escape  # slow to load, and of no use to commands
+
         title, facts = self.described()
         rows = "".join(
-            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="text-align:left">{html.escape(said)}</td></tr>'
+            f'<tr><th style="text-align:left">{escape(name)}</th><td style="text-align:left">{escape(said)}</td></tr>'
             for name, said in facts
         )
-        return f'<table><caption style="text-align:left">{html.escape(title)}</caption>{rows}</table>'
+        return f'<table><caption style="text-align:left">{escape(title)}</caption>{rows}</table>'
 
 
 def aligned(facts: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -59,22 +59,31 @@ def test_a_plan_is_summed_up_in_words_that_need_no_cryptography(plan):
         assert jargon not in text
 
 
-def test_the_summary_tells_of_quantum_computers_batches_and_rows_that_may_be_off(plan):
+def test_the_summary_tells_of_rows_that_may_be_off(plan):
     header = plan.header
-    security = msgspec.structs.replace(header.keys.security, level=192, adversary="quantum")
     estimate = msgspec.structs.replace(header.estimate, outside_per_thousand=3.0, far_precision_bits=5.0)
-    changed = msgspec.structs.replace(
-        header, keys=msgspec.structs.replace(header.keys, security=security), estimate=estimate
-    )
-    found = dict(plan.scheme.summary(changed))
-    assert found["security"].startswith("192 bits, like AES-192")
-    assert found["security"].endswith("hidden from the server and from quantum computers")
+    found = dict(plan.scheme.summary(msgspec.structs.replace(header, estimate=estimate)))
     assert ", 3.1% where they leave it (" in found["precision"]
     assert "rows that may be further off: at most 3 of 1,000 expected" in found["precision"]
     exact = msgspec.structs.replace(estimate, precision_bits=float("inf"))
     assert dict(plan.scheme.summary(msgspec.structs.replace(header, estimate=exact)))["precision"].startswith(
         "results are exact; "
     )
+
+
+def test_a_plan_that_only_claims_to_be_secure_is_found_out(plan):
+    claimed = msgspec.structs.replace(plan.header.keys.security, level=256)
+    keys = msgspec.structs.replace(plan.header.keys, security=claimed)
+    found = dict(plan.scheme.summary(msgspec.structs.replace(plan.header, keys=keys)))
+    assert found["security"].startswith("none: ")
+    assert "AES" not in found["security"]
+
+
+def test_a_level_against_quantum_computers_says_so(model, digits):
+    plan = hecc.compile(model, calibration=digits["calibration"], security=192, quantum=True, precision=8)
+    found = dict(plan.scheme.summary(plan.header))["security"]
+    assert found.startswith("192 bits, like AES-192: ")
+    assert found.endswith(" are hidden from the server and from quantum computers")
 
 
 def test_a_batch_is_what_is_paid_for(model, digits):

@@ -10,9 +10,11 @@ import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
+from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.figures import count_words, size_words, time_words
 from hecc.runtime.plan.facts import run_words, tensor_facts, tensor_fields, tensor_words
 
@@ -49,19 +51,26 @@ def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
 
 def plan_summary(header: CkksHeader) -> Iterator[tuple[str, str]]:
     """What there is to know of a plan for whoever knows no cryptography."""
-    cost, evidence, each = header.estimate, header.keys.security, run_words(header)
+    cost, each = header.estimate, run_words(header)
     yield "in and out", tensor_words(header)
-    quantum = " and from quantum computers" if evidence.adversary == "quantum" else ""
-    yield (
-        "security",
-        f"{evidence.level} bits, like AES-{evidence.level}: inputs and results are hidden from the server{quantum}",
-    )
+    yield "security", _level_words(header.keys)
     outside = cost.outside_per_thousand
     beside = "" if outside is msgspec.UNSET else f"; rows that may be further off: {outside_words(outside)}"
     yield "precision", f"{_error_words(cost)}{beside}"
     together = f"{each} of up to {header.batch} rows" if header.batch > 1 else each
     each_words = f"{time_words(cost.seconds)} per {together}, {size_words(cost.input_bytes)} to send"
     yield "cost", f"{each_words}, {size_words(cost.peak_memory)} of memory; keys of {sent_words(header)}, sent once"
+
+
+def _level_words(keys: KeySpecification) -> str:
+    """The level, in place of which a plan that only claims to have it is found out."""
+    try:
+        check_keys(keys)
+    except (ParameterError, SecurityError) as error:
+        return f"none: {error}"
+    evidence = keys.security
+    quantum = " and from quantum computers" if evidence.adversary == "quantum" else ""
+    return f"{evidence.level} bits, like AES-{evidence.level}: inputs and results are hidden from the server{quantum}"
 
 
 def _error_words(cost: Estimate) -> str:
