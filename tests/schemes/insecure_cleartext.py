@@ -19,6 +19,7 @@ from hecc.runtime.errors import InputError, KeyMismatchError, ParameterError, Se
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.facts import tensor_facts, tensor_fields
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, check_header
@@ -38,6 +39,8 @@ class ClearInput(InputSignature, frozen=True, kw_only=True, forbid_unknown_field
     low: float
     high: float
     preprocessing: Preprocessing | None = None
+    ranges: ElementRanges | None = None
+    columns: tuple[str, ...] = ()
 
 
 class ClearOutput(OutputSignature, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,7 +162,8 @@ class ClearHolder:
         self.disclosures_left = 0
 
     def encrypt(self, tensors, *, processes=None, note=True):
-        (values,) = input_rows(tensors, self.plan.header.inputs).values()
+        (source,) = self.plan.header.inputs
+        values = source.normalised(input_rows(tensors, self.plan.header.inputs)[source.name])
         header = RowsHeader(key_id=self.key_id, of=self.plan.input_fingerprint)
         return ClearRows(Kind.CIPHERTEXT, header, values)
 

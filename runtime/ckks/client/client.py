@@ -393,7 +393,7 @@ class Client:
             for number, start in enumerate(starts[first:], first + 1):
                 part = slice(start, start + header.batch)
                 yield {
-                    s.name: encrypt[s.limbs](self._contents(s, rows[s.name][part]), float(s.scale))
+                    s.name: encrypt[s.limbs](self._contents(s, s.normalised(rows[s.name][part])), float(s.scale))
                     for s in header.inputs
                 }
                 if progress is not None:
