@@ -3,7 +3,7 @@
 Whoever adds an option adds one such field, in the class of those who obey it: a scheme's compiler
 (:mod:`hecc.compiler.ckks.options`) or what comes before any scheme (:mod:`hecc.options`). From the fields come the
 arguments of :func:`hecc.compile` and :func:`hecc.estimate` with their types, defaults and documentation, the flags of
-the command line, and the tables of the guide.
+the command line, and the tables of the reference.
 """
 
 from __future__ import annotations

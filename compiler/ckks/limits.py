@@ -1,6 +1,6 @@
 """What CKKS cannot evaluate, of that which the importer can import, and the sentences with which it is refused.
 
-Run ``python -m hecc.compiler.ckks.limits docs/operators.md`` after a change to the importer or to these.
+Run ``python -m hecc.compiler.ckks.limits docs/reference/operators.md`` after a change to the importer or to these.
 """
 
 from __future__ import annotations

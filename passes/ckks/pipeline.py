@@ -6,7 +6,7 @@ for each ring degree that could do and each way to pack a batch into its slots (
 again with a little more precision where what was predicted is not kept. The verifier runs after each step that makes a
 circuit.
 
-Run ``python -m hecc.passes.ckks.pipeline docs/passes.md`` after a change to the list.
+Run ``python -m hecc.passes.ckks.pipeline docs/explanation/passes.md`` after a change to the list.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from hecc.passes.graph.functions import compose_functions
 from hecc.passes.graph.fuse_affine import fuse_affine
 from hecc.passes.graph.normalise_outputs import normalise_outputs
 from hecc.passes.graph.outputs import merge_outputs
+from hecc.passes.graph.products import merge_products
 from hecc.passes.graph.ranges import value_ranges
 from hecc.passes.graph.selections import move_selections
 from hecc.passes.graph.window_sums import sum_windows
@@ -189,6 +190,14 @@ CANONICALISING: tuple[Pass[None], ...] = (
         CANONICAL,
         CANONICAL,
         "ahead of activations, before fusion, which takes them into the layers there",
+    ),
+    Pass(
+        "sibling products",
+        merge_products,
+        lambda graph, _: merge_products(graph),
+        CANONICAL,
+        CANONICAL,
+        "after selections, which show what products read; before fusion, which takes what gathers their factors away",
     ),
     Pass(
         "affine fusion",

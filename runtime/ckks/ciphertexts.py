@@ -26,7 +26,8 @@ from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target, same_file
-from hecc.runtime.files.container import Container, ContainerWriter, Kind, check_kind
+from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind, check_kind
+from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.files.resuming import ResumableWriter, partial_size
 
 __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
@@ -246,14 +247,33 @@ class _Ciphertexts(Generic[H]):
         InputError
             The file cannot be written, or would replace one of another kind.
         """
+        self._write(path, self.header, self._all(), force)
+
+    def dumps(self) -> bytes:
+        """The bytes that :meth:`save` would write."""
+        return self._written(self.header, self._all())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the bytes of the file, which are checked wherever they are read."""
+        return type(self).load, (self.dumps(),)
+
+    def _all(self) -> Iterator[Batch]:
         names = [group.name for group in self.header.groups]
-        batches = ({name: self.row(name, k) for name in names} for k in range(self.batches))
-        self._write(path, self.header, batches, force)
+        return ({name: self.row(name, k) for name in names} for k in range(self.batches))
 
     @classmethod
-    def _write(cls, path: str | os.PathLike[str], header: H, batches: Iterable[Batch], force: bool) -> None:
+    def _written(cls, header: H, batches: Iterable[Batch]) -> bytes:
+        """What a file of all batches holds."""
+        memory = MemoryFile()
+        cls._write(memory, header, batches, False)
+        return memory.content
+
+    @classmethod
+    def _write(
+        cls, target: str | os.PathLike[str] | MemoryFile, header: H, batches: Iterable[Batch], force: bool
+    ) -> None:
         """Write each batch when it is there, so that no more than one is in memory."""
-        with ContainerWriter(path, cls.KIND, header, force=force) as writer:
+        with ContainerWriter(target, cls.KIND, header, force=force) as writer:
             for number, batch in enumerate(batches):
                 cls._add(writer, header, number, batch)
 
@@ -292,22 +312,24 @@ class _Ciphertexts(Generic[H]):
                 writer.add(place.blob, cls._content(header, place, stream))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Map the file.
+    def load(cls, file: FileSource) -> Self:
+        """Map the file, or read the bytes of one.
 
         Raises
         ------
         InputError, FileFormatError
             The file cannot be opened, is of another kind, or damaged.
         """
-        container = Container(path, cls.KIND)
+        container = Container(file, cls.KIND)
         header: H = container.header(cls.HEADER)
         names = {group.name for group in header.groups}
         each = sum(group.count for group in header.groups)
         # Counting first: the header's claims are not believed before the blobs are known to be there.
         present = len(names) == len(header.groups) and len(container) == _batches(header.rows, header.batch) * each
         if not present or any(name != place.blob for name, place in zip(container, _places(header), strict=True)):
-            raise FileFormatError(f"{path}: the ciphertexts in the file are not those of its header; make it again")
+            raise FileFormatError(
+                f"{container.where}: the ciphertexts in the file are not those of its header; make it again"
+            )
         return cls(header, container)
 
     def _lengths(self) -> Iterable[tuple[Group, int]]:
@@ -409,10 +431,10 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
             raise KeyMismatchError(f"{where}: encrypted for another plan; encrypt again with this plan")
         if (self.header.key_id, self.header.keys) != (keys.header.key_id, keys.header.keys.fingerprint):
             raise KeyMismatchError(
-                f"{where}: encrypted under key set {self.header.key_id[:8]}, but {keys.path} is of key set "
+                f"{where}: encrypted under key set {self.header.key_id[:8]}, but {keys.where} is of key set "
                 f"{keys.header.key_id[:8]}; use the evaluation keys of the client that encrypted"
             )
-        check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
+        check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.where)
         self._check_groups(plan.header.inputs, plan.header.keys.ring_degree)
 
 
@@ -470,6 +492,11 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         header = _result_header(plan, request)
         cls._write_resumable(path, header, batches, most=most, source=header.request, resume=resume, force=force)
         return cls.load(path)
+
+    @classmethod
+    def content(cls, plan: CkksPlan, request: CiphertextFile, batches: Iterable[Batch]) -> bytes:
+        """As :meth:`write`, but what the file holds, batch by batch into memory."""
+        return cls._written(_result_header(plan, request), batches)
 
     @classmethod
     def most_bytes(cls, plan: CkksPlan, request: CiphertextFile) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.plan.header import CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.files.container import Container, ContainerWriter
+from hecc.runtime.files.container import Container, ContainerWriter, Content, FileSource
 from hecc.runtime.plan.scheme import Scheme
 
 if TYPE_CHECKING:
@@ -107,24 +106,24 @@ class _Ckks:
         return secret.exists() and SecretKeyFile.load(secret).header.protection is not None
 
     def holder(
-        self, plan: CkksPlan, folder: Path, *, passphrase: str | None, public: bool, min_security: MinSecurity
+        self, plan: CkksPlan, keys: Path | Content, *, passphrase: str | None, public: bool, min_security: MinSecurity
     ) -> AnyHolder:
-        """Whoever holds the keys in a folder."""
+        """Whoever holds the keys in a folder, or one of them."""
         from hecc.runtime.ckks.client.client import Client
 
-        return Client.open(plan, folder, passphrase=passphrase, public=public, min_security=min_security)
+        return Client.open(plan, keys, passphrase=passphrase, public=public, min_security=min_security)
 
-    def request(self, path: str | os.PathLike[str]) -> CiphertextFile:
+    def request(self, file: FileSource) -> CiphertextFile:
         """A file of encrypted inputs."""
         from hecc.runtime.ckks.ciphertexts import CiphertextFile
 
-        return CiphertextFile.load(path)
+        return CiphertextFile.load(file)
 
-    def result(self, path: str | os.PathLike[str]) -> ResultFile:
+    def result(self, file: FileSource) -> ResultFile:
         """A file of encrypted results."""
         from hecc.runtime.ckks.ciphertexts import ResultFile
 
-        return ResultFile.load(path)
+        return ResultFile.load(file)
 
     def result_bytes(self, plan: CkksPlan, request: CiphertextFile) -> int:
         """How large the file of a request's result becomes, at most."""
@@ -132,11 +131,11 @@ class _Ckks:
 
         return ResultFile.most_bytes(plan, request)
 
-    def evaluation_keys(self, path: Path) -> EvaluationKeyFile:
+    def evaluation_keys(self, file: FileSource) -> EvaluationKeyFile:
         """A file of evaluation keys."""
         from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile
 
-        return EvaluationKeyFile(path)
+        return EvaluationKeyFile(file)
 
     def engine(self, plan: CkksPlan, *, device: str | None, memory: int | None, threads: int | None) -> Engine:
         """A plan made ready on a device."""

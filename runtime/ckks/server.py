@@ -172,6 +172,18 @@ class Server(Closing):
                 streams.append(result[name])
         return ResultFile.build(self._plan, request, results)
 
+    def run_bytes(self, request: CiphertextFile, *, progress: RowProgress | None = None) -> bytes:
+        """As :meth:`run`, but what the file of the result would hold, of which there is only one copy in memory.
+
+        Raises
+        ------
+        InputError, KeyMismatchError, FileFormatError
+            As :meth:`run`.
+        """
+        self._check_open()
+        request.check(self._plan, self._keys)
+        return ResultFile.content(self._plan, request, self._evaluate(request, progress))
+
     def run_to(
         self,
         path: str | os.PathLike[str],
@@ -224,11 +236,11 @@ class Server(Closing):
 
 def _check_keys(keys: EvaluationKeyFile, plan: CkksPlan, device: CircuitDevice) -> None:
     """That a device can run a plan with a client's keys."""
-    check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.path)
+    check_covers(keys.header.keys, plan.header.keys, galois=True, where=keys.where)
     shape, needed = keys.header.shape, device.key_shape
     if shape != needed:
         raise KeyMismatchError(
-            f"{keys.path}: keys of shape {shape!r}, but the device {device.name!r} needs shape {needed!r}; choose "
+            f"{keys.where}: keys of shape {shape!r}, but the device {device.name!r} needs shape {needed!r}; choose "
             "another device, or make keys of that shape"
         )
 

@@ -32,7 +32,7 @@ class CkksVerifier:
 
     def describe(self, container: Container) -> Description:
         """A file of keys or of rows in words."""
-        path = container.path
+        path = container.source
         if container.kind is Kind.CIPHERTEXT:
             return _describe_rows(CiphertextFile.load(path))
         if container.kind is Kind.RESULT:
@@ -130,7 +130,7 @@ def _result(path: Path) -> ResultFile:
     return result
 
 
-def _public_key(path: Path) -> PublicKeyFile:
+def _public_key(path: Path | bytes) -> PublicKeyFile:
     from hecc.runtime.ckks.client.keyproof import opened_public
 
     key = PublicKeyFile.load(path)

@@ -1,6 +1,6 @@
 """The one file format of hecc: a checked header, and named blobs that are mapped instead of read.
 
-Layout of a file, little-endian; ``docs/file-formats.md`` describes it in full::
+Layout of a file, little-endian; ``docs/reference/file-formats.md`` describes it in full::
 
     0   magic (8 bytes)
     8   format version (u32)
@@ -32,7 +32,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any, BinaryIO, Literal, Self, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -41,9 +41,12 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import NewFile, check_replaceable, open_regular, reading, writing
+from hecc.runtime.files.memory import MemoryFile
 
 __all__ = [
     "ALIGNMENT",
+    "CONTENT",
+    "FILE_SOURCES",
     "MAGIC",
     "MAX_HEADER",
     "MAX_TABLE",
@@ -52,12 +55,26 @@ __all__ = [
     "Blob",
     "Container",
     "ContainerWriter",
+    "Content",
+    "FileSource",
     "Kind",
     "check_kind",
     "kind_of",
 ]
 
 T = TypeVar("T")
+
+Content: TypeAlias = bytes | bytearray | memoryview
+"""All bytes of a file. Of ``bytes`` no copy is made; the others, which may change, are copied."""
+
+CONTENT = (bytes, bytearray, memoryview)
+"""The types of :data:`Content`."""
+
+FileSource: TypeAlias = str | os.PathLike[str] | Content
+"""A file of hecc: its path, or what it holds."""
+
+FILE_SOURCES = (str, os.PathLike, *CONTENT)
+"""The types of :data:`FileSource`."""
 
 MAGIC = b"\x89HECC\r\n\n"
 """As PNG's: a byte above 127 and both line ends, so that a transfer in text mode is noticed."""
@@ -127,17 +144,26 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 
 class Container:
-    """An open file: its kind, its header, and its blobs by name.
+    """An open file, or the bytes of one: its kind, its header, and its blobs by name.
 
-    Arrays and bytes that it hands out are read-only views of the mapped file. Each blob's checksum is verified once,
-    when the blob is first touched.
+    Arrays and bytes that it hands out are read-only views of the mapped file, or of the bytes. Each blob's checksum is
+    verified once, when the blob is first touched.
 
     Parameters
     ----------
-    path
-        The file.
+    file
+        Its path, or all that it holds.
     kinds
         Kinds that the caller can use.
+
+    Attributes
+    ----------
+    path
+        ``None`` of bytes.
+    source
+        What was given, by which it can be read again.
+    where
+        What sentences call it.
 
     Raises
     ------
@@ -147,19 +173,32 @@ class Container:
         It is not a hecc file, of another kind or version, truncated, altered, or has trailing bytes.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *kinds: Kind) -> None:
-        self.path = Path(path)
-        with _open(self.path) as file:
-            size = os.fstat(file.fileno()).st_size
-            head = file.read(PROLOGUE)
-            self.kind, header_length, table_offset = _prologue(self.path, head, size, kinds)
-            self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-        self._view = memoryview(self._map)
+    def __init__(self, file: FileSource, *kinds: Kind) -> None:
+        self.path: Path | None = None
+        self.source: Path | bytes
+        self._map: mmap.mmap | None = None
+        if isinstance(file, CONTENT):
+            content = self.source = file if isinstance(file, bytes) else bytes(file)
+            self.where = f"the bytes of {_expected(kinds)}"
+            head, size = content[:PROLOGUE], len(content)
+            self.kind, header_length, table_offset = _prologue(self.where, head, size, kinds)
+            self._view = memoryview(content)
+        else:
+            self.path = self.source = Path(file)
+            self.where = str(self.path)
+            with _open(self.path) as opened:
+                size = os.fstat(opened.fileno()).st_size
+                head = opened.read(PROLOGUE)
+                self.kind, header_length, table_offset = _prologue(self.where, head, size, kinds)
+                self._map = mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_READ)
+            self._view = memoryview(self._map)
         self._header = self._view[PROLOGUE : PROLOGUE + header_length]
         table = self._view[table_offset:]
         if _checksum(head[: _FIELDS.size], self._header, table) != head[_FIELDS.size :]:
-            raise FileFormatError(f"{self.path}: the header or the blob table was altered; copy or make the file again")
-        entries = codec.decode(table, list[_Entry], where=f"{self.path}: the blob table")
+            raise FileFormatError(
+                f"{self.where}: the header or the blob table was altered; copy or make the file again"
+            )
+        entries = codec.decode(table, list[_Entry], where=f"{self.where}: the blob table")
         self._entries = self._check_table(entries, PROLOGUE + header_length, table_offset)
         self._verified: set[str] = set()
 
@@ -171,7 +210,7 @@ class Container:
         FileFormatError
             A missing, unknown or malformed field.
         """
-        return codec.decode(self._header, kind, where=f"{self.path}: the header")
+        return codec.decode(self._header, kind, where=f"{self.where}: the header")
 
     def some_of_header(self, kind: type[T]) -> T:
         """Those fields of the header that a struct has, whatever others there are: what tells how to read them all.
@@ -181,7 +220,7 @@ class Container:
         FileFormatError
             A missing or malformed field.
         """
-        return codec.decode_some(self._header, kind, where=f"{self.path}: the header")
+        return codec.decode_some(self._header, kind, where=f"{self.where}: the header")
 
     def __iter__(self) -> Iterator[str]:
         """Names of the blobs, in the order of the file."""
@@ -218,7 +257,7 @@ class Container:
         """
         entry = self._entry(name)
         if entry.dtype != _BYTES:
-            raise FileFormatError(f"{self.path}: blob {name!r} is an array; make the file again with hecc")
+            raise FileFormatError(f"{self.where}: blob {name!r} is an array; make the file again with hecc")
         return self._touch(entry)
 
     def read(self, name: str) -> builtins.bytes:
@@ -245,7 +284,7 @@ class Container:
         """
         entry = self._entry(name)
         if entry.dtype == _BYTES:
-            raise FileFormatError(f"{self.path}: blob {name!r} is not an array; make the file again with hecc")
+            raise FileFormatError(f"{self.where}: blob {name!r} is not an array; make the file again with hecc")
         return np.frombuffer(self._touch(entry), dtype=entry.dtype).reshape(entry.shape)
 
     def arrays(self, prefix: str) -> Mapping[str, NDArray[Any]]:
@@ -267,13 +306,13 @@ class Container:
         try:
             return self._entries[name]
         except KeyError:
-            raise FileFormatError(f"{self.path}: blob {name!r} is missing; make the file again with hecc") from None
+            raise FileFormatError(f"{self.where}: blob {name!r} is missing; make the file again with hecc") from None
 
     def _touch(self, entry: _Entry) -> memoryview:
         view = self._view[entry.offset : entry.offset + entry.length]
         if entry.name not in self._verified:
             if hashlib.sha256(view).hexdigest() != entry.sha256:
-                raise FileFormatError(f"{self.path}: blob {entry.name!r} was altered; copy or make the file again")
+                raise FileFormatError(f"{self.where}: blob {entry.name!r} was altered; copy or make the file again")
             self._verified.add(entry.name)
         return view
 
@@ -286,7 +325,7 @@ class Container:
             if end - remembered > FORGET:
                 self._forget(remembered, end)
                 remembered = end
-            what = f"{self.path}: blob {entry.name!r}"
+            what = f"{self.where}: blob {entry.name!r}"
             if entry.name in named:
                 raise FileFormatError(f"{what} stands twice in the table; make the file again with hecc")
             if entry.offset != _aligned(end) or entry.offset + entry.length > table_offset:
@@ -301,19 +340,21 @@ class Container:
             named[entry.name] = entry
             end = entry.offset + entry.length
         if table_offset != _aligned(end):
-            raise FileFormatError(f"{self.path}: bytes that no blob owns; make the file again with hecc")
+            raise FileFormatError(f"{self.where}: bytes that no blob owns; make the file again with hecc")
         self._check_padding(end, table_offset)
         return named
 
     def _forget(self, start: int, stop: int) -> None:
         """Give back the memory that a part of the file is mapped to; it is read again if it is touched again."""
-        if hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
+        if self._map is not None and hasattr(self._map, "madvise") and hasattr(mmap, "MADV_DONTNEED"):
             first = start - start % mmap.PAGESIZE
             self._map.madvise(mmap.MADV_DONTNEED, first, stop - first)
 
     def _check_padding(self, start: int, stop: int) -> None:
         if any(self._view[start:stop]):
-            raise FileFormatError(f"{self.path}: the zeros between two blobs were altered; copy or make the file again")
+            raise FileFormatError(
+                f"{self.where}: the zeros between two blobs were altered; copy or make the file again"
+            )
 
 
 class ContainerWriter:
@@ -324,8 +365,8 @@ class ContainerWriter:
 
     Parameters
     ----------
-    path
-        The file to make.
+    target
+        The file to make, or the bytes of one.
     kind
         What it holds.
     header
@@ -344,21 +385,21 @@ class ContainerWriter:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        target: str | os.PathLike[str] | MemoryFile,
         kind: Kind,
         header: Any,
         *,
         secret: bool = False,
         force: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self._new = target if isinstance(target, MemoryFile) else NewFile(Path(target), secret=secret)
+        self.path = self._new.path
         self._kind, self._force = kind, force
         self._header = codec.encode(codec.normalise(header))
         if len(self._header) > MAX_HEADER:
             raise InputError(f"{self.path}: a header of {len(self._header)} bytes is over the limit of {MAX_HEADER}")
         self._blobs: list[Blob] = []
         self._names: set[str] = set()
-        self._new = NewFile(self.path, secret=secret)
         # One thread fills and writes arrays, in order, while the caller makes what follows.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hecc-writer")
         self._tasks: deque[Future[None]] = deque()
@@ -366,7 +407,8 @@ class ContainerWriter:
     def __enter__(self) -> Self:
         """Open the temporary file."""
         try:
-            check_kind(self.path, self._kind, force=self._force)
+            if isinstance(self._new, NewFile):
+                check_kind(self.path, self._kind, force=self._force)
             self._file = self._new.open()
             with writing(self.path):
                 self._file.write(bytes(PROLOGUE) + self._header)
@@ -555,33 +597,33 @@ def _open(path: Path) -> BinaryIO:
         return open_regular(path)
 
 
-def _prologue(path: Path, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tuple[Kind, int, int]:
+def _prologue(where: str, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tuple[Kind, int, int]:
     """Kind, length of the header and offset of the table, once they fit the file."""
     if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
         found = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
         found = found or (f"it begins with {head[:8].hex(' ')}" if head else "it is empty")
-        raise FileFormatError(f"{path}: not a hecc file ({found}); expected {_expected(kinds)}")
+        raise FileFormatError(f"{where}: not a hecc file ({found}); expected {_expected(kinds)}")
     if len(head) < PROLOGUE:
-        raise FileFormatError(f"{path}: truncated, only {size} bytes are left; copy or make the file again")
+        raise FileFormatError(f"{where}: truncated, only {size} bytes are left; copy or make the file again")
     _, version, number, header_length, table_offset, table_length, length = _FIELDS.unpack_from(head)
     known = next((kind for kind in Kind if kind == number), None)
     if known is not None and version != VERSIONS[known]:
         raise FileFormatError(
-            f"{path}: {known.label} of format version {version}, but this hecc reads version {VERSIONS[known]}; "
+            f"{where}: {known.label} of format version {version}, but this hecc reads version {VERSIONS[known]}; "
             "make the file again with this hecc, or install the one that wrote it"
         )
     if size < length:
-        raise FileFormatError(f"{path}: truncated, {size} of {length} bytes are left; copy or make the file again")
+        raise FileFormatError(f"{where}: truncated, {size} of {length} bytes are left; copy or make the file again")
     if size > length:
-        raise FileFormatError(f"{path}: {size - length} trailing bytes; copy or make the file again")
+        raise FileFormatError(f"{where}: {size - length} trailing bytes; copy or make the file again")
     if known is None:
-        raise FileFormatError(f"{path}: unknown kind of file {number}; copy or make the file again")
+        raise FileFormatError(f"{where}: unknown kind of file {number}; copy or make the file again")
     if known not in kinds:
-        raise FileFormatError(f"{path}: this is {known.label}; expected {_expected(kinds)}")
+        raise FileFormatError(f"{where}: this is {known.label}; expected {_expected(kinds)}")
     if header_length > MAX_HEADER or table_length > MAX_TABLE:
-        raise FileFormatError(f"{path}: the header or the blob table is over the limit; make the file again with hecc")
+        raise FileFormatError(f"{where}: the header or the blob table is over the limit; make the file again with hecc")
     if PROLOGUE + header_length > table_offset or table_offset + table_length != length:
-        raise FileFormatError(f"{path}: the header and the blob table do not fit the file; copy or make it again")
+        raise FileFormatError(f"{where}: the header and the blob table do not fit the file; copy or make it again")
     return known, header_length, table_offset
 
 

@@ -3,7 +3,8 @@
 They see public data only: ciphertexts, evaluation keys and plaintext weights. Every kernel exists for several
 instruction sets, which return the same residues to the bit; the fastest that the processor can run is used, unless the
 environment variable ``HECC_KERNELS`` names another one (``avx512ifma``, ``avx2`` or ``portable``). ``HECC_MASK_CPU``
-hides features of the processor from that choice, for tests (``avx512ifma,avx2``; ``docs/kernels.md`` has the list).
+hides features of the processor from that choice, for tests (``avx512ifma,avx2``; ``docs/explanation/kernels.md`` has
+the list).
 """
 
 from hecc.runtime.native._native import (

@@ -100,7 +100,7 @@ struct Avx512Ifma {
     return _mm512_min_epu64(difference, _mm512_add_epi64(difference, m.q));
   }
   static Word negate(Word a, const Mod& m) { return reduce_once(_mm512_sub_epi64(m.q, a), m.q); }
-  // Barrett: the quotient from the product's high part is at most 2 too small (docs/kernels.md).
+  // Barrett: the quotient from the product's high part is at most 2 too small (docs/explanation/kernels.md).
   static Word multiply(Word a, Word b, const Mod& m) {
     const Word high = high_product(_mm512_sll_epi64(a, m.shift), _mm512_sll_epi64(b, m.shift));
     const Word quotient = high_product(high, m.barrett);

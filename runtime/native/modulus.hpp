@@ -34,7 +34,7 @@ static inline Factor make_factor(std::uint64_t w, const Modulus& modulus) {
 
 // a * b mod q, fully reduced, for a, b < q, without a division.
 static inline std::uint64_t multiply_modulo(std::uint64_t a, std::uint64_t b, const Modulus& modulus) {
-  // floor(a * b * 2^64 / 2^(2n)), then the quotient to within 2 below: see docs/kernels.md, "Barrett".
+  // floor(a * b * 2^64 / 2^(2n)), then the quotient to within 2 below: see docs/explanation/kernels.md, "Barrett".
   const int shift = 64 - modulus.bits;
   const std::uint64_t high = multiply_high(a << shift, b << shift);
   const std::uint64_t rest = a * b - multiply_high(high, modulus.barrett) * modulus.value;

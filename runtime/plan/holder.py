@@ -54,6 +54,9 @@ class EncryptedRows(Protocol):
             It cannot be written, or would replace one of another kind.
         """
 
+    def dumps(self) -> bytes:
+        """The bytes that :meth:`save` would write."""
+
 
 class Holder(Protocol[R]):
     """Encrypts inputs and decrypts results, as :class:`hecc.Client` explains; of rows that are loaded already."""

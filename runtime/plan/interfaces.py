@@ -129,6 +129,9 @@ class RowServer(Protocol[R]):
     def run(self, request: R, *, progress: RowProgress | None = None) -> EncryptedRows:
         """Evaluate every batch of a request."""
 
+    def run_bytes(self, request: R, *, progress: RowProgress | None = None) -> bytes:
+        """Evaluate every batch of a request; what the file of the result holds."""
+
     def run_to(
         self,
         path: str | os.PathLike[str],

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.files import codec
-from hecc.runtime.files.container import Container, ContainerWriter, Kind
+from hecc.runtime.files.container import CONTENT, Container, ContainerWriter, Content, FileSource, Kind
+from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.plan.header import PlanHeader, signature_fingerprint
 from hecc.runtime.plan.scheme import Scheme, load_scheme, scheme_of
 
@@ -92,10 +93,17 @@ class Plan(ABC):
         InputError
             The file cannot be written, or would replace one of another kind.
         """
-        kind = Kind.CLIENT_PLAN if self.program is None else Kind.SERVER_PLAN
-        with ContainerWriter(path, kind, self.header, force=force) as writer:
-            if self.program is not None:
-                self.scheme.write_program(writer, self)
+        self._write(path, force)
+
+    def dumps(self) -> bytes:
+        """The bytes that :meth:`save` would write."""
+        memory = MemoryFile()
+        self._write(memory, False)
+        return memory.content
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as the bytes of the file, which are checked wherever they are read."""
+        return type(self).loads, (self.dumps(),)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -108,19 +116,24 @@ class Plan(ABC):
         FileFormatError
             It is not a plan, is of a scheme that is not known, is damaged, or describes something impossible.
         """
-        container = Container(path, Kind.SERVER_PLAN, Kind.CLIENT_PLAN)
-        scheme = scheme_of(container)
-        header = container.header(scheme.header)
-        try:
-            scheme.check(header)
-            plan = scheme.read_program(container, header)
-        except (ParameterError, CircuitError) as error:
-            raise FileFormatError(f"{path}: an impossible plan ({error}); compile it again") from None
-        return cls.of(plan)
+        return cls._read(path)
 
     @classmethod
-    def of(cls, plan: Plan | str | os.PathLike[str]) -> Self:
-        """A plan that was given as one, or as its file.
+    def loads(cls, content: Content) -> Self:
+        """As :meth:`load`, of what either plan file holds; constants stay in these bytes.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            As :meth:`load`.
+        """
+        if not isinstance(content, CONTENT):
+            raise InputError(f"Plan.loads takes the bytes of a plan, not {type(content).__name__}; load takes a path")
+        return cls._read(content)
+
+    @classmethod
+    def of(cls, plan: Plan | FileSource) -> Self:
+        """A plan that was given as one, as its file, or as what that holds.
 
         Raises
         ------
@@ -128,10 +141,28 @@ class Plan(ABC):
             As :meth:`load`.
         """
         if not isinstance(plan, Plan):
-            return cls.load(plan)
+            return cls._read(plan)
         if not isinstance(plan, cls):
             where = f"{plan.path}: " if plan.path else ""
             raise InputError(
                 f"{where}this does nothing for plans of the scheme {plan.header.scheme}; give a plan of another scheme"
             )
         return plan
+
+    @classmethod
+    def _read(cls, file: FileSource) -> Self:
+        container = Container(file, Kind.SERVER_PLAN, Kind.CLIENT_PLAN)
+        scheme = scheme_of(container)
+        header = container.header(scheme.header)
+        try:
+            scheme.check(header)
+            plan = scheme.read_program(container, header)
+        except (ParameterError, CircuitError) as error:
+            raise FileFormatError(f"{container.where}: an impossible plan ({error}); compile it again") from None
+        return cls.of(plan)
+
+    def _write(self, target: str | os.PathLike[str] | MemoryFile, force: bool) -> None:
+        kind = Kind.CLIENT_PLAN if self.program is None else Kind.SERVER_PLAN
+        with ContainerWriter(target, kind, self.header, force=force) as writer:
+            if self.program is not None:
+                self.scheme.write_program(writer, self)

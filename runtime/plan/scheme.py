@@ -7,7 +7,6 @@ another file names it. What compiles for a scheme is on the compiler's side (:mo
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError
-from hecc.runtime.files.container import Container, ContainerWriter
+from hecc.runtime.files.container import Container, ContainerWriter, Content, FileSource
 
 if TYPE_CHECKING:
     from hecc.runtime.plan.header import PlanHeader
@@ -109,17 +108,19 @@ class Scheme(Protocol[H, P]):
         """Whether a passphrase protects the secret key in a folder of keys; not if there is none."""
 
     def holder(
-        self, plan: P, folder: Path, *, passphrase: str | None, public: bool, min_security: MinSecurity
+        self, plan: P, keys: Path | Content, *, passphrase: str | None, public: bool, min_security: MinSecurity
     ) -> AnyHolder:
         """Whoever holds the keys in a folder; see :class:`hecc.Client`.
 
         Parameters
         ----------
+        keys
+            The folder, or what the file of a secret or a public key holds.
         public
             Use the public key only.
         """
 
-    def request(self, path: str | os.PathLike[str]) -> EncryptedRows:
+    def request(self, file: FileSource) -> EncryptedRows:
         """A file of encrypted inputs.
 
         Raises
@@ -128,13 +129,13 @@ class Scheme(Protocol[H, P]):
             It cannot be opened, is of another kind, or damaged.
         """
 
-    def result(self, path: str | os.PathLike[str]) -> EncryptedRows:
+    def result(self, file: FileSource) -> EncryptedRows:
         """A file of encrypted results; as :meth:`request`."""
 
     def result_bytes(self, plan: P, request: Any) -> int:
         """How large the file of a request's result becomes, at most."""
 
-    def evaluation_keys(self, path: Path) -> Any:
+    def evaluation_keys(self, file: FileSource) -> Any:
         """A file of evaluation keys, as :meth:`server` takes it.
 
         Raises
@@ -198,7 +199,7 @@ def scheme_of(container: Container) -> Scheme[Any, Any]:
     name = container.some_of_header(_Named).scheme
     if name not in SCHEMES:
         raise FileFormatError(
-            f"{container.path}: this file is of the scheme {name!r}, and this hecc knows {', '.join(sorted(SCHEMES))} "
+            f"{container.where}: this file is of the scheme {name!r}, and this hecc knows {', '.join(sorted(SCHEMES))} "
             "only; use a hecc that knows it"
         )
     return load_scheme(name)

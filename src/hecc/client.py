@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
@@ -14,7 +14,9 @@ from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
+from hecc.runtime.files.container import CONTENT, FILE_SOURCES, Content, FileSource
 from hecc.runtime.inputs.tensors import Tensor, plain_array
+from hecc.runtime.pickling import NotPickled
 from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.plan.holder import AnyHolder, EncryptedRows, Steps
 from hecc.runtime.plan.keyset import KeySet, MinSecurity
@@ -28,15 +30,18 @@ DEFAULT_KEYS = "keys"
 """The folder of the keys."""
 
 
-class Client:
+class Client(NotPickled):
     """The client's side of a plan.
+
+    Files come by their paths or as bytes, and bytes are checked as files are: nothing that they say is believed.
 
     Parameters
     ----------
     plan
-        Either plan, or the path of either plan file; the client's is enough.
+        Either plan, or its file; the client's is enough.
     keys
-        Folder of the keys. Without it, call :meth:`keygen` before anything else.
+        Folder of the keys; or the bytes of a secret or a public key, which then has no folder for the note of the last
+        request, nor for the list of disclosed results. Without keys, call :meth:`keygen` before anything else.
     passphrase
         Of the secret key, when it is protected.
     public
@@ -56,10 +61,15 @@ class Client:
         wrong.
     """
 
+    UNPICKLED: ClassVar[str] = (
+        "it holds keys that stay where they are; open one where you need it, as hecc.Client(plan, keys), of the plan's "
+        "bytes (plan.dumps()) and the folder of the keys"
+    )
+
     def __init__(
         self,
-        plan: Plan | str | os.PathLike[str],
-        keys: str | os.PathLike[str] | None = None,
+        plan: Plan | FileSource,
+        keys: FileSource | None = None,
         *,
         passphrase: str | None = None,
         public: bool = False,
@@ -67,7 +77,7 @@ class Client:
     ) -> None:
         self.plan = Plan.of(plan)
         self._min_security = min_security
-        self._holder = None if keys is None else self._open(Path(keys), passphrase, public)
+        self._holder = None if keys is None else self._open(keys, passphrase, public)
 
     @tells_new_names
     def keygen(
@@ -77,7 +87,7 @@ class Client:
         device: str | None = None,
         passphrase: str | None = None,
         force: bool = False,
-        others: Iterable[Plan | str | os.PathLike[str]] = (),
+        others: Iterable[Plan | FileSource] = (),
         progress: Steps | None = None,
     ) -> KeySet:
         """Make a new key set, and use it from now on.
@@ -134,7 +144,7 @@ class Client:
         return made
 
     @tells_new_names
-    def key_bytes(self, *, device: str | None = None, others: Iterable[Plan | str | os.PathLike[str]] = ()) -> int:
+    def key_bytes(self, *, device: str | None = None, others: Iterable[Plan | FileSource] = ()) -> int:
         """Bytes of the files that :meth:`keygen` would make, at most, before it makes them.
 
         Raises
@@ -145,7 +155,7 @@ class Client:
         size: int = self.plan.scheme.key_bytes(self._served(others), device=device)
         return size
 
-    def _served(self, others: Iterable[Plan | str | os.PathLike[str]]) -> list[PlanHeader]:
+    def _served(self, others: Iterable[Plan | FileSource]) -> list[PlanHeader]:
         """The headers of all plans that keys are to serve, this one's first.
 
         Raises
@@ -165,7 +175,7 @@ class Client:
     def encrypt(
         self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
     ) -> EncryptedRows:
-        """Encrypt one example, or several rows at once; ``save`` writes the file for the server.
+        """Encrypt one example, or several rows at once; ``save`` writes the file for the server, ``dumps`` returns it.
 
         Parameters
         ----------
@@ -234,12 +244,12 @@ class Client:
     @tells_new_names
     def decrypt(
         self,
-        result: EncryptedRows | str | os.PathLike[str],
+        result: EncryptedRows | FileSource,
         *,
         disclose: bool = False,
-        request: EncryptedRows | str | os.PathLike[str] | None = None,
+        request: EncryptedRows | FileSource | None = None,
     ) -> Outputs:
-        """Decrypt a result, or the file of one: by output name, each of shape (rows, ...).
+        """Decrypt a result, or the file of one, or what that holds: by output name, each of shape (rows, ...).
 
         What the network ends in is applied: probabilities behind a softmax, int64 behind an argmax, names of classes.
 
@@ -272,9 +282,9 @@ class Client:
 
     def decrypt_rows(
         self,
-        result: EncryptedRows | str | os.PathLike[str],
+        result: EncryptedRows | FileSource,
         *,
-        request: EncryptedRows | str | os.PathLike[str] | None = None,
+        request: EncryptedRows | FileSource | None = None,
     ) -> Outputs:
         """As :meth:`decrypt`, but only ``lost`` tells of rows that are lost, even of all: no warning, no error.
 
@@ -346,22 +356,23 @@ class Client:
             raise InputError("this client has no keys yet; call keygen, or give the folder of the keys")
         return self._holder
 
-    def _open(self, folder: Path, passphrase: str | None, public: bool) -> AnyHolder:
+    def _open(self, keys: FileSource, passphrase: str | None, public: bool) -> AnyHolder:
+        given: Path | Content = keys if isinstance(keys, CONTENT) else Path(keys)
         holder: AnyHolder = self.plan.scheme.holder(
-            self.plan, folder, passphrase=passphrase, public=public, min_security=self._min_security
+            self.plan, given, passphrase=passphrase, public=public, min_security=self._min_security
         )
         return holder
 
-    def _request(self, request: EncryptedRows | str | os.PathLike[str] | None) -> str | None:
+    def _request(self, request: EncryptedRows | FileSource | None) -> str | None:
         """The fingerprint of a request, of its file, or as it is."""
         if isinstance(request, str) and not Path(request).exists():
             return request
-        if isinstance(request, str | os.PathLike):
+        if isinstance(request, FILE_SOURCES):
             request = self.plan.scheme.request(request)
         return None if request is None else request.fingerprint
 
-    def _result(self, result: EncryptedRows | str | os.PathLike[str]) -> EncryptedRows:
-        return self.plan.scheme.result(result) if isinstance(result, str | os.PathLike) else result
+    def _result(self, result: EncryptedRows | FileSource) -> EncryptedRows:
+        return self.plan.scheme.result(result) if isinstance(result, FILE_SOURCES) else result
 
 
 def _positive(processes: int | None) -> int | None:

@@ -20,6 +20,7 @@ from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.scoring import Scoring, TaskKind, scoring
 from hecc.runtime.errors import InputError
+from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.keyset import EVALUATION
 from hecc.runtime.plan.plan import Plan
@@ -134,7 +135,7 @@ class Evaluation:
 
 
 def evaluate(
-    plan: Plan | str | os.PathLike[str],
+    plan: Plan | FileSource,
     data: Source,
     labels: Truth | None = None,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 
 from hecc.estimation import plan_memory
@@ -16,6 +15,7 @@ from hecc.runtime.ckks.plan.facts import plan_facts, ring_facts, security_words,
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import HeccError
 from hecc.runtime.figures import bits_words, count_words, size_words
+from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.facts import run_words
 from hecc.runtime.plan.plan import Plan
 from hecc.words.drawing import draw_network
@@ -65,7 +65,7 @@ th { color: var(--soft); font-weight: 600; }
 """
 
 
-def report(plan: Plan | str | os.PathLike[str], inputs: Source | None = None) -> str:
+def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     """Describe a plan on one page of HTML: its layers, costs, precision and security, without weights and secrets.
 
     Parameters

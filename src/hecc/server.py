@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self, overload
 
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.runtime.closing import Closing
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
+from hecc.runtime.files.container import CONTENT, FILE_SOURCES, Content, FileSource
+from hecc.runtime.pickling import NotPickled
 from hecc.runtime.plan.holder import EncryptedRows
 from hecc.runtime.plan.interfaces import Device, RowEngine, RowProgress, RowServer
 from hecc.runtime.plan.keyset import EVALUATION
 from hecc.runtime.plan.plan import Plan
+from hecc.runtime.plan.scheme import Scheme
 
 __all__ = ["Engine", "Server"]
 
 
-class Engine(Closing):
+class Engine(NotPickled, Closing):
     """A plan made ready on this machine, for any number of clients; a context manager.
 
     Weights are encoded when they are first needed, once for the servers of all clients: ``hecc.Server(engine, keys)``.
@@ -27,7 +30,7 @@ class Engine(Closing):
     Parameters
     ----------
     plan
-        The server's plan, or its file.
+        The server's plan, or its file, by its path or as bytes.
     device
         "native" or "seal"; by default the one that the plan was compiled for.
     memory
@@ -43,9 +46,14 @@ class Engine(Closing):
         predicted memory.
     """
 
+    UNPICKLED: ClassVar[str] = (
+        "it holds a plan made ready in this process's memory; servers in several threads share it, and another process "
+        "makes one of the plan's bytes (plan.dumps())"
+    )
+
     def __init__(
         self,
-        plan: Plan | str | os.PathLike[str],
+        plan: Plan | FileSource,
         *,
         device: str | None = None,
         memory: int | None = None,
@@ -59,8 +67,10 @@ class Engine(Closing):
         self._engine.close()
 
 
-class Server(Closing):
+class Server(NotPickled, Closing):
     """One plan and one client's keys, ready for any number of requests; a context manager.
+
+    Files come by their paths or as bytes, and bytes are checked as files are: nothing that they say is believed.
 
     Parameters
     ----------
@@ -68,7 +78,8 @@ class Server(Closing):
         The server's plan, or its file; or an :class:`Engine`, which the servers of several clients share. They may run
         side by side, in threads of their own; one server is not for two threads at once.
     evaluation_keys
-        The client's evaluation keys, or their file, or the folder that it lies in.
+        The client's evaluation keys, or their file, or the folder that it lies in. Of ``bytes`` no copy is made, and
+        they stay in memory; a file is mapped.
     device
         "native" or "seal"; by default the one that the keys are for.
     memory
@@ -85,11 +96,16 @@ class Server(Closing):
         The keys were made for other parameters or lack one that the plan needs.
     """
 
+    UNPICKLED: ClassVar[str] = (
+        "it holds a plan and keys in this process's memory; open one where you need it, as hecc.Server(plan, "
+        "evaluation_keys), of the bytes of both (plan.dumps(), and what keys/evaluation.bin holds)"
+    )
+
     @tells_new_names
     def __init__(
         self,
-        plan: Plan | Engine | str | os.PathLike[str],
-        evaluation_keys: Any | str | os.PathLike[str],
+        plan: Plan | Engine | FileSource,
+        evaluation_keys: Any | FileSource,
         *,
         device: str | None = None,
         memory: int | None = None,
@@ -99,9 +115,7 @@ class Server(Closing):
         scheme = self.plan.scheme
         self._server: RowServer[Any] = scheme.server(
             plan._engine if isinstance(plan, Engine) else self.plan,
-            scheme.evaluation_keys(_keys(evaluation_keys))
-            if isinstance(evaluation_keys, str | os.PathLike)
-            else evaluation_keys,
+            _keys(scheme, evaluation_keys) if isinstance(evaluation_keys, FILE_SOURCES) else evaluation_keys,
             device=device,
             memory=memory,
             threads=threads,
@@ -120,34 +134,61 @@ class Server(Closing):
         """Free the keys, and the engine unless others share it; what is asked of the server afterwards is refused."""
         self._server.close()
 
+    @overload
     def run(
-        self, request: EncryptedRows | str | os.PathLike[str], *, progress: RowProgress | None = None
-    ) -> EncryptedRows:
+        self,
+        request: EncryptedRows | str | os.PathLike[str],
+        *,
+        max_rows: int | None = None,
+        progress: RowProgress | None = None,
+    ) -> EncryptedRows: ...
+
+    @overload
+    def run(self, request: Content, *, max_rows: int | None = None, progress: RowProgress | None = None) -> bytes: ...
+
+    def run(
+        self, request: EncryptedRows | FileSource, *, max_rows: int | None = None, progress: RowProgress | None = None
+    ) -> EncryptedRows | bytes:
         """Evaluate every row of a request, or of the file of one; ``save`` writes the file for the client.
+
+        Bytes in, bytes out: of what a file of encrypted rows holds, as a web service receives it, the answer is what
+        the file of the results holds. Of both there is one copy in memory.
 
         Parameters
         ----------
         request
             The client's encrypted inputs.
+        max_rows
+            How many rows of a request are evaluated at most. A limit on its bytes is none on its rows: ciphertexts may
+            be compressed.
         progress
             Called after every instruction of every row, or batch of rows.
 
         Raises
         ------
         InputError
-            The server was closed.
+            The server was closed, the request has too many rows, or this machine has not the memory for their results.
         KeyMismatchError
             The request belongs to another plan or another key set.
         FileFormatError
-            A ciphertext or a key is damaged.
+            The request is no file of encrypted rows, or a ciphertext or a key is damaged.
         """
-        return self._server.run(self._request(request), progress=progress)
+        rows = self._request(request, max_rows)
+        require_memory(
+            self.plan.scheme.result_bytes(self.plan, rows),
+            f"the result of {rows.rows} rows",
+            "or send fewer rows at once, or write it to a file as it is made (`hecc run`, in Python run_to)",
+        )
+        if isinstance(request, CONTENT):
+            return self._server.run_bytes(rows, progress=progress)
+        return self._server.run(rows, progress=progress)
 
     def run_to(
         self,
         path: str | os.PathLike[str],
-        request: EncryptedRows | str | os.PathLike[str],
+        request: EncryptedRows | FileSource,
         *,
+        max_rows: int | None = None,
         progress: RowProgress | None = None,
         resume: bool = True,
         force: bool = False,
@@ -158,6 +199,8 @@ class Server(Closing):
 
         Parameters
         ----------
+        max_rows
+            How many rows of a request are evaluated at most.
         resume
             Whether to go on where an interrupted run of the same request stopped, or begin anew.
         force
@@ -166,18 +209,22 @@ class Server(Closing):
         Raises
         ------
         InputError
-            The server was closed, the file cannot be written, is no result, or what was left there belongs to another
-            run.
+            The server was closed, the request has too many rows, the file cannot be written, is no result, or what was
+            left there belongs to another run.
         KeyMismatchError, FileFormatError
             As :meth:`run`.
         """
-        return self._server.run_to(path, self._request(request), progress=progress, resume=resume, force=force)
+        rows = self._request(request, max_rows)
+        return self._server.run_to(path, rows, progress=progress, resume=resume, force=force)
 
-    def _request(self, request: EncryptedRows | str | os.PathLike[str]) -> EncryptedRows:
-        return self.plan.scheme.request(request) if isinstance(request, str | os.PathLike) else request
+    def _request(self, request: EncryptedRows | FileSource, max_rows: int | None) -> EncryptedRows:
+        rows = self.plan.scheme.request(request) if isinstance(request, FILE_SOURCES) else request
+        if max_rows is not None and rows.rows > max_rows:
+            raise InputError(f"a request of {rows.rows} rows, and {max_rows} are evaluated at once; send fewer")
+        return rows
 
 
-def _plan(given: Plan | str | os.PathLike[str]) -> Plan:
+def _plan(given: Plan | FileSource) -> Plan:
     """A plan that can be run, and that this machine has the memory for."""
     plan = Plan.of(given)
     plan.require_program()
@@ -185,8 +232,10 @@ def _plan(given: Plan | str | os.PathLike[str]) -> Plan:
     return plan
 
 
-def _keys(given: str | os.PathLike[str]) -> Path:
-    """The file of evaluation keys, or that in a folder."""
+def _keys(scheme: Scheme[Any, Any], given: FileSource) -> Any:
+    """The evaluation keys in a file, in that of a folder, or in bytes."""
+    if isinstance(given, CONTENT):
+        return scheme.evaluation_keys(given)
     given = Path(given)
     with reading(given):
         if (given / EVALUATION).is_file():
@@ -198,4 +247,4 @@ def _keys(given: str | os.PathLike[str]) -> Path:
             f"{given}: no evaluation keys are here; the client makes them (`hecc keygen` writes keys/evaluation.bin) "
             "and sends them: give the path of that file as --evaluation-keys"
         )
-    return given
+    return scheme.evaluation_keys(given)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.tail.outcomes import Outputs, report, row_words
@@ -18,7 +18,7 @@ ADVICE = "compile again with calibration inputs that are like these"
 
 
 def simulate(
-    plan: Plan | str | os.PathLike[str],
+    plan: Plan | FileSource,
     inputs: Source,
     noise: bool = True,
     *,

@@ -414,6 +414,21 @@ def test_the_demonstration_needs_no_onnxruntime(cli, monkeypatch):
     assert found["agree"] == 2
 
 
+def test_the_demonstration_writes_its_files_and_keeps_those_of_others(cli, tmp_path):
+    names = ["model.onnx", "images.npy", "labels.npy", "calibration.npy"]
+    found = cli.answer("demo", "--files", tmp_path)
+    assert found["files"] == [str(tmp_path / name) for name in names]
+    assert sorted(tmp_path.iterdir()) == sorted(tmp_path / name for name in names)
+    assert np.load(tmp_path / "images.npy").shape == (16, 1, 8, 8)
+
+    (tmp_path / "model.onnx").write_bytes(b"mine")
+    refusal = cli.refusal("demo", "--files", tmp_path)
+    assert "model.onnx: there is a file of this name, and it stays" in refusal
+    assert (tmp_path / "model.onnx").read_bytes() == b"mine"
+    cli.succeed("demo", "--files", tmp_path, "--force")
+    assert (tmp_path / "model.onnx").read_bytes() != b"mine"
+
+
 def test_the_demonstration_draws_the_digits_and_says_why_it_is_secure(cli):
     text = cli.succeed("demo", "--images", "2").stdout
     assert "█" in text

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,11 +37,11 @@ main()
 """
 
 
-def run(folder, *arguments, module="", number=signal.SIGINT, before=""):
+def run(folder, *arguments, module="", number=signal.SIGINT, before="", within=()):
     """A command in a process that gets a signal when it first looks for a module."""
     program = PROGRAM.format(module=module, number=int(number), arguments=arguments, before=before)
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [*within, sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False, timeout=60
     )
     return result.returncode, result.stdout, result.stderr
 
@@ -76,10 +77,28 @@ def test_an_interruption_after_the_command_has_ended_is_quiet(here):
     assert (code, errors) == (130, "")
 
 
-def test_an_interruption_that_is_to_be_ignored_is(here):
-    before = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
-    code, _, errors = run(here, "inspect", "plan.bin", module="hecc.words.sentences", before=before)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["hecc.cli.console", "hecc.words.sentences"])
+def test_a_signal_that_is_to_be_ignored_is(here, number, module):
+    # As `nohup` and a script's `&` start a command: the process that starts it ignores the signal already.
+    within = ["sh", "-c", f"trap '' {int(number)}; exec \"$@\"", "sh"]
+    code, _, errors = run(here, "inspect", "plan.bin", module=module, number=number, within=within)
     assert (code, errors) == (0, "")
+
+
+def test_children_of_tests_hear_signals_that_the_run_was_told_to_ignore():
+    # In a process of its own, as this one may ignore nothing.
+    program = (
+        "import signal, subprocess, sys; sys.path.insert(0, sys.argv[1]); import conftest; "
+        "stopped = [sys.executable, '-c', 'import signal; signal.raise_signal(signal.SIGINT)']; "
+        "call = lambda: print(subprocess.call(stopped, stderr=subprocess.DEVNULL), flush=True); call()\n"
+        "with conftest.children_hear_signals(): call(); signal.raise_signal(signal.SIGINT)\n"
+        "call()"
+    )
+    tests = Path(__file__).resolve().parents[1]
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", program, str(tests)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (result.stdout, result.stderr) == (f"0\n{-signal.SIGINT}\n0\n", "")
 
 
 def test_until_interruptions_are_quiet_next_to_nothing_is_loaded():

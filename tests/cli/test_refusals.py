@@ -67,6 +67,18 @@ import hecc
             ["report", "plan.client.bin", "--inputs", "three.npy"],
             "plan.client.bin: this is the client's plan, without the circuit; give the server's plan file",
         ),
+        (
+            ["encrypt", "plan.client.bin", "nowhere.jpg"],
+            "nowhere.jpg: cannot be read (No such file or directory); check the path",
+        ),
+        (
+            ["encrypt", "plan.client.bin", "nowhere/*.jpg"],
+            "nowhere/*.jpg: no file matches this pattern; check the folder, and how the names end",
+        ),
+        (
+            ["compile", "model.onnx", "--calibration", "nowhere"],
+            "nowhere: cannot be read (No such file or directory); check the path",
+        ),
         (["keygen", "nowhere.bin"], "nowhere.bin: cannot be read (No such file or directory); check the path"),
         (
             ["encrypt", "plan.client.bin", "nowhere.npy"],

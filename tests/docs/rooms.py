@@ -1,4 +1,4 @@
-"""The tree of rooms as ``docs/architecture.md`` shows it, made from the docstrings of packages.
+"""The tree of rooms as ``docs/explanation/architecture.md`` shows it, made from the docstrings of packages.
 
 Run it to write the tree: ``python tests/docs/rooms.py``.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "architecture.md"
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 FLOORS = ("src/hecc", "passes", "compiler", "runtime")
 BLOCK = re.compile(r"(?<=<!-- rooms -->\n\n```text\n).*?(?=```\n)", re.DOTALL)
 

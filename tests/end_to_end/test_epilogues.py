@@ -101,6 +101,15 @@ def test_what_scikit_learn_exports_answers_as_onnxruntime(path: Path, three_way:
             np.testing.assert_array_equal(found[output], expected[:ROWS])
 
 
+def test_the_products_of_pairs_of_features_are_one_product() -> None:
+    """One by one they take hundreds of rotations, and a level more."""
+    path = PIPELINES / "polynomial.onnx"
+    inputs, _ = stored(path)
+    estimate = hecc.compile(path, calibration=inputs).header.estimate
+    assert estimate.depth == 3
+    assert estimate.rotations < 30
+
+
 def test_a_pipeline_that_normalises_first_is_refused() -> None:
     with pytest.raises(hecc.UnsupportedError, match=r"ai\.onnx\.ml\.Normalizer 'Normalizer' .*: it divides by a norm"):
         hecc.compile(PIPELINES / "normalised.onnx")

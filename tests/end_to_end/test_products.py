@@ -52,6 +52,13 @@ NETWORKS: dict[str, tuple[str, dict[str, tuple[int, ...]], dict[str, tuple[int, 
     "broadcast_on_both_sides": ("y = Mul(x, z)", {"x": (3, 1), "z": (1, 4)}, {}, 2),
     "scalar_times_a_tensor": ("y = Mul(x, z)", {"x": (3, 4), "z": (1, 1)}, {}, 2),
     "product_of_products": ("p = Mul(x, z) q = Mul(p, x) y = Mul(q, p)", {"x": (5,), "z": (5,)}, {}, 3),
+    "pairs_of_parts": (
+        """a, b, c = Split<axis=1>(x) p = Mul(a, b) q = Mul(c, a) r = Mul(c, b) s = Mul(b, b)
+            t = Concat<axis=1>(p, q, r, s, x) y = MatMul(t, w)""",
+        {"x": (6,)},
+        {"w": (14, 4)},
+        3,
+    ),
     "residual_around_a_gate": (
         "a = MatMul(x, w) p = Mul(a, x) y = Add(p, x)",
         {"x": (6,)},

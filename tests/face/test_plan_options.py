@@ -16,10 +16,10 @@ from hecc.cli.plans.flags import Given, takes_options
 from hecc.compiler.ckks.options import CKKSOptions, Options
 from hecc.compiler.options import Flag, option, options_of
 from hecc.options.arguments import takes
-from hecc.options.guide import render, updated
+from hecc.options.page import render, updated
 from hecc.options.table import CompileOptions
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "options.md"
 
 SQUARE = ("square",)
 
@@ -99,9 +99,9 @@ def test_a_row_is_all_that_a_new_option_needs():
     assert "| `colour` | `--colour TEXT` | `red` | The colour of the plan. It says nothing. |" in render(_Longer)
 
 
-def test_the_guide_has_the_table_as_it_is():
-    page = GUIDE.read_text(encoding="utf-8")
-    assert updated(page) == page, "run: python -m hecc.options.guide docs/guide.md"
+def test_the_reference_has_the_table_as_it_is():
+    page = PAGE.read_text(encoding="utf-8")
+    assert updated(page) == page, "run: python -m hecc.options.page docs/reference/options.md"
 
 
 def test_a_row_that_lacks_something_is_refused_when_it_is_loaded():

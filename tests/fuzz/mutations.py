@@ -1,7 +1,8 @@
 """Mutations of hecc's files: of the bytes as they are, and behind the checksums, which are then made right again.
 
-Everything follows from one `random.Random`, so that a number names a mutation for ever. `docs/file-formats.md` is all
-that is used of the format; none of hecc is imported, whose reader is what is under test.
+Everything follows from one `random.Random`, so that a number names a mutation for ever.
+`docs/reference/file-formats.md` is all that is used of the format; none of hecc is
+imported, whose reader is what is under test.
 """
 
 from __future__ import annotations

@@ -67,46 +67,47 @@ class Specimen:
         shape = (1, *self.plan.header.inputs[0].shape)
         self.row = np.full(shape, 0.25)
 
-    def server_plan(self, path: Path) -> Any:
-        plan = Plan.load(path)
+    def server_plan(self, file: Path | bytes) -> Any:
+        plan = Plan.of(file)
         with Server(plan, self.keys, threads=1) as server:
             server.run(self.request)
         return plan
 
-    def client_plan(self, path: Path) -> Any:
-        plan = Plan.load(path)
+    def client_plan(self, file: Path | bytes) -> Any:
+        plan = Plan.of(file)
         client = Client(plan, secret=self.secret, min_security=INSECURE)
         client.encrypt({source.name: np.zeros((1, *source.shape)) for source in plan.header.inputs})
         client.decrypt(self.result, request=self.request.fingerprint)
         return plan
 
-    def secret_key(self, path: Path) -> Any:
-        path.chmod(0o600)
-        secret = SecretKeyFile.load(path)
+    def secret_key(self, file: Path | bytes) -> Any:
+        if isinstance(file, Path):
+            file.chmod(0o600)
+        secret = SecretKeyFile.load(file)
         client = Client(self.plan, secret=secret, min_security=INSECURE)
         client.encrypt(self.row)
         client.decrypt(self.result, request=self.request.fingerprint)
         return secret
 
-    def public_key(self, path: Path) -> Any:
-        public = PublicKeyFile.load(path)
+    def public_key(self, file: Path | bytes) -> Any:
+        public = PublicKeyFile.load(file)
         Client(self.plan, public=public, min_security=INSECURE).encrypt(self.row)
         return public
 
-    def evaluation_keys(self, path: Path) -> None:
+    def evaluation_keys(self, file: Path | bytes) -> None:
         # First as a server that has not verified them would, then verified.
-        keys = EvaluationKeyFile.load(path)
+        keys = EvaluationKeyFile.load(file)
         with Server(self.plan, keys, threads=1) as server:
             server.run(self.request)
-        EvaluationKeyFile.load(path).verify()
+        EvaluationKeyFile.load(file).verify()
 
-    def encrypted_rows(self, path: Path) -> Any:
-        request = CiphertextFile.load(path)
+    def encrypted_rows(self, file: Path | bytes) -> Any:
+        request = CiphertextFile.load(file)
         self.server.run(request)
         return request
 
-    def results(self, path: Path) -> Any:
-        result = ResultFile.load(path)
+    def results(self, file: Path | bytes) -> Any:
+        result = ResultFile.load(file)
         self.client.decrypt(result, request=self.request.fingerprint)
         return result
 
@@ -132,7 +133,9 @@ def main() -> None:
             path.write_bytes(data)
             faulthandler.dump_traceback_later(6 * SECONDS, exit=True)
             began = time.process_time()
-            wrong = attempt(getattr(specimen, wanted.replace(" ", "_")), path, sealed)
+            # Every second one is not read from the file, but from its bytes.
+            file = path if number % 2 else data
+            wrong = attempt(getattr(specimen, wanted.replace(" ", "_")), file, path, sealed)
             seconds = time.process_time() - began
             faulthandler.cancel_dump_traceback_later()
             if wrong:
@@ -145,10 +148,10 @@ def main() -> None:
         print("done", flush=True)
 
 
-def attempt(use: Callable[[Path], Any], path: Path, sealed: bool) -> str:
-    """What is wrong with how a file was received, or nothing."""
+def attempt(use: Callable[[Path | bytes], Any], file: Path | bytes, path: Path, sealed: bool) -> str:
+    """What is wrong with how a file, which is there at ``path``, was received, or nothing."""
     try:
-        loaded = use(path)
+        loaded = use(file)
     except hecc.HeccError as error:
         text = str(error)
         if not text or len(text) > LONGEST or not text.replace("\n", "").isprintable():

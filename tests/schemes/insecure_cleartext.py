@@ -18,6 +18,7 @@ from hecc.compiler.graph.nodes import AffineNode, InputNode
 from hecc.runtime.errors import InputError, KeyMismatchError, ParameterError, SecurityError, UnsupportedError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
+from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import input_rows
@@ -148,10 +149,14 @@ class ClearRows:
         with ContainerWriter(path, self.kind, self.header, force=force) as writer:
             writer.add("values", self.values)
 
+    def dumps(self):
+        self.save(memory := MemoryFile())
+        return memory.content
+
     @classmethod
-    def load(cls, path, kind):
-        container = Container(path, kind)
-        return cls(kind, container.header(RowsHeader), container.array("values"), Path(path))
+    def load(cls, file, kind):
+        container = Container(file, kind)
+        return cls(kind, container.header(RowsHeader), container.array("values"), container.path)
 
 
 class ClearHolder:
@@ -217,6 +222,9 @@ class ClearServer:
         header = RowsHeader(key_id=self.key_id, of=self.plan.fingerprint, request=request.fingerprint)
         return ClearRows(Kind.RESULT, header, _applied(self.plan, request.values))
 
+    def run_bytes(self, request, *, progress=None):
+        return self.run(request, progress=progress).dumps()
+
     def run_to(self, path, request, *, progress=None, resume=True, force=False):
         result = self.run(request, progress=progress)
         result.save(path, force=force)
@@ -232,7 +240,7 @@ class ClearVerifier:
 
     def describe(self, container):
         if container.kind in (Kind.CIPHERTEXT, Kind.RESULT):
-            rows = ClearRows.load(container.path, container.kind)
+            rows = ClearRows.load(container.source, container.kind)
             return Description(rows.key_id, [("rows", str(rows.rows))], {"rows": rows.rows})
         return Description(container.header(KeyHeader).key_id, [("security", SENTENCE)])
 
@@ -261,8 +269,8 @@ class ClearVerifier:
         return False
 
 
-def _key(path, kind):
-    return Container(path, kind).header(KeyHeader)
+def _key(file, kind):
+    return Container(file, kind).header(KeyHeader)
 
 
 def _check_level(minimum):
@@ -324,21 +332,22 @@ class Cleartext:
     def is_protected(self, folder):
         return False
 
-    def holder(self, plan, folder, *, passphrase, public, min_security):
+    def holder(self, plan, keys, *, passphrase, public, min_security):
         _check_level(min_security)
-        return ClearHolder(plan, _key(folder / SECRET, Kind.SECRET_KEY).key_id)
+        file = keys / SECRET if isinstance(keys, Path) else keys
+        return ClearHolder(plan, _key(file, Kind.SECRET_KEY).key_id)
 
-    def request(self, path):
-        return ClearRows.load(path, Kind.CIPHERTEXT)
+    def request(self, file):
+        return ClearRows.load(file, Kind.CIPHERTEXT)
 
-    def result(self, path):
-        return ClearRows.load(path, Kind.RESULT)
+    def result(self, file):
+        return ClearRows.load(file, Kind.RESULT)
 
     def result_bytes(self, plan, request):
         return 8 * request.rows * len(plan.map.bias) + (1 << 12)
 
-    def evaluation_keys(self, path):
-        return _key(path, Kind.EVALUATION_KEYS)
+    def evaluation_keys(self, file):
+        return _key(file, Kind.EVALUATION_KEYS)
 
     def engine(self, plan, *, device, memory, threads):
         return SimpleNamespace(plan=plan, close=lambda: None)

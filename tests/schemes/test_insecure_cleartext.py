@@ -100,6 +100,18 @@ def test_python_goes_from_a_network_to_decrypted_rows(files):
     assert client.disclosures_left == 0
 
 
+def test_bytes_go_wherever_files_go(files):
+    plan = hecc.Plan.loads(Path("plan.bin").read_bytes())
+    assert plan.dumps() == Path("plan.bin").read_bytes()
+    client = hecc.Client("plan.client.bin", min_security="none")
+    keys = client.keygen("keys")
+    request = client.encrypt(ROWS).dumps()
+    with hecc.Server(plan, keys.evaluation.read_bytes()) as server:
+        answer = server.run(request)
+    elsewhere = hecc.Client(plan, keys.secret.read_bytes(), min_security="none")
+    np.testing.assert_allclose(elsewhere.decrypt(answer)["a0"], softmax(ROWS @ WEIGHTS + BIAS), rtol=1e-6)
+
+
 def test_the_command_line_does_the_same(files):
     assert answer("keygen", "plan.client.bin", "--min-security", "none")["key_id"]
     run("encrypt", "plan.client.bin", "rows.npy", "--min-security", "none")

@@ -91,7 +91,7 @@ def way_out(domain: str, operator: str) -> Sentence:
             )
         return (
             "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
-            "use a linear model or a neural network (see docs/operators.md)",
+            "use a linear model or a neural network (see docs/reference/operators.md)",
         )
     if domain:
         return (
@@ -102,7 +102,10 @@ def way_out(domain: str, operator: str) -> Sentence:
         operator,
         (
             "the operator is not supported",
-            "express it by supported ones (see docs/operators.md), or cut the network there and do the rest in clear",
+            (
+                "express it by supported ones (see docs/reference/operators.md), or cut the network there and do "
+                "the rest in clear"
+            ),
         ),
     )
 

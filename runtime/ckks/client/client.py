@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,9 @@ from hecc.runtime.ckks.plan.checks import check_header
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Disclosure
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import DisclosureError, FileFormatError, InputError, OutputError
+from hecc.runtime.files.container import CONTENT, Container, FileSource, Kind
 from hecc.runtime.inputs.tensors import Tensor, input_rows
+from hecc.runtime.pickling import NotPickled
 from hecc.runtime.plan.keyset import PUBLIC, SECRET, KeySet, MinSecurity
 from hecc.runtime.tail.outcomes import Outputs, finished, report
 
@@ -55,7 +57,7 @@ ELEMENTS = 256
 _Encryption: TypeAlias = Callable[[Iterable[Vector], float], Iterator[bytes]]
 
 
-class Client:
+class Client(NotPickled):
     """Encrypts for a plan, and decrypts what the plan computed.
 
     Parameters
@@ -83,6 +85,8 @@ class Client:
     InputError
         There is no key at all, or the passphrase is missing or wrong.
     """
+
+    UNPICKLED: ClassVar[str] = "it holds keys; make one where you need it"
 
     def __init__(
         self,
@@ -118,8 +122,8 @@ class Client:
     @classmethod
     def open(
         cls,
-        plan: CkksPlan | str | os.PathLike[str],
-        keys: str | os.PathLike[str],
+        plan: CkksPlan | FileSource,
+        keys: FileSource,
         *,
         passphrase: str | None = None,
         public: bool = False,
@@ -129,6 +133,8 @@ class Client:
 
         Parameters
         ----------
+        keys
+            The folder; or what the file of one key holds, which then has no folder.
         public
             Take the public key in any case.
 
@@ -139,7 +145,14 @@ class Client:
         HeccError
             As :meth:`hecc.runtime.plan.plan.Plan.load`, the key files and the constructor do.
         """
-        folder, loaded = Path(keys), CkksPlan.of(plan)
+        loaded = CkksPlan.of(plan)
+        if isinstance(keys, CONTENT):
+            kinds = [Kind.PUBLIC_KEY] if public else [Kind.SECRET_KEY, Kind.PUBLIC_KEY]
+            if Container(keys, *kinds).kind is Kind.SECRET_KEY:
+                secret = SecretKeyFile.load(keys)
+                return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security)
+            return cls(loaded, public=PublicKeyFile.load(keys), min_security=min_security)
+        folder = Path(keys)
         if (folder / SECRET).exists() and not public:
             secret = SecretKeyFile.load(folder / SECRET)
             return cls(loaded, secret=secret, passphrase=passphrase, min_security=min_security, folder=folder)

@@ -2,7 +2,7 @@
 
 A fingerprint is a commitment: that a public key has it needs no secret. Whoever has the secret key can prove more, for
 it decrypts what belongs to it: of a public key ``(b, a)`` it leaves ``b + a s``, and of a row of a switching key
-``b + a s - P g_j s'`` (``docs/file-formats.md``), and these are SEAL's errors: centred binomials of 42
+``b + a s - P g_j s'`` (``docs/reference/file-formats.md``), and these are SEAL's errors: centred binomials of 42
 bits, the same integers modulo every prime. For any other key they would be uniform modulo the product of the primes.
 
 The error alone does not tell an encryption of zero from small polynomials that were put in its place: ``(e, 0)`` has a
@@ -107,7 +107,7 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
         They are another secret key's, or one of them is not what it claims to be.
     """
     header = file.header
-    _check_set(str(file.path), (header.key_id, header.keys), secret_file)
+    _check_set(file.where, (header.key_id, header.keys), secret_file)
     kernels = Kernels()
     inverse = KEY_FORMATS[header.shape].inverse
     primes = (*header.keys.data_primes, *header.keys.special_primes)
@@ -117,7 +117,7 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
         if header.keys.relinearization_limbs:
             for limb, prime in enumerate(primes):
                 kernels.multiply(secret[limb], secret[limb], square[limb], prime)
-            where = f"{file.path}: the relinearisation key"
+            where = f"{file.where}: the relinearisation key"
             limbs = header.keys.relinearization_limbs
             _prove_key(file, file.relinearization(), 0, limbs, secret, square, where)
         for key in header.keys.galois:
@@ -125,7 +125,7 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
             permutation = GaloisPermutation(header.keys.ring_degree, element)
             for limb in range(len(primes)):
                 permutation.apply(kernels, secret[limb], image[limb])
-            where = f"{file.path}: the key of Galois element {key.element}"
+            where = f"{file.where}: the key of Galois element {key.element}"
             under, switched = (image, secret) if inverse else (secret, image)
             _prove_key(file, file.galois(key.element), key.element, key.limbs, under, switched, where)
     finally:

@@ -43,7 +43,7 @@ SCALE_TOLERANCE = 1e-9
 """How far the double of a ciphertext's scale may stray from the exact scale by rounding alone."""
 
 SwitchingKey: TypeAlias = Buffer | NDArray[np.uint8]
-"""In the shape "seal" a SEAL stream; in the shape "native" an array, as ``docs/file-formats.md`` describes it."""
+"""In the shape "seal" a SEAL stream; in the shape "native" an array (``docs/reference/file-formats.md``)."""
 
 
 class KeySource(Protocol):

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -26,7 +26,8 @@ from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.files import codec
-from hecc.runtime.files.container import Container, ContainerWriter, Kind
+from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind
+from hecc.runtime.pickling import NotPickled
 
 __all__ = [
     "EvaluationKeyFile",
@@ -113,7 +114,7 @@ class EvaluationKeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     shape: KeyShape
 
 
-class SecretKeyFile:
+class SecretKeyFile(NotPickled):
     """The secret key: residues in NTT form, as they are or under a passphrase.
 
     Parameters
@@ -125,6 +126,8 @@ class SecretKeyFile:
     sealed
         The residues under the passphrase.
     """
+
+    UNPICKLED: ClassVar[str] = "it holds a secret key; read the file where you need it"
 
     def __init__(
         self,
@@ -144,7 +147,7 @@ class SecretKeyFile:
                     writer.add(_SECRET, blob)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, file: FileSource) -> Self:
         """Read the file. Warns when others may read it too and no passphrase protects it.
 
         Raises
@@ -153,18 +156,22 @@ class SecretKeyFile:
             The file cannot be opened, is no secret key, is damaged or impossible; it is another user's, or others may
             write it or its folder.
         """
-        check_owner(Path(path))
-        container = Container(path, Kind.SECRET_KEY)
+        if isinstance(file, str | os.PathLike):
+            check_owner(Path(file))
+        container = Container(file, Kind.SECRET_KEY)
         header = container.header(SecretKeyHeader)
-        _check_spec(path, header.keys)
+        _check_spec(container.where, header.keys)
         _check_names(container, [_SECRET])
         if header.protection is not None:
             return cls(header, sealed=container.bytes(_SECRET))
         residues = container.array(_SECRET)
         primes = len(header.keys.data_primes) + len(header.keys.special_primes)
         if residues.dtype != np.uint64 or residues.shape != (primes, header.keys.ring_degree):
-            raise FileFormatError(f"{path}: the secret key does not have N residues per prime; make new keys")
-        if os.name == "posix" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+            raise FileFormatError(
+                f"{container.where}: the secret key does not have N residues per prime; make new keys"
+            )
+        path = container.path
+        if path is not None and os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
             warnings.warn(
                 f"{path}: others may read this secret key; run `chmod 600` on it", KeyPermissionWarning, stacklevel=2
             )
@@ -197,7 +204,7 @@ class PublicKeyFile:
             writer.add(_PUBLIC, self.stream)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, file: FileSource) -> Self:
         """Read the file.
 
         Raises
@@ -205,11 +212,11 @@ class PublicKeyFile:
         InputError, FileFormatError
             The file cannot be opened, is no public key, is damaged or impossible.
         """
-        container = Container(path, Kind.PUBLIC_KEY)
+        container = Container(file, Kind.PUBLIC_KEY)
         header = container.header(PublicKeyHeader)
-        _check_spec(path, header.keys)
+        _check_spec(container.where, header.keys)
         _check_names(container, [_PUBLIC])
-        return cls(header, container.bytes(_PUBLIC), Path(path))
+        return cls(header, container.bytes(_PUBLIC), container.path)
 
 
 class EvaluationKeyFile:
@@ -223,8 +230,13 @@ class EvaluationKeyFile:
 
     Parameters
     ----------
-    path
-        The file.
+    file
+        Its path, or all that it holds.
+
+    Attributes
+    ----------
+    where
+        What sentences call it.
 
     Raises
     ------
@@ -232,24 +244,24 @@ class EvaluationKeyFile:
         The file cannot be opened, holds no evaluation keys, is damaged or impossible.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._container = Container(path, Kind.EVALUATION_KEYS)
+    def __init__(self, file: FileSource) -> None:
+        self._container = Container(file, Kind.EVALUATION_KEYS)
+        self.where = self._container.where
         self.header = self._container.header(EvaluationKeyHeader)
         spec = self.header.keys
-        _check_spec(path, spec)
+        _check_spec(self.where, spec)
         self._limbs = _evaluation_keys(self.header)
         _check_names(self._container, self._limbs)
         for name, limbs in self._limbs.items():
             if self._container.layout(name) != KEY_FORMATS[self.header.shape].layout(spec, limbs):
                 raise FileFormatError(
-                    f"{path}: key {name!r} is not of the shape that the header announces; make new keys"
+                    f"{self.where}: key {name!r} is not of the shape that the header announces; make new keys"
                 )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, file: FileSource) -> Self:
         """The same as the constructor; all files of hecc have it."""
-        return cls(path)
+        return cls(file)
 
     def galois(self, element: int) -> memoryview | NDArray[np.uint8]:
         """The key for one Galois element.
@@ -263,7 +275,7 @@ class EvaluationKeyFile:
         """
         name = f"{_GALOIS}{element}"
         if name not in self._container:
-            raise KeyMismatchError(f"{self.path}: no key for Galois element {element}; make keys for this plan")
+            raise KeyMismatchError(f"{self.where}: no key for Galois element {element}; make keys for this plan")
         return self._key(name)
 
     def relinearization(self) -> memoryview | NDArray[np.uint8]:
@@ -277,7 +289,7 @@ class EvaluationKeyFile:
             The key was altered.
         """
         if _RELINEARIZATION not in self._container:
-            raise KeyMismatchError(f"{self.path}: no relinearisation key; make keys for this plan")
+            raise KeyMismatchError(f"{self.where}: no relinearisation key; make keys for this plan")
         return self._key(_RELINEARIZATION)
 
     def verify(self) -> None:
@@ -291,7 +303,7 @@ class EvaluationKeyFile:
         for name, limbs in self._limbs.items():
             key = self._key(name)
             if isinstance(key, np.ndarray):
-                check_reduced(key, self.header.keys, limbs, where=f"{self.path}: key {name!r}")
+                check_reduced(key, self.header.keys, limbs, where=f"{self.where}: key {name!r}")
 
     @staticmethod
     def write(
@@ -424,16 +436,16 @@ def check_covers(
             raise KeyMismatchError(f"{prefix}the keys lack Galois element {key.element} at {key.limbs} limbs; {remedy}")
 
 
-def _check_spec(path: str | os.PathLike[str], spec: KeySpecification) -> None:
+def _check_spec(where: str, spec: KeySpecification) -> None:
     try:
         check_structure(spec)
     except ParameterError as error:
-        raise FileFormatError(f"{path}: impossible parameters ({error}); make new keys") from None
+        raise FileFormatError(f"{where}: impossible parameters ({error}); make new keys") from None
 
 
 def _check_names(container: Container, names: Iterable[str]) -> None:
     if list(container) != list(names):
-        raise FileFormatError(f"{container.path}: the keys in the file are not those of its header; make new keys")
+        raise FileFormatError(f"{container.where}: the keys in the file are not those of its header; make new keys")
 
 
 def _evaluation_keys(header: EvaluationKeyHeader) -> dict[str, int]:

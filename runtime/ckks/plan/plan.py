@@ -112,7 +112,7 @@ def read_program(container: Container, header: CkksHeader) -> CkksPlan:
         expected = [_CIRCUIT, *expected, *(_CONSTANTS + name for name in sorted(circuit.constants))]
     if list(container) != expected:
         raise FileFormatError(
-            f"{container.path}: blobs that a plan does not have, or in another order; compile it again"
+            f"{container.where}: blobs that a plan does not have, or in another order; compile it again"
         )
     return CkksPlan(header, circuit, choices, path=container.path)
 
@@ -121,7 +121,7 @@ def _load_circuit(container: Container, header: CkksHeader) -> Circuit:
     # The verifier is needed for server plans only; a client's command does not pay for its import.
     from hecc.runtime.ckks.readings.types import verify
 
-    where = f"{container.path}: the circuit"
+    where = f"{container.where}: the circuit"
     program = codec.decode(container.bytes(_CIRCUIT), _Program, where=where)
     layout = header.inputs[0].layout
     if (program.slots, program.lanes) != (layout.slots, layout.lanes):
@@ -140,7 +140,7 @@ def _load_circuit(container: Container, header: CkksHeader) -> Circuit:
 
 
 def _load_choices(container: Container) -> Choices:
-    choices = codec.decode(container.bytes(_CHOICES), Choices, where=f"{container.path}: the choices")
+    choices = codec.decode(container.bytes(_CHOICES), Choices, where=f"{container.where}: the choices")
     choices.check()
     return choices
 

@@ -7,6 +7,7 @@ evaluation and encryption cannot differ.
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -23,18 +24,22 @@ from hecc.inputs.screening import Clipped, Wanted, screen
 from hecc.inputs.tables import TABLES, Label, Table, frame_table, is_frame, read_table
 from hecc.measure.machine import available_memory
 from hecc.runtime.errors import InputError
+from hecc.runtime.files.atomic import reading
 from hecc.runtime.inputs.images import SUFFIXES, is_image_name, read_image, read_pixels
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import Ends, Tensor, by_name, check_rows, rounding, settle
 from hecc.runtime.plan.header import InputSignature, check_columns
 
-__all__ = ["Form", "Inputs", "Source", "column_ranges", "forms", "load_inputs"]
+__all__ = ["Form", "Inputs", "Source", "check_readable", "column_ranges", "forms", "load_inputs"]
 
 Source: TypeAlias = "Tensor | Mapping[str, Tensor] | str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 """An array, arrays by name, a data frame, a file or folder, or several images."""
 
 OTHERS = ", or let the name of a table end in .csv or .parquet, and that of an image in .png or .jpg"
 """How files that are no arrays would be known."""
+
+PATTERN = "*?["
+"""What a shell leaves in a name where no file matches."""
 
 COPIES = 3
 """How many times the inputs are in memory at once while they are checked and packed."""
@@ -203,6 +208,7 @@ def _loaded(source: Any, wanted: Sequence[Form], raw: bool, progress: Callable[[
         return _Loaded(Inputs(_from_arrays(source, wanted, raw)))
     if not paths:
         raise InputError("no inputs; give a file, a folder of images, or several images")
+    check_readable(paths)
     classes: list[str] = []
     if len(paths) == 1 and paths[0].is_dir():
         paths, classes = _folder(paths[0])
@@ -214,6 +220,7 @@ def _loaded(source: Any, wanted: Sequence[Form], raw: bool, progress: Callable[[
     for path in paths:
         if path.is_dir() or not is_image_name(path):
             raise InputError(f"{path}: not an image by its name; several inputs at once have to be images, one a row")
+    check_readable(paths)
     form = _only(paths[0], wanted)
     tensor = _from_images(paths, form, progress)
     return _Loaded(Inputs({form.name: tensor}, tuple(map(str, paths)), tuple(classes)))
@@ -248,6 +255,23 @@ def _size(wanted: Sequence[Form]) -> int:
 def _by_name(wanted: Sequence[Form]) -> bool:
     """Whether columns are found by their names: those of the plan, or those of several inputs of one element."""
     return any(form.columns for form in wanted) or len(wanted) > 1
+
+
+def check_readable(paths: Iterable[Path]) -> None:
+    """Refuse paths that nothing can be read from, before anything else is said of them.
+
+    Raises
+    ------
+    InputError
+        The first that is not there, or that this user may not read.
+    """
+    for path in paths:
+        if any(mark in str(path) for mark in PATTERN) and not os.path.lexists(path):
+            raise InputError(f"{path}: no file matches this pattern; check the folder, and how the names end")
+        with reading(path):
+            path.stat()
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _only(path: Path, wanted: Sequence[Form]) -> Form:

@@ -1,7 +1,7 @@
 """The roofline of a plan: what its number-theoretic transforms and its reads from memory take at the least.
 
 Transforms of one limb, and bytes of evaluation keys and encoded weights, are counted from the circuit, the keys' digits
-and the levels, by the algorithms of ``docs/native.md``: the counts of
+and the levels, by the algorithms of ``docs/explanation/native.md``: the counts of
 :class:`hecc.compiler.ckks.prediction.cost.NativeCost` without its allowances for everything else. With ``l`` limbs,
 ``d`` digits and ``k`` special primes:
 

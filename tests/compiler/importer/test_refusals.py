@@ -93,8 +93,8 @@ def test_an_operator_without_a_sentence_of_its_own_gets_the_general_one(model: M
     built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }")
     built.graph.node[0].op_type = "Det"
     assert message(built) == (
-        "Det 'y' (opset 13): the operator is not supported; express it by supported ones (see docs/operators.md), "
-        "or cut the network there and do the rest in clear"
+        "Det 'y' (opset 13): the operator is not supported; express it by supported ones (see "
+        "docs/reference/operators.md), or cut the network there and do the rest in clear"
     )
 
 
@@ -111,7 +111,7 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
             (
                 "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning (domain "
                 "ai.onnx.ml) only linear ones are supported; use a linear model or a neural network (see "
-                "docs/operators.md)"
+                "docs/reference/operators.md)"
             ),
         ),
         (

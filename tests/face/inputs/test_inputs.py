@@ -1,5 +1,6 @@
 """Inputs come from arrays, tables, images and folders, and are preprocessed where they are raw."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,31 @@ def test_images_need_to_be_told_how_they_are_preprocessed(tmp_path):
     for source, raw in ((tmp_path / "x.png", False), (np.zeros((1, 4, 4)), True)):
         with pytest.raises(InputError, match=r"was not stated; compile with --scale"):
             load(source, silent, raw=raw)
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg: cannot be read (No such file or directory); check the path"),
+        (["there.png", "nowhere.png"], "nowhere.png: cannot be read (No such file or directory)"),
+        (["nowhere"], "nowhere: cannot be read (No such file or directory)"),
+        (["*.jpg"], "*.jpg: no file matches this pattern; check the folder, and how the names end"),
+        (["folder"], "folder/dangling.png: cannot be read (No such file or directory)"),
+        (["folder", "there.png"], "folder: not an image by its name; several inputs at once"),
+        (["locked.png"], "locked.png: cannot be read (Permission denied); check the path"),
+        (["there.png/x.png"], "x.png: cannot be read (Not a directory); check the path"),
+    ],
+)
+def test_what_cannot_be_read_is_said_before_anything_of_preprocessing(tmp_path, monkeypatch, names, fault):
+    save_image(tmp_path / "there.png", 1)
+    save_image(tmp_path / "locked.png", 1)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "dangling.png").symlink_to(tmp_path / "gone.png")
+    # Whoever runs tests may be allowed to read everything.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked.png")
+    paths = [tmp_path / name for name in names]
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path}/{fault}" if fault[0] != "x" else fault)):
+        load(paths[0] if len(paths) == 1 else paths, Form("x", (1, 4, 4), None))
 
 
 def test_images_that_do_not_fit_the_memory_are_refused(tmp_path, monkeypatch):

@@ -41,9 +41,9 @@ def model() -> Any:
 
 def test_the_documentation_shows_the_passes_as_they_are(tmp_path: Path) -> None:
     copy = tmp_path / "passes.md"
-    copy.write_text((ROOT / "docs" / "passes.md").read_text(encoding="utf-8"), encoding="utf-8")
+    copy.write_text((ROOT / "docs" / "explanation" / "passes.md").read_text(encoding="utf-8"), encoding="utf-8")
     changed = write_between(copy, "passes", passes_table(pipeline.PASSES))
-    assert not changed, "run: python -m hecc.passes.ckks.pipeline docs/passes.md"
+    assert not changed, "run: python -m hecc.passes.ckks.pipeline docs/explanation/passes.md"
 
 
 def test_a_generated_part_is_replaced_between_its_marks(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The native evaluator: hecc's own kernels, on SEAL's representation, without SEAL.
 
-What it computes, and with which algorithms, is in ``docs/native.md``. It sees public data only: ciphertexts,
-evaluation keys and plaintext weights.
+What it computes, and with which algorithms, is in ``docs/explanation/native.md``. It sees public data only:
+ciphertexts, evaluation keys and plaintext weights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a session keeps of the weights of linear transforms, and in how many bytes.
 
-A diagonal is real, so that one half of its residues, or of its coefficients, says it all (``docs/native.md``).
+A diagonal is real, so that one half of its residues, or of its coefficients, says it all
+(``docs/explanation/native.md``).
 """
 
 from __future__ import annotations

@@ -62,13 +62,14 @@ def encrypt_command(
     Values outside the range that the plan was compiled for are refused: the network would compute nonsense.
     """
     with console(as_json) as out:
-        from hecc.inputs.sources import forms, load_inputs
+        from hecc.inputs.sources import check_readable, forms, load_inputs
         from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.plan.facts import rows_words
 
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)
+        check_readable(inputs)
         client = open_client(plan, keys, public=public, min_security=min_security)
         if fingerprint is not None and fingerprint.lower() != client.key_id:
             raise KeyMismatchError(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
+from hecc.cli.options import ForceOption
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,16 @@ PER_LINE, INK = 8, 0.4
 
 def demo_command(
     images: Annotated[int, typer.Option(min=1, max=IMAGES, help="How many digits to encrypt.")] = 6,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Write the network and its digits into this folder, and run nothing: model.onnx, images.npy, "
+            "labels.npy and calibration.npy.",
+        ),
+    ] = None,
+    force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Recognise handwritten digits that stay encrypted.
@@ -38,6 +49,10 @@ def demo_command(
     Compiles a small network that comes with hecc, makes keys in a temporary folder, encrypts digits, evaluates the
     network on them, decrypts the result, and compares with the network in clear.
     """
+    if files is not None:
+        with console(as_json) as out:
+            _write_files(out, files, force)
+        return
     with console(as_json) as out, tempfile.TemporaryDirectory(prefix="hecc-demo-") as temporary:
         import numpy as np
 
@@ -90,6 +105,31 @@ def demo_command(
             bytes=sizes,
             plan=plan.scheme.fields(plan.header),
         )
+
+
+def _write_files(out: Console, folder: Path, force: bool) -> None:
+    """The network and the data as a user would have them; a file that is somebody's own stays."""
+    import io
+
+    import numpy as np
+
+    from hecc.runtime.figures import size_words
+    from hecc.runtime.files.atomic import write_file
+
+    data = resources.files("hecc") / "data"
+    contents = {"model.onnx": (data / MODEL).read_bytes()}
+    with resources.as_file(data / DATA) as path, np.load(path, allow_pickle=False) as archive:
+        for name, array in archive.items():
+            np.save(stream := io.BytesIO(), array, allow_pickle=False)
+            contents[f"{name}.npy"] = stream.getvalue()
+    for name, content in contents.items():
+
+        def same(file: Path, content: bytes = content) -> bool:
+            return file.read_bytes() == content
+
+        write_file(folder / name, content, own=same, kind="one of the demonstration's files", force=force)
+    out.say(", ".join(f"{name} ({size_words(len(content))})" for name, content in contents.items()))
+    out.result(files=[str(folder / name) for name in contents])
 
 
 class _Clock:

@@ -16,7 +16,7 @@ from hecc.compiler.importer.tables.conformance import DISPUTED, NodeTest, Outcom
 from hecc.compiler.importer.tables.table import render
 from hecc.compiler.importer.tail.rules import STARTING
 
-DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "operators.md"
+DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "reference" / "operators.md"
 
 # Which tests are refused, and what the sentence says. A test that matches no pattern must pass; one that matches a
 # pattern must be refused with that sentence.
@@ -103,7 +103,7 @@ def test_the_operator_table_in_the_documentation_is_current(outcomes: list[Outco
         pytest.skip(
             f"the table was written with another version of onnx than {onnx.__version__}, which has other tests"
         )
-    assert committed == render(outcomes, LIMITS), "run: python -m hecc.compiler.ckks.limits docs/operators.md"
+    assert committed == render(outcomes, LIMITS), "run: python -m hecc.compiler.ckks.limits docs/reference/operators.md"
 
 
 def test_a_wrong_result_fails_an_official_test() -> None:

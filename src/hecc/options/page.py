@@ -1,6 +1,6 @@
-"""The options as the guide shows them.
+"""The options as their page of the reference shows them.
 
-Run ``python -m hecc.options.guide docs/guide.md`` after a change to the table.
+Run ``python -m hecc.options.page docs/reference/options.md`` after a change to the table.
 """
 
 from __future__ import annotations
