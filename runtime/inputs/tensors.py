@@ -163,7 +163,7 @@ def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...], *, finite: boo
         values = tensor.astype(np.float64)
     if finite and not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
-        raise InputError(f"{what}, row {row}: a value is not a number or infinite; clean the data first")
+        raise InputError(f"{what}: a value in row {row} is not a number or infinite; clean the data first")
     return values
 
 

@@ -145,6 +145,10 @@ class ClearRows:
     def fingerprint(self):
         return hashlib.sha256(codec.encode(self.header) + self.values.tobytes()).hexdigest()
 
+    @property
+    def answers(self):
+        return self.header.request or self.fingerprint
+
     def save(self, path, *, force=False):
         with ContainerWriter(path, self.kind, self.header, force=force) as writer:
             writer.add("values", self.values)
@@ -177,19 +181,20 @@ class ClearHolder:
         rows.save(path, force=force)
         return rows
 
-    def decrypt(self, result, *, disclose=False, request=None):
-        outputs = self.decrypt_rows(result, request=request)
+    def decrypt(self, result, *, disclose=False, request=None, index=()):
+        outputs = self.decrypt_rows(result, request=request, index=index)
         report(outputs, "there is nothing to do about it")
         return outputs
 
-    def decrypt_rows(self, result, *, request=None):
+    def decrypt_rows(self, result, *, request=None, index=()):
         if request not in (None, result.header.request):
             raise KeyMismatchError("this answers another request")
         if result.header.of != self.plan.fingerprint:
             raise KeyMismatchError("this is the result of another plan")
         (signature,) = self.plan.header.outputs
         values = result.values.reshape(-1, *signature.shape)
-        return finished(self.plan.header, {signature.name: values}, dict.fromkeys(_bad(values), "it is not finite"))
+        bad = dict.fromkeys(_bad(values), "it is not finite")
+        return finished(self.plan.header, {signature.name: values}, bad, index=index)
 
 
 def _bad(values):

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.figures import count_words, shortened
 from hecc.runtime.inputs.tensors import REMEDY, Ends, Tensor, check_counts, check_rows, outside_words, rounding, settle
 
-__all__ = ["Clipped", "Screened", "Wanted", "screen"]
+__all__ = ["Clipped", "Screened", "Wanted", "screen", "screening_words"]
 
 FILL = "fill it in, or leave such rows out with --skip-bad-rows (in Python skip_bad_rows=True)"
 """What to do about a value that is not there."""
+
+NAMED = 20
+"""Rows that are left out which a sentence names."""
 
 COVER = (
     f"{REMEDY}; --clip moves such values to the nearest end, --skip-bad-rows leaves such rows out (in Python "
@@ -148,6 +152,19 @@ def screen(
     clipped = Clipped(int(moved[kept].sum()), int((moved[kept] > 0).sum()), columns) if clip else Clipped()
     left = {name: values[kept] for name, values in rows.items()}
     return Screened(dict(left), tuple(kept.tolist()), dict(sorted(wrong.items())), clipped)
+
+
+def screening_words(clipped: Clipped, left_out: Mapping[int, str], rows: int) -> Iterator[str]:
+    """Sentences that say what was moved and left out, of so many rows that are left."""
+    if clipped.values:
+        columns = shortened([f"{number} in {column}" for column, number in (clipped.columns or {}).items()])
+        where = f"{count_words(clipped.values, 'value')} in {count_words(clipped.rows, 'row')}"
+        yield f"{where} moved to the nearest end of the range: {columns}; their answers are those of other values"
+    if left_out:
+        shown = list(left_out.values())[:NAMED]
+        more = f"; and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
+        of = rows + len(left_out)
+        yield f"{len(left_out)} of {count_words(of, 'row')} left out: {'; '.join(shown)}{more}"
 
 
 def _judged(

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.inputs.arrays import load_array, load_arrays
-from hecc.inputs.screening import Clipped, Wanted, screen
-from hecc.inputs.tables import TABLES, Label, Table, frame_table, is_frame, read_table
+from hecc.inputs.screening import Clipped, Wanted, screen, screening_words
+from hecc.inputs.tables import TABLES, Table, frame_table, is_frame, read_table
 from hecc.measure.machine import available_memory
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
@@ -29,6 +29,7 @@ from hecc.runtime.inputs.images import SUFFIXES, is_image_name, read_image, read
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.tensors import Ends, Tensor, by_name, check_rows, rounding, settle
 from hecc.runtime.plan.header import InputSignature, check_columns
+from hecc.runtime.tail.outcomes import Label
 
 __all__ = ["Form", "Inputs", "Source", "check_readable", "column_ranges", "forms", "load_inputs"]
 
@@ -101,6 +102,11 @@ class Inputs:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[int, str] = field(default_factory=dict)
     clipped: Clipped = field(default_factory=Clipped)
+
+    def warn(self) -> None:
+        """Say what was moved and what was left out."""
+        for sentence in screening_words(self.clipped, self.left_out, len(next(iter(self.tensors.values())))):
+            log.warning("%s", sentence)
 
 
 def forms(signatures: Iterable[InputSignature]) -> tuple[Form, ...]:

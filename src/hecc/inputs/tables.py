@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import importlib.util
 import io
 import logging
 import math
@@ -15,7 +16,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,16 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.figures import shortened
 from hecc.runtime.files.atomic import open_regular, reading
+from hecc.runtime.tail.outcomes import Label
 
 __all__ = [
     "TABLES",
-    "Label",
     "Table",
+    "check_parquet",
     "frame_table",
     "is_frame",
     "load_pandas",
+    "load_parquet",
     "load_table",
     "read_table",
     "write_table",
@@ -41,9 +44,6 @@ SEPARATORS = {";": "semicolons", "\t": "tabs"}
 
 TABLES = (".csv", ".parquet")
 """How the names of files end that are tables."""
-
-Label: TypeAlias = "int | str"
-"""What a table calls a row: its number from 0, or what a data frame's index has."""
 
 REMEDY = "fill it in, or leave the row out"
 
@@ -150,18 +150,7 @@ def read_table(path: str | os.PathLike[str], columns: int | None = None, *, by_n
     """
     path = Path(path)
     if path.suffix.lower() == ".parquet":
-        pandas = load_pandas(f"{path}: a parquet file")
-        try:
-            with reading(path), open_regular(path) as file:
-                frame = pandas.read_parquet(io.BytesIO(file.read()))
-        except ImportError:
-            raise InputError(
-                f"{path}: reading parquet files needs pyarrow; pip install 'hecc[tables]', or save the table as CSV"
-            ) from None
-        except (ValueError, OSError) as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-            raise FileFormatError(f"{path}: no parquet file, or damaged ({reason}); save it again") from None
-        return frame_table(str(path), frame, columns, by_name=by_name)
+        return frame_table(str(path), load_parquet(path), columns, by_name=by_name)
     return _read_csv(path, columns, by_name)
 
 
@@ -188,6 +177,39 @@ def load_pandas(what: str) -> Any:
         return importlib.import_module("pandas")
     except ImportError:
         raise InputError(f"{what} needs pandas; pip install 'hecc[tables]', or save the table as CSV") from None
+
+
+def check_parquet(what: str) -> Any:
+    """The module pandas, if it can read and write parquet files.
+
+    Raises
+    ------
+    InputError
+        It is not installed, or pyarrow is not.
+    """
+    pandas = load_pandas(what)
+    if importlib.util.find_spec("pyarrow") is None:
+        raise InputError(f"{what} needs pyarrow; pip install 'hecc[tables]', or use CSV")
+    return pandas
+
+
+def load_parquet(path: Path) -> Any:
+    """The data frame of a parquet file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or pandas or pyarrow is not installed.
+    FileFormatError
+        It is none, or damaged.
+    """
+    pandas = check_parquet(f"{path}: a parquet file")
+    try:
+        with reading(path), open_regular(path) as file:
+            return pandas.read_parquet(io.BytesIO(file.read()))
+    except (ValueError, OSError, TypeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise FileFormatError(f"{path}: no parquet file, or damaged ({reason}); save it again") from None
 
 
 def is_frame(given: Any) -> bool:
