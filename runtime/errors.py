@@ -15,6 +15,7 @@ __all__ = [
     "HeccError",
     "InputError",
     "KeyMismatchError",
+    "MissingExtraError",
     "OutputError",
     "ParameterError",
     "SecurityError",
@@ -30,6 +31,10 @@ class HeccError(Exception):
 
 class InputError(HeccError):
     """An argument or an input tensor does not fit: wrong path, shape, dtype or range."""
+
+
+class MissingExtraError(HeccError):
+    """A package that only some tasks need is not installed (:mod:`hecc.runtime.extras`)."""
 
 
 class UnsupportedError(HeccError):

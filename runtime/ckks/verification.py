@@ -83,13 +83,15 @@ class CkksVerifier:
 
     def prove(self, files: Mapping[Path, File], passphrase: str | None) -> tuple[list[Conflict], list[Path]]:
         """What the secret key among the files says of the other keys: which are not its own, and which are."""
+        others = {path: file for path, file in files.items() if isinstance(file, PublicKeyFile | EvaluationKeyFile)}
+        secrets = {path: file for path, file in files.items() if isinstance(file, SecretKeyFile)}
+        if not others or not secrets:
+            return [], []
         from hecc.runtime.ckks.client.keygen import secret_residues
         from hecc.runtime.ckks.client.keyproof import prove_evaluation, prove_public
 
         conflicts, proved = [], []
-        others = {path: file for path, file in files.items() if isinstance(file, PublicKeyFile | EvaluationKeyFile)}
-        secrets = {path: file for path, file in files.items() if isinstance(file, SecretKeyFile)}
-        for secret_path, secret in secrets.items() if others else ():
+        for secret_path, secret in secrets.items():
             residues = secret_residues(secret, passphrase)
             for path, file in others.items():
                 try:

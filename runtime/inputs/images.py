@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, HeccError, InputError
+from hecc.runtime.extras import require
 from hecc.runtime.files.atomic import open_regular
 from hecc.runtime.inputs.preprocessing import Preprocessing
 
@@ -69,6 +70,7 @@ def read_pixels(
     InputError
         The images are of another size than the network's and there is no resize.
     """
+    require("PIL")
     from PIL import Image
 
     if images.ndim == 4 and images.shape[3] == 1:
@@ -79,6 +81,7 @@ def read_pixels(
 
 def _load(path: Path) -> Image.Image:
     """The image of a file, upright."""
+    require("PIL")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hecc.runtime.errors import HeccError, InputError
+from hecc.runtime.errors import HeccError, InputError, MissingExtraError
 from hecc.runtime.files.container import Container, Kind
 from hecc.runtime.plan.keyset import MinSecurity
 from hecc.runtime.plan.scheme import scheme_of
@@ -123,6 +123,8 @@ def verify(
             owner = scheme.verifier.owner(file)
             loaded[path] = _Whole(scheme.name, scheme.verifier, file)
             files.append(VerifiedFile(path, kind, plan=owner.plan, inputs=owner.inputs, key_id=owner.key_id))
+        except MissingExtraError:
+            raise  # that nobody can look at it here is no fault of the file
         except HeccError as error:
             files.append(VerifiedFile(path, kind, str(error)))
     conflicts = []

@@ -42,6 +42,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.readings.types import matrix_entries
 from hecc.runtime.errors import InputError
 from hecc.runtime.execution import execute
+from hecc.runtime.extras import require
 from hecc.runtime.reading import Reading
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ def _transform(
 ) -> Callable[[Array], Array]:
     """A linear transform as a function of slot values, its matrix sparse or dense."""
     # Imported here because a server, which never simulates, needs no scipy.
+    require("scipy")
     from scipy import sparse
 
     height, width = instruction.count * circuit.slots, columns * circuit.slots
@@ -304,6 +306,7 @@ def scalar_product(places: SparseMatrix, values: Array, bias: Array | None, colu
     bias
         Added to the rows, shape (rows,).
     """
+    require("scipy")
     from scipy import sparse
 
     rows = len(places)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.runtime.extras import require
 
 if TYPE_CHECKING:
     import onnx
@@ -55,6 +56,7 @@ def export_module(module: Any, example_input: Any, *, batch_axis: bool) -> onnx.
         raise InputError("example_input is neither a tensor nor a sequence of tensors; give what forward takes")
     if any(0 in tensor.shape for tensor in given):
         raise InputError("example_input holds a tensor without elements; give one row at least")
+    require("torch", "onnxscript")
     examples = tuple(tensor[:1] if batch_axis and tensor.dim() > 1 else tensor for tensor in given)
     try:
         with warnings.catch_warnings():

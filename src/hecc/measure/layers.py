@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import networkx as nx
-
 from hecc.compiler.ckks.prediction.cost import InstructionCost, instruction_costs
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.workload import transform_rotations
@@ -24,6 +22,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_expanded
+from hecc.runtime.extras import require
 from hecc.runtime.inputs.tensors import Tensor
 
 __all__ = ["Layer", "bits_lost", "plan_layers"]
@@ -106,6 +105,7 @@ def plan_layers(plan: CkksPlan, inputs: Tensor | Mapping[str, Tensor] | None = N
     InputError
         The client's plan, which has no circuit, or inputs that the plan does not take.
     """
+    require("networkx", "scipy")
     written = plan.require_circuit()
     polynomials = {ins.source: _words(written, ins) for _, ins in written.every(Polynomial)}
     circuit, types = verify_expanded(written, plan.header.keys)
@@ -202,6 +202,8 @@ def bits_lost(layers: Sequence[Layer], number: int) -> float | None:
 
 def _members(circuit: Circuit) -> list[list[int]]:
     """Instructions of every layer: those of one source that hang together, outputs with what they return."""
+    import networkx as nx
+
     flow = nx.Graph()
     flow.add_nodes_from(range(len(circuit.instructions)))
     for i, ins in enumerate(circuit.instructions):

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from hecc.runtime.ckks.plan.rates import Rates
+from hecc.runtime.extras import require
 
 __all__ = ["RATES", "Fit", "fit"]
 
@@ -58,6 +58,9 @@ def fit(coefficients: Sequence[NDArray[np.float64]], seconds: Sequence[NDArray[n
     seconds
         Per circuit of shape (parts,): what was measured.
     """
+    require("scipy")
+    from scipy.optimize import nnls
+
     # Relative errors count, of instructions that are too short to matter less so.
     weights = [1 / np.maximum(times, SMALL * times.sum()) for times in seconds]
     matrix = np.concatenate([rows * weight[:, np.newaxis] for rows, weight in zip(coefficients, weights, strict=True)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
-from hecc.runtime.errors import InputError
+from hecc.runtime.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from hecc.runtime.plan.plan import Plan
@@ -79,5 +79,10 @@ def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
     if plan.program is None or plan.header.scheme not in LAYERS:
         return {}
     module, _, name = LAYERS[plan.header.scheme].partition(":")
-    fields: dict[str, Any] = getattr(importlib.import_module(module), name)(out, plan)
+    try:
+        fields: dict[str, Any] = getattr(importlib.import_module(module), name)(out, plan)
+    except MissingExtraError as error:
+        # A server may look at its plans without the compiler.
+        out.warn(f"the layers are not shown: {error}")
+        return {}
     return fields
