@@ -379,8 +379,10 @@ class Client(NotPickled):
 
         Raises
         ------
+        MissingExtraError
+            pandas is not installed.
         InputError
-            pandas is not installed, or an output is missing.
+            An output is missing.
         """
         return outputs_frame(outputs, self.plan.header)
 

@@ -88,7 +88,7 @@ import hecc
             ["encrypt", "plan.client.bin", "model.onnx"],
             (
                 "model.onnx: neither a .npy nor an .npz file; save the array with numpy.save, or let the name of a "
-                "table end in .csv, and that of an image in .png or .jpg"
+                "table end in .csv or .parquet, and that of an image in .png or .jpg"
             ),
         ),
         (

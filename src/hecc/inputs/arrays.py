@@ -128,12 +128,14 @@ def outputs_frame(outputs: Mapping[str, NDArray[Any]], header: PlanHeader) -> An
 
     Raises
     ------
+    MissingExtraError
+        pandas is not installed.
     InputError
-        pandas is not installed, or an output is missing.
+        An output is missing.
     """
     from hecc.inputs.tables import load_pandas
 
-    pandas = load_pandas("a data frame of results")
+    pandas = load_pandas()
     missing = [signature.name for signature in header.outputs if signature.name not in outputs]
     if missing:
         raise InputError(f"there is no output {missing[0]!r}; give all that decrypt returned")
@@ -190,12 +192,12 @@ def check_outputs(path: Path, header: PlanHeader, rows: int, *, force: bool = Fa
         The name has another ending, or is that of a file of another kind; or the folder does not exist, cannot be
         written to, or is on a disk with less space.
     """
-    from hecc.inputs.tables import check_parquet
+    from hecc.inputs.tables import load_pandas
     from hecc.runtime.files.atomic import check_replaceable, check_target
 
     ending = _ending(path, len(header.outputs))
     if ending == ".parquet":
-        check_parquet(f"{path}: a parquet file")
+        load_pandas(parquet=True)
     size = DIGITS if ending == ".csv" else 8
     values = sum(math.prod(signature.shape) for signature in header.outputs)
     check_target(path, size * rows * values + HEADERS * len(header.outputs))

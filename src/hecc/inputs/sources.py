@@ -105,7 +105,8 @@ class Inputs:
 
     def warn(self) -> None:
         """Say what was moved and what was left out."""
-        for sentence in screening_words(self.clipped, self.left_out, len(next(iter(self.tensors.values())))):
+        rows = len(next(iter(self.tensors.values()))) if self.left_out else 0
+        for sentence in screening_words(self.clipped, self.left_out, rows):
             log.warning("%s", sentence)
 
 

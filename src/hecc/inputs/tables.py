@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import importlib.util
 import io
 import logging
 import math
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, InputError
+from hecc.runtime.extras import require
 from hecc.runtime.figures import shortened
 from hecc.runtime.files.atomic import open_regular, reading
 from hecc.runtime.tail.outcomes import Label
@@ -29,7 +29,6 @@ from hecc.runtime.tail.outcomes import Label
 __all__ = [
     "TABLES",
     "Table",
-    "check_parquet",
     "frame_table",
     "is_frame",
     "load_pandas",
@@ -165,32 +164,16 @@ def load_table(path: str | os.PathLike[str], columns: int | None = None) -> NDAr
     return read_table(path, columns).refuse().values
 
 
-def load_pandas(what: str) -> Any:
-    """The module pandas.
+def load_pandas(*, parquet: bool = False) -> Any:
+    """The module pandas, which can read and write parquet files if asked for.
 
     Raises
     ------
-    InputError
-        It is not installed.
-    """
-    try:
-        return importlib.import_module("pandas")
-    except ImportError:
-        raise InputError(f"{what} needs pandas; pip install 'hecc[tables]', or save the table as CSV") from None
-
-
-def check_parquet(what: str) -> Any:
-    """The module pandas, if it can read and write parquet files.
-
-    Raises
-    ------
-    InputError
+    MissingExtraError
         It is not installed, or pyarrow is not.
     """
-    pandas = load_pandas(what)
-    if importlib.util.find_spec("pyarrow") is None:
-        raise InputError(f"{what} needs pyarrow; pip install 'hecc[tables]', or use CSV")
-    return pandas
+    require("pandas", *(["pyarrow"] if parquet else []))
+    return importlib.import_module("pandas")
 
 
 def load_parquet(path: Path) -> Any:
@@ -199,11 +182,13 @@ def load_parquet(path: Path) -> Any:
     Raises
     ------
     InputError
-        It cannot be read, or pandas or pyarrow is not installed.
+        It cannot be read.
+    MissingExtraError
+        pandas or pyarrow is not installed.
     FileFormatError
         It is none, or damaged.
     """
-    pandas = check_parquet(f"{path}: a parquet file")
+    pandas = load_pandas(parquet=True)
     try:
         with reading(path), open_regular(path) as file:
             return pandas.read_parquet(io.BytesIO(file.read()))
@@ -227,7 +212,7 @@ def frame_table(what: str, frame: Any, columns: int | None = None, *, by_name: b
     InputError
         A column does not hold numbers, or the frame has no rows.
     """
-    pandas = load_pandas(what)
+    pandas = load_pandas()
     if isinstance(frame.columns, pandas.MultiIndex):
         raise InputError(f"{what}: columns of several levels; give each column one name")
     if not len(frame):

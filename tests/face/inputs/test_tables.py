@@ -1,8 +1,7 @@
 """Tables with names, gaps and outliers: data frames, .csv and .parquet files, in and out."""
 
-import importlib
-import importlib.util
 import logging
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -127,16 +126,11 @@ def test_a_damaged_parquet_file_is_a_sentence(tmp_path):
 
 @pytest.mark.parametrize("module", ["pandas", "pyarrow"])
 def test_what_is_not_installed_is_a_sentence(tmp_path, monkeypatch, module):
-    import_module, find_spec = importlib.import_module, importlib.util.find_spec
-
-    def lacking(name, *rest):
-        if name == module:
-            raise ImportError(name)
-        return import_module(name, *rest)
-
-    monkeypatch.setattr("importlib.import_module", lacking)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == module else find_spec(name))
-    with pytest.raises(hecc.InputError, match=rf"a parquet file needs {module}; pip install 'hecc\[tables\]'"):
+    monkeypatch.setattr("hecc.runtime.extras.find_spec", lambda name: None if name == module else find_spec(name))
+    fault = (
+        rf"{module} is not installed, and needed for data frames and parquet files; run `pip install 'hecc\[tables\]'`"
+    )
+    with pytest.raises(hecc.HeccError, match=fault):
         read_table(tmp_path / "table.parquet")
 
 
