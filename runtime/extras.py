@@ -52,6 +52,8 @@ EXTRAS = {
         Package("torch", "torch", MODULES),
         Package("onnxscript", "onnxscript", MODULES),
     ),
+    "dicom": (Package("pydicom", "pydicom", "reading DICOM images"),),
+    "keyring": (Package("keyring", "keyring", "passphrases in the system's keyring"),),
 }
 """By the name that pyproject.toml has for it, where an extra may include others."""
 
