@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTENSIONS = ("hecc/runtime/native/_native.", "hecc/runtime/native/_evaluator.")
-SHIPPED = {".py", ".pyi", ".typed", ".onnx", ".npz", ".npy", ".md"}
+SHIPPED = {".py", ".pyi", ".typed", ".onnx", ".npz", ".npy", ".md", ".html", ".css"}
 
 
 def main(wheel: str) -> int:

@@ -17,7 +17,7 @@ import hecc
 from hecc.cli.commands import app
 from hecc.inputs.tables import load_table
 from hecc.runtime.plan.plan import Plan
-from hecc.words.html import GENERATOR
+from hecc.words.report.page import GENERATOR
 
 COMMANDS = (
     "compile",
@@ -525,7 +525,7 @@ def test_report_writes_one_page_and_replaces_an_older_one(cli, here):
 
 def test_report_of_a_clients_plan_says_what_can_be_said(cli, here):
     cli.succeed("report", "plan.client.bin", "--output", "client.html")
-    assert "This is the client&#x27;s plan." in Path("client.html").read_text(encoding="utf-8")
+    assert "This is the client's plan." in Path("client.html").read_text(encoding="utf-8")
 
 
 def test_a_report_that_cannot_be_written_leaves_the_older_one(cli, here, monkeypatch):

@@ -38,7 +38,7 @@ def report_command(
         import hecc
         from hecc.runtime.figures import size_words
         from hecc.runtime.files.atomic import check_replaceable, check_target, write_file
-        from hecc.words.html import is_page
+        from hecc.words.report.page import is_page
 
         check_targets({"--output": output}, [plan, inputs])
         check_target(output)

@@ -1,5 +1,6 @@
 """`hecc.report`: one page, well formed, that loads nothing, holds no weights, and takes no orders from a plan."""
 
+import itertools
 import json
 import math
 import re
@@ -16,11 +17,12 @@ from hecc.cli.commands import app
 from hecc.measure.layers import plan_layers
 from hecc.runtime.ckks.circuit.layout import image_layout, vector_layout
 from hecc.runtime.ckks.circuit.parameters import SecurityEvidence
-from hecc.words.drawing import draw_network
-from hecc.words.html import Html, element
 from hecc.words.sentences import layout_words
 
-VOID = {"meta"}
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+VOID = {"meta", "br"}
 HOSTILE = "<script>alert(1)</script>\"'&--><img src=x onerror=alert(1)>"
 
 
@@ -58,7 +60,9 @@ def text(plan):
 
 def hostile(plan):
     """The plan with markup for every name that a file may choose."""
-    instructions = tuple(msgspec.structs.replace(i, source=i.source and HOSTILE) for i in plan.circuit.instructions)
+    sources = list(dict.fromkeys(i.source for i in plan.circuit.instructions))
+    names = {source: source and f"{HOSTILE}{number}" for number, source in enumerate(sources)}
+    instructions = tuple(msgspec.structs.replace(i, source=names[i.source]) for i in plan.circuit.instructions)
     header = msgspec.structs.replace(
         plan.header,
         producer=HOSTILE,
@@ -73,23 +77,35 @@ def hostile(plan):
 def test_the_page_says_everything_about_the_plan(plan, text):
     page = Page(text)
     for heading in (
-        "The network",
+        "In plain words",
+        "What does it do?",
+        "What is encrypted?",
+        "Is it secure?",
+        "How precise is it?",
+        "How long does it take?",
+        "How much memory?",
+        "What is sent?",
+        "What can go wrong",
+        "What to do next",
+        "Where does the time go?",
+        "How do precision and limbs fall?",
+        "What is in the server's memory?",
         "Layers",
-        "Time per layer",
-        "Limbs along the depth",
-        "Precision after each layer",
-        "Where precision goes",
-        "Memory of the server",
+        "The network",
         "Inputs and outputs",
         "Security",
         "Files",
+        "All figures of the plan",
     ):
         assert heading in page.texts
-    for layer in plan_layers(plan):
-        assert page.texts.count(layer.source) >= 3
+    # In the charts, twice, in the table, and in the drawing; an input takes no time.
+    for number, layer in enumerate(plan_layers(plan)):
+        assert page.text.count(layer.source) >= (2 if layer.is_input else 4)
+        assert f"{number} {layer.source}" in page.texts
     assert "128 bits (classical adversary): log2 QP" in page.text
     assert f"2^{round(math.log2(plan.header.keys.ring_degree))} (this plan)" in page.texts
     assert plan.fingerprint in page.text
+    assert "hecc evaluate plan --data TEST --labels LABELS" in page.texts
 
 
 def test_the_page_loads_nothing_and_runs_nothing(text):
@@ -106,40 +122,76 @@ def test_the_page_is_for_dark_and_light_for_phones_and_for_paper(text):
     assert "@media screen and (prefers-color-scheme: dark)" in text
     assert "@media print" in text
     assert ("content", "width=device-width, initial-scale=1") in Page(text).attributes
-    used, defined = (set(re.findall(pattern, text)) for pattern in (r"var\((--\w+)\)", r"(--\w+):"))
+    used, defined = (set(re.findall(pattern, text)) for pattern in (r"var\((--[\w-]+)\)", r"(--[\w-]+):"))
     assert used == defined
 
 
-def test_numbers_of_the_drawing_are_finite(text):
+def test_numbers_of_the_drawings_are_finite(text):
     assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
     widths = [float(value) for name, value in Page(text).attributes if name == "width" and value]
     assert min(widths) >= 0
 
 
+def test_the_page_can_be_read_to_those_who_do_not_see_it(text):
+    page = Page(text)
+    levels = [int(tag[1]) for tag in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
+    assert page.tags.count("th") == sum(name == "scope" for name, _ in page.attributes) > 20
+    assert ("lang", "en") in page.attributes
+    # Every chart says what it shows; the bars in the drawing repeat what is written there.
+    drawings = page.tags.count("svg")
+    told = sum(name == "aria-label" and "Precision and limbs" in value for name, value in page.attributes)
+    hidden = page.attributes.count(("aria-hidden", "true"))
+    assert told == 2
+    assert drawings == page.attributes.count(("role", "img")) + hidden
+    # What scrolls can be reached without a mouse.
+    scrolling = [value for name, value in page.attributes if name == "class" and value == "wide"]
+    assert page.attributes.count(("tabindex", "0")) == page.attributes.count(("role", "region")) == len(scrolling)
+
+
+def luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """By the Web Content Accessibility Guidelines 2.2."""
+    light, dark = sorted([luminance(one), luminance(other)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_and_charts_stand_out_in_both_themes(text, theme):
+    colours = dict(re.findall(r"(--[\w-]+): (#\w{6})", re.findall(r":root \{.*?\}", text, re.DOTALL)[theme]))
+    for ground in ("--paper", "--panel", "--input"):
+        for ink in ("--ink", "--soft", "--accent", "--alarm"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5
+    for series in ("--series-1", "--series-2", "--series-3"):
+        assert contrast(colours[series], colours["--paper"]) >= 3
+
+
 def test_names_in_a_plan_do_not_become_markup(plan):
     text = hecc.report(hostile(plan))
     page = Page(text)
+    assert len(plan_layers(hostile(plan))) > 3
     assert not {"script", "img"} & set(page.tags)
     assert "<script" not in text
     assert HOSTILE in page.text
     assert not [name for name, _ in page.attributes if name.startswith("on")]
 
 
-def test_attributes_and_children_are_escaped():
-    made = element("p", "<b>", element("i", "&"), None, title='"><script>', class_="x", aria_hidden="true")
-    assert made == ('<p title="&quot;&gt;&lt;script&gt;" class="x" aria-hidden="true">&lt;b&gt;<i>&amp;</i></p>')
-    assert isinstance(made, Html)
+def test_the_page_holds_no_weights(plan, text, monkeypatch):
+    def unmeasured(*given):
+        # What is measured in clear depends on the weights; nothing else does.
+        return tuple(replace(layer, precision_bits=None, error_share=None) for layer in plan_layers(*given))
 
-
-def test_the_page_holds_no_weights(plan, text):
-    small = len(text)
+    monkeypatch.setattr("hecc.reporting.plan_layers", unmeasured)
     constants = plan.circuit.constants
     changed = {n: 0.5 * a if n.endswith(".values") and a.dtype == np.float32 else a for n, a in constants.items()}
-    other = hecc.report(replace(plan, circuit=replace(plan.circuit, constants=changed)))
-    # What is measured in clear may differ; nothing else does.
-    pattern = r"\d[\d.]*(?=%| bits|<)|width=\"[\d.]+\"|-?\d+\.\d"
-    assert re.sub(pattern, "#", other) == re.sub(pattern, "#", text)
-    assert small < 50_000
+    assert hecc.report(replace(plan, circuit=replace(plan.circuit, constants=changed))) == hecc.report(plan)
+    assert len(text) < 100_000
 
 
 def test_the_clients_plan_gives_what_can_be_said_of_it(plan):
@@ -158,7 +210,9 @@ def test_a_plan_that_lies_about_its_security_is_called_insecure(plan):
     header = msgspec.structs.replace(plan.header, keys=msgspec.structs.replace(keys, security=evidence))
     page = Page(hecc.report(replace(plan, header=header)))
     assert "Not secure: the plan's security evidence" in page.text
-    assert page.texts[page.texts.index("security, classical adversary") - 1] == "none"
+    heading = page.texts.index("Is it secure?")
+    assert "none" in page.texts[heading : heading + 4]
+    assert "Make no keys for this plan." in page.texts
     assert "Not secure" not in hecc.report(plan)
 
 
@@ -170,29 +224,9 @@ def test_precision_is_measured_on_the_inputs_given(plan, digits, text):
 def test_a_plan_may_be_a_file(plan, tmp_path):
     plan.save(tmp_path / "my.bin")
     text = Page(hecc.report(tmp_path / "my.bin")).text
-    assert "my.bin: a plan for encrypted inference" in text
+    assert "my.bin: report of hecc" in text
+    assert "hecc keygen my.client.bin" in text
     assert "the circuit and the weights: stays with the server" in text
-
-
-def test_branches_are_drawn_side_by_side(plan):
-    first, *_, last = plan_layers(plan)
-    layers = [first, replace(last, reads=(0,)), replace(last, reads=(0,)), replace(last, reads=(1, 2))]
-    drawing = draw_network(layers, ["caption"] * 4)
-    boxes = re.findall(r'<rect x="(\d+)" y="(\d+)" width="300" height="56"', drawing)
-    assert len(set(boxes)) == 4
-    assert boxes[1][1] == boxes[2][1]
-    assert drawing.count('class="edge"') == 4
-
-
-def test_an_edge_that_skips_layers_passes_them_on_the_side(plan):
-    first, *_, last = plan_layers(plan)
-    layers = [first, replace(last, reads=(0,)), replace(last, reads=(0, 1))]
-    straight, *_ = re.findall(r'width="(\d+)" height="\d+" role', draw_network(layers[:2], ["caption"] * 2))
-    drawing = draw_network(layers, ["caption"] * 3)
-    (wider,) = re.findall(r'width="(\d+)" height="\d+" role', drawing)
-    assert int(wider) > int(straight)
-    (bend,) = [int(x) for x in re.findall(r"M301 29 C(\d+) 29", drawing)]
-    assert 301 < bend <= int(wider)
 
 
 def test_layouts_in_words():
@@ -206,8 +240,9 @@ def test_layouts_in_words():
 
 def test_a_plan_for_batches_is_described_batch_by_batch(network):
     page = hecc.report(hecc.compile(network((4,), ("gemm", 2)), batch=4))
-    assert "predicted per batch, one core" in page
-    assert "per row, one core" not in page
+    assert "Predicted for a batch on one core" in page
+    assert "It evaluates up to 4 rows at once." in page
+    assert "per row on" not in page
     assert "to the client, per batch" in page
 
 

@@ -1,0 +1,84 @@
+"""Charts: SVG that is a part of a page, with its colours and fonts, in two sizes; names are text and nothing else."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+pytest.importorskip("matplotlib")
+
+import matplotlib as mpl
+
+from hecc.words.report.charts import INKS, NARROW, WIDE, Bar, Steps, bar_chart, step_chart
+
+HOSTILE = "<script>alert(1)</script> $x^2$ \\frac \"'& 层"
+
+
+@pytest.fixture(scope="module")
+def chart():
+    bars = [Bar("first", (3.0, 1.0), "4 s"), Bar(HOSTILE, (0.5, 0.5), "1 s")]
+    return bar_chart(bars, f"about {HOSTILE}", ("one", "other"))
+
+
+def texts(svg):
+    return ["".join(text.itertext()) for text in ElementTree.fromstring(svg).iter("text")]
+
+
+def rectangles(svg, ink):
+    """Left and right ends of the bars of a colour."""
+    paths = [p.get("d") for p in ElementTree.fromstring(svg).iter("path") if ink in p.get("style", "")]
+    found = []
+    for path in paths:
+        xs = [float(x) for x in re.findall(r"[ML] ([\d.]+) ", path)]
+        found.append((min(xs), max(xs)))
+    return found
+
+
+def test_bars_are_as_long_as_what_they_show(chart):
+    for svg in (chart.wide, chart.narrow):
+        (_, first), (_, second) = rectangles(svg, "var(--series-1)")[:2], rectangles(svg, "var(--series-2)")[:2]
+        assert len(rectangles(svg, "var(--series-1)")) == 3  # two bars and the legend
+        ends = rectangles(svg, "var(--series-1)")[:2]
+        lengths = [right - left for left, right in ends]
+        assert lengths[0] == pytest.approx(6 * lengths[1], rel=1e-3)
+        assert first[1] == pytest.approx(second[0])
+
+
+def test_both_sizes_say_the_same(chart):
+    wide, narrow = texts(chart.wide), texts(chart.narrow)
+    assert {"first", "4 s", "1 s", "one", "other"} <= set(wide)
+    assert sorted(" ".join(wide).split()) == sorted(" ".join(narrow).split())
+    assert f'viewBox="0 0 {WIDE} ' in chart.wide
+    assert f'viewBox="0 0 {NARROW} ' in chart.narrow
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_text(chart):
+    assert HOSTILE in " ".join(texts(chart.narrow))
+    root = ElementTree.fromstring(chart.wide)
+    assert root.get("aria-label") == f"about {HOSTILE}"
+    assert {element.tag for element in root.iter()} <= {"svg", "g", "path", "text"}
+
+
+def test_colours_and_fonts_are_those_of_the_page(chart):
+    steps = step_chart([Steps("bits", (3.0, None, 2.0)), Steps("limbs", (2.0, 2.0, 1.0))], 0, "steps")
+    for svg in (chart.wide, chart.narrow, steps.wide, steps.narrow):
+        assert not any(stand_in in svg for stand_in in INKS)
+        assert "#" not in svg
+        assert "font-family" not in svg
+        assert " id=" not in svg
+
+
+def test_a_value_that_is_unknown_has_no_step():
+    svg = step_chart([Steps("bits", (3.25, None, 2.0), "{:.1f}")], 0, "steps").wide
+    assert {"bits", "3.2", "2.0", "0", "1", "2"} <= set(texts(svg))
+    assert len(rectangles(svg, "opacity: 0.25")) == 2
+
+
+def test_nothing_of_matplotlib_changes_for_its_other_users(chart):
+    assert mpl.rcParams["svg.fonttype"] == mpl.rcParamsDefault["svg.fonttype"]
+
+
+def test_charts_are_the_same_each_time(chart):
+    again = bar_chart([Bar("first", (3.0, 1.0), "4 s")], "about", ("one", "other"))
+    assert bar_chart([Bar("first", (3.0, 1.0), "4 s")], "about", ("one", "other")) == again
