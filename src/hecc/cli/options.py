@@ -11,11 +11,13 @@ import typer
 from hecc.cli.usage import FILES, INPUTS, SPEED
 
 __all__ = [
+    "ClipOption",
     "DeviceOption",
     "ForceOption",
     "ModelArgument",
     "RawOption",
     "ResumeOption",
+    "SkipOption",
     "ThreadsOption",
     "TruthOption",
     "VerboseOption",
@@ -30,6 +32,22 @@ RawOption = Annotated[
     typer.Option(
         "--raw",
         help="Arrays hold raw values, too: preprocess them. Images and tables always are.",
+        rich_help_panel=INPUTS,
+    ),
+]
+ClipOption = Annotated[
+    bool,
+    typer.Option(
+        "--clip",
+        help="Move values outside the plan's range to its nearest end; they are counted and told.",
+        rich_help_panel=INPUTS,
+    ),
+]
+SkipOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave out rows with values that are missing, not finite or outside the plan's range; they are listed.",
         rich_help_panel=INPUTS,
     ),
 ]
