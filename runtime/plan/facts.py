@@ -10,7 +10,7 @@ import msgspec
 
 from hecc.runtime.figures import count_words, shape_words, shortened
 from hecc.runtime.inputs.preprocessing import Preprocessing
-from hecc.runtime.plan.header import PlanHeader
+from hecc.runtime.plan.header import InputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
@@ -69,12 +69,15 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
 
 def tensor_words(header: PlanHeader) -> str:
     """What goes into a plan and what comes out of it, in one line."""
-    inputs = [
-        f"{source.name} ({shape_words(source.shape)}, values {source.low:g} to {source.high:g})"
-        for source in header.inputs
-    ]
+    inputs = [f"{source.name} ({shape_words(source.shape)}, {_range_words(source)})" for source in header.inputs]
     outputs = [f"{target.name} ({count_words(math.prod(target.shape), 'value')})" for target in header.outputs]
     return f"{shortened(inputs)} -> {shortened(outputs)}"
+
+
+def _range_words(source: InputSignature) -> str:
+    if source.ranges is not None:
+        return "a range for each column"
+    return f"values {source.low:g} to {source.high:g}"
 
 
 def tensor_fields(

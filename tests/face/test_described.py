@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import msgspec
+import numpy as np
 import pytest
 
 import hecc
@@ -126,3 +127,9 @@ def test_aligned_facts_are_lines(plan):
 
 def test_a_plan_is_compared_by_what_it_says_and_not_by_how_it_is_shown(plan):
     assert type(plan)(plan.header) == type(plan)(plan.header)
+
+
+def test_a_table_has_a_range_for_each_column(network):
+    rows = np.random.default_rng(1).uniform((0, -100), (1, 100), size=(60, 2))
+    plan = hecc.compile(network((2,), ("gemm", 3)), calibration=rows, input_range=([0, -100], [1, 100]))
+    assert "x (2, a range for each column) -> gemm0 (3 values)" in str(plan)
