@@ -12,6 +12,11 @@ from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.errors import InputError, SecurityError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hecc.compiler.ckks.lowering.packing import Packing
     from hecc.compiler.ckks.prediction.machine import MachineProfile
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
@@ -84,17 +89,17 @@ class CKKSOptions:
     """What a user may ask of a plan for CKKS: a row of the table of options is a field."""
 
     security: int = option(
-        128, "Bits of security: 128, 192 or 256.", group="What is promised", metavar="BITS", check=_check_security
+        128, "Bits of security: 128, 192 or 256.", group="Security and precision", metavar="BITS", check=_check_security
     )
     quantum: bool = option(
-        False, "Keep that level against an adversary with a quantum computer, too.", group="What is promised"
+        False, "Keep that level against an adversary with a quantum computer, too.", group="Security and precision"
     )
     precision: float = option(
         12.0,
         "Bits: the largest error of an element of an output, relative to its range, is at most 2^-BITS.",
         more="The range is that over the calibration inputs, behind what the client computes. The error may come from "
         "the scheme or from the polynomials that stand for activations.",
-        group="What is promised",
+        group="Security and precision",
         metavar="BITS",
         check=_check_precision,
     )
@@ -103,7 +108,7 @@ class CKKSOptions:
         "How many results of one key may be shown to others, the server included: rows, or batches of rows.",
         more="Such a plan has room for the noise that hides what a result tells of the key, promises its precision "
         "with it, and is larger.",
-        group="What is promised",
+        group="Security and precision",
         metavar="RESULTS",
         check=_check_disclose,
     )
@@ -111,21 +116,21 @@ class CKKSOptions:
         "native",
         "What the plan is optimised for: hecc's own evaluator, or Microsoft SEAL's.",
         more="SEAL's is the reference, and slower. Either runs the plan; keys are for one of them.",
-        group="What it costs",
+        group="Speed and memory",
         check=_check_device,
     )
     optimize: Literal["latency", "throughput"] = option(
         "latency",
         "An answer in the shortest time, or the most answers per hour: thousands of rows at once.",
         more="For throughput the plan has a ciphertext for each element of an input, and a row in each of its slots.",
-        group="What it costs",
+        group="Speed and memory",
         check=_check_optimize,
     )
     batch: int | None = option(
         None,
         "So many rows at once, side by side in the slots where there is room.",
         more="By default one, or for throughput as many as a ciphertext has slots.",
-        group="What it costs",
+        group="Speed and memory",
         metavar="ROWS",
         check=_check_batch,
     )
@@ -133,7 +138,7 @@ class CKKSOptions:
         None,
         "Bytes that the evaluation keys may take in the server's memory: the fastest plan whose keys are not larger.",
         more="Linear transforms then share rotations as far as that needs. On the command line a size, as 200MB.",
-        group="What it costs",
+        group="Speed and memory",
         metavar="SIZE",
         check=_check_key_budget,
     )
@@ -149,6 +154,9 @@ class Options(CKKSOptions):
         How many times the values observed on the calibration inputs must not overflow.
     interval_margin
         By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
+    edges
+        Inputs by name, shape (rows, ...), at the ends of the declared ranges, which must not leave the intervals of
+        activations nor overflow; ``None`` if there are none.
     machine
         That predicted times are for; ``None`` for the one that hecc was developed on.
     chain
@@ -163,6 +171,7 @@ class Options(CKKSOptions):
 
     margin: float = 4.0
     interval_margin: float = 0.25
+    edges: "Mapping[str, NDArray[np.float64]] | None" = None
     machine: "MachineProfile | None" = None
     chain: "KeySpecification | None" = None
     producer: str = "hecc"

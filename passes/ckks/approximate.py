@@ -120,6 +120,8 @@ class Approximation:
         on the calibration inputs.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
+    edges
+        More inputs whose values must be in the intervals, where the functions are finite there.
     quiet
         Do not warn of rows that go much farther than the others.
 
@@ -138,6 +140,7 @@ class Approximation:
         *,
         promise: Promise | None = None,
         proved: bool = False,
+        edges: Mapping[str, Array] | None = None,
         quiet: bool = False,
     ) -> None:
         self._graph, self._proved = graph, proved
@@ -148,6 +151,7 @@ class Approximation:
         self._network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
         near = len(next(iter(calibration.values())))
         intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
+        at_edges = {} if edges is None else graph.evaluate(edges)
         for node in functions:
             centre, radius = intervals[node.value]
             with np.errstate(invalid="ignore"):
@@ -155,7 +159,8 @@ class Approximation:
             demand = demanded(node, intervals[node.value]) if proved else None
             beyond = BEYOND / len(functions)
             seen = self._network.exact[node.value][:near]
-            self._layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
+            also = at_edges.get(node.value)
+            self._layers.append(FittedLayer(node, seen, ends, margin, demand, also=also, beyond=beyond, quiet=quiet))
         self._narrower = narrower_range(declared, calibration)
         self._search = DegreeSearch(self._network, self._layers)
 

@@ -403,6 +403,7 @@ class _Network:
             # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
             # the modulus has room for it.
             proved=options.disclose is not None,
+            edges=options.edges,
             quiet=options.quiet,
         )
         # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
@@ -497,7 +498,14 @@ def _demand(graph: Graph, task: _Task) -> Demand:
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     task.progress("measure ranges")
-    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose is not None)
+    ranges = value_ranges(
+        graph,
+        task.calibration,
+        task.declared,
+        options.margin,
+        edges=options.edges,
+        proved=options.disclose is not None,
+    )
     added = {node.output.name: _added(graph, node) for node in graph.nodes}
     return Demand(
         graph,

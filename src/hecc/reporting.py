@@ -75,7 +75,8 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     if plan.circuit is None and inputs is not None:
         plan.require_circuit()
     header, keys = plan.header, plan.header.keys
-    name = plan.path.name if plan.path else "plan"
+    default = "plan.client.bin" if plan.circuit is None else "plan.bin"
+    name = plan.path.name if plan.path else default
     tensors = None if inputs is None else load_inputs(inputs, forms(header.inputs)).tensors
     layers = () if plan.circuit is None else plan_layers(plan, tensors)
     unknown = any(layer.precision_bits is None for layer in layers)
@@ -219,8 +220,8 @@ def _layer_table(layers: Sequence[Layer]) -> dict[str, Any]:
         rows.append(
             (
                 f"{number} {layer.source}" + (f", {layer.polynomial}" if layer.polynomial else ""),
-                "" if layer.is_input else seconds_words(layer.seconds),
-                "" if layer.is_input else f"{100 * layer.share:.1f}%",
+                seconds_words(layer.seconds) if layer.seconds else "",
+                f"{100 * layer.share:.1f}%" if layer.seconds else "",
                 bits_words(layer.precision_bits),
                 "" if lost is None else f"{round(lost, 1) + 0.0:.1f}",
                 "" if part is None else f"{100 * part:.1f}%",

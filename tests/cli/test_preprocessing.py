@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
 
 def test_a_photo_becomes_a_name_with_a_confidence(cli, photos):
     stated = ("--resize", "8", "--scale", "1/255", "--labels", "names.txt")
-    text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated).stdout
+    text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated, "-v").stdout
     assert "grey images resized (shorter side to 8); centre 8x8; times 1/255; layout nchw\n" in text
     assert re.search(r"labels logits +digit 0, digit 1, .*, \.\.\. \(10\)\n", text)
     cli.succeed("keygen", "plan.client.bin", "--keys", "new")
@@ -68,6 +69,57 @@ def test_every_option_arrives_in_the_plan(cli, here):
 def test_calibration_is_the_older_name_of_calibrate(cli, here):
     first = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")
     assert cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")["plan_bytes"] == first["plan_bytes"]
+
+
+def save_dicom(path, pixels):
+    """An X-ray image of somebody as a detector stores it: 12 bits, white where a photograph is black."""
+    pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
+    made = pydicom.Dataset()
+    made.file_meta = pydicom.dataset.FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    made.SOPClassUID, made.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", pydicom.uid.generate_uid()
+    made.PatientName, made.PatientID = "Doe^Jane", "MRN4711"
+    made.Rows, made.Columns = pixels.shape
+    made.SamplesPerPixel, made.PixelRepresentation, made.PhotometricInterpretation = 1, 0, "MONOCHROME1"
+    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
+    made.WindowCenter, made.WindowWidth = 2048, 4096
+    made.PixelData = (4095 - np.rint(pixels * (4095 / 255))).astype(np.uint16).tobytes()
+    made.save_as(path, enforce_file_format=True)
+
+
+def test_dicom_images_are_images_and_name_nobody(cli, photos):
+    files = sorted(Path("photos").glob("*/*.png"))
+    for file in files[::2]:
+        save_dicom(file.with_suffix(".dcm"), np.asarray(Image.open(file)))
+    cli.succeed("compile", "model.onnx", *STATED, "--calibration", "photos")
+    cli.succeed("keygen", "plan.client.bin", "--keys", "new")
+    names = [str(file) for pair in ((file.with_suffix(".dcm"), file) for file in files[::2]) for file in pair]
+    for name in ("encrypt", "simulate"):
+        plan, keys = ("plan.client.bin", ["--keys", "new"]) if name == "encrypt" else ("plan.bin", [])
+        outputs = [] if name == "encrypt" else ["--output", "simulated.npy", "--no-noise"]
+        given = names if name == "encrypt" else ["photos"]
+        said = cli.succeed(name, plan, *given, *keys, *outputs, "--json")
+        assert "Doe" not in said.output
+        assert "4711" not in said.output
+    cli.succeed("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "new/evaluation.bin")
+    cli.succeed("decrypt", "plan.client.bin", "result.bin", "--keys", "new")
+    # The same picture, as DICOM and as PNG: but for half a grey level they are one.
+    values = np.load("output.npy").reshape(len(files[::2]), 2, -1)
+    np.testing.assert_allclose(values[:, 0], values[:, 1], atol=0.1)
+    written = [file for file in Path().rglob("*") if file.is_file() and file.suffix != ".dcm"]
+    assert {Path("plan.bin"), Path("plan.client.bin"), Path("encrypted.bin"), Path("result.bin")} <= set(written)
+    for file in written:
+        content = file.read_bytes()
+        assert b"Doe^Jane" not in content, file
+        assert b"MRN4711" not in content, file
+
+
+def test_a_dicom_image_without_its_extra_is_a_sentence(cli, photos, monkeypatch):
+    save_dicom("x.dcm", np.zeros((16, 16)))
+    cli.succeed("compile", "model.onnx", *STATED, "--calibration", "photos")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    sentence = "pydicom is not installed, and needed for reading DICOM images; run `pip install 'hecc[dicom]'`"
+    assert cli.refusal("simulate", "plan.bin", "x.dcm") == sentence
 
 
 @pytest.mark.parametrize(
@@ -105,7 +157,7 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
     arguments = (
         "evaluate",
         "plan.bin",
-        "--data",
+        "--inputs",
         "images.npy",
         "--labels",
         "labels.npy",
@@ -132,7 +184,7 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
 
 
 def test_evaluate_compares_with_the_network_itself(cli, here):
-    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--labels", "labels.npy", "--model", "model.onnx")
+    arguments = ("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "labels.npy", "--model", "model.onnx")
     text = cli.succeed(*arguments).stdout
     assert re.search(r"\n +rows +accuracy +same class as network +largest error +time\n", text)
     assert re.search(r"\n  network +16 +100.00% +[\d.]+ ms|\n  network +16 +100.00% +[\d.]+ s", text)
@@ -145,7 +197,7 @@ def test_evaluate_compares_with_the_network_itself(cli, here):
 
 
 def test_evaluate_refuses_another_model(cli, here):
-    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--model")
+    arguments = ("evaluate", "plan.bin", "--inputs", "images.npy", "--model")
     sentence = cli.refusal(*arguments, "refused.onnx")
     assert sentence.startswith("refused.onnx is not the model that the plan was compiled from, whose SHA-256 is ")
     assert cli.refusal(*arguments, "nowhere.onnx").startswith("there is no file 'nowhere.onnx'; give ")
@@ -155,7 +207,7 @@ def test_evaluate_refuses_another_model(cli, here):
 def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):
     made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input="long enough\n" * 2)
     assert made.exit_code == 0, made.output
-    arguments = ("evaluate", "plan.bin", "--data", "three.npy", "--keys", "private", "--rows", "1", "--json")
+    arguments = ("evaluate", "plan.bin", "--inputs", "three.npy", "--keys", "private", "--rows", "1", "--json")
     found = cli.invoke(*arguments, input="long enough\n")
     assert json.loads(found.stdout)["encrypted"]["agreement"] == 1.0
     assert "does not open this secret key" in cli.invoke(*arguments, input="something else\n").stderr
@@ -169,18 +221,18 @@ def test_a_factor_of_any_size_can_be_shown(cli, here):
 
 def test_evaluate_takes_labels_from_the_folders(cli, photos):
     cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibration", "photos")
-    found = cli.answer("evaluate", "plan.bin", "--data", "photos")
+    found = cli.answer("evaluate", "plan.bin", "--inputs", "photos")
     assert found["classes"][3] == "digit 3"
     assert found["clear"] == {**found["clear"], "rows": 16, "accuracy": 1.0}
 
 
 def test_evaluate_says_so_when_it_is_a_regression(cli, here):
     np.save("targets.npy", np.zeros((16, 10)))
-    text = cli.succeed("evaluate", "plan.bin", "--data", "images.npy", "--labels", "targets.npy").stdout
+    text = cli.succeed("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "targets.npy").stdout
     assert text.startswith("regression by the output 'logits'\n")
     assert "mean absolute error" in text
     found = json.loads(
-        cli.succeed("evaluate", "plan.bin", "--data", "images.npy", "--labels", "targets.npy", "--json").stdout
+        cli.succeed("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "targets.npy", "--json").stdout
     )
     assert found["clear"]["mean_absolute_error"] > 0
 

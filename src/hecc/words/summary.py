@@ -100,10 +100,8 @@ def _purpose(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
             sentences.append(
                 f"Behind {target.name!r} the client does the last steps itself: {describe(target.epilogue)}."
             )
-    depth = count_words(header.estimate.depth, "multiplication")
-    sentences.append(
-        f"On the way {depth} of encrypted numbers follow each other, which decides how large its parameters are."
-    )
+    depth = header.estimate.depth
+    sentences.append(f"The longest chain of multiplications in it has {depth}; that decides how large its keys are.")
     if header.batch > 1:
         sentences.append(f"It evaluates up to {header.batch} rows at once.")
     computing = sum(not layer.is_input for layer in layers)
@@ -117,7 +115,7 @@ def _encrypted() -> Fact:
         "The server computes on encrypted numbers: it sees neither the inputs, nor any value in between, nor the "
         "results. Only the client's secret key opens them."
     )
-    shown = "Not hidden are the network's weights from the server, and its depth and its outputs from the client."
+    shown = "Not encrypted is the network: the server reads its weights, and the client sees its depth and all outputs."
     return Fact("What is encrypted?", "inputs and results", (seen, shown))
 
 
@@ -161,7 +159,7 @@ def _time(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
 def _memory(header: CkksHeader) -> Fact:
     cost = header.estimate
     sentence = (
-        f"The server needs so much at its worst. {size_words(cost.evaluation_key_bytes)} of it are one client's "
+        f"That is what the server needs at its worst. {size_words(cost.evaluation_key_bytes)} of it are one client's "
         "evaluation keys; every further client adds as much."
     )
     return Fact("How much memory?", size_words(cost.peak_memory), (sentence,))
@@ -233,7 +231,7 @@ def steps(plan: CkksPlan, name: str) -> tuple[Step, ...]:
     return (
         Step(
             "See how good the answers are on a test set of yours.",
-            f"hecc evaluate {server} --data TEST --labels LABELS",
+            f"hecc evaluate {server} --inputs TEST --labels LABELS",
         ),
         Step("The client makes keys; the evaluation keys go to the server.", f"hecc keygen {client}"),
         Step("The client encrypts data.", f"hecc encrypt {client} DATA"),
