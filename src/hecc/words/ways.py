@@ -1,6 +1,6 @@
 """What would make a network run that was refused: less precision, or other operators in place of some.
 
-Nothing here is a rule of thumb: a way is named if the changed network (:mod:`hecc.passes.graph.substitutes`) compiles,
+Nothing here is a rule of thumb: a way is named if the changed network (:mod:`hecc.words.substitutes`) compiles,
 and its cost is that of the plan.
 """
 
@@ -13,11 +13,12 @@ from typing import Any
 from hecc.compiler.ckks.imprecise import ImpreciseError
 from hecc.compiler.graph.graph import Graph
 from hecc.passes.ckks.pipeline import canonicalise
-from hecc.passes.graph import substitutes, variants
+from hecc.passes.graph import variants
 from hecc.preparation import Task
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import CompileError, HeccError, UnsupportedError
 from hecc.runtime.figures import count_words, size_words, time_words
+from hecc.words import substitutes
 
 __all__ = ["Way", "explain", "first_way", "ways_out"]
 

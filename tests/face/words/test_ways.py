@@ -10,7 +10,7 @@ from onnx import numpy_helper
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer import import_model
-from hecc.passes.graph.substitutes import averaged, smoothed, squared
+from hecc.words.substitutes import averaged, smoothed, squared
 
 ROWS = np.random.default_rng(3).uniform(0, 1, (60, 1, 8, 8)).astype(np.float32)
 
