@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
-from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.options import ClipOption, RawOption, SkipOption, TruthOption
 
 if TYPE_CHECKING:
     from hecc.evaluation import Evaluation, Outcome
@@ -39,6 +39,8 @@ def evaluate_command(
         ),
     ] = None,
     raw: RawOption = False,
+    clip: ClipOption = False,
+    skip_bad_rows: SkipOption = False,
     keys: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", show_default=False, help="Keys: encrypt and evaluate the first rows, too."),
@@ -80,6 +82,8 @@ def evaluate_command(
                 labels,
                 model=model,
                 raw=raw,
+                clip=clip,
+                skip_bad_rows=skip_bad_rows,
                 keys=keys,
                 passphrase=passphrase,
                 encrypted=encrypted,
