@@ -64,6 +64,8 @@ EXTRAS = {
         Package("pandas", "pandas", TABLES),
         Package("pyarrow", "pyarrow", TABLES),
     ),
+    "dicom": (Package("pydicom", "pydicom", "reading DICOM images"),),
+    "keyring": (Package("keyring", "keyring", "passphrases in the system's keyring"),),
 }
 """By the name that pyproject.toml has for it, where an extra may include others."""
 
