@@ -377,6 +377,13 @@ def build_plan(
     # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
     few = len(next(iter(calibration.values()))) < FEW_ROWS
     far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
+    if options.edges is not None:
+        # Where functions are not finite nothing can be promised.
+        values = graph.evaluate(options.edges)
+        finite = np.all([np.isfinite(value).all(axis=1) for value in values.values()], axis=0)
+        edges = {name: rows[finite] for name, rows in options.edges.items()}
+        options = replace(options, edges=edges if finite.any() else None)
+        far = edges if far is None else {name: np.concatenate([rows, edges[name]]) for name, rows in far.items()}
     promise = Promise.of(graph, calibration, far)
     fitting = _Fitting(calibration, declared, options, promise, required - options.precision)
     graph = run_passes(FITTING, graph, fitting)

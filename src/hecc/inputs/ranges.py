@@ -48,7 +48,7 @@ ALIKE = 4.0
 DIGITS = 2
 """Decimal digits of a range's width that its ends are rounded to; its first digit comes on top."""
 
-EDGES = 512
+EDGES = 256
 """Rows with an element at an end of its range, at the most."""
 
 log = logging.getLogger(__name__)

@@ -203,4 +203,4 @@ def test_edges_have_one_column_at_the_end_of_its_range():
     assert (moved.sum(axis=1) <= 1).all()
     assert moved.any(axis=0).all()
     assert ((edges >= declared[0]) & (edges <= declared[1])).all()
-    assert len(edges) <= 512
+    assert len(edges) <= 256
