@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["demo_command"]
 
 MODEL, DATA = "digits.onnx", "digits.npz"
-IMAGES = 16
-"""How many images come with hecc."""
+IMAGES, SHOWN = 16, 6
+"""How many images come with hecc, and how many of them the demonstration takes."""
 
 PER_LINE, INK = 8, 0.4
 """How digits are drawn: how many side by side, and from which value on a pixel is dark."""
 
 
 def demo_command(
-    images: Annotated[int, typer.Option(min=1, max=IMAGES, help="How many digits to encrypt.")] = 6,
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, max=IMAGES, show_default=False, help=f"How many digits. [{SHOWN}; with --files {IMAGES}]"),
+    ] = None,
     files: Annotated[
         Path | None,
         typer.Option(
@@ -51,8 +54,9 @@ def demo_command(
     """
     if files is not None:
         with console(as_json) as out:
-            _write_files(out, files, force)
+            _write_files(out, files, images or IMAGES, force)
         return
+    images = images or SHOWN
     with console(as_json) as out, tempfile.TemporaryDirectory(prefix="hecc-demo-") as temporary:
         import numpy as np
 
@@ -107,7 +111,7 @@ def demo_command(
         )
 
 
-def _write_files(out: Console, folder: Path, force: bool) -> None:
+def _write_files(out: Console, folder: Path, images: int, force: bool) -> None:
     """The network and the data as a user would have them; a file that is somebody's own stays."""
     import io
 
@@ -120,7 +124,8 @@ def _write_files(out: Console, folder: Path, force: bool) -> None:
     contents = {"model.onnx": (data / MODEL).read_bytes()}
     with resources.as_file(data / DATA) as path, np.load(path, allow_pickle=False) as archive:
         for name, array in archive.items():
-            np.save(stream := io.BytesIO(), array, allow_pickle=False)
+            rows = array if name == "calibration" else array[:images]
+            np.save(stream := io.BytesIO(), rows, allow_pickle=False)
             contents[f"{name}.npy"] = stream.getvalue()
     for name, content in contents.items():
 
