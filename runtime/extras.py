@@ -35,6 +35,8 @@ class Package(NamedTuple):
 SECRETS = "making keys, encryption and decryption"
 NETWORKS = "compiling, estimating, simulating and measuring networks"
 MODULES = "compiling PyTorch modules"
+REPORTS = "reports"
+METRICS = "metrics with confidence intervals"
 
 EXTRAS = {
     "client": (
@@ -52,6 +54,11 @@ EXTRAS = {
         Package("torch", "torch", MODULES),
         Package("onnxscript", "onnxscript", MODULES),
     ),
+    "report": (
+        Package("jinja2", "jinja2", REPORTS),
+        Package("matplotlib", "matplotlib", REPORTS),
+    ),
+    "metrics": (Package("sklearn", "scikit-learn", METRICS),),
 }
 """By the name that pyproject.toml has for it, where an extra may include others."""
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hecc.client import Client
 from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.measure.metrics.metric import Metric
 from hecc.measure.scoring import Scoring, TaskKind, scoring
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.container import FileSource
@@ -77,6 +78,8 @@ class Outcome:
     outside
         The rows that left the interval of a polynomial in place of an activation, by number: where. Their results may
         be far from the network's. Of encrypted rows it is not known.
+    metrics
+        With confidence intervals, if they were asked for.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Outcome:
     seconds: float
     lost: Mapping[int, str] = field(default_factory=dict)
     outside: Mapping[int, str] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,7 @@ def evaluate(
     passphrase: str | None = None,
     encrypted: bool = False,
     rows: int = ROWS,
+    metrics: bool = False,
     progress: StageProgress | None = None,
 ) -> Evaluation:
     """Measure a plan on a test set.
@@ -178,13 +183,19 @@ def evaluate(
         Do that without keys: make some, in a folder that is removed afterwards.
     rows
         How many rows are encrypted.
+    metrics
+        Compute accuracy, sensitivity, specificity and the area under the ROC curve (AUC) of every outcome, or for a
+        regression the mean absolute error and R2, each with a 95% confidence interval. Of two classes the second one is
+        the positive one, predicted where the network's confidence is above 0.5; of several each is held against the
+        others. AUCs are by those confidences (:func:`hecc.runtime.tail.predictions.confidences`).
     progress
         Called as the work proceeds.
 
     Raises
     ------
     InputError, FileFormatError
-        Inputs or labels that do not fit the plan, another model than the plan's, or files that cannot be read.
+        Inputs or labels that do not fit the plan, metrics without labels or of rows of one class, another model than
+        the plan's, or files that cannot be read.
     UnsupportedError
         A model that cannot be imported.
     KeyMismatchError
@@ -210,12 +221,15 @@ def evaluate(
     tensors = input_rows(loaded.tensors, plan.header.inputs)
     count = len(next(iter(tensors.values())))
     measured = scoring(plan.header.outputs, labels, loaded.classes, count)
+    if metrics:
+        measured.check_metrics()
     name = measured.signature.name
 
     outcomes: list[Outcome] = []
 
     def add(way: str, outputs: Outputs, seconds: float) -> None:
-        outcomes.append(_outcome(way, measured, outputs, outcomes[0] if outcomes else None, seconds))
+        found = _outcome(way, measured, outputs, outcomes[0] if outcomes else None, seconds)
+        outcomes.append(replace(found, metrics=measured.metrics(found.values)) if metrics else found)
 
     ways: dict[str, Callable[[], Outputs]] = {
         "clear": lambda: plan.scheme.simulate(plan, tensors, noise=False, seed=0),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from hecc.estimation import plan_memory
 from hecc.inputs.sources import Source, forms, load_inputs
@@ -14,22 +13,17 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import TABLE, TABLE_SOURCE
 from hecc.runtime.ckks.plan.facts import plan_facts, security_words, sent_words
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError
 from hecc.runtime.figures import bits_words, count_words, shape_words, size_words
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.facts import run_words
 from hecc.runtime.plan.plan import Plan
+from hecc.words.report.charts import Bar, Chart, Steps, bar_chart, step_chart
 from hecc.words.report.flow import arrange
-from hecc.words.report.summary import cautions, seconds_words, security_fault, steps, summary
+from hecc.words.report.page import render
 from hecc.words.sentences import layout_words
-
-if TYPE_CHECKING:
-    from hecc.words.report.charts import Chart
+from hecc.words.summary import cautions, seconds_words, security_fault, steps, summary
 
 __all__ = ["report"]
-
-PACKAGES = ("jinja2", "matplotlib")
-"""What makes pages, and is in no default installation."""
 
 MOST_BARS = 16
 """As many layers have a bar of their own, those that take longest; a bar for the others together follows."""
@@ -71,19 +65,12 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     Raises
     ------
     InputError
-        Inputs that the plan does not take, or inputs for the client's plan; or what makes pages is not installed.
+        Inputs that the plan does not take, or inputs for the client's plan.
+    MissingExtraError
+        What makes pages is not installed.
     FileFormatError
         The file is no plan.
     """
-    try:
-        for package in PACKAGES:
-            importlib.import_module(package)
-    except ImportError as error:
-        raise InputError(
-            f"reports need the package {error.name!r}, which is not installed; `pip install 'hecc[report]'` installs it"
-        ) from None
-    from hecc.words.report.page import render
-
     plan = CkksPlan.of(plan)
     if plan.circuit is None and inputs is not None:
         plan.require_circuit()
@@ -127,8 +114,6 @@ def _figures(plan: CkksPlan, layers: Sequence[Layer]) -> Iterator[_Figure]:
 
 
 def _time_figure(layers: Sequence[Layer]) -> _Figure:
-    from hecc.words.report.charts import Bar, bar_chart
-
     # A network without layers may rescale its inputs, which takes time, too.
     computing = [(number, layer) for number, layer in enumerate(layers) if layer.seconds or not layer.is_input]
     longest = sorted(computing, key=lambda entry: -entry[1].seconds)
@@ -171,8 +156,6 @@ def _parts(layers: Sequence[Layer]) -> tuple[float, float, float]:
 
 
 def _precision_figure(layers: Sequence[Layer]) -> _Figure:
-    from hecc.words.report.charts import Steps, step_chart
-
     bits = [layer.precision_bits for layer in layers]
     precision = tuple(b if b is not None and math.isfinite(b) else None for b in bits)
     limbs = tuple(float(layer.limbs) for layer in layers)
@@ -199,8 +182,6 @@ def _precision_figure(layers: Sequence[Layer]) -> _Figure:
 
 
 def _memory_figure(plan: CkksPlan) -> _Figure:
-    from hecc.words.report.charts import Bar, bar_chart
-
     memory = plan_memory(plan)
     parts = (
         ("program", memory.program),

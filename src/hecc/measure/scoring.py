@@ -11,10 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.inputs.labels import Truth, class_numbers, load_truth
+from hecc.measure.metrics.classification import classification_metrics
+from hecc.measure.metrics.metric import Metric
+from hecc.measure.metrics.regression import regression_metrics
 from hecc.runtime.errors import InputError
+from hecc.runtime.extras import require
 from hecc.runtime.plan.header import OutputSignature
 from hecc.runtime.tail.epilogue import result_shape
-from hecc.runtime.tail.predictions import answered, are_scores, class_count, class_names, classes, is_choice
+from hecc.runtime.tail.predictions import (
+    answered,
+    are_scores,
+    class_count,
+    class_names,
+    classes,
+    confidences,
+    is_choice,
+)
 
 __all__ = ["Scoring", "TaskKind", "scoring"]
 
@@ -58,6 +70,39 @@ class Scoring:
             return float((predictions == truth).mean())
         errors = np.abs(values - truth.astype(np.float64))[answered(values)]
         return float(errors.mean()) if errors.size else math.nan
+
+    def metrics(self, values: NDArray[Any]) -> tuple[Metric, ...]:
+        """The metrics of the first rows of the output, with confidence intervals.
+
+        Those that these rows are not enough for say why.
+        """
+        assert self.truth is not None, "check_metrics"
+        truth, predictions = self.truth[: len(values)], self.predictions(values)
+        if predictions is None:
+            flat = values.reshape(len(values), -1).astype(np.float64)
+            return regression_metrics(truth.reshape(flat.shape).astype(np.float64), flat)
+        sure = None if is_choice(self.signature) else confidences(self.signature, values)
+        return classification_metrics(truth.astype(np.int64), predictions, sure, self.class_names)
+
+    def check_metrics(self) -> None:
+        """Refuse to compute metrics where there is nothing to compute them from.
+
+        Raises
+        ------
+        InputError
+            No right answers, or right answers of one class.
+        MissingExtraError
+            What computes metrics is not installed.
+        """
+        require("sklearn", "scipy")
+        if self.truth is None:
+            raise InputError("metrics compare with the right answers; give labels")
+        if self.task == "classification" and len(only := np.unique(self.truth)) == 1:
+            name = self.class_names[int(only[0])]
+            raise InputError(
+                f"every label is {name!r}, and sensitivity, specificity and AUC compare at least two classes; add rows "
+                "of another class, or leave metrics out"
+            )
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -272,3 +272,60 @@ def test_without_a_model_no_importer_is_loaded(plan, digits, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def binary(network):
+    """A plan with one score, and rows whose right answers it does not always find."""
+    plan = hecc.compile(network((3,), ("gemm", 1)), input_range=(-1, 1), precision=8, labels=["benign", "malignant"])
+    inputs = np.random.default_rng(0).uniform(-1, 1, (30, 3))
+    scores = hecc.simulate(plan, inputs, noise=False)["gemm0"][:, 0]
+    labels = (scores + np.random.default_rng(1).normal(size=30) * scores.std() > 0).astype(int)
+    return plan, inputs, scores, labels
+
+
+def test_metrics_are_of_every_outcome(binary):
+    sk = pytest.importorskip("sklearn.metrics")
+    plan, inputs, scores, labels = binary
+    found = hecc.evaluate(plan, inputs, labels, metrics=True, encrypted=True, rows=12)
+    for outcome, rows in zip(found.outcomes, (30, 30, 12), strict=True):
+        values = {metric.name: metric.value for metric in outcome.metrics}
+        assert list(values) == ["accuracy", "sensitivity", "specificity", "AUC"]
+        assert values["accuracy"] == outcome.score
+        assert values["sensitivity"] == sk.recall_score(labels[:rows], outcome.predictions)
+        # The confidences that AUC is by rise with the score.
+        assert values["AUC"] == pytest.approx(sk.roc_auc_score(labels[:rows], scores[:rows]), abs=0.05)
+        assert all(metric.low <= metric.value <= metric.high for metric in outcome.metrics)
+    assert not hecc.evaluate(plan, inputs, labels).outcomes[0].metrics
+
+
+def test_metrics_of_a_regression(regression):
+    sk = pytest.importorskip("sklearn.metrics")
+    inputs = np.random.default_rng(0).uniform(-1, 1, (20, 3))
+    values = hecc.simulate(regression, inputs, noise=False)["gemm0"]
+    truth = values + np.random.default_rng(1).normal(size=values.shape) * 0.1
+    error, share = hecc.evaluate(regression, inputs, truth, metrics=True).outcomes[0].metrics
+    assert (error.name, error.value) == ("mean absolute error", pytest.approx(sk.mean_absolute_error(truth, values)))
+    assert (share.name, share.value) == ("R2", pytest.approx(sk.r2_score(truth, values)))
+    assert error.low < error.value < error.high
+
+
+def test_a_choice_of_a_class_has_no_auc(model, digits):
+    pytest.importorskip("sklearn")
+    plan = hecc.compile(ending_in(model, "ArgMax", axis=1, keepdims=0), calibration=digits["calibration"], precision=8)
+    outcome = hecc.evaluate(plan, digits["images"], digits["labels"], metrics=True).outcomes[0]
+    assert {metric.why for metric in outcome.metrics if metric.name == "AUC"} == {
+        "the network gives a choice and no scores"
+    }
+    assert all(metric.value == 1 for metric in outcome.metrics if metric.name != "AUC")
+
+
+def test_metrics_that_cannot_be_computed_are_refused(binary):
+    pytest.importorskip("sklearn")
+    plan, inputs, *_ = binary
+    with pytest.raises(hecc.InputError, match="metrics compare with the right answers; give labels"):
+        hecc.evaluate(plan, inputs, metrics=True)
+    with pytest.raises(
+        hecc.InputError, match="every label is 'malignant', and sensitivity, specificity and AUC compare"
+    ):
+        hecc.evaluate(plan, inputs, np.ones(30, dtype=int), metrics=True)

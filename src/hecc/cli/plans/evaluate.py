@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from hecc.cli.options import RawOption, TruthOption
 
 if TYPE_CHECKING:
     from hecc.evaluation import Evaluation, Outcome
+    from hecc.measure.metrics.metric import Metric
 
 __all__ = ["evaluate_command"]
 
@@ -45,6 +47,10 @@ def evaluate_command(
         bool, typer.Option("--encrypted", help="Do that with keys that are made now, in a temporary folder.")
     ] = False,
     rows: Annotated[int, typer.Option(min=1, help="How many rows to encrypt.")] = 10,
+    metrics: Annotated[
+        bool,
+        typer.Option("--metrics", help="Sensitivity, specificity, AUC, R2 and the like, with confidence intervals."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a plan on a test set: without noise, with simulated noise, and encrypted.
@@ -54,6 +60,8 @@ def evaluate_command(
 
     Classes: accuracy, confusion matrix, precision and recall. An output of one value is a regression, whose mean
     absolute error is measured, unless all labels are 0 or 1 or names.
+
+    With --metrics also sensitivity, specificity and AUC, or R2 of a regression, each with its 95% confidence interval.
 
     A row in which a value overflows is lost: it counts as wrong, and is named. So is a row that leaves the interval of
     a polynomial, which may be far off.
@@ -76,6 +84,7 @@ def evaluate_command(
                 passphrase=passphrase,
                 encrypted=encrypted,
                 rows=rows,
+                metrics=metrics,
                 progress=tell,
             )
         _show(out, found)
@@ -117,9 +126,61 @@ def _show(out: Console, found: Evaluation) -> None:
     same = [] if regression else [f"same class as {TITLES[reference.name]}"]
     out.table(["", "rows", score, *same, "largest error", "time"], rows)
     _show_lost(out, found)
+    if reference.metrics:
+        out.say()
+        _show_metrics(out, found)
     if found.confusion is not None:
         out.say()
         _show_confusion(out, found)
+
+
+def _show_metrics(out: Console, found: Evaluation) -> None:
+    """A row for each metric, a column for each outcome; then why some have no value, and how they were computed."""
+    from hecc.evaluation import TITLES
+    from hecc.runtime.figures import shortened
+
+    of_classes = len(found.classes) > 2
+    if len(found.classes) > MAX_CLASSES:
+        out.say(
+            f"metrics with 95% confidence intervals; those of the {len(found.classes)} classes are printed with --json"
+        )
+    else:
+        out.say("metrics with 95% confidence intervals")
+    rows = []
+    missing: dict[str, list[str]] = {}
+    for metrics in zip(*(outcome.metrics for outcome in found.outcomes), strict=True):
+        name, of = metrics[0].name, metrics[0].of
+        if of and len(found.classes) > MAX_CLASSES:
+            continue
+        rows.append([*((name, of) if of_classes else (name,)), *map(_metric, metrics)])
+        for outcome, metric in zip(found.outcomes, metrics, strict=True):
+            if metric.why:
+                missing.setdefault(TITLES[outcome.name], []).append(metric.why)
+    out.table(["", *([""] if of_classes else []), *(TITLES[outcome.name] for outcome in found.outcomes)], rows)
+    for title, reasons in missing.items():
+        out.say(f"  {title}: some are missing, as {shortened(list(dict.fromkeys(reasons)))}")
+    out.say(f"  {_method(found)}")
+
+
+def _metric(metric: Metric) -> str:
+    if metric.value is None:
+        return "-"
+    digits = ".4g" if metric.name == "mean absolute error" else ".3f"
+    interval = "" if metric.low is None else f" ({metric.low:{digits}} to {metric.high:{digits}})"
+    return f"{metric.value:{digits}}{interval}"
+
+
+def _method(found: Evaluation) -> str:
+    """How metrics were computed, in a sentence."""
+    from hecc.measure.metrics.intervals import RESAMPLES, SEED
+
+    if found.task == "regression":
+        return f"intervals by the percentile bootstrap, {RESAMPLES} resamples of rows, seed {SEED}"
+    if len(found.classes) == 2:
+        positive = f"positive is {found.classes[1]!r}, predicted at a confidence above 0.5"
+    else:
+        positive = "each class against the others; predicted is the one of highest confidence"
+    return f"{positive}; intervals: Wilson's, of AUC Newcombe's"
 
 
 def _show_lost(out: Console, found: Evaluation) -> None:
@@ -190,6 +251,7 @@ def _fields(found: Evaluation) -> dict[str, Any]:
             "seconds": outcome.seconds,
             "lost_rows": list(outcome.lost),
             "outside_rows": list(outcome.outside),
+            "metrics": [dataclasses.asdict(metric) for metric in outcome.metrics],
         }
         for outcome in found.outcomes
     }

@@ -1,1 +1,5 @@
 """The report: a plan on one page, of templates and charts."""
+
+from hecc.runtime.extras import require
+
+require("jinja2", "matplotlib", "networkx")

@@ -12,13 +12,12 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import matplotlib as mpl
 from markupsafe import Markup
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 __all__ = ["Bar", "Chart", "Steps", "bar_chart", "step_chart"]
 
@@ -113,8 +112,6 @@ def _chart(draw: Drawing, words: str) -> Chart:
 
 
 def _figure(width: int, height: int) -> Figure:
-    from matplotlib.figure import Figure
-
     # At 72 dots an inch, points are pixels. No global state is touched, as pyplot would.
     return Figure(figsize=(width / 72, height / 72), dpi=72, facecolor="none")
 
@@ -211,8 +208,6 @@ def _told(values: Sequence[float | None], first: int, room: float) -> list[tuple
 
 def _svg(figure: Figure, words: str) -> Markup:
     """The figure as an element of a page."""
-    import matplotlib as mpl
-
     file = io.StringIO()
     # Text stays text, in the page's font, which may have letters that matplotlib's own lacks.
     with mpl.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hecc.runtime.files.atomic import open_regular, reading
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 __all__ = ["GENERATOR", "POLICY", "is_page", "render"]
 
@@ -37,8 +36,6 @@ def render(template: str, **context: Any) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

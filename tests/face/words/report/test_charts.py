@@ -7,6 +7,8 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+import matplotlib as mpl
+
 from hecc.words.report.charts import INKS, NARROW, WIDE, Bar, Steps, bar_chart, step_chart
 
 HOSTILE = "<script>alert(1)</script> $x^2$ \\frac \"'& 层"
@@ -74,8 +76,6 @@ def test_a_value_that_is_unknown_has_no_step():
 
 
 def test_nothing_of_matplotlib_changes_for_its_other_users(chart):
-    import matplotlib as mpl
-
     assert mpl.rcParams["svg.fonttype"] == mpl.rcParamsDefault["svg.fonttype"]
 
 

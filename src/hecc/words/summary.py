@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from hecc.measure.layers import Layer
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
@@ -20,6 +20,9 @@ from hecc.runtime.figures import count_words, shape_words, shortened, size_words
 from hecc.runtime.plan.facts import run_words
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
+
+if TYPE_CHECKING:
+    from hecc.measure.layers import Layer
 
 __all__ = ["Fact", "Step", "cautions", "seconds_words", "security_fault", "steps", "summary"]
 
