@@ -1,4 +1,4 @@
-"""Images as a network's input: read with Pillow, upright, in the network's colours and size.
+"""Images as a network's input: read with Pillow, or pydicom, upright, in the network's colours and size.
 
 The geometry is that of torchvision on Pillow images: ``Resize`` with its antialiased bilinear filter, then
 ``CenterCrop``. Unlike torchvision's own loader, orientations in EXIF are followed, and transparency is refused instead
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError, HeccError, InputError
 from hecc.runtime.extras import require
 from hecc.runtime.files.atomic import open_regular
+from hecc.runtime.inputs.dicom import DICOM_SUFFIXES, read_dicom
 from hecc.runtime.inputs.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SUFFIXES", "is_image_name", "read_image", "read_pixels"]
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".bmp", *DICOM_SUFFIXES, ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 """What names of images end in."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -84,6 +85,8 @@ def _load(path: Path) -> Image.Image:
     require("PIL")
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return Image.fromarray(read_dicom(path, MAX_PIXELS))
     try:
         with warnings.catch_warnings():
             # The size is checked below, with a sentence; other warnings are about metadata that nothing here uses.

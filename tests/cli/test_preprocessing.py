@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,57 @@ def test_every_option_arrives_in_the_plan(cli, here):
 def test_calibration_is_the_older_name_of_calibrate(cli, here):
     first = cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")
     assert cli.answer("compile", "model.onnx", "--calibration", "calibration.npy")["plan_bytes"] == first["plan_bytes"]
+
+
+def save_dicom(path, pixels):
+    """An X-ray image of somebody as a detector stores it: 12 bits, white where a photograph is black."""
+    pydicom = pytest.importorskip("pydicom", reason="the extra dicom is not installed")
+    made = pydicom.Dataset()
+    made.file_meta = pydicom.dataset.FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    made.SOPClassUID, made.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", pydicom.uid.generate_uid()
+    made.PatientName, made.PatientID = "Doe^Jane", "MRN4711"
+    made.Rows, made.Columns = pixels.shape
+    made.SamplesPerPixel, made.PixelRepresentation, made.PhotometricInterpretation = 1, 0, "MONOCHROME1"
+    made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
+    made.WindowCenter, made.WindowWidth = 2048, 4096
+    made.PixelData = (4095 - np.rint(pixels * (4095 / 255))).astype(np.uint16).tobytes()
+    made.save_as(path, enforce_file_format=True)
+
+
+def test_dicom_images_are_images_and_name_nobody(cli, photos):
+    files = sorted(Path("photos").glob("*/*.png"))
+    for file in files[::2]:
+        save_dicom(file.with_suffix(".dcm"), np.asarray(Image.open(file)))
+    cli.succeed("compile", "model.onnx", *STATED, "--calibration", "photos")
+    cli.succeed("keygen", "plan.client.bin", "--keys", "new")
+    names = [str(file) for pair in ((file.with_suffix(".dcm"), file) for file in files[::2]) for file in pair]
+    for name in ("encrypt", "simulate"):
+        plan, keys = ("plan.client.bin", ["--keys", "new"]) if name == "encrypt" else ("plan.bin", [])
+        outputs = [] if name == "encrypt" else ["--output", "simulated.npy", "--no-noise"]
+        given = names if name == "encrypt" else ["photos"]
+        said = cli.succeed(name, plan, *given, *keys, *outputs, "--json")
+        assert "Doe" not in said.output
+        assert "4711" not in said.output
+    cli.succeed("run", "plan.bin", "encrypted.bin", "--evaluation-keys", "new/evaluation.bin")
+    cli.succeed("decrypt", "plan.client.bin", "result.bin", "--keys", "new")
+    # The same picture, as DICOM and as PNG: but for half a grey level they are one.
+    values = np.load("output.npy").reshape(len(files[::2]), 2, -1)
+    np.testing.assert_allclose(values[:, 0], values[:, 1], atol=0.1)
+    written = [file for file in Path().rglob("*") if file.is_file() and file.suffix != ".dcm"]
+    assert {Path("plan.bin"), Path("plan.client.bin"), Path("encrypted.bin"), Path("result.bin")} <= set(written)
+    for file in written:
+        content = file.read_bytes()
+        assert b"Doe^Jane" not in content, file
+        assert b"MRN4711" not in content, file
+
+
+def test_a_dicom_image_without_its_extra_is_a_sentence(cli, photos, monkeypatch):
+    save_dicom("x.dcm", np.zeros((16, 16)))
+    cli.succeed("compile", "model.onnx", *STATED, "--calibration", "photos")
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    sentence = "pydicom is not installed, and needed for reading DICOM images; run `pip install 'hecc[dicom]'`"
+    assert cli.refusal("simulate", "plan.bin", "x.dcm") == sentence
 
 
 @pytest.mark.parametrize(
