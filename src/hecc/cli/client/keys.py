@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hecc.cli.usage import FILES, SECURITY
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
 
-KeysOption = Annotated[Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.")]
+KeysOption = Annotated[
+    Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.", rich_help_panel=FILES)
+]
 MinSecurityOption = Annotated[
     str,
     typer.Option(
         "--min-security",
         metavar="BITS[-quantum]",
         help="Refuse plans below this: 128, 192 or 256 bits, and with -quantum also against quantum computers.",
+        rich_help_panel=SECURITY,
     ),
 ]
 

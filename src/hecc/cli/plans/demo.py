@@ -16,6 +16,7 @@ import typer
 
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import ForceOption
+from hecc.cli.usage import FILES, INPUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,14 @@ PER_LINE, INK = 8, 0.4
 def demo_command(
     images: Annotated[
         int | None,
-        typer.Option(min=1, max=IMAGES, show_default=False, help=f"How many digits. [{SHOWN}; with --files {IMAGES}]"),
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            max=IMAGES,
+            show_default=False,
+            help=f"How many digits. [{SHOWN}; with --files {IMAGES}]",
+            rich_help_panel=INPUTS,
+        ),
     ] = None,
     files: Annotated[
         Path | None,
@@ -42,6 +50,7 @@ def demo_command(
             show_default=False,
             help="Write the network and its digits into this folder, and run nothing: model.onnx, images.npy, "
             "labels.npy and calibration.npy.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     force: ForceOption = False,
