@@ -36,8 +36,8 @@ def demo_command(
         int | None,
         typer.Option(
             min=1,
-            metavar="NUMBER",
             max=IMAGES,
+            metavar="NUMBER",
             show_default=False,
             help=f"How many digits. [{SHOWN}; with --files {IMAGES}]",
             rich_help_panel=INPUTS,

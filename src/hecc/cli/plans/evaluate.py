@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
-from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.options import ClipOption, RawOption, SkipOption, TruthOption
 from hecc.cli.usage import FILES, INPUTS, NETWORK, OUTPUT, SECURITY
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def evaluate_command(
         ),
     ] = None,
     raw: RawOption = False,
+    clip: ClipOption = False,
+    skip_bad_rows: SkipOption = False,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +104,8 @@ def evaluate_command(
                 labels,
                 model=model,
                 raw=raw,
+                clip=clip,
+                skip_bad_rows=skip_bad_rows,
                 keys=keys,
                 passphrase=passphrase,
                 encrypted=encrypted,
