@@ -148,6 +148,7 @@ def evaluate(
     raw: bool = False,
     keys: str | os.PathLike[str] | None = None,
     passphrase: str | None = None,
+    keyring: bool = False,
     encrypted: bool = False,
     rows: int = ROWS,
     metrics: bool = False,
@@ -179,6 +180,8 @@ def evaluate(
         Arrays in ``data`` hold raw values, which are to be preprocessed.
     keys, passphrase
         Folder of keys for this plan; then the first rows are encrypted, evaluated and decrypted, too.
+    keyring
+        Take the passphrase of the keys from the system's keyring.
     encrypted
         Do that without keys: make some, in a folder that is removed afterwards.
     rows
@@ -245,7 +248,7 @@ def evaluate(
         add(way, outputs, time.perf_counter() - start)
     if keys is not None or encrypted:
         first = {name: values[:rows] for name, values in tensors.items()}
-        with _session(plan, keys, passphrase, tell) as (client, server):
+        with _session(plan, keys, passphrase, keyring, tell) as (client, server):
             add("encrypted", *_run(client, server, first, tell))
 
     simulated = next(outcome.predictions for outcome in outcomes if outcome.name == "simulated")
@@ -281,7 +284,7 @@ def _outcome(name: str, measured: Scoring, outputs: Outputs, first: Outcome | No
 
 @contextlib.contextmanager
 def _session(
-    plan: Plan, keys: str | os.PathLike[str] | None, passphrase: str | None, tell: StageProgress
+    plan: Plan, keys: str | os.PathLike[str] | None, passphrase: str | None, keyring: bool, tell: StageProgress
 ) -> Iterator[tuple[Client, Server]]:
     """A client and a server, with the keys given or with some that are made for the occasion."""
     with contextlib.ExitStack() as stack:
@@ -290,7 +293,7 @@ def _session(
             client = Client(plan)
             client.keygen(keys, progress=lambda done, total: tell("making keys", done, total))
         else:
-            client = Client(plan, keys, passphrase=passphrase)
+            client = Client(plan, keys, passphrase=passphrase, keyring=keyring)
             if not (Path(keys) / EVALUATION).exists():
                 raise InputError(f"{keys}: no {EVALUATION} is here; make keys first, as `hecc keygen` does")
         yield client, stack.enter_context(Server(plan, Path(keys) / EVALUATION))

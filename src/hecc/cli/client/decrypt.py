@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.client.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ForceOption
 from hecc.cli.outputs import check_targets, key_files
@@ -46,6 +46,7 @@ def decrypt_command(
             help="What the result has to answer: the encrypted rows, or their fingerprint, which encrypt prints.",
         ),
     ] = None,
+    keyring: KeyringOption = False,
     min_security: MinSecurityOption = "128",
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -62,7 +63,7 @@ def decrypt_command(
         from hecc.inputs.arrays import check_outputs, save_outputs
         from hecc.runtime.figures import count_words, time_words
 
-        client = open_client(plan, keys, min_security=min_security)
+        client = open_client(plan, keys, keyring=keyring, min_security=min_security)
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
         asked = None if request is None else Path(request)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hecc.cli.client.keys import KeyringOption
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
 
@@ -43,6 +44,7 @@ def evaluate_command(
         Path | None,
         typer.Option(metavar="FOLDER", show_default=False, help="Keys: encrypt and evaluate the first rows, too."),
     ] = None,
+    keyring: KeyringOption = False,
     encrypted: Annotated[
         bool, typer.Option("--encrypted", help="Do that with keys that are made now, in a temporary folder.")
     ] = False,
@@ -72,7 +74,7 @@ def evaluate_command(
         from hecc.runtime.plan.plan import Plan
 
         loaded = Plan.load(plan)
-        passphrase = None if keys is None else ask_passphrase(loaded, keys)
+        passphrase = None if keys is None or keyring else ask_passphrase(loaded, keys)
         with _progress(out) as tell:
             found = hecc.evaluate(
                 loaded,
@@ -82,6 +84,7 @@ def evaluate_command(
                 raw=raw,
                 keys=keys,
                 passphrase=passphrase,
+                keyring=keyring,
                 encrypted=encrypted,
                 rows=rows,
                 metrics=metrics,
