@@ -37,6 +37,7 @@ NETWORKS = "compiling, estimating, simulating and measuring networks"
 MODULES = "compiling PyTorch modules"
 REPORTS = "reports"
 METRICS = "metrics with confidence intervals"
+TABLES = "data frames and parquet files"
 
 EXTRAS = {
     "client": (
@@ -59,6 +60,10 @@ EXTRAS = {
         Package("matplotlib", "matplotlib", REPORTS),
     ),
     "metrics": (Package("sklearn", "scikit-learn", METRICS),),
+    "tables": (
+        Package("pandas", "pandas", TABLES),
+        Package("pyarrow", "pyarrow", TABLES),
+    ),
     "dicom": (Package("pydicom", "pydicom", "reading DICOM images"),),
     "keyring": (Package("keyring", "keyring", "passphrases in the system's keyring"),),
 }

@@ -86,6 +86,8 @@ class FittedLayer:
         By how much the interval is wider than what was seen, as a part of it.
     demand
         What has to hold for every input in the declared range; then the interval is all that is proved.
+    also
+        Arguments on other inputs, which the interval holds, too, if the function is finite there.
     beyond
         Part of the rows that may leave the interval without its fringe.
     quiet
@@ -107,6 +109,7 @@ class FittedLayer:
         margin: float,
         demand: Demanded | None = None,
         *,
+        also: Array | None = None,
         beyond: float = BEYOND,
         quiet: bool = False,
     ) -> None:
@@ -115,6 +118,10 @@ class FittedLayer:
         ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
         found = (ratio_interval if ratios else argument_interval)(values, proved, margin, beyond)
         low, high = (demand.low, demand.high) if demand else (found.low, found.high)
+        if also is not None and not demand:
+            wider = min(low, float(also.min())), max(high, float(also.max()))
+            if node.function.is_defined(*wider):
+                low, high = wider
         if found.near and not demand and not quiet:
             log.warning(
                 "%s: on the calibration inputs the x of %s is from %.4g to %.4g, close to the ends of its interval, "

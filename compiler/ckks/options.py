@@ -12,6 +12,11 @@ from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.errors import InputError, SecurityError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hecc.compiler.ckks.lowering.packing import Packing
     from hecc.compiler.ckks.prediction.machine import MachineProfile
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
@@ -149,6 +154,9 @@ class Options(CKKSOptions):
         How many times the values observed on the calibration inputs must not overflow.
     interval_margin
         By how much wider than the values observed the interval of a fitted polynomial is, as a part of it.
+    edges
+        Inputs by name, shape (rows, ...), at the ends of the declared ranges, which must not leave the intervals of
+        activations nor overflow; ``None`` if there are none.
     machine
         That predicted times are for; ``None`` for the one that hecc was developed on.
     chain
@@ -161,6 +169,7 @@ class Options(CKKSOptions):
 
     margin: float = 4.0
     interval_margin: float = 0.25
+    edges: "Mapping[str, NDArray[np.float64]] | None" = None
     machine: "MachineProfile | None" = None
     chain: "KeySpecification | None" = None
     producer: str = "hecc"

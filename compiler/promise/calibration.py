@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.inputs.tensors import Ends
+
 __all__ = ["synthetic_corners", "synthetic_inputs"]
 
 ROWS_PER_KIND = 8
@@ -17,7 +19,7 @@ CORNERS = 15
 SEED = 20240463
 
 
-def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float64]:
+def synthetic_inputs(shape: tuple[int, ...], low: Ends, high: Ends) -> NDArray[np.float64]:
     """Deterministic examples within ``[low, high]``: noise, smooth images, bright and dark spots, constants.
 
     Real images are smooth and sparse, and drive a network's activations further than noise of the same range does, so
@@ -27,6 +29,8 @@ def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray
     ----------
     shape
         Of one example; the last two axes count as an image.
+    low, high
+        Numbers, or one for each element.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def synthetic_inputs(shape: tuple[int, ...], low: float, high: float) -> NDArray
     spots = smooth * (generator.random(size) < 0.25)
     constants = np.ones((3, *shape)) * np.array([0.0, 0.5, 1.0]).reshape(3, *(1 for _ in shape))
     unit = np.concatenate([noise, smooth, (smooth > 0.5).astype(np.float64), spots, 1.0 - spots, constants])
-    return low + (high - low) * unit
+    return np.asarray(low + (high - low) * unit)
 
 
 def synthetic_corners(shape: tuple[int, ...], low: float, high: float) -> NDArray[np.float64]:

@@ -111,6 +111,7 @@ def approximate_functions(
     *,
     promise: Promise | None = None,
     proved: bool = False,
+    edges: Mapping[str, Array] | None = None,
     reserve_bits: float = 0.0,
     quiet: bool = False,
 ) -> Approximated:
@@ -133,6 +134,8 @@ def approximate_functions(
         on the calibration inputs.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
+    edges
+        More inputs whose values must be in the intervals, where the functions are finite there.
     reserve_bits
         By how much more precise the outputs have to be than was asked for, which refusals do not speak of.
     quiet
@@ -149,6 +152,7 @@ def approximate_functions(
     network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
     near = len(next(iter(calibration.values())))
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
+    at_edges = {} if edges is None else graph.evaluate(edges)
     layers = []
     for node in functions:
         centre, radius = intervals[node.value]
@@ -157,7 +161,8 @@ def approximate_functions(
         demand = demanded(node, intervals[node.value]) if proved else None
         beyond = BEYOND / len(functions)
         seen = network.exact[node.value][:near]
-        layers.append(FittedLayer(node, seen, ends, margin, demand, beyond=beyond, quiet=quiet))
+        also = at_edges.get(node.value)
+        layers.append(FittedLayer(node, seen, ends, margin, demand, also=also, beyond=beyond, quiet=quiet))
     allowed = SHARE * 2.0 ** -(precision_bits + reserve_bits)
     narrower = narrower_range(declared, calibration)
     tightened = allowed

@@ -137,6 +137,7 @@ class _Fitting:
             # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
             # the modulus has room for it.
             proved=options.disclose is not None,
+            edges=options.edges,
             reserve_bits=self.reserve_bits,
             quiet=options.quiet,
         )
@@ -428,7 +429,14 @@ def _plan(graph: Graph, task: _Task) -> CkksPlan:
     depth = multiplicative_depth(graph)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     progress("measure ranges")
-    ranges = value_ranges(graph, task.calibration, task.declared, options.margin, proved=options.disclose is not None)
+    ranges = value_ranges(
+        graph,
+        task.calibration,
+        task.declared,
+        options.margin,
+        edges=options.edges,
+        proved=options.disclose is not None,
+    )
     added = {node.output.name: _added(graph, node) for node in graph.nodes}
     demand = Demand(
         graph,

@@ -61,6 +61,7 @@ def value_ranges(
     declared: Mapping[str, tuple[float, float]],
     margin: float,
     *,
+    edges: Mapping[str, NDArray[np.float64]] | None = None,
     proved: bool = False,
 ) -> dict[str, Range]:
     """Ranges of all values.
@@ -73,6 +74,8 @@ def value_ranges(
         Smallest and largest value of each input's elements.
     margin
         How many times the observed magnitude ``bound`` allows, where less is not proved.
+    edges
+        More inputs, which ``bound`` allows as well.
     proved
         ``bound`` is what is proved, and that is proved element by element.
 
@@ -84,6 +87,7 @@ def value_ranges(
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
     arguments = {node.value for node in graph.nodes if isinstance(node, ChebyshevNode)}
     inputs = {node.output.name for node in graph.inputs()}
+    allowed = {} if edges is None else graph.evaluate(edges)
     ranges: dict[str, Range] = {}
     for name, values in graph.evaluate(calibration).items():
         seen = float(np.abs(values).max())
@@ -107,7 +111,10 @@ def value_ranges(
         rms = float(np.sqrt(np.mean(values**2)))
         # The client takes every input in the declared range.
         certain = proved or name in inputs
-        bound = max(observed, largest if certain else min(largest, margin * observed))
+        wanted = margin * observed
+        if name in allowed:
+            wanted = max(wanted, float(np.abs(allowed[name]).max()))
+        bound = max(observed, largest if certain else min(largest, wanted))
         quantiles: tuple[float, ...] = ()
         if name in arguments:
             # Its interval has the margin already.

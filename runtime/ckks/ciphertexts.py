@@ -190,6 +190,11 @@ class _Ciphertexts(Generic[H]):
         return _batches(self.header.rows, self.header.batch)
 
     @property
+    def answers(self) -> str:
+        """The fingerprint of the request that a result answers; of a request its own."""
+        return self.fingerprint
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 that no other contents have, of the header and those of all ciphertexts.
 
@@ -443,6 +448,11 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
     KIND = Kind.RESULT
     HEADER = ResultHeader
+
+    @property
+    def answers(self) -> str:
+        """The fingerprint of the request that it answers."""
+        return self.header.request
 
     @classmethod
     def build(cls, plan: CkksPlan, request: CiphertextFile, streams: Streams) -> Self:

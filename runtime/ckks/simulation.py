@@ -42,10 +42,7 @@ def simulate_rows(
     arguments = {expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"}
     if expanded.circuit is not circuit:
         circuit, types = expanded.circuit, verify(expanded.circuit, header.keys)
-    slots = {
-        signature.name: signature.layout.pack(rows[signature.name].reshape(-1, *signature.layout.shape))
-        for signature in header.inputs
-    }
+    slots = {signature.name: signature.pack(rows[signature.name]) for signature in header.inputs}
     count = len(next(iter(slots.values())))
     shares = _shares(count, header.batch, circuit.lanes)
     watch = _Watch(circuit, types, header.keys, arguments, shares)

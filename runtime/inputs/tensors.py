@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,17 @@ from hecc.runtime.figures import apart
 from hecc.runtime.plan.header import InputSignature
 
 __all__ = [
+    "REMEDY",
+    "Ends",
     "Tensor",
     "by_name",
     "check_counts",
     "check_range",
     "check_rows",
+    "column_words",
     "given_words",
     "input_rows",
+    "outside_words",
     "plain_array",
     "rounding",
     "settle",
@@ -27,9 +31,16 @@ __all__ = [
 
 Tensor = NDArray[Any]
 
+Ends: TypeAlias = "float | np.floating[Any] | NDArray[np.floating[Any]]"
+"""An end of a range: a number for all elements, or one for each."""
+
 ROUNDINGS = 4
 """How many units in the last place of its own type a value may be beyond the declared range: as many as converting it
 and preprocessing it take."""
+
+
+REMEDY = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
+"""What to do about values that are outside the range of a plan."""
 
 
 def input_rows(
@@ -55,9 +66,9 @@ def input_rows(
     for signature in signatures:
         what, tensor = f"input {signature.name!r}", named[signature.name]
         values = check_rows(what, tensor, signature.shape)
-        values = settle(values, signature.low, signature.high, rounding(tensor, signature.low, signature.high))
-        remedy = "preprocess as in training, or compile again with a range or calibration inputs that cover them"
-        check_range(what, values, signature.low, signature.high, remedy)
+        low, high = signature.ends
+        values = settle(values, low, high, rounding(tensor, low, high))
+        check_range(what, values, low, high, REMEDY, signature.columns)
         rows[signature.name] = values
     check_counts("inputs", rows)
     return rows
@@ -124,8 +135,13 @@ def given_words(names: Collection[str]) -> str:
     return f"{', '.join(map(repr, names)) or 'nothing'} {'were' if len(names) > 1 else 'was'}"
 
 
-def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...], *, finite: bool = True) -> NDArray[np.float64]:
     """The tensor as float64 with an axis of rows in front, shape (rows, *shape).
+
+    Parameters
+    ----------
+    finite
+        Whether all values have to be.
 
     Raises
     ------
@@ -145,8 +161,9 @@ def check_rows(what: str, tensor: Tensor, shape: tuple[int, ...]) -> NDArray[np.
         raise InputError(f"{what}: shape {tensor.shape}; give {shape} for one example, or ({rows}) for several")
     with np.errstate(over="ignore"):  # of extended precision: what is infinite then is refused
         values = tensor.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(f"{what}: a value is not a number or infinite; clean the data first")
+    if finite and not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        raise InputError(f"{what}: a value in row {row} is not a number or infinite; clean the data first")
     return values
 
 
@@ -163,8 +180,10 @@ def check_counts(what: str, rows: Mapping[str, NDArray[np.float64]]) -> None:
         raise InputError(f"{what}: different numbers of rows ({counts}); give as many of each")
 
 
-def rounding(tensor: Tensor, low: float, high: float) -> float:
+def rounding(tensor: Tensor, low: Ends, high: Ends) -> Ends:
     """By how much values of a range may leave it in the type of a tensor, by rounding alone.
+
+    The ends are numbers, or one for each element.
 
     Numbers in double precision that single precision holds exactly may have been in single precision before: in a list,
     a table or an array that was converted. So may an end of the range, and then a value that single precision cannot
@@ -174,17 +193,17 @@ def rounding(tensor: Tensor, low: float, high: float) -> float:
         return 0.0
     kind = np.finfo(tensor.dtype)
     if kind.bits >= 64:
-        outside = tensor[(tensor < low) | (tensor > high)]
+        beyond = (tensor < low) | (tensor > high)
+        outside = tensor[beyond]
+        lowest, highest = (np.broadcast_to(end, tensor.shape)[beyond] for end in (low, high))
         with np.errstate(over="ignore"):
             rounded = outside.astype(np.float32).astype(np.float64)
-        single = bool(((rounded == outside) | (rounded == low) | (rounded == high)).all())
+        single = bool(((rounded == outside) | (rounded == lowest) | (rounded == highest)).all())
         kind = np.finfo(np.float32 if single else np.float64)
-    return ROUNDINGS * float(kind.eps) * max(abs(low), abs(high))
+    return ROUNDINGS * float(kind.eps) * np.maximum(np.abs(low), np.abs(high))
 
 
-def settle(
-    values: NDArray[np.float64], low: float, high: float, slack: float | NDArray[np.float64]
-) -> NDArray[np.float64]:
+def settle(values: NDArray[np.float64], low: Ends, high: Ends, slack: Ends) -> NDArray[np.float64]:
     """Values that are outside ``[low, high]`` by no more than ``slack`` moved to its ends; others as they are.
 
     What is promised holds for inputs in the declared range, and so does what proves it.
@@ -193,16 +212,53 @@ def settle(
     return np.where(near, np.clip(values, low, high), values)
 
 
-def check_range(what: str, values: NDArray[np.float64], low: float, high: float, remedy: str) -> None:
-    """Refuse values outside ``[low, high]``.
+def check_range(
+    what: str, values: NDArray[np.float64], low: Ends, high: Ends, remedy: str, columns: Sequence[str] = ()
+) -> None:
+    """Refuse values of shape (rows, ...) outside ``low`` to ``high``, which are numbers or one for each element.
+
+    Parameters
+    ----------
+    columns
+        Names of the elements, if they have any.
 
     Raises
     ------
     InputError
-        Naming both ranges, with so many digits that it is seen which end is passed.
+        Naming the row, the element, and both ranges, with so many digits that it is seen which end is passed.
     """
-    found = float(values.min()), float(values.max())
-    if found[0] < low or found[1] > high:
-        lowest, least = apart(found[0], low)
-        highest, most = apart(found[1], high)
-        raise InputError(f"{what}: values from {lowest} to {highest} are outside {least} to {most}; {remedy}")
+    beyond = (values < low) | (values > high)
+    if not beyond.any():
+        return
+    rows = np.flatnonzero(beyond.reshape(len(values), -1).any(axis=1))
+    if np.ndim(low) == 0:
+        found = float(values.min()), float(values.max())
+        lowest, least = apart(found[0], float(low))
+        highest, most = apart(found[1], float(high))
+        first = tuple(int(index) for index in np.argwhere(beyond)[0])
+        place = f", first in {_place(first, columns)}" if len(values) > 1 else ""
+        raise InputError(f"{what}: values from {lowest} to {highest} are outside {least} to {most}{place}; {remedy}")
+    first = tuple(int(index) for index in np.argwhere(beyond)[0])
+    words = outside_words(float(values[first]), float(low[first[1:]]), float(high[first[1:]]))  # type: ignore[index]
+    more = f", and there are such values in {len(rows)} of {len(values)} rows" if len(rows) > 1 else ""
+    raise InputError(f"{what}, {_place(first, columns)}: {words}{more}; {remedy}")
+
+
+def outside_words(value: float, low: float, high: float) -> str:
+    """That a value is outside a range, with so many digits that it is seen."""
+    shown, end = apart(value, low if value < low else high)
+    least, most = (end, f"{high:g}") if value < low else (f"{low:g}", end)
+    return f"{shown} is outside {least} to {most}"
+
+
+def _place(index: tuple[int, ...], columns: Sequence[str]) -> str:
+    """A row and an element in it, in words."""
+    row, *element = index
+    if len(element) != 1:
+        return f"row {row}, element {tuple(element)}" if element else f"row {row}"
+    return f"row {row}, {column_words(element[0], columns)}"
+
+
+def column_words(number: int, columns: Sequence[str]) -> str:
+    """A column by its number, and by its name where there are names."""
+    return f"column {number} ({columns[number]!r})" if columns else f"column {number}"

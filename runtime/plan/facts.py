@@ -53,7 +53,8 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
         What is sent for each of them.
     """
     for source, sent in zip(header.inputs, inputs, strict=True):
-        values = f"values {source.low:g} to {source.high:g}"
+        each = "a range for each column, all within" if source.ranges is not None else "values"
+        values = f"{each} {source.low:g} to {source.high:g}"
         yield f"input {source.name}", f"{shape_words(source.shape)} per row, {sent}, {values}"
         if source.preprocessing is not None:
             name = "preprocessing" if len(header.inputs) == 1 else f"preprocessing {source.name}"
@@ -86,6 +87,8 @@ def tensor_fields(
                 **own,
                 "low": source.low,
                 "high": source.high,
+                "ranges": None if source.ranges is None else msgspec.to_builtins(source.ranges),
+                "columns": list(source.columns),
                 "preprocessing": None if source.preprocessing is None else msgspec.to_builtins(source.preprocessing),
             }
             for source, own in zip(header.inputs, inputs, strict=True)

@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from hecc.runtime.errors import InputError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.tail.epilogue import Step, result_shape
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "InputSignature",
     "OutputSignature",
     "PlanHeader",
+    "check_columns",
     "check_header",
     "check_labels",
     "check_text",
@@ -48,13 +52,39 @@ class InputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     @property
     def low(self) -> float:
-        """Lowest value that the plan was calibrated for; the client refuses lower ones."""
+        """Lowest value that the plan was compiled for, of all elements; the client refuses lower ones."""
         raise NotImplementedError
 
     @property
     def high(self) -> float:
-        """Highest value that the plan was calibrated for; the client refuses higher ones."""
+        """Highest value that the plan was compiled for, of all elements; the client refuses higher ones."""
         raise NotImplementedError
+
+    @property
+    def ranges(self) -> ElementRanges | None:
+        """A range for each element, where they differ; ``None`` where ``low`` and ``high`` are that of each."""
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the elements, as the table had them that the plan was calibrated with; empty if it had none."""
+        raise NotImplementedError
+
+    @property
+    def ends(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest value of each element; both broadcast to the shape of one example."""
+        if self.ranges is None:
+            return np.array(self.low), np.array(self.high)
+        return np.reshape(self.ranges.lows, self.shape), np.reshape(self.ranges.highs, self.shape)
+
+    @property
+    def encrypted_range(self) -> tuple[float, float]:
+        """Lowest and highest value that is encrypted."""
+        return (self.low, self.high) if self.ranges is None else (-1.0, 1.0)
+
+    def normalised(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What is encrypted for the network's inputs, of shape (rows, ...): themselves, or brought to [-1, 1]."""
+        return values if self.ranges is None else self.ranges.normalised(values)
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -163,6 +193,7 @@ def check_header(header: PlanHeader) -> None:
         try:
             if source.preprocessing is not None:
                 source.preprocessing.check(source.shape)
+            _check_elements(source)
         except InputError as error:
             raise ParameterError(f"input {source.name!r}: {error}") from None
     own: dict[str, OutputSignature] = {}
@@ -176,6 +207,34 @@ def check_header(header: PlanHeader) -> None:
             check_labels(result.labels, result.shape)
         except InputError as error:
             raise ParameterError(f"output {result.name!r}: {error}") from None
+
+
+def _check_elements(source: InputSignature) -> None:
+    """Refuse ranges and names of an input's elements that are not one for each."""
+    ranges = source.ranges
+    if ranges is not None:
+        ranges.check(math.prod(source.shape))
+        if (min(ranges.lows), max(ranges.highs)) != (source.low, source.high):
+            raise InputError("the ranges of the elements are not within that of all, or do not reach its ends")
+    check_columns(source.columns, math.prod(source.shape))
+
+
+def check_columns(columns: Sequence[str], size: int) -> None:
+    """Refuse names of columns that are not one for each of so many elements; none at all are right.
+
+    Raises
+    ------
+    InputError
+        A wrong number of names, or names that are empty, not printable, too long, or the same.
+    """
+    if columns and len(columns) != size:
+        raise InputError(f"{len(columns)} names of columns for {size} elements; give one for each")
+    for number, column in enumerate(columns):
+        if not 0 < len(column) <= MAX_NAME or not column.isprintable():
+            raise InputError(f"the name of column {number} is empty, not printable or over {MAX_NAME} characters")
+    if len(set(columns)) != len(columns):
+        twice = next(name for number, name in enumerate(columns) if name in columns[:number])
+        raise InputError(f"two columns are called {twice!r}; every one needs a name of its own")
 
 
 def _sent_as(result: OutputSignature) -> OutputSignature:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hecc.runtime.inputs.tensors import Tensor
-from hecc.runtime.tail.outcomes import Outputs
+from hecc.runtime.tail.outcomes import Label, Outputs
 
 __all__ = ["EncryptedRows", "Holder", "Steps"]
 
@@ -44,6 +44,10 @@ class EncryptedRows(Protocol):
     @property
     def fingerprint(self) -> str:
         """SHA-256 that no other rows have."""
+
+    @property
+    def answers(self) -> str:
+        """The fingerprint of the request that a result answers; of a request its own."""
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the file.
@@ -82,10 +86,12 @@ class Holder(Protocol[R]):
     ) -> EncryptedRows:
         """Encrypt rows into a file, one batch after another."""
 
-    def decrypt(self, result: R, *, disclose: bool = False, request: str | None = None) -> Outputs:
-        """Decrypt a result, and warn of rows that are lost."""
+    def decrypt(
+        self, result: R, *, disclose: bool = False, request: str | None = None, index: Sequence[Label] = ()
+    ) -> Outputs:
+        """Decrypt a result whose rows are called so, and warn of rows that are lost."""
 
-    def decrypt_rows(self, result: R, *, request: str | None = None) -> Outputs:
+    def decrypt_rows(self, result: R, *, request: str | None = None, index: Sequence[Label] = ()) -> Outputs:
         """Decrypt a result; only what it returns tells of rows that are lost."""
 
     @property

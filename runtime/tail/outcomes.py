@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ from hecc.runtime.errors import OutputError
 from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.tail.epilogue import apply_steps
 
-__all__ = ["Outputs", "finished", "report", "row_words"]
+__all__ = ["Label", "Outputs", "finished", "report", "row_words"]
+
+Label: TypeAlias = int | str
+"""What inputs call a row: its number from 0, or the name that a data frame gives it."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ class Outputs(dict[str, NDArray[Any]]):
     outside
         The rows that left the interval of a polynomial in place of an activation, by number: where. Whatever their
         result is, it may be far from the network's. Only the simulator sees them.
+    index
+        What the inputs call each row, where some were left out or have names; empty where they are the rows from 0 on.
     """
 
     def __init__(
@@ -48,10 +53,16 @@ class Outputs(dict[str, NDArray[Any]]):
         values: Mapping[str, NDArray[Any]],
         lost: Mapping[int, str] | None = None,
         outside: Mapping[int, str] | None = None,
+        index: Sequence[Label] = (),
     ) -> None:
         super().__init__(values)
         self.lost = dict(sorted((lost or {}).items()))
         self.outside = dict(sorted((outside or {}).items()))
+        self.index = tuple(index)
+
+    def named(self, rows: Sequence[int]) -> list[Label]:
+        """Rows as the inputs call them."""
+        return [self.index[row] for row in rows] if self.index else list(rows)
 
     @property
     def rows(self) -> int:
@@ -64,6 +75,7 @@ def finished(
     values: Mapping[str, NDArray[np.float64]],
     lost: Mapping[int, str] | None = None,
     outside: Mapping[int, str] | None = None,
+    index: Sequence[Label] = (),
 ) -> Outputs:
     """What the network ends in, applied to the rows that are not lost.
 
@@ -71,6 +83,8 @@ def finished(
     ----------
     values
         What the ciphertexts hold, by the name of the output that has them, shape (rows, ...).
+    index
+        What the inputs call each row; by default their numbers.
     """
     good = np.ones(len(next(iter(values.values()))), dtype=bool)
     good[list(lost or ())] = False
@@ -80,7 +94,7 @@ def finished(
         # Of no rows at all the type of the results would not be known.
         shown = given[good] if good.any() else np.ones((1, *signature.shape))
         outputs[signature.name] = _spread(apply_steps(shown, signature.epilogue)[: good.sum()], good)
-    return Outputs(outputs, lost, outside)
+    return Outputs(outputs, lost, outside, index)
 
 
 def _spread(results: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
@@ -95,7 +109,7 @@ def _spread(results: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
     return spread
 
 
-def row_words(rows: Sequence[int]) -> str:
+def row_words(rows: Sequence[Label]) -> str:
     """Rows by their numbers, the first of many: "row 3", "rows 3, 17 and 29"."""
     shown = [str(row) for row in rows[:NAMED]]
     if len(rows) > NAMED:
@@ -121,10 +135,13 @@ def report(outputs: Outputs, advice: str) -> None:
         where = f", in all of {outputs.rows} rows" if outputs.rows > 1 else ""
         raise OutputError(f"{next(iter(reasons))}{where}; {advice}")
     for why, rows in list(reasons.items())[:REASONS]:
-        log.warning("%s of %d lost: %s; %s", row_words(rows), outputs.rows, why, advice)
+        log.warning("%s of %d lost: %s; %s", row_words(outputs.named(rows)), outputs.rows, why, advice)
     if rest := sorted(row for rows in list(reasons.values())[REASONS:] for row in rows):
         log.warning(
-            "%s of %d lost as well, for %d reasons like these", row_words(rest), outputs.rows, len(reasons) - REASONS
+            "%s of %d lost as well, for %d reasons like these",
+            row_words(outputs.named(rest)),
+            outputs.rows,
+            len(reasons) - REASONS,
         )
 
 

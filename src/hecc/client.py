@@ -9,20 +9,22 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.inputs.arrays import outputs_frame
+from hecc.inputs.rows import RowLabels
+from hecc.inputs.sources import Inputs, Source, forms, load_inputs
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.passphrases import Stored, new_passphrase, stored_passphrase
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.files.container import CONTENT, FILE_SOURCES, Content, FileSource
-from hecc.runtime.inputs.tensors import Tensor, plain_array
+from hecc.runtime.inputs.tensors import plain_array
 from hecc.runtime.pickling import NotPickled
 from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.plan.holder import AnyHolder, EncryptedRows, Steps
 from hecc.runtime.plan.keyset import KeySet, MinSecurity
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.tail.outcomes import Outputs
+from hecc.runtime.tail.outcomes import Label, Outputs
 from hecc.runtime.tail.predictions import TOP, Prediction, are_scores, predictions
 
 __all__ = ["DEFAULT_KEYS", "Client"]
@@ -87,6 +89,7 @@ class Client(NotPickled):
             if passphrase is not None:
                 raise InputError("a passphrase, and the keyring that is to have it; give one of them")
             passphrase = stored_passphrase(keys)
+        self._labels = RowLabels(None if keys is None or isinstance(keys, CONTENT) else Path(keys))
         self._holder = None if keys is None else self._open(keys, passphrase, public)
 
     @tells_new_names
@@ -166,6 +169,7 @@ class Client(NotPickled):
             raise
         if stored is not None:
             stored.name(made.key_id)
+        self._labels = RowLabels(folder)
         self._holder = self._open(folder, passphrase, False)
         return made
 
@@ -199,7 +203,14 @@ class Client(NotPickled):
         return [plan.header for plan in plans]
 
     def encrypt(
-        self, inputs: Source, *, raw: bool = False, processes: int | None = None, note: bool = True
+        self,
+        inputs: Source | Inputs,
+        *,
+        raw: bool = False,
+        clip: bool = False,
+        skip_bad_rows: bool = False,
+        processes: int | None = None,
+        note: bool = True,
     ) -> EncryptedRows:
         """Encrypt one example, or several rows at once; ``save`` writes the file for the server, ``dumps`` returns it.
 
@@ -207,11 +218,17 @@ class Client(NotPickled):
         ----------
         inputs
             Tensors by input name, or just the tensor of a plan with one input. Of the input's shape for one example, or
-            with a leading axis of rows. Or paths: a .npy, .npz or .csv file, an image, several images, or a folder of
-            images, in the order of their names. Images and tables are preprocessed as the plan says; arrays are the
-            network's own inputs.
+            with a leading axis of rows. Or a data frame of pandas, or paths: a .npy, .npz, .csv or .parquet file, an
+            image, several images, or a folder of images, in the order of their names. Images and tables are
+            preprocessed as the plan says; arrays are the network's own inputs. Columns that have names are found by
+            them, in whatever order they come.
         raw
             Arrays hold raw values, too, which are to be preprocessed.
+        clip
+            Move values outside the range that the plan was compiled for to its nearest end; a warning counts them.
+        skip_bad_rows
+            Leave out rows with such values, or with a value that is missing or not finite; a warning names them.
+            :meth:`decrypt` knows which rows are left, as ``index`` of what it returns.
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
@@ -227,14 +244,19 @@ class Client(NotPickled):
         FileFormatError
             A file is damaged.
         """
-        return self._require().encrypt(self._load(inputs, raw), processes=_positive(processes), note=note)
+        holder, loaded = self._require(), self._load(inputs, raw, clip, skip_bad_rows)
+        made = holder.encrypt(loaded.tensors, processes=_positive(processes), note=note)
+        self._labels.keep(made.fingerprint, loaded.labels)
+        return made
 
     def encrypt_to(
         self,
         path: str | os.PathLike[str],
-        inputs: Source,
+        inputs: Source | Inputs,
         *,
         raw: bool = False,
+        clip: bool = False,
+        skip_bad_rows: bool = False,
         processes: int | None = None,
         progress: Steps | None = None,
         resume: bool = True,
@@ -263,9 +285,12 @@ class Client(NotPickled):
                 raise InputError(
                     f"{path}: these are the inputs, which the encrypted rows would replace; give another name"
                 )
-        return self._require().encrypt_to(
-            path, self._load(inputs, raw), processes=_positive(processes), progress=progress, resume=resume, force=force
+        holder, loaded = self._require(), self._load(inputs, raw, clip, skip_bad_rows)
+        made = holder.encrypt_to(
+            path, loaded.tensors, processes=_positive(processes), progress=progress, resume=resume, force=force
         )
+        self._labels.keep(made.fingerprint, loaded.labels)
+        return made
 
     @tells_new_names
     def decrypt(
@@ -304,7 +329,8 @@ class Client(NotPickled):
         DisclosureError
             The plan was not compiled for disclosure, or so many results were disclosed already.
         """
-        return self._require().decrypt(self._result(result), disclose=disclose, request=self._request(request))
+        holder, answer = self._require(), self._result(result)
+        return holder.decrypt(answer, disclose=disclose, request=self._request(request), index=self._index(answer))
 
     def decrypt_rows(
         self,
@@ -319,7 +345,8 @@ class Client(NotPickled):
         InputError, KeyMismatchError, FileFormatError
             As there.
         """
-        return self._require().decrypt_rows(self._result(result), request=self._request(request))
+        holder, answer = self._require(), self._result(result)
+        return holder.decrypt_rows(answer, request=self._request(request), index=self._index(answer))
 
     @property
     def disclosures_left(self) -> int:
@@ -366,6 +393,25 @@ class Client(NotPickled):
                 found[signature.name] = predictions(signature, values, top)
         return found
 
+    def frame(self, outputs: Mapping[str, NDArray[Any]]) -> Any:
+        """Decrypted outputs as a data frame of pandas, a row each, with the index that the inputs had.
+
+        Its columns are called by the classes where the plan has labels, else by the outputs, with numbers.
+
+        Parameters
+        ----------
+        outputs
+            What :meth:`decrypt` or :func:`hecc.simulate` returned.
+
+        Raises
+        ------
+        MissingExtraError
+            pandas is not installed.
+        InputError
+            An output is missing.
+        """
+        return outputs_frame(outputs, self.plan.header)
+
     @property
     def key_id(self) -> str:
         """Id of the key set, the same in all its files: the fingerprint of its public key, 64 hexadecimal digits.
@@ -374,8 +420,15 @@ class Client(NotPickled):
         """
         return self._require().key_id
 
-    def _load(self, inputs: Source, raw: bool) -> dict[str, Tensor]:
-        return load_inputs(inputs, forms(self.plan.header.inputs), raw=raw).tensors
+    def _load(self, inputs: Source | Inputs, raw: bool, clip: bool, skip_bad_rows: bool) -> Inputs:
+        if isinstance(inputs, Inputs):
+            return inputs
+        loaded = load_inputs(inputs, forms(self.plan.header.inputs), raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+        loaded.warn()
+        return loaded
+
+    def _index(self, result: EncryptedRows) -> tuple[Label, ...]:
+        return self._labels.of(result.answers, result.rows)
 
     def _require(self) -> AnyHolder:
         if self._holder is None:

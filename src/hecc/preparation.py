@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,23 +23,21 @@ from hecc.compiler.options import check, options_of
 from hecc.compiler.promise.calibration import synthetic_inputs
 from hecc.inputs.labels import output_labels
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
-from hecc.inputs.sources import Form, load_inputs
+from hecc.inputs.ranges import Range, declared_ranges, edge_rows, element_ranges
+from hecc.inputs.sources import Form, column_ranges, load_inputs
 from hecc.options.table import CompileOptions
+from hecc.passes.graph.units import with_normalised_inputs
 from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
-from hecc.runtime.figures import apart, count_words
+from hecc.runtime.figures import count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
-from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, given_words, rounding, settle
+from hecc.runtime.inputs.ranges import ElementRanges
+from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, rounding, settle
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["Model", "OnnxModel", "Range", "Task", "prepare"]
-
-Range: TypeAlias = tuple[float, float]
-
-DEFAULT_RANGE: Range = (-1.0, 1.0)
-"""What inputs are taken to be when nothing is said of them."""
+__all__ = ["Model", "OnnxModel", "Task", "prepare"]
 
 CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 """How many times the observed values must not overflow: synthetic inputs say less about real ones."""
@@ -78,24 +75,28 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
     outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
     names = output_labels(asked.labels, outputs)
     unused = _unused_inputs(imported)
+    loaded = None if calibration is None else load_inputs(calibration, wanted, raw=asked.raw)
+    wanted = [replace(form, columns=() if loaded is None else loaded.columns.get(form.name, ())) for form in wanted]
+    if isinstance(input_range, str | os.PathLike):
+        input_range = column_ranges(input_range, wanted)
     if input_range is not None:
-        stated = _declared(input_range, None, wanted, unused)
+        stated = declared_ranges(input_range, None, wanted, unused)
         wanted = [replace(form, range=stated[form.name]) for form in wanted]
-    rows = (
-        None if calibration is None else _calibration(load_inputs(calibration, wanted, raw=asked.raw).tensors, wanted)
-    )
-    declared = _declared(input_range, rows, wanted, unused)
+    rows = None if loaded is None else _calibration(loaded.tensors, wanted)
+    declared = declared_ranges(input_range, rows, wanted, unused, asked.margin)
+    edges = None if rows is None or input_range is not None else edge_rows(rows, declared, asked.margin, wanted)
     if rows is None:
         rows = {name: synthetic_inputs(shape, *declared[name]) for name, shape in shapes.items()}
         log.warning(
             "no calibration inputs: how large values become inside the network was estimated from made-up inputs from "
             "%s; give some hundred real inputs as calibration, and it is measured",
-            " and ".join(sorted({f"{low:g} to {high:g}" for low, high in declared.values()})),
+            " and ".join(sorted({f"{np.min(low):g} to {np.max(high):g}" for low, high in declared.values()})),
         )
     else:
-        for name, values in rows.items():
+        for form in wanted:
             remedy = "widen the input range, or preprocess the calibration inputs as in training"
-            check_range(f"calibration for input {name!r}", values, *declared[name], remedy)
+            what = f"calibration for input {form.name!r}"
+            check_range(what, rows[form.name], *declared[form.name], remedy, form.columns)
         number = len(next(iter(rows.values())))
         if number < FEW_ROWS:
             log.warning(
@@ -111,7 +112,8 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
         producer=f"hecc {hecc.__version__}",
     )
     preprocessed = {form.name: form.preprocessing for form in wanted}
-    return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names)
+    columns = {form.name: form.columns for form in wanted}
+    return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names, columns, edges)
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,13 @@ class Task:
     calibration
         Inputs by name, given or made up.
     declared
-        Range of each input's elements.
+        Range of each input, or of each of its elements.
     options
         What was asked for.
-    preprocessing, labels
+    preprocessing, labels, columns
         What the plan tells the client, by input and by output.
+    edges
+        Inputs with an element in the margin of its range, which activations are made for, too; ``None`` without one.
     scheme
         What to compile for, a key of :data:`hecc.passes.schemes.COMPILERS`.
     """
@@ -143,6 +147,8 @@ class Task:
     options: Options
     preprocessing: Mapping[str, Preprocessing | None]
     labels: Mapping[str, tuple[str, ...]]
+    columns: Mapping[str, tuple[str, ...]]
+    edges: Mapping[str, NDArray[np.float64]] | None = None
     scheme: str = "ckks"
 
     def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
@@ -154,10 +160,41 @@ class Task:
             As :func:`hecc.compile`.
         """
         compiler = load_compiler(self.scheme)
-        plan = compiler(self.imported, self.model, self.calibration, self.declared, self.options, progress)
-        inputs = (msgspec.structs.replace(s, preprocessing=self.preprocessing[s.name]) for s in plan.header.inputs)
+        shapes = {name: values.shape[1:] for name, values in self.calibration.items()}
+        ranges = {name: element_ranges(each, shapes[name]) for name, each in self.declared.items()}
+        # What the network returns as it is has to be encrypted as it is.
+        own = {name: each for name, each in ranges.items() if each is not None and name not in self.imported.outputs}
+        declared = {
+            name: (-1.0, 1.0) if name in own else (float(np.min(low)), float(np.max(high)))
+            for name, (low, high) in self.declared.items()
+        }
+        options = self.options
+        if self.edges is not None:
+            options = replace(options, edges=_normalised(self.edges, own))
+        plan = compiler(
+            with_normalised_inputs(self.imported, own),
+            self.model,
+            _normalised(self.calibration, own),
+            declared,
+            options,
+            progress,
+        )
+        inputs = []
+        for signature in plan.header.inputs:
+            name = signature.name
+            known: dict[str, Any] = {"preprocessing": self.preprocessing[name], "columns": self.columns[name]}
+            if name in own:
+                known |= {"ranges": own[name], "low": min(own[name].lows), "high": max(own[name].highs)}
+            inputs.append(msgspec.structs.replace(signature, **known))
         outputs = (msgspec.structs.replace(s, labels=self.labels.get(s.name, ())) for s in plan.header.outputs)
         return replace(plan, header=msgspec.structs.replace(plan.header, inputs=tuple(inputs), outputs=tuple(outputs)))
+
+
+def _normalised(
+    rows: Mapping[str, NDArray[np.float64]], own: Mapping[str, ElementRanges]
+) -> dict[str, NDArray[np.float64]]:
+    """What is encrypted for rows of each input."""
+    return {name: own[name].normalised(values) if name in own else values for name, values in rows.items()}
 
 
 def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
@@ -216,53 +253,3 @@ def _calibration(tensors: Mapping[str, Tensor], wanted: Sequence[Form]) -> dict[
         rows[form.name] = values if form.range is None else settle(values, *form.range, rounding(tensor, *form.range))
     check_counts("calibration", rows)
     return rows
-
-
-def _declared(
-    given: Range | Mapping[str, Range] | None,
-    rows: Mapping[str, NDArray[np.float64]] | None,
-    wanted: Sequence[Form],
-    unused: Sequence[str],
-) -> dict[str, Range]:
-    """The range of each input: as given, else that of images and of the calibration inputs, else the default."""
-    names = [form.name for form in wanted]
-    if given is None:
-        ranges = {form.name: _default_range(form, None if rows is None else rows[form.name]) for form in wanted}
-    elif isinstance(given, Mapping):
-        if set(given) != set(names):
-            known = ", ".join(map(repr, names))
-            raise InputError(f"input range: {given_words(given)} given; the network takes {known}")
-        ranges = {name: _ends(f"input range of {name!r}", given[name]) for name in names}
-    else:
-        ranges = dict.fromkeys(names, _ends("input range", given))
-    for name, (low, high) in ranges.items():
-        if given is None and low == high and name in unused:
-            ranges[name] = low - 1.0, high + 1.0  # any will do for what nothing is computed with
-            continue
-        if not -math.inf < low < high < math.inf:
-            constant = given is None and low == high
-            lowest, highest = apart(low, high)
-            empty = (
-                f"the calibration inputs are all {low:g}" if constant else f"the range {lowest} to {highest} is empty"
-            )
-            how = ", with --input-range" if given is None else ""
-            raise InputError(
-                f"input {name!r}: {empty}; give the lowest and the highest value that inputs can have{how}"
-            )
-    return ranges
-
-
-def _ends(what: str, given: Range) -> Range:
-    """A range as two numbers."""
-    try:
-        low, high = map(float, given)
-    except (TypeError, ValueError):
-        raise InputError(f"{what}: {given!r} is not two numbers; give the lowest and the highest value") from None
-    return low, high
-
-
-def _default_range(form: Form, rows: NDArray[np.float64] | None) -> Range:
-    image = None if form.preprocessing is None else form.preprocessing.image_range(form.shape)
-    found = None if rows is None else (float(rows.min()), float(rows.max()))
-    ranges = [bounds for bounds in (image, found) if bounds is not None] or [DEFAULT_RANGE]
-    return min(low for low, _ in ranges), max(high for _, high in ranges)

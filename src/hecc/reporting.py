@@ -219,8 +219,8 @@ def _layer_table(layers: Sequence[Layer]) -> dict[str, Any]:
         rows.append(
             (
                 f"{number} {layer.source}" + (f", {layer.polynomial}" if layer.polynomial else ""),
-                "" if layer.is_input else seconds_words(layer.seconds),
-                "" if layer.is_input else f"{100 * layer.share:.1f}%",
+                seconds_words(layer.seconds) if layer.seconds else "",
+                f"{100 * layer.share:.1f}%" if layer.seconds else "",
                 bits_words(layer.precision_bits),
                 "" if lost is None else f"{round(lost, 1) + 0.0:.1f}",
                 "" if part is None else f"{100 * part:.1f}%",

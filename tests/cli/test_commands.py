@@ -265,7 +265,7 @@ def test_values_are_written_as_the_name_says(cli, here):
     for arguments in (("decrypt", "plan.client.bin", "result.bin"), ("simulate", "plan.bin", "three.npy")):
         sentence = cli.refusal(*arguments, "--output", "values.txt")
         assert sentence == (
-            "values.txt: values are written as .npy, .npz or .csv; give a name with one of these endings"
+            "values.txt: values are written as .npy, .npz, .csv or .parquet; give a name with one of these endings"
         )
 
 

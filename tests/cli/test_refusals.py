@@ -43,8 +43,8 @@ import hecc
         (
             ["compile", "model.onnx", "--calibration", "images.npy", "--input-range", "0", "0.5"],
             (
-                "calibration for input 'image': values from 0 to 1 are outside 0 to 0.5; widen the input range, or "
-                "preprocess the calibration inputs as in training"
+                "calibration for input 'image': values from 0 to 1 are outside 0 to 0.5, first in row 0, element "
+                "(0, 0, 2); widen the input range, or preprocess the calibration inputs as in training"
             ),
         ),
         (
@@ -88,7 +88,7 @@ import hecc
             ["encrypt", "plan.client.bin", "model.onnx"],
             (
                 "model.onnx: neither a .npy nor an .npz file; save the array with numpy.save, or let the name of a "
-                "table end in .csv, and that of an image in .png or .jpg"
+                "table end in .csv or .parquet, and that of an image in .png or .jpg"
             ),
         ),
         (

@@ -20,6 +20,7 @@ from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.facts import tensor_facts, tensor_fields
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, check_header
@@ -39,6 +40,8 @@ class ClearInput(InputSignature, frozen=True, kw_only=True, forbid_unknown_field
     low: float
     high: float
     preprocessing: Preprocessing | None = None
+    ranges: ElementRanges | None = None
+    columns: tuple[str, ...] = ()
 
 
 class ClearOutput(OutputSignature, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,6 +145,10 @@ class ClearRows:
     def fingerprint(self):
         return hashlib.sha256(codec.encode(self.header) + self.values.tobytes()).hexdigest()
 
+    @property
+    def answers(self):
+        return self.header.request or self.fingerprint
+
     def save(self, path, *, force=False):
         with ContainerWriter(path, self.kind, self.header, force=force) as writer:
             writer.add("values", self.values)
@@ -164,7 +171,8 @@ class ClearHolder:
         self.disclosures_left = 0
 
     def encrypt(self, tensors, *, processes=None, note=True):
-        (values,) = input_rows(tensors, self.plan.header.inputs).values()
+        (source,) = self.plan.header.inputs
+        values = source.normalised(input_rows(tensors, self.plan.header.inputs)[source.name])
         header = RowsHeader(key_id=self.key_id, of=self.plan.input_fingerprint)
         return ClearRows(Kind.CIPHERTEXT, header, values)
 
@@ -173,19 +181,20 @@ class ClearHolder:
         rows.save(path, force=force)
         return rows
 
-    def decrypt(self, result, *, disclose=False, request=None):
-        outputs = self.decrypt_rows(result, request=request)
+    def decrypt(self, result, *, disclose=False, request=None, index=()):
+        outputs = self.decrypt_rows(result, request=request, index=index)
         report(outputs, "there is nothing to do about it")
         return outputs
 
-    def decrypt_rows(self, result, *, request=None):
+    def decrypt_rows(self, result, *, request=None, index=()):
         if request not in (None, result.header.request):
             raise KeyMismatchError("this answers another request")
         if result.header.of != self.plan.fingerprint:
             raise KeyMismatchError("this is the result of another plan")
         (signature,) = self.plan.header.outputs
         values = result.values.reshape(-1, *signature.shape)
-        return finished(self.plan.header, {signature.name: values}, dict.fromkeys(_bad(values), "it is not finite"))
+        bad = dict.fromkeys(_bad(values), "it is not finite")
+        return finished(self.plan.header, {signature.name: values}, bad, index=index)
 
 
 def _bad(values):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Self, TypeAlias
@@ -37,7 +37,7 @@ from hecc.runtime.files.container import CONTENT, Container, FileSource, Kind
 from hecc.runtime.inputs.tensors import Tensor, input_rows
 from hecc.runtime.pickling import NotPickled
 from hecc.runtime.plan.keyset import PUBLIC, SECRET, KeySet, MinSecurity
-from hecc.runtime.tail.outcomes import Outputs, finished, report
+from hecc.runtime.tail.outcomes import Label, Outputs, finished, report
 
 __all__ = ["ALARM", "Client"]
 
@@ -270,7 +270,14 @@ class Client(NotPickled):
         self._notes.leave(made)
         return made
 
-    def decrypt(self, result: ResultFile, *, disclose: bool = False, request: str | None = None) -> Outputs:
+    def decrypt(
+        self,
+        result: ResultFile,
+        *,
+        disclose: bool = False,
+        request: str | None = None,
+        index: Sequence[Label] = (),
+    ) -> Outputs:
         """Decrypt a result, check what can be checked of it, and apply what the network ends in.
 
         Every row is judged for itself. Those whose values show that the evaluation overflowed are lost, which a warning
@@ -285,6 +292,8 @@ class Client(NotPickled):
             The values are to be disclosed, that is shown to others: they get the noise that hides what they tell of the
             key, are rounded to the digits that are left, and count as disclosed, a row or batch of rows each. Which
             rows are lost must not be disclosed: with one of them all are refused.
+        index
+            What the inputs call each row; by default their numbers.
 
         Returns
         -------
@@ -308,15 +317,15 @@ class Client(NotPickled):
         """
         if disclose:
             self._check_disclosure()
-        outputs = self.decrypt_rows(result, request=request)
+        outputs = self.decrypt_rows(result, request=request, index=index)
         if not disclose:
             report(outputs, ADVICE)
             return outputs
         if outputs.lost:
             raise OutputError(f"{next(iter(outputs.lost.values()))}; {ADVICE}")
-        return finished(self.plan.header, self._flooded(result))
+        return finished(self.plan.header, self._flooded(result), index=index)
 
-    def decrypt_rows(self, result: ResultFile, *, request: str | None = None) -> Outputs:
+    def decrypt_rows(self, result: ResultFile, *, request: str | None = None, index: Sequence[Label] = ()) -> Outputs:
         """As :meth:`decrypt`, but neither a warning nor an error tells of rows that are lost: the result does.
 
         Raises
@@ -345,7 +354,7 @@ class Client(NotPickled):
                     wrapped.add(batch)
             values[signature.name] = np.concatenate(parts)[:rows]
         lost = with_their_batches(lost, wrapped, header.batch, rows)
-        return finished(header, values, lost)
+        return finished(header, values, lost, index=index)
 
     @property
     def disclosures_left(self) -> int:
@@ -406,7 +415,7 @@ class Client(NotPickled):
             for number, start in enumerate(starts[first:], first + 1):
                 part = slice(start, start + header.batch)
                 yield {
-                    s.name: encrypt[s.limbs](self._contents(s, rows[s.name][part]), float(s.scale))
+                    s.name: encrypt[s.limbs](self._contents(s, s.normalised(rows[s.name][part])), float(s.scale))
                     for s in header.inputs
                 }
                 if progress is not None:

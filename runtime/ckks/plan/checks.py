@@ -67,7 +67,7 @@ def _check_signature(what: str, signature: CkksInput | CkksOutput, header: CkksH
 def _check_room(source: CkksInput, header: CkksHeader) -> None:
     """An input's values at its scale, and the scale itself, are below the modulus that they are encrypted at."""
     modulus = math.prod(header.keys.data_primes[: source.limbs])
-    largest = Fraction(max(abs(source.low), abs(source.high)))
+    largest = Fraction(max(map(abs, source.encrypted_range)))
     if not max(Fraction(2), HEADROOM * largest) * source.scale < modulus:
         raise ParameterError(
             f"input {source.name!r}: values up to {float(largest):.6g} do not fit into the modulus at the input's scale"

@@ -6,12 +6,15 @@ from fractions import Fraction
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.plan.rates import Rates
 from hecc.runtime.inputs.preprocessing import Preprocessing
+from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import Step
 
@@ -33,9 +36,13 @@ class CkksInput(InputSignature, frozen=True, kw_only=True, forbid_unknown_fields
     paired
         Whether a ciphertext holds two vectors of the layout (:class:`hecc.runtime.ckks.circuit.instructions.Input`).
     low, high
-        Range of values that the plan was calibrated for; the client refuses others.
+        Range of values that the plan was compiled for, over all elements; the client refuses others.
     preprocessing
         What the client does to raw inputs; ``None`` if nothing was said of it.
+    ranges
+        A range for each element, which the client brings to [-1, 1] before it encrypts; ``None`` where all have one.
+    columns
+        Names of the elements; empty if the calibration inputs had none.
     """
 
     name: str
@@ -47,11 +54,18 @@ class CkksInput(InputSignature, frozen=True, kw_only=True, forbid_unknown_fields
     high: float
     paired: bool = False
     preprocessing: Preprocessing | None = None
+    ranges: ElementRanges | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def ciphertexts(self) -> int:
         """How many there are for one example, or one batch."""
         return -(-self.layout.count // 2) if self.paired else self.layout.count
+
+    def pack(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the slots hold of the network's inputs, of shape (rows, ...)."""
+        packed: NDArray[np.float64] = self.layout.pack(self.normalised(values).reshape(-1, *self.layout.shape))
+        return packed
 
 
 class CkksOutput(OutputSignature, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -159,7 +159,7 @@ def _check_noise(circuit: Circuit, types: Sequence[ArrayType], header: CkksHeade
     if not header.disclosure:
         return
     errors = worst_errors(
-        circuit, types, header.keys, {source.name: (source.low, source.high) for source in header.inputs}
+        circuit, types, header.keys, {source.name: source.encrypted_range for source in header.inputs}
     )
     least = deviations(header.disclosure.results, header.sent, [errors[result.name] for result in header.sent])
     for result, needed, promised in zip(header.sent, least, header.disclosure.deviations, strict=True):

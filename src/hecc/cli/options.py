@@ -7,12 +7,23 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ForceOption", "ModelArgument", "RawOption", "ResumeOption", "TruthOption"]
+__all__ = ["ClipOption", "ForceOption", "ModelArgument", "RawOption", "ResumeOption", "SkipOption", "TruthOption"]
 
 ModelArgument = Annotated[Path, typer.Argument(help="The network, an ONNX file.")]
 RawOption = Annotated[
     bool,
     typer.Option("--raw", help="Arrays hold raw values, too: preprocess them. Images and tables always are."),
+]
+ClipOption = Annotated[
+    bool,
+    typer.Option("--clip", help="Move values outside the plan's range to its nearest end; they are counted and told."),
+]
+SkipOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Leave out rows with values that are missing, not finite or outside the plan's range; they are listed.",
+    ),
 ]
 TruthOption = Annotated[
     Path | None,

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from hecc.runtime.plan.header import PlanHeader
 
-__all__ = ["check_outputs", "load_array", "load_arrays", "save_outputs"]
+__all__ = ["ROW", "check_outputs", "load_array", "load_arrays", "outputs_frame", "save_outputs"]
 
 HEADERS = 1 << 10
 """What a file holds besides the numbers, for each array, at most."""
+
+ROW = "row"
+"""What the column is called that has the rows' names."""
 
 DIGITS = 24
 """Characters of a number in a table, at most, with the comma."""
@@ -83,7 +86,7 @@ def load_array(path: Path) -> NDArray[Any]:
 
 
 def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHeader, *, force: bool = False) -> None:
-    """Write a plan's outputs as the name of the file says: .npy, .npz, or .csv with a line per row.
+    """Write a plan's outputs as the name of the file says: .npy, .npz, or .csv or .parquet with a line per row.
 
     They are what encryption hid: only the owner may read the file, from its creation on (mode 0600), whatever the umask
     allows.
@@ -101,23 +104,57 @@ def save_outputs(path: Path, outputs: Mapping[str, NDArray[Any]], header: PlanHe
     from hecc.runtime.files.atomic import replacing
 
     ending = _ending(path, len(outputs))
+    index = tuple(getattr(outputs, "index", ()))
+    frame = outputs_frame(outputs, header) if ending == ".parquet" else None
     with replacing(path, secret=True) as file:
-        if ending == ".csv":
+        if frame is not None:
+            frame.to_parquet(file)
+        elif ending == ".csv":
             flat = [outputs[signature.name].reshape(len(outputs[signature.name]), -1) for signature in header.outputs]
             names = _columns(header, [values.shape[1] for values in flat])
             parts = zip(*(values.tolist() for values in flat), strict=True)
-            write_table(file, names, ([value for part in row for value in part] for row in parts))
+            rows = [[value for part in row for value in part] for row in parts]
+            if index:
+                names, rows = [ROW, *names], [[label, *row] for label, row in zip(index, rows, strict=True)]
+            write_table(file, names, rows)
         elif ending == ".npy":
             np.save(file, next(iter(outputs.values())), allow_pickle=False)
         else:
             np.savez(file, allow_pickle=False, **outputs)
 
 
+def outputs_frame(outputs: Mapping[str, NDArray[Any]], header: PlanHeader) -> Any:
+    """A plan's outputs as a data frame of pandas.
+
+    Raises
+    ------
+    MissingExtraError
+        pandas is not installed.
+    InputError
+        An output is missing.
+    """
+    from hecc.inputs.tables import load_pandas
+
+    pandas = load_pandas()
+    missing = [signature.name for signature in header.outputs if signature.name not in outputs]
+    if missing:
+        raise InputError(f"there is no output {missing[0]!r}; give all that decrypt returned")
+    flat = [outputs[signature.name].reshape(len(outputs[signature.name]), -1) for signature in header.outputs]
+    names = _columns(header, [values.shape[1] for values in flat])
+    columns = [values[:, number] for values in flat for number in range(values.shape[1])]
+    index = list(getattr(outputs, "index", ())) or None
+    return pandas.DataFrame(
+        dict(zip(names, columns, strict=True)), index=pandas.Index(index, name=ROW) if index else None
+    )
+
+
 def _ending(path: Path, outputs: int) -> str:
-    """What to write: ".npy", ".npz" or ".csv"."""
+    """What to write: ".npy", ".npz", ".csv" or ".parquet"."""
     ending = path.suffix.lower() or (".npy" if outputs == 1 else ".npz")
-    if ending not in (".npy", ".npz", ".csv"):
-        raise InputError(f"{path}: values are written as .npy, .npz or .csv; give a name with one of these endings")
+    if ending not in (".npy", ".npz", ".csv", ".parquet"):
+        raise InputError(
+            f"{path}: values are written as .npy, .npz, .csv or .parquet; give a name with one of these endings"
+        )
     if ending == ".npy" and outputs > 1:
         raise InputError(f"{path}: a .npy file holds one array, and the network has {outputs} outputs; use .npz")
     return ending
@@ -155,9 +192,13 @@ def check_outputs(path: Path, header: PlanHeader, rows: int, *, force: bool = Fa
         The name has another ending, or is that of a file of another kind; or the folder does not exist, cannot be
         written to, or is on a disk with less space.
     """
+    from hecc.inputs.tables import load_pandas
     from hecc.runtime.files.atomic import check_replaceable, check_target
 
-    size = DIGITS if _ending(path, len(header.outputs)) == ".csv" else 8
+    ending = _ending(path, len(header.outputs))
+    if ending == ".parquet":
+        load_pandas(parquet=True)
+    size = DIGITS if ending == ".csv" else 8
     values = sum(math.prod(signature.shape) for signature in header.outputs)
     check_target(path, size * rows * values + HEADERS * len(header.outputs))
     check_replaceable(
@@ -173,7 +214,13 @@ def _holds_outputs(path: Path, header: PlanHeader) -> bool:
         if path.suffix.lower() == ".csv":
             with reading(path), path.open(encoding="utf-8", newline="") as file:
                 found = next(csv.reader(file), [])
-            return found == _columns(header, [math.prod(shape) for shape in shapes.values()])
+            columns = _columns(header, [math.prod(shape) for shape in shapes.values()])
+            return found in (columns, [ROW, *columns])
+        if path.suffix.lower() == ".parquet":
+            from hecc.inputs.tables import load_parquet
+
+            columns = _columns(header, [math.prod(shape) for shape in shapes.values()])
+            return list(load_parquet(path).columns) == columns
         arrays = load_arrays(path)
     except (HeccError, UnicodeDecodeError, csv.Error):
         return False

@@ -129,7 +129,7 @@ def measure_plan(
 def _random_row(header: CkksHeader) -> dict[str, NDArray[np.float64]]:
     """One row of every input, uniform within the range that the plan declares."""
     generator = np.random.default_rng(0)
-    return {source.name: generator.uniform(source.low, source.high, source.shape) for source in header.inputs}
+    return {source.name: generator.uniform(*source.ends, source.shape) for source in header.inputs}
 
 
 def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -41,7 +41,7 @@ def measured_rows(
     """Slots of the rows that errors are measured on; ``None`` where too few stay within what polynomials are for."""
     header = plan.header
     if inputs is None:
-        rows = {s.name: synthetic_inputs(s.shape, s.low, s.high) for s in header.inputs}
+        rows = {s.name: synthetic_inputs(s.shape, *s.ends) for s in header.inputs}
     else:
         rows = {
             name: np.asarray(values, dtype=np.float64) for name, values in input_rows(inputs, header.inputs).items()
@@ -57,7 +57,7 @@ def measured_rows(
     kept = np.zeros(count, dtype=bool)
     enough = (count + 1) // 2 if inputs is None else 1
     for spread in SPREADS if inputs is None else SPREADS[:1]:
-        middles = {s.name: (s.low + s.high) / 2 for s in header.inputs}
+        middles = {s.name: sum(s.ends) / 2 for s in header.inputs}
         tried = {name: values.copy() for name, values in rows.items()}
         reach = _Reach(types, fitted, count)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -76,7 +76,7 @@ def measured_rows(
 
 
 def _packed(plan: CkksPlan, rows: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    return {s.name: s.layout.pack(rows[s.name].reshape(-1, *s.layout.shape)) for s in plan.header.inputs}
+    return {s.name: s.pack(rows[s.name]) for s in plan.header.inputs}
 
 
 class _Reach:

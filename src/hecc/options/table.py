@@ -6,11 +6,13 @@
 # Types that only help prints are strings: the command line makes its flags of this table, and must not load them.
 
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hecc.compiler.ckks.options import CKKSOptions
 from hecc.compiler.options import Flag, option
+from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
     import os
@@ -18,11 +20,22 @@ if TYPE_CHECKING:
 
     from hecc.compiler.ckks.prediction.machine import MachineProfile
     from hecc.inputs.labels import Labels
+    from hecc.inputs.ranges import Given
     from hecc.inputs.sources import Source
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
 
 __all__ = ["CompileOptions"]
+
+MAX_MARGIN = 10.0
+"""With more nothing that was calibrated would be left."""
+
+
+def _check_margin(value: Any) -> None:
+    if value is not None and not (isinstance(value, Real) and 0 <= float(value) <= MAX_MARGIN):
+        raise InputError(
+            f"a margin of {value!r}; give a part of the width of the calibration inputs, from 0 to {MAX_MARGIN:g}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +73,40 @@ class CompileOptions(CKKSOptions):
         kind=Path,
         metavar="PATH",
     )
-    input_range: "tuple[float, float] | Mapping[str, tuple[float, float]] | None" = option(
+    input_range: "Given | str | os.PathLike[str]" = option(
         None,
         "Lowest and highest input value, after preprocessing; the client refuses to encrypt others.",
-        more="For all inputs; in Python also by name. By default what 8-bit images become if their preprocessing was "
-        "stated, and the range of the calibration inputs; or -1 to 1 when there is neither.",
+        more="For all inputs; in Python also by name, and an end may be an array with a number for each element, or "
+        "both are the path of a table of two rows, the lowest values and the highest. By default what 8-bit images "
+        "become if their preprocessing was stated, and the range of the calibration inputs, of each column of a table; "
+        "or -1 to 1 when there is neither.",
         group="Its inputs",
-        kind=tuple[float, float],
-        metavar="LOW HIGH",
+        flags=(
+            Flag(
+                "input_range",
+                tuple[float, float],
+                "Lowest and highest input value, after preprocessing; the client refuses to encrypt others.",
+                "LOW HIGH",
+            ),
+            Flag(
+                "column_ranges",
+                Path,
+                "The same for each column of a table: a .csv, .npy or .parquet file of two rows, the lowest values and "
+                "the highest.",
+                "FILE",
+            ),
+        ),
+    )
+    margin: float | None = option(
+        None,
+        "How far beyond the calibration inputs the range of a column reaches, at either end, as a part of its width.",
+        more="By default 0.25 for tables, and 0 for images and other arrays, which have one range. It does not reach "
+        "beyond zero where no calibration input does, and says nothing where ranges are stated. Activations and the "
+        "modulus are made for inputs in the margin, too.",
+        group="Its inputs",
+        kind=float,
+        metavar="PART",
+        check=_check_margin,
     )
     preprocessing: "Preprocessing | Mapping[str, Preprocessing] | None" = option(
         None,

@@ -117,7 +117,7 @@ def _encrypted() -> Fact:
         "The server computes on encrypted numbers: it sees neither the inputs, nor any value in between, nor the "
         "results. Only the client's secret key opens them."
     )
-    shown = "Not hidden are the network's weights from the server, and its depth and its outputs from the client."
+    shown = "Not encrypted is the network: the server reads its weights, and the client sees its depth and all outputs."
     return Fact("What is encrypted?", "inputs and results", (seen, shown))
 
 
@@ -161,7 +161,7 @@ def _time(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
 def _memory(header: CkksHeader) -> Fact:
     cost = header.estimate
     sentence = (
-        f"The server needs so much at its worst. {size_words(cost.evaluation_key_bytes)} of it are one client's "
+        f"That is what the server needs at its worst. {size_words(cost.evaluation_key_bytes)} of it are one client's "
         "evaluation keys; every further client adds as much."
     )
     return Fact("How much memory?", size_words(cost.peak_memory), (sentence,))

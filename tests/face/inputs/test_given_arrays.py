@@ -58,7 +58,7 @@ def test_values_outside_are_refused_with_the_digits_that_show_it(factor):
         rows(ROWS * factor)
     lowest, highest = str(refusal.value).split("values from ")[1].split(" are outside ")[0].split(" to ")
     assert (float(lowest), float(highest)) != (-0.1, 0.1)
-    assert "are outside -0.1 to 0.1; preprocess" in str(refusal.value)
+    assert "are outside -0.1 to 0.1, first in row 0, column 0; preprocess" in str(refusal.value)
 
 
 def test_numbers_that_differ_look_different():
@@ -125,7 +125,7 @@ def test_a_matrix_is_an_array():
         ([[0.1, 0.1], [0.1]], r"list that is no array of numbers \(.*\); give rows of one shape"),
         (scipy.sparse.csr_matrix(ROWS), r"a sparse matrix; give all elements, as `x\.toarray\(\)`"),
         (scipy.sparse.coo_array(ROWS), "a sparse matrix"),
-        (pandas.DataFrame(ROWS).astype("Float64").mask(ROWS > 0.09), "dtype object|not a number"),
+        (pandas.DataFrame(ROWS).astype("Float64").mask(ROWS > 0.09), "row 0, column 0: a value is missing"),
         (ROWS.astype(object), "dtype object; give floating-point numbers"),
         (ROWS.astype(str), "give floating-point numbers"),
         (ROWS + 0j, "dtype complex128"),

@@ -111,9 +111,11 @@ def test_a_table_goes_from_its_raw_columns_to_a_diagnosis(network, tmp_path):
         preprocessing=hecc.Preprocessing(mean=means, std=deviations),
         calibration=tmp_path / "patients.csv",
         labels=["healthy", "ill"],
+        margin=0,
         precision=8,
     )
     (source,) = plan.header.inputs
+    assert source.columns == ("age", "pressure", "ratio")
     assert -2 <= source.low < -1 < 1 < source.high <= 2
     clear = hecc.simulate(plan, (patients - means) / deviations, noise=False)["gemm0"][:, 0]
     (tmp_path / "truth.txt").write_text("\n".join("ill" if score > 0 else "healthy" for score in clear))

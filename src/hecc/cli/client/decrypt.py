@@ -27,7 +27,7 @@ def decrypt_command(
             "-o",
             metavar="FILE",
             show_default="output.npy, or output.npz of several outputs",
-            help="The values: .npy for one output, .npz, or .csv with a line per row.",
+            help="The values: .npy for one output, .npz, or .csv or .parquet with a line per row.",
         ),
     ] = None,
     disclose: Annotated[
@@ -61,7 +61,7 @@ def decrypt_command(
     with console(as_json) as out:
         from hecc.cli.client.predictions import prediction_fields, show_predictions, top_fields
         from hecc.inputs.arrays import check_outputs, save_outputs
-        from hecc.runtime.figures import count_words, time_words
+        from hecc.runtime.figures import count_words, shortened, time_words
 
         client = open_client(plan, keys, keyring=keyring, min_security=min_security)
         if output is None:
@@ -76,6 +76,9 @@ def decrypt_command(
         save_outputs(output, outputs, client.plan.header, force=force)
         rows = len(next(iter(outputs.values())))
         out.say(f"{output}: {count_words(rows, 'row')}, decrypted in {time_words(elapsed)}")
+        if outputs.index and output.suffix.lower() not in (".csv", ".parquet"):
+            named = shortened([str(label) for label in outputs.index])
+            out.warn(f"{output} holds rows {named} of the inputs without their names; a .csv or .parquet file has them")
         header = client.plan.header
         show_predictions(out, header, outputs)
         left = client.disclosures_left if disclose else None
@@ -91,6 +94,7 @@ def decrypt_command(
             predictions=prediction_fields(outputs),
             top=top_fields(header, outputs),
             lost_rows=list(outputs.lost),
+            index=list(outputs.index) or None,
         )
         if outputs.lost:
             raise typer.Exit(INCOMPLETE)

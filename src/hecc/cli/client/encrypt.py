@@ -10,7 +10,7 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ForceOption, RawOption, ResumeOption
+from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption
 from hecc.cli.outputs import check_targets, key_files
 from hecc.runtime.errors import KeyMismatchError
 
@@ -23,11 +23,13 @@ def encrypt_command(
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="A .npy file with one example or several rows; .npz with an array per input; a .csv table; or images, "
-            "or a folder of them, one row each.",
+            help="A .npy file with one example or several rows; .npz with an array per input; a .csv or .parquet "
+            "table; or images, or a folder of them, one row each.",
         ),
     ],
     raw: RawOption = False,
+    clip: ClipOption = False,
+    skip_bad_rows: SkipOption = False,
     keys: KeysOption = Path("keys"),
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.")] = Path(
         "encrypted.bin"
@@ -60,7 +62,9 @@ def encrypt_command(
     Images and tables are preprocessed as the plan says; arrays are the network's own inputs, unless they are --raw. The
     rows of a folder are its images in the order of their names.
 
-    Values outside the range that the plan was compiled for are refused: the network would compute nonsense.
+    Values outside the range that the plan was compiled for are refused, by row and column: the network would compute
+    nonsense. With --clip they are moved to the nearest end, with --skip-bad-rows such rows are left out; both are told,
+    and decrypt keeps the numbers that the rows had.
     """
     with console(as_json) as out:
         from hecc.inputs.sources import check_readable, forms, load_inputs
@@ -79,11 +83,19 @@ def encrypt_command(
             )
         source = inputs[0] if len(inputs) == 1 else inputs
         with out.steps("reading images") as step:
-            loaded = load_inputs(source, forms(client.plan.header.inputs), raw=raw, progress=step)
+            loaded = load_inputs(
+                source,
+                forms(client.plan.header.inputs),
+                raw=raw,
+                clip=clip,
+                skip_bad_rows=skip_bad_rows,
+                progress=step,
+            )
+        loaded.warn()
         start = time.perf_counter()
         with out.steps("encrypting") as step:
             encrypted = client.encrypt_to(
-                output, loaded.tensors, processes=processes, progress=step, resume=resume, force=force
+                output, loaded, processes=processes, progress=step, resume=resume, force=force
             )
         elapsed = time.perf_counter() - start
         rows, size = encrypted.rows, output.stat().st_size
@@ -101,4 +113,7 @@ def encrypt_command(
             seconds=elapsed,
             key_id=client.key_id,
             files=list(loaded.files),
+            clipped={"values": loaded.clipped.values, "rows": loaded.clipped.rows},
+            left_out=[{"row": row, "why": why} for row, why in loaded.left_out.items()],
+            index=list(loaded.labels) or None,
         )

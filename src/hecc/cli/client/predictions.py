@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hecc.cli.console import Console
@@ -26,10 +26,11 @@ def show_predictions(console: Console, header: PlanHeader, outputs: Mapping[str,
     """A table per output, one line per row: names and confidences where the plan has labels, else values."""
     from hecc.runtime.tail.predictions import answered, class_names, is_choice
 
+    index = getattr(outputs, "index", ()) or range(len(next(iter(outputs.values()))))
     for signature in header.outputs:
         name, values = signature.name, outputs[signature.name]
         if signature.labels or (class_names(signature) and not is_choice(signature)):
-            _show_labels(console, signature, values)
+            _show_labels(console, signature, values, index)
             continue
         flat = values.reshape(len(values), -1)
         scores = _is_scores(values)
@@ -40,7 +41,7 @@ def show_predictions(console: Console, header: PlanHeader, outputs: Mapping[str,
             more = f" ... ({row.size} values)" if row.size > MAX_VALUES else ""
             rows.append(
                 [
-                    str(number),
+                    str(index[number]),
                     *([str(int(row.argmax())) if known[number] else NOTHING] if scores else []),
                     listed + more,
                 ]
@@ -64,13 +65,15 @@ def top_fields(header: PlanHeader, outputs: Mapping[str, NDArray[Any]]) -> dict[
     }
 
 
-def _show_labels(console: Console, signature: OutputSignature, values: NDArray[Any]) -> None:
+def _show_labels(
+    console: Console, signature: OutputSignature, values: NDArray[Any], index: Sequence[int | str]
+) -> None:
     from hecc.runtime.tail.predictions import confidence_words, is_choice, predictions
 
     rows = []
     for number, found in enumerate(predictions(signature, values[:MAX_ROWS])):
         first, *others = [_words(one) for one in found] or [NOTHING]
-        rows.append([str(number), first, ", ".join(others)])
+        rows.append([str(index[number]), first, ", ".join(others)])
     console.table(["row", "prediction", "then"], rows)
     if len(values) > MAX_ROWS:
         console.say(f"  ... and {len(values) - MAX_ROWS} more rows")

@@ -169,8 +169,19 @@ def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None
     return {name: file for name, _, file in named}
 
 
+def _input_range(ends: tuple[float, float] | None, columns: Path | None) -> tuple[float, float] | Path | None:
+    """One range, or a file of those of columns."""
+    if ends is not None and columns is not None:
+        raise InputError("--input-range and --column-ranges: give one of them")
+    return columns or ends
+
+
 PARSERS: Mapping[str, Callable[[str], Any]] = {"key_budget": _bytes}
 """Of flags whose text is not what typer makes of their type."""
 
-READERS: Mapping[str, Callable[..., Any]] = {"labels": _labels, "preprocessing": _preprocessing}
+READERS: Mapping[str, Callable[..., Any]] = {
+    "input_range": _input_range,
+    "labels": _labels,
+    "preprocessing": _preprocessing,
+}
 """Of options that Python takes as something else than their flags."""

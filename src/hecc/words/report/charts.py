@@ -7,6 +7,7 @@ twice, for screens with room and for phones, and the style sheet shows one of th
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -29,6 +30,9 @@ TEXT, SMALL = 12.5, 11.5
 
 LINE, GAP = 16, 12
 """Height of a line of text and between rows, in pixels."""
+
+LABEL = 34
+"""Width of a number, in pixels."""
 
 BAR = 14
 """Height of a bar, in pixels."""
@@ -187,7 +191,7 @@ def _steps(panels: Sequence[Steps], first: int, width: int) -> Figure:
         for position, value in _told(panel.values, first, (width - left - right) / count):
             _text(axes, position, value, panel.form.format(value), ha="center", va="bottom", fontsize=SMALL)
         axes.plot((first - 0.5, first + count - 0.5), (0, 0), color=RULE, linewidth=1, clip_on=False)
-    every = max(1, round(34 * count / (width - left - right) + 0.5))
+    every = max(1, math.ceil(LABEL * count / (width - left - right)))
     for position in range(first, first + count):
         if (position - first) % every == 0:
             _text(axes, position, -0.14 * plot / 100 * axes.get_ylim()[1], str(position), ha="center", fontsize=SMALL)
@@ -196,13 +200,14 @@ def _steps(panels: Sequence[Steps], first: int, width: int) -> Figure:
 
 
 def _told(values: Sequence[float | None], first: int, room: float) -> list[tuple[int, float]]:
-    """The values that are written out: where one changes, as far as there is room."""
+    """The values that are written out: where one changes, if there is room for all; else the ends and the lowest."""
+    known = [(first + number, value) for number, value in enumerate(values) if value is not None]
+    if room >= LABEL or not known:
+        return [(place, value) for place, value in known if place == first or value != values[place - first - 1]]
     told: list[tuple[int, float]] = []
-    before: float | None = None
-    for number, value in enumerate(values):
-        if value is not None and value != before and (not told or (first + number - told[-1][0]) * room >= 34):
-            told.append((first + number, value))
-        before = value
+    for position, value in (min(known, key=lambda entry: entry[1]), known[0], known[-1]):
+        if all(abs(position - other) * room >= LABEL for other, _ in told):
+            told.append((position, value))
     return told
 
 

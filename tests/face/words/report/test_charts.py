@@ -82,3 +82,11 @@ def test_nothing_of_matplotlib_changes_for_its_other_users(chart):
 def test_charts_are_the_same_each_time(chart):
     again = bar_chart([Bar("first", (3.0, 1.0), "4 s")], "about", ("one", "other"))
     assert bar_chart([Bar("first", (3.0, 1.0), "4 s")], "about", ("one", "other")) == again
+
+
+def test_of_many_values_the_ends_and_the_lowest_are_written_out():
+    values = tuple(20.0 - (number % 7) - 0.125 * number for number in range(90))
+    shown = {text for text in texts(step_chart([Steps("bits", values, "{:.3f}")], 0, "steps").wide) if "." in text}
+    assert shown == {f"{value:.3f}" for value in (values[0], min(values), values[-1])}
+    few = texts(step_chart([Steps("limbs", (3.0, 3.0, 2.0, 2.0, 3.0), "{:.1f}")], 0, "steps").wide)
+    assert [text for text in few if "." in text] == ["3.0", "2.0", "3.0"]

@@ -4,6 +4,7 @@ import html
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 import jinja2
+import msgspec
 from markupsafe import Markup
 
 import hecc
@@ -64,13 +66,22 @@ def test_a_page_of_ours_is_known(plan, tmp_path):
     assert not is_page(path)
 
 
+def long_names(plan):
+    """The plan with names that have no place to break, as long as a file may have them."""
+    sources = list(dict.fromkeys(i.source for i in plan.circuit.instructions))
+    names = {source: source and f"Operator '{number:x>240}'" for number, source in enumerate(sources)}
+    instructions = tuple(msgspec.structs.replace(i, source=names[i.source]) for i in plan.circuit.instructions)
+    return replace(plan, circuit=replace(plan.circuit, instructions=instructions))
+
+
 @pytest.mark.slow
-def test_no_element_is_wider_than_the_screen(plan, tmp_path):
+@pytest.mark.parametrize("named", [lambda plan: plan, long_names], ids=["own", "long"])
+def test_no_element_is_wider_than_the_screen(plan, tmp_path, named):
     """At the widths of phones, laptops and large screens; tables scroll in boxes of their own."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no Chromium is installed")
-    page = html.escape(hecc.report(plan))
+    page = html.escape(hecc.report(named(plan)))
     frames = "".join(f'<iframe width="{width}" height="800" srcdoc="{page}"></iframe>' for width in WIDTHS)
     (tmp_path / "frames.html").write_text(f"<!DOCTYPE html><body>{frames}{MEASURE}</body>", encoding="utf-8")
     command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]

@@ -193,8 +193,8 @@ def test_values_repeat_over_all_slots_of_the_ring(insecure_plan, client, shape):
         (np.zeros((4, 16), complex), "input 'x': dtype complex128; give floating-point numbers or integers"),
         (np.full((4, 16), "a"), "input 'x': dtype <U1"),
         (np.full((4, 16), True), "input 'x': dtype bool"),
-        (np.full((4, 16), np.nan), "input 'x': a value is not a number or infinite; clean the data first"),
-        (np.full((4, 16), -np.inf), "input 'x': a value is not a number or infinite"),
+        (np.full((4, 16), np.nan), "input 'x': a value in row 0 is not a number or infinite; clean the data first"),
+        (np.full((4, 16), -np.inf), "input 'x': a value in row 0 is not a number or infinite"),
         (
             np.arange(64).reshape(4, 16),
             "input 'x': values from 0 to 63 are outside -1 to 1; preprocess as in training",
