@@ -33,6 +33,7 @@ __all__ = [
     "classes",
     "confidence_words",
     "confidences",
+    "evidence",
     "is_choice",
     "predictions",
 ]
@@ -95,16 +96,44 @@ def confidences(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.
     NDArray
         Shape (rows, classes).
     """
-    # Differences of large integers would wrap around.
-    scores = values.reshape(len(values), -1).astype(np.float64)
-    single = scores.shape[1] == 1
+    scores = _scores(signature, values)
     if _are_probabilities(signature):
-        return np.concatenate([1 - scores, scores], axis=1) if single else scores
-    if single:
-        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+        return scores
     # The largest exponent is zero, so that nothing overflows.
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def evidence(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.float64]:
+    """What orders rows by how sure the network is of a class, as their confidences do.
+
+    It is the probabilities that the network ends in; else the logarithms of the odds of its classes. Those differ where
+    confidences are all rounded to one.
+
+    Parameters
+    ----------
+    signature, values
+        As for :func:`confidences`.
+
+    Returns
+    -------
+    NDArray
+        Shape (rows, classes).
+    """
+    scores = _scores(signature, values)
+    if _are_probabilities(signature):
+        return scores
+    others = [np.logaddexp.reduce(np.delete(scores, number, axis=1), axis=1) for number in range(scores.shape[1])]
+    return np.asarray(scores - np.stack(others, axis=1))
+
+
+def _scores(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.float64]:
+    """A score for each class, shape (rows, classes)."""
+    # Differences of large integers would wrap around.
+    scores = values.reshape(len(values), -1).astype(np.float64)
+    if scores.shape[1] > 1:
+        return scores
+    return np.concatenate([1 - scores if _are_probabilities(signature) else np.zeros_like(scores), scores], axis=1)
 
 
 def classes(signature: OutputSignature, values: NDArray[Any]) -> NDArray[np.int64]:

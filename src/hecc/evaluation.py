@@ -190,7 +190,7 @@ def evaluate(
         Compute accuracy, sensitivity, specificity and the area under the ROC curve (AUC) of every outcome, or for a
         regression the mean absolute error and R2, each with a 95% confidence interval. Of two classes the second one is
         the positive one, predicted where the network's confidence is above 0.5; of several each is held against the
-        others. AUCs are by those confidences (:func:`hecc.runtime.tail.predictions.confidences`).
+        others. AUCs are by those confidences (:func:`hecc.runtime.tail.predictions.evidence`).
     progress
         Called as the work proceeds.
 

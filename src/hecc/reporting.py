@@ -75,7 +75,8 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     if plan.circuit is None and inputs is not None:
         plan.require_circuit()
     header, keys = plan.header, plan.header.keys
-    name = plan.path.name if plan.path else "plan"
+    default = "plan.client.bin" if plan.circuit is None else "plan.bin"
+    name = plan.path.name if plan.path else default
     tensors = None if inputs is None else load_inputs(inputs, forms(header.inputs)).tensors
     layers = () if plan.circuit is None else plan_layers(plan, tensors)
     unknown = any(layer.precision_bits is None for layer in layers)

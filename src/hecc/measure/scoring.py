@@ -24,7 +24,7 @@ from hecc.runtime.tail.predictions import (
     class_count,
     class_names,
     classes,
-    confidences,
+    evidence,
     is_choice,
 )
 
@@ -81,7 +81,7 @@ class Scoring:
         if predictions is None:
             flat = values.reshape(len(values), -1).astype(np.float64)
             return regression_metrics(truth.reshape(flat.shape).astype(np.float64), flat)
-        sure = None if is_choice(self.signature) else confidences(self.signature, values)
+        sure = None if is_choice(self.signature) else evidence(self.signature, values)
         return classification_metrics(truth.astype(np.int64), predictions, sure, self.class_names)
 
     def check_metrics(self) -> None:

@@ -100,10 +100,8 @@ def _purpose(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
             sentences.append(
                 f"Behind {target.name!r} the client does the last steps itself: {describe(target.epilogue)}."
             )
-    depth = count_words(header.estimate.depth, "multiplication")
-    sentences.append(
-        f"On the way {depth} of encrypted numbers follow each other, which decides how large its parameters are."
-    )
+    depth = header.estimate.depth
+    sentences.append(f"The longest chain of multiplications in it has {depth}; that decides how large its keys are.")
     if header.batch > 1:
         sentences.append(f"It evaluates up to {header.batch} rows at once.")
     computing = sum(not layer.is_input for layer in layers)

@@ -29,6 +29,7 @@ from hecc.runtime.tail.predictions import (
     classes,
     confidence_words,
     confidences,
+    evidence,
     is_choice,
     predictions,
 )
@@ -164,3 +165,20 @@ def test_a_softmax_that_is_written_out_gives_probabilities():
     signature = output((3,), epilogue=softmax)
     values = apply_steps(np.log([[0.2, 0.5, 0.3]]), softmax)
     np.testing.assert_allclose(confidences(signature, values), [[0.2, 0.5, 0.3]])
+
+
+def test_evidence_orders_rows_as_confidences_do():
+    scores = np.random.default_rng(0).normal(size=(50, 3))
+    for signature in (output((3,)), output((3,), epilogue=(Softmax(axes=(0,)),))):
+        values = scores if not signature.epilogue else confidences(output((3,)), scores)
+        found, sure = evidence(signature, values), confidences(signature, values)
+        np.testing.assert_array_equal(found.argsort(axis=0), sure.argsort(axis=0))
+    odds = np.exp(evidence(output((3,)), scores))
+    np.testing.assert_allclose(odds / (1 + odds), confidences(output((3,)), scores))
+    np.testing.assert_allclose(evidence(output((1,), ("no", "yes")), scores[:, :1])[:, 1], scores[:, 0])
+
+
+def test_evidence_tells_rows_apart_whose_confidences_are_one():
+    scores = np.array([[0.0, 50.0], [0.0, 60.0]])
+    assert confidences(output((2,)), scores)[:, 1].tolist() == [1.0, 1.0]
+    assert evidence(output((2,)), scores)[:, 1].tolist() == [50.0, 60.0]

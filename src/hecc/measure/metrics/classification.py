@@ -19,7 +19,7 @@ __all__ = ["classification_metrics"]
 def classification_metrics(
     truth: NDArray[np.int64],
     predictions: NDArray[np.int64],
-    confidences: NDArray[Any] | None,
+    evidence: NDArray[Any] | None,
     classes: Sequence[str],
 ) -> tuple[Metric, ...]:
     """The accuracy; and of two classes for the second one, of several for each against the others, the rest.
@@ -31,8 +31,9 @@ def classification_metrics(
     ----------
     truth, predictions
         The classes of every row; :data:`~hecc.runtime.tail.predictions.NO_CLASS` for one without a result.
-    confidences
-        How sure the network is of each class, shape (rows, classes); ``None`` where it gives no scores.
+    evidence
+        What orders rows by how sure the network is of each class, shape (rows, classes); ``None`` where it gives no
+        scores.
     classes
         Their names.
     """
@@ -42,7 +43,7 @@ def classification_metrics(
     for number, name in enumerate(classes):
         if not (binary and number == 0):
             of = "" if binary else name
-            metrics += _against_the_others(number, name, of, truth, predictions, confidences)
+            metrics += _against_the_others(number, name, of, truth, predictions, evidence)
     return tuple(metrics)
 
 
@@ -52,13 +53,13 @@ def _against_the_others(
     of: str,
     truth: NDArray[np.int64],
     predictions: NDArray[np.int64],
-    confidences: NDArray[Any] | None,
+    evidence: NDArray[Any] | None,
 ) -> Iterator[Metric]:
     positive, known = truth == number, predictions != NO_CLASS
     yield _proportion("sensitivity", of, (predictions == number)[positive], f"no row is {name!r}")
     rejected = known & (predictions != number)
     yield _proportion("specificity", of, rejected[~positive], f"every row is {name!r}")
-    yield _area(name, of, positive[known], None if confidences is None else confidences[known, number])
+    yield _area(name, of, positive[known], None if evidence is None else evidence[known, number])
 
 
 def _proportion(name: str, of: str, right: NDArray[np.bool_], missing: str) -> Metric:
