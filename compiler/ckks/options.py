@@ -89,17 +89,17 @@ class CKKSOptions:
     """What a user may ask of a plan for CKKS: a row of the table of options is a field."""
 
     security: int = option(
-        128, "Bits of security: 128, 192 or 256.", group="What is promised", metavar="BITS", check=_check_security
+        128, "Bits of security: 128, 192 or 256.", group="Security and precision", metavar="BITS", check=_check_security
     )
     quantum: bool = option(
-        False, "Keep that level against an adversary with a quantum computer, too.", group="What is promised"
+        False, "Keep that level against an adversary with a quantum computer, too.", group="Security and precision"
     )
     precision: float = option(
         12.0,
         "Bits: the largest error of an element of an output, relative to its range, is at most 2^-BITS.",
         more="The range is that over the calibration inputs, behind what the client computes. The error may come from "
         "the scheme or from the polynomials that stand for activations.",
-        group="What is promised",
+        group="Security and precision",
         metavar="BITS",
         check=_check_precision,
     )
@@ -108,7 +108,7 @@ class CKKSOptions:
         "How many results of one key may be shown to others, the server included: rows, or batches of rows.",
         more="Such a plan has room for the noise that hides what a result tells of the key, promises its precision "
         "with it, and is larger.",
-        group="What is promised",
+        group="Security and precision",
         metavar="RESULTS",
         check=_check_disclose,
     )
@@ -116,21 +116,21 @@ class CKKSOptions:
         "native",
         "What the plan is optimised for: hecc's own evaluator, or Microsoft SEAL's.",
         more="SEAL's is the reference, and slower. Either runs the plan; keys are for one of them.",
-        group="What it costs",
+        group="Speed and memory",
         check=_check_device,
     )
     optimize: Literal["latency", "throughput"] = option(
         "latency",
         "An answer in the shortest time, or the most answers per hour: thousands of rows at once.",
         more="For throughput the plan has a ciphertext for each element of an input, and a row in each of its slots.",
-        group="What it costs",
+        group="Speed and memory",
         check=_check_optimize,
     )
     batch: int | None = option(
         None,
         "So many rows at once, side by side in the slots where there is room.",
         more="By default one, or for throughput as many as a ciphertext has slots.",
-        group="What it costs",
+        group="Speed and memory",
         metavar="ROWS",
         check=_check_batch,
     )
@@ -138,7 +138,7 @@ class CKKSOptions:
         None,
         "Bytes that the evaluation keys may take in the server's memory: the fastest plan whose keys are not larger.",
         more="Linear transforms then share rotations as far as that needs. On the command line a size, as 200MB.",
-        group="What it costs",
+        group="Speed and memory",
         metavar="SIZE",
         check=_check_key_budget,
     )

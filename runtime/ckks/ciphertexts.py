@@ -23,12 +23,15 @@ import msgspec
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, KeyId, check_covers
 from hecc.runtime.ckks.plan.header import CkksInput, CkksOutput
 from hecc.runtime.ckks.plan.plan import CkksPlan
+from hecc.runtime.described import Described
 from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
+from hecc.runtime.figures import shortened
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import check_target, same_file
 from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind, check_kind
 from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.files.resuming import ResumableWriter, partial_size
+from hecc.runtime.plan.facts import rows_words
 
 __all__ = ["CiphertextFile", "CiphertextHeader", "Group", "ResultFile", "ResultHeader", "groups"]
 
@@ -154,11 +157,13 @@ class _Streams(Sequence[bytes | memoryview]):
         return self._read(_Place(self._batch, self._group, index))
 
 
-class _Ciphertexts(Generic[H]):
+class _Ciphertexts(Described, Generic[H]):
     """What encrypted inputs and results have in common."""
 
     KIND: ClassVar[Kind]
     HEADER: ClassVar[type[Any]]
+    WORDS: ClassVar[str]
+    """What sentences call one that has no file."""
 
     def __init__(self, header: H, source: Mapping[str, bytes | memoryview] | Container) -> None:
         self.header: H = header
@@ -168,6 +173,13 @@ class _Ciphertexts(Generic[H]):
     def path(self) -> Path | None:
         """The file, when it was loaded from one."""
         return self._source.path if isinstance(self._source, Container) else None
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """What it is, whose, and what it belongs to."""
+        title = f"{self.path or self.WORDS}: {rows_words(self)} under key set {self.key_id[:8]}"
+        request = getattr(self.header, "request", None)
+        own = ("fingerprint", self.fingerprint) if request is None else ("answers request", request)
+        return title, [("tensors", shortened([group.name for group in self.header.groups])), own]
 
     @property
     def rows(self) -> int:
@@ -359,6 +371,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
 
     KIND = Kind.CIPHERTEXT
     HEADER = CiphertextHeader
+    WORDS = "the encrypted input"
 
     @classmethod
     def build(cls, plan: CkksPlan, *, keys: str, key_id: str, streams: Streams, rows: int | None = None) -> Self:
@@ -431,7 +444,7 @@ class CiphertextFile(_Ciphertexts[CiphertextHeader]):
         FileFormatError
             The ciphertexts are not what the plan's inputs are.
         """
-        where = self.path or "the encrypted input"
+        where = self.path or self.WORDS
         if self.header.inputs != plan.input_fingerprint:
             raise KeyMismatchError(f"{where}: encrypted for another plan; encrypt again with this plan")
         if (self.header.key_id, self.header.keys) != (keys.header.key_id, keys.header.keys.fingerprint):
@@ -448,6 +461,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
 
     KIND = Kind.RESULT
     HEADER = ResultHeader
+    WORDS = "the encrypted result"
 
     @property
     def answers(self) -> str:
@@ -571,7 +585,7 @@ class ResultFile(_Ciphertexts[ResultHeader]):
         FileFormatError
             The ciphertexts are not what the plan's outputs are.
         """
-        where = self.path or "the encrypted result"
+        where = self.path or self.WORDS
         if self.header.plan != plan.fingerprint:
             raise KeyMismatchError(f"{where}: the result of another plan; decrypt it with that plan's file")
         if self.header.key_id != key_id:

@@ -41,6 +41,12 @@ class _Ckks:
 
         return security_words(header.keys)
 
+    def summary(self, header: CkksHeader) -> Iterator[tuple[str, str]]:
+        """What a plan does, promises and costs, in a few sentences."""
+        from hecc.runtime.ckks.plan.facts import plan_summary
+
+        return plan_summary(header)
+
     def facts(self, header: CkksHeader) -> Iterator[tuple[str, str]]:
         """What a plan costs and promises."""
         from hecc.runtime.ckks.plan.facts import plan_facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,11 +10,11 @@ import msgspec
 
 from hecc.runtime.figures import count_words, shape_words, shortened
 from hecc.runtime.inputs.preprocessing import Preprocessing
-from hecc.runtime.plan.header import PlanHeader
+from hecc.runtime.plan.header import InputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
-__all__ = ["preprocessing_words", "rows_words", "run_words", "tensor_facts", "tensor_fields"]
+__all__ = ["preprocessing_words", "rows_words", "run_words", "tensor_facts", "tensor_fields", "tensor_words"]
 
 MIN_RATIO = 1e-6
 """Smallest factor that is shown as one over an integer."""
@@ -64,6 +65,19 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
         yield f"output {target.name}", f"{shape_words(target.shape)} per row, {sent}{steps}"
         if names := class_names(target):
             yield f"labels {target.name}", shortened(names)
+
+
+def tensor_words(header: PlanHeader) -> str:
+    """What goes into a plan and what comes out of it, in one line."""
+    inputs = [f"{source.name} ({shape_words(source.shape)}, {_range_words(source)})" for source in header.inputs]
+    outputs = [f"{target.name} ({count_words(math.prod(target.shape), 'value')})" for target in header.outputs]
+    return f"{shortened(inputs)} -> {shortened(outputs)}"
+
+
+def _range_words(source: InputSignature) -> str:
+    if source.ranges is not None:
+        return "a range for each column"
+    return f"values {source.low:g} to {source.high:g}"
 
 
 def tensor_fields(

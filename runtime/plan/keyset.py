@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from hecc.runtime.described import Described
+
 __all__ = ["COUNTS", "EVALUATION", "PUBLIC", "SECRET", "InsecureLevel", "KeySet", "MinSecurity"]
 
 SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
@@ -26,8 +28,8 @@ MinSecurity: TypeAlias = int | str | InsecureLevel
 """Bits of security that a client insists on, as 128 or "128", against a classical adversary; or as "128-quantum"."""
 
 
-@dataclass(frozen=True)
-class KeySet:
+@dataclass(frozen=True, repr=False)
+class KeySet(Described):
     """Where the keys of one set are.
 
     Attributes
@@ -47,3 +49,12 @@ class KeySet:
     secret: Path
     public: Path
     evaluation: Path
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Where each key is, and whose it is."""
+        return f"key set {self.key_id[:8]}", [
+            ("secret", f"{self.secret}, stays with you"),
+            ("public", f"{self.public}, may go to whoever encrypts for you"),
+            ("evaluation", f"{self.evaluation}, goes to the server"),
+            ("fingerprint", self.key_id),
+        ]

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from hecc.runtime.described import Described
 from hecc.runtime.errors import CircuitError, FileFormatError, InputError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import CONTENT, Container, ContainerWriter, Content, FileSource, Kind
 from hecc.runtime.files.memory import MemoryFile
+from hecc.runtime.plan.facts import tensor_words
 from hecc.runtime.plan.header import PlanHeader, signature_fingerprint
 from hecc.runtime.plan.scheme import Scheme, load_scheme, scheme_of
 
 __all__ = ["Plan"]
 
 
-@dataclass(frozen=True)
-class Plan(ABC):
+@dataclass(frozen=True, repr=False)
+class Plan(Described, ABC):
     """What to encrypt and how, and, in the server's file, what to do with it. Each scheme has plans of its own.
 
     Parameters
@@ -61,6 +63,12 @@ class Plan(ABC):
     @abstractmethod
     def summary(self) -> str:
         """How much the program is, in a few words."""
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Whose plan it is, what it does, and what that costs."""
+        whose = "client" if self.program is None else "server"
+        title = f"the {whose}'s plan {self.fingerprint[:8]}: {tensor_words(self.header)}"
+        return title, [*self.scheme.summary(self.header)]
 
     def client(self) -> Self:
         """The plan without program and weights."""

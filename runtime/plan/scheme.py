@@ -58,6 +58,12 @@ class Scheme(Protocol[H, P]):
     def security(self, header: H) -> str:
         """What keeps inputs secret, and from whom, in one sentence; shown with everything that is said of a plan."""
 
+    def summary(self, header: H) -> Iterator[tuple[str, str]]:
+        """What a newcomer has to know of a plan, as names and sentences.
+
+        What goes in and comes out, security, precision, and what a run costs, as far as the scheme has these.
+        """
+
     def facts(self, header: H) -> Iterator[tuple[str, str]]:
         """All that is known of a plan before any key exists, as names and sentences."""
 

@@ -15,6 +15,7 @@ from hecc.inputs.sources import Inputs, Source, forms, load_inputs
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.passphrases import Stored, new_passphrase, stored_passphrase
+from hecc.runtime.described import Described
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
 from hecc.runtime.files.container import CONTENT, FILE_SOURCES, Content, FileSource
@@ -33,7 +34,7 @@ DEFAULT_KEYS = "keys"
 """The folder of the keys."""
 
 
-class Client(NotPickled):
+class Client(NotPickled, Described):
     """The client's side of a plan.
 
     Files come by their paths or as bytes, and bytes are checked as files are: nothing that they say is believed.
@@ -92,10 +93,16 @@ class Client(NotPickled):
         self._labels = RowLabels(None if keys is None or isinstance(keys, CONTENT) else Path(keys))
         self._holder = None if keys is None else self._open(keys, passphrase, public)
 
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Of which plan it is, and whether it has keys."""
+        keys = "none yet; call keygen" if self._holder is None else f"set {self.key_id[:8]}"
+        title = f"a client of plan {self.plan.fingerprint[:8]}"
+        return title, [("keys", keys), *self.plan.scheme.summary(self.plan.header)]
+
     @tells_new_names
     def keygen(
         self,
-        folder: str | os.PathLike[str] = DEFAULT_KEYS,
+        keys: str | os.PathLike[str] = DEFAULT_KEYS,
         *,
         device: str | None = None,
         passphrase: str | None = None,
@@ -108,8 +115,8 @@ class Client(NotPickled):
 
         Parameters
         ----------
-        folder
-            Made when it does not exist, for this user only.
+        keys
+            The folder, made when it does not exist, for this user only.
         device
             What the evaluation keys are for, "native" or "seal"; by default what the plan was compiled for.
         passphrase
@@ -142,7 +149,7 @@ class Client(NotPickled):
         MissingExtraError
             The package keyring is asked for, and not installed.
         """
-        folder = Path(folder)
+        folder = Path(keys)
         headers = self._served(others)
         scheme = self.plan.scheme
         if keyring and passphrase is None:

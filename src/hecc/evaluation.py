@@ -20,6 +20,7 @@ from hecc.inputs.labels import Truth
 from hecc.inputs.sources import Source, forms, load_inputs
 from hecc.measure.metrics.metric import Metric
 from hecc.measure.scoring import Scoring, TaskKind, scoring
+from hecc.options.renamed import tells_new_names
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
@@ -138,9 +139,10 @@ class Evaluation:
         return _shares(self.confusion, self.confusion.sum(axis=1) + (0 if self.unanswered is None else self.unanswered))
 
 
+@tells_new_names
 def evaluate(
     plan: Plan | FileSource,
-    data: Source,
+    inputs: Source,
     labels: Truth | None = None,
     *,
     model: Model | None = None,
@@ -163,7 +165,7 @@ def evaluate(
     ----------
     plan
         The server's plan, or its file.
-    data
+    inputs
         As for :meth:`hecc.Client.encrypt`. A folder with one folder of images per class gives the labels, too.
     labels
         The right answers, one per row: numbers or names of classes, or the values of a regression; or a .npy, .csv or
@@ -177,7 +179,7 @@ def evaluate(
     example_input
         For a module, as for :func:`hecc.compile`.
     raw
-        Arrays in ``data`` hold raw values, which are to be preprocessed.
+        Arrays in ``inputs`` hold raw values, which are to be preprocessed.
     keys, passphrase
         Folder of keys for this plan; then the first rows are encrypted, evaluated and decrypted, too.
     keyring
@@ -219,7 +221,7 @@ def evaluate(
     elif example_input is not None:
         raise InputError("example_input is for PyTorch modules; give the module as model, too")
     loaded = load_inputs(
-        data, forms(plan.header.inputs), raw=raw, progress=lambda done, total: tell("reading images", done, total)
+        inputs, forms(plan.header.inputs), raw=raw, progress=lambda done, total: tell("reading images", done, total)
     )
     tensors = input_rows(loaded.tensors, plan.header.inputs)
     count = len(next(iter(tensors.values())))

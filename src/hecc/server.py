@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, overload
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.runtime.closing import Closing
+from hecc.runtime.described import Described
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import reading
 from hecc.runtime.files.container import CONTENT, FILE_SOURCES, Content, FileSource
@@ -22,7 +23,7 @@ from hecc.runtime.plan.scheme import Scheme
 __all__ = ["Engine", "Server"]
 
 
-class Engine(NotPickled, Closing):
+class Engine(NotPickled, Described, Closing):
     """A plan made ready on this machine, for any number of clients; a context manager.
 
     Weights are encoded when they are first needed, once for the servers of all clients: ``hecc.Server(engine, keys)``.
@@ -62,12 +63,16 @@ class Engine(NotPickled, Closing):
         self.plan = _plan(plan)
         self._engine: RowEngine = self.plan.scheme.engine(self.plan, device=device, memory=memory, threads=threads)
 
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Of which plan it is."""
+        return f"an engine of plan {self.plan.fingerprint[:8]}", [*self.plan.scheme.summary(self.plan.header)]
+
     def close(self) -> None:
         """Free encoded weights; servers on this engine refuse what they are asked afterwards."""
         self._engine.close()
 
 
-class Server(NotPickled, Closing):
+class Server(NotPickled, Described, Closing):
     """One plan and one client's keys, ready for any number of requests; a context manager.
 
     Files come by their paths or as bytes, and bytes are checked as files are: nothing that they say is believed.
@@ -124,6 +129,11 @@ class Server(NotPickled, Closing):
     def __enter__(self) -> Self:
         self._server.__enter__()
         return self
+
+    def described(self) -> tuple[str, list[tuple[str, str]]]:
+        """Of which plan it is, and on what it runs."""
+        title = f"a server of plan {self.plan.fingerprint[:8]}"
+        return title, [("runs on", self.device.words), *self.plan.scheme.summary(self.plan.header)]
 
     @property
     def device(self) -> Device:

@@ -56,7 +56,7 @@ COMPILER = [
     "demo",
     "report plan.bin --output new.html",
     "simulate plan.bin three.npy",
-    "evaluate plan.bin --data three.npy",
+    "evaluate plan.bin --inputs three.npy",
     "bench --calibrate --output new.json",
     "python compile",
     "python estimate",

@@ -38,7 +38,7 @@ def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
 
 def test_a_photo_becomes_a_name_with_a_confidence(cli, photos):
     stated = ("--resize", "8", "--scale", "1/255", "--labels", "names.txt")
-    text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated).stdout
+    text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated, "-v").stdout
     assert "grey images resized (shorter side to 8); centre 8x8; times 1/255; layout nchw\n" in text
     assert re.search(r"labels logits +digit 0, digit 1, .*, \.\.\. \(10\)\n", text)
     cli.succeed("keygen", "plan.client.bin", "--keys", "new")
@@ -157,7 +157,7 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
     arguments = (
         "evaluate",
         "plan.bin",
-        "--data",
+        "--inputs",
         "images.npy",
         "--labels",
         "labels.npy",
@@ -184,7 +184,7 @@ def test_evaluate_measures_in_clear_simulated_and_encrypted(cli, here):
 
 
 def test_evaluate_compares_with_the_network_itself(cli, here):
-    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--labels", "labels.npy", "--model", "model.onnx")
+    arguments = ("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "labels.npy", "--model", "model.onnx")
     text = cli.succeed(*arguments).stdout
     assert re.search(r"\n +rows +accuracy +same class as network +largest error +time\n", text)
     assert re.search(r"\n  network +16 +100.00% +[\d.]+ ms|\n  network +16 +100.00% +[\d.]+ s", text)
@@ -197,7 +197,7 @@ def test_evaluate_compares_with_the_network_itself(cli, here):
 
 
 def test_evaluate_refuses_another_model(cli, here):
-    arguments = ("evaluate", "plan.bin", "--data", "images.npy", "--model")
+    arguments = ("evaluate", "plan.bin", "--inputs", "images.npy", "--model")
     sentence = cli.refusal(*arguments, "refused.onnx")
     assert sentence.startswith("refused.onnx is not the model that the plan was compiled from, whose SHA-256 is ")
     assert cli.refusal(*arguments, "nowhere.onnx").startswith("there is no file 'nowhere.onnx'; give ")
@@ -207,7 +207,7 @@ def test_evaluate_refuses_another_model(cli, here):
 def test_evaluate_asks_for_the_passphrase_of_the_keys(cli, here):
     made = cli.invoke("keygen", "plan.client.bin", "--keys", "private", "--passphrase", input="long enough\n" * 2)
     assert made.exit_code == 0, made.output
-    arguments = ("evaluate", "plan.bin", "--data", "three.npy", "--keys", "private", "--rows", "1", "--json")
+    arguments = ("evaluate", "plan.bin", "--inputs", "three.npy", "--keys", "private", "--rows", "1", "--json")
     found = cli.invoke(*arguments, input="long enough\n")
     assert json.loads(found.stdout)["encrypted"]["agreement"] == 1.0
     assert "does not open this secret key" in cli.invoke(*arguments, input="something else\n").stderr
@@ -221,18 +221,18 @@ def test_a_factor_of_any_size_can_be_shown(cli, here):
 
 def test_evaluate_takes_labels_from_the_folders(cli, photos):
     cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibration", "photos")
-    found = cli.answer("evaluate", "plan.bin", "--data", "photos")
+    found = cli.answer("evaluate", "plan.bin", "--inputs", "photos")
     assert found["classes"][3] == "digit 3"
     assert found["clear"] == {**found["clear"], "rows": 16, "accuracy": 1.0}
 
 
 def test_evaluate_says_so_when_it_is_a_regression(cli, here):
     np.save("targets.npy", np.zeros((16, 10)))
-    text = cli.succeed("evaluate", "plan.bin", "--data", "images.npy", "--labels", "targets.npy").stdout
+    text = cli.succeed("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "targets.npy").stdout
     assert text.startswith("regression by the output 'logits'\n")
     assert "mean absolute error" in text
     found = json.loads(
-        cli.succeed("evaluate", "plan.bin", "--data", "images.npy", "--labels", "targets.npy", "--json").stdout
+        cli.succeed("evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "targets.npy", "--json").stdout
     )
     assert found["clear"]["mean_absolute_error"] > 0
 

@@ -42,7 +42,7 @@ def _not_forever() -> Iterator[None]:
         ["inspect", "SPECIAL"],
         ["verify", "SPECIAL"],
         ["simulate", "plan.bin", "SPECIAL"],
-        ["evaluate", "plan.bin", "--data", "SPECIAL", "--labels", "labels.npy"],
+        ["evaluate", "plan.bin", "--inputs", "SPECIAL", "--labels", "labels.npy"],
     ],
     ids=" ".join,
 )

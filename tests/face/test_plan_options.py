@@ -28,7 +28,7 @@ SQUARE = ("square",)
 class _Longer(CompileOptions):
     """The table with a row more."""
 
-    colour: str = option("red", "The colour of the plan.", group="What it costs", more="It says nothing.")
+    colour: str = option("red", "The colour of the plan.", group="Speed and memory", more="It says nothing.")
 
 
 def parameters(function):
@@ -111,10 +111,10 @@ def test_a_row_that_lacks_something_is_refused_when_it_is_loaded():
     with pytest.raises(TypeError, match="option x: there is no group 'Others'"):
         options_of(dataclass(table(group="Others", kind=Path)))
     with pytest.raises(TypeError, match=r"option x: say what its flag takes \(kind\)"):
-        options_of(dataclass(table(group="What it costs")))
+        options_of(dataclass(table(group="Speed and memory")))
     two = (Flag("low", float, "Low."), Flag("high", float, "High."))
     with pytest.raises(TypeError, match="option x: nothing reads its 2 flags"):
-        takes_options(dataclass(table(group="What it costs", flags=two)))
+        takes_options(dataclass(table(group="Speed and memory", flags=two)))
 
 
 @pytest.mark.parametrize("function", [hecc.compile, hecc.estimate])

@@ -20,6 +20,8 @@ from hecc.cli.commands import app
         (hecc.Server.__init__, "evaluator", "device"),
         (hecc.Client.keygen, "shape", "device"),
         (hecc.Client.key_bytes, "shape", "device"),
+        (hecc.Client.keygen, "folder", "keys"),
+        (hecc.evaluate, "data", "inputs"),
     ],
 )
 def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
@@ -38,6 +40,7 @@ def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
         (("run", "plan.bin", "encrypted.bin", "--evaluator", "seal"), "--evaluator", "--device"),
         (("bench", "plan.bin", "--evaluator", "seal"), "--evaluator", "--device"),
         (("keygen", "plan.client.bin", "--shape", "seal"), "--shape", "--device"),
+        (("evaluate", "plan.bin", "--data", "images.npy"), "--data", "--inputs"),
         (("compile", "model.onnx", "--calibrate", "images.npy"), "--calibrate", "--calibration"),
         (("estimate", "model.onnx", "--calibrate=images.npy"), "--calibrate", "--calibration"),
     ],

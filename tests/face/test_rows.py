@@ -237,7 +237,7 @@ def test_the_command_line_writes_the_good_rows_and_says_so(worlds, tmp_path):
     simulated = run("simulate", tmp_path / "plan.bin", tmp_path / "rows.npy", "--json")
     assert simulated.exit_code == 3
     assert json.loads(simulated.stdout)["lost_rows"] == json.loads(simulated.stdout)["outside_rows"] == [BAD]
-    given = ("evaluate", tmp_path / "plan.bin", "--data", tmp_path / "rows.npy", "--labels", tmp_path / "labels.npy")
+    given = ("evaluate", tmp_path / "plan.bin", "--inputs", tmp_path / "rows.npy", "--labels", tmp_path / "labels.npy")
     evaluated = run(*given)
     assert evaluated.exit_code == 0, evaluated.output
     assert f"plan without noise: 1 of 10 rows lost: row {BAD} (" in evaluated.stdout

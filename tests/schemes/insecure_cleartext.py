@@ -22,7 +22,7 @@ from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import input_rows
-from hecc.runtime.plan.facts import tensor_facts, tensor_fields
+from hecc.runtime.plan.facts import tensor_facts, tensor_fields, tensor_words
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, check_header
 from hecc.runtime.plan.keyset import EVALUATION, PUBLIC, SECRET, InsecureLevel, KeySet
 from hecc.runtime.plan.plan import Plan
@@ -69,7 +69,7 @@ class AffineMap:
         return "return weights @ x + bias"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClearPlan(Plan):
     header: ClearHeader
     map: AffineMap | None = None
@@ -293,6 +293,10 @@ class Cleartext:
 
     def security(self, header):
         return SENTENCE
+
+    def summary(self, header):
+        yield "in and out", tensor_words(header)
+        yield "security", SENTENCE
 
     def facts(self, header):
         yield from tensor_facts(header, ["in clear"], ["in clear"])

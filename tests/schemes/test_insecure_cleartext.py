@@ -119,7 +119,7 @@ def test_the_command_line_does_the_same(files):
     run("decrypt", "plan.client.bin", "result.bin", "--min-security", "none")
     np.testing.assert_allclose(np.load("output.npy"), softmax(ROWS @ WEIGHTS + BIAS), rtol=1e-6)
     assert answer("simulate", "plan.bin", "rows.npy")["rows"] == 5
-    assert answer("evaluate", "plan.bin", "--data", "rows.npy")
+    assert answer("evaluate", "plan.bin", "--inputs", "rows.npy")
     everything = ["plan.bin", "plan.client.bin", "encrypted.bin", "result.bin", *Path("keys").glob("*.bin")]
     assert answer("verify", *everything)["ok"]
 

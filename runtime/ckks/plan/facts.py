@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,24 @@ import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
+from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.figures import count_words, size_words, time_words
-from hecc.runtime.plan.facts import run_words, tensor_facts, tensor_fields
+from hecc.runtime.plan.facts import run_words, tensor_facts, tensor_fields, tensor_words
 
-__all__ = ["outside_words", "plan_facts", "plan_fields", "ring_facts", "ring_fields", "security_words", "sent_words"]
+__all__ = [
+    "outside_words",
+    "plan_facts",
+    "plan_fields",
+    "plan_summary",
+    "ring_facts",
+    "ring_fields",
+    "security_words",
+    "sent_words",
+]
 
 
 def security_words(keys: KeySpecification) -> str:
@@ -35,6 +47,43 @@ def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
     yield "primes", f"{_list(sizes[0])} bits, special {_list(sizes[1])} bits"
     relinearization = "relinearisation and " if keys.relinearization_limbs else ""
     yield "switching keys", f"{relinearization}{len(keys.galois)} rotations"
+
+
+def plan_summary(header: CkksHeader) -> Iterator[tuple[str, str]]:
+    """What there is to know of a plan for whoever knows no cryptography."""
+    cost, each = header.estimate, run_words(header)
+    yield "in and out", tensor_words(header)
+    yield "security", _level_words(header.keys)
+    outside = cost.outside_per_thousand
+    beside = "" if outside is msgspec.UNSET else f"; rows that may be further off: {outside_words(outside)}"
+    yield "precision", f"{_error_words(cost)}{beside}"
+    together = f"{each} of up to {header.batch} rows" if header.batch > 1 else each
+    each_words = f"{time_words(cost.seconds)} per {together}, {size_words(cost.input_bytes)} to send"
+    yield "cost", f"{each_words}, {size_words(cost.peak_memory)} of memory; keys of {sent_words(header)}, sent once"
+
+
+def _level_words(keys: KeySpecification) -> str:
+    """The level, in place of which a plan that only claims to have it is found out."""
+    try:
+        check_keys(keys)
+    except (ParameterError, SecurityError) as error:
+        return f"none: {error}"
+    evidence = keys.security
+    quantum = " and from quantum computers" if evidence.adversary == "quantum" else ""
+    return f"{evidence.level} bits, like AES-{evidence.level}: inputs and results are hidden from the server{quantum}"
+
+
+def _error_words(cost: Estimate) -> str:
+    """The largest error, as a part of the range that it is an error of."""
+    bits, far = cost.precision_bits, cost.far_precision_bits
+    if not math.isfinite(bits):
+        return "results are exact"
+    beyond = "" if far is msgspec.UNSET or far >= bits else f", {_percent(max(far, 0.0))} where they leave it"
+    return f"results are off by at most {_percent(bits)} of their range{beyond} ({bits:.1f} bits)"
+
+
+def _percent(bits: float) -> str:
+    return f"{100 * 2**-bits:.2g}%"
 
 
 def plan_facts(header: CkksHeader) -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ class _Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     lanes: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CkksPlan(Plan):
     """A plan of CKKS.
 

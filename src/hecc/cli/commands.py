@@ -19,42 +19,93 @@ from hecc.cli.plans.inspect import inspect_command
 from hecc.cli.plans.report import report_command
 from hecc.cli.plans.simulate import simulate_command
 from hecc.cli.plans.verify import verify_command
-from hecc.cli.renamed import Command
 from hecc.cli.server.run import run_command
+from hecc.cli.usage import Command, Group
 
 __all__ = ["app"]
 
+TRY, OWNER, CLIENT, SERVER, CHECKS = (
+    "To try hecc",
+    "The network's owner",
+    "The client",
+    "The server",
+    "Checks and measurements",
+)
+"""Who runs a command, as the help of all of them shows it."""
+
 app = typer.Typer(
-    add_completion=False,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    epilog="Example: hecc compile model.onnx && hecc keygen plan.client.bin && hecc encrypt plan.client.bin x.npy "
-    "&& hecc run plan.bin encrypted.bin && hecc decrypt plan.client.bin result.bin",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Example:
+  hecc compile model.onnx --calibration images.npy
+  hecc keygen plan.client.bin
+  hecc encrypt plan.client.bin image.npy
+  hecc run plan.bin encrypted.bin
+  hecc decrypt plan.client.bin result.bin""",
 )
 
-for _command, _example in (
+# Each with who runs it, what it does in a line of at most 66 characters, and an example.
+for _command, _panel, _short, _example in (
+    (
+        demo_command,
+        TRY,
+        "Recognise handwritten digits that stay encrypted.",
+        "hecc demo --images 6",
+    ),
     (
         compile_command,
-        "hecc compile model.onnx --calibration photos --resize 256 --scale 1/255 --mean .5 --labels names.txt",
+        OWNER,
+        "Make a plan of a network: what the server runs on encrypted data.",
+        "hecc compile model.onnx --calibration photos --scale 1/255",
     ),
-    (estimate_command, "hecc estimate model.onnx --calibration images.npy"),
-    (keygen_command, "hecc keygen plan.client.bin --keys seal-keys --device seal"),
-    (encrypt_command, "hecc encrypt plan.client.bin photo.jpg"),
-    (run_command, "hecc run plan.bin encrypted.bin"),
-    (decrypt_command, "hecc decrypt plan.client.bin result.bin"),
-    (inspect_command, "hecc inspect plan.bin --circuit"),
-    (verify_command, "hecc verify plan.bin keys/evaluation.bin encrypted.bin result.bin"),
-    (report_command, "hecc report plan.bin --output report.html"),
-    (simulate_command, "hecc simulate plan.bin images.npy --labels labels.npy"),
+    (
+        estimate_command,
+        OWNER,
+        "Say what a network would cost, and what would make it cheaper.",
+        "hecc estimate model.onnx --calibration images.npy",
+    ),
+    (
+        keygen_command,
+        CLIENT,
+        "Make the keys: one to keep, one for the server.",
+        "hecc keygen plan.client.bin --passphrase",
+    ),
+    (encrypt_command, CLIENT, "Encrypt arrays, tables or images.", "hecc encrypt plan.client.bin photo.jpg"),
+    (decrypt_command, CLIENT, "Decrypt results, and show the predictions.", "hecc decrypt plan.client.bin result.bin"),
+    (run_command, SERVER, "Run a plan on encrypted inputs.", "hecc run plan.bin encrypted.bin"),
+    (inspect_command, CHECKS, "Say what a file is, and what it holds.", "hecc inspect plan.bin --circuit"),
+    (
+        verify_command,
+        CHECKS,
+        "Check that files are whole, and that they belong together.",
+        "hecc verify plan.bin keys/evaluation.bin encrypted.bin result.bin",
+    ),
+    (report_command, CHECKS, "Describe a plan on a page for the browser.", "hecc report plan.bin --output report.html"),
+    (
+        simulate_command,
+        CHECKS,
+        "Run a plan without encryption, with noise as if there were.",
+        "hecc simulate plan.bin images.npy --labels labels.npy",
+    ),
     (
         evaluate_command,
-        "hecc evaluate plan.bin --data test.npy --labels labels.npy --model model.onnx --encrypted --rows 5",
+        CHECKS,
+        "Measure on a test set how good a plan's answers are.",
+        "hecc evaluate plan.bin --inputs test.npy --labels labels.npy",
     ),
-    (bench_command, "hecc bench plan.bin"),
-    (demo_command, "hecc demo --images 6"),
+    (bench_command, CHECKS, "Measure this machine, or a plan on it.", "hecc bench plan.bin"),
 ):
-    app.command(_command.__name__.removesuffix("_command"), cls=Command, epilog=f"Example: {_example}")(_command)
+    app.command(
+        _command.__name__.removesuffix("_command"),
+        cls=Command,
+        short_help=_short,
+        epilog=f"Example: {_example}",
+        rich_help_panel=_panel,
+    )(_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Annotated, Any, NoReturn, Self, TextIO
 import typer
 
 from hecc.cli.leaving import leave
+from hecc.runtime.described import aligned
 from hecc.runtime.errors import HeccError, InputError
 
 __all__ = ["INCOMPLETE", "Console", "JsonOption", "console"]
@@ -84,10 +85,8 @@ class Console:
 
     def facts(self, rows: Iterable[tuple[str, str]]) -> None:
         """Names and values, aligned."""
-        rows = list(rows)
-        width = max(len(name) for name, _ in rows)
-        for name, value in rows:
-            self.say(f"  {name:<{width}}  {value}")
+        for line in aligned(rows):
+            self.say(line)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Columns under their names, aligned on the left."""

@@ -11,7 +11,9 @@ __all__ = ["RENAMED", "refuse_old", "tells_new_names"]
 
 RENAMED: Mapping[str, str] = {
     "calibrate": "calibration",
+    "data": "inputs",
     "evaluator": "device",
+    "folder": "keys",
     "shape": "device",
     "share": "disclose",
 }

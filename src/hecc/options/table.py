@@ -69,7 +69,7 @@ class CompileOptions(CKKSOptions):
         more="In Python also arrays of shape (rows, ...), for a network with one input, or by name. Without them the "
         "compiler makes inputs up, and has to allow for values sixteen times as large as those it sees, instead of "
         "four times, and to fit the polynomials of smooth activations on intervals twice as wide.",
-        group="Its inputs",
+        group="Inputs and preprocessing",
         kind=Path,
         metavar="PATH",
     )
@@ -80,7 +80,7 @@ class CompileOptions(CKKSOptions):
         "both are the path of a table of two rows, the lowest values and the highest. By default what 8-bit images "
         "become if their preprocessing was stated, and the range of the calibration inputs, of each column of a table; "
         "or -1 to 1 when there is neither.",
-        group="Its inputs",
+        group="Inputs and preprocessing",
         flags=(
             Flag(
                 "input_range",
@@ -103,7 +103,7 @@ class CompileOptions(CKKSOptions):
         more="By default 0.25 for tables, and 0 for images and other arrays, which have one range. It does not reach "
         "beyond zero where no calibration input does, and says nothing where ranges are stated. Activations and the "
         "modulus are made for inputs in the margin, too.",
-        group="Its inputs",
+        group="Inputs and preprocessing",
         kind=float,
         metavar="PART",
         check=_check_margin,
@@ -112,7 +112,7 @@ class CompileOptions(CKKSOptions):
         None,
         "What turns raw values into the network's inputs, a hecc.Preprocessing: for all inputs, or by name.",
         more="It is stored in the plan: the client does it to images and tables.",
-        group="Its inputs",
+        group="Inputs and preprocessing",
         flags=(
             Flag(
                 "resize",
@@ -145,14 +145,14 @@ class CompileOptions(CKKSOptions):
     raw: bool = option(
         False,
         "Arrays hold raw values, too: preprocess them. Images and tables always are.",
-        group="Its inputs",
+        group="Inputs and preprocessing",
     )
     machine: "MachineProfile | str | os.PathLike[str] | None" = option(
         None,
         "Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
         more="In Python also what hecc.machine_profile returned. Without one times are those of the machine that hecc "
         "was developed on.",
-        group="What it costs",
+        group="Speed and memory",
         kind=Path,
         metavar="FILE",
     )
@@ -160,7 +160,7 @@ class CompileOptions(CKKSOptions):
         None,
         "Use the ring, the primes and the digits of this plan, so that one key set can serve both.",
         more="By default those that are fastest for this network.",
-        group="What it costs",
+        group="Speed and memory",
         kind=Path,
         metavar="PLAN",
     )

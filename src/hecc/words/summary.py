@@ -231,7 +231,7 @@ def steps(plan: CkksPlan, name: str) -> tuple[Step, ...]:
     return (
         Step(
             "See how good the answers are on a test set of yours.",
-            f"hecc evaluate {server} --data TEST --labels LABELS",
+            f"hecc evaluate {server} --inputs TEST --labels LABELS",
         ),
         Step("The client makes keys; the evaluation keys go to the server.", f"hecc keygen {client}"),
         Step("The client encrypts data.", f"hecc encrypt {client} DATA"),

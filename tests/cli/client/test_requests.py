@@ -46,9 +46,9 @@ def test_rows_that_somebody_else_encrypted_are_named(cli, here):
     assert f"the key has the fingerprint {key_id}, and not" in cli.refusal(*command, "--fingerprint", "0" * 64)
     assert f"the key has the fingerprint {key_id}, and not" in cli.refusal(*command, "--fingerprint", key_id[:16])
     assert not Path("theirs.bin").exists()
-    text = cli.succeed(*command, "--fingerprint", key_id.upper()).stdout
+    text = cli.succeed(*command, "--fingerprint", key_id.upper(), "--verbose").stdout
     request = cli.answer("inspect", "theirs.bin")["request"]
-    assert f"  request  {request}\n  key set  {key_id}\n" in text
+    assert f"  encrypted with  the public key of set {key_id}\n  request         {request}\n" in text
     cli.succeed("run", "plan.bin", "theirs.bin", "--output", "answer.bin")
     assert "this answers request" in cli.refusal("decrypt", "plan.client.bin", "answer.bin")
     cli.succeed("decrypt", "plan.client.bin", "answer.bin", "--request", request)
@@ -57,6 +57,6 @@ def test_rows_that_somebody_else_encrypted_are_named(cli, here):
 
 def test_an_evaluation_leaves_the_last_request_as_it_is(cli, here):
     cli.succeed(
-        "evaluate", "plan.bin", "--data", "images.npy", "--labels", "labels.npy", "--keys", "keys", "--rows", "2"
+        "evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "labels.npy", "--keys", "keys", "--rows", "2"
     )
     cli.succeed("decrypt", "plan.client.bin", "result.bin")

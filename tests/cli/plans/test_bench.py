@@ -161,7 +161,7 @@ def test_what_is_no_servers_plan_is_refused(cli, here):
     assert "not a hecc file" in cli.refusal("bench", "text.bin")
     assert "the client's plan, without the circuit" in cli.refusal("bench", "plan.client.bin")
     assert "cannot be read" in cli.refusal("bench", "nowhere.bin")
-    assert cli.refusal("bench", "plan.bin", "--device", "fast").startswith("there is no device 'fast'")
+    assert cli.invoke("bench", "plan.bin", "--device", "fast").exit_code == 2
 
 
 def test_kernels_that_there_are_not_are_refused(cli, here, monkeypatch):

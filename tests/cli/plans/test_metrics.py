@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-ARGUMENTS = ["evaluate", "plan.bin", "--data", "images.npy", "--labels", "labels.npy", "--metrics"]
+ARGUMENTS = ["evaluate", "plan.bin", "--inputs", "images.npy", "--labels", "labels.npy", "--metrics"]
 
 
 def test_metrics_are_side_by_side_and_say_how_they_were_computed(cli, here):

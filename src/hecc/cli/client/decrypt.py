@@ -10,8 +10,9 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import INCOMPLETE, JsonOption, console
-from hecc.cli.options import ForceOption
+from hecc.cli.options import ForceOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
+from hecc.cli.usage import FILES, SECURITY
 
 __all__ = ["decrypt_command"]
 
@@ -28,6 +29,7 @@ def decrypt_command(
             metavar="FILE",
             show_default="output.npy, or output.npz of several outputs",
             help="The values: .npy for one output, .npz, or .csv or .parquet with a line per row.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     disclose: Annotated[
@@ -35,6 +37,7 @@ def decrypt_command(
         typer.Option(
             "--disclose",
             help="The values are to be shown to others: add the noise that the plan was compiled for, and count them.",
+            rich_help_panel=SECURITY,
         ),
     ] = False,
     request: Annotated[
@@ -43,12 +46,14 @@ def decrypt_command(
             "--request",
             metavar="FILE",
             show_default="the last rows that were encrypted with these keys",
-            help="What the result has to answer: the encrypted rows, or their fingerprint, which encrypt prints.",
+            help="What the result has to answer: the encrypted rows, or their fingerprint (encrypt --verbose).",
+            rich_help_panel=SECURITY,
         ),
     ] = None,
     keyring: KeyringOption = False,
     min_security: MinSecurityOption = "128",
     force: ForceOption = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Decrypt results, and show the predictions.
@@ -80,6 +85,8 @@ def decrypt_command(
             named = shortened([str(label) for label in outputs.index])
             out.warn(f"{output} holds rows {named} of the inputs without their names; a .csv or .parquet file has them")
         header = client.plan.header
+        if verbose:
+            out.facts([("answers", f"request {request or 'that was encrypted last'}"), ("key set", encrypted.key_id)])
         show_predictions(out, header, outputs)
         left = client.disclosures_left if disclose else None
         if left is not None:

@@ -10,8 +10,9 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption
+from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
+from hecc.cli.usage import FILES, SECURITY, SPEED
 from hecc.runtime.errors import KeyMismatchError
 
 __all__ = ["encrypt_command"]
@@ -31,16 +32,19 @@ def encrypt_command(
     clip: ClipOption = False,
     skip_bad_rows: SkipOption = False,
     keys: KeysOption = Path("keys"),
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.")] = Path(
-        "encrypted.bin"
-    ),
-    public: Annotated[bool, typer.Option("--public", help="Use the public key only, for twice the upload.")] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.", rich_help_panel=FILES)
+    ] = Path("encrypted.bin"),
+    public: Annotated[
+        bool, typer.Option("--public", help="Use the public key only, for twice the upload.", rich_help_panel=SECURITY)
+    ] = False,
     fingerprint: Annotated[
         str | None,
         typer.Option(
             metavar="DIGITS",
             show_default=False,
             help="Refuse a key with another fingerprint: what the owner of the keys says, all 64 digits.",
+            rich_help_panel=SECURITY,
         ),
     ] = None,
     resume: ResumeOption = True,
@@ -50,11 +54,14 @@ def encrypt_command(
         int | None,
         typer.Option(
             min=1,
+            metavar="NUMBER",
             show_default=False,
             help="Processes that encrypt. By default one per processor where there is much to encrypt.",
+            rich_help_panel=SPEED,
         ),
     ] = None,
     force: ForceOption = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Encrypt inputs.
@@ -99,11 +106,10 @@ def encrypt_command(
             )
         elapsed = time.perf_counter() - start
         rows, size = encrypted.rows, output.stat().st_size
-        out.say(
-            f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)} "
-            f"with the {'public' if public else 'secret'} key of set {client.key_id[:8]}"
-        )
-        out.facts([("request", encrypted.fingerprint), ("key set", client.key_id)])
+        out.say(f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)}")
+        if verbose:
+            with_key = f"the {'public' if public else 'secret'} key of set {client.key_id}"
+            out.facts([("encrypted with", with_key), ("request", encrypted.fingerprint)])
         out.result(
             output=str(output),
             request=encrypted.fingerprint,

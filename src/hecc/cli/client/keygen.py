@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from hecc.cli.client.keys import KeysOption, MinSecurityOption, read_passphrase
 from hecc.cli.console import JsonOption, console
+from hecc.cli.options import DeviceOption, VerboseOption
 from hecc.cli.outputs import check_overwriting, key_files
+from hecc.cli.usage import FILES, SECURITY
 from hecc.runtime.errors import InputError
 
 __all__ = ["keygen_command"]
@@ -26,17 +28,13 @@ def keygen_command(
         typer.Argument(metavar="PLAN...", help="Either plan file; the client's is enough. Several share the keys."),
     ],
     keys: KeysOption = Path("keys"),
-    device: Annotated[
-        Literal["native", "seal"] | None,
-        typer.Option(
-            show_default=False,
-            help="Which device the evaluation keys are for. By default the one that the plan was compiled for.",
-        ),
-    ] = None,
+    device: DeviceOption = None,
     passphrase: Annotated[
         bool,
         typer.Option(
-            "--passphrase", help="Ask for a passphrase that protects the secret key, or read it as a line of input."
+            "--passphrase",
+            help="Ask for a passphrase that protects the secret key, or read it as a line of input.",
+            rich_help_panel=SECURITY,
         ),
     ] = False,
     keyring: Annotated[
@@ -45,16 +43,23 @@ def keygen_command(
             "--keyring",
             help="Keep the passphrase in the system's keyring. Without --passphrase one is made that nobody sees: "
             "whoever loses the keyring then loses the keys.",
+            rich_help_panel=SECURITY,
         ),
     ] = False,
     min_security: MinSecurityOption = "128",
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Replace keys. What was encrypted with the old ones can never be decrypted again."
+            "--force",
+            help="Replace keys. What was encrypted with the old ones can never be decrypted again.",
+            rich_help_panel=FILES,
         ),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Make keys of more than 2 GB without asking.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Make keys of more than 2 GB without asking.", rich_help_panel=FILES),
+    ] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a set of keys for a plan, or for several that were compiled with one chain (`hecc compile --chain-of`).
@@ -77,7 +82,7 @@ def keygen_command(
         with out.steps("making evaluation keys") as step:
 
             def progress(done: int, total: int) -> None:
-                if not done:
+                if (verbose or size > LARGE) and not done:
                     out.note(f"the keys will take up to {size_words(size)} in {keys}")
                 step(done, total)
 
@@ -93,12 +98,13 @@ def keygen_command(
         elapsed = time.perf_counter() - start
         described = client.plan.scheme.verifier.describe(Container(made.evaluation, Kind.EVALUATION_KEYS))
         out.say(f"key set {made.key_id[:8]} in {time_words(elapsed)}")
-        uses = ("stays with you", "may encrypt", "goes to the server")
+        uses = ("stays with you", "may go to whoever encrypts for you", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
         out.facts(
             [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
         )
-        out.facts([("fingerprint", made.key_id), *described.facts])
+        if verbose:
+            out.facts([("fingerprint", made.key_id), *described.facts])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,

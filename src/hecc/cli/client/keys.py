@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hecc.cli.usage import FILES, SECURITY
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyringOption", "KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
 
-KeysOption = Annotated[Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.")]
+KeysOption = Annotated[
+    Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.", rich_help_panel=FILES)
+]
 KeyringOption = Annotated[
     bool,
-    typer.Option("--keyring", help="Take the passphrase from the system's keyring, where `keygen --keyring` put it."),
+    typer.Option(
+        "--keyring",
+        help="Take the passphrase from the system's keyring, where `keygen --keyring` put it.",
+        rich_help_panel=SECURITY,
+    ),
 ]
 MinSecurityOption = Annotated[
     str,
@@ -27,6 +34,7 @@ MinSecurityOption = Annotated[
         "--min-security",
         metavar="BITS[-quantum]",
         help="Refuse plans below this: 128, 192 or 256 bits, and with -quantum also against quantum computers.",
+        rich_help_panel=SECURITY,
     ),
 ]
 

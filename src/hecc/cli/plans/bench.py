@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hecc.cli.console import Console, JsonOption, console
-from hecc.cli.options import ForceOption
+from hecc.cli.options import ForceOption, ThreadsOption
 from hecc.cli.outputs import check_targets
+from hecc.cli.usage import FILES, SPEED
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,20 +31,24 @@ def bench_command(
         Path | None, typer.Argument(help="The server's plan file; without one, the kernels are measured.")
     ] = None,
     device: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", show_default=False, help="Beside the device native run this one: seal."),
+        Literal["native", "seal"] | None,
+        typer.Option(show_default=False, help="Beside hecc's own evaluator measure this one.", rich_help_panel=SPEED),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Threads. By default one per processor.")
-    ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs of the plan that are counted.")] = 7,
+    threads: ThreadsOption = None,
+    runs: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="Runs of the plan that are counted.", rich_help_panel=SPEED)
+    ] = 7,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="Measure what predicted times depend on, for `hecc compile --machine`."),
+        typer.Option(
+            "--calibrate",
+            help="Measure what predicted times depend on, for `hecc compile --machine`.",
+            rich_help_panel=SPEED,
+        ),
     ] = False,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="What --calibrate writes.")] = Path(
-        "machine.json"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="What --calibrate writes.", rich_help_panel=FILES)
+    ] = Path("machine.json"),
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -62,7 +67,7 @@ def bench_command(
         elif plan is None:
             _bench_machine(out, threads)
         else:
-            _bench_plan(out, plan, device or [], threads, runs)
+            _bench_plan(out, plan, [] if device is None else [device], threads, runs)
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ForceOption, ModelArgument
+from hecc.cli.options import ForceOption, ModelArgument, VerboseOption
 from hecc.cli.outputs import check_targets
 from hecc.cli.plans.flags import Given, option_files, takes_options
+from hecc.cli.usage import FILES
 from hecc.options.table import CompileOptions
 
 __all__ = ["compile_command"]
@@ -22,7 +23,10 @@ def compile_command(
     model: ModelArgument,
     options: Given,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The server's plan, with the weights.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The server's plan, with the weights.", rich_help_panel=FILES
+        ),
     ] = Path("plan.bin"),
     client_output: Annotated[
         Path | None,
@@ -30,9 +34,11 @@ def compile_command(
             metavar="FILE",
             show_default="plan.client.bin",
             help="The client's plan, without them. By default the server's name with .client in it.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     force: ForceOption = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compile an ONNX network to a plan for encrypted inputs.
@@ -61,9 +67,11 @@ def compile_command(
         elapsed = time.perf_counter() - start
         sizes = output.stat().st_size, client_path.stat().st_size
         out.say(
-            f"{output} ({size_words(sizes[0])}) and {client_path} ({size_words(sizes[1])}) in {time_words(elapsed)}"
+            f"{output} ({size_words(sizes[0])}) for the server and {client_path} ({size_words(sizes[1])}) for the "
+            f"client, in {time_words(elapsed)}"
         )
-        out.facts(plan.scheme.facts(plan.header))
+        known = plan.scheme.facts if verbose else plan.scheme.summary
+        out.facts(known(plan.header))
         needed, available = plan.header.peak_memory, available_memory()
         if available is not None and needed > available:
             out.warn(

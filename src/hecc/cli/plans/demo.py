@@ -16,6 +16,7 @@ import typer
 
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import ForceOption
+from hecc.cli.usage import FILES, INPUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +32,10 @@ PER_LINE, INK = 8, 0.4
 
 
 def demo_command(
-    images: Annotated[int, typer.Option(min=1, max=IMAGES, help="How many digits to encrypt.")] = 6,
+    images: Annotated[
+        int,
+        typer.Option(min=1, metavar="NUMBER", max=IMAGES, help="How many digits to encrypt.", rich_help_panel=INPUTS),
+    ] = 6,
     files: Annotated[
         Path | None,
         typer.Option(
@@ -39,6 +43,7 @@ def demo_command(
             show_default=False,
             help="Write the network and its digits into this folder, and run nothing: model.onnx, images.npy, "
             "labels.npy and calibration.npy.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     force: ForceOption = False,

@@ -13,6 +13,7 @@ import typer
 from hecc.cli.client.keys import KeyringOption
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.usage import FILES, INPUTS, NETWORK, OUTPUT, SECURITY
 
 if TYPE_CHECKING:
     from hecc.evaluation import Evaluation, Outcome
@@ -26,9 +27,13 @@ MAX_CLASSES, MAX_CONFUSIONS = 12, 10
 
 def evaluate_command(
     plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
-    data: Annotated[
+    inputs: Annotated[
         Path,
-        typer.Option(metavar="PATH", help="The test set, as for encrypt; a folder per class gives the labels, too."),
+        typer.Option(
+            metavar="PATH",
+            help="The test set, as for encrypt; a folder per class gives the labels, too.",
+            rich_help_panel=INPUTS,
+        ),
     ],
     labels: TruthOption = None,
     model: Annotated[
@@ -37,21 +42,38 @@ def evaluate_command(
             metavar="FILE",
             show_default=False,
             help="The ONNX file that the plan was compiled from: compare with the network itself, in clear.",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     raw: RawOption = False,
     keys: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Keys: encrypt and evaluate the first rows, too."),
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Keys: encrypt and evaluate the first rows, too.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     keyring: KeyringOption = False,
     encrypted: Annotated[
-        bool, typer.Option("--encrypted", help="Do that with keys that are made now, in a temporary folder.")
+        bool,
+        typer.Option(
+            "--encrypted",
+            help="Do that with keys that are made now, in a temporary folder.",
+            rich_help_panel=SECURITY,
+        ),
     ] = False,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows to encrypt.")] = 10,
+    rows: Annotated[
+        int, typer.Option(min=1, metavar="NUMBER", help="How many rows to encrypt.", rich_help_panel=SECURITY)
+    ] = 10,
     metrics: Annotated[
         bool,
-        typer.Option("--metrics", help="Sensitivity, specificity, AUC, R2 and the like, with confidence intervals."),
+        typer.Option(
+            "--metrics",
+            help="Sensitivity, specificity, AUC, R2 and the like, with confidence intervals.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,7 +100,7 @@ def evaluate_command(
         with _progress(out) as tell:
             found = hecc.evaluate(
                 loaded,
-                data,
+                inputs,
                 labels,
                 model=model,
                 raw=raw,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from hecc.cli.options import read_size
 from hecc.compiler.options import Flag, Option, options_of
 from hecc.runtime.errors import InputError
 
@@ -76,6 +76,7 @@ def _parameter(flag: Flag, row: Option) -> inspect.Parameter:
         help=flag.sentence,
         show_default=default is not None,
         parser=PARSERS.get(flag.name),
+        rich_help_panel=row.group,
     )
     kind = flag.kind if default is not None else flag.kind | None
     return inspect.Parameter(
@@ -97,14 +98,6 @@ def _read(rows: Sequence[Option], **given: Any) -> dict[str, Any]:
         if values:
             found[row.name] = READERS[row.name](*values) if row.name in READERS else values[0]
     return found
-
-
-def _bytes(text: str) -> int:
-    """Bytes, from a number with a decimal unit."""
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(kB|MB|GB)\s*", text, re.IGNORECASE)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a size such as 200MB or 1.5GB")
-    return int(float(match[1]) * {"kb": 1e3, "mb": 1e6, "gb": 1e9}[match[2].lower()])
 
 
 def _preprocessing(
@@ -176,7 +169,7 @@ def _input_range(ends: tuple[float, float] | None, columns: Path | None) -> tupl
     return columns or ends
 
 
-PARSERS: Mapping[str, Callable[[str], Any]] = {"key_budget": _bytes}
+PARSERS: Mapping[str, Callable[[str], Any]] = {"key_budget": read_size}
 """Of flags whose text is not what typer makes of their type."""
 
 READERS: Mapping[str, Callable[..., Any]] = {

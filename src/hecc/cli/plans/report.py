@@ -10,6 +10,7 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ForceOption
 from hecc.cli.outputs import check_targets
+from hecc.cli.usage import FILES, INPUTS
 
 __all__ = ["report_command"]
 
@@ -19,14 +20,15 @@ def report_command(
     inputs: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
+            metavar="PATH",
             show_default=False,
             help="Real inputs, as for encrypt, on which the layers' precision is measured. By default made-up ones.",
+            rich_help_panel=INPUTS,
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The page, HTML.")] = Path(
-        "report.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The page, HTML.", rich_help_panel=FILES)
+    ] = Path("report.html"),
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -11,6 +11,7 @@ import typer
 from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ForceOption, RawOption, TruthOption
 from hecc.cli.outputs import check_targets
+from hecc.cli.usage import FILES, SECURITY
 
 __all__ = ["simulate_command"]
 
@@ -20,10 +21,20 @@ def simulate_command(
     inputs: Annotated[Path, typer.Argument(help="As for encrypt: .npy, .npz, .csv, an image or a folder.")],
     labels: TruthOption = None,
     raw: RawOption = False,
-    no_noise: Annotated[bool, typer.Option("--no-noise", help="Leave out the noise of encryption.")] = False,
+    noise: Annotated[
+        bool,
+        typer.Option("--noise/--no-noise", help="Add noise as large as that of encryption.", rich_help_panel=SECURITY),
+    ] = True,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", show_default=False, help="Write the values, as decrypt does."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="Write the values, as decrypt does.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -52,12 +63,12 @@ def simulate_command(
         if output is not None:
             check_outputs(output, loaded.header, rows, force=force)
         start = time.perf_counter()
-        outputs = hecc.simulate(loaded, given, noise=not no_noise)
+        outputs = hecc.simulate(loaded, given, noise=noise)
         elapsed = time.perf_counter() - start
         if output is not None:
             save_outputs(output, outputs, loaded.header, force=force)
-        noise = "without noise" if no_noise else "with simulated noise"
-        out.say(f"{count_words(rows, 'row')} in clear, {noise}, in {time_words(elapsed)}")
+        how = "with simulated noise" if noise else "without noise"
+        out.say(f"{count_words(rows, 'row')} in clear, {how}, in {time_words(elapsed)}")
         score = None if measured is None else measured.score(outputs[measured.signature.name])
         regression = measured is not None and measured.task == "regression"
         if score is None:
@@ -67,7 +78,7 @@ def simulate_command(
         out.result(
             rows=rows,
             seconds=elapsed,
-            noise=not no_noise,
+            noise=noise,
             accuracy=None if regression else score,
             mean_absolute_error=score if regression else None,
             output=None if output is None else str(output),

@@ -9,6 +9,7 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption, read_passphrase
 from hecc.cli.console import JsonOption, console
+from hecc.cli.usage import SECURITY
 
 if TYPE_CHECKING:
     from hecc.verification import VerifiedFile
@@ -28,6 +29,7 @@ def verify_command(
             metavar="BITS[-quantum]",
             show_default=False,
             help="Refuse plans and keys below this, as keygen, encrypt and decrypt do.",
+            rich_help_panel=SECURITY,
         ),
     ] = None,
     as_json: JsonOption = False,

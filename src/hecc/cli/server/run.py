@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,45 +9,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ForceOption, ResumeOption
+from hecc.cli.options import DeviceOption, ForceOption, ResumeOption, ThreadsOption, VerboseOption, read_size
 from hecc.cli.outputs import check_targets
-from hecc.runtime.errors import InputError
+from hecc.cli.usage import FILES, SPEED
 
 if TYPE_CHECKING:
     from hecc.runtime.plan.interfaces import Step
 
 __all__ = ["run_command"]
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
-
 
 def run_command(
     plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
     encrypted: Annotated[Path, typer.Argument(help="The client's encrypted rows.")],
-    evaluation_keys: Annotated[Path, typer.Option(metavar="FILE", help="The client's evaluation keys.")] = Path(
-        "keys/evaluation.bin"
-    ),
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted results.")] = Path(
-        "result.bin"
-    ),
+    evaluation_keys: Annotated[
+        Path, typer.Option(metavar="FILE", help="The client's evaluation keys.", rich_help_panel=FILES)
+    ] = Path("keys/evaluation.bin"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted results.", rich_help_panel=FILES)
+    ] = Path("result.bin"),
     memory: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", show_default=False, help="Memory for caches, as 500MB or 2GB."),
-    ] = None,
-    device: Annotated[
-        str | None,
+        int | None,
         typer.Option(
-            metavar="NAME",
+            metavar="SIZE",
+            parser=read_size,
             show_default=False,
-            help="What evaluates the plan: native or seal. By default what the keys are for.",
+            help="Memory for caches, as 500MB or 2GB.",
+            rich_help_panel=SPEED,
         ),
     ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, show_default=False, help="Threads of the device native. By default one per processor."),
-    ] = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
     resume: ResumeOption = True,
     force: ForceOption = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run a plan on encrypted rows: the server's only step.
@@ -67,14 +61,13 @@ def run_command(
 
         check_targets({"--output": output}, [plan, encrypted, evaluation_keys, evaluation_keys / EVALUATION])
         check_kind(output, Kind.RESULT, force=force)
-        caches = None if memory is None else _bytes(memory)
         loaded = Plan.load(plan)
         request = loaded.scheme.request(encrypted)
         check_target(output, loaded.scheme.result_bytes(loaded, request) - (partial_size(output) if resume else 0))
         rows, batches = request.rows, request.batches
         start = time.perf_counter()
         ends: list[float] = []
-        with Server(loaded, evaluation_keys, device=device, memory=caches, threads=threads) as server:
+        with Server(loaded, evaluation_keys, device=device, memory=memory, threads=threads) as server:
             ready = time.perf_counter()
             unit = "instructions" if batches == 1 else "rows" if batches == rows else "batches"
             with out.steps(f"evaluating {unit}") as step:
@@ -91,6 +84,15 @@ def run_command(
             f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
             + _each([end - ready for end in ends], request.batch)
         )
+        if verbose:
+            out.facts(
+                [
+                    ("evaluated by", server.device.words),
+                    ("made ready", f"in {time_words(ready - start)}"),
+                    ("request", request.fingerprint),
+                    ("key set", request.key_id),
+                ]
+            )
         out.result(
             output=str(output),
             rows=rows,
@@ -118,10 +120,3 @@ def _each(ends: list[float], batch: int) -> str:
     if batch > 1:
         said.append(f"{3600 * batch / each:,.0f} rows per hour")
     return f" ({', '.join(said)})" if said else ""
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?\s*", text.lower())
-    if match is None:
-        raise InputError(f"--memory {text}: not a size; give one as 500MB or 2GB")
-    return int(float(match[1]) * _UNITS[match[2]])

@@ -105,7 +105,7 @@ def test_the_page_says_everything_about_the_plan(plan, text):
     assert "128 bits (classical adversary): log2 QP" in page.text
     assert f"2^{round(math.log2(plan.header.keys.ring_degree))} (this plan)" in page.texts
     assert plan.fingerprint in page.text
-    assert "hecc evaluate plan.bin --data TEST --labels LABELS" in page.texts
+    assert "hecc evaluate plan.bin --inputs TEST --labels LABELS" in page.texts
 
 
 def test_the_page_loads_nothing_and_runs_nothing(text):
