@@ -84,7 +84,7 @@ def test_keys_open_with_the_keyring_alone(cli, here, use):
     cli.succeed("decrypt", "plan.client.bin", "result.bin", "--keys", "moved", "--keyring")
     assert np.load("output.npy").shape == (3, 10)
     cli.succeed("verify", "moved/secret.bin", "moved/public.bin", "--keyring")
-    cli.succeed("evaluate", "plan.bin", "--data", "three.npy", "--keys", "moved", "--keyring", "--rows", 1)
+    cli.succeed("evaluate", "plan.bin", "--inputs", "three.npy", "--keys", "moved", "--keyring", "--rows", 1)
     # Without it the passphrase is asked for as ever, and it is the one that the keyring has.
     assert "there is no terminal to ask" in cli.refusal("decrypt", "plan.client.bin", "result.bin", "--keys", "moved")
     given = cli.invoke(
