@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?P<text>(?<!!)\[[^\]]*\])\((?P<target>[^)\s:]+)\)")
+PICTURE = re.compile(
+    r'<picture>\s*<source [^>]*srcset="(?P<dark>[^"]+)">\s*'
+    r'<img alt="(?P<alt>[^"]*)" src="(?P<light>[^"]+)">\s*</picture>'
+)
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 OUTSIDE = {
@@ -75,5 +79,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             f"{link['text']}({posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{hash_}{section})"
         )
 
+    # A reader may have chosen another theme than the system's.
+    markdown = PICTURE.sub(
+        r"![\g<alt>](\g<light>#only-light){ .figure } ![\g<alt>](\g<dark>#only-dark){ .figure }", markdown
+    )
     markdown = markdown.replace("<!-- test: output -->\n```text\n", "```{ .text .output .no-copy }\n")
     return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in FENCE.split(markdown))

@@ -94,6 +94,9 @@ BOUNDLESS_STEP = 4
 UNLIKE_BITS = 4
 """By how much an element may be less precise than most others before that is worth a warning."""
 
+MOST_EDGES = 256
+"""Inputs at the ends of their ranges that errors are measured on, at the most."""
+
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
 
@@ -377,6 +380,15 @@ def build_plan(
     # A few inputs say too little of what the arguments of functions become, to look for others that are far from them.
     few = len(next(iter(calibration.values()))) < FEW_ROWS
     far = None if few and fitted else corner_inputs(graph, calibration, declared, options.margin)
+    if options.edges is not None:
+        # Where functions are not finite nothing can be promised.
+        values = graph.evaluate(options.edges)
+        finite = np.all([np.isfinite(value).all(axis=1) for value in values.values()], axis=0)
+        inside = {name: rows[finite] for name, rows in options.edges.items()}
+        options = replace(options, edges=inside if finite.any() else None)
+        telling = _telling(graph, {name: value[finite] for name, value in values.items()})
+        edges = {name: rows[telling] for name, rows in inside.items()}
+        far = edges if far is None else {name: np.concatenate([rows, edges[name]]) for name, rows in far.items()}
     promise = Promise.of(graph, calibration, far)
     fitting = _Fitting(calibration, declared, options, promise, required - options.precision)
     graph = run_passes(FITTING, graph, fitting)
@@ -391,6 +403,20 @@ def build_plan(
             raise CompileError(f"{refused} or ask for --precision {bits}" if bits else str(refused)) from None
         except MisalignedError as fault:
             graph = align_factors(graph, fault.product, multiplicative_depth(graph))
+
+
+def _telling(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64]:
+    """Some of the rows on which a graph has such values: those on which arguments of functions and outputs go farthest.
+
+    Errors on all of them would take too long to measure.
+    """
+    number = len(next(iter(values.values())))
+    names = [node.value for node in graph.nodes if isinstance(node, FunctionNode)] or list(graph.outputs)
+    if number <= MOST_EDGES:
+        return np.arange(number)
+    farthest = [found for name in names for found in (values[name].argmin(axis=0), values[name].argmax(axis=0))]
+    rows = np.unique(np.concatenate(farthest))
+    return rows[:: -(-len(rows) // MOST_EDGES)]
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,8 @@ def evaluate(
     model: Model | None = None,
     example_input: Any = None,
     raw: bool = False,
+    clip: bool = False,
+    skip_bad_rows: bool = False,
     keys: str | os.PathLike[str] | None = None,
     passphrase: str | None = None,
     keyring: bool = False,
@@ -180,6 +182,9 @@ def evaluate(
         For a module, as for :func:`hecc.compile`.
     raw
         Arrays in ``inputs`` hold raw values, which are to be preprocessed.
+    clip, skip_bad_rows
+        What becomes of rows that the plan does not take, as for :meth:`hecc.Client.encrypt`. Those that are left out
+        are measured nowhere; labels are given for all rows.
     keys, passphrase
         Folder of keys for this plan; then the first rows are encrypted, evaluated and decrypted, too.
     keyring
@@ -221,11 +226,19 @@ def evaluate(
     elif example_input is not None:
         raise InputError("example_input is for PyTorch modules; give the module as model, too")
     loaded = load_inputs(
-        inputs, forms(plan.header.inputs), raw=raw, progress=lambda done, total: tell("reading images", done, total)
+        inputs,
+        forms(plan.header.inputs),
+        raw=raw,
+        clip=clip,
+        skip_bad_rows=skip_bad_rows,
+        progress=lambda done, total: tell("reading images", done, total),
     )
+    loaded.warn()
     tensors = input_rows(loaded.tensors, plan.header.inputs)
     count = len(next(iter(tensors.values())))
-    measured = scoring(plan.header.outputs, labels, loaded.classes, count)
+    # Labels are of all rows; of folders only those of the rows that are left are known.
+    left_out = () if labels is None else tuple(loaded.left_out)
+    measured = scoring(plan.header.outputs, labels, loaded.classes, count + len(left_out)).without(left_out)
     if metrics:
         measured.check_metrics()
     name = measured.signature.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from hecc.inputs.sources import Source, forms, load_inputs
+from hecc.inputs.sources import Inputs, Source, forms, load_inputs
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan
@@ -19,10 +19,12 @@ ADVICE = "compile again with calibration inputs that are like these"
 
 def simulate(
     plan: Plan | FileSource,
-    inputs: Source,
+    inputs: Source | Inputs,
     noise: bool = True,
     *,
     raw: bool = False,
+    clip: bool = False,
+    skip_bad_rows: bool = False,
     seed: int = 0,
 ) -> Outputs:
     """Run a plan's circuit on cleartext inputs, for many rows at once.
@@ -41,6 +43,8 @@ def simulate(
         Add random noise as large as that of encryption.
     raw
         Arrays hold raw values, which are to be preprocessed.
+    clip, skip_bad_rows
+        What becomes of rows that the plan does not take, as for :meth:`hecc.Client.encrypt`.
     seed
         Of the random noise.
 
@@ -59,13 +63,20 @@ def simulate(
     """
     plan = Plan.of(plan)
     plan.require_program()
-    rows = input_rows(load_inputs(inputs, forms(plan.header.inputs), raw=raw).tensors, plan.header.inputs)
-    outputs: Outputs = plan.scheme.simulate(plan, rows, noise=noise, seed=seed)
+    if isinstance(inputs, Inputs):
+        loaded = inputs
+    else:
+        loaded = load_inputs(inputs, forms(plan.header.inputs), raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+        loaded.warn()
+    outputs: Outputs = plan.scheme.simulate(
+        plan, input_rows(loaded.tensors, plan.header.inputs), noise=noise, seed=seed
+    )
+    outputs.index = loaded.labels
     report(outputs, ADVICE)
     if left := [row for row in outputs.outside if row not in outputs.lost]:
         log.warning(
             "%s of %d outside: %s; what is computed from it may be far from the network's; %s",
-            row_words(left),
+            row_words(outputs.named(left)),
             outputs.rows,
             outputs.outside[left[0]],
             ADVICE,

@@ -452,6 +452,10 @@ def test_the_demonstration_writes_its_files_and_keeps_those_of_others(cli, tmp_p
     assert sorted(tmp_path.iterdir()) == sorted(tmp_path / name for name in names)
     assert np.load(tmp_path / "images.npy").shape == (16, 1, 8, 8)
 
+    cli.succeed("demo", "--files", tmp_path, "--images", "3", "--force")
+    assert np.load(tmp_path / "images.npy").shape == (3, 1, 8, 8)
+    assert np.load(tmp_path / "calibration.npy").shape == (200, 1, 8, 8)
+
     (tmp_path / "model.onnx").write_bytes(b"mine")
     refusal = cli.refusal("demo", "--files", tmp_path)
     assert "model.onnx: there is a file of this name, and it stays" in refusal

@@ -82,7 +82,10 @@ def load_truth(source: Truth) -> NDArray[Any]:
         The file cannot be read, or holds something else.
     """
     if not isinstance(source, str | os.PathLike):
-        return plain_array("labels", source)
+        found = plain_array("labels", source)
+        # Names from pandas are Python's strings, in an array of objects.
+        names = found.dtype.kind == "O" and all(isinstance(name, str) for name in found.flat)
+        return found.astype(str) if names else found
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".txt"):
         return load_array(path)

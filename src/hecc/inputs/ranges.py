@@ -48,8 +48,11 @@ ALIKE = 4.0
 DIGITS = 2
 """Decimal digits of a range's width that its ends are rounded to; its first digit comes on top."""
 
-EDGES = 512
+EDGES = 1 << 15
 """Rows with an element at an end of its range, at the most."""
+
+MOST_ELEMENTS = 1 << 22
+"""Of all such rows together."""
 
 log = logging.getLogger(__name__)
 
@@ -123,18 +126,20 @@ def edge_rows(
     columns = [(form, column) for form in tables for column in range(math.prod(form.shape))]
     if not columns or share == 0:
         return None
-    columns = columns[:: -(-2 * len(columns) // EDGES)]
     number = len(next(iter(rows.values())))
-    pairs = len(columns) * max(1, min(number, EDGES // (2 * len(columns))))
-    base = np.resize(np.arange(number), 2 * pairs)
+    most = max(2, min(EDGES, MOST_ELEMENTS // sum(math.prod(form.shape) for form in wanted)))
+    columns = columns[:: -(-2 * len(columns) // most)]
+    each = 2 * len(columns)
+    bases = max(1, min(number, most // each))
+    base = np.repeat(np.linspace(0, number - 1, bases).astype(np.int64), each)
     edges = {name: values[base] for name, values in rows.items()}
-    for row in range(len(base)):
-        form, column = columns[row // 2 % len(columns)]
+    for place, (form, column) in enumerate(columns):
         flat = edges[form.name].reshape(len(base), -1)
         seen = rows[form.name].reshape(number, -1)[:, column]
         low, high = (float(np.broadcast_to(end, form.shape).reshape(-1)[column]) for end in ranges[form.name])
         reach = share * float(np.ptp(seen))
-        flat[row, column] = max(low, float(seen.min()) - reach) if row % 2 else min(high, float(seen.max()) + reach)
+        flat[2 * place :: each, column] = max(low, float(seen.min()) - reach)
+        flat[2 * place + 1 :: each, column] = min(high, float(seen.max()) + reach)
     return edges
 
 

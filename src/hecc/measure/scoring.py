@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -70,6 +70,12 @@ class Scoring:
             return float((predictions == truth).mean())
         errors = np.abs(values - truth.astype(np.float64))[answered(values)]
         return float(errors.mean()) if errors.size else math.nan
+
+    def without(self, rows: Collection[int]) -> Scoring:
+        """The same, of inputs from which these rows were left out."""
+        if self.truth is None or not rows:
+            return self
+        return replace(self, truth=np.delete(self.truth, sorted(rows), axis=0))
 
     def metrics(self, values: NDArray[Any]) -> tuple[Metric, ...]:
         """The metrics of the first rows of the output, with confidence intervals.

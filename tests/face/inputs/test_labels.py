@@ -67,6 +67,14 @@ def test_right_answers_may_be_an_array(tmp_path):
     assert load_truth(tmp_path / "y.npy").tolist() == load_truth([3, 1]).tolist() == [3, 1]
 
 
+def test_right_answers_may_be_names_as_pandas_keeps_them():
+    pandas = pytest.importorskip("pandas")
+    names = pandas.Series(["owl", "cat"])
+    for given in (names, names.astype(object), names.to_numpy(), names.astype(object).to_numpy()):
+        assert load_truth(given).tolist() == ["owl", "cat"]
+        assert load_truth(given).dtype.kind == "U"
+
+
 def test_names_become_numbers_by_the_plans_order():
     assert class_numbers(np.array(["owl", "cat"]), ("owl", "cat", "dog"), 3).tolist() == [0, 1]
     # Without names in the plan as torchvision's ImageFolder numbers them.

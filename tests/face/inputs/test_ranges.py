@@ -203,4 +203,8 @@ def test_edges_have_one_column_at_the_end_of_its_range():
     assert (moved.sum(axis=1) <= 1).all()
     assert moved.any(axis=0).all()
     assert ((edges >= declared[0]) & (edges <= declared[1])).all()
-    assert len(edges) <= 512
+    assert len(edges) == 12 * len(ROWS)
+    wide = np.tile(ROWS, (1, 2000))
+    form = Form("x", (12000,), None)
+    some = edge_rows({"x": wide}, {"x": ranges(wide, form=form)}, None, [form])["x"]
+    assert some.size <= 1 << 22

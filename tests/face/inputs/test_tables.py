@@ -225,3 +225,18 @@ def test_rows_that_are_all_there_need_no_names(plan, tmp_path):
     assert outputs.index == ()
     assert list(client.frame(outputs).index) == [0, 1]
     assert not list((tmp_path / "keys" / "requests").glob("*.rows.json"))
+
+
+def test_simulation_and_evaluation_leave_the_same_rows_out(plan):
+    kept = [0, 1, 2, 4, 6, 8, 9]
+    found = hecc.simulate(plan, outliers(), skip_bad_rows=True)
+    assert found.index == tuple(f"patient {n}" for n in kept)
+    np.testing.assert_allclose(found["y"], ROWS[kept] @ WEIGHTS, atol=1e-2)
+    truth = (ROWS[:10] @ WEIGHTS).argmax(axis=1)
+    measured = hecc.evaluate(plan, outliers(), truth, skip_bad_rows=True)
+    assert [outcome.rows for outcome in measured.outcomes] == [7, 7]
+    assert [outcome.score for outcome in measured.outcomes] == [1.0, 1.0]
+    both = hecc.evaluate(plan, outliers(), truth, clip=True, skip_bad_rows=True)
+    assert both.outcomes[0].rows == 9
+    with pytest.raises(hecc.InputError, match="labels of shape"):
+        hecc.evaluate(plan, outliers(), truth[:7], skip_bad_rows=True)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["demo_command"]
 
 MODEL, DATA = "digits.onnx", "digits.npz"
-IMAGES = 16
-"""How many images come with hecc."""
+IMAGES, SHOWN = 16, 6
+"""How many images come with hecc, and how many of them the demonstration takes."""
 
 PER_LINE, INK = 8, 0.4
 """How digits are drawn: how many side by side, and from which value on a pixel is dark."""
@@ -33,9 +33,16 @@ PER_LINE, INK = 8, 0.4
 
 def demo_command(
     images: Annotated[
-        int,
-        typer.Option(min=1, metavar="NUMBER", max=IMAGES, help="How many digits to encrypt.", rich_help_panel=INPUTS),
-    ] = 6,
+        int | None,
+        typer.Option(
+            min=1,
+            max=IMAGES,
+            metavar="NUMBER",
+            show_default=False,
+            help=f"How many digits. [{SHOWN}; with --files {IMAGES}]",
+            rich_help_panel=INPUTS,
+        ),
+    ] = None,
     files: Annotated[
         Path | None,
         typer.Option(
@@ -56,8 +63,9 @@ def demo_command(
     """
     if files is not None:
         with console(as_json) as out:
-            _write_files(out, files, force)
+            _write_files(out, files, images or IMAGES, force)
         return
+    images = images or SHOWN
     with console(as_json) as out, tempfile.TemporaryDirectory(prefix="hecc-demo-") as temporary:
         import numpy as np
 
@@ -112,7 +120,7 @@ def demo_command(
         )
 
 
-def _write_files(out: Console, folder: Path, force: bool) -> None:
+def _write_files(out: Console, folder: Path, images: int, force: bool) -> None:
     """The network and the data as a user would have them; a file that is somebody's own stays."""
     import io
 
@@ -125,7 +133,8 @@ def _write_files(out: Console, folder: Path, force: bool) -> None:
     contents = {"model.onnx": (data / MODEL).read_bytes()}
     with resources.as_file(data / DATA) as path, np.load(path, allow_pickle=False) as archive:
         for name, array in archive.items():
-            np.save(stream := io.BytesIO(), array, allow_pickle=False)
+            rows = array if name == "calibration" else array[:images]
+            np.save(stream := io.BytesIO(), rows, allow_pickle=False)
             contents[f"{name}.npy"] = stream.getvalue()
     for name, content in contents.items():
 

@@ -12,7 +12,7 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption
 from hecc.cli.console import Console, JsonOption, console
-from hecc.cli.options import RawOption, TruthOption
+from hecc.cli.options import ClipOption, RawOption, SkipOption, TruthOption
 from hecc.cli.usage import FILES, INPUTS, NETWORK, OUTPUT, SECURITY
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def evaluate_command(
         ),
     ] = None,
     raw: RawOption = False,
+    clip: ClipOption = False,
+    skip_bad_rows: SkipOption = False,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +106,8 @@ def evaluate_command(
                 labels,
                 model=model,
                 raw=raw,
+                clip=clip,
+                skip_bad_rows=skip_bad_rows,
                 keys=keys,
                 passphrase=passphrase,
                 keyring=keyring,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hecc.cli.console import INCOMPLETE, JsonOption, console
-from hecc.cli.options import ForceOption, RawOption, TruthOption
+from hecc.cli.options import ClipOption, ForceOption, RawOption, SkipOption, TruthOption
 from hecc.cli.outputs import check_targets
 from hecc.cli.usage import FILES, SECURITY
 
@@ -18,9 +18,11 @@ __all__ = ["simulate_command"]
 
 def simulate_command(
     plan: Annotated[Path, typer.Argument(help="The server's plan file.")],
-    inputs: Annotated[Path, typer.Argument(help="As for encrypt: .npy, .npz, .csv, an image or a folder.")],
+    inputs: Annotated[Path, typer.Argument(help="As for encrypt: .npy, .npz, .csv, .parquet, an image or a folder.")],
     labels: TruthOption = None,
     raw: RawOption = False,
+    clip: ClipOption = False,
+    skip_bad_rows: SkipOption = False,
     noise: Annotated[
         bool,
         typer.Option("--noise/--no-noise", help="Add noise as large as that of encryption.", rich_help_panel=SECURITY),
@@ -57,9 +59,13 @@ def simulate_command(
 
         check_targets({} if output is None else {"--output": output}, [plan, inputs, labels])
         loaded = Plan.load(plan)
-        given = input_rows(load_inputs(inputs, forms(loaded.header.inputs), raw=raw).tensors, loaded.header.inputs)
-        rows = len(next(iter(given.values())))
-        measured = None if labels is None else scoring(loaded.header.outputs, labels, (), rows)
+        given = load_inputs(inputs, forms(loaded.header.inputs), raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+        given.warn()
+        rows = len(next(iter(input_rows(given.tensors, loaded.header.inputs).values())))
+        left_out = tuple(given.left_out)
+        measured = None
+        if labels is not None:
+            measured = scoring(loaded.header.outputs, labels, (), rows + len(left_out)).without(left_out)
         if output is not None:
             check_outputs(output, loaded.header, rows, force=force)
         start = time.perf_counter()
@@ -85,6 +91,7 @@ def simulate_command(
             predictions=prediction_fields(outputs),
             lost_rows=list(outputs.lost),
             outside_rows=list(outputs.outside),
+            index=list(outputs.index) or None,
         )
         if outputs.lost:
             raise typer.Exit(INCOMPLETE)
