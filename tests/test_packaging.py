@@ -3,6 +3,9 @@
 import fnmatch
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,53 @@ def test_the_workflow_builds_every_platform_and_runs_continuous_integration(sett
     assert all(runner.endswith("-arm") == (arch == "aarch64") for _, arch, runner in found)
     assert "- run: .ci/run\n" in workflow
     assert "python -m build --sdist" in workflow
+
+
+def test_what_is_published_is_what_was_tested(workflow):
+    jobs = pytest.importorskip("yaml").safe_load(workflow)["jobs"]
+    publish = jobs["publish"]
+    assert publish["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    # By way of what it needs, all other jobs come first.
+    needed, waiting = set(), ["publish"]
+    while waiting:
+        wanted = jobs[waiting.pop()].get("needs", [])
+        waiting += set(wanted) - needed
+        needed |= set(wanted)
+    assert needed == set(jobs) - {"publish"}
+    # Nobody's password: PyPI trusts the workflow, in this environment; no other job has the right to ask for a token.
+    assert publish["environment"]["name"] == "pypi"
+    assert publish["permissions"] == {"id-token": "write"}
+    assert all("permissions" not in job for name, job in jobs.items() if name != "publish")
+    assert "secrets." not in workflow
+    (upload,) = [step for step in publish["steps"] if step["uses"].startswith("pypa/gh-action-pypi-publish@")]
+    assert upload["with"] == {"attestations": True}
+    assert "python .ci/check_tag.py" in str(jobs["ci"]["steps"])
+    assert "twine check --strict" in str(jobs["distributions"]["steps"])
+
+
+@pytest.mark.parametrize(
+    ("tag", "version", "changelog", "fault"),
+    [
+        ("v1.2.0", "1.2.0", "# Changelog\n\n## 1.2.0\n", ""),
+        ("v1.2.0", "1.2.0", "## [1.2.0] - 2027-01-01\n", ""),
+        ("v1.2.1", "1.2.0", "## 1.2.0\n", "v1.2.1: the sources are version 1.2.0: tag v1.2.0, or change __version__\n"),
+        ("1.2.0", "1.2.0", "## 1.2.0\n", "1.2.0: the sources are version 1.2.0: tag v1.2.0, or change __version__\n"),
+        ("v1.2.0", "1.2.0", "## Unreleased\n", "v1.2.0: CHANGELOG.md has no heading `## 1.2.0`: name what is"),
+    ],
+)
+def test_only_a_tag_that_is_the_version_is_published(tmp_path, tag, version, changelog, fault):
+    script = ROOT / ".ci" / "check_tag.py"
+    if not script.exists():
+        pytest.skip("what publishes is in the repository, not in a source distribution")
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(script, tmp_path / ".ci")
+    (tmp_path / "src" / "hecc").mkdir(parents=True)
+    (tmp_path / "src" / "hecc" / "__init__.py").write_text(f'__version__ = "{version}"\n')
+    (tmp_path / "CHANGELOG.md").write_text(changelog)
+    command = [sys.executable, tmp_path / ".ci" / "check_tag.py", tag]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == bool(fault)
+    assert result.stdout.startswith(fault)
 
 
 def test_what_is_only_for_the_repository_is_not_in_a_source_distribution(settings):

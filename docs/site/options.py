@@ -6,13 +6,10 @@ At run time :mod:`hecc.options.arguments` does the same. Nothing is imported her
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import griffe
-
-GROUPS = ("The network", "Its inputs", "What is promised", "What it costs")
-"""The order of options, as in :mod:`hecc.compiler.options`."""
 
 
 class Options(griffe.Extension):
@@ -20,14 +17,15 @@ class Options(griffe.Extension):
 
     def on_package(self, *, pkg: griffe.Module, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         """Look at the functions that ``import hecc`` offers."""
+        groups = ast.literal_eval(str(pkg["compiler.options.GROUPS"].value))
         for module in pkg.modules.values():
             for function in module.functions.values():
                 if not function.is_alias and function.docstring and "{options}" in function.docstring.value:
-                    _document(function, module["_Call"])
+                    _document(function, module["_Call"], groups)
 
 
-def _document(function: griffe.Function, call: griffe.Class) -> None:
-    rows = sorted(_rows(call), key=lambda row: GROUPS.index(row[1]))
+def _document(function: griffe.Function, call: griffe.Class, groups: Sequence[str]) -> None:
+    rows = sorted(_rows(call), key=lambda row: groups.index(row[1]))
     assert function.docstring is not None
     function.docstring.value = function.docstring.value.replace(
         "{options}", "\n".join(f"{field.name}\n    {text}" for field, _, text, _ in rows)

@@ -14,6 +14,7 @@ from hecc.inputs.rows import RowLabels
 from hecc.inputs.sources import Inputs, Source, forms, load_inputs
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
+from hecc.passphrases import Stored, new_passphrase, stored_passphrase
 from hecc.runtime.described import Described
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.atomic import same_file
@@ -47,6 +48,8 @@ class Client(NotPickled, Described):
         request, nor for the list of disclosed results. Without keys, call :meth:`keygen` before anything else.
     passphrase
         Of the secret key, when it is protected.
+    keyring
+        Take the passphrase from the system's keyring, where :meth:`keygen` has put it.
     public
         Use the public key only: it can encrypt, not decrypt.
     min_security
@@ -61,7 +64,9 @@ class Client(NotPickled, Described):
         The keys are not for this plan, or the public key is not the one that its id is the fingerprint of.
     InputError
         There are no keys, they are another user's, or others may write their folder; or the passphrase is missing or
-        wrong.
+        wrong, or not in the keyring.
+    MissingExtraError
+        The package keyring is asked for, and not installed.
     """
 
     UNPICKLED: ClassVar[str] = (
@@ -75,11 +80,16 @@ class Client(NotPickled, Described):
         keys: FileSource | None = None,
         *,
         passphrase: str | None = None,
+        keyring: bool = False,
         public: bool = False,
         min_security: MinSecurity = 128,
     ) -> None:
         self.plan = Plan.of(plan)
         self._min_security = min_security
+        if keyring and keys is not None and not public:
+            if passphrase is not None:
+                raise InputError("a passphrase, and the keyring that is to have it; give one of them")
+            passphrase = stored_passphrase(keys)
         self._labels = RowLabels(None if keys is None or isinstance(keys, CONTENT) else Path(keys))
         self._holder = None if keys is None else self._open(keys, passphrase, public)
 
@@ -96,6 +106,7 @@ class Client(NotPickled, Described):
         *,
         device: str | None = None,
         passphrase: str | None = None,
+        keyring: bool = False,
         force: bool = False,
         others: Iterable[Plan | FileSource] = (),
         progress: Steps | None = None,
@@ -110,6 +121,9 @@ class Client(NotPickled, Described):
             What the evaluation keys are for, "native" or "seal"; by default what the plan was compiled for.
         passphrase
             Protects the secret key.
+        keyring
+            Keep the passphrase in the system's keyring, for ``Client(plan, keys, keyring=True)``. Without a passphrase
+            one is made that nobody sees: whoever loses the keyring then loses the keys.
         force
             Replace keys that are there already. What was encrypted with them can never be decrypted again.
         others
@@ -131,25 +145,37 @@ class Client(NotPickled, Described):
             No keys can serve all of the plans.
         InputError
             There is no such device; or the folder holds a secret key already, or cannot be written; or this machine
-            has not the memory or the disk for the keys.
+            has not the memory or the disk for the keys; or there is no keyring that keeps secrets.
+        MissingExtraError
+            The package keyring is asked for, and not installed.
         """
         folder = Path(keys)
         headers = self._served(others)
         scheme = self.plan.scheme
+        if keyring and passphrase is None:
+            passphrase = new_passphrase()
         require_memory(
             scheme.key_memory(headers, device=device, protected=passphrase is not None),
             "making keys for this plan",
             "or compile a smaller network or for less precision",
         )
-        made: KeySet = scheme.keygen(
-            headers,
-            folder,
-            device=device,
-            min_security=self._min_security,
-            passphrase=passphrase,
-            force=force,
-            progress=progress,
-        )
+        stored = Stored(passphrase, folder) if keyring and passphrase is not None else None
+        try:
+            made: KeySet = scheme.keygen(
+                headers,
+                folder,
+                device=device,
+                min_security=self._min_security,
+                passphrase=passphrase,
+                force=force,
+                progress=progress,
+            )
+        except BaseException:
+            if stored is not None:
+                stored.forget()
+            raise
+        if stored is not None:
+            stored.name(made.key_id)
         self._labels = RowLabels(folder)
         self._holder = self._open(folder, passphrase, False)
         return made

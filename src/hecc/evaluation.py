@@ -152,6 +152,7 @@ def evaluate(
     skip_bad_rows: bool = False,
     keys: str | os.PathLike[str] | None = None,
     passphrase: str | None = None,
+    keyring: bool = False,
     encrypted: bool = False,
     rows: int = ROWS,
     metrics: bool = False,
@@ -186,6 +187,8 @@ def evaluate(
         are measured nowhere; labels are given for all rows.
     keys, passphrase
         Folder of keys for this plan; then the first rows are encrypted, evaluated and decrypted, too.
+    keyring
+        Take the passphrase of the keys from the system's keyring.
     encrypted
         Do that without keys: make some, in a folder that is removed afterwards.
     rows
@@ -260,7 +263,7 @@ def evaluate(
         add(way, outputs, time.perf_counter() - start)
     if keys is not None or encrypted:
         first = {name: values[:rows] for name, values in tensors.items()}
-        with _session(plan, keys, passphrase, tell) as (client, server):
+        with _session(plan, keys, passphrase, keyring, tell) as (client, server):
             add("encrypted", *_run(client, server, first, tell))
 
     simulated = next(outcome.predictions for outcome in outcomes if outcome.name == "simulated")
@@ -296,7 +299,7 @@ def _outcome(name: str, measured: Scoring, outputs: Outputs, first: Outcome | No
 
 @contextlib.contextmanager
 def _session(
-    plan: Plan, keys: str | os.PathLike[str] | None, passphrase: str | None, tell: StageProgress
+    plan: Plan, keys: str | os.PathLike[str] | None, passphrase: str | None, keyring: bool, tell: StageProgress
 ) -> Iterator[tuple[Client, Server]]:
     """A client and a server, with the keys given or with some that are made for the occasion."""
     with contextlib.ExitStack() as stack:
@@ -305,7 +308,7 @@ def _session(
             client = Client(plan)
             client.keygen(keys, progress=lambda done, total: tell("making keys", done, total))
         else:
-            client = Client(plan, keys, passphrase=passphrase)
+            client = Client(plan, keys, passphrase=passphrase, keyring=keyring)
             if not (Path(keys) / EVALUATION).exists():
                 raise InputError(f"{keys}: no {EVALUATION} is here; make keys first, as `hecc keygen` does")
         yield client, stack.enter_context(Server(plan, Path(keys) / EVALUATION))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hecc.runtime.errors import HeccError, InputError, MissingExtraError
-from hecc.runtime.files.container import Container, Kind
+from hecc.runtime.files.container import Container, Kind, kind_of
 from hecc.runtime.plan.keyset import MinSecurity
 from hecc.runtime.plan.scheme import scheme_of
 from hecc.runtime.plan.verifier import Conflict, Verifier
@@ -79,6 +79,7 @@ def verify(
     paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     *,
     passphrase: str | None = None,
+    keyring: bool = False,
     min_security: MinSecurity | None = None,
 ) -> Verification:
     """Check files completely: all checksums, a plan's circuit, every residue of keys, and that the files fit together.
@@ -96,6 +97,8 @@ def verify(
         The files.
     passphrase
         Of the secret key, when it is protected and there are keys to prove.
+    keyring
+        Take that passphrase from the system's keyring.
     min_security
         Security that plans and keys have to have, as for :class:`hecc.Client`; by default that is not looked at.
 
@@ -107,6 +110,10 @@ def verify(
     given = [Path(paths)] if isinstance(paths, str | os.PathLike) else [Path(path) for path in paths]
     if not given or len(set(given)) != len(given):
         raise InputError("no files, or one of them twice; give each file once")
+    if keyring and needs_passphrase(given):
+        from hecc.passphrases import stored_passphrase
+
+        passphrase = stored_passphrase(next(path for path in given if kind_of(path) is Kind.SECRET_KEY))
     files: list[VerifiedFile] = []
     loaded: dict[Path, _Whole] = {}
     for path in given:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.client.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ForceOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
@@ -50,6 +50,7 @@ def decrypt_command(
             rich_help_panel=SECURITY,
         ),
     ] = None,
+    keyring: KeyringOption = False,
     min_security: MinSecurityOption = "128",
     force: ForceOption = False,
     verbose: VerboseOption = False,
@@ -67,7 +68,7 @@ def decrypt_command(
         from hecc.inputs.arrays import check_outputs, save_outputs
         from hecc.runtime.figures import count_words, shortened, time_words
 
-        client = open_client(plan, keys, min_security=min_security)
+        client = open_client(plan, keys, keyring=keyring, min_security=min_security)
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
         asked = None if request is None else Path(request)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hecc.cli.client.keys import KeysOption, MinSecurityOption, open_client
+from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
@@ -48,6 +48,7 @@ def encrypt_command(
         ),
     ] = None,
     resume: ResumeOption = True,
+    keyring: KeyringOption = False,
     min_security: MinSecurityOption = "128",
     processes: Annotated[
         int | None,
@@ -81,7 +82,7 @@ def encrypt_command(
         check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)
         check_readable(inputs)
-        client = open_client(plan, keys, public=public, min_security=min_security)
+        client = open_client(plan, keys, public=public, keyring=keyring, min_security=min_security)
         if fingerprint is not None and fingerprint.lower() != client.key_id:
             raise KeyMismatchError(
                 f"{keys}: the key has the fingerprint {client.key_id}, and not the one that was given; get the key "

@@ -37,6 +37,15 @@ def keygen_command(
             rich_help_panel=SECURITY,
         ),
     ] = False,
+    keyring: Annotated[
+        bool,
+        typer.Option(
+            "--keyring",
+            help="Keep the passphrase in the system's keyring. Without --passphrase one is made that nobody sees: "
+            "whoever loses the keyring then loses the keys.",
+            rich_help_panel=SECURITY,
+        ),
+    ] = False,
     min_security: MinSecurityOption = "128",
     force: Annotated[
         bool,
@@ -78,7 +87,13 @@ def keygen_command(
                 step(done, total)
 
             made = client.keygen(
-                keys, device=device, passphrase=chosen, force=force, others=plans[1:], progress=progress
+                keys,
+                device=device,
+                passphrase=chosen,
+                keyring=keyring,
+                force=force,
+                others=plans[1:],
+                progress=progress,
             )
         elapsed = time.perf_counter() - start
         described = client.plan.scheme.verifier.describe(Container(made.evaluation, Kind.EVALUATION_KEYS))
@@ -97,7 +112,8 @@ def keygen_command(
             public=str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
-            protected=chosen is not None,
+            protected=chosen is not None or keyring,
+            keyring=keyring,
             **described.fields,
         )
 

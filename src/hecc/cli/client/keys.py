@@ -15,10 +15,18 @@ if TYPE_CHECKING:
     from hecc.client import Client
     from hecc.runtime.plan.plan import Plan
 
-__all__ = ["KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
+__all__ = ["KeyringOption", "KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.", rich_help_panel=FILES)
+]
+KeyringOption = Annotated[
+    bool,
+    typer.Option(
+        "--keyring",
+        help="Take the passphrase from the system's keyring, where `keygen --keyring` put it.",
+        rich_help_panel=SECURITY,
+    ),
 ]
 MinSecurityOption = Annotated[
     str,
@@ -31,14 +39,16 @@ MinSecurityOption = Annotated[
 ]
 
 
-def open_client(plan: Path, keys: Path, *, public: bool = False, min_security: str = "128") -> Client:
+def open_client(
+    plan: Path, keys: Path, *, public: bool = False, keyring: bool = False, min_security: str = "128"
+) -> Client:
     """The client of a plan file and a folder of keys; asks for the passphrase of a protected secret key."""
     from hecc.client import Client
     from hecc.runtime.plan.plan import Plan
 
     loaded = Plan.load(plan)
-    passphrase = None if public else ask_passphrase(loaded, keys)
-    return Client(loaded, keys, passphrase=passphrase, public=public, min_security=min_security)
+    passphrase = None if public or keyring else ask_passphrase(loaded, keys)
+    return Client(loaded, keys, passphrase=passphrase, keyring=keyring, public=public, min_security=min_security)
 
 
 def ask_passphrase(plan: Plan, keys: Path) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hecc.cli.client.keys import KeyringOption
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import ClipOption, RawOption, SkipOption, TruthOption
 from hecc.cli.usage import FILES, INPUTS, NETWORK, OUTPUT, SECURITY
@@ -56,6 +57,7 @@ def evaluate_command(
             rich_help_panel=FILES,
         ),
     ] = None,
+    keyring: KeyringOption = False,
     encrypted: Annotated[
         bool,
         typer.Option(
@@ -96,7 +98,7 @@ def evaluate_command(
         from hecc.runtime.plan.plan import Plan
 
         loaded = Plan.load(plan)
-        passphrase = None if keys is None else ask_passphrase(loaded, keys)
+        passphrase = None if keys is None or keyring else ask_passphrase(loaded, keys)
         with _progress(out) as tell:
             found = hecc.evaluate(
                 loaded,
@@ -108,6 +110,7 @@ def evaluate_command(
                 skip_bad_rows=skip_bad_rows,
                 keys=keys,
                 passphrase=passphrase,
+                keyring=keyring,
                 encrypted=encrypted,
                 rows=rows,
                 metrics=metrics,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hecc.cli.client.keys import read_passphrase
+from hecc.cli.client.keys import KeyringOption, read_passphrase
 from hecc.cli.console import JsonOption, console
 from hecc.cli.usage import SECURITY
 
@@ -21,6 +21,7 @@ def verify_command(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Files of hecc: plans, keys, encrypted rows, results.")
     ],
+    keyring: KeyringOption = False,
     min_security: Annotated[
         str | None,
         typer.Option(
@@ -44,10 +45,11 @@ def verify_command(
         from hecc.runtime.files.container import Kind
         from hecc.verification import needs_passphrase, verify
 
-        passphrase = read_passphrase("Passphrase of the secret key") if needs_passphrase(files) else None
+        needed = needs_passphrase(files) and not keyring
+        passphrase = read_passphrase("Passphrase of the secret key") if needed else None
         with out.stages("verifying") as stage:
             stage(f"{len(files)} files" if len(files) > 1 else str(files[0]))
-            found = verify(files, passphrase=passphrase, min_security=min_security)
+            found = verify(files, passphrase=passphrase, keyring=keyring, min_security=min_security)
         for file in found.files:
             if file.fault is None and file.kind is not None:
                 out.say(f"{file.path}: {file.kind.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
