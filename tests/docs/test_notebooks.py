@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "docs" / "notebooks").glob("*.ipynb"))
-NUMBER = re.compile(r"\d[\d.,]*(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"\b[0-9a-f]{8,}\b|\d[\d.,]*(?:e[-+]?\d+)?")
 
 
 def imported(cells):
