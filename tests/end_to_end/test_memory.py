@@ -4,9 +4,13 @@ import os
 import subprocess
 import sys
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
+from onnx import numpy_helper
 
 import hecc
 from hecc.runtime.native._native import implementations
@@ -26,22 +30,58 @@ print(os.waitstatus_to_exitcode(status), usage.ru_maxrss * (1 if sys.platform ==
 
 KERNELS = [name for name in ("portable", "avx2") if name in implementations()]
 
-LARGEST = 1.2
+LENET = Path(__file__).resolve().parents[2] / "examples" / "mnist" / "lenet.onnx"
+
+LARGEST = 1.15
 """What is predicted over what is measured."""
 
 
-@pytest.fixture(scope="module", params=["one row", "throughput"])
+def digits(**options):
+    """The network that is shipped, with rows that it was made for."""
+    data = files("hecc") / "data"
+    return (data / "digits.onnx").read_bytes(), np.load(data / "digits.npz")["calibration"], options
+
+
+def deep():
+    """Dense layers of 32 with a tanh behind each: a chain that needs a ring of 32768."""
+    generator = np.random.default_rng(0)
+    layers = " ".join(f"d{i} = Gemm({f'a{i - 1}' if i else 'x'}, w{i}) a{i} = Tanh(d{i})" for i in range(3))
+    text = f"g (float[N, 64] x) => (float[N, 10] y) {{ {layers} y = Gemm(a2, w3) }}"
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+    for i, (inner, outer) in enumerate([(64, 32), (32, 32), (32, 32), (32, 10)]):
+        weight = generator.normal(size=(inner, outer)) / np.sqrt(inner)
+        model.graph.initializer.append(numpy_helper.from_array(weight.astype(np.float32), f"w{i}"))
+    return model, generator.uniform(-1, 1, (200, 64)).astype(np.float32), {}
+
+
+def lenet():
+    """A network of which the encoded weights are most, with strokes that are none."""
+    generator = np.random.default_rng(0)
+    return LENET, (generator.random((40, 1, 28, 28)) * (generator.random((40, 1, 28, 28)) < 0.2)).astype("f4"), {}
+
+
+NETWORKS = {
+    "one row": digits,
+    "throughput": lambda: digits(optimize="throughput"),
+    "deep": deep,
+    "LeNet": lenet,
+}
+SLOW = {"deep", "LeNet"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in NETWORKS],
+)
 def served(request, tmp_path_factory):
     """A plan with keys and encrypted rows, in a folder."""
     folder = tmp_path_factory.mktemp("served")
-    data = files("hecc") / "data"
-    digits = np.load(data / "digits.npz")
-    options = {"optimize": "throughput"} if request.param == "throughput" else {}
-    plan = hecc.compile((data / "digits.onnx").read_bytes(), calibration=digits["calibration"], **options)
+    network, rows, options = NETWORKS[request.param]()
+    plan = hecc.compile(network, calibration=rows, **options)
     plan.save(folder / "plan.bin")
     client = hecc.Client(plan)
     client.keygen(folder / "keys")
-    client.encrypt_to(folder / "encrypted.bin", digits["images"][:2])
+    client.encrypt_to(folder / "encrypted.bin", rows[:2])
     return folder, plan.header.peak_memory
 
 

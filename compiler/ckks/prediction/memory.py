@@ -34,7 +34,7 @@ from hecc.runtime.reading import Reading
 
 __all__ = ["MemoryModel", "MemoryUse", "NativeMemory", "SealMemory", "ciphertext_bytes"]
 
-ROTATION_BYTES = 1 << 25
+ROTATION_BYTES = 1 << 19
 GIANT_BYTES = 1 << 25
 """What the native evaluator's linear transform takes at a time where that is enough."""
 
@@ -42,7 +42,10 @@ SUM_BYTES = DIGIT_BYTES = 1 << 25
 """What its key switching takes at a time for the sums of several ciphertexts, and for their digits."""
 
 PROGRAM_BYTES = 56 << 20
-"""`hecc run` with Python, numpy, the evaluator and its tables, measured; a server in Python takes a quarter less."""
+"""`hecc run` with Python, numpy and the evaluator, measured; a server in Python takes a quarter less."""
+
+TABLE_WORDS = 2
+"""Of each prime's transform, per coefficient: a power of its root of unity, and the quotient to multiply by it."""
 
 
 def ciphertext_bytes(ring_degree: int, limbs: int, *, seeded: bool = False) -> int:
@@ -106,8 +109,8 @@ class MemoryModel(ABC):
         """What dividing so many polynomials by their last prime works in."""
 
     @abstractmethod
-    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
-        """What a linear transform works in that makes so many rotations and rows."""
+    def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
+        """What a linear transform of so many ciphertexts works in that makes so many rotations and rows."""
 
     def evaluation_keys(self, keys: KeySpecification) -> int:
         """All switching keys."""
@@ -154,14 +157,14 @@ class MemoryModel(ABC):
             if type(ins) in _WORKING and not (i in products and stream is not None and i <= stream.end):
                 working = _WORKING.of(ins)(_Place(self, circuit, keys, limbs[i], counts[i], sizes[i], counts), ins)
             used = sum(live.values()) + working
-            # Buffers of transforms are as large as those of others, and serve again.
-            spare = sum(live.values()) if Trait.WEIGHTS in ins.traits else used
-            worst = max(worst, used + spare // 4 if self.pooled else used)
+            worst = max(worst, used * 5 // 4 if self.pooled else used)
             live = {v: size for v, size in live.items() if last.get(v, -1) > i}
         # A row's or a batch's ciphertexts in their file, which is mapped.
         read += sum(ins.ciphertexts * ciphertext_bytes(keys.ring_degree, limbs[i]) for i, ins in circuit.inputs())
         kept = min(self.caches, weights)
-        return MemoryUse(PROGRAM_BYTES, self.evaluation_keys(keys), constants, kept, worst + read)
+        primes = len(keys.data_primes) + len(keys.special_primes)
+        program = PROGRAM_BYTES + TABLE_WORDS * 8 * keys.ring_degree * primes
+        return MemoryUse(program, self.evaluation_keys(keys), constants, kept, worst + read)
 
 
 class NativeMemory(MemoryModel):
@@ -177,24 +180,30 @@ class NativeMemory(MemoryModel):
 
     def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
         """The sums of some ciphertexts at a time, and their digits or what the division by the special primes takes."""
-        special, digits, polynomial = len(keys.special_primes), keys.digits(limbs), 8 * keys.ring_degree
-        width = limbs + special
-        at_once = min(count, max(1, SUM_BYTES // (2 * width * polynomial)))
-        converted = min(at_once, max(1, DIGIT_BYTES // (digits * width * polynomial))) * width
-        numbers = at_once * limbs * 2 + digits * (converted if keys.digit_limbs > 1 else 1)
-        divided = 2 * at_once * (special + (limbs if special > 1 else 0))
-        return polynomial * (2 * at_once * width + max(numbers, divided))
+        pair = ciphertext_bytes(keys.ring_degree, limbs + len(keys.special_primes))
+        return self._switch_at_once(keys, limbs, min(count, max(1, SUM_BYTES // pair)))
 
     def divide(self, keys: KeySpecification, count: int) -> int:
         """A limb of each."""
         return 8 * keys.ring_degree * count
 
-    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
-        """Rotations limb by limb, the sums that all giant steps need, and rows."""
+    def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
+        """Rotations limb by limb and what they are made from, the sums that all giant steps need, and rows."""
         pair = ciphertext_bytes(keys.ring_degree, limbs + len(keys.special_primes))
-        groups = giants + rows
-        rotations = max(babies * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, babies * pair))
-        return rotations + (groups + rows) * pair + min(GIANT_BYTES, 3 * groups * pair)
+        source = columns * 8 * keys.ring_degree * (limbs + keys.digits(limbs))
+        made = columns + babies
+        rotations = max(made * ciphertext_bytes(keys.ring_degree, 1), min(ROTATION_BYTES, made * pair))
+        at_once = min(giants, max(1, GIANT_BYTES // (3 * pair)))
+        return source + rotations + (giants + 2 * rows) * pair + self._switch_at_once(keys, limbs, at_once)
+
+    def _switch_at_once(self, keys: KeySpecification, limbs: int, count: int) -> int:
+        """Sums, and digits or what the division by the special primes takes."""
+        special, digits, polynomial = len(keys.special_primes), keys.digits(limbs), 8 * keys.ring_degree
+        width = limbs + special
+        converted = min(count, max(1, DIGIT_BYTES // (digits * width * polynomial))) * width
+        numbers = count * limbs * 2 + digits * (converted if keys.digit_limbs > 1 else 1)
+        divided = 2 * count * (special + (limbs if special > 1 else 0))
+        return polynomial * (2 * count * width + max(numbers, divided))
 
 
 class SealMemory(MemoryModel):
@@ -216,9 +225,9 @@ class SealMemory(MemoryModel):
         """As much."""
         return 0
 
-    def transform(self, keys: KeySpecification, limbs: int, babies: int, giants: int, rows: int) -> int:
+    def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
         """Rotations, rows and a sum."""
-        return (babies + rows + 1) * ciphertext_bytes(keys.ring_degree, limbs)
+        return (columns + babies + rows + 1) * ciphertext_bytes(keys.ring_degree, limbs)
 
 
 @dataclass(frozen=True)
@@ -244,7 +253,7 @@ class _Place:
 
 def _transform_working(place: _Place, ins: LinearTransform) -> int:
     babies, giants = transform_rotations(place.circuit.diagonals(ins))
-    return place.model.transform(place.keys, place.limbs, babies + place.counts[ins.x], giants, ins.count)
+    return place.model.transform(place.keys, place.limbs, place.counts[ins.x], babies, giants, ins.count)
 
 
 def _product_working(place: _Place, ins: MatrixProduct) -> int:
