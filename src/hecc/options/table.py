@@ -64,8 +64,8 @@ class CompileOptions(CKKSOptions):
     )
     calibration: "Source | None" = option(
         None,
-        "Some hundred real inputs (.npy, .npz, .csv, .parquet, or a folder of images), which show how large the values inside "
-        "the network become.",
+        "Some hundred real inputs (.npy, .npz, .csv, .parquet, or a folder of images), which show how large the values "
+        "inside the network become.",
         more="In Python also arrays of shape (rows, ...), for a network with one input, or by name. Without them the "
         "compiler makes inputs up, and has to allow for values sixteen times as large as those it sees, instead of "
         "four times, and to fit the polynomials of smooth activations on intervals twice as wide.",
