@@ -20,14 +20,23 @@ class ImpreciseError(CompileError):
         What to know beside, behind the way out.
     precision
         Fewer bits, whole ones, for which there is a plan; ``None`` if there is none, or nobody has looked.
+    deep
+        Whether the network is deeper than there is room for, whatever makes it so.
     """
 
-    def __init__(self, reason: str, remedy: str = "", remark: str = "", precision: int | None = None) -> None:
+    def __init__(
+        self, reason: str, remedy: str = "", remark: str = "", precision: int | None = None, *, deep: bool = False
+    ) -> None:
         ways = [way for way in (remedy, "" if precision is None else f"ask for --precision {precision}") if way]
         super().__init__(f"{reason}{'; ' if ways else ''}{' or '.join(ways)}{remark}")
-        self.precision = precision
+        self.precision, self.deep = precision, deep
         self._parts = reason, remedy, remark
 
     def offering(self, precision: int | None) -> ImpreciseError:
         """The same refusal with the precision for which there is a plan."""
-        return ImpreciseError(*self._parts, precision)
+        return ImpreciseError(*self._parts, precision, deep=self.deep)
+
+    def remedied(self, remedy: str) -> ImpreciseError:
+        """The same refusal with another thing to do."""
+        reason, _, remark = self._parts
+        return ImpreciseError(reason, remedy, remark, self.precision, deep=self.deep)

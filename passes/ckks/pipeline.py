@@ -56,6 +56,7 @@ from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.graph.products import merge_products
 from hecc.passes.graph.ranges import value_ranges
 from hecc.passes.graph.selections import move_selections
+from hecc.passes.graph.variants import standardised, steep
 from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
@@ -66,7 +67,7 @@ from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
-from hecc.runtime.figures import size_words
+from hecc.runtime.figures import count_words, size_words
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
@@ -104,6 +105,12 @@ BOUNDLESS_STEP = 4
 
 UNLIKE_BITS = 4
 """By how much an element may be less precise than most others before that is worth a warning."""
+
+WIDE = 4.0
+"""Arguments of activations that come so far may be why a network is too deep: a polynomial for less has few levels."""
+
+DEVIATIONS = (1.0, 0.25)
+"""Of smaller arguments: as a batch normalization makes them, and where activations hardly bend."""
 
 MOST_EDGES = 256
 """Inputs at the ends of their ranges that errors are measured on, at the most."""
@@ -377,7 +384,11 @@ def build_plan(
     try:
         return network.plan()
     except ImpreciseError as refused:
-        raise refused.offering(network.possible_precision() if options.offers_less else None) from None
+        if not options.offers_less:
+            raise
+        smaller = network.smaller_arguments() if refused.deep else None
+        refused = refused if smaller is None else refused.remedied(smaller)
+        raise refused.offering(network.possible_precision()) from None
 
 
 class _Network:
@@ -455,6 +466,29 @@ class _Network:
         predicted = bisect.bisect_left(candidates, True, key=lambda bits: fails(bits, _first_draft))
         return next((bits for bits in reversed(candidates[:predicted]) if not fails(bits, _plan)), None)
 
+    def smaller_arguments(self) -> str | None:
+        """What to do where a network is too deep because arguments of functions are large, and polynomials deep.
+
+        Compiled with smaller ones it has as many layers; ``None`` if there is no plan for that either.
+        """
+        wide = steep(self._graph, self._calibration, WIDE)
+        for deviation in DEVIATIONS if wide else ():
+            self._progress("try smaller arguments of activations")
+            network = _Network(
+                standardised(self._graph, wide, self._calibration, deviation),
+                self._model,
+                self._calibration,
+                self._declared,
+                replace(self._options, quiet=True),
+                self._progress,
+            )
+            try:
+                network.plan()
+            except CompileError:
+                continue
+            return _smaller(self._graph, wide, deviation)
+        return None
+
     def _compiled(self, options: Options, step: Callable[[Graph, _Task, Lowerings], Made]) -> Made:
         """What a step makes of the arithmetic graph."""
         required = options.precision + (TAIL_BITS if options.many else 0.0)
@@ -480,6 +514,18 @@ class _Network:
             except MisalignedError as fault:
                 graph = align_factors(graph, fault.product, multiplicative_depth(graph))
                 lowerings = Lowerings()
+
+
+def _smaller(graph: Graph, reaches: Mapping[str, float], deviation: float) -> str:
+    """What to do about functions with large arguments, as a clause."""
+    largest = max(reaches, key=lambda name: reaches[name])
+    others = len(reaches) - 1
+    more = f" and of {count_words(others, 'other')}," if others else ""
+    scaled = "" if deviation == 1 else f" (with scales of about {deviation:g})"
+    return (
+        f"keep the arguments of {graph.node(largest).source}, which reach {reaches[largest]:.3g},{more} near one, with "
+        f"a BatchNormalization before {'each' if others else 'it'}{scaled}, and train again"
+    )
 
 
 def _telling(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64]:

@@ -150,6 +150,7 @@ def refusal(demand: Demand, lowerings: Lowerings, smallest_keys: float, remark: 
         f"no parameters give {bits:.1f} bits of precision at depth {deepest} and {options.security}-bit security up to "
         f"N = {RING_DEGREES[-1]}",
         "use fewer layers",
+        deep=True,
     )
 
 

@@ -7,14 +7,15 @@ large. It computes something else, and has to be trained before it is of use.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import AffineMap, Reshape, Select, SumOfMaps, compose
+from hecc.compiler.graph.affine import AffineMap, Reshape, Scale, Select, SumOfMaps, compose
+from hecc.compiler.graph.function import KINKED, SINGULAR
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -32,7 +33,17 @@ from hecc.compiler.graph.nodes import (
 )
 from hecc.runtime.reading import Reading
 
-__all__ = ["is_activation", "strided", "with_features", "without_activation", "without_pooling"]
+__all__ = [
+    "is_activation",
+    "standardised",
+    "steep",
+    "strided",
+    "with_features",
+    "without_activation",
+    "without_pooling",
+]
+
+Array = NDArray[np.float64]
 
 
 def is_activation(node: Node) -> bool:
@@ -47,6 +58,54 @@ def without_activation(graph: Graph, value: str) -> Graph:
     (argument,) = node.inputs
     same = Reshape(graph.node(argument).output.shape, node.output.shape)
     return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(argument, same),))})
+
+
+def steep(graph: Graph, inputs: Mapping[str, Array], wide: float) -> dict[str, float]:
+    """Smooth functions whose polynomials are deep because of the size of their arguments, by the names of their values.
+
+    Their arguments come to ``wide`` or farther on some inputs, shape (rows, ...), and how far is the value. A function
+    with a kink at zero, or an end there, looks the same at any size.
+    """
+    values = graph.evaluate(inputs)
+    found = {}
+    for node in graph.nodes:
+        if isinstance(node, FunctionNode) and not node.function.primitives() & (KINKED | SINGULAR):
+            reach = float(np.abs(values[node.value]).max())
+            if wide <= reach < math.inf:
+                found[node.output.name] = reach
+    return found
+
+
+def standardised(graph: Graph, names: Collection[str], inputs: Mapping[str, Array], deviation: float) -> Graph:
+    """The network with a batch normalization before some functions, as training with it would begin.
+
+    Parameters
+    ----------
+    names
+        Of the functions' values.
+    inputs
+        By name, shape (rows, ...): what means and deviations are measured on.
+    deviation
+        Of the arguments then, channel by channel (axis 1); their mean is zero.
+    """
+    for name in names:
+        node = graph.node(name)
+        assert isinstance(node, FunctionNode)
+        shape, rows = graph.node(node.value).output.shape, graph.evaluate(inputs)[node.value]
+        each = rows.reshape(len(rows), *shape)
+        # Axis 0 is that of the rows, and the example's own first axis, of length one, is behind it.
+        axes = tuple(axis for axis in range(each.ndim) if axis != 2)
+        spread = each.std(axis=axes, keepdims=True)[0]
+        factor = np.broadcast_to(deviation / np.where(spread > 0, spread, 1.0), shape)
+        constant = -factor * each.mean(axis=axes, keepdims=True)[0]
+        closer, parameters = f"{name}:standardised", {f"{name}:factor": factor, f"{name}:constant": constant}
+        term = Term(node.value, Scale.of(shape, f"{name}:factor"))
+        before = AffineNode(Value(closer, shape), graph.node(node.value).source, (term,), f"{name}:constant")
+        nodes: list[Node] = []
+        for other in graph.nodes:
+            nodes += [before, replace(node, value=closer)] if other is node else [other]
+        graph = graph.with_nodes(nodes, parameters)
+    return graph
 
 
 def with_features(graph: Graph, value: str, number: int) -> Graph | None:

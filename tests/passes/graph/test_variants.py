@@ -9,7 +9,14 @@ import pytest
 
 from hecc.compiler.graph.affine import Pool
 from hecc.compiler.graph.nodes import AffineNode, WindowSumNode
-from hecc.passes.graph.variants import strided, with_features, without_activation, without_pooling
+from hecc.passes.graph.variants import (
+    standardised,
+    steep,
+    strided,
+    with_features,
+    without_activation,
+    without_pooling,
+)
 
 
 def values(graph: Any) -> dict[str, np.ndarray[Any, Any]]:
