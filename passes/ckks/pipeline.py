@@ -67,7 +67,7 @@ from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
-from hecc.runtime.figures import count_words
+from hecc.runtime.figures import count_words, size_words
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
@@ -114,6 +114,9 @@ DEVIATIONS = (1.0, 0.25)
 
 MOST_EDGES = 256
 """Inputs at the ends of their ranges that errors are measured on, at the most."""
+
+LARGE_KEYS = 2 * 10**9
+"""Bytes of evaluation keys that are worth a warning; `keygen` asks before it makes as many."""
 
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
@@ -634,6 +637,13 @@ def _plan(graph: Graph, task: _Task, lowerings: Lowerings) -> CkksPlan:
                     "what the plan costs; scale them alike in training, or make it an output of its own",
                     measured.worst,
                     measured.spread_bits,
+                )
+            if estimate.evaluation_key_bytes > LARGE_KEYS and options.key_budget is None and not options.quiet:
+                log.warning(
+                    "the evaluation keys take %s, which every client makes and sends; --key-budget %dMB (key_budget in "
+                    "Python) or another size gives the fastest plan whose keys are not larger",
+                    size_words(estimate.evaluation_key_bytes),
+                    estimate.evaluation_key_bytes // (2 * 10**6),
                 )
             header = CkksHeader(
                 producer=options.producer,

@@ -26,12 +26,14 @@ from hecc.compiler.importer.building.batch import LARGEST, Batch
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.building.refusals import (
+    TREES,
     UNFOLDABLE,
     WAYS_OUT,
     InvalidNodeError,
     Limits,
     RefusedNodeError,
     describe,
+    is_threshold_of_tree,
 )
 from hecc.compiler.importer.building.rows import MADE_UP, Rows, TracedBatchError
 from hecc.compiler.importer.building.scope import MAX_FOLDED, Constant, Decoded, Scope, Unknown
@@ -132,7 +134,9 @@ def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits
         except RefusedNodeError as refusal:
             refusals.append(refusal)
     if refusals:
-        raise UnsupportedError(describe(refusals))
+        # What else is refused of trees would send users after its details.
+        trees = next((node for node in model.graph.node if is_threshold_of_tree(node.op_type, node.name)), None)
+        raise UnsupportedError(describe(refusals if trees is None else [Call.of(scope, trees).refuse(*TREES)]))
     return _finish(scope, [output.name for output in model.graph.output])
 
 

@@ -11,6 +11,7 @@ from hecc.compiler.graph.nodes import Source
 from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = [
+    "TREES",
     "UNFOLDABLE",
     "WAYS_OUT",
     "InvalidNodeError",
@@ -18,6 +19,7 @@ __all__ = [
     "RefusedNodeError",
     "Sentence",
     "describe",
+    "is_threshold_of_tree",
     "way_out",
 ]
 
@@ -69,6 +71,14 @@ def describe(refusals: Iterable[RefusedNodeError]) -> str:
     return "\n".join(lines)
 
 
+def is_threshold_of_tree(operator: str, name: str) -> bool:
+    """Whether a node compares features with the thresholds of decision trees, as hummingbird writes them.
+
+    It calls the parts of a pipeline ``_operators.0`` and so on. Its linear models compare nothing in this direction.
+    """
+    return operator in ("Less", "LessOrEqual") and name.lstrip("/").startswith("_operators.")
+
+
 def way_out(domain: str, operator: str) -> Sentence:
     """Why an operator is not supported, and what to do about it."""
     if domain == "ai.onnx.ml":
@@ -80,7 +90,7 @@ def way_out(domain: str, operator: str) -> Sentence:
                 "encode categories before encryption and remove it from the model",
             )
         if operator.startswith("TreeEnsemble"):
-            return ("decision trees compare encrypted features", "use a linear model or a neural network instead")
+            return TREES
         if operator == "SVMClassifier":
             return (
                 "support vector machines are not supported as classifiers, whatever their kernel",
@@ -121,6 +131,9 @@ def _epilogue(what: str) -> tuple[str, str]:
         "move it to the end, where the client applies it after decryption",
     )
 
+
+TREES = ("decision trees compare encrypted features", "use a linear model or a neural network instead")
+"""Also for the trees that hummingbird writes as tensors."""
 
 _COMPARISON = (
     "comparisons cannot be computed on encrypted data in the middle of a network",

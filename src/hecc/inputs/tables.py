@@ -118,7 +118,8 @@ class Table:
             raise InputError(f"{where}: two columns are called {twice[0]!r}; leave one of them out")
         others = [name for name in self.names if name not in wanted]
         if others:
-            log.warning("%s: the network has no columns %s, and they are left out", where, shortened(others))
+            named = [repr(name) if name else "one without a name" for name in others]
+            log.warning("%s: columns that the network does not have are left out: %s", where, shortened(named))
         order = [self.names.index(name) for name in wanted]
         place = {column: number for number, column in enumerate(order)}
         return replace(

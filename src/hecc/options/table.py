@@ -64,8 +64,8 @@ class CompileOptions(CKKSOptions):
     )
     calibration: "Source | None" = option(
         None,
-        "Some hundred real inputs (.npy, .npz, .csv, or a folder of images), which show how large the values inside "
-        "the network become.",
+        "Some hundred real inputs (.npy, .npz, .csv, .parquet, or a folder of images), which show how large the values "
+        "inside the network become.",
         more="In Python also arrays of shape (rows, ...), for a network with one input, or by name. Without them the "
         "compiler makes inputs up, and has to allow for values sixteen times as large as those it sees, instead of "
         "four times, and to fit the polynomials of smooth activations on intervals twice as wide.",
@@ -99,8 +99,9 @@ class CompileOptions(CKKSOptions):
     )
     margin: float | None = option(
         None,
-        "How far beyond the calibration inputs the range of a column reaches, at either end, as a part of its width.",
-        more="By default 0.25 for tables, and 0 for images and other arrays, which have one range. It does not reach "
+        "How far beyond the calibration inputs the range of a column reaches, at either end, as a part of its width; "
+        "by default 0.25 for tables, and 0 for images and other arrays.",
+        more="Images have one range for all their values. The margin does not reach "
         "beyond zero where no calibration input does, and says nothing where ranges are stated. Activations and the "
         "modulus are made for inputs in the margin, too.",
         group="Inputs and preprocessing",

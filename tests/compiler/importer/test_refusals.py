@@ -28,6 +28,26 @@ def message(built: Any, kind: type[HeccError] = UnsupportedError, **options: boo
     return str(caught.value)
 
 
+@pytest.mark.parametrize("operator", ["Less", "LessOrEqual"])
+def test_trees_that_hummingbird_wrote_as_tensors_are_told_as_trees(model: Model, operator: str) -> None:
+    built = model(
+        f"""g (float[N,3] x) => (float[N,2] y)
+        <float[3,4] w = {{1,0,0,0, 0,1,0,0, 0,0,1,1}}, float[4] t = {{1,2,3,4}}, float[4,2] v = {{1,0, 0,1, 1,0, 0,1}}>
+        {{ f = MatMul(x, w)  c = {operator}(f, t)  d = Cast<to=1>(c)  e = MatMul(d, v)  m = MaxPool<kernel_shape=[1]>(e)
+           y = Transpose(m) }}"""
+    )
+    for node in built.graph.node:
+        node.name = f"/_operators.0/{node.op_type}"
+    assert message(built) == (
+        f"{operator} '/_operators.0/{operator}' (opset 13): decision trees compare encrypted features; use a linear "
+        "model or a neural network instead"
+    )
+    # A comparison by itself is no tree.
+    for node in built.graph.node:
+        node.name = ""
+    assert "decision trees" not in message(built)
+
+
 # --- operators --------------------------------------------------------------------------------------------------------
 
 

@@ -68,7 +68,7 @@ def test_other_columns_are_left_out_with_a_warning(plan, caplog):
     with caplog.at_level(logging.WARNING):
         found = hecc.simulate(plan, FRAME.assign(patient=[f"p{n}" for n in range(200)], dead=np.nan), noise=False)
     np.testing.assert_allclose(found["y"], ROWS @ WEIGHTS, atol=1e-3)
-    assert "the data frame: the network has no columns patient, dead, and they are left out" in caplog.text
+    assert "the data frame: columns that the network does not have are left out: 'patient', 'dead'" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -192,3 +192,20 @@ def test_there_is_room_for_a_constant_that_all_but_cancels(options: Any) -> None
     plan = hecc.compile(built, calibration=x, input_range=(0.999, 1.001), **options)
     expected = np.repeat(1000 - 250 * (x[:8] ** 2).sum(axis=1, keepdims=True), 2, axis=1)
     np.testing.assert_allclose(hecc.simulate(plan, x[:8])["y"], expected, atol=0.01)
+
+
+def test_large_keys_are_warned_of_with_what_makes_them_smaller(
+    model: onnx.ModelProto,
+    calibration: np.ndarray[Any, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("hecc.passes.ckks.pipeline.LARGE_KEYS", 1_000_000)
+    plan = hecc.compile(model, calibration=calibration)
+    (warning,) = (record.getMessage() for record in caplog.records if "evaluation keys" in record.getMessage())
+    assert "--key-budget" in warning
+    size = plan.header.estimate.evaluation_key_bytes
+    assert f"--key-budget {size // (2 * 10**6)}MB" in warning
+    caplog.clear()
+    hecc.compile(model, calibration=calibration, key_budget=size)
+    assert "evaluation keys" not in caplog.text

@@ -132,11 +132,11 @@ def _agree(size: int, yes: bool) -> None:
 
     if _is_terminal():
         if not typer.confirm(f"The keys will take up to {size_words(size)}. Make them?", err=True):
-            raise InputError("no keys were made; compile for fewer rotations or less precision to have smaller ones")
+            raise InputError("no keys were made; compile with --key-budget to have smaller ones")
         return
     raise InputError(
-        f"keys of up to {size_words(size)} are not made without being asked for; add --yes, or compile for fewer "
-        "rotations or less precision"
+        f"keys of up to {size_words(size)} are not made without being asked for; add --yes, or compile with "
+        "--key-budget to have smaller ones"
     )
 
 
