@@ -120,18 +120,3 @@ def test_where_depth_is_the_cause_fewer_layers_are() -> None:
         with pytest.raises(hecc.CompileError, match=r"; use fewer layers") as refusal:
             hecc.compile(network((0.5,) * 9, activation), calibration=ROWS)
         assert "BatchNormalization" not in str(refusal.value)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("layers", "size", "activation"),
-    [pytest.param(7, 40.0, "Sigmoid", id="six sigmoids"), pytest.param(8, 8.0, "Tanh", id="eight dense layers")],
-)
-def test_the_precision_that_a_deep_network_is_told_works(layers: int, size: float, activation: str) -> None:
-    model = network((size,) * layers, activation)
-    with pytest.raises(hecc.CompileError, match=r"or ask for --precision \d+$") as refusal:
-        hecc.compile(model, calibration=ROWS)
-    precision = int(str(refusal.value).rpartition(" ")[2])
-    found = hecc.compile(model, calibration=ROWS, precision=precision).header.estimate.precision_bits
-    assert found is not None
-    assert found >= precision
