@@ -23,7 +23,7 @@ from hecc.words import substitutes
 __all__ = ["Way", "explain", "first_way", "ways_out"]
 
 LARGE = 32.0
-"""Of the arguments of squares and products: smaller ones are no reason for a refusal."""
+"""Of the arguments of squares, products and activations: smaller ones are no reason for a refusal."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,7 @@ class _Trials:
             changed, source, size = rescaled
             closer = f"keep the values of {source}, which reach {size:.3g}, near one, with a BatchNormalization"
             yield from self._tried((*done, closer), changed, trains=True)
+        yield from self._standardised(done, canonicalise(graph))
         kinked = substitutes.kinked(graph)
         if kinked:
             names = sorted({node.source.operator for node in kinked})
@@ -183,6 +184,19 @@ class _Trials:
                 yield self.compiled(changes, graph, precision=refusal.precision, trains=trains)
         except UnsupportedError:
             return
+
+    def _standardised(self, done: tuple[str, ...], graph: Graph) -> Iterator[Way]:
+        """The network with arguments of activations as a batch normalization makes them, where some are large now."""
+        wide = variants.steep(graph, self._task.calibration, LARGE)
+        if wide:
+            largest = max(wide, key=lambda name: wide[name])
+            source, reach = graph.node(largest).source, wide[largest]
+            change = (
+                f"keep the arguments of {source}, which reach {reach:.3g}, near one, with a BatchNormalization before "
+                f"{'it' if len(wide) == 1 else f'each of {len(wide)} activations'}"
+            )
+            closer = variants.standardised(graph, wide, self._task.calibration, 1.0)
+            yield from self._tried((*done, change), closer, trains=True)
 
     def _shorter(self, done: tuple[str, ...], graph: Graph, precision: float) -> Iterator[Way]:
         """The network without its last activations, as few of them as have to go."""

@@ -1,6 +1,7 @@
 """What would make a refused network run: each way is a network that compiles, with what it costs."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ from onnx import numpy_helper
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer import import_model
+from hecc.passes.ckks import search
 from hecc.words.substitutes import averaged, smoothed, squared
 
 ROWS = np.random.default_rng(3).uniform(0, 1, (60, 1, 8, 8)).astype(np.float32)
@@ -142,3 +144,19 @@ def test_substitutes_keep_shapes_and_leave_values_of_about_their_size(substitute
 
 def test_what_has_no_maxima_has_no_averages():
     assert averaged(import_model(pooled("AveragePool"), limits=LIMITS)) is None
+
+
+def test_large_arguments_of_activations_are_brought_near_one(monkeypatch):
+    monkeypatch.setattr(search, "RING_DEGREES", (1 << 13, 1 << 14))
+    text = (
+        "g (float[N, 1, 8, 8] x) => (float[N, 3] y) { f = Flatten(x)  d = Gemm(f, v)  s = Sigmoid(d)  y = Gemm(s, w) }"
+    )
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+    draw = np.random.default_rng(1).normal
+    for name, shape, size in (("v", (64, 8), 100.0), ("w", (8, 3), 0.3)):
+        model.graph.initializer.append(numpy_helper.from_array(draw(0, size, shape).astype(np.float32), name))
+    refusal = refused(hecc.estimate, model, precision=12.0)
+    (way,) = (way for way in refusal.ways if "BatchNormalization" in way.sentence)
+    assert re.match(r"keep the arguments of .*, which reach [\d.e+]+, near one, with a BatchNorm", way.sentence)
+    assert way.trains
+    assert way.precision == 12.0

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hecc.compiler.graph.affine import Pool
-from hecc.compiler.graph.nodes import AffineNode, WindowSumNode
+from hecc.compiler.graph.function import ARGUMENT, Primitive
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, WindowSumNode
 from hecc.passes.graph.variants import (
     standardised,
     steep,
@@ -102,3 +103,31 @@ def test_nothing_is_told_of_results_and_of_poolings_on_the_way(build: Any) -> No
         WindowSumNode, "q", (1, 1, 2, 2), "x", Pool((1, 1, 4, 4), (1, 1, 2, 2), (2, 2), (2, 2), ((0, 0),) * 2, (1, 1))
     )
     assert without_pooling(build.graph("q"), "q") is None
+
+
+def functions(build: Any, *operators: str) -> Any:
+    """Functions of the features of an image, of which the second is a hundred times the first and far from zero."""
+    build.input("x", 2, 3, 3)
+    build.scale("a", "x", np.reshape([1.0, 100.0], (1, 2, 1, 1)), np.reshape([0.0, 500.0], (1, 2, 1, 1)))
+    names = [build.add(FunctionNode, name, (1, 2, 3, 3), "a", Primitive(name, (), ARGUMENT)) for name in operators]
+    return build.graph(*names)
+
+
+ROWS = {"x": np.random.default_rng(2).uniform(-1, 1, (50, 1, 2, 3, 3))}
+
+
+def test_a_standardised_argument_has_no_mean_and_the_deviation_asked_for_in_each_channel(build: Any) -> None:
+    before = functions(build, "sigmoid", "tanh")
+    after = standardised(before, ["sigmoid"], ROWS, 0.25)
+    found = after.evaluate(ROWS)
+    argument = found[after.node("sigmoid").inputs[0]].reshape(50, 2, 9)
+    np.testing.assert_allclose(argument.mean(axis=(0, 2)), 0, atol=1e-12)
+    np.testing.assert_allclose(argument.std(axis=(0, 2)), 0.25)
+    np.testing.assert_allclose(found["tanh"], before.evaluate(ROWS)["tanh"])
+
+
+def test_only_smooth_functions_of_large_arguments_are_steep(build: Any) -> None:
+    graph = functions(build, "sigmoid", "relu", "abs", "sqrt")
+    reach = float(np.abs(graph.evaluate(ROWS)["a"]).max())
+    assert steep(graph, ROWS, 4.0) == {"sigmoid": reach}
+    assert steep(graph, ROWS, 2 * reach) == {}
