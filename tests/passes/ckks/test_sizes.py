@@ -18,7 +18,13 @@ ROWS = np.random.default_rng(1).uniform(-1, 1, (48, 4))
 
 
 def network(
-    sizes: tuple[float, ...], activation: str, *, seed: int = 0, normalised: bool = False, deviation: float = 1.0
+    sizes: tuple[float, ...],
+    activation: str,
+    *,
+    seed: int = 0,
+    outputs: int = 4,
+    normalised: bool = False,
+    deviation: float = 1.0,
 ) -> onnx.ModelProto:
     """Dense layers of width four with weights of such sizes, and an activation between any two.
 
@@ -28,8 +34,9 @@ def network(
     nodes, weights, values = [], {}, ROWS
     name = "x"
     for i, size in enumerate(sizes):
-        matrix = (generator.normal(size=(4, 4)) / 2 * size).astype(np.float32)
-        bias = (generator.normal(size=4) / 10 * size).astype(np.float32)
+        width = outputs if i == len(sizes) - 1 else 4
+        matrix = (generator.normal(size=(4, width)) / 2 * size).astype(np.float32)
+        bias = (generator.normal(size=width) / 10 * size).astype(np.float32)
         weights |= {f"w{i}": matrix, f"b{i}": bias}
         nodes.append(helper.make_node("Gemm", [name, f"w{i}", f"b{i}"], [f"h{i}"]))
         name, values = f"h{i}", values @ matrix.astype(float) + bias
@@ -47,7 +54,8 @@ def network(
         nodes.append(helper.make_node(*operator, [f"a{i}"], name=f"act{i}"))
         name = f"a{i}"
         values = values**2 if activation == "Square" else 1 / (1 + np.exp(-np.clip(values, -700, 700)))
-    ends = [helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, ["N", 4]) for each in ("x", name)]
+    shapes = {"x": 4, name: outputs}
+    ends = [helper.make_tensor_value_info(each, onnx.TensorProto.FLOAT, ["N", n]) for each, n in shapes.items()]
     stored = [numpy_helper.from_array(value, key) for key, value in weights.items()]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -120,3 +128,13 @@ def test_where_depth_is_the_cause_fewer_layers_are() -> None:
         with pytest.raises(hecc.CompileError, match=r"; use fewer layers") as refusal:
             hecc.compile(network((0.5,) * 9, activation), calibration=ROWS)
         assert "BatchNormalization" not in str(refusal.value)
+
+
+@pytest.mark.slow
+def test_the_precision_that_eight_dense_layers_are_told_works() -> None:
+    model = network((8.0,) * 8, "Tanh", outputs=2)
+    with pytest.raises(hecc.CompileError, match=r"or ask for --precision \d+") as refusal:
+        hecc.compile(model, calibration=ROWS, input_range=(-1.0, 1.0))
+    assert hecc.compile(
+        model, calibration=ROWS, input_range=(-1.0, 1.0), precision=int(str(refusal.value).rpartition(" ")[2])
+    )
