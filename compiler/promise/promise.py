@@ -70,6 +70,9 @@ PROBE = 2.0**-16
 PROBES = 256
 """Rows that errors are probed on."""
 
+DRAWS = 8
+"""Errors that are drawn for a row, to tell whether it is delicate."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -205,6 +208,28 @@ class Promise:
             noisy = values + generator.normal(0.0, deviation, values.shape)
             found[name] = 2.0 ** -self.measure({**exact, name: noisy}, rows).bits / deviation
         return found
+
+    def delicate_rows(self, number: int) -> NDArray[np.int64]:
+        """The calibration inputs on which the client's steps make most of an error; none where there are no steps.
+
+        A softmax of large scores takes an error away from most rows, and multiplies it in the few where two scores are
+        close together: those decide how precise it is.
+        """
+        readings = [reading for reading in self.readings if reading.steps]
+        rows = np.arange(self.near if readings else 0)
+        if number >= len(rows):
+            return rows
+        generator = np.random.default_rng(2)
+        largest = np.zeros(self.near)
+        for _ in range(DRAWS):
+            noisy = {}
+            for name, values in self.encrypted.items():
+                deviation = PROBE * float(element_units(values, self.near).min())
+                noisy[name] = values[rows] + generator.normal(0.0, deviation, values[rows].shape)
+            for reading in readings:
+                errors = self._errors(reading, noisy, rows) / reading.reach[rows]
+                largest = np.maximum(largest, np.abs(errors).max(axis=1))
+        return np.sort(np.argsort(-largest, kind="stable")[:number])
 
     def error(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> float:
         """The largest error of an element over its unit.

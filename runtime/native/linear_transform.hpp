@@ -1,9 +1,10 @@
 // Linear transforms by diagonals, with baby steps and giant steps, hoisted twice.
 //
-// y[row] = sum over g of rotate_g( sum over (column, b) of diagonal * rotate_b(x[column]) ), see docs/explanation/native.md:
-// every argument is decomposed once for all its baby steps and all rows (Halevi and Shoup, CRYPTO 2018, section 4.2);
-// baby rotations, products and sums stay in basis QP, and only the second polynomial of each inner sum is divided by P
-// before its giant step (Bossuat, Mouchet, Troncoso-Pastoriza and Hubaux, EUROCRYPT 2021, section 4).
+// y[row] = sum over g of rotate_g( sum over (column, b) of diagonal * rotate_b(x[column]) ), see
+// docs/explanation/native.md: every argument is decomposed once for all its baby steps and all rows (Halevi and Shoup,
+// CRYPTO 2018, section 4.2); baby rotations, products and sums stay in basis QP, and only the second polynomial of each
+// inner sum is divided by P before its giant step (Bossuat, Mouchet, Troncoso-Pastoriza and Hubaux, EUROCRYPT 2021,
+// section 4).
 #pragma once
 
 #include <cstddef>

@@ -22,6 +22,7 @@ OWN = {
     "--disclose": {"compile", "estimate"},
     "--force": {"keygen"},
     "--inputs": {"evaluate"},
+    "--keyring": {"keygen"},
     "--keys": {"evaluate"},
     "--labels": {"compile", "estimate"},
     "--min-security": {"verify"},

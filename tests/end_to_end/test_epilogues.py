@@ -127,7 +127,8 @@ def test_the_command_line_names_the_steps_and_saves_the_labels(tmp_path: Path) -
     np.save(tmp_path / "few.npy", x[:3])
     plan, client, keys = tmp_path / "plan.bin", tmp_path / "plan.client.bin", tmp_path / "keys"
     said = succeed(
-        "compile", PIPELINES / "logistic-strings.onnx", "--calibration", tmp_path / "x.npy", "--output", plan
+        *("compile", PIPELINES / "logistic-strings.onnx", "--calibration", tmp_path / "x.npy"),
+        *("--output", plan, "--verbose"),
     )
     assert "then argmax, names of classes on the client" in said
     described = succeed("inspect", client)
