@@ -35,6 +35,7 @@ __all__ = [
     "Term",
     "Value",
     "WindowSumNode",
+    "image_shape",
 ]
 
 
@@ -61,6 +62,13 @@ class Value:
     def size(self) -> int:
         """Its elements."""
         return math.prod(self.shape)
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """A tensor's shape as (batch, channels, height, width); a signal is an image of one row. ``None`` for others."""
+    if len(shape) == 3:
+        return (*shape[:2], 1, shape[2])
+    return shape if len(shape) == 4 else None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from hecc.compiler.graph.nodes import (
     ProductNode,
     QuadraticNode,
     WindowSumNode,
+    image_shape,
 )
 from hecc.compiler.graph.traits import multiplies_values
 from hecc.runtime.ckks.circuit.layout import Digit, Layout, image_layout, vector_layout
@@ -302,7 +303,7 @@ def _prune(states: list[LayoutChoice], live: set[str]) -> list[LayoutChoice]:
 
 def _thinned(node: WindowSumNode, source: Layout) -> Layout:
     """Every result where the first pixel of its window stood."""
-    *outer, rows, columns = source.axes
+    *outer, rows, columns = source.image_axes
     vertical, horizontal = node.window.strides
     pixels = (
         (Digit(node.output.shape[-2], rows[-1].stride * vertical),),
@@ -311,16 +312,9 @@ def _thinned(node: WindowSumNode, source: Layout) -> Layout:
     return msgspec.structs.replace(source, shape=node.output.shape, axes=(*outer, *pixels))
 
 
-def _as_image(shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The shape as (..., channels, height, width) if the tensor has spatial axes: those after batch and channel."""
-    if len(shape) == 3:
-        return (*shape[:2], 1, shape[2])
-    return shape if len(shape) == 4 else None
-
-
 def _input_layout(shape: tuple[int, ...], slots: int) -> Layout:
     """Row by row, channel by channel; repeated where there is room, which costs the client nothing."""
-    image = _as_image(shape)
+    image = image_shape(shape)
     layout = vector_layout(shape, slots) if image is None else image_layout(image, slots)
     if layout.count > 1:
         return layout
@@ -331,7 +325,7 @@ def _candidates(node: AffineNode, sources: tuple[Layout, ...], slots: int, share
     """Layouts offered for a result, given the layouts of the arguments and of what the result is multiplied with."""
     shape = node.output.shape
     offered = [vector_layout(shape, slots), *shared]
-    image = _as_image(shape)
+    image = image_shape(shape)
     if image is not None and prod(image[-2:]) > 1:
         for source, term in zip(sources, node.terms, strict=True):
             if len(source.shape) == 4:

@@ -8,13 +8,14 @@ an affine map, which a second round of fusion folds into the layer behind.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Composition, Pool, Reshape, Scale, compose
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import AffineNode, Node, Term, Value, WindowSumNode
+from hecc.compiler.graph.nodes import AffineNode, Node, Term, Value, WindowSumNode, image_shape
 
 __all__ = ["largest_window", "sum_windows"]
 
@@ -28,12 +29,20 @@ def sum_windows(graph: Graph) -> Graph:
         return graph
     nodes: list[Node] = []
     parameters: dict[str, NDArray[np.float64]] = {}
+    laid_out: dict[str, tuple[int, ...] | None] = {}
     for node in graph.nodes:
-        if isinstance(node, AffineNode) and len(node.terms) == 1 and (pool := _plain_pool(node.terms[0].map)):
+        laid_out[node.output.name] = _laid_out(node, laid_out)
+        if (
+            isinstance(node, AffineNode)
+            and len(node.terms) == 1
+            and (plain := _plain_pool(node.terms[0].map))
+            and (pool := _sliding_over(plain, laid_out[node.terms[0].value]))
+        ):
             total = Value(f"{node.output.name}:sum", pool.out_shape)
             summed = WindowSumNode(total, node.source, node.terms[0].value, pool)
             factor = f"{node.output.name}:share"
             parameters[factor] = np.array(1.0 / summed.taps)
+            laid_out[total.name] = pool.out_shape
             share = compose(Reshape(pool.out_shape, node.output.shape), Scale.of(pool.out_shape, factor))
             nodes += [summed, AffineNode(node.output, node.source, (Term(total.name, share),), node.bias)]
         else:
@@ -47,6 +56,36 @@ def largest_window(graph: Graph) -> int:
         return 0
     # Planes of pixels keep their distance through strides, and are up to a power of two apart.
     return 1 << (max(math.prod(node.output.shape[2:]) for node in graph.nodes) - 1).bit_length()
+
+
+def _laid_out(node: Node, before: Mapping[str, tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    """The shape of the image as which a value lies in its ciphertexts, if it is one.
+
+    What is linear makes it new; what is elementwise, or only another shape, leaves everything where it is.
+    """
+    if not node.inputs or (isinstance(node, AffineNode) and not node.reshapes_only):
+        return image_shape(node.output.shape)
+    shapes = {before[value] for value in node.inputs}
+    return shapes.pop() if len(shapes) == 1 else None
+
+
+def _sliding_over(pool: Pool, image: tuple[int, ...] | None) -> Pool | None:
+    """The pooling of images as they lie in their ciphertexts, if it is one.
+
+    A signal is an image of one row, and some exporters pool it as one of one column. Other tensors that are reshaped
+    for a pooling do not lie as its window slides.
+    """
+    if pool.in_shape[-1] == 1 and pool.in_shape != image:
+        pool = Pool(
+            (*pool.in_shape[:2], *pool.in_shape[:1:-1]),
+            (*pool.out_shape[:2], *pool.out_shape[:1:-1]),
+            pool.kernel[::-1],
+            pool.strides[::-1],
+            pool.pads[::-1],
+            pool.dilations[::-1],
+            pool.count_include_pad,
+        )
+    return pool if pool.in_shape == image else None
 
 
 def _plain_pool(m: AffineMap) -> Pool | None:

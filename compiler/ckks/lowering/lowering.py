@@ -212,7 +212,7 @@ class Builder:
     def _window_sum(self, node: WindowSumNode, source: str) -> int:
         """Row by row, then column by column; a window of ``2 k`` doubles one of ``k``."""
         x = self.results[node.value]
-        pixels = self.layouts[node.value].axes[-2:]
+        pixels = self.layouts[node.value].image_axes[-2:]
         for taps, dilation, digits in zip(node.window.kernel, node.window.dilations, pixels, strict=True):
             x = self._doubled(x, taps, digits[-1].stride * dilation, node.output.name, source)
         return x

@@ -84,6 +84,13 @@ class Layout(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True,
         """Number of tensor elements."""
         return math.prod(self.shape)
 
+    @property
+    def image_axes(self) -> tuple[tuple[Digit, ...], ...]:
+        """The digits of an image's axes: batch, channels, height and width. A signal is an image of one row."""
+        if len(self.axes) == 3:
+            return (*self.axes[:2], (Digit(extent=1, stride=1),), self.axes[2])
+        return self.axes
+
     @cached_property
     def positions(self) -> NDArray[np.int64]:
         """Flat position ``ciphertext * slots + slot`` of the first copy of each element, in C order; shape (size,)."""

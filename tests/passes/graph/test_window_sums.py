@@ -51,6 +51,63 @@ def test_a_pooling_costs_rotations_and_no_level(
     equivalent(before, after)
 
 
+def reshaped(build: Any, shape: tuple[int, ...], m: Pool) -> Any:
+    """As Keras writes a pooling of a signal: squared in one shape, pooled in another."""
+    build.input("x", *shape)
+    build.square("s", "x")
+    build.affine("r", [("s", Reshape((1, *shape), m.in_shape))])
+    build.affine("p", [("r", m)])
+    build.shapes["p"] = m.out_shape
+    build.convolution("y", "p", 4)
+    return build.graph("y")
+
+
+COLUMN = Pool((1, 2, 12, 1), (1, 2, 6, 1), (2, 1), (2, 1), ((0, 0),) * 2, (1, 1))
+ROW = Pool((1, 2, 1, 12), (1, 2, 1, 6), (1, 2), (1, 2), ((0, 0),) * 2, (1, 1))
+BLOCK = Pool((1, 2, 4, 6), (1, 2, 2, 3), (2, 2), (2, 2), ((0, 0),) * 2, (1, 1))
+
+
+def test_a_window_slides_over_what_lies_as_before_a_reshape(build: Any, equivalent: Any) -> None:
+    """The reshape stays, as something else reads it, too."""
+    build.input("x", 2, 24)
+    build.affine("r", [("x", Reshape((1, 2, 24), BLOCK.in_shape))])
+    build.square("s", "r")
+    build.affine("p", [("s", BLOCK)])
+    build.affine("y", [("s", compose(BLOCK, Reshape(BLOCK.in_shape, BLOCK.in_shape)))], 1.0)
+    before = build.graph("p", "y")
+    after = canonicalise(before)
+    assert not any(isinstance(node, WindowSumNode) for node in after.nodes)
+    equivalent(before, after)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "summed"),
+    [
+        ((2, 12), COLUMN, True),
+        ((2, 12), ROW, True),
+        ((2, 1, 12), COLUMN, True),
+        ((2, 12, 1), COLUMN, True),
+        ((2, 6, 4), BLOCK, False),
+        ((2, 24), BLOCK, False),
+        ((48,), BLOCK, False),
+    ],
+)
+def test_a_window_slides_over_images_as_they_lie(
+    build: Any, equivalent: Any, shape: tuple[int, ...], window: Pool, summed: bool
+) -> None:
+    before = reshaped(build, shape, window)
+    after = canonicalise(before)
+    assert any(isinstance(node, WindowSumNode) for node in after.nodes) == summed
+    equivalent(before, after)
+    choice = select_layouts(after, 256, PRICE)
+    circuit = lower(after, choice.layouts, choice.embeddings, 256).circuit
+    verify(circuit, None)
+    x = np.random.default_rng(3).uniform(-1, 1, (5, 1, *shape))
+    found = Simulator(circuit).run({"x": choice.layouts["x"].pack(x.reshape(5, *choice.layouts["x"].shape))})["y"]
+    right = before.evaluate({"x": x})["y"]
+    np.testing.assert_allclose(choice.layouts["y"].unpack(found).reshape(5, -1), right, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (5, 1)])
 def test_the_circuit_computes_it(build: Any, kernel: int, stride: int) -> None:
     graph = canonicalise(pooled(build, pool(9, kernel, stride)))
