@@ -182,6 +182,9 @@ def _input(node: InputNode, state: LayoutChoice, search: _Search) -> list[Layout
 
 def _window_sum(node: WindowSumNode, state: LayoutChoice, search: _Search) -> list[LayoutChoice]:
     source = state.layouts[node.value]
+    if image_shape(source.shape) != node.window.in_shape:
+        # It lies as a tensor of another shape does, with which it is to be multiplied.
+        return []
     rotations = sum((taps - 1).bit_length() + (taps - 1).bit_count() - 1 for taps in node.window.kernel if taps > 1)
     return _with(state, node, _thinned(node, source), rotations * source.count * search.price.rotation)
 
