@@ -8,14 +8,30 @@ an affine map, which a second round of fusion folds into the layer behind.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Composition, Pool, Reshape, Scale, compose
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import AffineNode, Node, Term, Value, WindowSumNode, image_shape
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    Node,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    Term,
+    Value,
+    WindowSumNode,
+    image_shape,
+)
+from hecc.runtime.reading import Reading
 
 __all__ = ["largest_window", "sum_windows"]
 
@@ -29,9 +45,9 @@ def sum_windows(graph: Graph) -> Graph:
         return graph
     nodes: list[Node] = []
     parameters: dict[str, NDArray[np.float64]] = {}
-    laid_out: dict[str, tuple[int, ...] | None] = {}
+    laid_out: dict[str, Shape | None] = {}
     for node in graph.nodes:
-        laid_out[node.output.name] = _laid_out(node, laid_out)
+        laid_out[node.output.name] = _LAID_OUT.of(node)(node, laid_out)
         if (
             isinstance(node, AffineNode)
             and len(node.terms) == 1
@@ -42,7 +58,6 @@ def sum_windows(graph: Graph) -> Graph:
             summed = WindowSumNode(total, node.source, node.terms[0].value, pool)
             factor = f"{node.output.name}:share"
             parameters[factor] = np.array(1.0 / summed.taps)
-            laid_out[total.name] = pool.out_shape
             share = compose(Reshape(pool.out_shape, node.output.shape), Scale.of(pool.out_shape, factor))
             nodes += [summed, AffineNode(node.output, node.source, (Term(total.name, share),), node.bias)]
         else:
@@ -58,15 +73,43 @@ def largest_window(graph: Graph) -> int:
     return 1 << (max(math.prod(node.output.shape[2:]) for node in graph.nodes) - 1).bit_length()
 
 
-def _laid_out(node: Node, before: Mapping[str, tuple[int, ...] | None]) -> tuple[int, ...] | None:
-    """The shape of the image as which a value lies in its ciphertexts, if it is one.
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape | None]
 
-    What is linear makes it new; what is elementwise, or only another shape, leaves everything where it is.
-    """
-    if not node.inputs or (isinstance(node, AffineNode) and not node.reshapes_only):
-        return image_shape(node.output.shape)
+
+def _new(node: Node, _: Shapes) -> Shape | None:
+    """As an image of its own."""
+    return image_shape(node.output.shape)
+
+
+def _kept(node: Node, before: Shapes) -> Shape | None:
+    """As what it is computed of, element by element."""
     shapes = {before[value] for value in node.inputs}
     return shapes.pop() if len(shapes) == 1 else None
+
+
+def _affine(node: AffineNode, before: Shapes) -> Shape | None:
+    """What is only another shape leaves everything where it is."""
+    return _kept(node, before) if node.reshapes_only else _new(node, before)
+
+
+_LAID_OUT: Reading[Callable[[Any, Shapes], Shape | None]] = Reading(
+    "the image as which a value lies in its ciphertexts",
+    NODES,
+    {
+        InputNode: _new,
+        AffineNode: _affine,
+        QuadraticNode: _kept,
+        FunctionNode: _kept,
+        WindowSumNode: _new,
+        ProductNode: _kept,
+    },
+    without={
+        ChebyshevNode: "polynomials are fitted to functions later",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""The shape of that image, from those of the values before; ``None`` where it is none, or nobody can tell."""
 
 
 def _sliding_over(pool: Pool, image: tuple[int, ...] | None) -> Pool | None:
