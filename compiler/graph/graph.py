@@ -85,6 +85,14 @@ class Graph:
         used = {name for node in kept for name in node.parameters}
         return replace(self, nodes=tuple(reversed(kept)), parameters={k: v for k, v in merged.items() if k in used})
 
+    def with_changed(
+        self, changed: Mapping[str, Sequence[Node]], parameters: Mapping[str, NDArray[Any]] | None = None
+    ) -> Graph:
+        """As :meth:`with_nodes`, with other nodes in the place of those that define some values, by their names."""
+        return self.with_nodes(
+            [other for node in self.nodes for other in changed.get(node.output.name, (node,))], parameters
+        )
+
     def digraph(self) -> nx.DiGraph[str]:
         """The data flow between values, for the analyses that want a graph; nodes carry their :class:`Node`."""
         graph: nx.DiGraph[str] = nx.DiGraph()

@@ -15,9 +15,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from hecc.compiler.graph.affine import AffineMap, Pool, Reshape
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.graph.affine import AffineMap, Pool, Reshape, picked_elements
 from hecc.compiler.graph.function import Expression
 from hecc.compiler.graph.operators import Operator
 
@@ -88,6 +92,10 @@ class Node(ABC):
     def inputs(self) -> tuple[str, ...]:
         """Names of the values read."""
 
+    @abstractmethod
+    def reading(self, names: Mapping[str, str]) -> Node:
+        """The same node reading other values in the place of those that ``names`` has."""
+
     @property
     def parameters(self) -> frozenset[str]:
         """Names of the parameters read."""
@@ -121,6 +129,9 @@ class InputNode(Node):
     def inputs(self) -> tuple[str, ...]:
         return ()
 
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return self
+
 
 @dataclass(frozen=True)
 class Term:
@@ -140,6 +151,9 @@ class AffineNode(Node):
     @property
     def inputs(self) -> tuple[str, ...]:
         return tuple(term.value for term in self.terms)
+
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, terms=tuple(Term(names.get(term.value, term.value), term.map) for term in self.terms))
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -164,6 +178,11 @@ class AffineNode(Node):
         """True when the output is the input under another shape: the same ciphertexts, at no cost."""
         return self.bias is None and len(self.terms) == 1 and isinstance(self.terms[0].map, Reshape)
 
+    @property
+    def picked(self) -> NDArray[np.int64] | None:
+        """For each element of the result the one of the argument that it is, if it is nothing else; else ``None``."""
+        return picked_elements(self.terms[0].map) if self.bias is None and len(self.terms) == 1 else None
+
 
 @dataclass(frozen=True)
 class QuadraticNode(Node):
@@ -181,6 +200,9 @@ class QuadraticNode(Node):
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.value,)
+
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, value=names.get(self.value, self.value))
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -205,6 +227,9 @@ class FunctionNode(Node):
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self.value,)
+
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, value=names.get(self.value, self.value))
 
     @property
     def shown(self) -> str:
@@ -231,6 +256,9 @@ class ChebyshevNode(Node):
     def inputs(self) -> tuple[str, ...]:
         return (self.value,)
 
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, value=names.get(self.value, self.value))
+
     @property
     def parameters(self) -> frozenset[str]:
         return frozenset({self.coefficients})
@@ -255,6 +283,9 @@ class WindowSumNode(Node):
     def inputs(self) -> tuple[str, ...]:
         return (self.value,)
 
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, value=names.get(self.value, self.value))
+
     @property
     def maps(self) -> tuple[AffineMap, ...]:
         return (self.window,)
@@ -276,6 +307,9 @@ class ProductNode(Node):
     def inputs(self) -> tuple[str, ...]:
         return (self.left, self.right)
 
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, left=names.get(self.left, self.left), right=names.get(self.right, self.right))
+
 
 @dataclass(frozen=True)
 class OperatorNode(Node):
@@ -295,6 +329,9 @@ class OperatorNode(Node):
     @property
     def inputs(self) -> tuple[str, ...]:
         return self.values
+
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, values=tuple(names.get(name, name) for name in self.values))
 
     @property
     def parameters(self) -> frozenset[str]:

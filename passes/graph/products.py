@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import Parameters, Reshape, Select, picked_elements
+from hecc.compiler.graph.affine import Parameters, Reshape, Select
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -90,7 +90,7 @@ def _families(graph: Graph, apart: set[str]) -> dict[Roots, _Family]:
     for node in graph.nodes:
         name = node.output.name
         picks[name] = (name, np.arange(node.output.size))
-        index = _picked(node)
+        index = node.picked if isinstance(node, AffineNode) else None
         if index is not None:
             root, inner = picks[node.inputs[0]]
             picks[name] = (root, inner[index])
@@ -174,13 +174,6 @@ def _selection(output: Value, node: Node, value: Value, index: Indices) -> Affin
     same = value.size == len(index) and np.array_equal(index, np.arange(value.size))
     picks = Reshape(value.shape, output.shape) if same else Select.of(value.shape, output.shape, index)
     return AffineNode(output, node.source, (Term(value.name, picks),))
-
-
-def _picked(node: Node) -> Indices | None:
-    """Which elements of its argument a node's result has, if that is all it is; else None."""
-    if not isinstance(node, AffineNode) or node.bias is not None or len(node.terms) != 1:
-        return None
-    return picked_elements(node.terms[0].map)
 
 
 def _of_quadratic(node: QuadraticNode, parameters: Parameters) -> tuple[str, str] | None:

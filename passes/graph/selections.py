@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import Select, picked_elements
+from hecc.compiler.graph.affine import Select
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -69,9 +69,7 @@ def move_selections(graph: Graph) -> Graph:
 
 def _picked(node: Node) -> NDArray[np.int64] | None:
     """Which elements of its argument a node's result has, if that is all it is, and not only another shape."""
-    if not isinstance(node, AffineNode) or node.bias is not None or len(node.terms) != 1 or node.reshapes_only:
-        return None
-    return picked_elements(node.terms[0].map)
+    return node.picked if isinstance(node, AffineNode) and not node.reshapes_only else None
 
 
 def _selected_function(

@@ -57,7 +57,7 @@ def without_activation(graph: Graph, value: str) -> Graph:
     assert is_activation(node)
     (argument,) = node.inputs
     same = Reshape(graph.node(argument).output.shape, node.output.shape)
-    return _replaced(graph, {value: AffineNode(node.output, node.source, (Term(argument, same),))})
+    return graph.with_changed({value: (AffineNode(node.output, node.source, (Term(argument, same),)),)})
 
 
 def steep(graph: Graph, inputs: Mapping[str, Array], wide: float) -> dict[str, float]:
@@ -101,10 +101,7 @@ def standardised(graph: Graph, names: Collection[str], inputs: Mapping[str, Arra
         closer, parameters = f"{name}:standardised", {f"{name}:factor": factor, f"{name}:constant": constant}
         term = Term(node.value, Scale.of(shape, f"{name}:factor"))
         before = AffineNode(Value(closer, shape), graph.node(node.value).source, (term,), f"{name}:constant")
-        nodes: list[Node] = []
-        for other in graph.nodes:
-            nodes += [before, replace(node, value=closer)] if other is node else [other]
-        graph = graph.with_nodes(nodes, parameters)
+        graph = graph.with_changed({name: (before, node.reading({node.value: closer}))}, parameters)
     return graph
 
 
@@ -194,7 +191,7 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
             return None
     if narrow.intersection(graph.outputs):
         return None
-    return _replaced(graph, changed, narrowing.parameters)
+    return graph.with_changed({name: (node,) for name, node in changed.items()}, narrowing.parameters)
 
 
 class _Narrowing:
@@ -244,9 +241,3 @@ _NARROWED: Reading[Callable[[Any, _Narrowing], Node]] = Reading(
         OperatorNode: "operators are taken apart or refused before",
     },
 )
-
-
-def _replaced(
-    graph: Graph, changed: dict[str, Node], parameters: dict[str, NDArray[np.float64]] | None = None
-) -> Graph:
-    return graph.with_nodes([changed.get(node.output.name, node) for node in graph.nodes], parameters)

@@ -48,7 +48,7 @@ def averaged(graph: Graph) -> Graph | None:
     """The imported network with averages in place of maxima over windows and axes; ``None`` if it has none."""
     found = [n for n in graph.nodes if isinstance(n, OperatorNode)]
     maxima = {n.output.name: n for n in found if isinstance(n.operator, WindowExtremum | ReducedExtremum)}
-    return _with(graph, {name: _average(node) for name, node in maxima.items()}) if maxima else None
+    return graph.with_changed({name: (_average(node),) for name, node in maxima.items()}) if maxima else None
 
 
 def _average(node: OperatorNode) -> Node:
@@ -66,7 +66,7 @@ def _average(node: OperatorNode) -> Node:
 
 def smoothed(graph: Graph) -> Graph:
     """The network with SiLU in place of functions that have a kink."""
-    return _with(graph, {n.output.name: replace(n, function=SILU) for n in kinked(graph)})
+    return graph.with_changed({n.output.name: (replace(n, function=SILU),) for n in kinked(graph)})
 
 
 def squared(graph: Graph, inputs: Mapping[str, Array]) -> Graph:
@@ -84,7 +84,7 @@ def squared(graph: Graph, inputs: Mapping[str, Array]) -> Graph:
         root = compose(Scale.of(shape, name), Reshape(graph.node(node.value).output.shape, shape))
         before = AffineNode(argument, node.source, (Term(node.value, root),))
         square = ProductNode(node.output, node.source, name, name)
-        graph = _with(graph, {node.output.name: square}, {node.output.name: before}, {name: size**-0.5})
+        graph = graph.with_changed({node.output.name: (before, square)}, {name: np.array(size**-0.5)})
     return graph
 
 
@@ -113,22 +113,10 @@ def rescaled(graph: Graph, inputs: Mapping[str, Array]) -> tuple[Graph, str, flo
             before = graph.node(value)
             shape = before.output.shape
             scale = AffineNode(Value(name, shape), before.source, (Term(value, Scale.of(shape, name)),))
-            graph = _with(
-                graph,
-                {node.output.name: _reading(graph.node(node.output.name), value, name)},
-                {node.output.name: scale},
-                {name: 1.0 / _size(graph, inputs, value)},
-            )
+            closer = graph.node(node.output.name).reading({value: name})
+            factor = np.array(1.0 / _size(graph, inputs, value))
+            graph = graph.with_changed({node.output.name: (scale, closer)}, {name: factor})
     return graph, worst, largest
-
-
-def _reading(node: Node, value: str, other: str) -> Node:
-    """A square or a product that reads another value."""
-    if isinstance(node, QuadraticNode):
-        return replace(node, value=other)
-    assert isinstance(node, ProductNode)
-    left, right = (other if name == value else name for name in node.inputs)
-    return replace(node, left=left, right=right)
 
 
 def _size(graph: Graph, inputs: Mapping[str, Array], value: str) -> float:
@@ -136,17 +124,3 @@ def _size(graph: Graph, inputs: Mapping[str, Array], value: str) -> float:
     with np.errstate(over="ignore", invalid="ignore"):
         size = float(np.abs(graph.evaluate({name: rows[:ROWS] for name, rows in inputs.items()})[value]).max())
     return size if 0 < size < math.inf else 1.0
-
-
-def _with(
-    graph: Graph,
-    changed: Mapping[str, Node],
-    before: Mapping[str, Node] | None = None,
-    numbers: Mapping[str, float] | None = None,
-) -> Graph:
-    """The graph with other nodes, and with nodes before some."""
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        name = node.output.name
-        nodes += [*([before[name]] if before and name in before else []), changed.get(name, node)]
-    return graph.with_nodes(nodes, {name: np.array(number) for name, number in (numbers or {}).items()})

@@ -154,12 +154,13 @@ class _Trials:
             return
         elif isinstance(refusal, ImpreciseError) and refusal.precision is not None:
             yield from self._tried((), graph, precision=refusal.precision)
-        rescaled = substitutes.rescaled(canonicalise(graph), self._task.calibration)
+        canonical = canonicalise(graph)
+        rescaled = substitutes.rescaled(canonical, self._task.calibration)
         if rescaled is not None and rescaled[2] > LARGE:
             changed, source, size = rescaled
             closer = f"keep the values of {source}, which reach {size:.3g}, near one, with a BatchNormalization"
             yield from self._tried((*done, closer), changed, trains=True)
-        yield from self._standardised(done, canonicalise(graph))
+        yield from self._standardised(done, canonical)
         kinked = substitutes.kinked(graph)
         if kinked:
             names = sorted({node.source.operator for node in kinked})
