@@ -70,6 +70,9 @@ PROBE = 2.0**-16
 PROBES = 256
 """Rows that errors are probed on."""
 
+DELICATE = 8
+"""Rows on which the client's steps make most of an error."""
+
 DRAWS = 8
 """Errors that are drawn for a row, to tell whether it is delicate."""
 
@@ -204,32 +207,37 @@ class Promise:
         exact = {name: values[rows] for name, values in self.encrypted.items()}
         found = {}
         for name, values in exact.items():
-            deviation = PROBE * float(element_units(self.encrypted[name], self.near).min())
+            deviation = self._probe(name)
             noisy = values + generator.normal(0.0, deviation, values.shape)
             found[name] = 2.0 ** -self.measure({**exact, name: noisy}, rows).bits / deviation
         return found
 
-    def delicate_rows(self, number: int) -> NDArray[np.int64]:
-        """The calibration inputs on which the client's steps make most of an error; none where there are no steps.
+    @cached_property
+    def delicate_rows(self) -> NDArray[np.int64]:
+        """The few calibration inputs on which the client's steps make most of an error; none where there are no steps.
 
         A softmax of large scores takes an error away from most rows, and multiplies it in the few where two scores are
         close together: those decide how precise it is.
         """
         readings = [reading for reading in self.readings if reading.steps]
         rows = np.arange(self.near if readings else 0)
-        if number >= len(rows):
+        if len(rows) <= DELICATE:
             return rows
         generator = np.random.default_rng(2)
         largest = np.zeros(self.near)
         for _ in range(DRAWS):
-            noisy = {}
-            for name, values in self.encrypted.items():
-                deviation = PROBE * float(element_units(values, self.near).min())
-                noisy[name] = values[rows] + generator.normal(0.0, deviation, values[rows].shape)
+            noisy = {
+                name: values[rows] + generator.normal(0.0, self._probe(name), values[rows].shape)
+                for name, values in self.encrypted.items()
+            }
             for reading in readings:
                 errors = self._errors(reading, noisy, rows) / reading.reach[rows]
                 largest = np.maximum(largest, np.abs(errors).max(axis=1))
-        return np.sort(np.argsort(-largest, kind="stable")[:number])
+        return np.sort(np.argsort(-largest, kind="stable")[:DELICATE])
+
+    def _probe(self, name: str) -> float:
+        """The deviation of small errors of an encrypted output, to be followed through the client's steps."""
+        return PROBE * float(element_units(self.encrypted[name], self.near).min())
 
     def error(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> float:
         """The largest error of an element over its unit.

@@ -20,11 +20,8 @@ __all__ = ["simulated_precision"]
 ROWS = 32
 """Calibration inputs, and as many far from them."""
 
-DELICATE = 8
-"""Calibration inputs beside these on which the client's steps make most of an error."""
-
 OFTEN = 3
-"""How many times more these are evaluated: a few large errors are all that there are."""
+"""How many times those rows are evaluated beside these on which the client's steps make most of an error."""
 
 TIMES = 2
 """That each is evaluated, at the least: what differs is random."""
@@ -48,8 +45,8 @@ def simulated_precision(
     simulator = Simulator(circuit)
     batch = next(iter(layouts.values())).batch
     number = len(next(iter(promise.inputs.values())))
-    evenly = _some(0, promise.near, ROWS if batch == 1 else MAX_ROWS // TIMES - ROWS - DELICATE * OFTEN)
-    delicate = np.tile(promise.delicate_rows(DELICATE), OFTEN)
+    delicate = np.tile(promise.delicate_rows, OFTEN)
+    evenly = _some(0, promise.near, ROWS if batch == 1 else MAX_ROWS // TIMES - ROWS - len(delicate))
     chosen = np.concatenate([evenly, delicate, _some(promise.near, number, ROWS)])
     used = np.resize(chosen, max(TIMES * len(chosen), min(batch, MAX_ROWS)))
     packed = {
