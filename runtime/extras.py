@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import NamedTuple
 
 from hecc.runtime.errors import MissingExtraError
+from hecc.runtime.figures import listed
 
 __all__ = ["EXTRAS", "Package", "require"]
 
@@ -87,9 +88,8 @@ def require(*modules: str) -> None:
     for name, packages in EXTRAS.items():
         missing = [package for package in packages if package.module in absent]
         if missing:
-            *names, last = (package.distribution for package in missing)
-            listed = f"{', '.join(names)} and {last}" if names else last
-            verb = "are" if names else "is"
+            verb = "are" if len(missing) > 1 else "is"
+            names = listed([package.distribution for package in missing])
             raise MissingExtraError(
-                f"{listed} {verb} not installed, and needed for {missing[0].task}; run `pip install 'hecc[{name}]'`"
+                f"{names} {verb} not installed, and needed for {missing[0].task}; run `pip install 'hecc[{name}]'`"
             )

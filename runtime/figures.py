@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["apart", "bits_words", "count_words", "shape_words", "shortened", "size_words", "time_words"]
+__all__ = ["apart", "bits_words", "count_words", "listed", "shape_words", "shortened", "size_words", "time_words"]
 
 EXACT = 17
 """Significant digits that tell any two numbers in double precision from each other."""
@@ -51,6 +51,11 @@ def bits_words(bits: float | None) -> str:
 def shape_words(shape: tuple[int, ...]) -> str:
     """The extents of a tensor."""
     return "x".join(map(str, shape)) or "scalar"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words one after another: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def shortened(words: Sequence[str]) -> str:

@@ -14,7 +14,15 @@ from hecc.runtime.plan.header import InputSignature, PlanHeader
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
-__all__ = ["preprocessing_words", "rows_words", "run_words", "tensor_facts", "tensor_fields", "tensor_words"]
+__all__ = [
+    "preprocessing_words",
+    "range_words",
+    "rows_words",
+    "run_words",
+    "tensor_facts",
+    "tensor_fields",
+    "tensor_words",
+]
 
 MIN_RATIO = 1e-6
 """Smallest factor that is shown as one over an integer."""
@@ -54,9 +62,8 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
         What is sent for each of them.
     """
     for source, sent in zip(header.inputs, inputs, strict=True):
-        each = "a range for each column, all within" if source.ranges is not None else "values"
-        values = f"{each} {source.low:g} to {source.high:g}"
-        yield f"input {source.name}", f"{shape_words(source.shape)} per row, {sent}, {values}"
+        values = "" if source.ranges is not None else "values "
+        yield f"input {source.name}", f"{shape_words(source.shape)} per row, {sent}, {values}{range_words(source)}"
         if source.preprocessing is not None:
             name = "preprocessing" if len(header.inputs) == 1 else f"preprocessing {source.name}"
             yield name, preprocessing_words(source.preprocessing, source.shape)
@@ -69,15 +76,16 @@ def tensor_facts(header: PlanHeader, inputs: Sequence[str], outputs: Sequence[st
 
 def tensor_words(header: PlanHeader) -> str:
     """What goes into a plan and what comes out of it, in one line."""
-    inputs = [f"{source.name} ({shape_words(source.shape)}, {_range_words(source)})" for source in header.inputs]
+    ranges = ["a range for each column" if s.ranges is not None else f"values {range_words(s)}" for s in header.inputs]
+    inputs = [f"{s.name} ({shape_words(s.shape)}, {words})" for s, words in zip(header.inputs, ranges, strict=True)]
     outputs = [f"{target.name} ({count_words(math.prod(target.shape), 'value')})" for target in header.outputs]
     return f"{shortened(inputs)} -> {shortened(outputs)}"
 
 
-def _range_words(source: InputSignature) -> str:
-    if source.ranges is not None:
-        return "a range for each column"
-    return f"values {source.low:g} to {source.high:g}"
+def range_words(source: InputSignature) -> str:
+    """The values that a plan takes as an input."""
+    each = "a range for each column, all within " if source.ranges is not None else ""
+    return f"{each}{source.low:g} to {source.high:g}"
 
 
 def tensor_fields(

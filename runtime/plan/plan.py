@@ -17,7 +17,12 @@ from hecc.runtime.plan.facts import tensor_words
 from hecc.runtime.plan.header import PlanHeader, signature_fingerprint
 from hecc.runtime.plan.scheme import Scheme, load_scheme, scheme_of
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "client_path"]
+
+
+def client_path(server: Path) -> Path:
+    """Where the client's plan lies beside the server's, unless somebody says otherwise."""
+    return server.with_name(f"{server.stem}.client{server.suffix}")
 
 
 @dataclass(frozen=True, repr=False)

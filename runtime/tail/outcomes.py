@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import OutputError
+from hecc.runtime.figures import listed
 from hecc.runtime.plan.header import PlanHeader
 from hecc.runtime.tail.epilogue import apply_steps
 
@@ -114,7 +115,7 @@ def row_words(rows: Sequence[Label]) -> str:
     shown = [str(row) for row in rows[:NAMED]]
     if len(rows) > NAMED:
         return f"rows {', '.join(shown)} and {len(rows) - NAMED} more"
-    return f"row {shown[0]}" if len(shown) == 1 else f"rows {', '.join(shown[:-1])} and {shown[-1]}"
+    return f"{'row' if len(shown) == 1 else 'rows'} {listed(shown)}"
 
 
 def report(outputs: Outputs, advice: str) -> None:

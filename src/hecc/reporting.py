@@ -15,7 +15,7 @@ from hecc.runtime.ckks.plan.facts import plan_facts, security_words, sent_words
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.figures import bits_words, count_words, shape_words, size_words
 from hecc.runtime.files.container import FileSource
-from hecc.runtime.plan.facts import run_words
+from hecc.runtime.plan.facts import range_words, run_words
 from hecc.runtime.plan.plan import Plan
 from hecc.words.report.charts import Bar, Chart, Steps, bar_chart, step_chart
 from hecc.words.report.flow import arrange
@@ -247,7 +247,7 @@ def _tensor_table(plan: CkksPlan) -> dict[str, Any]:
     rows = [
         (f"{kind} {s.name}", shape_words(s.shape), layout_words(s.layout), values, str(s.limbs))
         for kind, signatures in (
-            ("input", [(s, f"{s.low:g} to {s.high:g}") for s in header.inputs]),
+            ("input", [(s, range_words(s)) for s in header.inputs]),
             ("output", [(s, f"at most {s.bound:.3g}") for s in header.outputs]),
         )
         for s, values in signatures

@@ -8,6 +8,7 @@ import pytest
 
 import hecc
 from hecc.runtime.described import Described, aligned
+from hecc.words.summary import cautions
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +134,6 @@ def test_a_table_has_a_range_for_each_column(network):
     rows = np.random.default_rng(1).uniform((0, -100), (1, 100), size=(60, 2))
     plan = hecc.compile(network((2,), ("gemm", 3)), calibration=rows, input_range=([0, -100], [1, 100]))
     assert "x (2, a range for each column) -> gemm0 (3 values)" in str(plan)
+    within = "a range for each column, all within -100 to 100"
+    assert f"not within {within} for 'x'." in "".join(cautions(plan.header, measured=False, unknown=False))
+    assert within in hecc.report(plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +17,9 @@ from hecc.runtime.ckks.plan.facts import outside_words, security_words, sent_wor
 from hecc.runtime.ckks.plan.header import CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import HeccError
-from hecc.runtime.figures import count_words, shape_words, shortened, size_words
-from hecc.runtime.plan.facts import run_words
+from hecc.runtime.figures import count_words, listed, shape_words, shortened, size_words
+from hecc.runtime.plan.facts import range_words, run_words
+from hecc.runtime.plan.plan import client_path
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.predictions import class_names
 
@@ -90,8 +92,8 @@ def seconds_words(seconds: float) -> str:
 
 
 def _purpose(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
-    given = _listed([f"{source.name!r} ({shape_words(source.shape)})" for source in header.inputs])
-    made = _listed([f"{target.name!r} ({shape_words(target.shape)})" for target in header.outputs])
+    given = listed([f"{source.name!r} ({shape_words(source.shape)})" for source in header.inputs])
+    made = listed([f"{target.name!r} ({shape_words(target.shape)})" for target in header.outputs])
     sentences = [f"From the {_plural('input', header.inputs)} {given} it computes {made}, for every row of data."]
     for target in header.outputs:
         if names := class_names(target):
@@ -184,7 +186,7 @@ def cautions(header: CkksHeader, *, measured: bool, unknown: bool) -> Iterator[s
     unknown
         Whether those leave the intervals of polynomials, so that nothing can be said of them.
     """
-    ranges = _listed([f"{source.low:g} to {source.high:g} for {source.name!r}" for source in header.inputs])
+    ranges = listed([f"{range_words(source)} for {source.name!r}" for source in header.inputs])
     yield f"Inputs out of range: the client refuses to encrypt values that are not within {ranges}."
     yield (
         "Inputs unlike those of the calibration: values inside the network may overflow. The client notices, and gives "
@@ -227,7 +229,7 @@ def steps(plan: CkksPlan, name: str) -> tuple[Step, ...]:
             Step("Encrypt data, and send it to the server.", f"hecc encrypt {own} DATA"),
             Step("Decrypt what comes back.", f"hecc decrypt {own} result.bin"),
         )
-    server, client = shlex.quote(name), shlex.quote(_clients(name))
+    server, client = shlex.quote(name), shlex.quote(client_path(Path(name)).name)
     return (
         Step(
             "See how good the answers are on a test set of yours.",
@@ -240,15 +242,5 @@ def steps(plan: CkksPlan, name: str) -> tuple[Step, ...]:
     )
 
 
-def _clients(name: str) -> str:
-    """The name of the client's file beside the server's."""
-    stem, dot, suffix = name.rpartition(".")
-    return f"{stem}.client.{suffix}" if dot else f"{name}.client"
-
-
 def _plural(noun: str, things: Sequence[object]) -> str:
     return noun if len(things) == 1 else f"{noun}s"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

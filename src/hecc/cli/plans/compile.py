@@ -52,22 +52,23 @@ def compile_command(
         from hecc.runtime.figures import size_words, time_words
         from hecc.runtime.files.atomic import check_target
         from hecc.runtime.files.container import Kind, check_kind
+        from hecc.runtime.plan.plan import client_path
 
         start = time.perf_counter()
-        client_path = client_output or output.with_name(f"{output.stem}.client{output.suffix}")
-        check_targets({"--output": output, "--client-output": client_path}, [model, *option_files(options)])
-        for path, kind in ((output, Kind.SERVER_PLAN), (client_path, Kind.CLIENT_PLAN)):
+        client = client_output or client_path(output)
+        check_targets({"--output": output, "--client-output": client}, [model, *option_files(options)])
+        for path, kind in ((output, Kind.SERVER_PLAN), (client, Kind.CLIENT_PLAN)):
             check_target(path)
             check_kind(path, kind, force=force)
         asked = options()
         with out.stages(f"compiling {model}") as stage:
             plan = hecc.compile(model, progress=stage, **asked)
         plan.save(output, force=force)
-        plan.client().save(client_path, force=force)
+        plan.client().save(client, force=force)
         elapsed = time.perf_counter() - start
-        sizes = output.stat().st_size, client_path.stat().st_size
+        sizes = output.stat().st_size, client.stat().st_size
         out.say(
-            f"{output} ({size_words(sizes[0])}) for the server and {client_path} ({size_words(sizes[1])}) for the "
+            f"{output} ({size_words(sizes[0])}) for the server and {client} ({size_words(sizes[1])}) for the "
             f"client, in {time_words(elapsed)}"
         )
         known = plan.scheme.facts if verbose else plan.scheme.summary
@@ -80,7 +81,7 @@ def compile_command(
             )
         out.result(
             plan=str(output),
-            client_plan=str(client_path),
+            client_plan=str(client),
             plan_bytes=sizes[0],
             client_plan_bytes=sizes[1],
             seconds=elapsed,
