@@ -25,8 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +33,14 @@ from tenseal import sealapi
 
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.seal_bridge import key_context, read_sample, secret_key
+from hecc.runtime.closing import Closing
 
 __all__ = ["KeyBuilder", "galois_permutation"]
 
 Residues = NDArray[np.uint64]
 
 
-class KeyBuilder:
+class KeyBuilder(Closing):
     """Makes the evaluation keys of shape "native" from a secret key; a context manager, which erases what it derived.
 
     Parameters
@@ -91,14 +91,6 @@ class KeyBuilder:
         self._scaled_square.fill(0)
         self._encryptor = None
         self._limbs = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _rows(self, limbs: int, element: int, target: Residues) -> Iterator[Residues]:
         """Samples under the automorphism of ``element``, with ``target`` added to the limbs of their digits."""
