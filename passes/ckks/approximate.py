@@ -79,6 +79,9 @@ Array = NDArray[np.float64]
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
 
+MAXIMA = frozenset({"GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMin"})
+"""Operators that an average can stand for, when a network is trained again."""
+
 CHECKS = 4
 """Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
 
@@ -280,6 +283,8 @@ def _impossible(
         others = sum(map(_kinked, layers)) - 1
         alike = f", like {others} other{'s' if others > 1 else ''}," if others else ""
         remedy = f"replace {'them' if others else 'it'} by a square or a smooth activation such as SiLU"
+        if source.operator in MAXIMA:
+            remedy = "use average pooling instead"
     elif worst.demand is not None:
         remedy = _remedy(narrower)
     because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","

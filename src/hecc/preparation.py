@@ -19,7 +19,6 @@ from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.building.refusals import Limits
 from hecc.compiler.options import check, options_of
 from hecc.compiler.promise.calibration import synthetic_inputs
 from hecc.inputs.labels import output_labels
@@ -31,14 +30,14 @@ from hecc.passes.graph.units import with_normalised_inputs
 from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.runtime.errors import InputError
 from hecc.runtime.figures import count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, rounding, settle
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["Model", "OnnxModel", "Task", "prepare", "prepare_anyway"]
+__all__ = ["Model", "OnnxModel", "Task", "prepare"]
 
 CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 """How many times the observed values must not overflow: synthetic inputs say less about real ones."""
@@ -52,23 +51,8 @@ FEW_ROWS = 16
 log = logging.getLogger(__name__)
 
 
-def prepare_anyway(model: Model, asked: CompileOptions) -> Task | None:
-    """The task of a network with operators that CKKS cannot evaluate, for what to use in their place.
-
-    ``None`` where the network cannot even be imported.
-    """
-    try:
-        return prepare(model, asked, lambda _: None, limits=None)
-    except UnsupportedError:
-        return None
-
-
-def prepare(
-    model: Model, asked: CompileOptions, progress: Callable[[str], None], *, limits: Limits | None = LIMITS
-) -> Task:
+def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]) -> Task:
     """Import a model and check the options.
-
-    ``limits`` are what is refused although it can be imported.
 
     Raises
     ------
@@ -89,7 +73,7 @@ def prepare(
     input_range, calibration = asked.input_range, asked.calibration
     progress("import the network")
     network = onnx_model(model, asked.example_input, asked.batch_axis)
-    imported = import_model(network, batch_axis=asked.batch_axis, limits=limits)
+    imported = import_model(network, batch_axis=asked.batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}
