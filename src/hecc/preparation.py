@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
-from hecc.compiler.ckks.options import CKKSOptions, Options
+from hecc.compiler.ckks.options import NOISE_PRECISION, PRECISION, CKKSOptions, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
@@ -60,6 +60,11 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
         As :func:`hecc.compile`.
     """
     check(asked)
+    if asked.accuracy_loss is not None and asked.disclose is not None:
+        raise InputError(
+            "accuracy_loss and disclose: results to be disclosed need polynomials that hold for every input, and those "
+            "chosen by decisions hold for inputs like the calibration inputs; leave one out"
+        )
     machine = asked.machine
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
     if profile is not None and not DEVICE_MODELS[asked.device].profiled:
@@ -104,7 +109,10 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
                 count_words(number, "calibration input"),
             )
     options = Options(
-        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions)},
+        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions) if row.name != "precision"},
+        precision=_precision(asked),
+        decides=asked.precision is None and asked.disclose is None,
+        real=calibration is not None,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
         machine=profile,
@@ -114,6 +122,13 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
     preprocessed = {form.name: form.preprocessing for form in wanted}
     columns = {form.name: form.columns for form in wanted}
     return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names, columns, edges)
+
+
+def _precision(asked: CompileOptions) -> float:
+    """Bits that were asked for, or else that are enough."""
+    if asked.precision is not None:
+        return asked.precision
+    return PRECISION if asked.accuracy_loss is None else NOISE_PRECISION
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,8 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
         (
             "ai.onnx.ml",
             (
-                "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning (domain "
-                "ai.onnx.ml) only linear ones are supported; use a linear model or a neural network (see "
+                "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning only linear "
+                "ones and support vector machines are supported; use a linear model or a neural network (see "
                 "docs/reference/operators.md)"
             ),
         ),
