@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.affine import Scale, elementwise_factor
+from hecc.compiler.graph.affine import Reshape, Scale, elementwise_factor
 from hecc.compiler.graph.function import ARGUMENT, Primitive, is_nondecreasing
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, OperatorNode, Term, Value
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, OperatorNode, Source, Term, Value
 from hecc.compiler.graph.operators import (
     OPERATORS,
     Extremum,
@@ -66,12 +66,17 @@ class _Ordered:
     def function(self, node: FunctionNode) -> None:
         """Define a function: of a ReLU and the maximum that only it reads a maximum with one number more."""
         before = self.sole(node.value)
-        if isinstance(before, OperatorNode) and _is_relu(node) and node.output.shape == before.output.shape:
+        while isinstance(before, AffineNode) and before.reshapes_only:
+            before = self.sole(before.inputs[0])
+        merged = None
+        if isinstance(before, OperatorNode) and _is_relu(node):
             merged = _NOT_BELOW_ZERO.of(before.operator)(before.operator)
-            if merged is not None:
-                self.define(replace(before, output=node.output, operator=merged))
-                return
-        self.define(node)
+        if not isinstance(before, OperatorNode) or merged is None:
+            self.define(node)
+            return
+        value = Value(f"{node.output.name}:extremum", before.output.shape)
+        self.define(replace(before, output=value, operator=merged))
+        self.define(_reshaped(value, node.output, node.source))
 
     def sole(self, name: str) -> Node | None:
         """The node that defines a value, if no more than one reads it."""
@@ -91,6 +96,10 @@ class _Ordered:
         nodes = tuple(self._nodes.values())
         same = len(nodes) == len(self.graph.nodes) and all(a is b for a, b in zip(nodes, self.graph.nodes, strict=True))
         return self.graph if same else self.graph.with_nodes(nodes, self._parameters)
+
+
+def _reshaped(value: Value, output: Value, source: Source) -> AffineNode:
+    return AffineNode(output, source, (Term(value.name, Reshape(value.shape, output.shape)),))
 
 
 def _is_relu(node: FunctionNode) -> bool:
@@ -119,12 +128,14 @@ _NOT_BELOW_ZERO: Reading[Callable[[Any], Reduced | None]] = Reading(
 def _of_one(node: OperatorNode, operator: Reduced, ordered: _Ordered) -> None:
     """An extremum of numbers in one tensor: what is before it and does not decrease goes behind it."""
     chain: list[AffineNode | FunctionNode] = []
-    value = node.values[0]
+    value, shape = node.values[0], operator.in_shapes[0]
     while operator.least is None and (before := ordered.sole(value)) is not None:
         if isinstance(before, FunctionNode):
-            moves = is_nondecreasing(before.function) and before.output.shape == operator.in_shapes[0]
+            moves = is_nondecreasing(before.function)
         else:
-            moves = isinstance(before, AffineNode) and _reduced(before, operator, ordered) is not None
+            moves = isinstance(before, AffineNode) and (
+                before.reshapes_only or _reduced(before, operator, ordered) is not None
+            )
         if not moves:
             break
         assert isinstance(before, AffineNode | FunctionNode)
@@ -136,8 +147,14 @@ def _of_one(node: OperatorNode, operator: Reduced, ordered: _Ordered) -> None:
     if not chain:
         ordered.define(node)
         return
-    value, shape = chain[0].inputs[0], operator.out_shape
-    first = OperatorNode(Value(f"{node.output.name}:extremum", shape), node.source, (value,), operator)
+    argument = ordered.graph.node(chain[0].inputs[0]).output
+    chain = [each for each in chain if not (isinstance(each, AffineNode) and each.reshapes_only)]
+    if argument.shape != shape:
+        shaped = Value(f"{node.output.name}:argument", shape)
+        ordered.define(_reshaped(argument, shaped, node.source))
+        argument = shaped
+    shape = operator.out_shape
+    first = OperatorNode(Value(f"{node.output.name}:extremum", shape), node.source, (argument.name,), operator)
     ordered.define(first)
     value = first.output.name
     for number, each in enumerate(chain, start=1):

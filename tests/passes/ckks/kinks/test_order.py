@@ -30,6 +30,8 @@ CONSTANTS = {
     "mean": np.float32([0.1, -0.3, 0, 0.2]),
     "variance": np.float32([0.5, 2, 1, 3]),
     "row": np.float32([[[[0.3]], [[-0.1]], [[2.0]], [[0.0]]]]),
+    "signal": np.array([0, 4, -1]),
+    "last": np.array([3]),
     "half": np.float32(0.5),
 }
 
@@ -63,6 +65,10 @@ SAME = [
     (f"s = Sigmoid(c)  t = Clip(s, half)  z = {POOL}(t)".format(2), 3),
     (f"r = Relu(c)  b = {BATCH_NORMALIZATION.format('r', 'positive')}  z = {POOL}(b)".format(3), 4),
     ("r = Relu(c)  z = GlobalMaxPool(r)", 6),
+    # As some exporters pool signals.
+    ("s = Reshape(c, signal)  r = Relu(s)  u = Unsqueeze(r, last)  z = MaxPool<kernel_shape=[3,1]>(u)", 2),
+    ("s = Reshape(c, signal)  u = Unsqueeze(s, last)  z = MaxPool<kernel_shape=[3,1]>(u)", 2),
+    ("p = MaxPool<kernel_shape=[3,1]>(c)  f = Flatten(p)  z = Relu(f)", 2),
     ("r = Relu(c)  m = ReduceMax<axes=[2,3], keepdims=0>(r)  z = Mul(m, half)", 6),
     ("r = Relu(c)  m = ReduceMin<axes=[2,3], keepdims=0>(r)  z = Mul(m, half)", 7),
     ("n = Neg(c)  a = Max(c, n)  b = Max(a, row)  z = Mul(b, half)", 2),
