@@ -153,7 +153,6 @@ _QUANTISED = ("quantised networks are not supported", "export the network in flo
 
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "ThresholdedRelu": _activation("thresholded ReLU"),
         "Floor": _activation("rounding"),
         "Ceil": _activation("rounding"),
         "Round": _activation("rounding"),

@@ -52,10 +52,10 @@ def test_trees_that_hummingbird_wrote_as_tensors_are_told_as_trees(model: Model,
 
 
 def test_an_activation_is_refused_with_its_name_operator_opset_and_a_way_out(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = ThresholdedRelu(x) }")
-    built.graph.node[0].name = "/layer1/ThresholdedRelu"
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Round(x)  y = Softplus(r) }")
+    built.graph.node[0].name = "/layer1/Round"
     assert message(built) == (
-        "ThresholdedRelu '/layer1/ThresholdedRelu' (opset 13): thresholded ReLU is not a polynomial; replace it by a "
+        "Round '/layer1/Round' (opset 13): rounding is not a polynomial; replace it by a "
         "square or another polynomial of low degree and train again"
     )
 
@@ -65,7 +65,7 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
         """g (float[1,1,4,4] x, float[1,4] z) => (float[1,4] y, float[1,4] w) {
             a = Floor(x)  b = LpPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Floor(b)
             s = Shape(c)  i = Constant<value_ints=[1, -1]>()
-            f = Reshape(c, i)  q = Hardmax(f)  y = Softplus(q)  w = ThresholdedRelu(f)
+            f = Reshape(c, i)  q = Hardmax(f)  y = Softplus(q)  r = Round(f)  w = Softplus(r)
         }"""
     )
     assert message(built) == (
@@ -75,7 +75,7 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
         "  LpPool 'b' (opset 13): an Lp norm is not a polynomial; use average pooling instead and train again\n"
         "  Hardmax 'q' (opset 13): hardmax cannot be computed on encrypted data in the middle of a network; move it to "
         "the end, where the client applies it after decryption\n"
-        "  ThresholdedRelu 'w' (opset 13): thresholded ReLU is not a polynomial; replace it by a square or another "
+        "  Round 'r' (opset 13): rounding is not a polynomial; replace it by a square or another "
         "polynomial of low degree and train again"
     )
 
@@ -95,15 +95,15 @@ def test_what_a_scheme_cannot_evaluate_is_refused_and_nothing_else_is_blamed(mod
 
 def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
     built = model(
-        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = ThresholdedRelu(c)  s = Shape(c)  "
+        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = Hardmax(c)  s = Shape(c)  "
         "y = Expand(r, s) }"
     )
     lines = message(built).splitlines()
-    assert [line.split()[0] for line in lines] == ["NonZero", "ThresholdedRelu"]
+    assert [line.split()[0] for line in lines] == ["NonZero", "Hardmax"]
 
 
 def test_nodes_that_no_output_needs_are_not_refused(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { r = ThresholdedRelu(x)  y = Neg(x) }")
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Round(x)  y = Neg(x) }")
     assert [node.output.name for node in import_model(built).nodes] == ["x", "y"]
 
 
