@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,23 @@ class DegreeSearch:
         What the polynomials are tried in.
     layers
         Its functions.
+    methods
+        How polynomials are fitted, the first one first.
     """
 
-    def __init__(self, network: TrialNetwork, layers: Sequence[FittedLayer]) -> None:
+    def __init__(
+        self, network: TrialNetwork, layers: Sequence[FittedLayer], methods: Sequence[str] = FittedLayer.METHODS
+    ) -> None:
+        self._methods = methods
         self._network, self._layers = network, layers
         self._names = [layer.node.output.name for layer in layers]
         self._least: dict[tuple[Fit, ...], float] = {}  # what the errors are at the least
 
-    def closest(self) -> tuple[dict[str, Fit], float] | None:
+    def closest(self, classes: Iterable[int] = range(len(CLASSES))) -> tuple[dict[str, Fit], float] | None:
         """Of polynomials of one class and by one method those of the least error, and that; where any are admitted."""
         offers: dict[tuple[Fit, ...], dict[str, Fit]] = {}
-        for degrees in CLASSES:
-            for method in FittedLayer.METHODS:
+        for degrees in (CLASSES[level] for level in classes):
+            for method in self._methods:
                 fits = self._alike(degrees, method)
                 if fits is not None:
                     offers.setdefault(tuple(fits.values()), fits)
@@ -63,9 +68,20 @@ class DegreeSearch:
             if lower is not None:
                 level, found = candidate, lower
                 break
-        if found is None:
-            return None
-        choice, values = found
+        return None if found is None else self._lowered(level, *found, allowed)
+
+    def shallowest(self, allowed: float, classes: Iterable[int]) -> dict[str, Fit] | None:
+        """The same, looking for it among some classes from the first on; for errors that any class may have."""
+        for level in classes:
+            found = self._tried(CLASSES[level], allowed)
+            if found is not None:
+                return self._lowered(level, *found, allowed)
+        return None
+
+    def _lowered(
+        self, level: int, choice: dict[str, Fit], values: Mapping[str, Array], allowed: float
+    ) -> dict[str, Fit]:
+        """With polynomials of a lower class, layer by layer, and of lower degrees within it, as far as is allowed."""
         levels = dict.fromkeys(self._names, level)
 
         def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:
@@ -73,7 +89,7 @@ class DegreeSearch:
             nonlocal values
             name = layer.node.output.name
             offers = []
-            for method in FittedLayer.METHODS:
+            for method in self._methods:
                 fit = layer.fit(degrees, method)
                 if layer.admits(fit):
                     tried = self._network.trial({**choice, name: fit}, values, [name], allowed)
@@ -110,6 +126,10 @@ class DegreeSearch:
                     too_low = middle
         return choice
 
+    def alike(self, levels: int) -> dict[str, Fit] | None:
+        """All layers of the largest degrees of so many levels, if they are admitted."""
+        return next((fits for method in self._methods if (fits := self._alike(CLASSES[levels], method))), None)
+
     def _alike(self, degrees: tuple[int, ...], method: str) -> dict[str, Fit] | None:
         """All layers of one class by a method, if they are admitted."""
         fits = {name: layer.fit(degrees, method) for name, layer in zip(self._names, self._layers, strict=True)}
@@ -118,7 +138,7 @@ class DegreeSearch:
 
     def _tried(self, degrees: tuple[int, ...], allowed: float) -> tuple[dict[str, Fit], Mapping[str, Array]] | None:
         """All layers of one class by the first method whose error is allowed, with the network's values then."""
-        for method in FittedLayer.METHODS:
+        for method in self._methods:
             fits = self._alike(degrees, method)
             key = tuple(fits.values()) if fits is not None else ()
             if fits is None or self._least.get(key, 0.0) > allowed:

@@ -39,8 +39,9 @@ from hecc.compiler.importer.building.rows import MADE_UP, Rows, TracedBatchError
 from hecc.compiler.importer.building.scope import MAX_FOLDED, Constant, Decoded, Scope, Unknown
 from hecc.compiler.importer.folding.fold import fold
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
+from hecc.compiler.importer.operators.ml import CONTRIBUTED_CONVERTERS, ML, ML_CONVERTERS
 from hecc.compiler.importer.reading.branches import taken_branch
+from hecc.compiler.importer.reading.distances import CONTRIBUTED
 from hecc.compiler.importer.reading.inference import infer_constants, infer_shapes
 from hecc.compiler.importer.reading.load import load_model
 from hecc.compiler.importer.reading.prepare import prepare, validate
@@ -204,7 +205,7 @@ def _converter(call: Call) -> type[Converter] | None:
     """The converter of a node's operator, if it has one, and the scheme has no objection."""
     if call.limit:
         return None
-    known = {"": CONVERTERS, ML: ML_CONVERTERS}.get(call.node.domain, {})
+    known = {"": CONVERTERS, ML: ML_CONVERTERS, CONTRIBUTED: CONTRIBUTED_CONVERTERS}.get(call.node.domain, {})
     return known.get(call.node.op_type)
 
 

@@ -15,7 +15,7 @@ from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.building.refusals import WAYS_OUT, Limits
 from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.operators.ml import ML_CONVERTERS
+from hecc.compiler.importer.operators.ml import CONTRIBUTED_CONVERTERS, ML_CONVERTERS
 from hecc.compiler.importer.reading.prepare import OLDEST_OPSET, newest_opset
 from hecc.compiler.importer.tables.conformance import DISPUTED, FOLDED, Outcome, node_tests, run
 from hecc.compiler.importer.tail.rules import FOLLOWING, STARTING
@@ -76,6 +76,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "| operator | limits |",
         "|---|---|",
         *(f"| {name} | {converter.notes} |" for name, converter in sorted(ML_CONVERTERS.items())),
+        *(f"| {name} of `com.microsoft` | {each.notes} |" for name, each in sorted(CONTRIBUTED_CONVERTERS.items())),
         "",
         "## At the end of a network",
         "",
@@ -87,19 +88,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "|---|---|",
         *(f"| {name} | {_fraction(passed[name], tried[name])} |" for name in sorted(STARTING)),
         "",
-        "## Imported, but not evaluated on encrypted data",
-        "",
-        "The importer knows what these compute, and computes it in clear. The scheme, CKKS, cannot evaluate them in",
-        "the middle of a network, and refuses them together with all else that it cannot.",
-        "",
-        "| operator | from opset | rules changed in opset | limits | tests passed in clear |",
-        "|---|---|---|---|---|",
-        *(_line(name, CONVERTERS[name], passed, tried) for name in sorted(limits.refused)),
-        "",
-        "| operator | reason | way out |",
-        "|---|---|---|",
-        *(f"| {name} | {reason} | {remedy} |" for name, (reason, remedy) in sorted(limits.refused.items())),
-        "",
+        *_refused(limits, passed, tried),
         "## Folded",
         "",
         f"A node whose inputs are constants is evaluated when the model is imported. So are {_listed(sorted(FOLDED))}:",
@@ -126,7 +115,6 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "",
     ]
     evaluated = [outcome for outcome in outcomes if not (outcome.refusal or outcome.steps or outcome.limit)]
-    limited = [outcome for outcome in outcomes if outcome.limit]
     decoded = [outcome for outcome in outcomes if outcome.steps]
     lines += [
         f"## Official tests passed: {len(evaluated)}",
@@ -143,10 +131,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "",
         *_passed(decoded),
         "",
-        f"## Official tests passed in clear, and refused by the scheme: {len(limited)}",
-        "",
-        _listed(sorted(outcome.name for outcome in limited)),
-        "",
+        *_limited(outcomes),
         f"## Official tests refused: {len(outcomes) - sum(passed.values())}",
         "",
         "Each group has the sentence with which hecc refuses it.",
@@ -158,6 +143,40 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
     for sentence, names in sorted(groups.items()):
         lines += ["", f"> {sentence}", "", _listed(names)]
     return "\n".join(lines) + "\n"
+
+
+def _refused(limits: Limits, passed: Counter[str], tried: Counter[str]) -> list[str]:
+    """The section of what a scheme refuses, if it refuses anything."""
+    if not limits.refused:
+        return []
+    return [
+        "## Imported, but not evaluated on encrypted data",
+        "",
+        "The importer knows what these compute, and computes it in clear. The scheme, CKKS, cannot evaluate them in",
+        "the middle of a network, and refuses them together with all else that it cannot.",
+        "",
+        "| operator | from opset | rules changed in opset | limits | tests passed in clear |",
+        "|---|---|---|---|---|",
+        *(_line(name, CONVERTERS[name], passed, tried) for name in sorted(limits.refused)),
+        "",
+        "| operator | reason | way out |",
+        "|---|---|---|",
+        *(f"| {name} | {reason} | {remedy} |" for name, (reason, remedy) in sorted(limits.refused.items())),
+        "",
+    ]
+
+
+def _limited(outcomes: Sequence[Outcome]) -> list[str]:
+    """The section of tests that a scheme refuses, if there are any."""
+    limited = sorted(outcome.name for outcome in outcomes if outcome.limit)
+    if not limited:
+        return []
+    return [
+        f"## Official tests passed in clear, and refused by the scheme: {len(limited)}",
+        "",
+        _listed(limited),
+        "",
+    ]
 
 
 def _line(name: str, converter: type[Converter], passed: Counter[str], tried: Counter[str]) -> str:
