@@ -255,6 +255,7 @@ def _facts(plan: hecc.Plan) -> dict[str, Any]:
         "predicted_memory": estimate.peak_memory,
         "predicted_key_bytes": estimate.evaluation_key_bytes,
         "expected_outside": estimate.outside_per_thousand or 0.0,
+        "kept": estimate.agreement.kept if estimate.agreement else None,
         "polynomials": [
             {
                 "layer": ins.source,
