@@ -312,7 +312,7 @@ def table(rows: list[tuple[str, dict[str, Any]]]) -> str:
             steps = " \\| ".join(dict.fromkeys(filter(None, report["client"]))) or "nothing"
             lines.append(
                 f"| {name} | {report['data']} | {agreement} | {probable} | {report['levels']} | "
-                f"{report['ring_degree']} | {report['predicted_seconds']:.2f} s | {report['key_bytes'] / 1e6:.0f} MB | "
+                f"{report['ring_degree']} | {1e3 * report['predicted_seconds']:.1f} ms | {report['key_bytes'] / 1e6:.0f} MB | "
                 f"{steps} |"
             )
     return "\n".join(lines)
