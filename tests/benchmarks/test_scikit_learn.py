@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -18,7 +17,6 @@ import patients  # noqa: E402
 import scikit_learn  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "scikit-learn.md"
-TABLES = Path(os.environ.get("HECC_SHARED", "")) / "data" / "tabular"
 
 
 def test_the_page_has_every_estimator_once() -> None:
@@ -41,13 +39,12 @@ def test_what_runs_and_what_is_refused_is_measured() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not TABLES.is_dir(), reason="HECC_SHARED does not name the folder of patients' tables")
 @pytest.mark.parametrize("trainer", ["scikit-learn", "torch"])
 @pytest.mark.parametrize("table", patients.TABLES)
-def test_every_patient_is_answered_as_in_clear(table: str, trainer: str) -> None:
+def test_every_patient_is_answered_as_in_clear(table: str, trainer: str, shared_data: Path) -> None:
     if trainer == "torch":
         pytest.importorskip("torch")
-    rows, answers = patients.read(TABLES / patients.TABLES[table])
+    rows, answers = patients.read(shared_data / "tabular" / patients.TABLES[table])
     report = patients.measure(rows, answers, trainer, (16, 16), 1, {"precision": 6.0})
     assert report["patients"] > 70
     assert report["wrong"] == report["lost"] == 0
