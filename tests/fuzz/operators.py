@@ -1242,6 +1242,15 @@ def svm_classifier(draw: Draw) -> Use:
     return Use("SVMClassifier", [data], {**attributes, **labels}, 2, ML)
 
 
+def vectorizer(draw: Draw) -> Use:
+    first = rows(draw)
+    others = [
+        Input(draw.numbers((len(first.array), draw.integer(1, 3)), "float32"), True) for _ in draw.pick("", "a", "ab")
+    ]
+    widths = [one.array.shape[1] for one in (first, *others)]
+    return Use("FeatureVectorizer", [first, *others], {"inputdimensions": widths}, domain=ML)
+
+
 def extractor(draw: Draw) -> Use:
     data = rows(draw)
     return Use(
@@ -1329,6 +1338,7 @@ GENERATORS: dict[str, Callable[[Draw], Use]] = {
     **{name: windowing(name) for name in ("BlackmanWindow", "HammingWindow", "HannWindow")},
     "Scaler": scaler, "LinearRegressor": linear_regressor, "LinearClassifier": linear_classifier,
     "SVMRegressor": svm_regressor, "SVMClassifier": svm_classifier, "ArrayFeatureExtractor": extractor,
+    "FeatureVectorizer": vectorizer,
     "Normalizer": normalizer, "Binarizer": binarizer, "Imputer": imputer,
 }  # fmt: skip
 """By the operator's name; those of classical machine learning are in a domain of their own."""

@@ -49,7 +49,7 @@ from hecc.compiler.importer.tail.epilogue import convert_step, could_be_step, is
 from hecc.compiler.importer.tail.program import encrypted_part, program
 from hecc.compiler.importer.tail.tail import tail
 from hecc.runtime.errors import InputError, ParameterError, UnsupportedError
-from hecc.runtime.tail.epilogue import Step, result_shape
+from hecc.runtime.tail.epilogue import Labels, Step, result_shape
 
 __all__ = ["import_model"]
 
@@ -97,11 +97,21 @@ def import_model(
     """
     model = prepare(load_model(source))
     batch = Batch.of(model, batch_axis)
+    named = [item.name for item in model.graph.output if item.type.tensor_type.elem_type == onnx.TensorProto.STRING]
     validate(model)
     try:
-        return _import(model, batch, MADE_UP, limits)
+        graph = _import(model, batch, MADE_UP, limits)
     except TracedBatchError as traced:
-        return _import(model, batch, [traced.extent], limits)
+        graph = _import(model, batch, [traced.extent], limits)
+    for name in named:
+        labels = [step for step in graph.epilogues.get(name, ()) if isinstance(step, Labels)]
+        if not any(isinstance(step.labels[0], str) for step in labels):
+            # As skl2onnx writes of a OneVsOneClassifier; onnxruntime does not load it either.
+            raise InputError(
+                f"output '{name}' is declared to hold names of classes, and what computes it gives numbers; the model "
+                "is not valid ONNX: train it with integers 0, 1, 2 and so on as classes, and export it again"
+            )
+    return graph
 
 
 def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits: Limits | None) -> Graph:
