@@ -12,7 +12,7 @@ from hecc.compiler.importer.reading.inlining import check_size, inline
 from hecc.compiler.importer.reading.messages import parts
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
+__all__ = ["FLOATS", "OLDEST_OPSET", "live", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
 
 FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -76,7 +76,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         raise UnsupportedError(
             f"the weight '{name}' is a sparse initializer; store it densely: hecc finds the zeros by itself"
         )
-    nodes = _live(model.graph)
+    nodes = live(model.graph)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     _declare_real(model.graph)
@@ -117,6 +117,9 @@ def _normalise_domains(model: onnx.ModelProto) -> None:
 
 def _check_opset(model: onnx.ModelProto) -> None:
     opset, newest = opset_of(model), newest_opset()
+    if all(entry.domain for entry in model.opset_import) and all(node.domain for node in model.graph.node):
+        # Of other domains only, whose operators have versions of their own.
+        return
     if opset < OLDEST_OPSET:
         raise UnsupportedError(
             f"the model uses opset {opset}, older than {OLDEST_OPSET}; convert it: "
@@ -129,7 +132,7 @@ def _check_opset(model: onnx.ModelProto) -> None:
         )
 
 
-def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in topological order: the file's, where it is one."""
     producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     given = {item.name for item in [*graph.input, *graph.initializer]}

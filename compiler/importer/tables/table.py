@@ -13,6 +13,7 @@ import onnx
 
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.building.refusals import WAYS_OUT, Limits
+from hecc.compiler.importer.expansion.expand import EXPANDED, NOTES, is_function
 from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import ML_CONVERTERS
@@ -76,6 +77,15 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "| operator | limits |",
         "|---|---|",
         *(f"| {name} | {converter.notes} |" for name, converter in sorted(ML_CONVERTERS.items())),
+        "",
+        "## Written out",
+        "",
+        "A node of one of these is imported as the nodes that it stands for: the branch that is taken, or what ONNX",
+        "itself defines the operator by. What is said of those operators holds.",
+        "",
+        "| operator | limits | tests passed |",
+        "|---|---|---|",
+        *(f"| {name} | {notes} | {_fraction(passed[name], tried[name])} |" for name, notes in _written_out()),
         "",
         "## At the end of a network",
         "",
@@ -158,6 +168,13 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
     for sentence, names in sorted(groups.items()):
         lines += ["", f"> {sentence}", "", _listed(names)]
     return "\n".join(lines) + "\n"
+
+
+def _written_out() -> list[tuple[str, str]]:
+    """Operators in whose place other nodes are imported, with what is to be said about each."""
+    schemas = onnx.defs.get_all_schemas()
+    functions = {each.name for each in schemas if is_function(each.name, newest_opset(), each.domain)}
+    return sorted({**dict.fromkeys(functions - EXPANDED.keys(), ""), **NOTES}.items())
 
 
 def _line(name: str, converter: type[Converter], passed: Counter[str], tried: Counter[str]) -> str:

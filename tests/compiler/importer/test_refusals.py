@@ -362,15 +362,16 @@ def test_a_negative_variance_is_refused(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("operator", "number", "remedy"),
     [
-        (np.nan, "train the network again"),
-        (-np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
+        ("Add", np.nan, "train the network again"),
+        ("Sub", -np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
     ],
 )
-def test_weights_that_are_not_numbers_are_refused(number: float, remedy: str, model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=np.array([1, number, 1], np.float32))
-    assert message(built, InputError) == f"Add 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
+def test_weights_that_are_not_numbers_are_refused(operator: str, number: float, remedy: str, model: Model) -> None:
+    weight = np.array([1, number, 1], np.float32)
+    built = model(f"g (float[1,3] x) => (float[1,3] y) {{ y = {operator}(x, w) }}", w=weight)
+    assert message(built, InputError) == f"{operator} 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
 
 
 def test_integer_weights_are_refused(model: Model) -> None:
