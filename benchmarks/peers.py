@@ -28,6 +28,7 @@ from peer_comparison.networks import write_network
 from peer_comparison.processes import WorkerError
 from peer_comparison.report import Conditions, at_least_as_precise, between_markers, page, precision_verdict
 
+from hecc.measure.profiling import processor_name
 from hecc.runtime.ckks.devices.device import default_threads
 from hecc.runtime.figures import size_words
 from hecc.runtime.native import implementations
@@ -130,7 +131,7 @@ def machine() -> dict[str, str]:
     """What a stranger needs to know of this machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "processor": f"{_processor()}, {default_threads()} processors of {os.cpu_count()} used",
+        "processor": f"{processor_name()}, {default_threads()} processors of {os.cpu_count()} used",
         "instruction set": f"{platform.machine()}; hecc's kernels: {implementations()[0]}",
         "memory": size_words(memory),
         "system": platform.system(),
@@ -140,17 +141,6 @@ def machine() -> dict[str, str]:
 def tell(words: str) -> None:
     """What is done next, and what went wrong."""
     print(words, file=sys.stderr, flush=True)
-
-
-def _processor() -> str:
-    """The model; only Linux gives it without another program."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

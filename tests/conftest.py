@@ -4,11 +4,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import onnx
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -109,3 +114,32 @@ def shared_data() -> Path:
     if not data.is_dir():
         pytest.skip(f"no data sets in {data}; set HECC_SHARED to the folder that holds them")
     return data
+
+
+@pytest.fixture(scope="session")
+def model() -> "Callable[..., onnx.ModelProto]":
+    """A model from ONNX's textual syntax for graphs, with constants given as arrays."""
+    import onnx.parser
+    from onnx import numpy_helper
+
+    def build(graph: str, opset: int = 13, **constants: NDArray[Any]) -> onnx.ModelProto:
+        parsed = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {graph}')
+        parsed.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in constants.items())
+        return parsed
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def runtime() -> "Callable[[onnx.ModelProto, Mapping[str, NDArray[Any]]], NDArray[np.float64]]":
+    """The first output as onnxruntime computes it."""
+    import onnxruntime
+
+    def run(built: "onnx.ModelProto", inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(built.SerializeToString(), options)
+        return np.asarray(session.run(None, dict(inputs))[0], dtype=np.float64)
+
+    return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,10 @@ class DegreeSearch:
         self._names = [layer.node.output.name for layer in layers]
         self._least: dict[tuple[Fit, ...], float] = {}  # what the errors are at the least
 
-    def closest(self) -> tuple[dict[str, Fit], float] | None:
+    def closest(self, classes: Iterable[int] = range(len(CLASSES))) -> tuple[dict[str, Fit], float] | None:
         """Of polynomials of one class and by one method those of the least error, and that; where any are admitted."""
         offers: dict[tuple[Fit, ...], dict[str, Fit]] = {}
-        for degrees in CLASSES:
+        for degrees in (CLASSES[level] for level in classes):
             for method in FittedLayer.METHODS:
                 fits = self._alike(degrees, method)
                 if fits is not None:
@@ -63,9 +63,20 @@ class DegreeSearch:
             if lower is not None:
                 level, found = candidate, lower
                 break
-        if found is None:
-            return None
-        choice, values = found
+        return None if found is None else self._lowered(level, *found, allowed)
+
+    def shallowest(self, allowed: float, classes: Iterable[int]) -> dict[str, Fit] | None:
+        """The same, looking for it among some classes from the first on; for errors that any class may have."""
+        for level in classes:
+            found = self._tried(CLASSES[level], allowed)
+            if found is not None:
+                return self._lowered(level, *found, allowed)
+        return None
+
+    def _lowered(
+        self, level: int, choice: dict[str, Fit], values: Mapping[str, Array], allowed: float
+    ) -> dict[str, Fit]:
+        """With polynomials of a lower class, layer by layer, and of lower degrees within it, as far as is allowed."""
         levels = dict.fromkeys(self._names, level)
 
         def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:

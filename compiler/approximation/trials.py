@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +13,38 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.layers import Fit
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode, InputNode
-from hecc.compiler.promise.promise import Promise
 
-__all__ = ["Trial", "TrialNetwork"]
+__all__ = ["Judge", "Trial", "TrialNetwork"]
 
 Array = NDArray[np.float64]
 
 SAMPLES = 1 << 24
 """Values that the search computes at a time, at the most, and with them the rows that it looks at."""
 
-MAX_ROWS = 128
-"""That a trial looks at, at the most."""
-
 PART = 16
 """One row of so many is looked at first: most polynomials that are not close enough show it there."""
 
-ROUNDING = 1e-9
-"""By which part the error of a few rows may seem larger than that of the same rows among others."""
+
+class Judge(Protocol):
+    """What tells how bad outputs are.
+
+    By their errors (:class:`hecc.compiler.promise.promise.Promise`), or by the decisions that are lost
+    (:class:`hecc.compiler.promise.decisions.Decisions`).
+    """
+
+    @property
+    def inputs(self) -> Mapping[str, Array]:
+        """By name, shape (rows, ...)."""
+
+    @property
+    def looked_at(self) -> int:
+        """Rows that are enough to tell, at the most."""
+
+    def error(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> float:
+        """How bad the outputs are on some of the rows, by their numbers."""
+
+    def at_least(self, error: float, number: int) -> float:
+        """How bad they are on more rows at the least, if on so many of them they are that bad."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +54,7 @@ class Trial:
     Attributes
     ----------
     error
-        The largest of an element of an output over its unit; where there are no values, it is at least that.
+        As the judge says; where there are no values, it is at least that.
     values
         All values on the rows of a trial; ``None`` where the error of some rows was too large already.
     """
@@ -50,19 +66,19 @@ class Trial:
 class TrialNetwork:
     """The network in clear, with the true functions or with polynomials."""
 
-    def __init__(self, graph: Graph, promise: Promise) -> None:
-        self.graph, self._promise = graph, promise
-        self.exact = graph.evaluate(promise.inputs)
+    def __init__(self, graph: Graph, judge: Judge) -> None:
+        self.graph, self._judge = graph, judge
+        self.exact = graph.evaluate(judge.inputs)
         rows = len(next(iter(self.exact.values())))
         size = sum(math.prod(node.output.shape) for node in graph.nodes)
-        few = max(1, min(rows, MAX_ROWS, SAMPLES // size))
+        few = max(1, min(rows, judge.looked_at, SAMPLES // size))
         self._rows = np.arange(0, rows, -(-rows // few))
         self._few = {name: values[self._rows] for name, values in self.exact.items()}
 
     def error(self, choice: Mapping[str, Fit]) -> float:
-        """The largest error of an element of an output over its unit, on all rows."""
+        """How bad the outputs are, on all rows."""
         values = self._run(choice, self.exact, dict.fromkeys(choice))
-        return self._promise.error(values, np.arange(len(values[self.graph.outputs[0]])))
+        return self._judge.error(values, np.arange(len(values[self.graph.outputs[0]])))
 
     def trial(
         self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Sequence[str], allowed: float = math.inf
@@ -74,11 +90,11 @@ class TrialNetwork:
         known = {**self._few, **known}
         if allowed < math.inf and len(self._rows) > PART:
             values = self._run(choice, {name: rows[::PART] for name, rows in known.items()}, dict.fromkeys(changed))
-            error = self._promise.error(values, self._rows[::PART])
-            if error > allowed * (1 + ROUNDING):
-                return Trial(error * (1 - ROUNDING), None)
+            least = self._judge.at_least(self._judge.error(values, self._rows[::PART]), len(self._rows[::PART]))
+            if least > allowed:
+                return Trial(least, None)
         values = self._run(choice, known, dict.fromkeys(changed))
-        return Trial(self._promise.error(values, self._rows), values)
+        return Trial(self._judge.error(values, self._rows), values)
 
     def _run(
         self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Mapping[str, None]

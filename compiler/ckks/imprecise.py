@@ -1,10 +1,10 @@
-"""Refusals that less precision might lift: what they say once it is known whether it does."""
+"""Refusals that less precision or fewer decisions might lift: what they say once it is known whether it does."""
 
 from __future__ import annotations
 
 from hecc.runtime.errors import CompileError
 
-__all__ = ["ImpreciseError"]
+__all__ = ["ImpreciseError", "UndecidedError"]
 
 
 class ImpreciseError(CompileError):
@@ -40,3 +40,22 @@ class ImpreciseError(CompileError):
         """The same refusal with another thing to do."""
         reason, _, remark = self._parts
         return ImpreciseError(reason, remedy, remark, self.precision, deep=self.deep)
+
+
+class UndecidedError(CompileError):
+    """No polynomials of so many levels leave as many decisions as they are as was asked for.
+
+    Parameters
+    ----------
+    lost
+        Part of the decisions that those which come nearest change.
+    levels
+        That each polynomial was allowed.
+    """
+
+    def __init__(self, lost: float, levels: int) -> None:
+        super().__init__(
+            f"polynomials of up to {levels} levels in place of activations leave {100 * (1 - lost):.1f}% of the "
+            "network's decisions as they are"
+        )
+        self.lost, self.levels = lost, levels

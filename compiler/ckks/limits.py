@@ -1,4 +1,4 @@
-"""What CKKS cannot evaluate, of that which the importer can import, and the sentences with which it is refused.
+"""What CKKS cannot evaluate, of that which the importer can import: nothing, as functions become polynomials.
 
 Run ``python -m hecc.compiler.ckks.limits docs/reference/operators.md`` after a change to the importer or to these.
 """
@@ -7,24 +7,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import MappingProxyType
 
 from hecc.compiler.importer.building.refusals import Limits
 
-__all__ = ["LIMITS", "MAXIMUM"]
+__all__ = ["LIMITS"]
 
-MAXIMUM = ("a maximum is not a polynomial", "use average pooling instead and train again")
-
-LIMITS = Limits(
-    refused=MappingProxyType(
-        {
-            "GlobalMaxPool": MAXIMUM,
-            "MaxPool": MAXIMUM,
-            "ReduceMax": MAXIMUM,
-            "ReduceMin": ("a minimum is not a polynomial", "use a mean instead and train again"),
-        }
-    ),
-)
+LIMITS = Limits()
 """What the importer is told, so that it refuses these with all the rest that it cannot import."""
 
 if __name__ == "__main__":

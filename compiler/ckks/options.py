@@ -23,10 +23,22 @@ if TYPE_CHECKING:
     from hecc.runtime.ckks.circuit.security import Adversary
     from hecc.runtime.ckks.plan.rates import Rates
 
-__all__ = ["RING_DEGREES", "CKKSOptions", "Options"]
+__all__ = ["ACCURACY_LOSS", "NOISE_PRECISION", "PRECISION", "RING_DEGREES", "CKKSOptions", "Options"]
 
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """Of all rings that are tried."""
+
+MOST_LOST = 50.0
+"""Points of accuracy: with half of the decisions changed there is no network left."""
+
+PRECISION = 12.0
+"""Bits of outputs, unless something else is asked for."""
+
+NOISE_PRECISION = 7.0
+"""The same where polynomials are chosen by decisions: hardly one in a thousand is so close that noise changes it."""
+
+ACCURACY_LOSS = 1.0
+"""Points, for networks with kinks."""
 
 MAX_BATCH = RING_DEGREES[-1] // 2
 """Slots of the largest ring."""
@@ -45,9 +57,17 @@ def _check_number(name: str, value: Any) -> None:
         raise InputError(f"{name}={value!r}; give a number")
 
 
+def _check_accuracy_loss(value: Any) -> None:
+    _check_number("accuracy_loss", value)
+    if value is not None and not 0 < value < MOST_LOST:
+        raise InputError(
+            f"an accuracy loss of {value:g} points; give how many of 100 decisions may change, below {MOST_LOST:g}"
+        )
+
+
 def _check_precision(value: Any) -> None:
     _check_number("precision", value)
-    if not 0 < value < math.inf:
+    if value is not None and not 0 < value < math.inf:
         raise InputError(f"a precision of {value:g} bits; give a positive number, usually 8 to 20")
 
 
@@ -94,14 +114,26 @@ class CKKSOptions:
     quantum: bool = option(
         False, "Keep that level against an adversary with a quantum computer, too.", group="Security and precision"
     )
-    precision: float = option(
-        12.0,
-        "Bits: the largest error of an element of an output, relative to its range, is at most 2^-BITS.",
+    precision: float | None = option(
+        None,
+        "Bits: the largest error of an element of an output, relative to its range, is at most 2^-BITS; by default 12, "
+        "or, for networks with kinks such as ReLU and MaxPool, what decisions need.",
         more="The range is that over the calibration inputs, behind what the client computes. The error may come from "
-        "the scheme or from the polynomials that stand for activations.",
+        "the scheme or from the polynomials that stand for activations; with `accuracy_loss` from the scheme alone.",
         group="Security and precision",
         metavar="BITS",
         check=_check_precision,
+    )
+    accuracy_loss: float | None = option(
+        None,
+        "Choose polynomials by decisions: so many points of accuracy, or of agreement with the network in clear, may "
+        "be lost; by default 1 for networks with kinks such as ReLU and MaxPool, unless a precision is asked for.",
+        more="A decision is the largest score, or of a network without scores each number to a 32nd of its range. They "
+        "are counted on calibration inputs that are held back; where too many are lost, the network is refused.",
+        group="Security and precision",
+        metavar="POINTS",
+        kind=float,
+        check=_check_accuracy_loss,
     )
     disclose: int | None = option(
         None,
@@ -167,7 +199,15 @@ class Options(CKKSOptions):
         Whether nothing is warned of, as for a variant of a network that is only compiled for comparison.
     offers_less
         Whether a refusal says which precision there is a plan for, which takes a few compilations more.
+    decides
+        Whether a network with kinks is compiled by decisions, as nobody asked for a precision.
+    real
+        Whether the calibration inputs are real ones, and not made up.
+    truth
+        The right class of each calibration input, shape (rows,); ``None`` where agreement with the network counts.
     """
+
+    precision: float = PRECISION
 
     margin: float = 4.0
     interval_margin: float = 0.25
@@ -177,6 +217,9 @@ class Options(CKKSOptions):
     producer: str = "hecc"
     quiet: bool = False
     offers_less: bool = True
+    decides: bool = False
+    real: bool = True
+    truth: "NDArray[np.int64] | None" = None
 
     @property
     def adversary(self) -> "Adversary":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -115,26 +116,40 @@ class WindowExtremum(Operator):
     pads: tuple[tuple[int, int], ...]
     largest: bool = True
 
-    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
-        (image,) = operands
-        spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(self.kernel, self.dilations, strict=True)]
-        pads = [
-            (before, max(after, (out - 1) * stride + span - size - before))
-            for (before, after), out, stride, span, size in zip(
-                self.pads, self.out_shape[2:], self.strides, spans, image.shape[3:], strict=True
+    @property
+    def reach(self) -> tuple[tuple[int, int], ...]:
+        """Pixels before and after the image that windows reach, per spatial axis."""
+        return tuple(
+            (before, max(after, (out - 1) * stride + (taps - 1) * dilation + 1 - size - before))
+            for (before, after), out, stride, taps, dilation, size in zip(
+                self.pads,
+                self.out_shape[2:],
+                self.strides,
+                self.kernel,
+                self.dilations,
+                self.in_shapes[0][2:],
+                strict=True,
             )
-        ]
-        neutral = -np.inf if self.largest else np.inf
-        padded = np.pad(image, [(0, 0)] * 3 + pads, constant_values=neutral)
-        spatial = tuple(range(3, image.ndim))
+        )
+
+    def windows(self, padded: NDArray[Any]) -> NDArray[Any]:
+        """The pixels of all windows: (..., *spatial) padded by ``reach`` to (..., *spatial of the result, *kernel)."""
+        rank = len(self.kernel)
+        spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(self.kernel, self.dilations, strict=True)]
+        spatial = tuple(range(padded.ndim - rank, padded.ndim))
         windows = sliding_window_view(padded, tuple(spans), axis=spatial)
-        starts = tuple(
+        starts = [
             slice(0, (out - 1) * stride + 1, stride)
             for out, stride in zip(self.out_shape[2:], self.strides, strict=True)
-        )
-        taps = tuple(slice(None, None, dilation) for dilation in self.dilations)
-        picked = windows[(slice(None),) * 3 + starts + taps]
-        axes = tuple(range(picked.ndim - len(spatial), picked.ndim))
+        ]
+        picked: Any = (..., *starts, *(slice(None, None, dilation) for dilation in self.dilations))
+        return np.asarray(windows[picked])
+
+    def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
+        (image,) = operands
+        neutral = -np.inf if self.largest else np.inf
+        picked = self.windows(np.pad(image, [(0, 0)] * 3 + [*self.reach], constant_values=neutral))
+        axes = tuple(range(picked.ndim - len(self.kernel), picked.ndim))
         return _extremum(picked, axes, largest=self.largest, smooth=smooth)
 
 

@@ -31,6 +31,7 @@ from hecc.runtime.tail.steps import (
     ArgMax,
     Columns,
     Constant,
+    Couple,
     Elementwise,
     Hardmax,
     Labels,
@@ -72,6 +73,12 @@ PROBES = 256
 
 DELICATE = 8
 """Rows on which the client's steps make most of an error."""
+
+LOOKED_AT = 128
+"""Rows on which polynomials are tried, at the most."""
+
+ROUNDING = 1e-9
+"""By which part the error of a few rows may seem larger than that of the same rows among others."""
 
 DRAWS = 8
 """Errors that are drawn for a row, to tell whether it is delicate."""
@@ -255,6 +262,15 @@ class Promise:
             worst = max(worst, float(np.abs(errors).max()))
         return worst
 
+    @property
+    def looked_at(self) -> int:
+        """Rows that polynomials are tried on, at the most."""
+        return LOOKED_AT
+
+    def at_least(self, error: float, number: int) -> float:
+        """What the error of all rows is at the least, if it is that on so many of them."""
+        return error * (1 - ROUNDING)
+
     def measure(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> Measured:
         """How precise results are that were computed with random errors.
 
@@ -388,6 +404,7 @@ _JUMPS: Mapping[type[Any], bool] = {
     Normalize: False,
     ArgMax: True,
     Sort: False,
+    Couple: True,
     Truncate: True,
     Real: False,
     Reshape: False,

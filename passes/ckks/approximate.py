@@ -22,6 +22,11 @@ layers behind.
 Where one polynomial cannot do, because a steep function has a wide interval, two in a row are tried, each of which may
 be of a moderate degree.
 
+*Decisions.* A function with a kink is followed closely by no polynomial, and need not be: what a user reads off the
+network is a class, and it takes much to change that. Then the error is the part of decisions that are lost
+(:class:`hecc.compiler.promise.decisions.Decisions`), classes are tried from the lowest one on, and everything else is
+the same.
+
 *Proofs.* For results to be disclosed no input may leave an interval. Then an interval is all that is proved
 (:mod:`hecc.compiler.graph.proofs`), whatever was observed, and a polynomial has to stay close to its function on all of
 it. The histogram still says where it should be closest.
@@ -46,8 +51,8 @@ from numpy.typing import NDArray
 
 from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.search import DegreeSearch
-from hecc.compiler.approximation.trials import TrialNetwork
-from hecc.compiler.ckks.imprecise import ImpreciseError
+from hecc.compiler.approximation.trials import Judge, TrialNetwork
+from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
 from hecc.compiler.graph.affine import Reshape, Scale, compose
 from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
@@ -73,6 +78,9 @@ Array = NDArray[np.float64]
 
 SHARE = 0.5
 """Of the error allowed, what approximation may take."""
+
+MAXIMA = frozenset({"GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMin"})
+"""Operators that an average can stand for, when a network is trained again."""
 
 CHECKS = 4
 """Searches with a tighter bound, should the rows that the search looked at not have been the worst."""
@@ -115,9 +123,9 @@ class Approximation:
         Smallest and largest value of each input's elements.
     margin
         By how much an interval is wider than what was seen, as a part of it.
-    promise
-        What the outputs should be, on the calibration inputs and perhaps on others, and how errors count; by default as
-        on the calibration inputs.
+    judge
+        What the outputs should be, on the calibration inputs and perhaps on others behind them, and how errors count;
+        by default as the promise on the calibration inputs.
     proved
         Intervals are all that any input in the declared range can cause, and no margin is needed.
     edges
@@ -138,7 +146,7 @@ class Approximation:
         declared: Mapping[str, tuple[float, float]],
         margin: float,
         *,
-        promise: Promise | None = None,
+        judge: Judge | None = None,
         proved: bool = False,
         edges: Mapping[str, Array] | None = None,
         quiet: bool = False,
@@ -148,7 +156,7 @@ class Approximation:
         self._layers: list[FittedLayer] = []
         if not functions:
             return
-        self._network = TrialNetwork(graph, promise or Promise.of(graph, calibration))
+        self._network = TrialNetwork(graph, judge or Promise.of(graph, calibration))
         near = len(next(iter(calibration.values())))
         intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
         at_edges = {} if edges is None else graph.evaluate(edges)
@@ -186,6 +194,33 @@ class Approximation:
         if choice is None or error > allowed:
             bits = -math.log2(error / SHARE) - reserve_bits if 0 < error < math.inf else 0.0
             raise _impossible(self._network, self._layers, bits, precision_bits, self._narrower)
+        return self._with(choice, error)
+
+    def deciding(self, lost: float, levels: int) -> Approximated:
+        """The same by decisions; the judge has to be one of decisions.
+
+        Parameters
+        ----------
+        lost
+            Part of the decisions that the polynomials may change.
+        levels
+            That each polynomial may take, at the most.
+
+        Raises
+        ------
+        UndecidedError
+            No polynomials of so many levels do; it says how near they come.
+        """
+        if not self._layers:
+            return Approximated(self._graph, 0.0)
+        classes = range(1, min(levels, len(CLASSES) - 1) + 1)
+        choice = self._search.shallowest(lost, classes)
+        if choice is None:
+            closest = self._search.closest(classes)
+            raise UndecidedError(1.0 if closest is None else closest[1], len(classes))
+        return self._with(choice, self._network.error(choice))
+
+    def _with(self, choice: Mapping[str, Fit], error: float) -> Approximated:
         for layer in self._layers:
             fit = choice[layer.node.output.name]
             log.debug(
@@ -248,6 +283,8 @@ def _impossible(
         others = sum(map(_kinked, layers)) - 1
         alike = f", like {others} other{'s' if others > 1 else ''}," if others else ""
         remedy = f"replace {'them' if others else 'it'} by a square or a smooth activation such as SiLU"
+        if source.operator in MAXIMA:
+            remedy = "use average pooling instead"
     elif worst.demand is not None:
         remedy = _remedy(narrower)
     because = f", {worst.demand.against(worst.seen)}," if worst.demand else ","

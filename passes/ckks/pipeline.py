@@ -12,6 +12,7 @@ Run ``python -m hecc.passes.ckks.pipeline docs/explanation/passes.md`` after a c
 from __future__ import annotations
 
 import bisect
+import functools
 import hashlib
 import logging
 import math
@@ -30,14 +31,16 @@ from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.imprecise import ImpreciseError
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
-from hecc.compiler.ckks.options import Options
+from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
+from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, ProductNode
 from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
 from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
+from hecc.passes.ckks.agreement import Agreement
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
@@ -121,6 +124,9 @@ LARGE_KEYS = 2 * 10**9
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
 
+MOST_DEPTH = 64
+"""Of any network, in the largest ring."""
+
 SERIES_WEIGHT_BITS = 12
 """By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
 
@@ -131,10 +137,10 @@ class _Fitting:
 
     Attributes
     ----------
-    precision_bits, reserve_bits
-        What was asked for, and by how much more precise the outputs have to be than that.
-    approximation
-        The functions of the canonical graph.
+    polynomials
+        What makes polynomials of the functions.
+    calibration
+        Inputs by name, where polynomials are chosen by decisions: then outputs are promised as polynomials make them.
     promise
         Of the outputs as they are at the time.
     approximated
@@ -143,19 +149,22 @@ class _Fitting:
         Whether there were any.
     """
 
-    precision_bits: float
-    reserve_bits: float
-    approximation: Approximation
-    promise: Promise
+    polynomials: Callable[[], Approximated]
+    calibration: Mapping[str, NDArray[np.float64]] | None
+    promise: Promise | None
     approximated: Approximated | None = None
     changed: bool = False
 
     def approximate(self, graph: Graph) -> Graph:
-        self.approximated = self.approximation.at(self.precision_bits, self.reserve_bits)
-        self.changed = self.approximated.graph is not graph
-        return self.approximated.graph
+        found = self.polynomials()
+        self.changed = found.graph is not graph
+        if self.calibration is not None:
+            self.promise, found = Promise.of(found.graph, self.calibration), replace(found, error=0.0)
+        self.approximated = found
+        return found.graph
 
     def normalise(self, graph: Graph) -> Graph:
+        assert self.promise is not None, "polynomials are chosen before"
         normalised = normalise_outputs(graph, self.promise.encrypted, self.promise.near)
         self.promise = self.promise.behind(normalised.restored, normalised.values)
         return normalised.graph
@@ -406,6 +415,8 @@ class _Network:
         self._graph, self._model, self._calibration, self._declared = graph, model, calibration, declared
         self._progress = progress
         self._fitted = _has(graph, FunctionNode)
+        if options.decides and options.accuracy_loss is None and _kinked(graph):
+            options = replace(options, accuracy_loss=ACCURACY_LOSS, precision=NOISE_PRECISION)
         if self._fitted:
             progress("fit polynomials")
         # A few inputs say too little of what the arguments of functions become, to look for others far from them.
@@ -420,14 +431,25 @@ class _Network:
             telling = _telling(graph, {name: value[finite] for name, value in values.items()})
             edges = {name: rows[telling] for name, rows in inside.items()}
             far = edges if far is None else {name: np.concatenate([rows, edges[name]]) for name, rows in far.items()}
+        self._agreement: Agreement | None = None
+        if options.accuracy_loss is not None and self._fitted:
+            if not options.real:
+                first = next(iter(_kinked(graph) or (node for node in graph.nodes if isinstance(node, FunctionNode))))
+                raise CompileError(
+                    f"{first.source} (opset {first.source.opset}) takes polynomials that keep the network's decisions "
+                    "on inputs like the real ones, and none were given; give some hundred as calibration, or ask for a "
+                    "precision"
+                )
+            self._agreement = Agreement(graph, calibration, options.accuracy_loss / 100, options.truth)
+            far = None
         self._options = options
-        self._promise = Promise.of(graph, calibration, far)
+        self._promise = Promise.of(graph, calibration, far) if self._agreement is None else None
         self._approximation = Approximation(
             graph,
-            calibration,
+            calibration if self._agreement is None else self._agreement.chosen.inputs,
             declared,
             options.interval_margin,
-            promise=self._promise,
+            judge=self._promise if self._agreement is None else self._agreement.chosen,
             # Results may be disclosed only if no input at all can overflow: then intervals are all that is proved, and
             # the modulus has room for it.
             proved=options.disclose is not None,
@@ -436,6 +458,13 @@ class _Network:
         )
         # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
         self._lowerings = Lowerings()
+
+    @property
+    def _levels(self) -> int:
+        """That each polynomial may take, at the most, in the largest ring."""
+        affine = max(multiplicative_depth(self._graph).values())
+        functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
+        return max(1, (MOST_DEPTH - affine) // max(1, functions))
 
     def plan(self) -> CkksPlan:
         """The plan for the precision that was asked for.
@@ -494,9 +523,14 @@ class _Network:
         required = options.precision + (TAIL_BITS if options.many else 0.0)
         if _has(self._graph, ProductNode):
             required += UNEVEN_BITS
-        fitting = _Fitting(options.precision, required - options.precision, self._approximation, self._promise)
+        if self._agreement is None:
+            polynomials = functools.partial(self._approximation.at, options.precision, required - options.precision)
+        else:
+            polynomials = functools.partial(self._agreement.polynomials, self._approximation, self._levels)
+        fitting = _Fitting(polynomials, None if self._agreement is None else self._calibration, self._promise)
         graph = run_passes(FITTING, self._graph, fitting)
         assert fitting.approximated is not None, "approximation is one of the passes"
+        assert fitting.promise is not None, "it makes a promise where there is none"
         task = _Task(
             self._model,
             self._calibration,
@@ -787,6 +821,11 @@ def _added(graph: Graph, node: Node) -> float:
     """The largest constant that is added to make a node's value."""
     constant = None if node.constant is None else graph.parameters[node.constant]
     return 0.0 if constant is None else float(np.abs(np.asarray(constant, dtype=np.float64)).max())
+
+
+def _kinked(graph: Graph) -> list[FunctionNode]:
+    """Functions that no polynomial follows closely."""
+    return [node for node in graph.nodes if isinstance(node, FunctionNode) and node.function.primitives() & KINKED]
 
 
 def _has(graph: Graph, kind: type[Node]) -> bool:

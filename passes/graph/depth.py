@@ -29,29 +29,29 @@ from hecc.runtime.reading import Reading
 __all__ = ["multiplicative_depth"]
 
 
-def multiplicative_depth(graph: Graph) -> dict[str, int]:
+def multiplicative_depth(graph: Graph, *, functions: int = 0) -> dict[str, int]:
     """Depth of every value of a graph, by name; the network's depth is that of its deepest output.
 
-    Functions count as nothing, as they are no products yet.
+    Functions are no products yet: they count as so many levels.
     """
     depth: dict[str, int] = {}
     for node in graph.nodes:
         before = max((depth[value] for value in node.inputs), default=0)
-        depth[node.output.name] = before + _PRODUCTS.of(node)(node, graph.parameters)
+        depth[node.output.name] = before + _PRODUCTS.of(node)(node, graph.parameters, functions)
     return depth
 
 
-_PRODUCTS: Reading[Callable[[Any, Parameters], int]] = Reading(
+_PRODUCTS: Reading[Callable[[Any, Parameters, int], int]] = Reading(
     "products in a row in a node",
     NODES,
     {
-        InputNode: lambda node, _: 0,
-        AffineNode: lambda node, _: 0 if node.reshapes_only else 1,
-        QuadraticNode: lambda node, _: 1,
-        FunctionNode: lambda node, _: 0,
-        ChebyshevNode: lambda node, parameters: polynomial_depth(len(parameters[node.coefficients]) - 1),
-        WindowSumNode: lambda node, _: 0,
-        ProductNode: lambda node, _: 1,
+        InputNode: lambda node, *_: 0,
+        AffineNode: lambda node, *_: 0 if node.reshapes_only else 1,
+        QuadraticNode: lambda node, *_: 1,
+        FunctionNode: lambda node, _, functions: functions,
+        ChebyshevNode: lambda node, parameters, _: polynomial_depth(len(parameters[node.coefficients]) - 1),
+        WindowSumNode: lambda node, *_: 0,
+        ProductNode: lambda node, *_: 1,
     },
     without={OperatorNode: "operators are taken apart or refused before"},
 )

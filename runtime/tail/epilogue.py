@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import ParameterError
+from hecc.runtime.tail.coupling import coupled
 from hecc.runtime.tail.step_kinds import Values, follow
 from hecc.runtime.tail.steps import (
     ArgMax,
     Columns,
     Constant,
+    Couple,
     Elementwise,
     Hardmax,
     Labels,
@@ -48,6 +50,7 @@ __all__ = [
     "ArgMax",
     "Columns",
     "Constant",
+    "Couple",
     "Elementwise",
     "Hardmax",
     "Labels",
@@ -165,6 +168,7 @@ _WORDS: Mapping[type[Any], str] = {
     Hardmax: "hardmax",
     Normalize: "normalisation",
     Sort: "sort",
+    Couple: "pairwise coupling",
     Truncate: "truncation",
     Real: "cast",
     Reshape: "reshape",
@@ -333,6 +337,7 @@ _RULES: Mapping[type[Any], Callable[[Sequence[Array], Any, int], Array]] = {
     Normalize: _normalize,
     ArgMax: _argmax,
     Sort: _sort,
+    Couple: lambda given, _, __: coupled(given[0]),
     Truncate: _truncate,
     Real: lambda given, _, __: given[0].astype(np.float64),
     Reshape: _reshape,

@@ -18,6 +18,7 @@ from hecc.runtime.tail.steps import (
     ArgMax,
     Columns,
     Constant,
+    Couple,
     Elementwise,
     Hardmax,
     Labels,
@@ -115,6 +116,16 @@ def _sort(what: str, step: Any, values: Sequence[Values]) -> Values:
     _require(what, value, "real", "integer")
     _check_axes(what, (step.axis,), value.shape)
     return Values(value.shape, "integer", value.shape[step.axis]) if step.index else value
+
+
+def _couple(what: str, _: Any, values: Sequence[Values]) -> Values:
+    (value,) = values
+    _require(what, value, "real")
+    pairs = value.shape[-1] if value.shape else 0
+    classes = (1 + math.isqrt(1 + 8 * pairs)) // 2
+    if not pairs or classes * (classes - 1) // 2 != pairs:
+        raise ParameterError(f"{what} has {pairs} probabilities, which are not those of every two of some classes")
+    return Values((*value.shape[:-1], classes))
 
 
 def _truncate(what: str, _: Any, values: Sequence[Values]) -> Values:
@@ -275,6 +286,7 @@ _RULES: Mapping[type[Any], Callable[[str, Any, Sequence[Values]], Values]] = {
     Normalize: _over_axes,
     ArgMax: _argmax,
     Sort: _sort,
+    Couple: _couple,
     Truncate: _truncate,
     Real: _real,
     Reshape: _reshape,

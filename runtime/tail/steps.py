@@ -19,6 +19,7 @@ __all__ = [
     "ArgMax",
     "Columns",
     "Constant",
+    "Couple",
     "Elementwise",
     "Hardmax",
     "Labels",
@@ -129,6 +130,10 @@ class Sort(_Step, frozen=True, tag="sort"):
     index: bool
 
 
+class Couple(_Step, frozen=True, tag="couple"):
+    """The probabilities of some classes, of those of every two of them: pairwise coupling, as libsvm computes it."""
+
+
 class Truncate(_Step, frozen=True, tag="truncate"):
     """A cast to integers."""
 
@@ -200,6 +205,7 @@ Step: TypeAlias = (
     | Normalize
     | ArgMax
     | Sort
+    | Couple
     | Truncate
     | Real
     | Reshape

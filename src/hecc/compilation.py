@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
-from hecc.preparation import Model, prepare, prepare_anyway
-from hecc.runtime.errors import CompileError, UnsupportedError
+from hecc.preparation import Model, prepare
+from hecc.runtime.errors import CompileError
 from hecc.runtime.plan.plan import Plan
 from hecc.words.ways import explain
 
@@ -56,6 +56,6 @@ def compile(call: _Call) -> Plan:  # noqa: A001 - hecc.compile, as re.compile
     stage = call.progress or (lambda _: None)
     try:
         return prepare(call.model, call, stage).build(stage)
-    except (UnsupportedError, CompileError) as refusal:
-        explain(prepare_anyway(call.model, call) if isinstance(refusal, UnsupportedError) else None, refusal)
+    except CompileError as refusal:
+        explain(refusal)
         raise

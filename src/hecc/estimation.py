@@ -12,7 +12,7 @@ from hecc.compiler.graph.nodes import InputNode
 from hecc.measure.layers import Layer, plan_layers
 from hecc.options.arguments import takes
 from hecc.options.table import CompileOptions
-from hecc.preparation import Model, Task, prepare, prepare_anyway
+from hecc.preparation import Model, Task, prepare
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError, UnsupportedError
@@ -86,7 +86,6 @@ def estimate(call: _Call) -> Estimation:
         task = prepare(call.model, call, stage)
         plan = CkksPlan.of(task.build(stage))
     except (UnsupportedError, CompileError) as refusal:
-        task = task or prepare_anyway(call.model, call)
         if call.advice and task is not None:
             refusal.ways = ways_out(task, refusal, stage)
         raise

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.compiler.ckks.limits import LIMITS
-from hecc.compiler.ckks.options import CKKSOptions, Options
+from hecc.compiler.ckks.options import NOISE_PRECISION, PRECISION, CKKSOptions, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.building.refusals import Limits
 from hecc.compiler.options import check, options_of
 from hecc.compiler.promise.calibration import synthetic_inputs
 from hecc.inputs.labels import output_labels
@@ -31,14 +30,14 @@ from hecc.passes.graph.units import with_normalised_inputs
 from hecc.passes.schemes import load_compiler
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.runtime.errors import InputError
 from hecc.runtime.figures import count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, rounding, settle
 from hecc.runtime.plan.plan import Plan
 
-__all__ = ["Model", "OnnxModel", "Task", "prepare", "prepare_anyway"]
+__all__ = ["Model", "OnnxModel", "Task", "prepare"]
 
 CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
 """How many times the observed values must not overflow: synthetic inputs say less about real ones."""
@@ -52,23 +51,8 @@ FEW_ROWS = 16
 log = logging.getLogger(__name__)
 
 
-def prepare_anyway(model: Model, asked: CompileOptions) -> Task | None:
-    """The task of a network with operators that CKKS cannot evaluate, for what to use in their place.
-
-    ``None`` where the network cannot even be imported.
-    """
-    try:
-        return prepare(model, asked, lambda _: None, limits=None)
-    except UnsupportedError:
-        return None
-
-
-def prepare(
-    model: Model, asked: CompileOptions, progress: Callable[[str], None], *, limits: Limits | None = LIMITS
-) -> Task:
+def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]) -> Task:
     """Import a model and check the options.
-
-    ``limits`` are what is refused although it can be imported.
 
     Raises
     ------
@@ -76,6 +60,11 @@ def prepare(
         As :func:`hecc.compile`.
     """
     check(asked)
+    if asked.accuracy_loss is not None and asked.disclose is not None:
+        raise InputError(
+            "accuracy_loss and disclose: results to be disclosed need polynomials that hold for every input, and those "
+            "chosen by decisions hold for inputs like the calibration inputs; leave one out"
+        )
     machine = asked.machine
     profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
     if profile is not None and not DEVICE_MODELS[asked.device].profiled:
@@ -84,7 +73,7 @@ def prepare(
     input_range, calibration = asked.input_range, asked.calibration
     progress("import the network")
     network = onnx_model(model, asked.example_input, asked.batch_axis)
-    imported = import_model(network, batch_axis=asked.batch_axis, limits=limits)
+    imported = import_model(network, batch_axis=asked.batch_axis, limits=LIMITS)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}
@@ -120,7 +109,10 @@ def prepare(
                 count_words(number, "calibration input"),
             )
     options = Options(
-        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions)},
+        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions) if row.name != "precision"},
+        precision=_precision(asked),
+        decides=asked.precision is None and asked.disclose is None,
+        real=calibration is not None,
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
         machine=profile,
@@ -130,6 +122,13 @@ def prepare(
     preprocessed = {form.name: form.preprocessing for form in wanted}
     columns = {form.name: form.columns for form in wanted}
     return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names, columns, edges)
+
+
+def _precision(asked: CompileOptions) -> float:
+    """Bits that were asked for, or else that are enough."""
+    if asked.precision is not None:
+        return asked.precision
+    return PRECISION if asked.accuracy_loss is None else NOISE_PRECISION
 
 
 @dataclass(frozen=True)

@@ -1212,13 +1212,34 @@ def linear_classifier(draw: Draw) -> Use:
     return Use("LinearClassifier", [data], {**attributes, **labels, "post_transform": transform}, 2, ML)
 
 
+def kernel(draw: Draw) -> dict[str, Any]:
+    kind = draw.pick("LINEAR", "POLY", "RBF", "SIGMOID")
+    parameters = [draw.pick(0.1, 0.25), draw.pick(0.0, 0.5), float(draw.integer(1, 3))]
+    return {"kernel_type": kind, "kernel_params": parameters}
+
+
 def svm_regressor(draw: Draw) -> Use:
     data = rows(draw)
     supports, features = draw.integer(1, 3), data.array.shape[1]
     attributes = {"coefficients": floats(draw, supports), "support_vectors": floats(draw, supports * features),
-                  "rho": floats(draw, 1), "n_supports": supports, "kernel_type": "LINEAR",
-                  "kernel_params": [0.0, 0.0, 0.0]}  # fmt: skip
+                  "rho": floats(draw, 1), "n_supports": supports, **kernel(draw)}  # fmt: skip
     return Use("SVMRegressor", [data], attributes, domain=ML)
+
+
+def svm_classifier(draw: Draw) -> Use:
+    data = rows(draw)
+    classes, features = draw.integer(2, 4), data.array.shape[1]
+    counts = draw.ints(classes, 1, 3)
+    pairs = classes * (classes - 1) // 2
+    labels: dict[str, Any] = draw.pick(
+        {"classlabels_ints": draw.ints(classes, -5, 9)}, {"classlabels_strings": list("abcd"[:classes])}
+    )
+    attributes = {"coefficients": [-0.5, *floats(draw, (classes - 1) * sum(counts) - 1)], "rho": floats(draw, pairs),
+                  "support_vectors": floats(draw, sum(counts) * features), "vectors_per_class": counts,
+                  "post_transform": "NONE", **kernel(draw)}  # fmt: skip
+    if draw.chance(0.4):
+        attributes |= {"prob_a": [-draw.pick(0.5, 1.5) for _ in range(pairs)], "prob_b": floats(draw, pairs)}
+    return Use("SVMClassifier", [data], {**attributes, **labels}, 2, ML)
 
 
 def extractor(draw: Draw) -> Use:
@@ -1307,7 +1328,7 @@ GENERATORS: dict[str, Callable[[Draw], Use]] = {
     "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "DynamicQuantizeLinear": dynamic_quantize,
     **{name: windowing(name) for name in ("BlackmanWindow", "HammingWindow", "HannWindow")},
     "Scaler": scaler, "LinearRegressor": linear_regressor, "LinearClassifier": linear_classifier,
-    "SVMRegressor": svm_regressor, "ArrayFeatureExtractor": extractor, "Normalizer": normalizer, "Binarizer": binarizer,
-    "Imputer": imputer,
+    "SVMRegressor": svm_regressor, "SVMClassifier": svm_classifier, "ArrayFeatureExtractor": extractor,
+    "Normalizer": normalizer, "Binarizer": binarizer, "Imputer": imputer,
 }  # fmt: skip
 """By the operator's name; those of classical machine learning are in a domain of their own."""

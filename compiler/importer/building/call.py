@@ -23,6 +23,7 @@ from hecc.compiler.graph.nodes import (
 from hecc.compiler.importer.building.batch import LARGEST, LARGEST_WINDOW
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError, Sentence, way_out
 from hecc.compiler.importer.building.scope import Constant, Operand, Scope
+from hecc.compiler.importer.building.trees import trees
 from hecc.compiler.importer.reading.prepare import opset_of
 from hecc.runtime.errors import InputError
 
@@ -247,6 +248,8 @@ class Call:
 
     def refuse_operator(self) -> RefusedNodeError:
         """Refuse the operator as such."""
+        if self.node.domain and self.node.op_type.startswith("TreeEnsemble"):
+            return self.refuse(*trees(self.scope.model.graph.node))
         return RefusedNodeError(self.source, *(self.limit or way_out(self.node.domain, self.node.op_type)))
 
     @property

@@ -91,13 +91,8 @@ def way_out(domain: str, operator: str) -> Sentence:
             )
         if operator.startswith("TreeEnsemble"):
             return TREES
-        if operator == "SVMClassifier":
-            return (
-                "support vector machines are not supported as classifiers, whatever their kernel",
-                "use LinearSVC, LogisticRegression or MLPClassifier instead",
-            )
         return (
-            "of the operators of classical machine learning (domain ai.onnx.ml) only linear ones are supported",
+            "of the operators of classical machine learning only linear ones and support vector machines are supported",
             "use a linear model or a neural network (see docs/reference/operators.md)",
         )
     if domain:
@@ -133,7 +128,7 @@ def _epilogue(what: str) -> tuple[str, str]:
 
 
 TREES = ("decision trees compare encrypted features", "use a linear model or a neural network instead")
-"""Also for the trees that hummingbird writes as tensors."""
+"""Where the comparisons are not counted: for the trees that hummingbird writes as tensors, too."""
 
 _COMPARISON = (
     "comparisons cannot be computed on encrypted data in the middle of a network",

@@ -97,19 +97,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "|---|---|",
         *(f"| {name} | {_fraction(passed[name], tried[name])} |" for name in sorted(STARTING)),
         "",
-        "## Imported, but not evaluated on encrypted data",
-        "",
-        "The importer knows what these compute, and computes it in clear. The scheme, CKKS, cannot evaluate them in",
-        "the middle of a network, and refuses them together with all else that it cannot.",
-        "",
-        "| operator | from opset | rules changed in opset | limits | tests passed in clear |",
-        "|---|---|---|---|---|",
-        *(_line(name, CONVERTERS[name], passed, tried) for name in sorted(limits.refused)),
-        "",
-        "| operator | reason | way out |",
-        "|---|---|---|",
-        *(f"| {name} | {reason} | {remedy} |" for name, (reason, remedy) in sorted(limits.refused.items())),
-        "",
+        *_refused(limits, passed, tried),
         "## Folded",
         "",
         f"A node whose inputs are constants is evaluated when the model is imported. So are {_listed(sorted(FOLDED))}:",
@@ -136,7 +124,6 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "",
     ]
     evaluated = [outcome for outcome in outcomes if not (outcome.refusal or outcome.steps or outcome.limit)]
-    limited = [outcome for outcome in outcomes if outcome.limit]
     decoded = [outcome for outcome in outcomes if outcome.steps]
     lines += [
         f"## Official tests passed: {len(evaluated)}",
@@ -153,10 +140,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "",
         *_passed(decoded),
         "",
-        f"## Official tests passed in clear, and refused by the scheme: {len(limited)}",
-        "",
-        _listed(sorted(outcome.name for outcome in limited)),
-        "",
+        *_limited(outcomes),
         f"## Official tests refused: {len(outcomes) - sum(passed.values())}",
         "",
         "Each group has the sentence with which hecc refuses it.",
@@ -175,6 +159,40 @@ def _written_out() -> list[tuple[str, str]]:
     schemas = onnx.defs.get_all_schemas()
     functions = {each.name for each in schemas if is_function(each.name, newest_opset(), each.domain)}
     return sorted({**dict.fromkeys(functions - EXPANDED.keys(), ""), **NOTES}.items())
+
+
+def _refused(limits: Limits, passed: Counter[str], tried: Counter[str]) -> list[str]:
+    """The section of what a scheme refuses, if it refuses anything."""
+    if not limits.refused:
+        return []
+    return [
+        "## Imported, but not evaluated on encrypted data",
+        "",
+        "The importer knows what these compute, and computes it in clear. The scheme, CKKS, cannot evaluate them in",
+        "the middle of a network, and refuses them together with all else that it cannot.",
+        "",
+        "| operator | from opset | rules changed in opset | limits | tests passed in clear |",
+        "|---|---|---|---|---|",
+        *(_line(name, CONVERTERS[name], passed, tried) for name in sorted(limits.refused)),
+        "",
+        "| operator | reason | way out |",
+        "|---|---|---|",
+        *(f"| {name} | {reason} | {remedy} |" for name, (reason, remedy) in sorted(limits.refused.items())),
+        "",
+    ]
+
+
+def _limited(outcomes: Sequence[Outcome]) -> list[str]:
+    """The section of tests that a scheme refuses, if there are any."""
+    limited = sorted(outcome.name for outcome in outcomes if outcome.limit)
+    if not limited:
+        return []
+    return [
+        f"## Official tests passed in clear, and refused by the scheme: {len(limited)}",
+        "",
+        _listed(limited),
+        "",
+    ]
 
 
 def _line(name: str, converter: type[Converter], passed: Counter[str], tried: Counter[str]) -> str:

@@ -15,6 +15,9 @@ __all__ = ["tail"]
 ELEMENTWISE = frozenset({*ARITHMETIC, *FUNCTIONS, *RESHAPING, "Concat"})
 """Operators through which a function may be put off to the client: what is decrypted gets no larger by it."""
 
+CLASSIFIERS = frozenset({"LinearClassifier", "SVMClassifier"})
+"""Operators that compute scores, which a server does, and the class, which the client does."""
+
 
 def tail(graph: onnx.GraphProto) -> Tail:
     """The end of a network."""
@@ -31,7 +34,7 @@ def tail(graph: onnx.GraphProto) -> Tail:
     for node in reversed(graph.node):
         own = node.domain in ("", ML)
         follows = own and node.op_type in FOLLOWING
-        if not follows and not (node.domain == ML and node.op_type == "LinearClassifier"):
+        if not follows and not (node.domain == ML and node.op_type in CLASSIFIERS):
             continue
         behind = [reader for name in node.output for reader in readers.get(name, [])]
         if not all(reader.output[0] in following for reader in behind):

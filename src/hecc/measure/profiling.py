@@ -42,7 +42,7 @@ from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.native import Kernels
 from hecc.runtime.plan.interfaces import Step
 
-__all__ = ["machine_profile", "measure_rates", "profile_of"]
+__all__ = ["machine_profile", "measure_rates", "processor_name", "profile_of"]
 
 ROUNDS, SECONDS = 6, 0.4
 """Of all circuits, one after the other, and for each circuit and number of threads in a round: whatever else the
@@ -72,7 +72,7 @@ def profile_of(fits: Mapping[int, Fit]) -> MachineProfile:
     """The profile of this machine with these rates, by number of threads; one is among them."""
     together = max(fits)
     return MachineProfile(
-        machine=_processor(),
+        machine=processor_name(),
         kernels=Kernels().implementation,
         producer=f"hecc {hecc.__version__}",
         threads=together,
@@ -200,7 +200,7 @@ def _prepared(probe: Probe, threads: Sequence[int]) -> Iterator[_Prepared]:
             yield _Prepared(circuit, keys, sessions, [stream] * circuit.counts()[0])
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """What the processor calls itself."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():

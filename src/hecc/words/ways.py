@@ -20,7 +20,7 @@ from hecc.runtime.errors import CompileError, HeccError, UnsupportedError
 from hecc.runtime.figures import count_words, size_words, time_words
 from hecc.words import substitutes
 
-__all__ = ["Way", "explain", "first_way", "ways_out"]
+__all__ = ["Way", "explain", "ways_out"]
 
 LARGE = 32.0
 """Of the arguments of squares, products and activations: smaller ones are no reason for a refusal."""
@@ -83,7 +83,7 @@ def ways_out(task: Task, refusal: HeccError, progress: Callable[[str], None] = l
     Parameters
     ----------
     task
-        The compilation, as it was refused or, for operators that cannot be evaluated, before it could be.
+        The compilation, as it was refused.
     refusal
         Why.
     progress
@@ -96,41 +96,10 @@ def ways_out(task: Task, refusal: HeccError, progress: Callable[[str], None] = l
     return tuple(found)
 
 
-def explain(task: Task | None, refusal: HeccError) -> None:
-    """Note beside a refusal what is known of the rest of the network, and who knows more.
-
-    Parameters
-    ----------
-    task
-        Of a network with operators that cannot be evaluated, if it can be imported at all.
-    """
+def explain(refusal: CompileError) -> None:
+    """Note beside a refusal who knows more."""
     if isinstance(refusal, ImpreciseError):
         refusal.add_note("`hecc estimate` tries what would make it run, and says what each way costs")
-    elif task is not None:
-        found = first_way(task)
-        if isinstance(found, Way):
-            refusal.add_note(f"with nothing else changed it would run: {found.sentence}")
-        elif found is not None:
-            refusal.add_note(f"with average pooling, what comes next: {found}")
-        if found is not None:
-            refusal.add_note("`hecc estimate` tries what else would make it run, and says what each way costs")
-
-
-def first_way(task: Task) -> Way | str | None:
-    """The network with averages in place of maxima: what it takes, or why that is refused as well.
-
-    ``None`` where there are no maxima, or something else is refused.
-    """
-    averaged = substitutes.averaged(task.imported)
-    if averaged is None:
-        return None
-    trials = _Trials(replace(task, imported=averaged), lambda _: None)
-    try:
-        return trials.compiled((AVERAGES,), averaged, trains=True)
-    except CompileError as refusal:
-        return str(refusal)
-    except UnsupportedError:
-        return None
 
 
 AVERAGES = "use average pooling in place of maxima"
@@ -146,14 +115,14 @@ class _Trials:
         """All that was found."""
         graph, options = self._task.imported, self._task.options
         done: tuple[str, ...] = ()
+        if isinstance(refusal, UnsupportedError):
+            return
+        if isinstance(refusal, ImpreciseError) and refusal.precision is not None:
+            yield from self._tried((), graph, precision=refusal.precision)
         averaged = substitutes.averaged(graph)
         if averaged is not None:
             graph, done = averaged, (AVERAGES,)
             yield from self._tried(done, graph, trains=True)
-        elif isinstance(refusal, UnsupportedError):
-            return
-        elif isinstance(refusal, ImpreciseError) and refusal.precision is not None:
-            yield from self._tried((), graph, precision=refusal.precision)
         canonical = canonicalise(graph)
         rescaled = substitutes.rescaled(canonical, self._task.calibration)
         if rescaled is not None and rescaled[2] > LARGE:

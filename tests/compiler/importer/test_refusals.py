@@ -11,7 +11,7 @@ from onnx import external_data_helper, helper, numpy_helper
 
 from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer import import_model
-from hecc.compiler.importer.building.refusals import UNFOLDABLE, WAYS_OUT
+from hecc.compiler.importer.building.refusals import UNFOLDABLE, WAYS_OUT, Limits
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.reading.prepare import newest_opset
 from hecc.runtime.errors import HeccError, InputError, UnsupportedError
@@ -33,7 +33,7 @@ def test_trees_that_hummingbird_wrote_as_tensors_are_told_as_trees(model: Model,
     built = model(
         f"""g (float[N,3] x) => (float[N,2] y)
         <float[3,4] w = {{1,0,0,0, 0,1,0,0, 0,0,1,1}}, float[4] t = {{1,2,3,4}}, float[4,2] v = {{1,0, 0,1, 1,0, 0,1}}>
-        {{ f = MatMul(x, w)  c = {operator}(f, t)  d = Cast<to=1>(c)  e = MatMul(d, v)  m = MaxPool<kernel_shape=[1]>(e)
+        {{ f = MatMul(x, w)  c = {operator}(f, t)  d = Cast<to=1>(c)  e = MatMul(d, v)  m = LpPool<kernel_shape=[1]>(e)
            y = Transpose(m) }}"""
     )
     for node in built.graph.node:
@@ -63,7 +63,7 @@ def test_an_activation_is_refused_with_its_name_operator_opset_and_a_way_out(mod
 def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(model: Model) -> None:
     built = model(
         """g (float[1,1,4,4] x, float[1,4] z) => (float[1,4] y, float[1,4] w) {
-            a = Floor(x)  b = MaxPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Floor(b)
+            a = Floor(x)  b = LpPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Floor(b)
             s = Shape(c)  i = Constant<value_ints=[1, -1]>()
             f = Reshape(c, i)  q = Hardmax(f)  y = Softplus(q)  w = ThresholdedRelu(f)
         }"""
@@ -72,7 +72,7 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
         "Floor 'a' (opset 13): rounding is not a polynomial; replace it by a square or another polynomial of low "
         "degree and train again\n"
         "  the same for Floor 'c'\n"
-        "  MaxPool 'b' (opset 13): a maximum is not a polynomial; use average pooling instead and train again\n"
+        "  LpPool 'b' (opset 13): an Lp norm is not a polynomial; use average pooling instead and train again\n"
         "  Hardmax 'q' (opset 13): hardmax cannot be computed on encrypted data in the middle of a network; move it to "
         "the end, where the client applies it after decryption\n"
         "  ThresholdedRelu 'w' (opset 13): thresholded ReLU is not a polynomial; replace it by a square or another "
@@ -80,15 +80,17 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
     )
 
 
-def test_what_can_be_fitted_is_not_blamed_for_what_cannot_be_evaluated(model: Model) -> None:
+def test_what_a_scheme_cannot_evaluate_is_refused_and_nothing_else_is_blamed(model: Model) -> None:
+    limits = Limits({"MaxPool": ("a maximum is not exact", "use average pooling instead")})
     body = """r = Relu(x)  p = {}<kernel_shape=[2,2], strides=[2,2]>(r)  s = LeakyRelu(p)
         i = Constant<value_ints=[1, -1]>()  y = Reshape(s, i)  z = Relu(y)"""
     graph = "g (float[1,1,4,4] x) => (float[1,4] z) {{ {} }}"
-    assert message(model(graph.format(body.format("MaxPool")))) == (
-        "MaxPool 'p' (opset 13): a maximum is not a polynomial; use average pooling instead and train again"
-    )
-    # The others are for the compiler to judge.
-    import_model(model(graph.format(body.format("AveragePool"))))
+    with pytest.raises(UnsupportedError) as refusal:
+        import_model(model(graph.format(body.format("MaxPool"))), limits=limits)
+    assert str(refusal.value) == "MaxPool 'p' (opset 13): a maximum is not exact; use average pooling instead"
+    # The others are for the compiler to judge, and so is the maximum under CKKS.
+    import_model(model(graph.format(body.format("AveragePool"))), limits=limits)
+    import_model(model(graph.format(body.format("MaxPool"))), limits=LIMITS)
 
 
 def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
@@ -125,8 +127,8 @@ def test_an_operator_that_onnx_does_not_know_is_refused(model: Model) -> None:
         (
             "ai.onnx.ml",
             (
-                "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning (domain "
-                "ai.onnx.ml) only linear ones are supported; use a linear model or a neural network (see "
+                "ai.onnx.ml.Ensemble 'y' (opset 3): of the operators of classical machine learning only linear "
+                "ones and support vector machines are supported; use a linear model or a neural network (see "
                 "docs/reference/operators.md)"
             ),
         ),

@@ -40,7 +40,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, Normalizer, PolynomialFeatures, StandardScaler
-from sklearn.svm import SVR, LinearSVC
+from sklearn.svm import SVC, SVR, LinearSVC, OneClassSVM
 
 HERE = Path(__file__).parent
 ROWS, FEATURES = 120, 4
@@ -98,6 +98,13 @@ def regression(name: str, pipeline: Pipeline, targets: int, *, positive: bool = 
     save(name, pipeline, to_onnx(pipeline, x[:1], target_opset=OPSET), x)
 
 
+def outliers(name: str) -> None:
+    """Train and export what tells outliers."""
+    x, _ = data(3)
+    pipeline = scaled(OneClassSVM()).fit(x)
+    save(name, pipeline, to_onnx(pipeline, x[:1], target_opset=OPSET), x)
+
+
 def columns(name: str) -> None:
     """Train and export a network with an input for every two columns."""
     x, chosen = data(3)
@@ -138,6 +145,14 @@ if __name__ == "__main__":
         "logistic-columns", make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()), 3, zipmap="columns"
     )
     write("svc", scaled(LinearSVC()), 3, raw_scores=False)
+    write("svc-rbf", scaled(SVC()), 3, labels=WORDS)
+    write("svc-polynomial", scaled(SVC(kernel="poly")), 2)
+    write("svc-sigmoid", scaled(SVC(kernel="sigmoid")), 3, zipmap=False)
+    write("svc-linear", scaled(SVC(kernel="linear")), 4, zipmap="columns")
+    write("svc-pairs", scaled(SVC(decision_function_shape="ovo")), 4, zipmap=False)
+    write("svc-probability", scaled(SVC(probability=True, random_state=0)), 4, labels=[*WORDS, "never"])
+    write("svc-probability-binary", scaled(SVC(probability=True, random_state=0)), 2)
+    write("svc-calibrated", scaled(CalibratedClassifierCV(SVC(), cv=2)), 2, labels=["no", "yes"])
     write("normalised", make_pipeline(Normalizer(), LogisticRegression()), 2)
     write("network-binary", scaled(network("tanh")), 2)
     write("network-binary-strings", scaled(network("logistic")), 2, labels=["no", "yes"], zipmap=False)
@@ -172,3 +187,6 @@ if __name__ == "__main__":
     regression("gamma", scaled(GammaRegressor()), 1, positive=True)
     regression("partial-least-squares", scaled(PLSRegression(2)), 2)
     regression("support-vectors", scaled(SVR(kernel="linear")), 1)
+    regression("support-vectors-rbf", scaled(SVR(C=10)), 1)
+    regression("support-vectors-polynomial", scaled(SVR(kernel="poly", degree=2, coef0=1)), 1)
+    outliers("one-class")

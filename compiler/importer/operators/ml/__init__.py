@@ -11,6 +11,7 @@ from hecc.compiler.importer.operators.ml.imputer import Imputer
 from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier
 from hecc.compiler.importer.operators.ml.linearregressor import LinearRegressor
 from hecc.compiler.importer.operators.ml.scaler import Scaler
+from hecc.compiler.importer.operators.ml.svmclassifier import SVMClassifier
 from hecc.compiler.importer.operators.ml.svmregressor import SVMRegressor
 
 __all__ = ["ML", "ML_CONVERTERS"]
@@ -20,7 +21,15 @@ ML = "ai.onnx.ml"
 ML_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
     {
         converter.__name__: converter
-        for converter in (ArrayFeatureExtractor, Imputer, LinearClassifier, LinearRegressor, SVMRegressor, Scaler)
+        for converter in (
+            ArrayFeatureExtractor,
+            Imputer,
+            LinearClassifier,
+            LinearRegressor,
+            SVMClassifier,
+            SVMRegressor,
+            Scaler,
+        )
     }
 )
 """The converter of every operator of the domain that can act on encrypted data."""

@@ -20,15 +20,18 @@ EXPORTED = sorted((Path(__file__).resolve().parents[3] / "data" / "exporters").g
 SUPPORTED = [
     "ace_resnet20_cifar10",
     "debjyoti_lenet5",
+    "emclab_har_cnn",
     "ezkl_4l_relu_conv_fc",
     "ezkl_accuracy",
     "ezkl_lenet5",
     "heman_cryptonets_square",
     "heman_lenet5",
     "heman_mnist_demo",
+    "marabou_cnn_max_mnist2",
     "marabou_mnist_2x10",
     "marabou_mnist_leaky_relu_5x20",
     "marabou_mnist_sigmoid_2x5",
+    "onnxzoo_mnist_8",
     "peers/lesion_lenet_128",
     "peers/orion_lenet",
     "peers/orion_lola",
@@ -45,14 +48,18 @@ SUPPORTED = [
     "vnn_mnist_256x6",
     "vnn_oval21_cifar_base",
     "vnn_oval21_cifar_deep",
+    "vnn_verivital_convnet_maxpool",
     "zkp_lenet_2_4_8",
 ]
 STEPS = [
+    "ccoltong_lenet_mnist",
     "diabetes_coquism",
+    "fashion_edwin",
     "heart_logreg",
     "marabou_selfattention_mnist",
     "marabou_softmax_last",
     "vnn2020_mnist_logsig_200_100_50",
+    "wuhan_mnist_sm",
 ]
 """Supported, and the client computes what comes out: tests/end_to_end compares it."""
 SENTENCE = re.compile(r"[\w.]+ '[^']+' \(opset \d+\): [^;]+; [^;]+|the model uses opset \d+, .+; .+")

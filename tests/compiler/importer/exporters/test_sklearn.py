@@ -17,6 +17,9 @@ from hecc.runtime.tail.epilogue import apply_steps, describe, result_shape
 
 PIPELINES = Path(__file__).resolve().parents[3] / "data" / "sklearn"
 
+VOTES = "greater, multiply, sum, add, argmax, names of classes"
+COUPLED = "multiply, add, sigmoid, maximum, minimum, pairwise coupling"
+
 STEPS = {
     "bagging": "sigmoid, mean, argmax, names of classes | sigmoid, mean, names of columns",
     "bayes": "argmax, names of classes | log sum exp, subtract, exp, names of columns",
@@ -60,6 +63,19 @@ STEPS = {
     ),
     "support-vectors": "",
     "svc": "argmax, names of classes | ",
+    "svc-calibrated": (
+        "exp, add, divide, subtract, argmax, names of classes | exp, add, divide, subtract, names of columns"
+    ),
+    "svc-linear": " | ".join([VOTES, *["absolute, add, multiply, divide, less, negate"] * 4]),
+    "svc-pairs": f"{VOTES} | ",
+    "svc-polynomial": "argmin, names of classes | names of columns",
+    "svc-probability": f"{VOTES} | {COUPLED}, names of columns",
+    "svc-probability-binary": f"{VOTES} | {COUPLED}, names of columns",
+    "svc-rbf": f"{VOTES} | absolute, add, multiply, divide, less, negate, names of columns",
+    "svc-sigmoid": f"{VOTES} | absolute, add, multiply, divide, less, negate",
+    "support-vectors-polynomial": "",
+    "support-vectors-rbf": "",
+    "one-class": "sign, truncation | ",
     "voting-hard": (
         "softmax, normalisation, argmax, equal, where, multiply, add, names of classes"
         " | softmax, normalisation, argmax, equal, where, multiply, add, names of columns"

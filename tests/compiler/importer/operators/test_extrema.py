@@ -106,6 +106,10 @@ def test_one_example(opset: int, body: str, model: Model, runtime: Run) -> None:
         "m = Max(x, row)",
         "n = Neg(x)  m = Min(half, row, n, x)",
         "m = Max(row, half, x)",
+        "e = ReduceMax<axes=[1]>(x)  m = Sub(x, e)",
+        "e = ReduceMin<axes=[1], keepdims=0>(x)  u = Unsqueeze(e, axis)  m = Sub(x, u)",
+        "u = Unsqueeze(x, axis)  e = MaxPool<kernel_shape=[2], pads=[1, 0]>(u)  m = Squeeze(e, axis)",
+        "u = Unsqueeze(x, axis)  e = GlobalMaxPool(u)  s = Squeeze(e, axis)  m = Sub(x, s)",
         "m = Softmax<axis=1>(x)",
         "m = LogSoftmax(x)",
     ],
@@ -120,27 +124,6 @@ def test_ckks_takes_apart_what_it_can_evaluate(body: str, model: Model) -> None:
     check_graph(apart, IMPORTED)
     x = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_allclose(apart.evaluate({"x": x})["y"], graph.evaluate({"x": x})["y"], rtol=1e-9, atol=1e-12)
-
-
-def test_ckks_refuses_the_others_all_at_once_in_the_same_words_as_the_importer(model: Model) -> None:
-    built = model(
-        """g (float[N,1,4,4] x) => (float[N,1] z) {
-            r = Relu(x)  p = MaxPool<kernel_shape=[2,2]>(r)  s = LeakyRelu(p)  q = MaxPool<kernel_shape=[2,2]>(s)
-            m = ReduceMin<axes=[2,3], keepdims=0>(q)  g = GlobalMaxPool(q)  f = Flatten(g)
-            y = Add(f, m)  z = MatMul(y, v)
-        }""",
-        v=np.ones((1, 1), np.float32),
-    )
-    with pytest.raises(UnsupportedError) as early:
-        import_model(built, limits=LIMITS)
-    with pytest.raises(UnsupportedError) as late:
-        take_operators_apart(import_model(built))
-    assert str(late.value) == str(early.value)
-    assert str(late.value).splitlines()[:2] == [
-        "MaxPool 'p' (opset 13): a maximum is not a polynomial; use average pooling instead and train again",
-        "  the same for MaxPool 'q'",
-    ]
-    assert "ReduceMin 'm' (opset 13): a minimum is not a polynomial; use a mean instead" in str(late.value)
 
 
 @pytest.mark.parametrize(

@@ -257,15 +257,10 @@ def test_a_zip_map_names_the_columns() -> None:
             [ml("LinearRegressor", ["x"], ["y"], coefficients=[1.0] * 3, post_transform="PROBIT")],
             "its post_transform 'PROBIT' is not supported",
         ),
-        ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "decision trees compare encrypted features"),
-        (
-            [ml("SVMClassifier", ["x"], ["y", "p"])],
-            "support vector machines are not supported as classifiers, whatever their kernel",
-        ),
-        ([ml("SVMRegressor", ["x"], ["y"], kernel_type="RBF")], "only linear support vector machines are supported"),
+        ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "decision trees compare encrypted features; use a linear model"),
         ([ml("Imputer", ["x"], ["y"], replaced_value_float=1.0)], "it replaces the number 1, which needs a comparison"),
         ([ml("OneHotEncoder", ["x"], ["y"])], "it compares encrypted features; encode categories before encryption"),
-        ([ml("FeatureVectorizer", ["x"], ["y"])], "only linear ones are supported"),
+        ([ml("FeatureVectorizer", ["x"], ["y"])], "only linear ones and support vector machines are supported"),
     ],
 )
 def test_models_that_are_not_linear_are_refused(nodes: Any, says: str) -> None:

@@ -1,0 +1,1 @@
+"""Operators taken apart: what CKKS, which adds and multiplies, makes of each."""

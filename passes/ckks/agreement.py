@@ -1,0 +1,160 @@
+"""Agreement: polynomials for functions are chosen by decisions, on some inputs, and judged on others.
+
+Of the calibration inputs a part is held back. The polynomials are fitted, and their degrees chosen, on the rest; what a
+plan promises is what those did on the inputs held back. Where they do less than was asked for, the search is repeated
+with a narrower aim, a few times at the most. Only the pipeline calls this; it is no pass itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.ckks.imprecise import UndecidedError
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode
+from hecc.compiler.promise.decisions import Decisions
+from hecc.passes.ckks.approximate import Approximated, Approximation
+from hecc.runtime.errors import CompileError
+from hecc.runtime.figures import count_words
+
+__all__ = ["Agreement", "Reached"]
+
+Array = NDArray[np.float64]
+
+FEWEST = 40
+"""Calibration inputs that one decision in a hundred can be told from, about."""
+
+ENOUGH = 100
+"""With fewer none is held back: a few rows say nothing of one decision in a hundred."""
+
+HELD_BACK = 0.3
+"""Part of the calibration inputs."""
+
+MOST_ROWS = 2000
+"""That polynomials are fitted on; more are held back."""
+
+SHARE = 0.5
+"""Of the decisions that may be lost, what the polynomials may change on the inputs that they are chosen on: on others
+it is more."""
+
+AIMS = 3
+"""Searches with a narrower aim, each half of the one before."""
+
+SEED = 14
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What polynomials keep of a network's decisions.
+
+    Attributes
+    ----------
+    kept
+        Part of the decisions on the inputs that were held back.
+    rows
+        How many those are.
+    held_back
+        Whether they are others than those that the polynomials were chosen on.
+    outside
+        How many of them left the interval of a polynomial.
+    """
+
+    kept: float
+    rows: int
+    held_back: bool
+    outside: int
+
+
+class Agreement:
+    """The decisions of a network on its calibration inputs, and what polynomials keep of them.
+
+    Parameters
+    ----------
+    graph
+        Canonical.
+    calibration
+        Inputs by name, shape (rows, ...).
+    lost
+        Part of the decisions that may be lost.
+    truth
+        The right class of each row; ``None`` where agreement with the network in clear counts.
+
+    Raises
+    ------
+    CompileError
+        There are too few inputs to tell.
+    """
+
+    def __init__(
+        self, graph: Graph, calibration: Mapping[str, Array], lost: float, truth: NDArray[np.int64] | None = None
+    ) -> None:
+        number = len(next(iter(calibration.values())))
+        if number < FEWEST:
+            raise CompileError(
+                f"{count_words(number, 'calibration input')} do not tell whether {100 * (1 - lost):g} of 100 decisions "
+                f"stay as they are; give at least {FEWEST} real inputs, better some hundred, or ask for a precision"
+            )
+        self._lost = lost
+        chosen, held = _split(number)
+        self.chosen = _decisions(graph, calibration, truth, chosen)
+        self._held = _decisions(graph, calibration, truth, held) if len(held) else self.chosen
+        self.reached: Reached | None = None
+
+    @property
+    def words(self) -> str:
+        """What is decided."""
+        return self.chosen.words
+
+    def polynomials(self, approximation: Approximation, levels: int) -> Approximated:
+        """The polynomials of the least depth that keep enough decisions.
+
+        Parameters
+        ----------
+        approximation
+            The functions of the graph, on the inputs :attr:`chosen`.
+        levels
+            That each polynomial may take, at the most.
+
+        Raises
+        ------
+        UndecidedError
+            There are none.
+        """
+        aim, best = SHARE * self._lost, 0.0
+        for _ in range(AIMS):
+            found = approximation.deciding(aim, levels)
+            self.reached = self._kept(found.graph)
+            if self.reached.kept >= 1 - self._lost:
+                return found
+            best = max(best, self.reached.kept)
+            aim /= 2
+        raise UndecidedError(1 - best, levels)
+
+    def _kept(self, graph: Graph) -> Reached:
+        """What a network with polynomials does on the inputs held back."""
+        held = self._held
+        values = graph.evaluate(held.inputs)
+        left = np.zeros(held.rows, dtype=bool)
+        for node in graph.nodes:
+            if isinstance(node, ChebyshevNode):
+                left |= ~(np.abs(values[node.value]) <= 1).all(axis=1)
+        lost = float((~held.same(values)).mean()) - float(held.missed.mean())
+        return Reached(1 - lost, held.rows, held is not self.chosen, int(left.sum()))
+
+
+def _split(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that polynomials are chosen on, and those that are held back."""
+    order = np.random.default_rng(SEED).permutation(number)
+    back = 0 if number < ENOUGH else max(int(HELD_BACK * number), number - MOST_ROWS)
+    return np.sort(order[back:]), np.sort(order[:back])
+
+
+def _decisions(
+    graph: Graph, calibration: Mapping[str, Array], truth: NDArray[np.int64] | None, rows: NDArray[np.int64]
+) -> Decisions:
+    right = None if truth is None else truth[rows]
+    return Decisions.of(graph, {name: values[rows] for name, values in calibration.items()}, right)
