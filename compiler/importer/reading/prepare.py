@@ -10,6 +10,7 @@ import onnx
 
 from hecc.compiler.importer.reading.inlining import check_size, inline
 from hecc.compiler.importer.reading.messages import parts
+from hecc.compiler.importer.reading.older import OLDEST, renew
 from hecc.runtime.errors import InputError, UnsupportedError
 
 __all__ = ["FLOATS", "OLDEST_OPSET", "live", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
@@ -33,8 +34,8 @@ INTEGERS = frozenset(
     }
 )
 
-OLDEST_OPSET = 7
-"""Before it, broadcasting was an attribute and shapes were attributes: another language."""
+OLDEST_OPSET = OLDEST
+"""Of the models that converters meet; older ones are written anew first."""
 
 
 def type_name(element: int) -> str:
@@ -61,11 +62,12 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     InputError
         The model is not valid ONNX.
     UnsupportedError
-        The opset is older than seven or newer than the installed onnx package.
+        The opset is older than seven and not to be written anew, or newer than the installed onnx package.
     """
     _normalise_domains(model)
-    _check_opset(model)
     check_size(model)
+    renew(model)
+    _check_opset(model)
     if model.functions:
         model = inline(model)
         _normalise_domains(model)
@@ -122,8 +124,8 @@ def _check_opset(model: onnx.ModelProto) -> None:
         return
     if opset < OLDEST_OPSET:
         raise UnsupportedError(
-            f"the model uses opset {opset}, older than {OLDEST_OPSET}; convert it: "
-            "onnx.version_converter.convert_version(model, 13), or export the network again"
+            f"the model uses opset {opset}, older than {OLDEST_OPSET}, and is not written anew; export the network "
+            "again with opset 13 or newer, and without functions of its own"
         )
     if opset > newest:
         raise UnsupportedError(
