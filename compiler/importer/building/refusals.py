@@ -148,7 +148,6 @@ _NORM = (
     "it divides by a norm of encrypted data",
     "normalise the data before encryption and remove it from the model; at the end the client can do it",
 )
-_QUANTISED = ("quantised networks are not supported", "export the network in float32, before quantisation")
 
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -180,13 +179,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "RandomUniformLike": _RANDOM,
         "Bernoulli": _RANDOM,
         "Multinomial": _RANDOM,
-        "QuantizeLinear": _QUANTISED,
-        "DequantizeLinear": _QUANTISED,
-        "DynamicQuantizeLinear": _QUANTISED,
-        "QLinearConv": _QUANTISED,
-        "QLinearMatMul": _QUANTISED,
-        "ConvInteger": _QUANTISED,
-        "MatMulInteger": _QUANTISED,
     }
 )
 """Reason and remedy for the operators that networks commonly have."""

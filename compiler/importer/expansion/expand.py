@@ -17,6 +17,15 @@ from hecc.compiler.importer.building.scope import Decoded, Scope, Unknown
 from hecc.compiler.importer.expansion.branches import write_branch
 from hecc.compiler.importer.expansion.functions import has_body, write_body
 from hecc.compiler.importer.expansion.loops import MAX_STEPS, write_loop, write_scan
+from hecc.compiler.importer.expansion.quantised import (
+    write_conv_integer,
+    write_dequantize,
+    write_dynamic,
+    write_matmul_integer,
+    write_qlinear_conv,
+    write_qlinear_matmul,
+    write_quantize,
+)
 from hecc.compiler.importer.expansion.recurrent import write_gru, write_lstm, write_rnn
 from hecc.compiler.importer.expansion.writing import Writer
 from hecc.compiler.importer.operators import CONVERTERS
@@ -27,19 +36,35 @@ __all__ = ["EXPANDED", "NOTES", "expand", "is_function"]
 
 EXPANDED: Mapping[str, Callable[[Writer], bool]] = MappingProxyType(
     {
+        "ConvInteger": write_conv_integer,
+        "DequantizeLinear": write_dequantize,
+        "DynamicQuantizeLinear": write_dynamic,
         "GRU": write_gru,
         "If": write_branch,
         "LSTM": write_lstm,
         "Loop": write_loop,
+        "MatMulInteger": write_matmul_integer,
+        "QLinearConv": write_qlinear_conv,
+        "QLinearMatMul": write_qlinear_matmul,
+        "QuantizeLinear": write_quantize,
         "RNN": write_rnn,
         "Scan": write_scan,
     }
 )
 """Operators that are written out by rules of their own. Each rule writes the nodes, or returns False."""
 
+UNROUNDED = "not rounded, which a warning says, but by the client at the end of a network"
+
 NOTES: Mapping[str, str] = MappingProxyType(
     {
+        "ConvInteger": "constant weights",
+        "DequantizeLinear": "constant scale and zero point",
+        "DynamicQuantizeLinear": f"{UNROUNDED}, with a step of one",
         "If": "a condition that is known at compile time",
+        "MatMulInteger": "constant weights, the second factor",
+        "QLinearConv": f"constant weights; {UNROUNDED}",
+        "QLinearMatMul": f"constant weights, the second factor; {UNROUNDED}",
+        "QuantizeLinear": f"to integers of at most 16 bits; {UNROUNDED}",
         "Loop": f"a number of steps that is known at compile time, at most {MAX_STEPS}; a condition that stays true",
         "Scan": f"from opset 9; at most {MAX_STEPS} steps",
         **dict.fromkeys(("GRU", "LSTM", "RNN"), f"all attributes; constant weights; at most {MAX_STEPS} steps"),

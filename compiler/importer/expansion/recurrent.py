@@ -17,7 +17,6 @@ from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.expansion.loops import check_steps
 from hecc.compiler.importer.expansion.writing import Writer
-from hecc.compiler.importer.reading.prepare import opset_of
 
 __all__ = ["write_gru", "write_lstm", "write_rnn"]
 
@@ -293,7 +292,7 @@ def _activation(writer: Writer, name: str, given: Mapping[str, Any], bound: floa
 
     def activate(x: str) -> str:
         if bound:
-            x = _clipped(writer, x, bound)
+            x = writer.clipped(x, -bound, bound)
         if name == "affine":
             return writer.add("Add", scaled(x, given["alpha"]), writer.constant(np.asarray(given["beta"], np.float32)))
         if name == "scaledtanh":
@@ -301,11 +300,3 @@ def _activation(writer: Writer, name: str, given: Mapping[str, Any], bound: floa
         return writer.add(operator, x, **given)
 
     return activate
-
-
-def _clipped(writer: Writer, x: str, bound: float) -> str:
-    """A value kept within a bound on both sides; the bounds were attributes before opset 11."""
-    if opset_of(writer.scope.model) < 11:
-        return writer.add("Clip", x, min=-bound, max=bound)
-    low, high = (writer.constant(np.asarray(end, np.float32)) for end in (-bound, bound))
-    return writer.add("Clip", x, low, high)

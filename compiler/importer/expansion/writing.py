@@ -78,6 +78,13 @@ class Writer:
             return self.add("Unsqueeze", name, axes=axes)
         return self.add("Unsqueeze", name, self.integers(*axes))
 
+    def clipped(self, name: str, low: float, high: float) -> str:
+        """A tensor kept between two numbers, which were attributes before opset 11."""
+        if opset_of(self.scope.model) < 11:
+            return self.add("Clip", name, min=float(low), max=float(high))
+        ends = (self.constant(np.asarray(end, np.float32), "bound") for end in (low, high))
+        return self.add("Clip", name, *ends)
+
     def body(self, nodes: Iterable[onnx.NodeProto], names: Mapping[str, str], part: str = "") -> dict[str, str]:
         """Nodes of a function or of a graph, as :func:`renamed`; returns what its tensors are called now."""
         prefix = self.prefix(part)

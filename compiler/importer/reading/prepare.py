@@ -21,7 +21,7 @@ FLOATS = frozenset(
 """Types of real numbers."""
 
 
-INTEGERS = frozenset(
+NUMBERS = frozenset(
     {
         onnx.TensorProto.INT8,
         onnx.TensorProto.INT16,
@@ -31,8 +31,15 @@ INTEGERS = frozenset(
         onnx.TensorProto.UINT16,
         onnx.TensorProto.UINT32,
         onnx.TensorProto.UINT64,
+        onnx.TensorProto.INT4,
+        onnx.TensorProto.UINT4,
+        onnx.TensorProto.FLOAT8E4M3FN,
+        onnx.TensorProto.FLOAT8E4M3FNUZ,
+        onnx.TensorProto.FLOAT8E5M2,
+        onnx.TensorProto.FLOAT8E5M2FNUZ,
     }
 )
+"""Types of other numbers: encrypted as real ones where a network makes real ones of them at once."""
 
 OLDEST_OPSET = OLDEST
 """Of the models that converters meet; older ones are written anew first."""
@@ -86,17 +93,26 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _declare_real(graph: onnx.GraphProto) -> None:
-    """Declare inputs of integers real where the network begins by casting them: it means the same numbers.
+    """Declare inputs of integers real where the network begins by casting or scaling them: it means the same numbers.
 
     Images of bytes are an example: ``x.float() / 255``.
     """
     for item in graph.input:
         readers = [node for node in graph.node if item.name in reads(node)]
-        cast = all(
-            node.op_type == "Cast" and any(a.name == "to" and a.i in FLOATS for a in node.attribute) for node in readers
-        )
-        if readers and cast and item.type.tensor_type.elem_type in INTEGERS:
+        cast = all(_takes_numbers(node, item.name) for node in readers)
+        if readers and cast and item.type.tensor_type.elem_type in NUMBERS:
             item.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+QUANTISED = frozenset({"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+"""Operators to which integers are numbers with a scale."""
+
+
+def _takes_numbers(node: onnx.NodeProto, name: str) -> bool:
+    """Whether a node makes real numbers of integers before it does anything else with them."""
+    if node.op_type in QUANTISED and not node.domain:
+        return name == node.input[0] and name not in node.input[1:]
+    return node.op_type == "Cast" and any(a.name == "to" and a.i in FLOATS for a in node.attribute)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
