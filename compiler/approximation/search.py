@@ -25,9 +25,14 @@ class DegreeSearch:
         What the polynomials are tried in.
     layers
         Its functions.
+    methods
+        How polynomials are fitted, the first one first.
     """
 
-    def __init__(self, network: TrialNetwork, layers: Sequence[FittedLayer]) -> None:
+    def __init__(
+        self, network: TrialNetwork, layers: Sequence[FittedLayer], methods: Sequence[str] = FittedLayer.METHODS
+    ) -> None:
+        self._methods = methods
         self._network, self._layers = network, layers
         self._names = [layer.node.output.name for layer in layers]
         self._least: dict[tuple[Fit, ...], float] = {}  # what the errors are at the least
@@ -36,7 +41,7 @@ class DegreeSearch:
         """Of polynomials of one class and by one method those of the least error, and that; where any are admitted."""
         offers: dict[tuple[Fit, ...], dict[str, Fit]] = {}
         for degrees in (CLASSES[level] for level in classes):
-            for method in FittedLayer.METHODS:
+            for method in self._methods:
                 fits = self._alike(degrees, method)
                 if fits is not None:
                     offers.setdefault(tuple(fits.values()), fits)
@@ -84,7 +89,7 @@ class DegreeSearch:
             nonlocal values
             name = layer.node.output.name
             offers = []
-            for method in FittedLayer.METHODS:
+            for method in self._methods:
                 fit = layer.fit(degrees, method)
                 if layer.admits(fit):
                     tried = self._network.trial({**choice, name: fit}, values, [name], allowed)
@@ -121,6 +126,10 @@ class DegreeSearch:
                     too_low = middle
         return choice
 
+    def alike(self, levels: int) -> dict[str, Fit] | None:
+        """All layers of the largest degrees of so many levels, if they are admitted."""
+        return next((fits for method in self._methods if (fits := self._alike(CLASSES[levels], method))), None)
+
     def _alike(self, degrees: tuple[int, ...], method: str) -> dict[str, Fit] | None:
         """All layers of one class by a method, if they are admitted."""
         fits = {name: layer.fit(degrees, method) for name, layer in zip(self._names, self._layers, strict=True)}
@@ -129,7 +138,7 @@ class DegreeSearch:
 
     def _tried(self, degrees: tuple[int, ...], allowed: float) -> tuple[dict[str, Fit], Mapping[str, Array]] | None:
         """All layers of one class by the first method whose error is allowed, with the network's values then."""
-        for method in FittedLayer.METHODS:
+        for method in self._methods:
             fits = self._alike(degrees, method)
             key = tuple(fits.values()) if fits is not None else ()
             if fits is None or self._least.get(key, 0.0) > allowed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hecc.runtime.errors import CompileError
 
-__all__ = ["ImpreciseError", "UndecidedError"]
+__all__ = ["ImpreciseError", "UndecidedError", "UnreachedError"]
 
 
 class ImpreciseError(CompileError):
@@ -59,3 +59,17 @@ class UndecidedError(CompileError):
             "network's decisions as they are"
         )
         self.lost, self.levels = lost, levels
+
+
+class UnreachedError(CompileError):
+    """The decisions that were asked for cannot be kept.
+
+    Parameters
+    ----------
+    accuracy_loss
+        Points for which there are parameters; ``None`` if for none.
+    """
+
+    def __init__(self, message: str, accuracy_loss: float | None = None) -> None:
+        super().__init__(message)
+        self.accuracy_loss = accuracy_loss

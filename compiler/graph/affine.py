@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 __all__ = [
@@ -40,6 +41,9 @@ __all__ = [
 
 Parameters = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]
+
+PATCHES = 1 << 17
+"""Numbers in the windows that a convolution multiplies at a time."""
 
 BLOCK = 1 << 20
 """Non-zeros enumerated at a time: bounds the memory of :meth:`AffineMap.entries`."""
@@ -415,17 +419,35 @@ class Convolution(_Window):
     def apply(self, x: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
         weight = np.asarray(parameters[self.weight], dtype=np.float64)
         batch, channels, *spatial = self.in_shape
-        images = x.reshape(len(x) * batch, self.group, channels // self.group, *spatial)
-        maps = self.out_shape[1] // self.group
-        result = np.zeros((len(images), self.group, maps, *self.out_shape[2:]))
-        for tap, outs, ins in self._taps():
-            taps = weight[_index(slice(None), slice(None), *tap)].reshape(self.group, maps, -1)
-            for g in range(self.group):
-                seen = images[_index(slice(None), g, slice(None), *ins)]
-                result[_index(slice(None), g, slice(None), *outs)] += np.moveaxis(
-                    np.tensordot(taps[g], seen, (1, 1)), 0, 1
-                )
+        images = x.reshape(len(x) * batch, channels, *spatial)
+        out, rank = self.out_shape[2:], len(spatial)
+        kernels = weight.reshape(self.group, self.out_shape[1] // self.group, -1)
+        # All windows side by side make one matrix, of a few images at a time: it stays in the cache.
+        per = max(1, PATCHES // (channels * math.prod(self.kernel) * math.prod(out)))
+        result = np.empty((len(images), self.group, kernels.shape[1], math.prod(out)))
+        for start in range(0, len(images), per):
+            windows = self._windows(images[start : start + per])
+            patches = windows.transpose(1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
+            made = kernels @ patches.reshape(self.group, kernels.shape[2], -1)
+            result[start : start + per] = made.reshape(*kernels.shape[:2], -1, math.prod(out)).transpose(2, 0, 1, 3)
         return result.reshape(len(x), -1)
+
+    def _windows(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each output pixel sees, shape (images, channels, *out, *kernel); pixels of the padding are zero."""
+        spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(self.kernel, self.dilations, strict=True)]
+        starts = [
+            slice(0, (n - 1) * stride + 1, stride) for n, stride in zip(self.out_shape[2:], self.strides, strict=True)
+        ]
+        pads = [
+            (before, max(0, (n - 1) * stride + span - size - before))
+            for (before, _), n, stride, span, size in zip(
+                self.pads, self.out_shape[2:], self.strides, spans, images.shape[2:], strict=True
+            )
+        ]
+        padded = np.pad(images, [(0, 0), (0, 0), *pads]) if any(map(any, pads)) else images
+        windows = sliding_window_view(padded, spans, axis=tuple(range(2, images.ndim)))
+        taps = [slice(None, None, dilation) for dilation in self.dilations]
+        return windows[_index(slice(None), slice(None), *starts, *taps)]
 
 
 @dataclass(frozen=True)

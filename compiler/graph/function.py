@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.special
@@ -31,9 +32,11 @@ __all__ = [
     "WeightedSum",
     "apply",
     "degree",
+    "is_homogeneous",
 ]
 
 Array = NDArray[np.float64]
+Folded = TypeVar("Folded")
 
 SHOWN = 4
 """Nesting that is printed."""
@@ -111,6 +114,9 @@ POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
 KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
 """Functions that no polynomial follows closely on any interval around their kinks."""
 
+HOMOGENEOUS = frozenset({"abs", "leakyrelu", "relu"})
+"""Functions with ``f(s x) = s f(x)`` for every positive ``s``."""
+
 SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
 """Functions that are steep where they end, at zero."""
 
@@ -138,6 +144,10 @@ class Expression(ABC):
     @abstractmethod
     def degree(self, parts: tuple[float, ...]) -> float:
         """Of the polynomial, from those of the parts; infinite of what is none."""
+
+    @abstractmethod
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        """Whether ``f(s x) = s f(x)`` for every positive ``s``, from whether the parts are."""
 
     @abstractmethod
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
@@ -207,6 +217,9 @@ class _Argument(Expression):
     def degree(self, parts: tuple[float, ...]) -> float:
         return 1.0
 
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return True
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return self
 
@@ -235,6 +248,9 @@ class Primitive(Expression):
     def degree(self, parts: tuple[float, ...]) -> float:
         return math.inf
 
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return self.name in HOMOGENEOUS and parts[0]
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return Primitive(self.name, self.attributes, parts[0])
 
@@ -258,6 +274,9 @@ class PolynomialOf(Expression):
 
     def degree(self, parts: tuple[float, ...]) -> float:
         return parts[0] * (len(self.coefficients) - 1) if len(self.coefficients) > 1 else 0.0
+
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return parts[0] and not any((*self.coefficients[:1], *self.coefficients[2:]))
 
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return PolynomialOf(self.coefficients, parts[0])
@@ -288,6 +307,9 @@ class WeightedSum(Expression):
     def degree(self, parts: tuple[float, ...]) -> float:
         return max(parts)
 
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return self.constant == 0 and all(parts)
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return WeightedSum(self.factors, parts, self.constant)
 
@@ -312,6 +334,9 @@ class Product(Expression):
     def degree(self, parts: tuple[float, ...]) -> float:
         return sum(parts)
 
+    def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return False
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return Product(parts[0], parts[1])
 
@@ -332,11 +357,21 @@ def apply(function: Expression, argument: Expression) -> Expression:
 
 def degree(function: Expression) -> float:
     """Of a polynomial, as it is written; infinite where there is a primitive in it."""
-    known: dict[int, float] = {id(ARGUMENT): 1.0}
+    return _folded(function, lambda expression, parts: expression.degree(parts))
 
-    def of(expression: Expression) -> float:
+
+def is_homogeneous(function: Expression) -> bool:
+    """Whether ``f(s x) = s f(x)`` for every positive ``s``, as it is written: as of ReLU, and of sums of such."""
+    return _folded(function, lambda expression, parts: expression.is_homogeneous(parts))
+
+
+def _folded(function: Expression, combine: Callable[[Expression, tuple[Any, ...]], Folded]) -> Folded:
+    """What an expression is in some respect, from what its parts are."""
+    known: dict[int, Folded] = {}
+
+    def of(expression: Expression) -> Folded:
         if id(expression) not in known:
-            known[id(expression)] = expression.degree(tuple(map(of, expression.parts)))
+            known[id(expression)] = combine(expression, tuple(map(of, expression.parts)))
         return known[id(expression)]
 
     return of(function)

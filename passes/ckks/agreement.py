@@ -8,7 +8,6 @@ with a narrower aim, a few times at the most. Only the pipeline calls this; it i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,11 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.promise.decisions import Decisions
 from hecc.passes.ckks.approximate import Approximated, Approximation
+from hecc.runtime.ckks.plan.header import Agreement as AgreementFacts
 from hecc.runtime.errors import CompileError
 from hecc.runtime.figures import count_words
 
-__all__ = ["Agreement", "Reached"]
+__all__ = ["METHODS", "Agreement"]
 
 Array = NDArray[np.float64]
 
@@ -44,29 +44,10 @@ it is more."""
 AIMS = 3
 """Searches with a narrower aim, each half of the one before."""
 
+METHODS = ("least squares",)
+"""Of fits: the least largest error over an interval is no help where what counts is most of the rows."""
+
 SEED = 14
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What polynomials keep of a network's decisions.
-
-    Attributes
-    ----------
-    kept
-        Part of the decisions on the inputs that were held back.
-    rows
-        How many those are.
-    held_back
-        Whether they are others than those that the polynomials were chosen on.
-    outside
-        How many of them left the interval of a polynomial.
-    """
-
-    kept: float
-    rows: int
-    held_back: bool
-    outside: int
 
 
 class Agreement:
@@ -102,12 +83,14 @@ class Agreement:
         chosen, held = _split(number)
         self.chosen = _decisions(graph, calibration, truth, chosen)
         self._held = _decisions(graph, calibration, truth, held) if len(held) else self.chosen
-        self.reached: Reached | None = None
+        self._labelled = truth is not None
+        self._reached: AgreementFacts | None = None
 
     @property
-    def words(self) -> str:
-        """What is decided."""
-        return self.chosen.words
+    def facts(self) -> AgreementFacts:
+        """What was reached, for the plan."""
+        assert self._reached is not None, "polynomials are chosen before"
+        return self._reached
 
     def polynomials(self, approximation: Approximation, levels: int) -> Approximated:
         """The polynomials of the least depth that keep enough decisions.
@@ -127,23 +110,31 @@ class Agreement:
         aim, best = SHARE * self._lost, 0.0
         for _ in range(AIMS):
             found = approximation.deciding(aim, levels)
-            self.reached = self._kept(found.graph)
-            if self.reached.kept >= 1 - self._lost:
+            self._reached = self.kept(found)
+            if self._reached.kept >= 1 - self._lost:
                 return found
-            best = max(best, self.reached.kept)
+            best = max(best, self._reached.kept)
             aim /= 2
         raise UndecidedError(1 - best, levels)
 
-    def _kept(self, graph: Graph) -> Reached:
+    def kept(self, approximated: Approximated) -> AgreementFacts:
         """What a network with polynomials does on the inputs held back."""
-        held = self._held
+        held, graph = self._held, approximated.graph
         values = graph.evaluate(held.inputs)
         left = np.zeros(held.rows, dtype=bool)
         for node in graph.nodes:
             if isinstance(node, ChebyshevNode):
                 left |= ~(np.abs(values[node.value]) <= 1).all(axis=1)
         lost = float((~held.same(values)).mean()) - float(held.missed.mean())
-        return Reached(1 - lost, held.rows, held is not self.chosen, int(left.sum()))
+        return AgreementFacts(
+            kept=1 - lost,
+            asked=1 - self._lost,
+            rows=held.rows,
+            held_back=held is not self.chosen,
+            labelled=self._labelled,
+            outside=int(left.sum()),
+            decided=held.words,
+        )
 
 
 def _split(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -132,6 +132,8 @@ class Approximation:
         More inputs whose values must be in the intervals, where the functions are finite there.
     quiet
         Do not warn of rows that go much farther than the others.
+    methods
+        How polynomials are fitted.
 
     Raises
     ------
@@ -150,6 +152,7 @@ class Approximation:
         proved: bool = False,
         edges: Mapping[str, Array] | None = None,
         quiet: bool = False,
+        methods: Sequence[str] = FittedLayer.METHODS,
     ) -> None:
         self._graph, self._proved = graph, proved
         functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
@@ -170,7 +173,7 @@ class Approximation:
             also = at_edges.get(node.value)
             self._layers.append(FittedLayer(node, seen, ends, margin, demand, also=also, beyond=beyond, quiet=quiet))
         self._narrower = narrower_range(declared, calibration)
-        self._search = DegreeSearch(self._network, self._layers)
+        self._search = DegreeSearch(self._network, self._layers, methods)
 
     def at(self, precision_bits: float, reserve_bits: float = 0.0) -> Approximated:
         """The graph with polynomials in place of functions.
@@ -219,6 +222,11 @@ class Approximation:
             closest = self._search.closest(classes)
             raise UndecidedError(1.0 if closest is None else closest[1], len(classes))
         return self._with(choice, self._network.error(choice))
+
+    def alike(self, levels: int) -> Approximated | None:
+        """Polynomials of so many levels in place of all functions; ``None`` where one would not stay bounded."""
+        choice = self._search.alike(levels)
+        return None if choice is None else self._with(choice, math.inf)
 
     def _with(self, choice: Mapping[str, Fit], error: float) -> Approximated:
         for layer in self._layers:

@@ -17,7 +17,7 @@ import hashlib
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +28,10 @@ from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
 from hecc.compiler.ckks.chain.scaling import Magnitude
-from hecc.compiler.ckks.imprecise import ImpreciseError
+from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, UnreachedError
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
-from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
+from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, RING_DEGREES, Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
 from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
@@ -40,7 +40,7 @@ from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, wri
 from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
-from hecc.passes.ckks.agreement import Agreement
+from hecc.passes.ckks.agreement import METHODS, Agreement
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
@@ -64,7 +64,7 @@ from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.disclosure import deviations, flooding_factor, value_deviation
-from hecc.runtime.ckks.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
+from hecc.runtime.ckks.plan.choices import Choices, LayerChoice, LayoutOffer, PolynomialTrial, RingTrial
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksOutput, Disclosure, Estimate
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
@@ -123,6 +123,12 @@ LARGE_KEYS = 2 * 10**9
 
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
+
+ROUND_LOSSES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, math.inf)
+"""Points of accuracy that a refusal may name."""
+
+SINGLE_LEVELS = 8
+"""Of one polynomial of the largest degree."""
 
 MOST_DEPTH = 64
 """Of any network, in the largest ring."""
@@ -455,6 +461,7 @@ class _Network:
             proved=options.disclose is not None,
             edges=options.edges,
             quiet=options.quiet,
+            **({} if self._agreement is None else {"methods": METHODS}),
         )
         # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
         self._lowerings = Lowerings()
@@ -474,7 +481,86 @@ class _Network:
         CompileError
             There is none; an :class:`ImpreciseError` where there may be one for less precision.
         """
-        return self._compiled(self._options, _plan)
+        if self._agreement is None:
+            return self._compiled(self._options, _plan)
+        chosen = functools.partial(self._agreement.polynomials, self._approximation, self._levels)
+        try:
+            plan = self._compiled(self._options, _plan, chosen)
+        except (UndecidedError, ImpreciseError) as refused:
+            raise self._undecided(refused) from None
+        return self._decided(plan)
+
+    def _decided(self, plan: CkksPlan) -> CkksPlan:
+        """A plan with what its polynomials keep of the decisions, and what others would."""
+        assert self._agreement is not None, "it was compiled by decisions"
+        assert plan.choices is not None, "the search tells what it compared"
+        header, facts = plan.header, self._agreement.facts
+        own = PolynomialTrial(
+            levels=None, depth=header.estimate.depth, kept=facts.kept, seconds=header.estimate.seconds / header.batch
+        )
+        others = [self._tried(levels) for levels in self._about(header.estimate.depth)]
+        trials = sorted([own, *(trial for trial in others if trial is not None)], key=lambda trial: trial.depth)
+        return replace(
+            plan,
+            header=replaced(header, estimate=replaced(header.estimate, agreement=facts)),
+            choices=replaced(plan.choices, polynomials=tuple(trials)),
+        )
+
+    def _about(self, depth: int) -> Iterator[int]:
+        """Levels of polynomials that make the network about as deep."""
+        near = {abs(self._depth(levels) - depth): levels for levels in range(self._levels, 0, -1)}
+        nearest = near[min(near)]
+        return (levels for levels in range(nearest - 1, nearest + 2) if 1 <= levels <= self._levels)
+
+    def _depth(self, levels: int) -> int:
+        """Of the network with polynomials of so many levels each."""
+        return max(multiplicative_depth(self._graph, functions=levels).values())
+
+    def _tried(self, levels: int) -> PolynomialTrial | None:
+        """What polynomials of so many levels keep and cost, as far as predictions tell."""
+        assert self._agreement is not None, "it is compiled by decisions"
+        approximated = self._approximation.alike(levels)
+        if approximated is None:
+            return None
+        kept = self._agreement.kept(approximated).kept
+        try:
+            depth, seconds = self._compiled(replace(self._options, quiet=True), _priced, lambda: approximated)
+        except CompileError:
+            return PolynomialTrial(levels=levels, depth=self._depth(levels), kept=kept, seconds=None)
+        return PolynomialTrial(levels=levels, depth=depth, kept=kept, seconds=seconds)
+
+    def _undecided(self, refused: CompileError) -> CompileError:
+        """Why the decisions asked for cannot be kept, and how many can."""
+        asked = self._options.accuracy_loss
+        assert asked is not None, "it was compiled by decisions"
+        self._progress("try fewer decisions")
+        best: PolynomialTrial | None = None
+        low, high = 1, min(self._levels, SINGLE_LEVELS)
+        while low <= high:
+            levels = (low + high) // 2
+            trial = self._tried(levels)
+            if trial is None or trial.seconds is None:
+                high = levels - 1
+            else:
+                best, low = trial, levels + 1
+        functions = [node for node in self._graph.nodes if isinstance(node, FunctionNode)]
+        wanted = f"{100 - asked:g}% of the network's decisions take more levels of multiplications than N = "
+        room = f"{RING_DEGREES[-1]} has room for at {self._options.security}-bit security"
+        spent = f"{count_words(len(functions), 'polynomial')} in place of activations spend most of them"
+        if isinstance(refused, ImpreciseError) and not refused.deep:
+            wanted, room, spent = f"{100 - asked:g}% of the network's decisions cannot be kept", "", str(refused)
+        if best is None:
+            return UnreachedError(
+                f"{wanted}{room}: {spent}, at depth {self._depth(1)} at the least; use fewer or smaller layers, or "
+                "squares in place of some activations, and train again"
+            )
+        offered = _next_loss(100 * (1 - best.kept))
+        return UnreachedError(
+            f"{wanted}{room}: {spent}; polynomials of {best.levels} levels each, at depth {best.depth}, keep "
+            f"{100 * best.kept:.1f}%; ask for --accuracy-loss {offered:g}, or replace some activations by squares or "
+            "smooth ones such as SiLU and train again",
+            offered,
+        )
 
     def possible_precision(self) -> int | None:
         """The most whole bits, of fewer than were asked for, that there is a plan for; ``None`` if there is none.
@@ -518,15 +604,18 @@ class _Network:
             return _smaller(self._graph, wide, deviation)
         return None
 
-    def _compiled(self, options: Options, step: Callable[[Graph, _Task, Lowerings], Made]) -> Made:
-        """What a step makes of the arithmetic graph."""
+    def _compiled(
+        self,
+        options: Options,
+        step: Callable[[Graph, _Task, Lowerings], Made],
+        polynomials: Callable[[], Approximated] | None = None,
+    ) -> Made:
+        """What a step makes of the arithmetic graph; polynomials are by default those of the precision asked for."""
         required = options.precision + (TAIL_BITS if options.many else 0.0)
         if _has(self._graph, ProductNode):
             required += UNEVEN_BITS
-        if self._agreement is None:
+        if polynomials is None:
             polynomials = functools.partial(self._approximation.at, options.precision, required - options.precision)
-        else:
-            polynomials = functools.partial(self._agreement.polynomials, self._approximation, self._levels)
         fitting = _Fitting(polynomials, None if self._agreement is None else self._calibration, self._promise)
         graph = run_passes(FITTING, self._graph, fitting)
         assert fitting.approximated is not None, "approximation is one of the passes"
@@ -548,6 +637,11 @@ class _Network:
             except MisalignedError as fault:
                 graph = align_factors(graph, fault.product, multiplicative_depth(graph))
                 lowerings = Lowerings()
+
+
+def _next_loss(points: float) -> float:
+    """A round number of points, of which half are as many at the least: what other inputs may add is in the rest."""
+    return next(round_number for round_number in ROUND_LOSSES if round_number >= 2 * points)
 
 
 def _smaller(graph: Graph, reaches: Mapping[str, float], deviation: float) -> str:
@@ -635,6 +729,13 @@ def _first_draft(graph: Graph, task: _Task, lowerings: Lowerings) -> None:
     """Find out whether there are parameters at all, as far as predictions tell."""
     task.progress("select layouts and parameters")
     search(_demand(graph, task), lowerings)
+
+
+def _priced(graph: Graph, task: _Task, lowerings: Lowerings) -> tuple[int, float]:
+    """The depth, and the seconds per row, as far as predictions tell."""
+    demand = _demand(graph, task)
+    lowering, candidate, _ = search(demand, lowerings)
+    return _depth(graph, demand.depth), candidate.seconds / lowering.lowered.circuit.lanes
 
 
 def _plan(graph: Graph, task: _Task, lowerings: Lowerings) -> CkksPlan:

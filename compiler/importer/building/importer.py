@@ -40,7 +40,8 @@ from hecc.compiler.importer.building.scope import MAX_FOLDED, Constant, Decoded,
 from hecc.compiler.importer.expansion.expand import expand
 from hecc.compiler.importer.folding.fold import fold
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.operators.ml import ML, ML_CONVERTERS
+from hecc.compiler.importer.operators.ml import CONTRIBUTED_CONVERTERS, ML, ML_CONVERTERS
+from hecc.compiler.importer.reading.distances import CONTRIBUTED
 from hecc.compiler.importer.reading.inference import infer_constants, infer_shapes
 from hecc.compiler.importer.reading.inlining import MAX_NODES, too_many_nodes
 from hecc.compiler.importer.reading.load import load_model
@@ -225,7 +226,7 @@ def _converter(call: Call) -> type[Converter] | None:
     """The converter of a node's operator, if it has one, and the scheme has no objection."""
     if call.limit:
         return None
-    known = {"": CONVERTERS, ML: ML_CONVERTERS}.get(call.node.domain, {})
+    known = {"": CONVERTERS, ML: ML_CONVERTERS, CONTRIBUTED: CONTRIBUTED_CONVERTERS}.get(call.node.domain, {})
     return known.get(call.node.op_type)
 
 

@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
+from hecc.compiler.importer.reading.distances import name_distances
 from hecc.compiler.importer.reading.inlining import check_size, inline
 from hecc.compiler.importer.reading.messages import parts
 from hecc.compiler.importer.reading.older import OLDEST, renew
@@ -78,6 +79,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     if model.functions:
         model = inline(model)
         _normalise_domains(model)
+    name_distances(model)
     if not model.graph.output:
         raise InputError("the model has no outputs; export it again")
     if model.graph.sparse_initializer:

@@ -16,7 +16,7 @@ from hecc.compiler.importer.building.refusals import WAYS_OUT, Limits
 from hecc.compiler.importer.expansion.expand import EXPANDED, NOTES, is_function
 from hecc.compiler.importer.folding.fold import CONVERTED, REFERENCE, RULES
 from hecc.compiler.importer.operators import CONVERTERS
-from hecc.compiler.importer.operators.ml import ML_CONVERTERS
+from hecc.compiler.importer.operators.ml import CONTRIBUTED_CONVERTERS, ML_CONVERTERS
 from hecc.compiler.importer.reading.prepare import OLDEST_OPSET, newest_opset
 from hecc.compiler.importer.tables.conformance import DISPUTED, FOLDED, Outcome, node_tests, run
 from hecc.compiler.importer.tail.rules import FOLLOWING, STARTING
@@ -78,6 +78,7 @@ def render(outcomes: Sequence[Outcome], limits: Limits) -> str:
         "| operator | limits |",
         "|---|---|",
         *(f"| {name} | {converter.notes} |" for name, converter in sorted(ML_CONVERTERS.items())),
+        *(f"| {name} of `com.microsoft` | {each.notes} |" for name, each in sorted(CONTRIBUTED_CONVERTERS.items())),
         "",
         "## Written out",
         "",

@@ -6,12 +6,14 @@ it is as good.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.errors import ParameterError
 
-__all__ = ["Choices", "LayerChoice", "LayoutOffer", "RingTrial"]
+__all__ = ["Choices", "LayerChoice", "LayoutOffer", "PolynomialTrial", "RingTrial"]
 
 
 class LayoutOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +71,27 @@ class RingTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seconds: float | None
 
 
+class PolynomialTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Polynomials of one number of levels in place of all activations, or those of the plan.
+
+    Attributes
+    ----------
+    levels
+        That each takes; ``None`` for those of the plan, which differ.
+    depth
+        Multiplications in a row in the whole network then.
+    kept
+        Part of the decisions that they keep, on the inputs that were held back.
+    seconds
+        Per row; ``None`` where no parameters have room for the depth.
+    """
+
+    levels: Annotated[int, msgspec.Meta(ge=0, le=64)] | None
+    depth: Annotated[int, msgspec.Meta(ge=0, le=1 << 16)]
+    kept: Annotated[float, msgspec.Meta(ge=0, le=2)]
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | None
+
+
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the search compared.
 
@@ -79,10 +102,13 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         enough faster for a batch twice as large.
     layers
         Layers that have a choice.
+    polynomials
+        What was compared where polynomials are chosen by decisions, by ascending depth.
     """
 
     rings: tuple[RingTrial, ...]
     layers: tuple[LayerChoice, ...]
+    polynomials: tuple[PolynomialTrial, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def check(self) -> None:
         """Refuse what could not be shown.

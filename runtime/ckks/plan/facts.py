@@ -13,7 +13,7 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
-from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
+from hecc.runtime.ckks.plan.header import Agreement, CkksHeader, CkksInput, CkksOutput, Estimate
 from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.figures import count_words, size_words, time_words
 from hecc.runtime.plan.facts import run_words, tensor_facts, tensor_fields, tensor_words
@@ -54,6 +54,8 @@ def plan_summary(header: CkksHeader) -> Iterator[tuple[str, str]]:
     cost, each = header.estimate, run_words(header)
     yield "in and out", tensor_words(header)
     yield "security", _level_words(header.keys)
+    if cost.agreement is not msgspec.UNSET:
+        yield "decisions", agreement_words(cost.agreement)
     outside = cost.outside_per_thousand
     beside = "" if outside is msgspec.UNSET else f"; rows that may be further off: {outside_words(outside)}"
     yield "precision", f"{_error_words(cost)}{beside}"
@@ -78,8 +80,9 @@ def _error_words(cost: Estimate) -> str:
     bits, far = cost.precision_bits, cost.far_precision_bits
     if not math.isfinite(bits):
         return "results are exact"
+    of = "" if cost.agreement is msgspec.UNSET else " beside the network with polynomials"
     beyond = "" if far is msgspec.UNSET or far >= bits else f", {_percent(max(far, 0.0))} where they leave it"
-    return f"results are off by at most {_percent(bits)} of their range{beyond} ({bits:.1f} bits)"
+    return f"results are off by at most {_percent(bits)} of their range{beyond}{of} ({bits:.1f} bits)"
 
 
 def _percent(bits: float) -> str:
@@ -98,6 +101,8 @@ def plan_facts(header: CkksHeader) -> Iterator[tuple[str, str]]:
     yield "depth", f"{cost.depth} multiplications in a row"
     yield from ring_facts(header.keys)
     yield "rotations", f"{cost.rotations} per {each}"
+    if cost.agreement is not msgspec.UNSET:
+        yield "decisions", agreement_words(cost.agreement)
     yield "precision", precision_words(cost)
     if cost.far_precision_bits is not msgspec.UNSET and cost.far_precision_bits < cost.precision_bits:
         yield "", f"{max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range"
@@ -119,7 +124,18 @@ def plan_facts(header: CkksHeader) -> Iterator[tuple[str, str]]:
 def precision_words(cost: Estimate) -> str:
     """What is promised, and of which element more could not be."""
     worst = cost.worst_element or ""
-    return f"{cost.precision_bits:.1f} bits{f' in {worst}' if worst else ''} (largest error over the element's range)"
+    of = "" if cost.agreement is msgspec.UNSET else ", beside the network with polynomials"
+    return (
+        f"{cost.precision_bits:.1f} bits{f' in {worst}' if worst else ''} (largest error over the element's range{of})"
+    )
+
+
+def agreement_words(found: Agreement) -> str:
+    """How many decisions are kept, on which inputs."""
+    on = f"{count_words(found.rows, 'input')} held back" if found.held_back else f"the {found.rows} calibration inputs"
+    of = "right answers of the network are kept" if found.labelled else "are as by the network in clear"
+    left = f"; {found.outside} of them left an interval" if found.outside else ""
+    return f"{100 * found.kept:.1f}% {of} on {on} ({found.decided}{left})"
 
 
 def outside_words(per_thousand: float | None) -> str:
@@ -157,6 +173,7 @@ def plan_fields(header: CkksHeader) -> dict[str, Any]:
         "precision_bits": cost.precision_bits,
         "worst_element": cost.worst_element or None,
         "far_precision_bits": None if cost.far_precision_bits is msgspec.UNSET else cost.far_precision_bits,
+        "agreement": None if cost.agreement is msgspec.UNSET else msgspec.structs.asdict(cost.agreement),
         "rows_outside_per_thousand": None if cost.outside_per_thousand is msgspec.UNSET else cost.outside_per_thousand,
     }
 

@@ -127,6 +127,37 @@ class EstimatedMachine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     rates: Rates
 
 
+class Agreement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What polynomials in place of activations keep of the network's decisions, where they were chosen by those.
+
+    Attributes
+    ----------
+    kept
+        Part of the decisions on ``rows`` inputs that are as those of the network in clear; or of the right answers
+        that the network in clear gives, where those were known, and it may be more than one.
+    asked
+        What was asked for.
+    rows
+        How many inputs.
+    held_back
+        Whether these are others than those that the polynomials were chosen on.
+    labelled
+        Whether right answers were known.
+    outside
+        How many of them left the interval of a polynomial.
+    decided
+        What a decision is, as a clause.
+    """
+
+    kept: Annotated[float, msgspec.Meta(ge=0, le=2)]
+    asked: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    rows: Annotated[int, msgspec.Meta(ge=1, le=1 << 40)]
+    held_back: bool
+    labelled: bool
+    outside: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    decided: Annotated[str, msgspec.Meta(max_length=400)]
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What evaluating the plan will cost, predicted when it was compiled, for one run on one core.
 
@@ -149,6 +180,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outside_per_thousand
         How many of a thousand rows that are like the calibration inputs are expected to leave the interval of a
         polynomial, at the most; null where those are too few to say. It is left out where none can.
+    agreement
+        Where polynomials were chosen by decisions; then the precision is that of the network with polynomials.
     """
 
     device: DeviceName = msgspec.field(default="seal", name="evaluator")
@@ -164,6 +197,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     far_precision_bits: float | msgspec.UnsetType = msgspec.UNSET
     machine: EstimatedMachine | msgspec.UnsetType = msgspec.UNSET
     outside_per_thousand: Annotated[float, msgspec.Meta(ge=0, le=1000)] | msgspec.UnsetType | None = msgspec.UNSET
+    agreement: Agreement | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def rates(self) -> Rates | None:

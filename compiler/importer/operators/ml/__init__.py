@@ -1,4 +1,4 @@
-"""Operators of classical machine learning, domain ai.onnx.ml, as scikit-learn's exporter writes them."""
+"""Operators of classical machine learning, mostly of domain ai.onnx.ml, as scikit-learn's exporter writes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.arrayfeatureextractor import ArrayFeatureExtractor
+from hecc.compiler.importer.operators.ml.cdist import CDist
 from hecc.compiler.importer.operators.ml.imputer import Imputer
 from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier
 from hecc.compiler.importer.operators.ml.linearregressor import LinearRegressor
@@ -14,7 +15,7 @@ from hecc.compiler.importer.operators.ml.scaler import Scaler
 from hecc.compiler.importer.operators.ml.svmclassifier import SVMClassifier
 from hecc.compiler.importer.operators.ml.svmregressor import SVMRegressor
 
-__all__ = ["ML", "ML_CONVERTERS"]
+__all__ = ["CONTRIBUTED_CONVERTERS", "ML", "ML_CONVERTERS"]
 
 ML = "ai.onnx.ml"
 
@@ -33,3 +34,6 @@ ML_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
     }
 )
 """The converter of every operator of the domain that can act on encrypted data."""
+
+CONTRIBUTED_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType({CDist.__name__: CDist})
+"""The same of onnxruntime's own domain, com.microsoft."""

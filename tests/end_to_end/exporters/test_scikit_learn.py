@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import hecc
 
-PIPELINES = Path(__file__).resolve().parents[1] / "data" / "sklearn"
+PIPELINES = Path(__file__).resolve().parents[2] / "data" / "sklearn"
 ENCRYPTED = 3
 """Rows that are encrypted; all of them are simulated."""
 

@@ -1,0 +1,1 @@
+"""Functions with kinks: rewritten so that fewer, or better, polynomials stand for them."""
