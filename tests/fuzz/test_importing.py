@@ -26,8 +26,8 @@ BEGIN = 1_000_000
 """Away from the numbers with which the fuzzer was written."""
 
 UNTESTED = {"Erfc", "ZipMap", "If", "Loop", "Scan", "ConvInteger", "QLinearConv", "QLinearMatMul"}
-"""Operators that onnxruntime does not have, whose result is no tensor, or that have bodies or round: their tests compare
-them with onnxruntime themselves."""
+"""Operators that onnxruntime does not have, whose result is no tensor, or that have bodies or round: tests of their own
+compare them with onnxruntime."""
 
 
 def compared(count: int, first: int = BEGIN) -> list[Outcome]:
