@@ -42,6 +42,7 @@ def main() -> int:
     running.add_argument("--option", nargs="+", default=[], metavar="NAME=VALUE", help="of hecc.compile")
     running.add_argument("--rows", type=int, default=50, help="to encrypt (50)")
     running.add_argument("--seconds", type=float, default=900.0, help="that all encrypted rows may take (900)")
+    running.add_argument("--memory", type=float, default=12.0, help="gigabytes that the server may take (12)")
     running.add_argument("--limit", type=int, default=1800, help="processor seconds of a stage (1800)")
     running.add_argument("--again", choices=STAGES, help="run this stage and those behind it once more")
     running.add_argument("--until", choices=STAGES, help="the last stage to run")
@@ -79,6 +80,7 @@ def context(arguments: argparse.Namespace, network: Network) -> Context:
         {name: _number(value) for name, value in options.items()},
         arguments.rows,
         arguments.seconds,
+        int(arguments.memory * 1e9),
     )
 
 
@@ -103,6 +105,7 @@ def in_process(arguments: argparse.Namespace, network: Network, stage: str) -> d
     """A stage in a process of its own: what it returns, with its processor time and its memory."""
     command = [sys.executable, __file__, "run", str(arguments.models), str(arguments.data), "--network", network.name]
     command += ["--folder", str(arguments.folder), "--rows", str(arguments.rows), "--seconds", str(arguments.seconds)]
+    command += ["--memory", str(arguments.memory)]
     command += ["--stage", stage, *(["--option", *arguments.option] if arguments.option else [])]
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     limits = (arguments.limit, arguments.limit)

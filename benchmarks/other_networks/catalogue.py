@@ -16,8 +16,12 @@ from PIL import Image
 __all__ = ["NETWORKS", "Bytes", "Network", "Numbers", "Scaling"]
 
 Shape = tuple[int, ...]
+Range = tuple[float, float] | tuple[NDArray[np.float64], NDArray[np.float64]]
 
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
+PATIENTS = np.array([[0, 0, 0, 0, 0, 0, 0, 18], [20, 250, 150, 110, 900, 80, 3, 100]], dtype=np.float64)
+"""What columns of the table of patients can be."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 
@@ -25,8 +29,8 @@ class Scaling(Protocol):
     """From rows as they lie in files to rows that a network takes."""
 
     @property
-    def range(self) -> tuple[float, float] | None:
-        """The least and the largest number of an input; ``None`` where the calibration rows say it."""
+    def range(self) -> Range:
+        """The least and the largest number of an input, or of each column."""
 
     def __call__(self, rows: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
         """Rows of the shape that the network takes, but for the first axis."""
@@ -95,7 +99,7 @@ class Numbers:
         As :attr:`Scaling.range`.
     """
 
-    range: tuple[float, float] | None = None
+    range: Range
 
     def __call__(self, rows: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
         return rows.astype(np.float32).reshape(len(rows), *shape)
@@ -136,7 +140,7 @@ def _mean(values: tuple[float, ...], std: tuple[float, ...], *, channels_first: 
 NETWORKS: tuple[Network, ...] = (
     Network("verifiable_nn_mnist", "MNIST", Bytes(size=14), 91.29),
     Network("ppml_slp", "MNIST", Bytes(), 97.32),
-    Network("diabetes_coquism", "Pima", Numbers(), 86.07),
+    Network("diabetes_coquism", "Pima", Numbers((PATIENTS[0], PATIENTS[1])), 86.07),
     Network("ezkl_accuracy", "features", Numbers((-5.0, 5.0))),
     Network("marabou_mnist_2x10", "MNIST", Bytes(256), 92.27),
     Network("marabou_softmax_last", "MNIST", Bytes(1), 89.20),

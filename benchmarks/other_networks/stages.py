@@ -48,6 +48,8 @@ class Context:
         To encrypt, at the most.
     seconds
         That running them may take; at least one is run.
+    memory
+        Bytes that the server may take: a plan that needs more is compiled again, with a budget for keys.
     """
 
     network: Network
@@ -57,6 +59,7 @@ class Context:
     options: Mapping[str, Any]
     rows: int
     seconds: float
+    memory: int
 
     @property
     def plan(self) -> hecc.Plan:
@@ -81,27 +84,37 @@ def in_clear(context: Context) -> dict[str, Any]:
 
 def compiled(context: Context) -> dict[str, Any]:
     """The plan, or the refusal."""
+    report, plan = _compiled(context, context.options)
+    if plan is not None and plan.header.estimate.peak_memory > context.memory:
+        estimate = plan.header.estimate
+        budget = max(1, estimate.evaluation_key_bytes - (estimate.peak_memory - context.memory))
+        report, plan = _compiled(context, {**context.options, "key_budget": budget})
+    if plan is None:
+        return report
+    plan.save(context.folder / PLAN)
+    return report | _facts(plan) | {"plan_bytes": (context.folder / PLAN).stat().st_size}
+
+
+def _compiled(context: Context, options: Mapping[str, Any]) -> tuple[dict[str, Any], hecc.Plan | None]:
+    """What compiling with such options took, and the plan; ``None`` for one that is refused."""
     stages: list[tuple[str, float]] = []
-    start = time.perf_counter()
-    cpu = time.process_time()
-    report: dict[str, Any] = {"options": {name: str(value) for name, value in context.options.items()}}
+    start, busy = time.perf_counter(), time.process_time()
+    report: dict[str, Any] = {"options": {name: str(value) for name, value in options.items()}}
+    plan = None
     try:
         plan = hecc.compile(
             model_of(context.network, context.models),
             calibration=np.load(context.folder / TEST)["calibration"],
             input_range=context.network.scaling.range,
             progress=lambda stage: stages.append((stage, time.process_time())),
-            **context.options,
+            **options,
         )
     except hecc.HeccError as refusal:
         report["refusal"] = str(refusal)
     report["seconds"] = time.perf_counter() - start
-    report["processor_seconds"] = time.process_time() - cpu
+    report["processor_seconds"] = time.process_time() - busy
     report["stages"] = _by_stage(stages)
-    if "refusal" in report:
-        return report
-    plan.save(context.folder / PLAN)
-    return report | _facts(plan) | {"plan_bytes": (context.folder / PLAN).stat().st_size}
+    return report, plan
 
 
 def simulated(context: Context) -> dict[str, Any]:
@@ -242,6 +255,7 @@ def _facts(plan: hecc.Plan) -> dict[str, Any]:
         "predicted_memory": estimate.peak_memory,
         "predicted_key_bytes": estimate.evaluation_key_bytes,
         "expected_outside": estimate.outside_per_thousand or 0.0,
+        "kept": estimate.agreement.kept if estimate.agreement else None,
         "polynomials": [
             {
                 "layer": ins.source,

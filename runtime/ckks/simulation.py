@@ -116,6 +116,9 @@ class _Watch:
         instruction = self._circuit.instructions[index]
         if (polynomial := self._arguments.get(index)) is not None:
             self._look_outside(first, polynomial, value)
+        if max(value.max(), -value.min()) <= self._bounds[index]:
+            # So are all means; NaN is not, and shares are at most one.
+            return np.zeros(len(value), dtype=bool)
         shares = self._shares[first : first + len(value)]
         size = np.abs(value).mean(axis=2).max(axis=1) * shares
         # NaN is not below any bound, and neither is infinity.

@@ -183,7 +183,8 @@ class Simulator:
                 shown, *read = (np.moveaxis(x, 2, 0) for x in seen)
                 added = noise.noise(index, instruction, shown, read)
                 if added is not None:
-                    value = value + np.moveaxis(added, 0, 2).astype(self._dtype, copy=False)
+                    fresh = not any(np.may_share_memory(value, operand) for operand in operands)
+                    value = np.add(value, np.moveaxis(added, 0, 2), out=value if fresh else None, dtype=self._dtype)
             if watch is not None:
                 lost = watch.lost(first, index, np.moveaxis(value, 2, 0))
                 if lost.any():

@@ -385,7 +385,7 @@ class GaussianNoise:
         return self._draw(self._ring.encoding / _number(ins.scale) ** 2 * _mean_square(operands[0]), value)
 
     def _add_scalar(self, index: int, ins: AddScalar, value: Array, operands: Sequence[Array]) -> Array:
-        return np.full_like(value, rounding_errors(ins.value, self._scale(index)))
+        return np.broadcast_to(rounding_errors(ins.value, self._scale(index)), value.shape)
 
     def _multiply_scalar(self, index: int, ins: MultiplyScalar, value: Array, operands: Sequence[Array]) -> Array:
         return operands[0] * rounding_errors(ins.value, _number(ins.scale))
