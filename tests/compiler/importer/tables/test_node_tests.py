@@ -22,7 +22,7 @@ DOCUMENT = Path(__file__).resolve().parents[4] / "docs" / "reference" / "operato
 # pattern must be refused with that sentence.
 INTEGERS = r"input '\w+' holds (u?int|bool)\d*"
 # Numbers of a short type that a network makes real ones of at once.
-AT_ONCE = r"(test_cast_(FLOAT8E\w+|U?INT4)_to_FLOAT(16)?|test_castlike_(FLOAT8E[45]\w+|U?INT4)_to_FLOAT(16)?_expanded)$"
+REAL = r"(test_cast_(FLOAT8E\w+|U?INT4)_to_FLOAT(16)?|test_castlike_(FLOAT8E[45]\w+|U?INT4)_to_FLOAT(16)?_expanded)$"
 OPERATORS = {
     # Integers, truth values and texts cannot be encrypted.
     **dict.fromkeys(["And", "NonZero", "Or", "Xor"], "holds bool"),
@@ -70,7 +70,7 @@ REFUSED = {
     r"test_cumsum_\d+d_int32\w*": INTEGERS,
     r"test_identity_sequence": "declared as sequence",
     r"test_identity_opt": "declared as optional",
-    rf"(?!{AT_ONCE})test_cast(like)?_(e8m0_)?(U?INT|FLOAT[48]E)\w+?_to_\w+": r"input 'input' holds (u?int|float[48]e)\d",
+    rf"(?!{REAL})test_cast(like)?_(e8m0_)?(U?INT|FLOAT[48]E)\w+?_to_\w+": r"input 'input' holds (u?int|float[48]e)\d",
     r"test_(greater|less)(_equal)?_u?int\d+(_expanded)?": INTEGERS,
     r"test_(max|min)_u?int\d+": r"input 'data_0' holds u?int\d+",
     r"test_top_k_(same_values\w*|uint64)": r"input 'x' holds u?int64",
