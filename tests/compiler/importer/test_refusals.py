@@ -364,15 +364,16 @@ def test_a_negative_variance_is_refused(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("operator", "number", "remedy"),
     [
-        (np.nan, "train the network again"),
-        (-np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
+        ("Add", np.nan, "train the network again"),
+        ("Sub", -np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
     ],
 )
-def test_weights_that_are_not_numbers_are_refused(number: float, remedy: str, model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=np.array([1, number, 1], np.float32))
-    assert message(built, InputError) == f"Add 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
+def test_weights_that_are_not_numbers_are_refused(operator: str, number: float, remedy: str, model: Model) -> None:
+    weight = np.array([1, number, 1], np.float32)
+    built = model(f"g (float[1,3] x) => (float[1,3] y) {{ y = {operator}(x, w) }}", w=weight)
+    assert message(built, InputError) == f"{operator} 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
 
 
 def test_integer_weights_are_refused(model: Model) -> None:
@@ -621,12 +622,32 @@ def test_weights_outside_the_models_folder_are_not_read(tmp_path: Path, model: M
     )
 
 
-@pytest.mark.parametrize("opset", [1, 6])
-def test_older_opsets_are_refused(opset: int, model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }", opset)
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        (
+            "y = PRelu(x, s)",
+            "the operator means something else than in opset 7, the oldest that is imported with it; export the",
+        ),
+        (
+            "y = Dropout(x)",
+            "it is in training mode; export the network in inference mode: call model.eval() first",
+        ),
+    ],
+)
+def test_what_older_opsets_meant_otherwise_is_refused(graph: str, sentence: str, model: Model) -> None:
+    built = model(f"g (float[1,3] x) => (float[1,3] y) {{ {graph} }}", 6, s=np.ones(3, np.float32))
+    assert message(built).startswith(f"{built.graph.node[0].op_type} 'y' (opset 6): {sentence}")
+
+
+def test_functions_of_older_opsets_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = own.f(x) }", 6)
+    body = [helper.make_node("Neg", ["a"], ["b"])]
+    built.functions.append(helper.make_function("own", "f", ["a"], ["b"], body, [helper.make_opsetid("", 6)]))
+    built.opset_import.append(helper.make_opsetid("own", 1))
     assert message(built) == (
-        f"the model uses opset {opset}, older than 7; convert it: onnx.version_converter.convert_version(model, 13), "
-        "or export the network again"
+        "the model uses opset 6, older than 7, and is not written anew; export the network again with opset 13 or "
+        "newer, and without functions of its own"
     )
 
 
