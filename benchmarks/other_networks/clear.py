@@ -14,7 +14,7 @@ from other_networks.catalogue import Network
 
 __all__ = ["decisions", "input_shape", "model_of", "scores"]
 
-CLOSE = 0.01
+CLOSE = 1 / 32
 """A single number agrees with another one that is so far from it, as a part of the range of all of them."""
 
 
