@@ -447,7 +447,8 @@ class Convolution(_Window):
         padded = np.pad(images, [(0, 0), (0, 0), *pads]) if any(map(any, pads)) else images
         windows = sliding_window_view(padded, spans, axis=tuple(range(2, images.ndim)))
         taps = [slice(None, None, dilation) for dilation in self.dilations]
-        return windows[_index(slice(None), slice(None), *starts, *taps)]
+        found: NDArray[np.float64] = windows[_index(slice(None), slice(None), *starts, *taps)]
+        return found
 
 
 @dataclass(frozen=True)

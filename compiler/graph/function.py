@@ -33,6 +33,7 @@ __all__ = [
     "apply",
     "degree",
     "is_homogeneous",
+    "is_nondecreasing",
 ]
 
 Array = NDArray[np.float64]
@@ -117,6 +118,36 @@ KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
 HOMOGENEOUS = frozenset({"abs", "leakyrelu", "relu"})
 """Functions with ``f(s x) = s f(x)`` for every positive ``s``."""
 
+NONDECREASING: Mapping[str, Callable[..., bool]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                "asinh",
+                "atan",
+                "clip",
+                "erf",
+                "exp",
+                "nonnegative",
+                "positive",
+                "relu",
+                "sigmoid",
+                "sign",
+                "sinh",
+                "softplus",
+                "softsign",
+                "tanh",
+            ),
+            lambda **attributes: True,
+        ),
+        "celu": lambda alpha: alpha > 0,
+        "elu": lambda alpha: alpha >= 0,
+        "hardsigmoid": lambda alpha, beta: alpha >= 0,
+        "leakyrelu": lambda alpha: alpha >= 0,
+        "selu": lambda alpha, gamma: alpha >= 0 and gamma >= 0,
+    }
+)
+"""Functions that nowhere decrease: whether they do so with their attributes."""
+
 SINGULAR = frozenset({"log", "power", "reciprocal", "sqrt"})
 """Functions that are steep where they end, at zero."""
 
@@ -148,6 +179,10 @@ class Expression(ABC):
     @abstractmethod
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
         """Whether ``f(s x) = s f(x)`` for every positive ``s``, from whether the parts are."""
+
+    @abstractmethod
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
+        """Whether it is certain that it nowhere decreases, from whether it is certain of the parts."""
 
     @abstractmethod
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
@@ -220,6 +255,9 @@ class _Argument(Expression):
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
         return True
 
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
+        return True
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return self
 
@@ -251,6 +289,10 @@ class Primitive(Expression):
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
         return self.name in HOMOGENEOUS and parts[0]
 
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
+        rises = NONDECREASING.get(self.name)
+        return parts[0] and rises is not None and rises(**dict(self.attributes))
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return Primitive(self.name, self.attributes, parts[0])
 
@@ -277,6 +319,9 @@ class PolynomialOf(Expression):
 
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
         return parts[0] and not any((*self.coefficients[:1], *self.coefficients[2:]))
+
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
+        return parts[0] and len(self.coefficients) <= 2 and all(slope >= 0 for slope in self.coefficients[1:])
 
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return PolynomialOf(self.coefficients, parts[0])
@@ -310,6 +355,9 @@ class WeightedSum(Expression):
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
         return self.constant == 0 and all(parts)
 
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
+        return all(parts) and all(factor >= 0 for factor in self.factors)
+
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return WeightedSum(self.factors, parts, self.constant)
 
@@ -335,6 +383,9 @@ class Product(Expression):
         return sum(parts)
 
     def is_homogeneous(self, parts: tuple[bool, ...]) -> bool:
+        return False
+
+    def is_nondecreasing(self, parts: tuple[bool, ...]) -> bool:
         return False
 
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
@@ -363,6 +414,11 @@ def degree(function: Expression) -> float:
 def is_homogeneous(function: Expression) -> bool:
     """Whether ``f(s x) = s f(x)`` for every positive ``s``, as it is written: as of ReLU, and of sums of such."""
     return _folded(function, lambda expression, parts: expression.is_homogeneous(parts))
+
+
+def is_nondecreasing(function: Expression) -> bool:
+    """Whether it is certain that a function nowhere decreases, as it is written."""
+    return _folded(function, lambda expression, parts: expression.is_nondecreasing(parts))
 
 
 def _folded(function: Expression, combine: Callable[[Expression, tuple[Any, ...]], Folded]) -> Folded:

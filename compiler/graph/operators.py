@@ -6,6 +6,7 @@ evaluate, or refuses them.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ class WindowExtremum(Operator):
         Pixels before and after the image, per spatial axis; they never are the extremum. A window may end beyond them.
     largest
         Whether it is the maximum.
+    least
+        A number that is compared as well, in all windows.
     """
 
     kernel: Shape
@@ -115,6 +118,7 @@ class WindowExtremum(Operator):
     dilations: Shape
     pads: tuple[tuple[int, int], ...]
     largest: bool = True
+    least: float | None = None
 
     @property
     def reach(self) -> tuple[tuple[int, int], ...]:
@@ -150,7 +154,7 @@ class WindowExtremum(Operator):
         neutral = -np.inf if self.largest else np.inf
         picked = self.windows(np.pad(image, [(0, 0)] * 3 + [*self.reach], constant_values=neutral))
         axes = tuple(range(picked.ndim - len(self.kernel), picked.ndim))
-        return _extremum(picked, axes, largest=self.largest, smooth=smooth)
+        return _extremum(picked, axes, largest=self.largest, smooth=smooth, least=self.least)
 
 
 @dataclass(frozen=True)
@@ -163,14 +167,18 @@ class ReducedExtremum(Operator):
         Counted from the front.
     largest
         Whether it is the maximum.
+    least
+        A number that is compared as well.
     """
 
     axes: Shape
     largest: bool
+    least: float | None = None
 
     def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (x,) = operands
-        reduced = _extremum(x, tuple(axis + 1 for axis in self.axes), largest=self.largest, smooth=smooth)
+        axes = tuple(axis + 1 for axis in self.axes)
+        reduced = _extremum(x, axes, largest=self.largest, smooth=smooth, least=self.least)
         return reduced.reshape(len(x), *self.out_shape)
 
 
@@ -204,7 +212,9 @@ OPERATORS: tuple[type[Operator], ...] = (Extremum, WindowExtremum, ReducedExtrem
 """All operators; a scheme's table of what it can evaluate has an entry for each."""
 
 
-def _extremum(x: Array, axes: tuple[int, ...], *, largest: bool, smooth: bool) -> Array:
+def _extremum(x: Array, axes: tuple[int, ...], *, largest: bool, smooth: bool, least: float | None = None) -> Array:
+    sign = 1.0 if largest else -1.0
     if smooth:
-        return np.asarray(np.exp(x if largest else -x).sum(axis=axes))
-    return np.asarray((np.max if largest else np.min)(x, axis=axes))
+        return np.asarray(np.exp(sign * x).sum(axis=axes) + (0.0 if least is None else math.exp(sign * least)))
+    found = (np.max if largest else np.min)(x, axis=axes)
+    return np.asarray(found if least is None else (np.maximum if largest else np.minimum)(found, least))

@@ -3,11 +3,6 @@
 Of scores the largest is the decision, of a single one whether it is above one half; of other numbers it is the number
 itself, as far as one looks: a row agrees if none of them is off by more than a part of its range. Where right answers
 are known what counts is how many of them are lost.
-
-Few rows say little of a part in a hundred. What errs on one row might as well have erred on another, so each row is
-judged with the errors of several others besides its own: the part that changes its class is known several times as
-closely, and no decision hangs on one row that happens to be near a border (a bootstrap of residuals; Efron and
-Tibshirani, "An Introduction to the Bootstrap", Chapman and Hall 1993, chapter 9).
 """
 
 from __future__ import annotations
@@ -33,9 +28,6 @@ Array: TypeAlias = NDArray[np.float64]
 
 CLOSE = 2.0**-5
 """Part of its range by which a number may be off and still be read as the same."""
-
-EXCHANGES = 16
-"""Other rows whose errors each row is judged with, too."""
 
 LOOKED_AT = 1024
 """Rows on which polynomials are tried, at the most."""
@@ -96,15 +88,12 @@ class Decisions:
     ----------
     inputs
         By name, shape (rows, ...).
-    encrypted
-        What the network in clear computes where something is decrypted, by encrypted output, shape (rows, size).
     missed
         Which rows the network in clear gets wrong, shape (rows,); none where right answers are not known.
     """
 
     judged: tuple[_Judged, ...]
     inputs: Mapping[str, Array]
-    encrypted: Mapping[str, Array]
     missed: NDArray[np.bool_]
 
     @classmethod
@@ -138,7 +127,7 @@ class Decisions:
         if truth is not None and len(scores) == 1:
             missed = np.asarray(scores[0].expected != truth)
             scores = (replace(scores[0], expected=truth),)
-        return cls(scores or tuple(found), inputs, encrypted, missed)
+        return cls(scores or tuple(found), inputs, missed)
 
     @property
     def rows(self) -> int:
@@ -173,19 +162,8 @@ class Decisions:
         return np.asarray(np.logical_and.reduce(right))
 
     def error(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> float:
-        """The part of decisions that are lost, with each row judged by the errors of others, too."""
-        parts = [1.0 - float(self.same(values, rows).mean())]
-        with np.errstate(over="ignore", invalid="ignore"):
-            errors = {name: values[name] - exact[rows] for name, exact in self.encrypted.items()}
-        if any(judged.unit is None for judged in self.judged):
-            shifts = np.unique(np.linspace(0, len(rows), EXCHANGES + 1, endpoint=False).astype(np.int64)[1:])
-            for shift in shifts[shifts > 0]:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    shifted = {
-                        n: exact[rows] + np.roll(errors[n], shift, axis=0) for n, exact in self.encrypted.items()
-                    }
-                parts.append(1.0 - float(self.same(shifted, rows).mean()))
-        return max(0.0, float(np.mean(parts)) - float(self.missed[rows].mean()))
+        """The part of decisions that are lost."""
+        return max(0.0, float((~self.same(values, rows)).mean()) - float(self.missed[rows].mean()))
 
     def at_least(self, error: float, number: int) -> float:
         """What the error of all rows is at the least, if so many of them have this one."""

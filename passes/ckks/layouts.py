@@ -342,8 +342,11 @@ def _strides(m: AffineMap, source: Layout, image: tuple[int, ...]) -> tuple[int,
     if m.window_strides:
         _, rows, columns = (1, 1, *m.window_strides)[-3:]
         return rows, columns
-    rows, columns = (max(1, before // after) for before, after in zip(source.shape[-2:], image[-2:], strict=True))
-    return rows, columns
+    (height, width), (rows, columns) = source.shape[-2:], image[-2:]
+    if (height < rows) != (width < columns):
+        # Rows became columns: the pixels were not thinned out.
+        return 1, 1
+    return max(1, height // rows), max(1, width // columns)
 
 
 def _multiplexed(image: tuple[int, ...], source: Layout, strides: tuple[int, int], slots: int) -> list[Layout]:

@@ -44,6 +44,8 @@ from hecc.passes.ckks.agreement import METHODS, Agreement
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
+from hecc.passes.ckks.kinks.equalise import equalise
+from hecc.passes.ckks.kinks.order import order_maxima
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
 from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand, choose_chain
@@ -177,6 +179,14 @@ class _Fitting:
 
 
 CANONICALISING: tuple[Pass[None], ...] = (
+    Pass(
+        "order of maxima",
+        order_maxima,
+        lambda graph, _: order_maxima(graph),
+        IMPORTED,
+        IMPORTED,
+        "functions go behind maxima while these are operators",
+    ),
     Pass(
         "operators",
         take_operators_apart,
@@ -447,6 +457,7 @@ class _Network:
                     "precision"
                 )
             self._agreement = Agreement(graph, calibration, options.accuracy_loss / 100, options.truth)
+            graph = self._graph = equalise(graph, graph.evaluate(self._agreement.chosen.inputs))
             far = None
         self._options = options
         self._promise = Promise.of(graph, calibration, far) if self._agreement is None else None

@@ -65,7 +65,7 @@ def window_extremum(node: OperatorNode, operator: WindowExtremum, parts: Parts) 
             "one of its windows lies wholly outside the image, where the maximum is none",
             "choose pads and dilations with which every window has a pixel",
         )
-    _play(node, [parts.value(node.values[0])], None, columns, parts, largest=operator.largest)
+    _play(node, [parts.value(node.values[0])], *_joined(columns, operator), parts, largest=operator.largest)
 
 
 def reduced_extremum(node: OperatorNode, operator: ReducedExtremum, parts: Parts) -> None:
@@ -74,7 +74,15 @@ def reduced_extremum(node: OperatorNode, operator: ReducedExtremum, parts: Parts
     positions = np.arange(int(np.prod(shape)), dtype=np.int64).reshape(shape)
     kept = [axis for axis in range(len(shape)) if axis not in operator.axes]
     columns = positions.transpose(*operator.axes, *kept).reshape(-1, *operator.out_shape)
-    _play(node, [parts.value(node.values[0])], None, columns, parts, largest=operator.largest)
+    _play(node, [parts.value(node.values[0])], *_joined(columns, operator), parts, largest=operator.largest)
+
+
+def _joined(columns: Ids, operator: WindowExtremum | ReducedExtremum) -> tuple[NDArray[np.float64] | None, Ids]:
+    """The constant that is compared as well, if one is, and the columns with that behind the others."""
+    if operator.least is None:
+        return None, columns
+    size = int(np.prod(operator.in_shapes[0]))
+    return np.array([operator.least]), np.concatenate([columns, np.full((1, *columns.shape[1:]), size)])
 
 
 class _Sums:

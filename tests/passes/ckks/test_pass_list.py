@@ -98,9 +98,8 @@ def test_a_broken_pass_of_the_pipeline_is_caught_behind_it(model: Any, monkeypat
         ]
         return graph.with_nodes(doubled)
 
-    *first, activations = pipeline.CANONICALISING[:4]
-    faulty = replace(activations, run=broken)
-    monkeypatch.setattr(pipeline, "CANONICALISING", (*first, faulty, *pipeline.CANONICALISING[4:]))
+    faulty = [replace(each, run=broken) if each.name == "activations" else each for each in pipeline.CANONICALISING]
+    monkeypatch.setattr(pipeline, "CANONICALISING", tuple(faulty))
     square = parser.parse_model(
         """<ir_version: 8, opset_import: ["" : 17]>
         g (float[1,4] x) => (float[1,4] y) { h = MatMul (x, v) y = Mul (h, h) }"""
