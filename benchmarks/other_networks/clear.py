@@ -14,7 +14,7 @@ from other_networks.catalogue import Network
 
 __all__ = ["decisions", "input_shape", "model_of", "scores"]
 
-CLOSE = 0.01
+CLOSE = 1 / 32
 """A single number agrees with another one that is so far from it, as a part of the range of all of them."""
 
 
@@ -44,13 +44,13 @@ def scores(model: bytes, rows: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.concatenate(parts)[: len(rows)].reshape(len(rows), -1).astype(np.float64)
 
 
-def decisions(network: Network, found: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.int64]:
-    """What is decided by the scores of each row; -1 where they are not numbers.
+def decisions(network: Network, found: NDArray[Any], exact: NDArray[Any]) -> NDArray[np.int64]:
+    """What is decided by the scores of the first rows; -1 where they are not numbers.
 
-    A single number decides whether it is close to the reference: 0 or 1, and of the reference itself 0.
+    A single number decides whether it is close to the exact one, 0 or 1, as a part of the range on all rows.
     """
-    if reference.shape[1] == 1:
-        decided = (np.abs(found - reference)[:, 0] > CLOSE * np.ptp(reference)).astype(np.int64)
+    if exact.shape[1] == 1:
+        decided = (np.abs(found - exact[: len(found)])[:, 0] > CLOSE * np.ptp(exact)).astype(np.int64)
     else:
         decided = found.argmin(axis=1) if network.smallest else found.argmax(axis=1)
     return np.where(np.isfinite(found).all(axis=1), decided, -1)

@@ -55,6 +55,10 @@ def _gelu_tanh(x: Array) -> Array:
     return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
+def _shrink(x: Array, lambd: float, bias: float) -> Array:
+    return np.asarray(np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0)))
+
+
 def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
     return np.asarray(np.clip(alpha * x + beta, 0, 1))
 
@@ -93,12 +97,14 @@ PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
         "sign": np.sign,
         "sin": np.sin,
         "sinh": np.sinh,
+        "shrink": _shrink,
         "softplus": lambda x: np.logaddexp(0, x),
         "softsign": lambda x: x / (1 + np.abs(x)),
         "sqrt": np.sqrt,
         "swish": lambda x, alpha: x * scipy.special.expit(alpha * x),
         "tan": np.tan,
         "tanh": np.tanh,
+        "thresholdedrelu": lambda x, alpha: np.where(x > alpha, x, 0.0),
     }
 )
 """By name; what they take besides the argument are ONNX's attributes, without defaults. Comparisons are one or zero."""
@@ -112,8 +118,10 @@ POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
 )
 """Of the primitives that have poles, what changes its sign or vanishes there."""
 
-KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu"})
-"""Functions that no polynomial follows closely on any interval around their kinks."""
+KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu", "shrink", "sign", "thresholdedrelu"})
+"""Functions that no polynomial follows closely on any interval around their kinks and jumps.
+
+Comparisons are none of them: what exporters write with one, such as softplus, has no jump as a whole."""
 
 HOMOGENEOUS = frozenset({"abs", "leakyrelu", "relu"})
 """Functions with ``f(s x) = s f(x)`` for every positive ``s``."""
@@ -144,6 +152,7 @@ NONDECREASING: Mapping[str, Callable[..., bool]] = MappingProxyType(
         "hardsigmoid": lambda alpha, beta: alpha >= 0,
         "leakyrelu": lambda alpha: alpha >= 0,
         "selu": lambda alpha, gamma: alpha >= 0 and gamma >= 0,
+        "thresholdedrelu": lambda alpha: alpha >= 0,
     }
 )
 """Functions that nowhere decrease: whether they do so with their attributes."""

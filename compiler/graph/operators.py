@@ -184,13 +184,26 @@ class ReducedExtremum(Operator):
 
 @dataclass(frozen=True)
 class Softmax(Operator):
-    """Exponentials over their sum along some axes together."""
+    """Exponentials over their sum along some axes together.
+
+    Attributes
+    ----------
+    mask
+        The parameter that is one where an element takes part and zero where it is hidden; all do without it.
+    """
 
     axes: Shape
+    mask: str | None = None
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        return frozenset() if self.mask is None else frozenset({self.mask})
 
     def compute(self, operands: Sequence[Array], parameters: Parameters, *, smooth: bool = False) -> Array:
         (x,) = operands
         axes = tuple(axis + 1 for axis in self.axes)
+        if self.mask is not None:
+            x = np.where(np.asarray(parameters[self.mask]) != 0, x, -np.inf)
         shares = np.exp(x - x.max(axis=axes, keepdims=True))
         return np.asarray(shares / shares.sum(axis=axes, keepdims=True))
 

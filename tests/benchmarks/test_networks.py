@@ -62,7 +62,9 @@ def test_rows_that_are_lost_decide_nothing_and_a_single_number_decides_whether_i
     assert decisions(network, found, found).tolist() == [1, -1, 0]
     assert decisions(replace(network, smallest=True), found, found).tolist() == [0, -1, 1]
     exact = np.array([[0.0], [100.0], [50.0]])
-    assert decisions(network, exact + np.array([[0.5], [2.0], [np.nan]]), exact).tolist() == [0, 1, -1]
+    assert decisions(network, exact + np.array([[3.0], [4.0], [np.nan]]), exact).tolist() == [0, 1, -1]
+    # Whatever the rows are that were encrypted, the range is that of all.
+    assert decisions(network, exact[:1] + 3.0, exact).tolist() == [0]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def load_object(text: str) -> dict[str, Any]:
 
 def refused_model() -> bytes:
     """A network that cannot be compiled."""
-    nodes = [helper.make_node("ThresholdedRelu", ["x"], ["y"], name="activation")]
+    nodes = [helper.make_node("Bernoulli", ["x"], ["y"], name="dice")]
     shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
     graph = helper.make_graph(nodes, "refused", shapes[:1], shapes[1:])
     return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())

@@ -17,10 +17,7 @@ from hecc.cli.options import read_size
         (["compile", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
             ["compile", "refused.onnx"],
-            (
-                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
-                "or another polynomial of low degree and train again"
-            ),
+            "Bernoulli 'dice' (opset 17): its result is random; export the network in inference mode",
         ),
         (
             ["compile", "model.onnx", "--security", "80"],
@@ -55,10 +52,7 @@ from hecc.cli.options import read_size
         (["estimate", "nowhere.onnx"], "there is no file 'nowhere.onnx'; give the path of an ONNX model"),
         (
             ["estimate", "refused.onnx"],
-            (
-                "ThresholdedRelu 'activation' (opset 17): thresholded ReLU is not a polynomial; replace it by a square "
-                "or another polynomial of low degree and train again"
-            ),
+            "Bernoulli 'dice' (opset 17): its result is random; export the network in inference mode",
         ),
         (
             ["report", "plan.bin", "--output", "nowhere/report.html"],

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import hecc
-from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer.tables.conformance import Network, NodeTest, choices, networks, node_tests, run
 from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.plan.plan import Plan
 
 pytestmark = pytest.mark.slow
 
-TESTS = [test for test in node_tests() if run(test, LIMITS).encryptable]
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "operators.md"
+
+
+def listed() -> set[str]:
+    """The tests that say something about encrypted data, by the documentation, which a test of its own keeps current.
+
+    To find them anew would take a minute, whichever tests are to be run.
+    """
+    sections = DOCUMENT.read_text(encoding="utf-8").split("\n## Official tests passed")[1:]
+    lines = [next(line for line in section.splitlines() if line.startswith("`test_")) for section in sections]
+    return {name for line in lines for name in re.findall(r"`(\w+)`", line)}
+
+
+NAMES = listed()
+TESTS = [test for test in node_tests() if test.name in NAMES]
 ENDS = {"test_acos", "test_acosh", "test_acosh_example", "test_asin", "test_atanh", "test_tan"}
 """Tests with data at the very ends of where the function is defined: with a margin they are beyond them."""
 

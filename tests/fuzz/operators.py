@@ -1159,11 +1159,47 @@ def dequantize(draw: Draw) -> Use:
     real = draw.pick("float32", "float16") if draw.opset >= 19 else "float32"
     data = draw.numbers(draw.shape(), kind)
     further, attributes = scale_and_zero(draw, data, kind, real)
-    return Use("DequantizeLinear", [Input(data), *further], attributes)
+    return Use("DequantizeLinear", [Input(data, True), *further], attributes)
 
 
 def dynamic_quantize(draw: Draw) -> Use:
     return Use("DynamicQuantizeLinear", [Input(draw.numbers(draw.shape(), "float32"))], {}, 3)
+
+
+def recurrent(operator: str, gates: int) -> Callable[[Draw], Use]:
+    """A layer over a few steps; onnxruntime has single precision, and sequences in front only."""
+
+    def use(draw: Draw) -> Use:
+        if draw.given is not None:
+            raise UnfitError
+        steps, batch, features, hidden = draw.ints(4, 1, 3)
+        direction = draw.pick("forward", "reverse", "bidirectional")
+        count = 2 if direction == "bidirectional" else 1
+
+        def numbers(*shape: int) -> Input:
+            return Input(draw.numbers(shape, "float32", -1, 1))
+
+        state = count, batch, hidden
+        data = Input(draw.numbers((steps, batch, features), "float32"), True)
+        inputs: list[Input | None] = [
+            data,
+            numbers(count, gates * hidden, features),
+            numbers(count, gates * hidden, hidden),
+            numbers(count, 2 * gates * hidden) if draw.chance(0.6) else None,
+            Input(np.asarray(draw.ints(batch, 1, steps), dtype=np.int32)) if draw.chance(0.2) else None,
+            numbers(*state) if draw.chance(0.5) else None,
+        ]
+        if operator == "LSTM":
+            inputs += [numbers(*state) if draw.chance(0.5) else None]
+            inputs += [numbers(count, 3 * hidden) if draw.chance(0.3) else None]
+        while inputs[-1] is None:
+            inputs.pop()
+        attributes: dict[str, Any] = {"hidden_size": hidden, "direction": direction}
+        if operator == "GRU":
+            attributes |= draw.some({"linear_before_reset": 1}, 0.5)
+        return Use(operator, inputs, attributes, 3 if operator == "LSTM" else 2)
+
+    return use
 
 
 def windowing(name: str) -> Callable[[Draw], Use]:
@@ -1240,6 +1276,15 @@ def svm_classifier(draw: Draw) -> Use:
     if draw.chance(0.4):
         attributes |= {"prob_a": [-draw.pick(0.5, 1.5) for _ in range(pairs)], "prob_b": floats(draw, pairs)}
     return Use("SVMClassifier", [data], {**attributes, **labels}, 2, ML)
+
+
+def vectorizer(draw: Draw) -> Use:
+    first = rows(draw)
+    others = [
+        Input(draw.numbers((len(first.array), draw.integer(1, 3)), "float32"), True) for _ in draw.pick("", "a", "ab")
+    ]
+    widths = [one.array.shape[1] for one in (first, *others)]
+    return Use("FeatureVectorizer", [first, *others], {"inputdimensions": widths}, domain=ML)
 
 
 def extractor(draw: Draw) -> Use:
@@ -1327,8 +1372,10 @@ GENERATORS: dict[str, Callable[[Draw], Use]] = {
     "MatMul": matmul, "Gemm": gemm, "Einsum": einsum, "MatMulInteger": matmul_integer, "Det": det,
     "QuantizeLinear": quantize, "DequantizeLinear": dequantize, "DynamicQuantizeLinear": dynamic_quantize,
     **{name: windowing(name) for name in ("BlackmanWindow", "HammingWindow", "HannWindow")},
+    "GRU": recurrent("GRU", 3), "LSTM": recurrent("LSTM", 4), "RNN": recurrent("RNN", 1),
     "Scaler": scaler, "LinearRegressor": linear_regressor, "LinearClassifier": linear_classifier,
     "SVMRegressor": svm_regressor, "SVMClassifier": svm_classifier, "ArrayFeatureExtractor": extractor,
+    "FeatureVectorizer": vectorizer,
     "Normalizer": normalizer, "Binarizer": binarizer, "Imputer": imputer,
 }  # fmt: skip
 """By the operator's name; those of classical machine learning are in a domain of their own."""

@@ -29,6 +29,11 @@ from hecc.runtime.errors import InputError
 
 __all__ = ["Call"]
 
+MASKABLE = frozenset(
+    {"Add", "Cast", "CastLike", "Dropout", "Flatten", "Identity", "Reshape", "Softmax", "Squeeze", "Unsqueeze"}
+)
+"""Operators that may read scores of which some are minus infinity."""
+
 T = TypeVar("T", int, float, str, tuple[int, ...])
 
 
@@ -97,6 +102,8 @@ class Call:
             raise self.refuse(
                 f"its input '{self.node.input[index]}' is computed after decryption", "end the network there"
             )
+        if isinstance(operand, Value) and operand.name in self.scope.masked and self.node.op_type not in MASKABLE:
+            raise self.refuse_mask(operand)
         return operand
 
     def value(self, index: int) -> Value:
@@ -194,6 +201,8 @@ class Call:
         """Define the output as the same numbers, perhaps in another shape."""
         output = Value(self.name, value.shape if shape is None else shape)
         self.affine(output, (value, Reshape(value.shape, output.shape)))
+        if value.name in self.scope.masked:
+            self.scope.masked[output.name] = self.scope.masked[value.name].reshape(output.shape)
 
     def square(self, value: Value, name: str | None = None) -> Value:
         """Define a value's square: the output, or an intermediate value of another name."""
@@ -228,6 +237,13 @@ class Call:
         return self.refuse(
             f"it mixes the {self.scope.batch.extent} examples of the batch",
             "export the network with a batch of one or a dynamic batch axis",
+        )
+
+    def refuse_mask(self, value: Value) -> RefusedNodeError:
+        """Refuse what reads scores of which some are minus infinity, and is no softmax."""
+        return self.refuse(
+            f"its input '{value.name}' is minus infinity in places, which only a Softmax may read",
+            "write a number such as -1e4 if it is a mask, or move the mask right before the Softmax",
         )
 
     def refuse_operator(self) -> RefusedNodeError:

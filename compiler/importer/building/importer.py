@@ -37,19 +37,20 @@ from hecc.compiler.importer.building.refusals import (
 )
 from hecc.compiler.importer.building.rows import MADE_UP, Rows, TracedBatchError
 from hecc.compiler.importer.building.scope import MAX_FOLDED, Constant, Decoded, Scope, Unknown
+from hecc.compiler.importer.expansion.expand import expand
 from hecc.compiler.importer.folding.fold import fold
 from hecc.compiler.importer.operators import CONVERTERS
 from hecc.compiler.importer.operators.ml import CONTRIBUTED_CONVERTERS, ML, ML_CONVERTERS
-from hecc.compiler.importer.reading.branches import taken_branch
 from hecc.compiler.importer.reading.distances import CONTRIBUTED
 from hecc.compiler.importer.reading.inference import infer_constants, infer_shapes
+from hecc.compiler.importer.reading.inlining import MAX_NODES, too_many_nodes
 from hecc.compiler.importer.reading.load import load_model
-from hecc.compiler.importer.reading.prepare import prepare, validate
+from hecc.compiler.importer.reading.prepare import live, prepare, validate
 from hecc.compiler.importer.tail.epilogue import convert_step, could_be_step, is_step
 from hecc.compiler.importer.tail.program import encrypted_part, program
 from hecc.compiler.importer.tail.tail import tail
 from hecc.runtime.errors import InputError, ParameterError, UnsupportedError
-from hecc.runtime.tail.epilogue import Step, result_shape
+from hecc.runtime.tail.epilogue import Labels, Step, result_shape
 
 __all__ = ["import_model"]
 
@@ -97,26 +98,47 @@ def import_model(
     """
     model = prepare(load_model(source))
     batch = Batch.of(model, batch_axis)
+    named = [item.name for item in model.graph.output if item.type.tensor_type.elem_type == onnx.TensorProto.STRING]
     validate(model)
     try:
-        return _import(model, batch, MADE_UP, limits)
+        graph = _import(model, batch, MADE_UP, limits)
     except TracedBatchError as traced:
-        return _import(model, batch, [traced.extent], limits)
+        graph = _import(model, batch, [traced.extent], limits)
+    for name in named:
+        labels = [step for step in graph.epilogues.get(name, ()) if isinstance(step, Labels)]
+        if not any(isinstance(step.labels[0], str) for step in labels):
+            # As skl2onnx writes of a OneVsOneClassifier; onnxruntime does not load it either.
+            raise InputError(
+                f"output '{name}' is declared to hold names of classes, and what computes it gives numbers; the model "
+                "is not valid ONNX: train it with integers 0, 1, 2 and so on as classes, and export it again"
+            )
+    return graph
 
 
 def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits: Limits | None) -> Graph:
-    """Import a prepared model, and see that it keeps the rows of batches of these extents apart."""
+    """Import a prepared model, and see that it keeps the rows of batches of these extents apart.
+
+    Nodes that stand for others are put in the model as these, and then the import starts again: what the client can
+    compute at the end of a network, and which results are read, is seen in the nodes.
+    """
     scope = Scope.of(model, batch, tail(model.graph), limits)
     rows = Rows.of(scope, _convert, extents)
     refusals: list[RefusedNodeError] = []
     waiting = list(reversed(model.graph.node))
+    met: list[onnx.NodeProto] = []
+    expanded = False
     while waiting:
         node = waiting.pop()
         before = len(scope.nodes)
         try:
-            if branch := taken_branch(scope, node):
-                rows.follow_branch(node, branch)
-                waiting += reversed(branch)
+            met.append(node)
+            if made := expand(scope, node):
+                rows.follow_expansion(node, made)
+                met.pop()
+                waiting += reversed(made)
+                expanded = True
+                if len(met) + len(waiting) > MAX_NODES:
+                    raise too_many_nodes()
                 continue
             _convert(Call.of(scope, node))
             if all(name in scope.operands for name in node.output if name):
@@ -129,6 +151,13 @@ def _import(model: onnx.ModelProto, batch: Batch, extents: Sequence[int], limits
                 raise
         _stand_in(scope, node)
         rows.stand_in(node)
+    if expanded:
+        del model.graph.node[:]
+        model.graph.node.extend(met)
+        needed = live(model.graph)
+        del model.graph.node[:]
+        model.graph.node.extend(needed)
+        return _import(model, batch, extents, limits)
     if not refusals:
         try:
             rows.finish([output.name for output in model.graph.output])
@@ -183,6 +212,8 @@ def _convert(call: Call) -> None:
 
 def _check_size(call: Call) -> None:
     """Refuse constants that would take too much memory, or minutes where they are computed element by element."""
+    if call.node.op_type == "Constant":
+        return
     made = sum(math.prod(call.bounded(shape)) for shape in infer_shapes(call.scope, call.node).values())
     if call.scope.folded + made > MAX_FOLDED:
         raise _too_much(call)
@@ -254,6 +285,10 @@ def _finish(scope: Scope, outputs: list[str]) -> Graph:
                 "from the model"
             )
         assert isinstance(operand, Value), "refusals were reported before"
+        if operand.name in scope.masked:
+            raise UnsupportedError(
+                f"output '{name}' is minus infinity in places; return it before the mask, or after the Softmax"
+            )
         if scope.batch.axis and operand.shape[:1] != (1,):
             shape = "x".join(map(str, operand.shape)) or "scalar"
             raise UnsupportedError(

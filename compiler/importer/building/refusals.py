@@ -139,21 +139,18 @@ _CONTROL = (
     "export the network without it, for instance with torch.onnx.export(..., dynamo=True)",
 )
 _LOOP = (
-    "loops over encrypted data are not supported",
-    "unroll them; for scikit-learn's nearest neighbours or Gaussian processes use a linear model instead",
+    "a loop over batches is not supported",
+    "export the network with opset 9 or newer",
 )
-_RECURRENT = ("recurrent layers are not supported", "use convolutions over time, or attention")
 _RANDOM = ("its result is random", "export the network in inference mode")
 _DYNAMIC = ("the shape of its result depends on encrypted data", "cut it off and apply it after decryption")
 _NORM = (
     "it divides by a norm of encrypted data",
     "normalise the data before encryption and remove it from the model; at the end the client can do it",
 )
-_QUANTISED = ("quantised networks are not supported", "export the network in float32, before quantisation")
 
 WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "ThresholdedRelu": _activation("thresholded ReLU"),
         "Floor": _activation("rounding"),
         "Ceil": _activation("rounding"),
         "Round": _activation("rounding"),
@@ -163,13 +160,13 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "ArgMin": _epilogue("argmin"),
         "TopK": _epilogue("top-k"),
         "Equal": _COMPARISON,
+        "BlackmanWindow": _DYNAMIC,
+        "HammingWindow": _DYNAMIC,
+        "HannWindow": _DYNAMIC,
         "NonZero": _DYNAMIC,
+        "Range": _DYNAMIC,
         "NonMaxSuppression": _DYNAMIC,
         "Unique": _DYNAMIC,
-        "LSTM": _RECURRENT,
-        "GRU": _RECURRENT,
-        "RNN": _RECURRENT,
-        "Attention": ("attention is not supported", "use convolutions or dense layers instead"),
         "If": _CONTROL,
         "Loop": _CONTROL,
         "Scan": _LOOP,
@@ -181,13 +178,6 @@ WAYS_OUT: Mapping[str, tuple[str, str]] = MappingProxyType(
         "RandomUniformLike": _RANDOM,
         "Bernoulli": _RANDOM,
         "Multinomial": _RANDOM,
-        "QuantizeLinear": _QUANTISED,
-        "DequantizeLinear": _QUANTISED,
-        "DynamicQuantizeLinear": _QUANTISED,
-        "QLinearConv": _QUANTISED,
-        "QLinearMatMul": _QUANTISED,
-        "ConvInteger": _QUANTISED,
-        "MatMulInteger": _QUANTISED,
     }
 )
 """Reason and remedy for the operators that networks commonly have."""

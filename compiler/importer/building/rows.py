@@ -48,7 +48,7 @@ from hecc.compiler.importer.building.batch import Batch, encrypted_inputs
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.refusals import InvalidNodeError, RefusedNodeError
 from hecc.compiler.importer.building.scope import Constant, Decoded, Operand, Scope, Unknown
-from hecc.compiler.importer.reading.branches import taken_branch
+from hecc.compiler.importer.expansion.expand import expand
 from hecc.compiler.importer.reading.inference import infer_shapes
 from hecc.compiler.importer.tail.program import encrypted_part, program, roots
 from hecc.runtime.reading import Reading
@@ -150,16 +150,16 @@ class Rows:
             rows.batches.append(together)
         return rows
 
-    def follow_branch(self, node: onnx.NodeProto, branch: Sequence[onnx.NodeProto]) -> None:
-        """Take the branch of an If that was taken for one row.
+    def follow_expansion(self, node: onnx.NodeProto, made: Sequence[onnx.NodeProto]) -> None:
+        """See that a node stands for the same nodes as for one row.
 
         Raises
         ------
         RefusedNodeError
-            A batch takes the other branch.
+            It does not: a batch takes another branch, or another number of steps.
         """
         for together in self.batches:
-            if taken_branch(together.scope, node) != branch:
+            if expand(together.scope, node) != made:
                 raise Call.of(self.scope, node).refuse_mixing()
 
     def follow(self, node: onnx.NodeProto, made: Sequence[Node]) -> None:

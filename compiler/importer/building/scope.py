@@ -123,6 +123,9 @@ class Scope:
         The parameters so far, by name.
     decoded
         The values that the client decrypts, by name.
+    masked
+        Where a value is minus infinity to the network, as the scores of an attention are before the softmax, by the
+        value's name; the value itself is finite there, and has one row.
     taken
         Names of all tensors that nodes of the model define.
     read
@@ -141,6 +144,7 @@ class Scope:
     nodes: list[Node] = field(default_factory=list)
     parameters: dict[str, NDArray[Any]] = field(default_factory=dict)
     decoded: dict[str, Decoded] = field(default_factory=dict)
+    masked: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     taken: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
     folded: int = 0

@@ -14,7 +14,7 @@ from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.definitions.maps import broadcast
 
-__all__ = ["combine", "multiply", "powers", "scale"]
+__all__ = ["add_masked", "combine", "multiply", "powers", "scale"]
 
 
 def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]], output: str = "") -> Value:
@@ -36,6 +36,33 @@ def combine(call: Call, summands: Sequence[tuple[Value | Constant, float]], outp
     result = Value(output or call.name, shape)
     call.affine(result, *terms, bias=_bias(call, constants))
     return result
+
+
+def add_masked(call: Call, operands: Sequence[Value | Constant]) -> None:
+    """Define the output as a sum, where constants, or values by a sum before, may be minus infinity in places.
+
+    Such a mask is kept beside the value, for the softmax that reads it.
+    """
+    finite: list[Value | Constant] = []
+    places: list[NDArray[np.bool_]] = []
+    rank = max(len(operand.shape) for operand in operands)
+    for operand in operands:
+        if isinstance(operand, Value):
+            finite.append(operand)
+            if operand.name in call.scope.masked:
+                places.append(call.scope.masked[operand.name])
+            continue
+        whole = call.example(operand, rank)
+        hidden = np.isneginf(whole.array.astype(np.float64))
+        if bool(hidden.any()):
+            places.append(hidden)
+            name = f"{whole.name}:unmasked"
+            whole = Constant(name, np.where(hidden, np.zeros((), whole.array.dtype), whole.array))
+        finite.append(whole)
+    result = combine(call, [(operand, 1.0) for operand in finite])
+    if places:
+        shape = result.shape
+        call.scope.masked[result.name] = np.logical_or.reduce([np.broadcast_to(one, shape) for one in places])
 
 
 def _bias(call: Call, constants: Sequence[tuple[Constant, float]]) -> str | None:

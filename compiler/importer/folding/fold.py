@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.graph import Graph
@@ -28,6 +29,7 @@ from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.building.reference import evaluate
 from hecc.compiler.importer.building.refusals import RefusedNodeError
 from hecc.compiler.importer.building.scope import Constant, Decoded, Tail
+from hecc.compiler.importer.building.scope import array as tensor_array
 from hecc.compiler.importer.folding.arithmetic import ELEMENTWISE, is_real
 from hecc.compiler.importer.folding.quantisation import QUANTISATION
 from hecc.compiler.importer.folding.reductions import REDUCTIONS
@@ -85,6 +87,8 @@ def fold(call: Call) -> dict[str, Constant]:
         raise call.refuse_operator()
     if any(attribute.HasField("sparse_tensor") for attribute in call.node.attribute):
         raise call.refuse("it holds a sparse tensor", "store it densely: hecc finds the zeros by itself")
+    if operator == "Constant" and isinstance(tensor := call.attributes.get("value"), onnx.TensorProto):
+        return {call.name: Constant(call.name, tensor_array(tensor))}
     for _, shape in infer_constants(call.scope, call.node).values():
         call.bounded(shape or ())
     if operator in RULES:

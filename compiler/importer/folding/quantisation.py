@@ -14,14 +14,14 @@ from onnx import helper
 from hecc.compiler.importer.building.call import Call
 from hecc.compiler.importer.folding.arithmetic import widened
 
-__all__ = ["QUANTISATION"]
+__all__ = ["QUANTISATION", "spread"]
 
 Array = NDArray[Any]
 Arrays = Sequence[Array | None]
 Rule = Callable[[Call, Arrays], Array | tuple[Array, ...]]
 
 
-def _spread(call: Call, numbers: Array, data: Array) -> Array:
+def spread(call: Call, numbers: Array, data: Array) -> Array:
     """Scales or zero points as they apply: one for all, along an axis since opset 13, or for blocks since opset 21."""
     if numbers.size == 1 and not (numbers.ndim == data.ndim > 1):
         return numbers.reshape(())
@@ -47,8 +47,8 @@ def _dequantize(call: Call, operands: Arrays) -> Array:
     kind = call.attribute("output_dtype", 0)
     wide = data.astype(np.float64)
     if zero is not None:
-        wide = wide - _spread(call, zero, data).astype(np.float64)
-    found = wide * _spread(call, scale, data).astype(np.float64)
+        wide = wide - spread(call, zero, data).astype(np.float64)
+    found = wide * spread(call, scale, data).astype(np.float64)
     return found.astype(helper.tensor_dtype_to_np_dtype(kind) if kind else scale.dtype)
 
 
@@ -70,10 +70,10 @@ def _quantize(call: Call, operands: Arrays) -> Array:
         )
     # In single precision: that decides about halves.
     single = np.float32
-    quotient = data.astype(single) / _spread(call, scale, data).astype(single)
+    quotient = data.astype(single) / spread(call, scale, data).astype(single)
     shifted = np.rint(quotient).astype(np.float64)
     if zero is not None:
-        shifted = shifted + _spread(call, zero, data).astype(np.float64)
+        shifted = shifted + spread(call, zero, data).astype(np.float64)
     limits = np.iinfo(kind)
     return np.clip(shifted, limits.min, limits.max).astype(kind)
 

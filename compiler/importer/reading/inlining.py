@@ -19,7 +19,7 @@ import onnx.inliner
 
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["MAX_NODES", "check_size", "inline"]
+__all__ = ["MAX_NODES", "check_size", "inline", "too_many_nodes"]
 
 MAX_NODES = 1 << 16
 """Nodes that a network may have, functions expanded: a hundred times as many as the largest that run encrypted."""
@@ -40,7 +40,7 @@ def check_size(model: onnx.ModelProto) -> None:
     """
     graphs = [model.graph, *(_subgraphs(model.graph.node))]
     if sum(len(graph.node) for graph in graphs) > MAX_NODES:
-        raise _too_many()
+        raise too_many_nodes()
 
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -66,7 +66,7 @@ def inline(model: onnx.ModelProto) -> onnx.ModelProto:
     calls = _Calls(functions, {_domain(entry.domain): entry.version for entry in model.opset_import})
     size = calls.specialise(model.graph.node, {}, ())
     if size > MAX_NODES:
-        raise _too_many()
+        raise too_many_nodes()
     whole = onnx.ModelProto()
     whole.CopyFrom(model)
     del whole.functions[:]
@@ -135,7 +135,7 @@ class _Calls:
                 if callers:
                     self._check_meaning(node, callers[-1])
             if size > MAX_NODES:
-                raise _too_many()
+                raise too_many_nodes()
         return size
 
     def _check_meaning(self, node: onnx.NodeProto, key: Key) -> None:
@@ -260,7 +260,8 @@ def _shown(key: Key) -> str:
     return f"'{domain}.{name}'" + (f" ({overload})" if overload else "")
 
 
-def _too_many() -> UnsupportedError:
+def too_many_nodes() -> UnsupportedError:
+    """Refuse a network that has become too large."""
     return UnsupportedError(
         f"the network has more than {MAX_NODES} nodes, with its functions expanded; use a smaller one"
     )

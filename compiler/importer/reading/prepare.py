@@ -11,9 +11,10 @@ import onnx
 from hecc.compiler.importer.reading.distances import name_distances
 from hecc.compiler.importer.reading.inlining import check_size, inline
 from hecc.compiler.importer.reading.messages import parts
+from hecc.compiler.importer.reading.older import OLDEST, renew
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["FLOATS", "OLDEST_OPSET", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
+__all__ = ["FLOATS", "OLDEST_OPSET", "live", "newest_opset", "opset_of", "prepare", "reads", "type_name", "validate"]
 
 FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
@@ -21,7 +22,7 @@ FLOATS = frozenset(
 """Types of real numbers."""
 
 
-INTEGERS = frozenset(
+NUMBERS = frozenset(
     {
         onnx.TensorProto.INT8,
         onnx.TensorProto.INT16,
@@ -31,11 +32,18 @@ INTEGERS = frozenset(
         onnx.TensorProto.UINT16,
         onnx.TensorProto.UINT32,
         onnx.TensorProto.UINT64,
+        onnx.TensorProto.INT4,
+        onnx.TensorProto.UINT4,
+        onnx.TensorProto.FLOAT8E4M3FN,
+        onnx.TensorProto.FLOAT8E4M3FNUZ,
+        onnx.TensorProto.FLOAT8E5M2,
+        onnx.TensorProto.FLOAT8E5M2FNUZ,
     }
 )
+"""Types of other numbers: encrypted as real ones where a network makes real ones of them at once."""
 
-OLDEST_OPSET = 7
-"""Before it, broadcasting was an attribute and shapes were attributes: another language."""
+OLDEST_OPSET = OLDEST
+"""Of the models that converters meet; older ones are written anew first."""
 
 
 def type_name(element: int) -> str:
@@ -62,11 +70,12 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     InputError
         The model is not valid ONNX.
     UnsupportedError
-        The opset is older than seven or newer than the installed onnx package.
+        The opset is older than seven and not to be written anew, or newer than the installed onnx package.
     """
     _normalise_domains(model)
-    _check_opset(model)
     check_size(model)
+    renew(model)
+    _check_opset(model)
     if model.functions:
         model = inline(model)
         _normalise_domains(model)
@@ -78,7 +87,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
         raise UnsupportedError(
             f"the weight '{name}' is a sparse initializer; store it densely: hecc finds the zeros by itself"
         )
-    nodes = _live(model.graph)
+    nodes = live(model.graph)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     _declare_real(model.graph)
@@ -86,17 +95,26 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _declare_real(graph: onnx.GraphProto) -> None:
-    """Declare inputs of integers real where the network begins by casting them: it means the same numbers.
+    """Declare inputs of integers real where the network begins by casting or scaling them: it means the same numbers.
 
     Images of bytes are an example: ``x.float() / 255``.
     """
     for item in graph.input:
         readers = [node for node in graph.node if item.name in reads(node)]
-        cast = all(
-            node.op_type == "Cast" and any(a.name == "to" and a.i in FLOATS for a in node.attribute) for node in readers
-        )
-        if readers and cast and item.type.tensor_type.elem_type in INTEGERS:
+        cast = all(_takes_numbers(node, item.name) for node in readers)
+        if readers and cast and item.type.tensor_type.elem_type in NUMBERS:
             item.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
+QUANTISED = frozenset({"ConvInteger", "DequantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul"})
+"""Operators to which integers are numbers with a scale."""
+
+
+def _takes_numbers(node: onnx.NodeProto, name: str) -> bool:
+    """Whether a node makes real numbers of integers before it does anything else with them."""
+    if node.op_type in QUANTISED and not node.domain:
+        return name == node.input[0] and name not in node.input[1:]
+    return node.op_type == "Cast" and any(a.name == "to" and a.i in FLOATS for a in node.attribute)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
@@ -119,10 +137,13 @@ def _normalise_domains(model: onnx.ModelProto) -> None:
 
 def _check_opset(model: onnx.ModelProto) -> None:
     opset, newest = opset_of(model), newest_opset()
+    if all(entry.domain for entry in model.opset_import) and all(node.domain for node in model.graph.node):
+        # Of other domains only, whose operators have versions of their own.
+        return
     if opset < OLDEST_OPSET:
         raise UnsupportedError(
-            f"the model uses opset {opset}, older than {OLDEST_OPSET}; convert it: "
-            "onnx.version_converter.convert_version(model, 13), or export the network again"
+            f"the model uses opset {opset}, older than {OLDEST_OPSET}, and is not written anew; export the network "
+            "again with opset 13 or newer, and without functions of its own"
         )
     if opset > newest:
         raise UnsupportedError(
@@ -131,7 +152,7 @@ def _check_opset(model: onnx.ModelProto) -> None:
         )
 
 
-def _live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def live(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in topological order: the file's, where it is one."""
     producers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     given = {item.name for item in [*graph.input, *graph.initializer]}

@@ -98,7 +98,8 @@ def looked_up(call: Call) -> Decoded:
     labels = tuple(table.array.reshape(-1).tolist())
     if table.array.ndim > 2 or table.array.size != table.shape[-1] or not all(isinstance(x, int | str) for x in labels):
         raise call.refuse(
-            f"its table '{table.name}' is no list of names or integers, one for each class", "give the classes names"
+            f"its table '{table.name}' is no list of names or integers, one for each class",
+            "give the classes names; if it calibrates probabilities, use a sigmoid in place of an isotonic function",
         )
     # What an ArrayFeatureExtractor extracts is one row, whatever the shape of the indices.
     shape = index.shape if call.node.op_type == "Gather" else (1, math.prod(index.shape))

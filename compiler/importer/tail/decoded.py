@@ -21,6 +21,8 @@ __all__ = ["after", "axes", "constant", "decode", "inner", "number", "operand", 
 def decode(call: Call, value: Value) -> Decoded:
     """An encrypted value as the client holds it after decryption; the same object every time."""
     known = call.scope.decoded
+    if value.name in call.scope.masked:
+        raise call.refuse_mask(value)
     if value.name not in known:
         # A vector keeps its only axis in a plan.
         shape = value.shape if len(value.shape) < 2 else inner(call, value.shape)

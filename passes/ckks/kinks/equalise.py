@@ -27,9 +27,10 @@ __all__ = ["LEAST", "equalise"]
 
 Array = NDArray[np.float64]
 
-LEAST = 0.25
-"""Of a channel's factor, as a part of the largest: how much wider than what was seen its part of the interval is at the
-most. Channels that hardly say anything on the calibration inputs may do so on others."""
+LEAST = 0.5
+"""Of a channel's factor, as a part of the largest. Channels that are quiet on the calibration inputs may not be so on
+others, and with a smaller factor more of them come close to the ends of the interval: a LeNet with polynomials of
+degree 30 on intervals from 256 rows keeps 99.6% of its decisions with a half, and 98.2% with a quarter."""
 
 
 def equalise(graph: Graph, values: Mapping[str, Array], least: float = LEAST) -> Graph:

@@ -220,8 +220,10 @@ def frame_table(what: str, frame: Any, columns: int | None = None, *, by_name: b
         raise InputError(f"{what}: a table without rows; give one row per example")
     counted = isinstance(frame.columns, pandas.RangeIndex)
     names = () if counted else tuple(map(str, frame.columns))
-    if columns not in (None, frame.shape[1]) and not (by_name and names):
-        raise InputError(f"{what}: {frame.shape[1]} columns, not {columns}; give one for each value")
+    if columns is not None and columns != frame.shape[1] and not (by_name and names):
+        more = frame.shape[1] > columns
+        hint = ", and leave out others, such as the answers that the network was trained on" if more else ""
+        raise InputError(f"{what}: {frame.shape[1]} columns, not {columns}; give one for each value{hint}")
     shown = tuple(f"column {number}{f' ({names[number]!r})' if names else ''}" for number in range(frame.shape[1]))
     values = np.full(frame.shape, np.nan)
     faults: dict[tuple[int, int], str] = {}

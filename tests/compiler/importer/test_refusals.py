@@ -52,10 +52,10 @@ def test_trees_that_hummingbird_wrote_as_tensors_are_told_as_trees(model: Model,
 
 
 def test_an_activation_is_refused_with_its_name_operator_opset_and_a_way_out(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = ThresholdedRelu(x) }")
-    built.graph.node[0].name = "/layer1/ThresholdedRelu"
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Round(x)  y = Softplus(r) }")
+    built.graph.node[0].name = "/layer1/Round"
     assert message(built) == (
-        "ThresholdedRelu '/layer1/ThresholdedRelu' (opset 13): thresholded ReLU is not a polynomial; replace it by a "
+        "Round '/layer1/Round' (opset 13): rounding is not a polynomial; replace it by a "
         "square or another polynomial of low degree and train again"
     )
 
@@ -65,7 +65,7 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
         """g (float[1,1,4,4] x, float[1,4] z) => (float[1,4] y, float[1,4] w) {
             a = Floor(x)  b = LpPool<kernel_shape=[2,2], strides=[2,2]>(a)  c = Floor(b)
             s = Shape(c)  i = Constant<value_ints=[1, -1]>()
-            f = Reshape(c, i)  q = Hardmax(f)  y = Softplus(q)  w = ThresholdedRelu(f)
+            f = Reshape(c, i)  q = Hardmax(f)  y = Softplus(q)  r = Round(f)  w = Softplus(r)
         }"""
     )
     assert message(built) == (
@@ -75,7 +75,7 @@ def test_all_refused_nodes_are_named_at_once_and_those_of_one_kind_together(mode
         "  LpPool 'b' (opset 13): an Lp norm is not a polynomial; use average pooling instead and train again\n"
         "  Hardmax 'q' (opset 13): hardmax cannot be computed on encrypted data in the middle of a network; move it to "
         "the end, where the client applies it after decryption\n"
-        "  ThresholdedRelu 'w' (opset 13): thresholded ReLU is not a polynomial; replace it by a square or another "
+        "  Round 'r' (opset 13): rounding is not a polynomial; replace it by a square or another "
         "polynomial of low degree and train again"
     )
 
@@ -95,15 +95,15 @@ def test_what_a_scheme_cannot_evaluate_is_refused_and_nothing_else_is_blamed(mod
 
 def test_behind_a_node_of_unknown_shape_only_what_is_certain_is_named(model: Model) -> None:
     built = model(
-        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = ThresholdedRelu(c)  s = Shape(c)  "
-        "y = Expand(r, s) }"
+        "g (float[1,3] x) => (float[1,3] y) { n = NonZero(x)  c = Cast<to=1>(n)  r = LpPool<kernel_shape=[1]>(c)  "
+        "s = Shape(c)  y = Expand(r, s) }"
     )
     lines = message(built).splitlines()
-    assert [line.split()[0] for line in lines] == ["NonZero", "ThresholdedRelu"]
+    assert [line.split()[0] for line in lines] == ["NonZero", "LpPool"]
 
 
 def test_nodes_that_no_output_needs_are_not_refused(model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { r = ThresholdedRelu(x)  y = Neg(x) }")
+    built = model("g (float[1,3] x) => (float[1,3] y) { r = Round(x)  y = Neg(x) }")
     assert [node.output.name for node in import_model(built).nodes] == ["x", "y"]
 
 
@@ -364,15 +364,16 @@ def test_a_negative_variance_is_refused(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("operator", "number", "remedy"),
     [
-        (np.nan, "train the network again"),
-        (-np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
+        ("Add", np.nan, "train the network again"),
+        ("Sub", -np.inf, "write a number such as -1e4 if it is a mask, or train the network again"),
     ],
 )
-def test_weights_that_are_not_numbers_are_refused(number: float, remedy: str, model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Add(x, w) }", w=np.array([1, number, 1], np.float32))
-    assert message(built, InputError) == f"Add 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
+def test_weights_that_are_not_numbers_are_refused(operator: str, number: float, remedy: str, model: Model) -> None:
+    weight = np.array([1, number, 1], np.float32)
+    built = model(f"g (float[1,3] x) => (float[1,3] y) {{ y = {operator}(x, w) }}", w=weight)
+    assert message(built, InputError) == f"{operator} 'y' (opset 13): its constant 'w' holds infinity or NaN; {remedy}"
 
 
 def test_integer_weights_are_refused(model: Model) -> None:
@@ -621,12 +622,32 @@ def test_weights_outside_the_models_folder_are_not_read(tmp_path: Path, model: M
     )
 
 
-@pytest.mark.parametrize("opset", [1, 6])
-def test_older_opsets_are_refused(opset: int, model: Model) -> None:
-    built = model("g (float[1,3] x) => (float[1,3] y) { y = Neg(x) }", opset)
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        (
+            "y = PRelu(x, s)",
+            "the operator means something else than in opset 7, the oldest that is imported with it; export the",
+        ),
+        (
+            "y = Dropout(x)",
+            "it is in training mode; export the network in inference mode: call model.eval() first",
+        ),
+    ],
+)
+def test_what_older_opsets_meant_otherwise_is_refused(graph: str, sentence: str, model: Model) -> None:
+    built = model(f"g (float[1,3] x) => (float[1,3] y) {{ {graph} }}", 6, s=np.ones(3, np.float32))
+    assert message(built).startswith(f"{built.graph.node[0].op_type} 'y' (opset 6): {sentence}")
+
+
+def test_functions_of_older_opsets_are_refused(model: Model) -> None:
+    built = model("g (float[1,3] x) => (float[1,3] y) { y = own.f(x) }", 6)
+    body = [helper.make_node("Neg", ["a"], ["b"])]
+    built.functions.append(helper.make_function("own", "f", ["a"], ["b"], body, [helper.make_opsetid("", 6)]))
+    built.opset_import.append(helper.make_opsetid("own", 1))
     assert message(built) == (
-        f"the model uses opset {opset}, older than 7; convert it: onnx.version_converter.convert_version(model, 13), "
-        "or export the network again"
+        "the model uses opset 6, older than 7, and is not written anew; export the network again with opset 13 or "
+        "newer, and without functions of its own"
     )
 
 

@@ -32,11 +32,13 @@ __all__ = [
     "PRelu",
     "Relu",
     "Selu",
+    "Shrink",
     "Sigmoid",
     "Softplus",
     "Softsign",
     "Swish",
     "Tanh",
+    "ThresholdedRelu",
 ]
 
 
@@ -240,6 +242,19 @@ class Selu(Converter):
         )
 
 
+class Shrink(Converter):
+    """Shrinkage: zero around zero."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_9(call: Call) -> None:
+        """``x + bias`` below ``-lambd``, ``x - bias`` above ``lambd``, zero between."""
+        define_function(
+            call, "shrink", call.value(0), lambd=call.attribute("lambd", 0.5), bias=call.attribute("bias", 0.0)
+        )
+
+
 class Sigmoid(Converter):
     """The logistic function."""
 
@@ -293,3 +308,14 @@ class Tanh(Converter):
     def opset_7(call: Call) -> None:
         """``tanh(x)``."""
         define_function(call, "tanh", call.value(0))
+
+
+class ThresholdedRelu(Converter):
+    """Rectifier that begins at a threshold, with a jump."""
+
+    notes = KINKED
+
+    @staticmethod
+    def opset_10(call: Call) -> None:
+        """``x`` where it is above alpha, zero elsewhere."""
+        define_function(call, "thresholdedrelu", call.value(0), alpha=call.attribute("alpha", 1.0))

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from hecc.compiler.importer.building.converter import Converter
 from hecc.compiler.importer.operators.ml.arrayfeatureextractor import ArrayFeatureExtractor
 from hecc.compiler.importer.operators.ml.cdist import CDist
+from hecc.compiler.importer.operators.ml.featurevectorizer import FeatureVectorizer
 from hecc.compiler.importer.operators.ml.imputer import Imputer
 from hecc.compiler.importer.operators.ml.linearclassifier import LinearClassifier
 from hecc.compiler.importer.operators.ml.linearregressor import LinearRegressor
@@ -24,6 +25,7 @@ ML_CONVERTERS: Mapping[str, type[Converter]] = MappingProxyType(
         converter.__name__: converter
         for converter in (
             ArrayFeatureExtractor,
+            FeatureVectorizer,
             Imputer,
             LinearClassifier,
             LinearRegressor,

@@ -260,7 +260,7 @@ def test_a_zip_map_names_the_columns() -> None:
         ([ml("TreeEnsembleRegressor", ["x"], ["y"])], "decision trees compare encrypted features; use a linear model"),
         ([ml("Imputer", ["x"], ["y"], replaced_value_float=1.0)], "it replaces the number 1, which needs a comparison"),
         ([ml("OneHotEncoder", ["x"], ["y"])], "it compares encrypted features; encode categories before encryption"),
-        ([ml("FeatureVectorizer", ["x"], ["y"])], "only linear ones and support vector machines are supported"),
+        ([ml("DictVectorizer", ["x"], ["y"])], "only linear ones and support vector machines are supported"),
     ],
 )
 def test_models_that_are_not_linear_are_refused(nodes: Any, says: str) -> None:

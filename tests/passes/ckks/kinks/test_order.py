@@ -146,6 +146,7 @@ def test_what_is_said_not_to_decrease_does_not(name: str) -> None:
         "hardsigmoid": {"alpha": 0.2, "beta": 0.5},
         "leakyrelu": {"alpha": 0.1},
         "selu": {"alpha": 1.6, "gamma": 1.05},
+        "thresholdedrelu": {"alpha": 0.5},
     }
     given = attributes.get(name, {})
     assert NONDECREASING[name](**given)

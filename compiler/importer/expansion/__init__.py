@@ -1,0 +1,1 @@
+"""Nodes that stand for others: branches, loops, recurrent layers, quantised layers, and functions of ONNX."""

@@ -1,0 +1,51 @@
+"""The page of scikit-learn's estimators, and the networks for patients' tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("skl2onnx")
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import patients  # noqa: E402
+import scikit_learn  # noqa: E402
+
+PAGE = ROOT / "docs" / "reference" / "scikit-learn.md"
+
+
+def test_the_page_has_every_estimator_once() -> None:
+    lines = [line.split(" | ")[0] for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    for name in scikit_learn.ESTIMATORS:
+        assert lines.count(f"| {name}") == 1, name
+
+
+def test_what_runs_and_what_is_refused_is_measured() -> None:
+    # One level, and a refusal: both take a second.
+    report = scikit_learn.measure("LinearDiscriminantAnalysis", 1)
+    assert report["agree"] == report["rows"] > 50
+    assert report["encrypted_as_simulated"] == 1
+    assert report["levels"] == 1
+    refused = scikit_learn.measure("DecisionTreeClassifier", 1)
+    assert "decision trees compare encrypted features" in refused["refused"]
+    rows = [("a", report), ("b", refused)]
+    assert scikit_learn.table(rows).splitlines()[2:][0].startswith("| a | wine | 53 of 53 | ")
+    assert scikit_learn.refusals(rows).splitlines()[2:][0].startswith("| b | wine | ai.onnx.ml.TreeEnsembleClassifier")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", ["scikit-learn", "torch"])
+@pytest.mark.parametrize("table", patients.TABLES)
+def test_every_patient_is_answered_as_in_clear(table: str, trainer: str, shared_data: Path) -> None:
+    if trainer == "torch":
+        pytest.importorskip("torch")
+    rows, answers = patients.read(shared_data / "tabular" / patients.TABLES[table])
+    report = patients.measure(rows, answers, trainer, (16, 16), 1, {"precision": 6.0})
+    assert report["patients"] > 70
+    assert report["wrong"] == report["lost"] == 0
+    assert report["encrypted_as_simulated"] == 1
