@@ -22,7 +22,13 @@ LAYERS = {
 }
 ORDER = list(LAYERS)
 # What calls the passes is none itself.
-DRIVERS = {"hecc.passes", "hecc.passes.ckks.agreement", "hecc.passes.ckks.pipeline", "hecc.passes.ckks.search"}
+DRIVERS = {
+    "hecc.passes",
+    "hecc.passes.ckks.agreement",
+    "hecc.passes.ckks.kinks.unreached",
+    "hecc.passes.ckks.pipeline",
+    "hecc.passes.ckks.search",
+}
 
 
 def layer_of(module: str) -> str:

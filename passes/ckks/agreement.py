@@ -110,12 +110,16 @@ class Agreement:
         aim, best = SHARE * self._lost, 0.0
         for _ in range(AIMS):
             found = approximation.deciding(aim, levels)
-            self._reached = self.kept(found)
-            if self._reached.kept >= 1 - self._lost:
+            if self.accepts(found):
                 return found
-            best = max(best, self._reached.kept)
+            best = max(best, self.facts.kept)
             aim /= 2
         raise UndecidedError(1 - best, levels)
+
+    def accepts(self, approximated: Approximated) -> bool:
+        """Whether polynomials keep enough decisions on the inputs held back; what they keep is what was reached."""
+        self._reached = self.kept(approximated)
+        return self._reached.kept >= 1 - self._lost
 
     def kept(self, approximated: Approximated) -> AgreementFacts:
         """What a network with polynomials does on the inputs held back."""

@@ -27,11 +27,12 @@ import numpy as np
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
+from hecc.compiler.ckks.capacity import most_levels
 from hecc.compiler.ckks.chain.scaling import Magnitude
-from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, UnreachedError
+from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
 from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
-from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, RING_DEGREES, Options
+from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
 from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.graph import Graph
@@ -46,6 +47,7 @@ from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.kinks.equalise import equalise
 from hecc.passes.ckks.kinks.order import order_maxima
+from hecc.passes.ckks.kinks.unreached import check_depth, unreached
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
 from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand, choose_chain
@@ -126,14 +128,8 @@ LARGE_KEYS = 2 * 10**9
 LEAST_ERROR = 16
 """Bits of the largest error of any circuit, less than that of a single rescale."""
 
-ROUND_LOSSES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 50.0, math.inf)
-"""Points of accuracy that a refusal may name."""
-
 SINGLE_LEVELS = 8
 """Of one polynomial of the largest degree."""
-
-MOST_DEPTH = 64
-"""Of any network, in the largest ring."""
 
 SERIES_WEIGHT_BITS = 12
 """By which the weights ahead of polynomials are more precise to begin with, as their rounding moves the argument."""
@@ -436,11 +432,16 @@ class _Network:
         self._fitted = _has(graph, FunctionNode)
         if options.decides and options.accuracy_loss is None and _kinked(graph):
             options = replace(options, accuracy_loss=ACCURACY_LOSS, precision=NOISE_PRECISION)
+        decided = options.accuracy_loss is not None and self._fitted
+        if decided:
+            _check_real(graph, options)
+            check_depth(graph, options)
         if self._fitted:
             progress("fit polynomials")
         # A few inputs say too little of what the arguments of functions become, to look for others far from them.
         few = len(next(iter(calibration.values()))) < FEW_ROWS
-        far = None if few and self._fitted else corner_inputs(graph, calibration, declared, options.margin)
+        unseen = decided or (few and self._fitted)
+        far = None if unseen else corner_inputs(graph, calibration, declared, options.margin)
         if options.edges is not None:
             # Where functions are not finite nothing can be promised.
             values = graph.evaluate(options.edges)
@@ -451,14 +452,7 @@ class _Network:
             edges = {name: rows[telling] for name, rows in inside.items()}
             far = edges if far is None else {name: np.concatenate([rows, edges[name]]) for name, rows in far.items()}
         self._agreement: Agreement | None = None
-        if options.accuracy_loss is not None and self._fitted:
-            if not options.real:
-                first = next(iter(_kinked(graph) or (node for node in graph.nodes if isinstance(node, FunctionNode))))
-                raise CompileError(
-                    f"{first.source} (opset {first.source.opset}) takes polynomials that keep the network's decisions "
-                    "on inputs like the real ones, and none were given; give some hundred as calibration, or ask for a "
-                    "precision"
-                )
+        if decided and options.accuracy_loss is not None:
             self._agreement = Agreement(graph, calibration, options.accuracy_loss / 100, options.truth)
             graph = self._graph = equalise(graph, graph.evaluate(self._agreement.chosen.inputs))
             far = None
@@ -485,7 +479,7 @@ class _Network:
         """That each polynomial may take, at the most, in the largest ring."""
         affine = max(multiplicative_depth(self._graph).values())
         functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
-        return max(1, (MOST_DEPTH - affine) // max(1, functions))
+        return max(1, (most_levels(self._options) - affine) // max(1, functions))
 
     def plan(self) -> CkksPlan:
         """The plan for the precision that was asked for.
@@ -501,7 +495,17 @@ class _Network:
         try:
             plan = self._compiled(self._options, _plan, chosen)
         except (UndecidedError, ImpreciseError) as refused:
-            raise self._undecided(refused) from None
+            self._progress("try fewer decisions")
+            best = self._deepest()
+            alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
+            other = isinstance(refused, ImpreciseError) and not refused.deep
+            if alike is None or other or not self._agreement.accepts(alike):
+                raise unreached(self._graph, self._options, best, str(refused) if other else "") from None
+            # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
+            try:
+                plan = self._compiled(self._options, _plan, lambda: alike)
+            except ImpreciseError as again:
+                raise unreached(self._graph, self._options, best, str(again)) from None
         return self._decided(plan)
 
     def _decided(self, plan: CkksPlan) -> CkksPlan:
@@ -543,11 +547,8 @@ class _Network:
             return PolynomialTrial(levels=levels, depth=self._depth(levels), kept=kept, seconds=None)
         return PolynomialTrial(levels=levels, depth=depth, kept=kept, seconds=seconds)
 
-    def _undecided(self, refused: CompileError) -> CompileError:
-        """Why the decisions asked for cannot be kept, and how many can."""
-        asked = self._options.accuracy_loss
-        assert asked is not None, "it was compiled by decisions"
-        self._progress("try fewer decisions")
+    def _deepest(self) -> PolynomialTrial | None:
+        """Polynomials of the most levels each that there are parameters for, as far as predictions tell."""
         best: PolynomialTrial | None = None
         low, high = 1, min(self._levels, SINGLE_LEVELS)
         while low <= high:
@@ -557,24 +558,7 @@ class _Network:
                 high = levels - 1
             else:
                 best, low = trial, levels + 1
-        functions = [node for node in self._graph.nodes if isinstance(node, FunctionNode)]
-        wanted = f"{100 - asked:g}% of the network's decisions take more levels of multiplications than N = "
-        room = f"{RING_DEGREES[-1]} has room for at {self._options.security}-bit security"
-        spent = f"{count_words(len(functions), 'polynomial')} in place of activations spend most of them"
-        if isinstance(refused, ImpreciseError) and not refused.deep:
-            wanted, room, spent = f"{100 - asked:g}% of the network's decisions cannot be kept", "", str(refused)
-        if best is None:
-            return UnreachedError(
-                f"{wanted}{room}: {spent}, at depth {self._depth(1)} at the least; use fewer or smaller layers, or "
-                "squares in place of some activations, and train again"
-            )
-        offered = _next_loss(100 * (1 - best.kept))
-        return UnreachedError(
-            f"{wanted}{room}: {spent}; polynomials of {best.levels} levels each, at depth {best.depth}, keep "
-            f"{100 * best.kept:.1f}%; ask for --accuracy-loss {offered:g}, or replace some activations by squares or "
-            "smooth ones such as SiLU and train again",
-            offered,
-        )
+        return best
 
     def possible_precision(self) -> int | None:
         """The most whole bits, of fewer than were asked for, that there is a plan for; ``None`` if there is none.
@@ -653,11 +637,6 @@ class _Network:
                 lowerings = Lowerings()
 
 
-def _next_loss(points: float) -> float:
-    """A round number of points, of which half are as many at the least: what other inputs may add is in the rest."""
-    return next(round_number for round_number in ROUND_LOSSES if round_number >= 2 * points)
-
-
 def _smaller(graph: Graph, reaches: Mapping[str, float], deviation: float) -> str:
     """What to do about functions with large arguments, as a clause."""
     largest = max(reaches, key=lambda name: reaches[name])
@@ -667,6 +646,17 @@ def _smaller(graph: Graph, reaches: Mapping[str, float], deviation: float) -> st
     return (
         f"keep the arguments of {graph.node(largest).source}, which reach {reaches[largest]:.3g},{more} near one, with "
         f"a BatchNormalization before {'each' if others else 'it'}{scaled}, and train again"
+    )
+
+
+def _check_real(graph: Graph, options: Options) -> None:
+    """Refuse to choose by decisions on inputs that were made up."""
+    if options.real:
+        return
+    first = next(iter(_kinked(graph) or (node for node in graph.nodes if isinstance(node, FunctionNode))))
+    raise CompileError(
+        f"{first.source} (opset {first.source.opset}) takes polynomials that keep the network's decisions on inputs "
+        "like the real ones, and none were given; give some hundred as calibration, or ask for a precision"
     )
 
 

@@ -18,15 +18,17 @@ from hecc.compiler.graph.nodes import (
     ChebyshevNode,
     FunctionNode,
     InputNode,
+    Node,
     OperatorNode,
     ProductNode,
     QuadraticNode,
+    Source,
     WindowSumNode,
 )
 from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.reading import Reading
 
-__all__ = ["multiplicative_depth"]
+__all__ = ["levels_spent", "multiplicative_depth"]
 
 
 def multiplicative_depth(graph: Graph, *, functions: int = 0) -> dict[str, int]:
@@ -37,8 +39,26 @@ def multiplicative_depth(graph: Graph, *, functions: int = 0) -> dict[str, int]:
     depth: dict[str, int] = {}
     for node in graph.nodes:
         before = max((depth[value] for value in node.inputs), default=0)
-        depth[node.output.name] = before + _PRODUCTS.of(node)(node, graph.parameters, functions)
+        depth[node.output.name] = before + _levels(graph, node, functions)
     return depth
+
+
+def levels_spent(graph: Graph, *, functions: int = 0) -> dict[Source, int]:
+    """Levels that each ONNX node spends on the longest path of products, from its end to its beginning."""
+    depth = multiplicative_depth(graph, functions=functions)
+    spent: dict[Source, int] = {}
+    inputs: tuple[str, ...] = graph.outputs
+    while inputs:
+        node = graph.node(max(inputs, key=depth.__getitem__))
+        if levels := _levels(graph, node, functions):
+            spent[node.source] = spent.get(node.source, 0) + levels
+        inputs = tuple(node.inputs)
+    return spent
+
+
+def _levels(graph: Graph, node: Node, functions: int) -> int:
+    found: int = _PRODUCTS.of(node)(node, graph.parameters, functions)
+    return found
 
 
 _PRODUCTS: Reading[Callable[[Any, Parameters, int], int]] = Reading(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hecc.compiler.ckks.imprecise import ImpreciseError
+from hecc.compiler.ckks.imprecise import ImpreciseError, UnreachedError
+from hecc.compiler.ckks.options import NOISE_PRECISION
 from hecc.compiler.graph.graph import Graph
 from hecc.passes.ckks.pipeline import canonicalise
 from hecc.passes.graph import variants
@@ -38,6 +39,8 @@ class Way:
         Whether the network has to be trained again.
     precision
         Bits that were asked for.
+    accuracy_loss
+        Points that may be lost, where that is what to ask for.
     seconds
         Predicted time of one row.
     memory
@@ -55,6 +58,7 @@ class Way:
     memory: int
     key_bytes: int
     ring_degree: int
+    accuracy_loss: float | None = None
 
     @property
     def sentence(self) -> str:
@@ -70,6 +74,7 @@ class Way:
             "changes": list(self.changes),
             "trains": self.trains,
             "precision": self.precision,
+            "accuracy_loss": self.accuracy_loss,
             "seconds": self.seconds,
             "peak_memory": self.memory,
             "key_bytes": self.key_bytes,
@@ -98,7 +103,7 @@ def ways_out(task: Task, refusal: HeccError, progress: Callable[[str], None] = l
 
 def explain(refusal: CompileError) -> None:
     """Note beside a refusal who knows more."""
-    if isinstance(refusal, ImpreciseError):
+    if isinstance(refusal, ImpreciseError | UnreachedError):
         refusal.add_note("`hecc estimate` tries what would make it run, and says what each way costs")
 
 
@@ -119,6 +124,8 @@ class _Trials:
             return
         if isinstance(refusal, ImpreciseError) and refusal.precision is not None:
             yield from self._tried((), graph, precision=refusal.precision)
+        if isinstance(refusal, UnreachedError) and refusal.accuracy_loss is not None:
+            yield from self._tried((), graph, accuracy_loss=refusal.accuracy_loss)
         averaged = substitutes.averaged(graph)
         if averaged is not None:
             graph, done = averaged, (AVERAGES,)
@@ -144,11 +151,17 @@ class _Trials:
         yield from self._shorter(done, canonicalise(graph), options.precision)
 
     def _tried(
-        self, changes: tuple[str, ...], graph: Graph, *, precision: float | None = None, trains: bool = False
+        self,
+        changes: tuple[str, ...],
+        graph: Graph,
+        *,
+        precision: float | None = None,
+        accuracy_loss: float | None = None,
+        trains: bool = False,
     ) -> Iterator[Way]:
         """A change, or the same with less precision."""
         try:
-            yield self.compiled(changes, graph, precision=precision, trains=trains)
+            yield self.compiled(changes, graph, precision=precision, accuracy_loss=accuracy_loss, trains=trains)
         except CompileError as refusal:
             if isinstance(refusal, ImpreciseError) and refusal.precision is not None and precision is None:
                 yield self.compiled(changes, graph, precision=refusal.precision, trains=trains)
@@ -196,6 +209,7 @@ class _Trials:
         graph: Graph,
         *,
         precision: float | None = None,
+        accuracy_loss: float | None = None,
         trains: bool = False,
         offers_less: bool = True,
     ) -> Way:
@@ -203,8 +217,12 @@ class _Trials:
         asked = self._task.options.precision
         if precision is not None:
             changes = (*changes, f"ask for --precision {precision:g}")
+        if accuracy_loss is not None:
+            changes = (*changes, f"ask for --accuracy-loss {accuracy_loss:g}")
         self._progress(f"try to {' and '.join(changes)}")
         options = replace(self._task.options, quiet=True, offers_less=offers_less, precision=precision or asked)
+        if accuracy_loss is not None:
+            options = replace(options, accuracy_loss=accuracy_loss, precision=NOISE_PRECISION)
         plan = CkksPlan.of(replace(self._task, imported=graph, model=b"", options=options).build())
         header = plan.header
         return Way(
@@ -215,4 +233,5 @@ class _Trials:
             header.peak_memory,
             header.estimate.evaluation_key_bytes,
             header.keys.ring_degree,
+            accuracy_loss,
         )

@@ -99,16 +99,45 @@ def test_the_command_line_says_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     onnx.save(maximal(), "model.onnx")
     np.save("rows.npy", ROWS)
-    result = CliRunner().invoke(app, ["estimate", "model.onnx", "--calibration", "rows.npy", "--precision", "12", "--json"])
+    result = CliRunner().invoke(
+        app, ["estimate", "model.onnx", "--calibration", "rows.npy", "--precision", "12", "--json"]
+    )
     assert result.exit_code == 1
     answer = json.loads(result.stdout)
     assert answer["kind"] == "ImpreciseError"
-    assert {"changes", "precision", "seconds", "peak_memory", "key_bytes", "ring_degree", "trains"} == set(
-        answer["ways"][0]
-    )
+    assert {
+        "changes", "precision", "accuracy_loss", "seconds", "peak_memory", "key_bytes", "ring_degree", "trains",
+    } == set(answer["ways"][0])  # fmt: skip
     lines = result.stderr.splitlines()
     assert "what would make it run, as tried:" in lines
     assert lines[-1].startswith("  use average pooling in place of maxima")
+
+
+def test_by_decisions_the_accuracy_loss_that_works_comes_with_its_cost(network, monkeypatch):
+    monkeypatch.setattr(search, "RING_DEGREES", (1 << 13, 1 << 14))
+    rows = np.random.default_rng(6).normal(size=(400, 8)).clip(-4, 4)
+    model = network((8,), ("gemm", 8), ("Relu",), ("gemm", 8), ("Relu",), ("gemm", 4))
+    with pytest.raises(hecc.CompileError, match=r"--accuracy-loss \d") as refusal:
+        hecc.estimate(model, calibration=rows, accuracy_loss=0.5)
+    first = refusal.value.ways[0]
+    assert first.changes == (f"ask for --accuracy-loss {refusal.value.accuracy_loss:g}",)
+    assert not first.trains
+    plan = hecc.compile(model, calibration=rows, accuracy_loss=first.accuracy_loss)
+    assert first.seconds == plan.header.estimate.seconds
+    assert any("by squares" in change for way in refusal.value.ways[1:] for change in way.changes)
+
+
+def test_a_network_too_deep_for_polynomials_is_refused_with_levels(network):
+    layers = [layer for _ in range(18) for layer in (("gemm", 4), ("Relu",))]
+    with pytest.raises(hecc.CompileError, match="17 levels are missing") as refusal:
+        hecc.compile(network((4,), *layers, ("gemm", 3)), calibration=np.random.default_rng(6).normal(size=(60, 4)))
+    assert "bootstrapping" in str(refusal.value)
+    assert refusal.value.__notes__ == ["`hecc estimate` tries what would make it run, and says what each way costs"]
+
+
+def test_without_real_inputs_decisions_ask_for_some(network):
+    with pytest.raises(hecc.CompileError, match="give some hundred as calibration"):
+        hecc.compile(network((4,), ("gemm", 4), ("Relu",), ("gemm", 3)))
 
 
 def test_an_operator_that_nothing_is_known_of_has_no_ways():
