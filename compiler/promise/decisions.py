@@ -3,6 +3,9 @@
 Of scores the largest is the decision, of a single one whether it is above one half; of other numbers it is the number
 itself, as far as one looks: a row agrees if none of them is off by more than a part of its range. Where right answers
 are known what counts is how many of them are lost.
+
+Few rows say little of one decision in a hundred. Then a row counts only if it would be decided as before were its
+errors larger than they are, by a factor that grows as the decisions become fewer that may be lost among the rows.
 """
 
 from __future__ import annotations
@@ -22,12 +25,16 @@ from hecc.runtime.tail.predictions import are_scores, classes
 from hecc.runtime.tail.steps import Step
 from hecc.runtime.tail.units import element_units
 
-__all__ = ["Decisions"]
+__all__ = ["Decisions", "score_outputs"]
 
 Array: TypeAlias = NDArray[np.float64]
 
 CLOSE = 2.0**-5
 """Part of its range by which a number may be off and still be read as the same."""
+
+FEW = 3.0
+"""How many times larger the errors of few rows are taken, for one decision that may be lost among all rows or less; it
+falls with the square root of that number, as the uncertainty of a part does, and is one from eight on."""
 
 LOOKED_AT = 1024
 """Rows on which polynomials are tried, at the most."""
@@ -43,6 +50,26 @@ class _Output(OutputSignature, frozen=True, kw_only=True):
     shape: tuple[int, ...]
     epilogue: tuple[Step, ...] = ()
     labels: tuple[str, ...] = ()
+
+
+def score_outputs(graph: Graph) -> list[OutputSignature]:
+    """The outputs of a network that are scores of classes."""
+    return [output for output, _ in _outputs(graph) if are_scores(output)]
+
+
+def _outputs(graph: Graph) -> list[tuple[_Output, str]]:
+    """The outputs, and the encrypted one that each is made of."""
+    return [
+        (
+            _Output(
+                name=name,
+                shape=graph.example_shape(graph.node(source).output.shape),
+                epilogue=graph.epilogues.get(name, ()),
+            ),
+            source,
+        )
+        for name, source in (graph.aliases or {name: name for name in graph.outputs}).items()
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +115,24 @@ class Decisions:
     ----------
     inputs
         By name, shape (rows, ...).
+    encrypted
+        What the network in clear computes where something is decrypted, by encrypted output, shape (rows, size).
+    lost
+        The part of decisions that may be lost.
     missed
         Which rows the network in clear gets wrong, shape (rows,); none where right answers are not known.
     """
 
     judged: tuple[_Judged, ...]
     inputs: Mapping[str, Array]
+    encrypted: Mapping[str, Array]
+    lost: float
     missed: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, graph: Graph, inputs: Mapping[str, Array], truth: NDArray[np.int64] | None = None) -> Decisions:
+    def of(
+        cls, graph: Graph, inputs: Mapping[str, Array], lost: float, truth: NDArray[np.int64] | None = None
+    ) -> Decisions:
         """For a network whose functions are the true ones.
 
         Parameters
@@ -106,16 +141,17 @@ class Decisions:
             The network, with the client's steps.
         inputs
             By name, shape (rows, ...).
+        lost
+            The part of decisions that may be lost.
         truth
             The right class of each row, for a network with one output of scores; by default the network's own.
         """
         values = graph.evaluate(inputs)
         encrypted = {name: values[name] for name in graph.outputs}
         found = []
-        for name, source in (graph.aliases or {name: name for name in graph.outputs}).items():
-            shape = graph.example_shape(graph.node(source).output.shape)
-            output = _Output(name=name, shape=shape, epilogue=graph.epilogues.get(name, ()))
-            exact = apply_steps(encrypted[source].reshape(-1, *shape), output.epilogue).reshape(len(values[source]), -1)
+        for output, source in _outputs(graph):
+            exact = apply_steps(encrypted[source].reshape(-1, *output.shape), output.epilogue)
+            exact = exact.reshape(len(exact), -1)
             if are_scores(output):
                 found.append(_Judged(output, source, classes(output, exact), None))
             elif exact.dtype.kind == "f":
@@ -127,7 +163,7 @@ class Decisions:
         if truth is not None and len(scores) == 1:
             missed = np.asarray(scores[0].expected != truth)
             scores = (replace(scores[0], expected=truth),)
-        return cls(scores or tuple(found), inputs, missed)
+        return cls(scores or tuple(found), inputs, encrypted, lost, missed)
 
     @property
     def rows(self) -> int:
@@ -162,7 +198,13 @@ class Decisions:
         return np.asarray(np.logical_and.reduce(right))
 
     def error(self, values: Mapping[str, Array], rows: NDArray[np.int64]) -> float:
-        """The part of decisions that are lost."""
+        """The part of decisions that are lost, or would be if errors were somewhat larger, where rows are few."""
+        factor = max(1.0, FEW / math.sqrt(1 + self.rows * self.lost))
+        if factor > 1:
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = {
+                    name: exact[rows] + factor * (values[name] - exact[rows]) for name, exact in self.encrypted.items()
+                }
         return max(0.0, float((~self.same(values, rows)).mean()) - float(self.missed[rows].mean()))
 
     def at_least(self, error: float, number: int) -> float:

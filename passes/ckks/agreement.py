@@ -21,7 +21,7 @@ from hecc.runtime.ckks.plan.header import Agreement as AgreementFacts
 from hecc.runtime.errors import CompileError
 from hecc.runtime.figures import count_words
 
-__all__ = ["METHODS", "Agreement"]
+__all__ = ["METHODS", "Agreement", "rows_outside"]
 
 Array = NDArray[np.float64]
 
@@ -81,8 +81,8 @@ class Agreement:
             )
         self._lost = lost
         chosen, held = _split(number)
-        self.chosen = _decisions(graph, calibration, truth, chosen)
-        self._held = _decisions(graph, calibration, truth, held) if len(held) else self.chosen
+        self.chosen = _decisions(graph, calibration, lost, truth, chosen)
+        self._held = _decisions(graph, calibration, lost, truth, held) if len(held) else self.chosen
         self._labelled = truth is not None
         self._reached: AgreementFacts | None = None
 
@@ -121,10 +121,6 @@ class Agreement:
         """What a network with polynomials does on the inputs held back."""
         held, graph = self._held, approximated.graph
         values = graph.evaluate(held.inputs)
-        left = np.zeros(held.rows, dtype=bool)
-        for node in graph.nodes:
-            if isinstance(node, ChebyshevNode):
-                left |= ~(np.abs(values[node.value]) <= 1).all(axis=1)
         lost = float((~held.same(values)).mean()) - float(held.missed.mean())
         return AgreementFacts(
             kept=1 - lost,
@@ -132,9 +128,24 @@ class Agreement:
             rows=held.rows,
             held_back=held is not self.chosen,
             labelled=self._labelled,
-            outside=int(left.sum()),
+            outside=int(rows_outside(graph, values).sum()),
             decided=held.words,
         )
+
+
+def rows_outside(graph: Graph, values: Mapping[str, Array]) -> NDArray[np.bool_]:
+    """Which rows leave the interval of a polynomial.
+
+    Parameters
+    ----------
+    values
+        Of the graph, by name, shape (rows, size).
+    """
+    left = np.zeros(len(next(iter(values.values()))), dtype=bool)
+    for node in graph.nodes:
+        if isinstance(node, ChebyshevNode):
+            left |= ~(np.abs(values[node.value]) <= 1).all(axis=1)
+    return left
 
 
 def _split(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -145,7 +156,11 @@ def _split(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _decisions(
-    graph: Graph, calibration: Mapping[str, Array], truth: NDArray[np.int64] | None, rows: NDArray[np.int64]
+    graph: Graph,
+    calibration: Mapping[str, Array],
+    lost: float,
+    truth: NDArray[np.int64] | None,
+    rows: NDArray[np.int64],
 ) -> Decisions:
     right = None if truth is None else truth[rows]
-    return Decisions.of(graph, {name: values[rows] for name, values in calibration.items()}, right)
+    return Decisions.of(graph, {name: values[rows] for name, values in calibration.items()}, lost, right)

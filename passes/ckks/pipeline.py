@@ -40,7 +40,7 @@ from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, wri
 from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
 from hecc.compiler.promise.promise import Measured, Promise
-from hecc.passes.ckks.agreement import METHODS, Agreement
+from hecc.passes.ckks.agreement import METHODS, Agreement, rows_outside
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
@@ -167,6 +167,9 @@ class _Fitting:
         found = self.polynomials()
         self.changed = found.graph is not graph
         if self.calibration is not None:
+            # Rows that leave an interval are lost, however large they become.
+            inside = ~rows_outside(found.graph, found.graph.evaluate(self.calibration))
+            self.calibration = {name: rows[inside] for name, rows in self.calibration.items()}
             self.promise, found = Promise.of(found.graph, self.calibration), replace(found, error=0.0)
         self.approximated = found
         return found.graph
@@ -633,7 +636,7 @@ class _Network:
         assert fitting.promise is not None, "it makes a promise where there is none"
         task = _Task(
             self._model,
-            self._calibration,
+            self._calibration if fitting.calibration is None else fitting.calibration,
             self._declared,
             options,
             required,

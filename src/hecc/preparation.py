@@ -21,7 +21,8 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
 from hecc.compiler.options import check, options_of
 from hecc.compiler.promise.calibration import synthetic_inputs
-from hecc.inputs.labels import output_labels
+from hecc.compiler.promise.decisions import score_outputs
+from hecc.inputs.labels import class_numbers, load_truth, output_labels
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.ranges import Range, declared_ranges, edge_rows, element_ranges
 from hecc.inputs.sources import Form, column_ranges, load_inputs
@@ -36,6 +37,7 @@ from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, rounding, settle
 from hecc.runtime.plan.plan import Plan
+from hecc.runtime.tail.predictions import class_count, class_names
 
 __all__ = ["Model", "OnnxModel", "Task", "prepare"]
 
@@ -113,6 +115,7 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
         precision=_precision(asked),
         decides=asked.precision is None and asked.disclose is None,
         real=calibration is not None,
+        truth=_truth(asked, imported, names, 0 if calibration is None else len(next(iter(rows.values())))),
         margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
         interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
         machine=profile,
@@ -122,6 +125,31 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
     preprocessed = {form.name: form.preprocessing for form in wanted}
     columns = {form.name: form.columns for form in wanted}
     return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names, columns, edges)
+
+
+def _truth(
+    asked: CompileOptions, imported: Graph, labels: Mapping[str, tuple[str, ...]], rows: int
+) -> NDArray[np.int64] | None:
+    """The right class of each calibration input, if they are known."""
+    if asked.calibration_labels is None:
+        return None
+    if asked.precision is not None and asked.accuracy_loss is None:
+        raise InputError("calibration_labels are for accuracy_loss, and a precision was asked for; leave one out")
+    answers = load_truth(asked.calibration_labels)
+    answers = answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers
+    if answers.shape != (rows,):
+        raise InputError(
+            f"calibration_labels of shape {answers.shape} for {count_words(rows, 'calibration input')}; give one for "
+            "each, and no header"
+        )
+    scores = score_outputs(imported)
+    if len(scores) != 1:
+        raise InputError(
+            f"calibration_labels: the network has {count_words(len(scores), 'output')} of scores of classes, not one; "
+            "leave them out, and agreement with the network in clear counts"
+        )
+    names = labels.get(scores[0].name, ()) or class_names(scores[0])
+    return class_numbers(answers, names, len(names) or class_count(scores[0]))
 
 
 def _precision(asked: CompileOptions) -> float:

@@ -17,10 +17,10 @@ from hecc.runtime.figures import bits_words, count_words, shape_words, size_word
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.facts import range_words, run_words
 from hecc.runtime.plan.plan import Plan
-from hecc.words.report.charts import Bar, Chart, Steps, bar_chart, step_chart
+from hecc.words.report.charts import Bar, Chart, Point, Steps, bar_chart, curve_chart, step_chart
 from hecc.words.report.flow import arrange
 from hecc.words.report.page import render
-from hecc.words.sentences import layout_words
+from hecc.words.sentences import TRIAL_COLUMNS, layout_words, polynomial_trials, trial_words
 from hecc.words.summary import cautions, seconds_words, security_fault, steps, summary
 
 __all__ = ["report"]
@@ -93,6 +93,7 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
         layers=layers,
         figures=list(_figures(plan, layers)) if layers else [],
         measured_on="the inputs given" if measured else "made-up inputs within the declared range",
+        **_trial_table(plan),
         **_layer_table(layers),
         flow=arrange([layer.reads for layer in layers]),
         captions=[_caption(layer) for layer in layers],
@@ -112,6 +113,24 @@ def _figures(plan: CkksPlan, layers: Sequence[Layer]) -> Iterator[_Figure]:
         yield _time_figure(layers)
     yield _precision_figure(layers)
     yield _memory_figure(plan)
+    points = [
+        Point(trial_words(trial)[0].removesuffix(" each"), trial.seconds, 100 * trial.kept, chosen=trial.levels is None)
+        for trial in polynomial_trials(plan.choices)
+        if trial.seconds is not None
+    ]
+    if points:
+        yield _agreement_figure(points)
+
+
+def _agreement_figure(points: Sequence[Point]) -> _Figure:
+    """What more decisions would cost, and fewer save."""
+    told = [
+        f"{point.name}, {point.y:.1f}% in {seconds_words(point.x)}"
+        for point in sorted(points, key=lambda point: (not point.chosen, point.x))
+    ]
+    finding = f"Decisions that polynomials keep on inputs held back, and time per row: {'; '.join(told)}."
+    chart = curve_chart(points, ("seconds per row", "decisions kept"), ("{:g}", "{:g}%"), finding)
+    return _Figure("What do more decisions cost?", finding, chart)
 
 
 def _time_figure(layers: Sequence[Layer]) -> _Figure:
@@ -233,6 +252,12 @@ def _layer_table(layers: Sequence[Layer]) -> dict[str, Any]:
             )
         )
     return {"layer_columns": columns, "layer_rows": rows}
+
+
+def _trial_table(plan: CkksPlan) -> dict[str, Any]:
+    polynomials, *numbers = TRIAL_COLUMNS
+    columns = [_Column(polynomials), *(_Column(name, numeric=True) for name in numbers)]
+    return {"trial_columns": columns, "trial_rows": [*map(trial_words, polynomial_trials(plan.choices))]}
 
 
 def _placement(layer: Layer) -> str:

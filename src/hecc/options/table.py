@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hecc.compiler.ckks.prediction.machine import MachineProfile
-    from hecc.inputs.labels import Labels
+    from hecc.inputs.labels import Labels, Truth
     from hecc.inputs.ranges import Given
     from hecc.inputs.sources import Source
     from hecc.runtime.inputs.preprocessing import Preprocessing
@@ -72,6 +72,15 @@ class CompileOptions(CKKSOptions):
         group="Inputs and preprocessing",
         kind=Path,
         metavar="PATH",
+    )
+    calibration_labels: "Truth | None" = option(
+        None,
+        "The right answer of each calibration input, numbers or names of classes: then accuracy_loss is of accuracy, "
+        "and not of agreement with the network in clear.",
+        more="As the labels of `hecc evaluate`: a .npy, .csv or text file, or in Python an array.",
+        group="Inputs and preprocessing",
+        kind=Path,
+        metavar="FILE",
     )
     input_range: "Given | str | os.PathLike[str]" = option(
         None,

@@ -11,9 +11,21 @@ from hecc.runtime.figures import count_words
 if TYPE_CHECKING:
     from hecc.measure.layers import Layer
     from hecc.runtime.ckks.circuit.layout import Layout
-    from hecc.runtime.ckks.plan.choices import Choices, LayoutOffer
+    from hecc.runtime.ckks.plan.choices import Choices, LayoutOffer, PolynomialTrial
 
-__all__ = ["choice_lines", "choices_fields", "layer_fields", "layout_words"]
+__all__ = [
+    "TRIAL_COLUMNS",
+    "choice_lines",
+    "choices_fields",
+    "layer_fields",
+    "layout_words",
+    "polynomial_trials",
+    "trial_fields",
+    "trial_words",
+]
+
+TRIAL_COLUMNS = ("polynomials", "depth", "decisions kept", "a row")
+"""Of a table of the polynomials that were compared by decisions."""
 
 
 def layout_words(layout: Layout) -> str:
@@ -45,6 +57,31 @@ def choice_lines(choices: Choices, ring_degree: int) -> Iterator[str]:
         others = [offer for number, offer in enumerate(layer.offers) if number != layer.chosen]
         for offer in sorted(others, key=lambda offer: (offer.seconds is None, offer.seconds or 0.0, offer.diagonals)):
             yield f"    instead of {_offer_words(offer)}"
+    if compared := polynomial_trials(choices):
+        yield "polynomials in place of activations, by the decisions that they keep on inputs held back:"
+        for tried in compared:
+            levels, depth, kept, cost = trial_words(tried)
+            yield f"    {levels}: depth {depth}, {kept} kept, {cost}{'' if tried.seconds is None else ' per row'}"
+
+
+def polynomial_trials(choices: Choices | None) -> tuple[PolynomialTrial, ...]:
+    """The polynomials that were compared by decisions; none where they were not chosen by those."""
+    return () if choices is None else choices.polynomials or ()
+
+
+def trial_words(trial: PolynomialTrial) -> tuple[str, str, str, str]:
+    """What became of polynomials: which they are, depth, decisions kept, and time of one row."""
+    levels = "as chosen" if trial.levels is None else f"{count_words(trial.levels, 'level')} each"
+    cost = "no parameters" if trial.seconds is None else _milliseconds(trial.seconds)
+    return levels, str(trial.depth), f"{100 * trial.kept:.1f}%", cost
+
+
+def trial_fields(choices: Choices | None) -> list[dict[str, Any]]:
+    """The same for JSON, of all that were compared."""
+    return [
+        {"levels": trial.levels, "depth": trial.depth, "kept": trial.kept, "seconds": trial.seconds}
+        for trial in polynomial_trials(choices)
+    ]
 
 
 def _offer_words(offer: LayoutOffer) -> str:
@@ -80,6 +117,7 @@ def choices_fields(choices: Choices) -> dict[str, Any]:
             }
             for layer in choices.layers
         ],
+        "polynomials": trial_fields(choices),
     }
 
 

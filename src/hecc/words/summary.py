@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.plan.facts import outside_words, security_words, sent_words
-from hecc.runtime.ckks.plan.header import CkksHeader
+from hecc.runtime.ckks.plan.header import Agreement, CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import HeccError
 from hecc.runtime.figures import count_words, listed, shape_words, shortened, size_words
@@ -134,14 +135,34 @@ def _security(keys: KeySpecification) -> Fact:
 def _precision(header: CkksHeader) -> Fact:
     cost = header.estimate
     share = 100 * 2.0**-cost.precision_bits
-    sentences = [f"A result is off by at most about {share:.2g}% of the range that its values have."]
+    kept = None if cost.agreement is msgspec.UNSET else cost.agreement
+    beside = "" if kept is None else " beside the network with polynomials"
+    sentences = [] if kept is None else list(_decisions(kept))
+    sentences.append(f"A result is off by at most about {share:.2g}% of the range that its values have{beside}.")
     if cost.worst_element:
         sentences.append(f"The least precise is {cost.worst_element}.")
     if cost.far_precision_bits is not msgspec.UNSET and cost.far_precision_bits < cost.precision_bits:
         sentences.append(
             f"It is {max(cost.far_precision_bits, 0.0):.1f} bits for inputs whose results leave that range."
         )
-    return Fact("How precise is it?", f"{cost.precision_bits:.1f} bits", tuple(sentences))
+    bits = f"{cost.precision_bits:.1f} bits"
+    answer = bits if kept is None else f"{100 * kept.kept:.1f}% of decisions kept"
+    return Fact("How precise is it?", answer, tuple(sentences))
+
+
+def _decisions(found: Agreement) -> Iterator[str]:
+    """What polynomials in place of activations keep of the decisions, and on which inputs."""
+    what = "right answers that the network in clear gives" if found.labelled else "decisions of the network in clear"
+    yield (
+        f"Polynomials stand for activations: on {count_words(found.rows, 'input')} they keep {100 * found.kept:.1f}% "
+        f"of the {what}, where {100 * found.asked:g}% were asked for; a decision is {found.decided}."
+    )
+    if found.held_back:
+        yield "These inputs were held back: the polynomials were chosen on others."
+    else:
+        yield "They were chosen on the same inputs, as there are few; on others they may keep less."
+    outside = count_words(found.outside, "input") if found.outside else "None of them"
+    yield f"{outside} left the interval that a polynomial is right on."
 
 
 def _time(header: CkksHeader, layers: Sequence[Layer]) -> Fact:
@@ -196,6 +217,13 @@ def cautions(header: CkksHeader, *, measured: bool, unknown: bool) -> Iterator[s
         yield (
             "Activations are polynomials, which are right on an interval only. Rows that leave it are "
             f"{outside_words(outside)}; their results may be far from the network's, without a sign."
+        )
+    if (kept := header.estimate.agreement) is not msgspec.UNSET:
+        lost = 1000 * (1 - kept.kept)
+        number = f"about {lost:.0f}" if lost >= 1 else f"fewer than {math.ceil(1000 / kept.rows)}"
+        yield (
+            "Polynomials keep decisions, not numbers: scores differ from those of the network in clear, and "
+            f"{number} of 1,000 decisions, if inputs are like those of the calibration."
         )
     if unknown:
         remedy = "they are not like those of the calibration" if measured else "`hecc report --inputs` takes real ones"

@@ -34,7 +34,7 @@ def estimate_command(
     with console(as_json) as out:
         import hecc
         from hecc.runtime.ckks.plan.facts import plan_facts, plan_fields
-        from hecc.words.sentences import layer_fields
+        from hecc.words.sentences import TRIAL_COLUMNS, layer_fields, polynomial_trials, trial_fields, trial_words
 
         asked = options()
         with out.stages(f"estimating {model}") as stage:
@@ -42,6 +42,9 @@ def estimate_command(
         out.facts(plan_facts(found.plan.header))
         out.say()
         out.table(*_table(found))
+        if trials := polynomial_trials(found.plan.choices):
+            out.say()
+            out.table(TRIAL_COLUMNS, [trial_words(trial) for trial in trials])
         if advice:
             out.say()
             for advised in found.advice:
@@ -55,6 +58,7 @@ def estimate_command(
                 {**layer_fields(layer), "merged": list(merged)}
                 for layer, merged in zip(found.layers, found.merged, strict=True)
             ],
+            polynomials=trial_fields(found.plan.choices),
             advice=[
                 {
                     "kind": advice.kind,

@@ -19,8 +19,10 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+from matplotlib.ticker import MaxNLocator
 
-__all__ = ["Bar", "Chart", "Steps", "bar_chart", "step_chart"]
+__all__ = ["Bar", "Chart", "Point", "Steps", "bar_chart", "curve_chart", "step_chart"]
 
 WIDE, NARROW = 640, 330
 """Widths in pixels: of half a desktop's page, and of a phone's."""
@@ -39,6 +41,9 @@ BAR = 14
 
 LETTER = 7.7
 """Width that a letter has room for, in pixels."""
+
+CURVE, POINT = 190, 10
+"""Height of a curve and size of a point in it, in pixels."""
 
 MOST_LINES = 3
 """Lines that a name may take in a chart; tables show the rest."""
@@ -78,6 +83,16 @@ class Steps:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A point of a curve, with its name beside it; one may stand out."""
+
+    name: str
+    x: float
+    y: float
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
 class Chart:
     """A chart in both sizes, and what it shows in a sentence."""
 
@@ -109,6 +124,19 @@ def step_chart(panels: Sequence[Steps], first: int, words: str) -> Chart:
         What the chart shows, for those who cannot see it.
     """
     return _chart(lambda width: _steps(panels, first, width), words)
+
+
+def curve_chart(points: Sequence[Point], axes: tuple[str, str], forms: tuple[str, str], words: str) -> Chart:
+    """What more of one thing costs in another.
+
+    Parameters
+    ----------
+    axes, forms
+        What lies across and upwards, and how its numbers are written.
+    words
+        What the chart shows, for those who cannot see it.
+    """
+    return _chart(lambda width: _curve(points, axes, forms, width), words)
 
 
 def _chart(draw: Drawing, words: str) -> Chart:
@@ -196,6 +224,43 @@ def _steps(panels: Sequence[Steps], first: int, width: int) -> Figure:
         if (position - first) % every == 0:
             _text(axes, position, -0.14 * plot / 100 * axes.get_ylim()[1], str(position), ha="center", fontsize=SMALL)
     _text(axes, 0.5, -0.36, "number of the layer, as in the table", transform=axes.transAxes, ha="center", color=SOFT)
+    return figure
+
+
+def _curve(points: Sequence[Point], names: tuple[str, str], forms: tuple[str, str], width: int) -> Figure:
+    left, right, top, foot = 52, 14, 1.6 * LINE, 2.8 * LINE
+    across = width - left - right
+    figure = _figure(width, int(top + CURVE + foot))
+    axes = _axes(figure, left, top, across, CURVE)
+    axes.set(xlim=(0, across), ylim=(0, CURVE))
+    farthest = 1.2 * max(point.x for point in points) or 1.0
+    low, high = min(point.y for point in points), max(point.y for point in points)
+    margin = (high - low or 1.0) / 3
+    floor, span = low - margin, high - low + 2 * margin
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return across * x / farthest, CURVE * (y - floor) / span
+
+    _text(axes, -left, CURVE + top / 2, names[1], fontweight="bold", clip_on=False)
+    _text(axes, across / 2, -2.2 * LINE, names[0], ha="center", color=SOFT, clip_on=False)
+    for tick in MaxNLocator(4).tick_values(floor, floor + span):
+        _, height = place(0, tick)
+        if 0 <= height <= CURVE:
+            axes.plot((0, across), (height, height), color=RULE, linewidth=1)
+            _text(axes, -6, height, forms[1].format(tick), ha="right", color=SOFT, fontsize=SMALL, clip_on=False)
+    for tick in MaxNLocator(4).tick_values(0, farthest):
+        at, _ = place(tick, low)
+        if 0 <= at <= across:
+            _text(axes, at, -LINE, forms[0].format(tick), ha="center", color=SOFT, fontsize=SMALL, clip_on=False)
+    curve = [place(point.x, point.y) for point in sorted(points, key=lambda point: point.x) if not point.chosen]
+    axes.plot([x for x, _ in curve], [y for _, y in curve], color=SERIES[0], linewidth=2)
+    for point in points:
+        ink = SERIES[1] if point.chosen else SERIES[0]
+        x, y = place(point.x, point.y)
+        # A marker would be drawn once and referred to, which a part of a page cannot be.
+        axes.add_patch(Ellipse((x, y), POINT, POINT, color=ink, linewidth=0, clip_on=False))
+        # The one that was chosen is near one of the others: its name lies below.
+        _text(axes, x, y + (-LINE if point.chosen else LINE), point.name, ha="center", fontsize=SMALL, clip_on=False)
     return figure
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("matplotlib")
 
 import matplotlib as mpl
 
-from hecc.words.report.charts import INKS, NARROW, WIDE, Bar, Steps, bar_chart, step_chart
+from hecc.words.report.charts import INKS, NARROW, WIDE, Bar, Point, Steps, bar_chart, curve_chart, step_chart
 
 HOSTILE = "<script>alert(1)</script> $x^2$ \\frac \"'& 层"
 
@@ -90,3 +90,30 @@ def test_of_many_values_the_ends_and_the_lowest_are_written_out():
     assert shown == {f"{value:.3f}" for value in (values[0], min(values), values[-1])}
     few = texts(step_chart([Steps("limbs", (3.0, 3.0, 2.0, 2.0, 3.0), "{:.1f}")], 0, "steps").wide)
     assert [text for text in few if "." in text] == ["3.0", "2.0", "3.0"]
+
+
+def points(svg, ink):
+    """Centres of the filled points of a colour, from left to right."""
+    paths = [p for p in ElementTree.fromstring(svg).iter("path") if f"fill: {ink}" in p.get("style", "")]
+    found = []
+    for path in paths:
+        numbers = [float(x) for x in re.findall(r"[\d.]+", path.get("d"))]
+        xs, ys = numbers[::2], numbers[1::2]
+        found.append(((min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2))
+    return sorted(found)
+
+
+def test_a_curve_has_its_points_where_they_belong():
+    named = [Point("few", 1.0, 90.0), Point("own", 2.0, 95.0, chosen=True), Point("many", 3.0, 100.0)]
+    chart = curve_chart(named, ("seconds", "kept"), ("{:g} s", "{:g}%"), "what more costs")
+    for svg in (chart.wide, chart.narrow):
+        assert {"few", "own", "many", "seconds", "kept"} <= set(texts(svg))
+        (few, many), (own,) = points(svg, "var(--series-1)"), points(svg, "var(--series-2)")
+        # Halfway between the others, in both directions.
+        assert own == pytest.approx(((few[0] + many[0]) / 2, (few[1] + many[1]) / 2), abs=0.1)
+        assert many[1] < few[1]
+
+
+def test_a_curve_of_one_point_is_drawn():
+    chart = curve_chart([Point("own", 0.0, 99.0, chosen=True)], ("s", "%"), ("{:g}", "{:g}"), "one")
+    assert len(points(chart.wide, "var(--series-2)")) == 1
