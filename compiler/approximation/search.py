@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +13,8 @@ from hecc.compiler.approximation.layers import CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.trials import TrialNetwork
 
 __all__ = ["DegreeSearch"]
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -71,11 +74,21 @@ class DegreeSearch:
         return None if found is None else self._lowered(level, *found, allowed)
 
     def shallowest(self, allowed: float, classes: Iterable[int]) -> dict[str, Fit] | None:
-        """The same, looking for it among some classes from the first on; for errors that any class may have."""
+        """The same, looking for it among some classes from the first on; for errors that any class may have.
+
+        From the first that is enough on an interruption ends the search, and what was found by then is what it finds.
+        """
         for level in classes:
             found = self._tried(CLASSES[level], allowed)
             if found is not None:
-                return self._lowered(level, *found, allowed)
+                try:
+                    return self._lowered(level, *found, allowed)
+                except KeyboardInterrupt:
+                    log.warning(
+                        "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones "
+                        "ended early"
+                    )
+                    return found[0]
         return None
 
     def _lowered(

@@ -129,7 +129,8 @@ class CKKSOptions:
         "Choose polynomials by decisions: so many points of accuracy, or of agreement with the network in clear, may "
         "be lost; by default 1 for networks with kinks such as ReLU and MaxPool, unless a precision is asked for.",
         more="A decision is the largest score, or of a network without scores each number to a 32nd of its range. They "
-        "are counted on calibration inputs that are held back; where too many are lost, the network is refused.",
+        "are counted on calibration inputs that are held back; where too many are lost, the network is refused. An "
+        "interruption (Ctrl-C) of the search for cheaper polynomials makes the plan of the best ones so far.",
         group="Security and precision",
         metavar="POINTS",
         kind=float,

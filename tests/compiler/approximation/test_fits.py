@@ -24,7 +24,7 @@ from hecc.compiler.approximation.fits import (
 )
 from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, Primitive
 
-ATTRIBUTES = ("celu", "clip", "elu", "hardsigmoid", "leakyrelu", "power", "selu", "swish")
+ATTRIBUTES = ("celu", "clip", "elu", "hardsigmoid", "leakyrelu", "power", "selu", "shrink", "swish", "thresholdedrelu")
 """Primitives that have some, without defaults."""
 JUMPS = ("nonnegative", "positive", "sign")
 GRID = np.cos(np.linspace(0, np.pi, 20001))

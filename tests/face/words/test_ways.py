@@ -99,7 +99,9 @@ def test_the_command_line_says_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     onnx.save(maximal(), "model.onnx")
     np.save("rows.npy", ROWS)
-    result = CliRunner().invoke(app, ["estimate", "model.onnx", "--calibration", "rows.npy", "--precision", "12", "--json"])
+    result = CliRunner().invoke(
+        app, ["estimate", "model.onnx", "--calibration", "rows.npy", "--precision", "12", "--json"]
+    )
     assert result.exit_code == 1
     answer = json.loads(result.stdout)
     assert answer["kind"] == "ImpreciseError"
