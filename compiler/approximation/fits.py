@@ -137,7 +137,9 @@ def histogram(values: Array, pieces: int = PIECES) -> Array:
     return np.histogram(angles, pieces, (0, np.pi))[0].astype(np.float64)
 
 
-def least_squares(function: Function, degree: int, weights: Array, structure: Structure | None = None) -> Array:
+def least_squares(
+    function: Function, degree: int, weights: Array, structure: Structure | None = None, floor: float = FLOOR
+) -> Array:
     """Coefficients of the polynomial with the least weighted mean square error.
 
     Parameters
@@ -146,12 +148,14 @@ def least_squares(function: Function, degree: int, weights: Array, structure: St
         How often values fall in each piece of [-1, 1], as :func:`histogram` counts them; more pieces than coefficients.
     structure
         Of the function; by default all coefficients are free.
+    floor
+        Part of the weight that is spread evenly: with more of it polynomials err less where few values fall.
     """
     structure = structure or Structure()
     pieces = len(weights)
     x = np.cos(np.pi * (np.arange(pieces) + 0.5) / pieces)
     share = weights / weights.sum() if weights.sum() else np.zeros(pieces)
-    total = (1 - FLOOR) * share + FLOOR / pieces
+    total = (1 - floor) * share + floor / pieces
     basis = chebyshev.chebvander(x, degree)[:, structure.free(degree)]
     # With even weights the basis is orthogonal on these points, so that the normal equations are in good condition:
     # the floor bounds how far other weights are from even.

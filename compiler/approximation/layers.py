@@ -42,6 +42,9 @@ BEYOND = 4e-3
 """Part of the rows that may leave the interval without its fringe in any of the layers; a fifth of those leave the
 fringe."""
 
+FLOORS = (0.02, 0.1, 0.4, 1.0)
+"""Parts of the weight that bounded least squares spread evenly, the first one first."""
+
 EXCESS = 1.0
 """By how many times what the function spans a polynomial may miss it where no value was seen."""
 
@@ -180,6 +183,16 @@ class FittedLayer:
         single = CLASSES[SINGLE][0]
         return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
 
+    def _bounded_fit(self, key: tuple[tuple[int, ...], str]) -> Fit:
+        """Least squares with as much of the weight on values that were not seen as it takes to stay bounded there."""
+        (degree,), _ = key
+        for floor in FLOORS:
+            stage = least_squares(self._function, degree, self._weights, self.structure, floor)
+            self._fits[key] = Fit(self.centre, self.radius, (trimmed(stage),))
+            if self.admits(self._fits[key]):
+                break
+        return self._fits[key]
+
     def fit(self, degrees: tuple[int, ...], method: str) -> Fit:
         """The polynomial, or the composition, of at most these degrees by a method."""
         if len(degrees) == 2 and not self._steep:
@@ -191,6 +204,8 @@ class FittedLayer:
                 even = np.ones_like(self._weights)
                 weights = even if method == "minimax" else self._weights
                 stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
+            elif method == "bounded":
+                return self._bounded_fit(key)
             elif method == "minimax":
                 stages = (minimax(self._function, degrees[0], self.structure),)
             else:

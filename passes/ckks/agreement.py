@@ -44,7 +44,7 @@ it is more."""
 AIMS = 3
 """Searches with a narrower aim, each half of the one before."""
 
-METHODS = ("least squares",)
+METHODS = ("bounded",)
 """Of fits: the least largest error over an interval is no help where what counts is most of the rows."""
 
 SEED = 14

@@ -30,8 +30,8 @@ __all__ = ["DISPUTED", "FOLDED", "Network", "NodeTest", "Outcome", "choices", "n
 FOLDED = ("Constant", "Shape", "Size")
 """Operators that are folded whatever they act on."""
 
-TOLERANCE = {"float16": 2e-3, "bfloat16": 1e-2}
-"""Relative tolerance where the expected output, and what it is made of, was rounded to a short type; 1e-4 elsewhere."""
+TOLERANCE = {"float16": 1e-3, "bfloat16": 1e-2}
+"""Relative tolerance where the expected output itself was rounded to a short type; 1e-4 elsewhere."""
 
 SMALL_ERROR = 1e-4
 """What a result must not change much for, if it is to be computed encrypted."""
@@ -39,6 +39,14 @@ SMALL_ERROR = 1e-4
 FOUR_DECIMALS = frozenset({"test_averagepool_2d_ceil_last_window_starts_on_pad", "test_gridsample_bicubic"})
 """Tests whose expected outputs somebody wrote down with four decimals."""
 
+
+HALF_INSIDE = frozenset(
+    {
+        "test_attention_4d_gqa_with_past_and_present_fp16",
+        "test_attention_4d_gqa_with_past_and_present_fp16_expanded",
+    }
+)
+"""Tests whose expected outputs were computed in half precision throughout; they are off by twice as much."""
 
 DISPUTED = frozenset(
     {"test_resize_downsample_scales_cubic_align_corners", "test_resize_downsample_scales_linear_align_corners"}
@@ -183,6 +191,7 @@ def _compare(test: NodeTest, network: Network, graph: Graph) -> bool:
         if found.shape != expected.shape:
             raise AssertionError(f"{test.name}: shape {found.shape} instead of {expected.shape}")
         relative = TOLERANCE.get(expected.dtype.name, 1e-4)
+        relative = 2 * relative if test.name in HALF_INSIDE else relative
         absolute = 1e-4 if test.name in FOUR_DECIMALS else 1e-6
         np.testing.assert_allclose(found, expected.astype(np.float64), relative, absolute, err_msg=test.name)
         if steps and encryptable:
