@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -155,11 +156,32 @@ def test_a_breast_cancer_network_trained_again_predicts_the_same_for_every_patie
         assert "same prediction as onnxruntime   143 of 143" in text
 
 
+def test_the_network_with_relu_and_maxpool_keeps_its_predictions(tmp_path):
+    text = run(sys.executable, EXAMPLES / "digits_cnn" / "run.py", "--images", str(ROWS), folder=tmp_path)
+    same, images = map(int, re.search(r"same prediction as onnxruntime +(\d+) of (\d+)", text).groups())
+    assert images == 450
+    assert same >= 0.99 * images
+    assert f"encrypted as simulated           {ROWS} of {ROWS}" in text
+
+
+@pytest.mark.slow
+def test_a_network_with_relu_and_maxpool_trained_again_keeps_its_predictions(tmp_path):
+    pytest.importorskip("torch")
+    folder = EXAMPLES / "digits_cnn"
+    text = run(sys.executable, folder / "train.py", "--epochs", "15", "--out", tmp_path, folder=tmp_path)
+    assert int(text.split()[0]) >= 420
+    arguments = ("--folder", tmp_path, "--images", str(ROWS), "--accuracy-loss", "3")
+    text = run(sys.executable, folder / "run.py", *arguments, folder=tmp_path)
+    assert int(re.search(r"same prediction as onnxruntime +(\d+) of 450", text)[1]) >= 0.96 * 450
+    assert f"encrypted as simulated           {ROWS} of {ROWS}" in text
+
+
 def test_there_is_no_example_that_these_tests_forget():
     # The others train networks, with PyTorch and without hecc.
     scripts = {str(script.relative_to(EXAMPLES)) for script in EXAMPLES.rglob("*.py")}
-    trainers = {"mnist/train.py", "digits/train.py", "chest_xray/train.py", "breast_cancer/train.py"}
-    assert scripts == {*trainers, "mnist/run.py", "chest_xray/run.py", "chest_xray/data.py", "breast_cancer/run.py"}
+    networks = {"mnist", "chest_xray", "breast_cancer", "digits_cnn"}
+    trainers = {f"{name}/train.py" for name in networks | {"digits"}}
+    assert scripts == {*trainers, *(f"{name}/run.py" for name in networks), "chest_xray/data.py"}
     assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == {*NETWORKS, "xray", "network"}
     for script in trainers:
         assert "import hecc" not in (EXAMPLES / script).read_text(encoding="utf-8")
