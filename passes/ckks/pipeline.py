@@ -40,6 +40,7 @@ from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, Product
 from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
 from hecc.compiler.graph.stages import ARITHMETIC, CANONICAL, IMPORTED
 from hecc.compiler.promise.corners import corner_inputs
+from hecc.compiler.promise.decisions import score_outputs
 from hecc.compiler.promise.promise import Measured, Promise
 from hecc.passes.ckks.agreement import METHODS, Agreement, rows_outside
 from hecc.passes.ckks.align import align_factors
@@ -166,7 +167,11 @@ class _Fitting:
             # Rows that leave an interval are lost, however large they become.
             inside = ~rows_outside(found.graph, found.graph.evaluate(self.calibration))
             self.calibration = {name: rows[inside] for name, rows in self.calibration.items()}
-            self.promise, found = Promise.of(found.graph, self.calibration), replace(found, error=0.0)
+            # The class is what counts of scores, and not how near to zero or one the client's softmax brings them.
+            scores = {output.name for output in score_outputs(found.graph)}
+            steps = {name: each for name, each in found.graph.epilogues.items() if name not in scores}
+            self.promise = Promise.of(replace(found.graph, epilogues=steps), self.calibration)
+            found = replace(found, error=0.0)
         self.approximated = found
         return found.graph
 
