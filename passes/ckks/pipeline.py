@@ -27,6 +27,7 @@ import numpy as np
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
+from hecc.compiler.approximation.layers import FittedLayer
 from hecc.compiler.ckks.capacity import most_levels
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
@@ -474,7 +475,7 @@ class _Network:
             proved=options.disclose is not None,
             edges=options.edges,
             quiet=options.quiet,
-            **({} if self._agreement is None else {"methods": METHODS}),
+            methods=FittedLayer.METHODS if self._agreement is None else METHODS,
         )
         # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
         self._lowerings = Lowerings()
