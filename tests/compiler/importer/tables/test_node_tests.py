@@ -38,10 +38,9 @@ OPERATORS = {
     **dict.fromkeys(["IsInf", "IsNaN", "Mod"], rf"the operator is not supported|{INTEGERS}"),
     # Not written yet.
     **dict.fromkeys(["DeformConv", "Det", "MaxUnpool", "RoiAlign", "TensorScatter"], "the operator is not supported"),
-    **dict.fromkeys(["DFT", "STFT", "Scatter", "Shrink", "SplitToSequence"], "the operator is not supported"),
+    **dict.fromkeys(["DFT", "STFT", "Scatter", "SplitToSequence"], "the operator is not supported"),
     "LpPool": "an Lp norm",
     "DynamicQuantizeLinear": "output 'y_scale' does not depend on any input",
-    "ThresholdedRelu": "thresholded ReLU is not a polynomial",
     "Equal": rf"{INTEGERS}|holds strings",
     "BitCast": rf"the operator is not supported|{INTEGERS}",
     "CumProd": rf"the operator is not supported|{INTEGERS}",
