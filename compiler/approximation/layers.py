@@ -183,15 +183,13 @@ class FittedLayer:
         single = CLASSES[SINGLE][0]
         return self.structure.parity != 0 and self.fit((single,), "minimax").degrees[0] >= single - 1
 
-    def _bounded_fit(self, key: tuple[tuple[int, ...], str]) -> Fit:
+    def _bounded_stage(self, degree: int) -> Array:
         """Least squares with as much of the weight on values that were not seen as it takes to stay bounded there."""
-        (degree,), _ = key
         for floor in FLOORS:
             stage = least_squares(self._function, degree, self._weights, self.structure, floor)
-            self._fits[key] = Fit(self.centre, self.radius, (trimmed(stage),))
-            if self.admits(self._fits[key]):
+            if self.admits(Fit(self.centre, self.radius, (trimmed(stage),))):
                 break
-        return self._fits[key]
+        return stage
 
     def fit(self, degrees: tuple[int, ...], method: str) -> Fit:
         """The polynomial, or the composition, of at most these degrees by a method."""
@@ -205,7 +203,7 @@ class FittedLayer:
                 weights = even if method == "minimax" else self._weights
                 stages = composition(self._function, (degrees[0], degrees[1]), weights, self.structure)
             elif method == "bounded":
-                return self._bounded_fit(key)
+                stages = (self._bounded_stage(degrees[0]),)
             elif method == "minimax":
                 stages = (minimax(self._function, degrees[0], self.structure),)
             else:

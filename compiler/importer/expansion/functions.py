@@ -10,6 +10,7 @@ from onnx import helper
 from hecc.compiler.graph.nodes import Value
 from hecc.compiler.importer.building.scope import Constant
 from hecc.compiler.importer.expansion.writing import Writer, inner_graphs
+from hecc.compiler.importer.reading.inlining import fill_references
 from hecc.compiler.importer.reading.prepare import opset_of
 
 __all__ = ["has_body", "write_body"]
@@ -97,17 +98,8 @@ def _body(writer: Writer) -> onnx.FunctionProto | None:
 
 
 def _fill(node: onnx.NodeProto, given: dict[str, onnx.AttributeProto]) -> None:
-    """Put attributes in place of references to them, also in inner graphs; one that was not given is left out."""
-    filled = []
-    for attribute in node.attribute:
-        if attribute.ref_attr_name and attribute.ref_attr_name not in given:
-            continue
-        named = onnx.AttributeProto()
-        named.CopyFrom(given[attribute.ref_attr_name] if attribute.ref_attr_name else attribute)
-        named.name = attribute.name
-        filled.append(named)
-    del node.attribute[:]
-    node.attribute.extend(filled)
+    """Put attributes in place of references to them, also in inner graphs."""
+    fill_references(node, given)
     for graph in inner_graphs(node):
         for inner in graph.node:
             _fill(inner, given)

@@ -19,7 +19,7 @@ import onnx.inliner
 
 from hecc.runtime.errors import InputError, UnsupportedError
 
-__all__ = ["MAX_NODES", "check_size", "inline", "too_many_nodes"]
+__all__ = ["MAX_NODES", "check_size", "fill_references", "inline", "too_many_nodes"]
 
 MAX_NODES = 1 << 16
 """Nodes that a network may have, functions expanded: a hundred times as many as the largest that run encrypted."""
@@ -124,7 +124,7 @@ class _Calls:
         """
         size = 0
         for node in nodes:
-            _fill(node, given)
+            fill_references(node, given)
             for graph in _own_graphs(node):
                 size += self.specialise(graph.node, given, callers)
             key = _key(node.domain, node.op_type, node.overload)
@@ -192,8 +192,11 @@ class _Calls:
         return size
 
 
-def _fill(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> None:
-    """Put attributes in place of references to them; one that was not given is left out, as it is optional."""
+def fill_references(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> None:
+    """Put attributes in place of references to them; one that was not given is left out, as it is optional.
+
+    An attribute that holds a graph is put as it is: its nodes are the caller's to fill.
+    """
     filled = []
     for attribute in node.attribute:
         if attribute.ref_attr_name and attribute.ref_attr_name not in given:
