@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.version_converter
 
 from hecc.compiler.importer import import_model
+from hecc.runtime.tail.epilogue import apply_steps
 
 Model = Callable[..., onnx.ModelProto]
 X = np.random.default_rng(0).normal(size=(1, 2, 4, 4)).astype(np.float32)
@@ -50,3 +52,17 @@ def test_the_first_mnist_network_of_the_model_zoo(shared_models: Path) -> None:
         graph = import_model(shared_models / f"{name}.onnx")
         scores.append(graph.evaluate({"Input3": inputs})["Plus214_Output_0"])
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-6)
+
+
+def test_a_network_of_caffe2_computes_what_its_conversion_does(
+    shared_models: Path, runtime: Callable[..., Any]
+) -> None:
+    """Opset 6, 64 images in its batch, which onnxruntime takes once onnx has converted it to opset 9."""
+    network = onnx.load(shared_models / "pytorch2caffe2_mnist_cnn.onnx")
+    graph = import_model(network)
+    (source,), (output,) = graph.inputs(), graph.outputs
+    inputs = np.random.default_rng(3).uniform(0, 255, (64, 1, 28, 28)).astype(np.float32)
+    scores = graph.evaluate({source.output.name: inputs.astype(np.float64)})[output]
+    found = apply_steps(scores, graph.epilogues.get(output, ()))
+    expected = runtime(onnx.version_converter.convert_version(network, 9), {source.output.name: inputs})
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
