@@ -1,0 +1,1 @@
+"""Material: random numbers that are drawn ahead of the input, as streams and as blocks."""

@@ -1,0 +1,223 @@
+"""The instruction set of sharing programs, and what a value is.
+
+A *value* is a tensor of integers modulo 2^ring, flat. The server holds each value less a mask; the mask is known to
+the client (and the dealer) or to the dealer only. Who knows it decides what may be done with the value:
+
+* under a mask of the client's (:attr:`Holder.CLIENT`), private weights can be applied to it: their product with the
+  mask needs the client. It must not be opened to the client, who knows the mask.
+* under a mask of the dealer's (:attr:`Holder.DEALER`), it may be opened to the client, who then sees a uniform number.
+
+:mod:`hecc.runtime.sharing.program.types` derives all this, and refuses programs that open what they must not.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, NamedTuple, TypeAlias
+
+import msgspec
+
+from hecc.runtime.sharing.program.maps import Extent, Gather, PrivateMap
+
+__all__ = [
+    "INSTRUCTIONS",
+    "Affine",
+    "AnyInstruction",
+    "Combine",
+    "Holder",
+    "Input",
+    "Instruction",
+    "Knot",
+    "Line",
+    "Output",
+    "Private",
+    "Public",
+    "Release",
+    "Shift",
+    "Value",
+]
+
+
+class Holder(Enum):
+    """Who knows the mask of a value, beside the dealer."""
+
+    CLIENT = "client"
+    DEALER = "dealer"
+
+
+class Value(NamedTuple):
+    """What an instruction makes.
+
+    Attributes
+    ----------
+    size
+        Elements.
+    ring
+        Bits of each.
+    holder
+        Who knows the mask.
+    """
+
+    size: int
+    ring: int
+    holder: Holder
+
+
+Ring: TypeAlias = Annotated[int, msgspec.Meta(ge=2, le=64)]
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Integer: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class Instruction(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="op"):
+    """Base of the instruction set; instruction ``i`` makes value ``i``. ``source`` names the ONNX node it is from."""
+
+    source: Name = ""
+
+    @property
+    def op(self) -> str:
+        """The instruction's name."""
+        return str(type(self).__struct_config__.tag)
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """Values read, in order."""
+        return ()
+
+
+class Input(Instruction, frozen=True, kw_only=True, tag="input"):
+    """The client's numbers, sent under a mask of its own."""
+
+    name: Name
+    size: Extent
+    ring: Ring
+
+
+class Private(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A summand: weights of the server's times a value under a mask of the client's."""
+
+    x: Number
+    map: PrivateMap
+    weight: Name
+
+
+class Public(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A summand: a public map of any value; without a map the value itself, times ``factor``."""
+
+    x: Number
+    map: Gather | None = None
+    factor: Integer = 1
+
+
+class Affine(Instruction, frozen=True, kw_only=True, tag="affine"):
+    """Sum of private and public summands and a bias of the server's, under a fresh mask of the dealer's.
+
+    With public summands alone it is a *remask*: what was under a mask of the client's may be opened behind it.
+    """
+
+    private: tuple[Private, ...] = ()
+    public: tuple[Public, ...] = ()
+    bias: Name = ""
+    size: Extent
+    ring: Ring
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return *(term.x for term in self.private), *(term.x for term in self.public)
+
+
+class Combine(Instruction, frozen=True, kw_only=True, tag="combine"):
+    """Sum of public maps of values that are all under masks of one holder, in one ring: at no cost."""
+
+    terms: Annotated[tuple[Public, ...], msgspec.Meta(min_length=1)]
+    constant: Integer = 0
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return tuple(term.x for term in self.terms)
+
+
+class Shift(Instruction, frozen=True, kw_only=True, tag="shift"):
+    """The value divided by 2^bits and rounded up or down at random, so that nothing is lost on average, at no cost.
+
+    The probability of rounding up is what is cut off, divided by 2^bits: the coin is the low part of the mask.
+    """
+
+    x: Number
+    bits: Annotated[int, msgspec.Meta(ge=1, le=63)]
+    ring: Ring
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
+class Release(Instruction, frozen=True, kw_only=True, tag="release"):
+    """The value in a ring that is no larger, under a fresh mask of the client's: weights can be applied to it."""
+
+    x: Number
+    ring: Ring
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``slope * x + constant``."""
+
+    slope: Integer = 0
+    constant: Integer = 0
+
+
+Digits: TypeAlias = Annotated[
+    tuple[
+        Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=6)], ...], msgspec.Meta(min_length=1, max_length=6)], ...
+    ],
+    msgspec.Meta(min_length=1, max_length=6),
+]
+
+
+class Knot(Instruction, frozen=True, kw_only=True, tag="knot"):
+    """A function of two lines, element by element: ``left`` below ``threshold``, ``right`` from there on.
+
+    ReLU is one, and LeakyReLU, absolute values, steps and signs are.
+
+    Attributes
+    ----------
+    digits
+        Groups of digits that the mask is compared by, from the highest; together all bits but the sign's.
+    ring
+        Of the result, larger or smaller than the argument's.
+    hidden
+        Whether the result is under a mask of the dealer's.
+    """
+
+    x: Number
+    threshold: Integer = 0
+    left: Line = Line()
+    right: Line = Line(slope=1)
+    digits: Digits
+    ring: Ring
+    hidden: bool = False
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
+class Output(Instruction, frozen=True, kw_only=True, tag="output"):
+    """The server sends what it holds, and the client adds its mask."""
+
+    name: Name
+    x: Number
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
+AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Knot | Output
+
+INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Knot, Output)
+"""All kinds; a table that reads programs has a rule for each."""
