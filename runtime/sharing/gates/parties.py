@@ -229,7 +229,7 @@ def receive(channel: Channel, *fields: tuple[tuple[int, ...], int]) -> list[Elem
     data = np.frombuffer(channel.receive(sum(field.bytes for field in packed)), dtype=np.uint8)
     found, at = [], 0
     for (shape, width), field in zip(fields, packed, strict=True):
-        found.append(unpack(data[at : at + size.bytes], size.count, width).reshape(shape))
+        found.append(unpack(data[at : at + field.bytes], field.size, width).reshape(shape))
         at += field.bytes
     return found
 

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 __all__ = ["MemoryChannel", "memory_channels"]
 
-TIMEOUT = 60.0
+TIMEOUT = 30.0
 """Seconds that the other end may take for a message."""
 
 
