@@ -42,6 +42,8 @@ def pack(values: Elements | NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     if width == 1:
         return np.packbits(values.astype(np.uint8), axis=-1, bitorder="little")
     *rest, count = values.shape
+    if count == 0:
+        return np.zeros((*rest, 0), dtype=np.uint8)
     words = np.ascontiguousarray(values, dtype="<u8").view(np.uint8).reshape(-1, count, WORD)
     if width % 8 == 0:
         return np.ascontiguousarray(words[..., : width // 8]).reshape(*rest, -1)
@@ -58,6 +60,8 @@ def pack(values: Elements | NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
 def unpack(data: NDArray[np.uint8], count: int, width: int) -> Elements:
     """What :func:`pack` was given: shape (..., bytes) becomes (..., count)."""
     *rest, _ = data.shape
+    if count == 0:
+        return np.zeros((*rest, 0), dtype=np.uint64)
     rows = np.ascontiguousarray(data).reshape(-1, data.shape[-1])
     if width == 1:
         return np.unpackbits(rows, axis=-1, bitorder="little", count=count).reshape(*rest, count).astype(np.uint64)
