@@ -45,7 +45,7 @@ class ListedTape:
 
     def take(self, count, width):
         values, given = next(self._fields)
-        assert values.shape[1] == count and given == width
+        assert (values.shape[1], given) == (count, width)
         return values
 
 
@@ -124,9 +124,7 @@ class Inference:
         thread = threading.Thread(target=self._serve, args=(theirs, fault))
         thread.start()
         try:
-            results = client_results(
-                self.checked, self.inputs, masks=self.masks(), shares=self.shares(), channel=ours
-            )
+            results = client_results(self.checked, self.inputs, masks=self.masks(), shares=self.shares(), channel=ours)
         finally:
             thread.join()
             assert not fault, fault
@@ -160,9 +158,7 @@ class Inference:
         return kept
 
     def clear(self, coins):
-        found = clear_results(
-            self.checked, self.inputs, coins=coins, weights=self.weights, biases=self.biases
-        )
+        found = clear_results(self.checked, self.inputs, coins=coins, weights=self.weights, biases=self.biases)
         rings = {ins.name: self.checked.types[index].result.ring for index, ins in self.checked.program.outputs()}
         return {name: signed(x, rings[name]) for name, x in found.items()}
 
@@ -180,8 +176,6 @@ def infer():
         }
         masks = tapes.pop("weight_masks", None) or weight_masks(weight_shapes(program), RandomTape((seed, 9), 1))
         listed = {name: (lambda fields=fields: ListedTape(fields)) for name, fields in tapes.items()}
-        return Inference(
-            checked, inputs, weights or {}, biases or {}, **{**made, **listed}, weight_masks=masks
-        ).run()
+        return Inference(checked, inputs, weights or {}, biases or {}, **{**made, **listed}, weight_masks=masks).run()
 
     return inferred

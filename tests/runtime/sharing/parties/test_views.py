@@ -234,9 +234,7 @@ def test_the_server_sees_the_same_of_any_other_input(infer, recorded, seed):
     run = recorded(3, seed)
     other = replace(run, inputs={"x": drawn((6, seed), 9, 3, 6)})
     explained = explain_to_server(run, other)
-    again = infer(
-        network(), other.inputs, run.weights, run.biases, weight_masks=run.weight_masks, **explained
-    )
+    again = infer(network(), other.inputs, run.weights, run.biases, weight_masks=run.weight_masks, **explained)
     np.testing.assert_array_equal(again.block, run.block)
     np.testing.assert_array_equal(again.upload, run.upload)
     assert again.messages == run.messages
