@@ -127,10 +127,11 @@ class Affine(Instruction, frozen=True, kw_only=True, tag="affine"):
 
 
 class Combine(Instruction, frozen=True, kw_only=True, tag="combine"):
-    """Sum of public maps of values that are all under masks of one holder, in one ring: at no cost."""
+    """Sum of public maps of values that are all under masks of one holder, in a ring of none larger: at no cost."""
 
     terms: Annotated[tuple[Public, ...], msgspec.Meta(min_length=1)]
     constant: Integer = 0
+    ring: Ring
 
     @property
     def operands(self) -> tuple[int, ...]:

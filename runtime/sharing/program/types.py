@@ -100,9 +100,11 @@ def _affine(ins: Affine, values: Values, constants: Constants) -> Value:
 def _combine(ins: Combine, values: Values, constants: Constants) -> Value:
     given = [values[term.x] for term in ins.terms]
     sizes = {_check_public(term, values, constants) for term in ins.terms}
-    if len(sizes) != 1 or len({(value.ring, value.holder) for value in given}) != 1:
-        raise CircuitError("it adds values of several sizes, in several rings, or under masks of several holders")
-    return Value(sizes.pop(), given[0].ring, given[0].holder)
+    if len(sizes) != 1 or len({value.holder for value in given}) != 1:
+        raise CircuitError("it adds values of several sizes, or under masks of several holders")
+    for term, value in zip(ins.terms, given, strict=True):
+        _check_ring(ins.ring, value, term.x)
+    return Value(sizes.pop(), ins.ring, given[0].holder)
 
 
 def _shift(ins: Shift, values: Values, constants: Constants) -> Value:

@@ -69,7 +69,7 @@ SHOWN = {
         Release(x=3, ring=20),
         Output(name="y", x=4),
     ),
-    "masks of both are added": (X, LAYER, Combine(terms=(Public(x=0), Public(x=1))), Output(name="y", x=2)),
+    "masks of both are added": (X, LAYER, Combine(terms=(Public(x=0), Public(x=1)), ring=20), Output(name="y", x=2)),
     "weights on a hidden value": (
         X,
         LAYER,
@@ -109,16 +109,25 @@ WRONG = {
         (X, Affine(private=(Private(x=0, map=Dense(inner=4, outer=3), weight="w"),), size=4, ring=20)),
         "a summand of 3",
     ),
-    "far": ((X, Combine(terms=(Public(x=0, map=Gather(columns="far", out_size=4)),))), "the argument does not have"),
-    "missing": ((X, Combine(terms=(Public(x=0, map=Gather(columns="none", out_size=4)),))), "'none' is missing"),
-    "floats": ((X, Combine(terms=(Public(x=0, map=Gather(columns="floats", out_size=4)),))), "not a list of integers"),
-    "short": ((X, Combine(terms=(Public(x=0, map=Gather(columns="some", out_size=5)),))), "4 elements for 5"),
+    "far": (
+        (X, Combine(terms=(Public(x=0, map=Gather(columns="far", out_size=4)),), ring=20)),
+        "the argument does not have",
+    ),
+    "missing": (
+        (X, Combine(terms=(Public(x=0, map=Gather(columns="none", out_size=4)),), ring=20)),
+        "'none' is missing",
+    ),
+    "floats": (
+        (X, Combine(terms=(Public(x=0, map=Gather(columns="floats", out_size=4)),), ring=20)),
+        "not a list of integers",
+    ),
+    "short": ((X, Combine(terms=(Public(x=0, map=Gather(columns="some", out_size=5)),), ring=20)), "4 elements for 5"),
     "back": (
-        (X, Combine(terms=(Public(x=0, map=Gather(columns="some", starts="back", out_size=2)),))),
+        (X, Combine(terms=(Public(x=0, map=Gather(columns="some", starts="back", out_size=2)),), ring=20)),
         "does not cut 4",
     ),
     "late": (
-        (X, Combine(terms=(Public(x=0, map=Gather(columns="some", starts="late", out_size=2)),))),
+        (X, Combine(terms=(Public(x=0, map=Gather(columns="some", starts="late", out_size=2)),), ring=20)),
         "does not cut 4",
     ),
     "weights": (
