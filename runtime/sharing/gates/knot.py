@@ -76,8 +76,8 @@ class _Shape(NamedTuple):
         return 0 if self.slack is None else self.ring - self.k
 
 
-def _shape(ins: Knot, types: Types) -> _Shape:
-    k, ring = types.operands[0].ring, ins.ring
+def _shape(ins: Knot) -> _Shape:
+    k, ring = ins.bits, ins.ring
     left, right = ins.left, ins.right
     level = left.constant + left.slope * ins.threshold
     step = right.constant + right.slope * ins.threshold - level
@@ -143,8 +143,9 @@ class KnotGate(Gate[Knot]):
     """See :class:`Knot`."""
 
     def deal(self, dealer: Dealer, ins: Knot, types: Types, mask: Elements) -> Elements:
-        shape, compare, count = _shape(ins, types), comparison(ins.digits), types.result.size
+        shape, compare, count = _shape(ins), comparison(ins.digits), types.result.size
         fresh = (dealer.secrets if ins.hidden else dealer.masks).take(count, shape.ring)
+        mask = reduced(mask, shape.k)
         top = mask >> element(shape.k - 1, 64)
         compare.deal_words(dealer, mask & low(shape.k - 1))
         compare.inner.deal(dealer, count)
@@ -171,7 +172,7 @@ class KnotGate(Gate[Knot]):
         return None if ins.hidden else client.masks.take(types.result.size, ins.ring)
 
     def client(self, client: Client, ins: Knot, types: Types, operand: Mask) -> Mask:
-        shape, compare = _shape(ins, types), comparison(ins.digits)
+        shape, compare = _shape(ins), comparison(ins.digits)
         rows, count = client.rows, types.result.size
         plane = (rows, 1, count)
         shares = _take(client, shape, compare, count)
@@ -191,7 +192,7 @@ class KnotGate(Gate[Knot]):
         return self.mask(client, ins, types, operand)
 
     def server(self, server: Server, ins: Knot, types: Types, held: Elements) -> Elements:
-        shape, compare = _shape(ins, types), comparison(ins.digits)
+        shape, compare = _shape(ins), comparison(ins.digits)
         rows, count = server.rows, types.result.size
         shares = _take(server, shape, compare, count)
         inner, outer = compare.inner, compare.outer
@@ -216,7 +217,7 @@ class KnotGate(Gate[Knot]):
         return reduced(part + _part(shape, shares, known, beta) + public, shape.ring)
 
     def clear(self, clear: Clear, ins: Knot, types: Types, x: Elements) -> Elements:
-        shape = _shape(ins, types)
+        shape = _shape(ins)
         u = signed(reduced(x - element(ins.threshold, 64), shape.k), shape.k)
         right = (u >= 0).astype(np.uint64)
         slopes = element(shape.slope, 64) + right * element(shape.slopes, 64)
@@ -224,7 +225,7 @@ class KnotGate(Gate[Knot]):
         return reduced(slopes * u.view(np.uint64) + constants, shape.ring)
 
     def cost(self, ins: Knot, types: Types) -> Cost:
-        shape, compare, count = _shape(ins, types), comparison(ins.digits), types.result.size
+        shape, compare, count = _shape(ins), comparison(ins.digits), types.result.size
         inner, outer = Field(len(compare.inner.opened) * count, 1), Field(len(compare.outer.opened) * count, 1)
         one, ring = Field(count, 1), Field(count, shape.ring)
         dealt = (

@@ -187,7 +187,8 @@ class Knot(Instruction, frozen=True, kw_only=True, tag="knot"):
     Attributes
     ----------
     digits
-        Groups of digits that the mask is compared by, from the highest; together all bits but the sign's.
+        Groups of digits that the mask is compared by, from the highest: the bits of the argument that count, without
+        that of the sign.
     ring
         Of the result, larger or smaller than the argument's.
     hidden
@@ -201,6 +202,11 @@ class Knot(Instruction, frozen=True, kw_only=True, tag="knot"):
     digits: Digits
     ring: Ring
     hidden: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Of the argument, as far as they count."""
+        return 1 + sum(map(sum, self.digits))
 
     @property
     def operands(self) -> tuple[int, ...]:

@@ -29,10 +29,7 @@ from hecc.runtime.sharing.program.instructions import (
 from hecc.runtime.sharing.program.maps import MOST_ELEMENTS, Constants
 from hecc.runtime.sharing.program.program import Program
 
-__all__ = ["MOST_PRODUCTS", "verify"]
-
-MOST_PRODUCTS = 6
-"""Digits in a group, and groups: of every subset of their bits the dealer shares a product."""
+__all__ = ["verify"]
 
 Values: TypeAlias = Sequence[Value]
 
@@ -122,8 +119,7 @@ def _release(ins: Release, values: Values, constants: Constants) -> Value:
 
 def _knot(ins: Knot, values: Values, constants: Constants) -> Value:
     given = _hidden(ins.x, values)
-    if sum(map(sum, ins.digits)) != given.ring - 1:
-        raise CircuitError(f"digits {ins.digits} do not make up the {given.ring - 1} bits below the sign")
+    _check_ring(ins.bits, given, ins.x)
     return Value(given.size, ins.ring, Holder.DEALER if ins.hidden else Holder.CLIENT)
 
 

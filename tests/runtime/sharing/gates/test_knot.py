@@ -109,3 +109,11 @@ def test_bytes_that_pass_are_those_of_the_cost(infer):
     ]
     assert done.block.shape == (3, cost.block_bytes)
     assert done.upload.shape == (3, cost.upload_bytes)
+
+
+@pytest.mark.parametrize("name", ["relu", "abs"])
+def test_high_bits_that_say_nothing_are_not_compared(infer, name):
+    left, right, function = FUNCTIONS[name]
+    program = one_knot(60, 40, left=left, right=right, digits=DIGITS[8], ring=24)
+    x = np.tile(np.arange(-30, 30), (2, 1))
+    np.testing.assert_array_equal(infer(program, {"x": x}).results["y"], function(x))

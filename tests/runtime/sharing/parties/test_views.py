@@ -172,7 +172,8 @@ def truth(bits, conjunction):
 
 def secrets_of_knot(run, index, value, mask):
     """The mask bits of a knot that explain what both parties saw opened, in the order in which they are drawn."""
-    ins, k = run.checked.program.instructions[index], run.checked.types[index].operands[0].ring
+    ins = run.checked.program.instructions[index]
+    k = ins.bits
     first = run.first_message(index)
     (u, inner), (inner_too, outer), (outer_too, beta), (beta_too, _) = (run.fields(first + i) for i in range(4))
     argument = reduced(value - element(ins.threshold, k), k)

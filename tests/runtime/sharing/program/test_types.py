@@ -93,7 +93,7 @@ WRONG = {
     "no output": ((X,), "without outputs"),
     "two of a name": ((X, X, Output(name="y", x=0)), "two of one name"),
     "unread": ((X, LAYER, Output(name="y", x=0)), "nothing reads it"),
-    "digits": ((X, LAYER, Knot(x=1, digits=((4, 5),), ring=24), Output(name="y", x=2)), "the 19 bits below the sign"),
+    "digits": ((X, LAYER, Knot(x=1, digits=((5, 5), (5, 5)), ring=24), Output(name="y", x=2)), "21 bits are asked for"),
     "bits that are not there": (
         (X, LAYER, Shift(x=1, bits=5, ring=16), Release(x=2, ring=16), Output(name="y", x=3)),
         "16 bits are left of 20",
