@@ -314,7 +314,7 @@ def _ends(step: PrivateStep) -> NDArray[np.int64]:
 
 def _alike(factors: NDArray[np.float64], axis: int) -> NDArray[np.float64] | None:
     """The factors without an axis along which they do not change."""
-    first = factors.take(0, axis=axis)
+    first: NDArray[np.float64] = np.asarray(factors.take(0, axis=axis))
     return first if bool((factors == np.expand_dims(first, axis)).all()) else None
 
 

@@ -1,0 +1,486 @@
+"""Lowering: a graph of affine maps, lines and maxima becomes a sharing program of integers.
+
+A value has a *unit*, the real number that one stands for. Weights are rounded to a number of bits for each layer, and
+the argument of a gate to a number of bits of what it is on the calibration inputs; in between nothing is rounded. What
+is added up has one unit: weights are rounded to units that make it so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
+from hecc.compiler.graph.operators import (
+    OPERATORS,
+    Extremum,
+    LogSoftmax,
+    ReducedExtremum,
+    Softmax,
+    WindowExtremum,
+)
+from hecc.compiler.sharing.builder import Builder, Built, Integers, Tensor
+from hecc.compiler.sharing.lines import lines_of
+from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, steps_of
+from hecc.runtime.errors import UnsupportedError
+from hecc.runtime.reading import Reading
+from hecc.runtime.sharing.program.instructions import Holder, Line
+
+__all__ = ["Accuracy", "Lowered", "lower"]
+
+SLOPE_BITS = 8
+"""Of slopes that are no integers, such as that of LeakyReLU."""
+
+MOST_SLOPE = 64.0
+"""Larger slopes are rounded to integers."""
+
+SAME = 1e-12
+"""By how much the ratio of two units may miss an integer that it stands for."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How values are rounded.
+
+    Attributes
+    ----------
+    value_bits, weight_bits
+        Of the largest values and weights of a layer, without their sign.
+    """
+
+    value_bits: int
+    weight_bits: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A program, and what its inputs and outputs are.
+
+    Attributes
+    ----------
+    inputs, outputs
+        Units by name.
+    """
+
+    built: Built
+    inputs: dict[str, float]
+    outputs: dict[str, float]
+
+
+def lower(
+    graph: Graph,
+    observed: Mapping[str, float],
+    declared: Mapping[str, tuple[float, float]],
+    accuracy: Accuracy,
+    *,
+    margin: float | None,
+) -> Lowered:
+    """Lower a graph.
+
+    Parameters
+    ----------
+    observed
+        The largest magnitude of each value on the calibration inputs.
+    declared
+        Range of each input's elements.
+    margin
+        How many times what was observed a value may become, if less than that is not proved; ``None`` if only what is
+        proved counts.
+
+    Raises
+    ------
+    UnsupportedError
+        It has a node that cannot be shared.
+    CompileError
+        Values need more bits than there are.
+    """
+    lowering = _Lowering(graph, observed, declared, accuracy, margin)
+    for node in graph.nodes:
+        made = _NODES.of(node)(node, lowering)
+        limit = math.inf if margin is None or isinstance(node, InputNode) else margin * observed[node.output.name]
+        lowering.tensors[node.output.name] = made.narrowed(limit) if limit < math.inf else made
+    inputs = {node.output.name: lowering.tensors[node.output.name].unit for node in graph.inputs()}
+    outputs = {}
+    for name in graph.outputs:
+        released = lowering.released(lowering.rounded(lowering.tensors[name], observed[name], "output"), "output")
+        lowering.builder.output(name, released)
+        outputs[name] = released.unit
+    return Lowered(lowering.builder.finish(), inputs, outputs)
+
+
+class _Lowering:
+    """The program so far."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        observed: Mapping[str, float],
+        declared: Mapping[str, tuple[float, float]],
+        accuracy: Accuracy,
+        margin: float | None,
+    ) -> None:
+        self.graph, self.observed, self.declared = graph, observed, declared
+        self.accuracy, self.margin = accuracy, margin
+        self.builder = Builder()
+        self.tensors: dict[str, Tensor] = {}
+
+    def unit(self, magnitude: float) -> float:
+        """The unit in which a magnitude has as many bits as values have."""
+        return _power_above(magnitude) * 2.0**-self.accuracy.value_bits
+
+    def rounded(self, x: Tensor, magnitude: float, source: str) -> Tensor:
+        """A value in about the unit that its magnitude asks for, if its own is finer."""
+        bits = math.floor(math.log2(self.unit(magnitude) / x.unit) + SAME) if magnitude > 0 else 0
+        if bits <= 0:
+            return x
+        return self.builder.shift(self.hidden(x, source), bits, source=source)
+
+    def hidden(self, x: Tensor, source: str) -> Tensor:
+        """A value under a mask that the client does not know."""
+        return x if x.holder is Holder.DEALER else self.builder.affine([], [(x, None, 1)], None, x.unit, source=source)
+
+    def released(self, x: Tensor, source: str) -> Tensor:
+        """A value under a mask that the client knows."""
+        return x if x.holder is Holder.CLIENT else self.builder.release(x, source=source)
+
+    def weighted(self, x: Tensor, step: PrivateStep, magnitude: float, source: str) -> tuple[Tensor, float]:
+        """What weights may be applied to, and the unit that they have there."""
+        x = self.released(self.rounded(x, magnitude, source), source)
+        largest = float(np.abs(step.weight).max(initial=0.0))
+        return x, _power_above(largest or 1.0) * 2.0**-self.accuracy.weight_bits
+
+    def sum(
+        self,
+        private: Sequence[tuple[Tensor, PrivateStep, float]],
+        public: Sequence[tuple[Tensor, PublicStep | None]],
+        bias: NDArray[np.float64] | None,
+        source: str,
+    ) -> Tensor:
+        """The sum of products, public maps and a bias; weights come with the units that they would have alone."""
+        units = [x.unit * unit for x, _, unit in private]
+        units += [x.unit * (1.0 if step is None else step.factor) for x, step in public]
+        unit = min(units)
+        for own in units[len(private) :]:
+            ratio = own / unit
+            if abs(ratio - round(ratio)) > SAME * ratio:
+                # As if it were a weight: the ratio gets as many bits.
+                short = self.accuracy.weight_bits - math.floor(math.log2(ratio))
+                unit *= 2.0 ** -max(short, 0)
+        publics = [(x, step, round(own / unit)) for (x, step), own in zip(public, units[len(private) :], strict=True)]
+        if not private and bias is None and len({x.holder for x, _, _ in publics}) == 1:
+            return self.builder.combine(publics, source=source)
+        privates = [(x, step, _integers(step.weight, unit / x.unit)) for x, step, _ in private]
+        return self.builder.affine(
+            privates, publics, None if bias is None else _integers(bias, unit), unit, source=source
+        )
+
+
+def _power_above(magnitude: float) -> float:
+    """The smallest power of two above a number."""
+    return 2.0 ** (math.floor(math.log2(magnitude)) + 1) if magnitude > 0 else 1.0
+
+
+def _integers(values: NDArray[np.float64], unit: float) -> Integers:
+    return np.rint(values / unit).astype(np.int64)
+
+
+# Nodes ----------------------------------------------------------------------------------------------------------------
+
+
+def _input(node: InputNode, lowering: _Lowering) -> Tensor:
+    name, size = node.output.name, node.output.size
+    low, high = lowering.declared[name]
+    unit = lowering.unit(max(abs(low), abs(high)))
+    ends = (np.full(size, math.floor(low / unit)), np.full(size, math.ceil(high / unit)))
+    return lowering.builder.input(name, unit, *ends)
+
+
+def _affine(node: AffineNode, lowering: _Lowering) -> Tensor:
+    parameters, source = lowering.graph.parameters, str(node.source)
+    bias = None
+    if node.bias is not None:
+        known = np.asarray(parameters[node.bias], dtype=np.float64)
+        bias = np.broadcast_to(known, node.output.shape).reshape(-1)
+        bias = bias if bool(np.any(bias)) else None
+    private: list[tuple[Tensor, PrivateStep, float]] = []
+    public: list[tuple[Tensor, PublicStep | None]] = []
+    for term in node.terms:
+        steps = steps_of(term.map, parameters)
+        x = lowering.tensors[term.value]
+        magnitude = lowering.observed[term.value]
+        alone = len(node.terms) == 1
+        back = steps[-1] if alone and len(steps) > 1 else None
+        undone = _undone(back, steps, bias) if isinstance(back, PublicStep) else None
+        if isinstance(back, PublicStep) and (bias is None or undone is not None):
+            x = _walked(lowering, x, steps[:-1], magnitude, undone, source)
+            return lowering.builder.combine([(x, back, 1)], source=source)
+        *before, last = steps if steps else [None]
+        x = _walked(lowering, x, before, magnitude, None, source)
+        if isinstance(last, PrivateStep):
+            x, unit = lowering.weighted(x, last, magnitude, source)
+            private.append((x, last, unit))
+        else:
+            public.append((x, last))
+    if len(public) == 1 and not private and bias is None and public[0][1] is None:
+        return public[0][0]
+    return lowering.sum(private, public, bias, source)
+
+
+def _walked(
+    lowering: _Lowering,
+    x: Tensor,
+    steps: Sequence[Step | None],
+    magnitude: float,
+    bias: NDArray[np.float64] | None,
+    source: str,
+) -> Tensor:
+    """A value after steps, the last of which adds the bias."""
+    for number, step in enumerate(steps):
+        own = bias if number == len(steps) - 1 else None
+        if isinstance(step, PrivateStep):
+            x, unit = lowering.weighted(x, step, magnitude, source)
+            x = lowering.sum([(x, step, unit)], [], own, source)
+            # What is in between nobody has observed; its range is proved from that of the argument.
+            magnitude = float(max(np.abs(x.low).max(), np.abs(x.high).max())) * x.unit
+        else:
+            x = lowering.sum([], [(x, step)], own, source)
+    return x
+
+
+def _undone(back: PublicStep, steps: Sequence[Step], bias: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """The bias ahead of a permutation instead of behind it, where weights are ahead of it."""
+    if bias is None or back.starts is not None or back.in_size != back.out_size:
+        return None
+    if not isinstance(steps[-2], PrivateStep) or len(np.unique(back.columns)) < back.in_size:
+        return None
+    moved = np.empty_like(bias)
+    moved[back.columns] = bias / back.factor
+    return moved
+
+
+def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
+    source, lines = str(node.source), lines_of(node.function)
+    if lines is None:
+        raise UnsupportedError(
+            f"{source}: {node.function} is not made of lines, and sharing evaluates only functions that are; use ReLU, "
+            "LeakyReLU, Clip or HardSigmoid, or compile for another scheme"
+        )
+    x = lowering.rounded(lowering.tensors[node.value], lowering.observed[node.value], source)
+    if not lines.bends:
+        raise UnsupportedError(f"{source}: {node.function} is a line; write it as a layer")
+    x = lowering.hidden(x, source)
+    slopes = [lines.slope, *(bend.slope for bend in lines.bends)]
+    whole = all(float(slope).is_integer() for slope in slopes)
+    factor = 1 if whole else 1 << SLOPE_BITS
+    unit = x.unit / factor
+    made = []
+    slope, constant = round(lines.slope * factor), round(lines.constant / unit)
+    for number, bend in enumerate(lines.bends):
+        threshold = round(bend.at / x.unit)
+        left = Line(slope=slope, constant=constant) if number == 0 else Line()
+        more = round(bend.slope * factor)
+        # A bend that does not jump does not jump after rounding either.
+        jump = bend.slope * bend.at + bend.constant
+        step = round(jump / unit) - more * threshold
+        right = Line(slope=left.slope + more, constant=left.constant + step)
+        made.append(lowering.builder.knot(x, threshold, left, right, unit=unit, source=source))
+    if len(made) == 1:
+        return made[0]
+    return lowering.builder.combine([(part, None, 1) for part in made], source=source)
+
+
+def _operator(node: OperatorNode, lowering: _Lowering) -> Tensor:
+    return _OPERATORS.of(node.operator)(node, node.operator, lowering)
+
+
+# Maxima ---------------------------------------------------------------------------------------------------------------
+
+
+def _window(node: OperatorNode, operator: WindowExtremum, lowering: _Lowering) -> Tensor:
+    """Along one axis after the other: where windows overlap, rows of theirs are compared once."""
+    (name,) = node.values
+    x = _comparable(node, operator.largest, name, lowering)
+    shape = list(operator.in_shapes[0])
+    for axis in range(len(operator.kernel)):
+        places = np.arange(math.prod(shape)).reshape(shape)
+        place = np.moveaxis(places, 2 + axis, 0)
+        taps, stride, dilation = operator.kernel[axis], operator.strides[axis], operator.dilations[axis]
+        before, size = operator.pads[axis][0], shape[2 + axis]
+        shape[2 + axis] = operator.out_shape[2 + axis]
+        sets = []
+        for start in range(shape[2 + axis]):
+            rows = [start * stride - before + tap * dilation for tap in range(taps)]
+            sets.append(place[[row for row in rows if 0 <= row < size]])
+        columns = [np.moveaxis(each, 0, -1) for each in sets]
+        # One list of candidates for each element of the result, in its order.
+        listed = np.empty(shape, dtype=object)
+        moved = np.moveaxis(listed, 2 + axis, 0)
+        for start, candidates in enumerate(columns):
+            for at in np.ndindex(moved.shape[1:]):
+                moved[(start, *at)] = candidates[at].tolist()
+        x = _largest(lowering, x, list(listed.reshape(-1)), str(node.source))
+    return _finished(node, operator.largest, operator.least, x, lowering)
+
+
+def _reduced(node: OperatorNode, operator: ReducedExtremum, lowering: _Lowering) -> Tensor:
+    (name,) = node.values
+    x = _comparable(node, operator.largest, name, lowering)
+    shape = operator.in_shapes[0]
+    kept = [axis for axis in range(len(shape)) if axis not in operator.axes]
+    places = np.arange(math.prod(shape)).reshape(shape).transpose(*kept, *operator.axes)
+    sets = places.reshape(math.prod(shape[axis] for axis in kept), -1).tolist()
+    x = _largest(lowering, x, sets, str(node.source))
+    return _finished(node, operator.largest, operator.least, x, lowering)
+
+
+def _extremum(node: OperatorNode, operator: Extremum, lowering: _Lowering) -> Tensor:
+    if any(name is not None for name in operator.constants):
+        raise UnsupportedError(
+            f"{node.source}: the maximum with constants of the network is not shared yet; use Clip where they are one "
+            "number, or compile for another scheme"
+        )
+    source = str(node.source)
+    shape = (1, *operator.out_shape)
+    found: list[Tensor] = []
+    units = []
+    for name, in_shape in zip(node.values, operator.in_shapes, strict=True):
+        x = _comparable(node, operator.largest, name, lowering)
+        places = np.arange(x.size).reshape(in_shape)
+        aligned = places.reshape((1,) * (len(shape) - len(in_shape)) + in_shape)
+        index = np.broadcast_to(aligned, shape).reshape(-1)
+        found.append(lowering.builder.combine([(x, PublicStep(index, None, x.size, index.size), 1)], source=source))
+        units.append(found[-1].unit)
+    unit = min(units)
+    size = found[0].size
+    placed = []
+    for number, (x, own) in enumerate(zip(found, units, strict=True)):
+        ratio = own / unit
+        if abs(ratio - round(ratio)) > SAME * ratio:
+            raise UnsupportedError(f"{node.source}: it compares values of units that do not fit; round them first")
+        columns = np.arange(size)
+        starts = np.clip(np.arange(len(found) * size) - number * size, 0, size)
+        placed.append((x, PublicStep(columns, starts, size, len(found) * size), round(ratio)))
+    x = lowering.builder.combine(placed, source=source)
+    sets = (np.arange(len(found) * size).reshape(len(found), size).T).tolist()
+    return _finished(node, operator.largest, None, _largest(lowering, x, sets, source), lowering)
+
+
+def _comparable(node: OperatorNode, largest: bool, name: str, lowering: _Lowering) -> Tensor:
+    """A value under the dealer's mask, in about its unit; negated if the smallest is looked for."""
+    source = str(node.source)
+    x = lowering.hidden(lowering.rounded(lowering.tensors[name], lowering.observed[name], source), source)
+    if largest:
+        return x
+    turned = lowering.builder.combine([(x, None, -1)], source=source)
+    return Tensor(turned.index, x.unit, turned.low, turned.high, turned.holder)
+
+
+def _finished(node: OperatorNode, largest: bool, least: float | None, x: Tensor, lowering: _Lowering) -> Tensor:
+    source = str(node.source)
+    if least is not None:
+        bound = round((least if largest else -least) / x.unit)
+        line = Line(slope=0, constant=bound)
+        x = lowering.builder.knot(x, bound, line, Line(slope=1), unit=x.unit, source=source)
+    if largest:
+        return x
+    turned = lowering.builder.combine([(x, None, -1)], source=source)
+    return Tensor(turned.index, x.unit, turned.low, turned.high, turned.holder)
+
+
+def _largest(lowering: _Lowering, x: Tensor, sets: list[list[int]], source: str) -> Tensor:
+    """The largest element of each set: max(a, b) = b + ReLU(a - b), in rounds of pairs that are compared at once."""
+    build = lowering.builder
+    while max(map(len, sets)) > 1:
+        pairs: dict[tuple[int, int], int] = {}
+        for each in sets:
+            for a, b in zip(each[::2], each[1::2], strict=False):
+                pairs.setdefault((a, b), len(pairs))
+        singles: dict[int, int] = {}
+        for each in sets:
+            if len(each) % 2:
+                singles.setdefault(each[-1], len(singles))
+        first, second = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
+        one, other = (PublicStep(side, None, x.size, len(pairs)) for side in (first, second))
+        less = build.combine([(x, one, 1), (x, other, -1)], source=source)
+        more = build.knot(less, 0, Line(), Line(slope=1), unit=x.unit, hidden=True, source=source)
+        low = np.maximum(x.low[first], x.low[second])
+        high = np.maximum(x.high[first], x.high[second])
+        if singles:
+            kept = np.array(list(singles), dtype=np.int64)
+            columns = np.concatenate([second, kept])
+            padded = _padded(len(pairs), len(columns))
+            made = build.combine(
+                [(x, PublicStep(columns, None, x.size, len(columns)), 1), (more, padded, 1)], source=source
+            )
+            low, high = np.concatenate([low, x.low[kept]]), np.concatenate([high, x.high[kept]])
+        else:
+            made = build.combine([(x, other, 1), (more, None, 1)], source=source)
+        x = Tensor(made.index, x.unit, low, high, made.holder)
+        sets = [
+            [pairs[pair] for pair in zip(each[::2], each[1::2], strict=False)]
+            + ([len(pairs) + singles[each[-1]]] if len(each) % 2 else [])
+            for each in sets
+        ]
+    index = np.array([each[0] for each in sets], dtype=np.int64)
+    if np.array_equal(index, np.arange(x.size)):
+        return x
+    made = build.combine([(x, PublicStep(index, None, x.size, len(index)), 1)], source=source)
+    return Tensor(made.index, x.unit, x.low[index], x.high[index], made.holder)
+
+
+def _padded(size: int, out_size: int) -> PublicStep:
+    """Elements as they are, and zeros behind them."""
+    return PublicStep(np.arange(size), np.minimum(np.arange(out_size), size), size, out_size)
+
+
+def _refused(what: str) -> Callable[..., Tensor]:
+    def refuse(node: Any, *_: Any) -> Tensor:
+        raise UnsupportedError(f"{node.source}: {what} is not shared yet; compile for another scheme")
+
+    return refuse
+
+
+_OPERATORS: Reading[Callable[[OperatorNode, Any, _Lowering], Tensor]] = Reading(
+    "operators that are shared",
+    OPERATORS,
+    {
+        Extremum: _extremum,
+        WindowExtremum: _window,
+        ReducedExtremum: _reduced,
+        Softmax: _refused("a softmax inside of the network"),
+        LogSoftmax: _refused("a softmax inside of the network"),
+    },
+)
+
+_NODES: Reading[Callable[[Any, _Lowering], Tensor]] = Reading(
+    "nodes that are shared",
+    NODES,
+    {
+        InputNode: _input,
+        AffineNode: _affine,
+        FunctionNode: _function,
+        OperatorNode: _operator,
+        ProductNode: _refused("the product of two values"),
+        QuadraticNode: _refused("a polynomial"),
+    },
+    without={
+        ChebyshevNode: "no polynomials are fitted for this scheme",
+        WindowSumNode: "poolings stay what they are for this scheme",
+    },
+)
