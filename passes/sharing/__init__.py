@@ -1,0 +1,1 @@
+"""Passes that compile for sharing, and the pipeline that runs them all."""
