@@ -44,12 +44,6 @@ from hecc.runtime.sharing.program.instructions import Holder, Line
 
 __all__ = ["Accuracy", "Lowered", "lower"]
 
-SLOPE_BITS = 8
-"""Of slopes that are no integers, such as that of LeakyReLU."""
-
-MOST_SLOPE = 64.0
-"""Larger slopes are rounded to integers."""
-
 SAME = 1e-12
 """By how much the ratio of two units may miss an integer that it stands for."""
 
@@ -287,7 +281,8 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     x = lowering.hidden(x, source)
     slopes = [lines.slope, *(bend.slope for bend in lines.bends)]
     whole = all(float(slope).is_integer() for slope in slopes)
-    factor = 1 if whole else 1 << SLOPE_BITS
+    # Other slopes have as many bits as weights.
+    factor = 1 if whole else 1 << lowering.accuracy.weight_bits
     unit = x.unit / factor
     made = []
     slope, constant = round(lines.slope * factor), round(lines.constant / unit)

@@ -90,13 +90,12 @@ def steps_of(map_: AffineMap, parameters: Parameters) -> list[Step]:
     """
     merged: list[Step] = []
     for step in _STEPS.of(map_)(map_, parameters):
-        if isinstance(step, PublicStep) and step.is_identity and step.factor == 1.0:
-            continue
         joined = _joined(merged[-1], step) if merged else None
-        if joined is None:
-            merged.append(step)
-        else:
-            merged[-1] = joined
+        if joined is not None:
+            merged.pop()
+        merged.append(step if joined is None else joined)
+        if isinstance(merged[-1], PublicStep) and merged[-1].is_identity and merged[-1].factor == 1.0:
+            merged.pop()
     return merged
 
 

@@ -1,0 +1,62 @@
+"""Functions as lines: equal to the functions everywhere, as ONNX defines them."""
+
+import numpy as np
+import pytest
+
+from hecc.compiler.graph.function import ARGUMENT, PolynomialOf, Primitive, Product, WeightedSum
+from hecc.compiler.sharing.lines import lines_of
+
+X = np.linspace(-12, 12, 4801)
+
+
+def primitive(name, operand=ARGUMENT, **attributes):
+    return Primitive(name, tuple(attributes.items()), operand)
+
+
+def value(lines, x):
+    total = lines.slope * x + lines.constant
+    for bend in lines.bends:
+        total = total + np.where(x >= bend.at, bend.slope * x + bend.constant, 0)
+    return total
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        primitive("relu"),
+        primitive("abs"),
+        primitive("leakyrelu", alpha=0.01),
+        primitive("clip", low=-1.5, high=6.0),
+        primitive("clip", low=0.5, high=np.inf),
+        primitive("clip", low=-np.inf, high=2.0),
+        primitive("hardsigmoid", alpha=0.2, beta=0.5),
+        primitive("shrink", lambd=1.25, bias=0.0),
+        primitive("shrink", lambd=1.25, bias=0.75),
+        primitive("thresholdedrelu", alpha=1.5),
+        primitive("relu", WeightedSum((2.0,), (ARGUMENT,), -3.0)),
+        WeightedSum((1.0, -1.0), (primitive("relu"), primitive("relu", WeightedSum((1.0,), (ARGUMENT,), -6.0))), 0.5),
+    ],
+    ids=str,
+)
+def test_lines_are_the_function(function):
+    lines = lines_of(function)
+    # Jumps are a matter of one point each.
+    off = np.abs(value(lines, X) - function(X)) > 1e-12
+    assert off.sum() <= len(lines.bends)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        primitive("sigmoid"),
+        PolynomialOf((0.0, 0.0, 1.0), ARGUMENT),
+        Product(ARGUMENT, primitive("relu")),
+        primitive("relu", primitive("relu")),
+        primitive("relu", WeightedSum((-1.0,), (ARGUMENT,), 0.0)),
+        WeightedSum((1.0, 1.0), (primitive("relu"), primitive("tanh")), 0.0),
+        primitive("hardsigmoid", alpha=-0.2, beta=0.5),
+    ],
+    ids=str,
+)
+def test_what_is_not_made_of_lines_is_none(function):
+    assert lines_of(function) is None
