@@ -33,6 +33,7 @@ from hecc.runtime.sharing.program.instructions import (
     Line,
     Output,
     Private,
+    Product,
     Public,
     Release,
     Shift,
@@ -217,6 +218,21 @@ class Builder:
         self._least[len(self._instructions)] = made.bits
         return self._add(made, unit, low, high, Holder.DEALER if hidden else Holder.CLIENT)
 
+    def product(self, x: Tensor, y: Tensor, *, source: str) -> Tensor:
+        """The product of two values, element by element."""
+        if float(max(-x.low.min(), x.high.max())) * float(max(-y.low.min(), y.high.max())) > LARGEST:
+            raise CompileError(
+                f"{source}: a product of values that are too large to be shared; ask for less precision, declare a "
+                "narrower range of inputs, or scale them as in training"
+            )
+        ends = np.stack([x.low * y.low, x.low * y.high, x.high * y.low, x.high * y.high])
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        if x.index == y.index:
+            low = np.where((x.low < 0) & (x.high > 0), 0, np.minimum(x.low**2, x.high**2))
+        # A bit to spare in each, as the product is in a larger ring.
+        made = Product(x=x.index, y=y.index, x_bits=x.bits + 1, y_bits=y.bits + 1, ring=UNDECIDED, source=source)
+        return self._add(made, x.unit * y.unit, low, high, Holder.DEALER)
+
     def finish(self) -> Built:
         """The program, with the smallest rings that have room for what is read of each value.
 
@@ -228,16 +244,9 @@ class Builder:
         needed = [UNDECIDED] * len(self._instructions)
         made: list[AnyInstruction] = []
         for index, ins in reversed(list(enumerate(self._instructions))):
-            ring, more = needed[index], ins.bits if isinstance(ins, Shift) else 0
-            if index in self._least:
-                ring, own = self._least[index], ring
-            else:
-                own = ring
-            for operand in ins.operands:
-                needed[operand] = max(needed[operand], ring + more)
-            if not isinstance(ins, Output):
-                ins = msgspec.structs.replace(ins, ring=own)
-            made.append(ins)
+            for operand, bits in zip(ins.operands, self._read_bits(index, ins, needed[index]), strict=True):
+                needed[operand] = max(needed[operand], bits)
+            made.append(ins if isinstance(ins, Output) else msgspec.structs.replace(ins, ring=needed[index]))
         for index, ring in enumerate(needed):
             if ring > MOST_BITS:
                 raise CompileError(
@@ -246,6 +255,14 @@ class Builder:
                 )
         program = Program(tuple(reversed(made)), self._constants)
         return Built(program, self.weights, self.biases)
+
+    def _read_bits(self, index: int, ins: AnyInstruction, ring: int) -> Sequence[int]:
+        """Bits that an instruction reads of each operand, for a result in a ring."""
+        if isinstance(ins, Product):
+            return ins.x_bits, ins.y_bits
+        if isinstance(ins, Shift):
+            return (ring + ins.bits,)
+        return [self._least.get(index, ring)] * len(ins.operands)
 
     def _add(self, ins: AnyInstruction, unit: float, low: Integers, high: Integers, holder: Holder) -> Tensor:
         if max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)) > LARGEST:

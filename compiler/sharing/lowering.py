@@ -37,7 +37,7 @@ from hecc.compiler.graph.operators import (
 )
 from hecc.compiler.sharing.builder import Builder, Built, Integers, Tensor
 from hecc.compiler.sharing.lines import lines_of
-from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, steps_of
+from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, diagonal, steps_of
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.reading import Reading
 from hecc.runtime.sharing.program.instructions import Holder, Line
@@ -300,6 +300,36 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     return lowering.builder.combine([(part, None, 1) for part in made], source=source)
 
 
+def _product(node: ProductNode, lowering: _Lowering) -> Tensor:
+    x, y = (_factor(name, lowering, str(node.source)) for name in node.inputs)
+    return lowering.builder.product(x, x if node.left == node.right else y, source=str(node.source))
+
+
+def _factor(name: str, lowering: _Lowering, source: str) -> Tensor:
+    return lowering.hidden(lowering.rounded(lowering.tensors[name], lowering.observed[name], source), source)
+
+
+def _quadratic(node: QuadraticNode, lowering: _Lowering) -> Tensor:
+    """A square, and a factor for each element of it and of the argument, which are weights."""
+    source = str(node.source)
+    constant, linear, leading = (
+        np.broadcast_to(np.asarray(lowering.graph.parameters[name], dtype=np.float64), node.output.shape).reshape(-1)
+        for name in node.coefficients
+    )
+    x = _factor(node.value, lowering, source)
+    square = lowering.builder.product(x, x, source=source)
+    if not linear.any() and not constant.any() and bool((leading == 1).all()):
+        return square
+    magnitude = lowering.observed[node.value]
+    private = []
+    for value, size, factors in ((square, magnitude**2, leading), (x, magnitude, linear)):
+        if factors.any():
+            step = diagonal(factors)
+            private.append((*lowering.weighted(value, step, size, source), step))
+    bias = constant if constant.any() else None
+    return lowering.sum([(value, step, unit) for value, unit, step in private], [], bias, source)
+
+
 def _operator(node: OperatorNode, lowering: _Lowering) -> Tensor:
     return _OPERATORS.of(node.operator)(node, node.operator, lowering)
 
@@ -471,8 +501,8 @@ _NODES: Reading[Callable[[Any, _Lowering], Tensor]] = Reading(
         AffineNode: _affine,
         FunctionNode: _function,
         OperatorNode: _operator,
-        ProductNode: _refused("the product of two values"),
-        QuadraticNode: _refused("a polynomial"),
+        ProductNode: _product,
+        QuadraticNode: _quadratic,
     },
     without={
         ChebyshevNode: "no polynomials are fitted for this scheme",

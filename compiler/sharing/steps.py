@@ -21,7 +21,7 @@ from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.reading import Reading
 from hecc.runtime.sharing.program.maps import Convolution, Dense, PrivateMap, Scattered
 
-__all__ = ["MOST_WEIGHTS", "PrivateStep", "PublicStep", "Step", "steps_of"]
+__all__ = ["MOST_WEIGHTS", "PrivateStep", "PublicStep", "Step", "diagonal", "steps_of"]
 
 MOST_WEIGHTS = 1 << 26
 """Of a map that has a weight of its own for every non-zero."""
@@ -165,6 +165,12 @@ def _diagonal(factors: NDArray[np.float64]) -> Step:
     places = np.arange(len(factors))
     if bool((factors == factors[0]).all()) and factors[0] > 0:
         return PublicStep(places, None, len(factors), len(factors), float(factors[0]))
+    return diagonal(factors)
+
+
+def diagonal(factors: NDArray[np.float64]) -> PrivateStep:
+    """A weight for each element."""
+    places = np.arange(len(factors))
     made = Scattered(
         in_size=len(factors), out_size=len(factors), columns="columns", starts="starts", weights=len(factors)
     )

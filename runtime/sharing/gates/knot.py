@@ -7,10 +7,9 @@ beta = b xor rho is opened for a random bit rho, of which the dealer has shared 
 
     left(u) + b (right(u) - left(u)) - r',   b = beta + (1 - 2 beta) rho,
 
-is for known U and beta linear in what was dealt. Into a larger ring u is brought without another comparison: u = U + t
-- 2^k [the sum wraps], and where the top bit of u is known to be zero, the sum wraps if U or t has it. It is zero where
-b = 1, which is all that ReLU needs; two lines that both have slopes need |u| < 2^(k-2), and add that much first (the
-extension with known sign of SIRNN: Rathee et al., IEEE S&P 2021).
+is for known U and beta linear in what was dealt. Into a larger ring u is brought without another comparison
+(:mod:`hecc.runtime.sharing.gates.extension`): its top bit is zero where b = 1, which is all that ReLU needs; two lines
+that both have slopes need |u| < 2^(k-2).
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from hecc.runtime.sharing.arithmetic.packing import Field
 from hecc.runtime.sharing.arithmetic.rings import Elements, bit, element, low, reduced, signed
 from hecc.runtime.sharing.gates.comparison import Comparison, comparison
 from hecc.runtime.sharing.gates.conjunction import MaskShares
+from hecc.runtime.sharing.gates.extension import Opened, extended, slack_of
 from hecc.runtime.sharing.gates.gate import Gate
 from hecc.runtime.sharing.gates.parties import (
     Bits,
@@ -82,7 +82,7 @@ def _shape(ins: Knot) -> _Shape:
     level = left.constant + left.slope * ins.threshold
     step = right.constant + right.slope * ins.threshold - level
     grows = ring > k and (left.slope or right.slope)
-    slack = None if not grows else 0 if left.slope == 0 else 1 << (k - 2)
+    slack = None if not grows else 0 if left.slope == 0 else slack_of(k)
     return _Shape(k, ring, left.slope, level, right.slope - left.slope, step, slack)
 
 
@@ -95,26 +95,18 @@ class _Open(NamedTuple):
         What the mask is compared with.
     top
         The top bit, shape (rows, 1, count).
-    alpha
-        The public part of u in the ring of the result, for a sum that wraps if ``q``.
-    q
-        One where the sum is known to wrap.
+    u
+        The argument in the ring of the result.
     """
 
     below: Elements
     top: Bits
-    alpha: Elements
-    q: Elements
+    u: Opened
 
 
 def _open(u: Elements, shape: _Shape) -> _Open:
-    below = ~u & low(shape.k - 1)
-    top = bit(u, shape.k - 1)[:, np.newaxis]
-    if shape.slack is None:
-        return _Open(below, top, reduced(u, shape.ring), np.zeros_like(u))
-    raised = reduced(u + element(shape.slack, shape.k), shape.k)
-    q = raised >> element(shape.k - 1, 64)
-    return _Open(below, top, reduced(raised - element(shape.slack, 64) - (q << element(shape.k, 64)), shape.ring), q)
+    below, top = ~u & low(shape.k - 1), bit(u, shape.k - 1)[:, np.newaxis]
+    return _Open(below, top, extended(u, shape.k, shape.ring, shape.slack))
 
 
 class _Shares(NamedTuple):
@@ -213,7 +205,7 @@ class KnotGate(Gate[Knot]):
         beta = as_bits(beta_theirs) ^ beta_ours
         chosen = beta[:, 0].astype(np.uint64)
         slopes = element(shape.slope, 64) + chosen * element(shape.slopes, 64)
-        public = slopes * known.alpha + element(shape.constant, 64) + chosen * element(shape.constants, 64)
+        public = slopes * known.u.alpha + element(shape.constant, 64) + chosen * element(shape.constants, 64)
         return reduced(part + _part(shape, shares, known, beta) + public, shape.ring)
 
     def clear(self, clear: Clear, ins: Knot, types: Types, x: Elements) -> Elements:
@@ -261,8 +253,8 @@ def _part(shape: _Shape, shares: _Shares, known: _Open, beta: Bits) -> Elements:
     part = np.where(flipped, shares.base[1], shares.base[0])
     if shares.wrap is not None:
         more = np.where(flipped, shares.wrap[1], shares.wrap[0]) << element(shape.k, 64)
-        part = part + known.q * more
+        part = part + known.u.q * more
     if shares.rho is not None:
         turned = np.where(flipped, np.uint64(0) - shares.rho, shares.rho)
-        part = part + turned * known.alpha * element(shape.slopes, 64)
+        part = part + turned * known.u.alpha * element(shape.slopes, 64)
     return reduced(part, shape.ring)

@@ -12,6 +12,7 @@ from hecc.runtime.sharing.gates.gate import Gate
 from hecc.runtime.sharing.gates.knot import KnotGate
 from hecc.runtime.sharing.gates.local import CombineGate, ReleaseGate, ShiftGate
 from hecc.runtime.sharing.gates.parties import Run
+from hecc.runtime.sharing.gates.product import ProductGate
 from hecc.runtime.sharing.program.instructions import (
     INSTRUCTIONS,
     Affine,
@@ -20,6 +21,7 @@ from hecc.runtime.sharing.program.instructions import (
     Instruction,
     Knot,
     Output,
+    Product,
     Release,
     Shift,
 )
@@ -36,6 +38,7 @@ GATES: Reading[Gate[Any]] = Reading(
         Shift: ShiftGate(),
         Release: ReleaseGate(),
         Knot: KnotGate(),
+        Product: ProductGate(),
         Output: OutputGate(),
     },
 )

@@ -31,6 +31,7 @@ __all__ = [
     "Line",
     "Output",
     "Private",
+    "Product",
     "Public",
     "Release",
     "Shift",
@@ -213,6 +214,27 @@ class Knot(Instruction, frozen=True, kw_only=True, tag="knot"):
         return (self.x,)
 
 
+class Product(Instruction, frozen=True, kw_only=True, tag="product"):
+    """The product of two values, element by element, under a fresh mask of the dealer's; both may be the same.
+
+    Attributes
+    ----------
+    x_bits, y_bits
+        Of the factors, as far as they count. Where the result has a larger ring one bit is to spare: numbers are below
+        2^(bits-2).
+    """
+
+    x: Number
+    y: Number
+    x_bits: Ring
+    y_bits: Ring
+    ring: Ring
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return self.x, self.y
+
+
 class Output(Instruction, frozen=True, kw_only=True, tag="output"):
     """The server sends what it holds, and the client adds its mask."""
 
@@ -224,7 +246,7 @@ class Output(Instruction, frozen=True, kw_only=True, tag="output"):
         return (self.x,)
 
 
-AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Knot | Output
+AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Knot | Product | Output
 
-INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Knot, Output)
+INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Knot, Product, Output)
 """All kinds; a table that reads programs has a rule for each."""

@@ -21,6 +21,7 @@ from hecc.runtime.sharing.program.instructions import (
     Input,
     Knot,
     Output,
+    Product,
     Public,
     Release,
     Shift,
@@ -123,6 +124,17 @@ def _knot(ins: Knot, values: Values, constants: Constants) -> Value:
     return Value(given.size, ins.ring, Holder.DEALER if ins.hidden else Holder.CLIENT)
 
 
+def _product(ins: Product, values: Values, constants: Constants) -> Value:
+    given = [_hidden(x, values) for x in ins.operands]
+    for x, bits, value in zip(ins.operands, (ins.x_bits, ins.y_bits), given, strict=True):
+        _check_ring(bits, value, x)
+    if ins.x == ins.y and ins.x_bits != ins.y_bits:
+        raise CircuitError("the factors of a square have different bits")
+    if given[0].size != given[1].size:
+        raise CircuitError(f"the product of {given[0].size} elements with {given[1].size}")
+    return Value(given[0].size, ins.ring, Holder.DEALER)
+
+
 def _output(ins: Output, values: Values, constants: Constants) -> Value:
     given = values[ins.x]
     if given.holder is not Holder.CLIENT:
@@ -140,6 +152,7 @@ _TYPES: Reading[Callable[[Any, Values, Constants], Value]] = Reading(
         Shift: _shift,
         Release: _release,
         Knot: _knot,
+        Product: _product,
         Output: _output,
     },
 )

@@ -88,6 +88,22 @@ NETWORKS = {
         "a = Gemm(x, w0) b = Gemm(x, w1) m = Max(a, b) n = Min(a, b) c = Concat<axis=1>(m, n) y = Gemm(c, w2)",
         {"w0": (6, 6), "w1": (6, 6), "w2": (12, 4)},
     ),
+    "products": (
+        "float[N,6] x",
+        (
+            "a = Gemm(x, w0) s = Mul(a, a) b = Gemm(s, w1, b1) c = Gemm(x, w2) r = Relu(c) p = Mul(b, r) "
+            "q = Mul(p, p) h = Mul(q, half) l = Sub(h, p) t = Add(l, shift) y = Gemm(t, w3)"
+        ),
+        {
+            "w0": (6, 6),
+            "w1": (6, 6),
+            "b1": (6,),
+            "w2": (6, 6),
+            "w3": (6, 3),
+            "half": np.array(0.5, dtype=np.float32),
+            "shift": (6,),
+        },
+    ),
     "layers in a row": (
         "float[N,2,3,4] x",
         "t = Transpose<perm=[0,1,3,2]>(x) a = MatMul(t, w0) b = MatMul(w1, a) f = Flatten(b) y = MatMul(f, w2)",
