@@ -27,6 +27,7 @@ from hecc.runtime.sharing.program.instructions import (
     Affine,
     AnyInstruction,
     Combine,
+    Extend,
     Holder,
     Input,
     Knot,
@@ -41,7 +42,7 @@ from hecc.runtime.sharing.program.instructions import (
 from hecc.runtime.sharing.program.maps import Gather
 from hecc.runtime.sharing.program.program import Program
 
-__all__ = ["Builder", "Built", "Tensor", "bits_for"]
+__all__ = ["Builder", "Built", "LargeRingError", "Tensor", "bits_for"]
 
 LARGEST = 2.0**61
 """Integers that ranges are computed with stay below: those of two summands do not overflow."""
@@ -50,6 +51,10 @@ UNDECIDED = 2
 """The ring of a value until all its readers are known."""
 
 Integers = NDArray[np.int64]
+
+
+class LargeRingError(CompileError):
+    """A value needs a larger ring than there is."""
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,13 @@ class Builder:
 
     def input(self, name: str, unit: float, low: Integers, high: Integers) -> Tensor:
         """The client's integers."""
-        return self._add(Input(name=name, size=len(low), ring=UNDECIDED), unit, low, high, Holder.CLIENT)
+        made = Input(name=name, size=len(low), ring=UNDECIDED, source=f"input {name!r}")
+        return self._add(made, unit, low, high, Holder.CLIENT)
 
     def output(self, name: str, x: Tensor) -> None:
         """Give a value to the client."""
         self._least[len(self._instructions)] = x.bits
-        self._add(Output(name=name, x=x.index), x.unit, x.low, x.high, Holder.CLIENT)
+        self._add(Output(name=name, x=x.index, source=f"output {name!r}"), x.unit, x.low, x.high, Holder.CLIENT)
 
     def combine(
         self, terms: Sequence[tuple[Tensor, PublicStep | None, int]], *, constant: int = 0, source: str = ""
@@ -184,9 +190,14 @@ class Builder:
         made = Shift(x=x.index, bits=bits, ring=UNDECIDED, source=source)
         return self._add(made, x.unit * 2.0**bits, x.low >> bits, -((-x.high) >> bits), Holder.DEALER)
 
-    def release(self, x: Tensor, *, source: str = "") -> Tensor:
-        """Put a value under a mask of the client's."""
+    def release(self, x: Tensor, *, source: str) -> Tensor:
+        """Put a value under a mask of the client's, in a ring that is no larger than its own has to be made."""
         made = Release(x=x.index, ring=UNDECIDED, source=source)
+        return self._add(made, x.unit, x.low, x.high, Holder.CLIENT)
+
+    def extend(self, x: Tensor, *, source: str) -> Tensor:
+        """The same in any ring, for two messages: its own need not be larger than its numbers."""
+        made = Extend(x=x.index, bits=x.bits + 1, ring=UNDECIDED, source=source)
         return self._add(made, x.unit, x.low, x.high, Holder.CLIENT)
 
     def knot(
@@ -238,7 +249,7 @@ class Builder:
 
         Raises
         ------
-        CompileError
+        LargeRingError
             One needs a larger ring than there is.
         """
         needed = [UNDECIDED] * len(self._instructions)
@@ -246,10 +257,10 @@ class Builder:
         for index, ins in reversed(list(enumerate(self._instructions))):
             for operand, bits in zip(ins.operands, self._read_bits(index, ins, needed[index]), strict=True):
                 needed[operand] = max(needed[operand], bits)
-            made.append(ins if isinstance(ins, Output) else msgspec.structs.replace(ins, ring=needed[index]))
+            made.append(ins if isinstance(ins, Output) else _in_ring(ins, needed[index]))
         for index, ring in enumerate(needed):
             if ring > MOST_BITS:
-                raise CompileError(
+                raise LargeRingError(
                     f"{self._instructions[index].source}: values of {ring} bits, and at most {MOST_BITS} can be "
                     "shared; ask for less precision, or scale the inputs as in training"
                 )
@@ -258,6 +269,8 @@ class Builder:
 
     def _read_bits(self, index: int, ins: AnyInstruction, ring: int) -> Sequence[int]:
         """Bits that an instruction reads of each operand, for a result in a ring."""
+        if isinstance(ins, Extend) and ring > ins.bits:
+            return (ins.bits,)
         if isinstance(ins, Product):
             return ins.x_bits, ins.y_bits
         if isinstance(ins, Shift):
@@ -301,6 +314,13 @@ class Builder:
             lows.append(low * factor)
             highs.append(high * factor)
         return np.sum(lows, axis=0), np.sum(highs, axis=0)
+
+
+def _in_ring(ins: AnyInstruction, ring: int) -> AnyInstruction:
+    """An instruction whose result's ring is known now; nothing is extended that need not be."""
+    if isinstance(ins, Extend) and ring <= ins.bits:
+        return Release(x=ins.x, ring=ring, source=ins.source)
+    return msgspec.structs.replace(ins, ring=ring)
 
 
 def _applied(step: PublicStep, x: Integers) -> Integers:

@@ -35,7 +35,7 @@ from hecc.compiler.graph.operators import (
     Softmax,
     WindowExtremum,
 )
-from hecc.compiler.sharing.builder import Builder, Built, Integers, Tensor
+from hecc.compiler.sharing.builder import Builder, Built, Integers, LargeRingError, Tensor
 from hecc.compiler.sharing.lines import lines_of
 from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, diagonal, steps_of
 from hecc.runtime.errors import UnsupportedError
@@ -104,7 +104,15 @@ def lower(
     CompileError
         Values need more bits than there are.
     """
-    lowering = _Lowering(graph, observed, declared, accuracy, margin)
+    try:
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=False))
+    except LargeRingError:
+        # Layers without a gate between them each make the rings before larger, unless values are extended.
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=True))
+
+
+def _lower(lowering: _Lowering) -> Lowered:
+    graph, observed, margin = lowering.graph, lowering.observed, lowering.margin
     for node in graph.nodes:
         made = _NODES.of(node)(node, lowering)
         limit = math.inf if margin is None or isinstance(node, InputNode) else margin * observed[node.output.name]
@@ -112,7 +120,9 @@ def lower(
     inputs = {node.output.name: lowering.tensors[node.output.name].unit for node in graph.inputs()}
     outputs = {}
     for name in graph.outputs:
-        released = lowering.released(lowering.rounded(lowering.tensors[name], observed[name], "output"), "output")
+        released = lowering.released(
+            lowering.rounded(lowering.tensors[name], observed[name], f"output {name!r}"), f"output {name!r}"
+        )
         lowering.builder.output(name, released)
         outputs[name] = released.unit
     return Lowered(lowering.builder.finish(), inputs, outputs)
@@ -128,9 +138,11 @@ class _Lowering:
         declared: Mapping[str, tuple[float, float]],
         accuracy: Accuracy,
         margin: float | None,
+        *,
+        extends: bool,
     ) -> None:
         self.graph, self.observed, self.declared = graph, observed, declared
-        self.accuracy, self.margin = accuracy, margin
+        self.accuracy, self.margin, self.extends = accuracy, margin, extends
         self.builder = Builder()
         self.tensors: dict[str, Tensor] = {}
 
@@ -151,7 +163,9 @@ class _Lowering:
 
     def released(self, x: Tensor, source: str) -> Tensor:
         """A value under a mask that the client knows."""
-        return x if x.holder is Holder.CLIENT else self.builder.release(x, source=source)
+        if x.holder is Holder.CLIENT:
+            return x
+        return self.builder.extend(x, source=source) if self.extends else self.builder.release(x, source=source)
 
     def weighted(self, x: Tensor, step: PrivateStep, magnitude: float, source: str) -> tuple[Tensor, float]:
         """What weights may be applied to, and the unit that they have there."""

@@ -8,6 +8,7 @@ from typing import Any
 from hecc.runtime.reading import Reading
 from hecc.runtime.sharing.gates.affine import AffineGate
 from hecc.runtime.sharing.gates.boundary import InputGate, OutputGate
+from hecc.runtime.sharing.gates.extension import ExtendGate
 from hecc.runtime.sharing.gates.gate import Gate
 from hecc.runtime.sharing.gates.knot import KnotGate
 from hecc.runtime.sharing.gates.local import CombineGate, ReleaseGate, ShiftGate
@@ -17,6 +18,7 @@ from hecc.runtime.sharing.program.instructions import (
     INSTRUCTIONS,
     Affine,
     Combine,
+    Extend,
     Input,
     Instruction,
     Knot,
@@ -37,6 +39,7 @@ GATES: Reading[Gate[Any]] = Reading(
         Combine: CombineGate(),
         Shift: ShiftGate(),
         Release: ReleaseGate(),
+        Extend: ExtendGate(),
         Knot: KnotGate(),
         Product: ProductGate(),
         Output: OutputGate(),

@@ -24,6 +24,7 @@ __all__ = [
     "Affine",
     "AnyInstruction",
     "Combine",
+    "Extend",
     "Holder",
     "Input",
     "Instruction",
@@ -165,6 +166,24 @@ class Release(Instruction, frozen=True, kw_only=True, tag="release"):
         return (self.x,)
 
 
+class Extend(Instruction, frozen=True, kw_only=True, tag="extend"):
+    """The value in a larger ring, under a fresh mask of the client's.
+
+    Attributes
+    ----------
+    bits
+        Of the argument, one of them to spare: numbers are below 2^(bits-2).
+    """
+
+    x: Number
+    bits: Ring
+    ring: Ring
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``slope * x + constant``."""
 
@@ -246,7 +265,7 @@ class Output(Instruction, frozen=True, kw_only=True, tag="output"):
         return (self.x,)
 
 
-AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Knot | Product | Output
+AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Extend | Knot | Product | Output
 
-INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Knot, Product, Output)
+INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Extend, Knot, Product, Output)
 """All kinds; a table that reads programs has a rule for each."""

@@ -17,6 +17,7 @@ from hecc.runtime.sharing.program.instructions import (
     INSTRUCTIONS,
     Affine,
     Combine,
+    Extend,
     Holder,
     Input,
     Knot,
@@ -118,6 +119,14 @@ def _release(ins: Release, values: Values, constants: Constants) -> Value:
     return Value(given.size, ins.ring, Holder.CLIENT)
 
 
+def _extend(ins: Extend, values: Values, constants: Constants) -> Value:
+    given = _hidden(ins.x, values)
+    _check_ring(ins.bits, given, ins.x)
+    if ins.ring <= ins.bits:
+        raise CircuitError(f"{ins.bits} bits are extended to {ins.ring}")
+    return Value(given.size, ins.ring, Holder.CLIENT)
+
+
 def _knot(ins: Knot, values: Values, constants: Constants) -> Value:
     given = _hidden(ins.x, values)
     _check_ring(ins.bits, given, ins.x)
@@ -151,6 +160,7 @@ _TYPES: Reading[Callable[[Any, Values, Constants], Value]] = Reading(
         Combine: _combine,
         Shift: _shift,
         Release: _release,
+        Extend: _extend,
         Knot: _knot,
         Product: _product,
         Output: _output,

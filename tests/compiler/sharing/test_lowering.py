@@ -214,6 +214,27 @@ def widened(program):
     return replace(program, instructions=tuple(map(more, program.instructions)))
 
 
+def test_many_layers_without_a_gate_are_extended_in_between():
+    """Ten layers of twelve bits would need rings of 150 bits, if each made those before it larger."""
+    graph = onnx.parser.parse_graph(
+        "g (float[N,4,4] x) => (float[N,4,4] y) { "
+        + " ".join(f"v{i} = MatMul({'x' if i == 0 else f'v{i - 1}'}, w)" for i in range(9))
+        + " y = MatMul(v8, w) }"
+    )
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
+    graph.initializer.append(numpy_helper.from_array(rotation.astype(np.float32), "w"))
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    imported = import_model(network)
+    x = np.random.default_rng(1).uniform(*RANGE, (ROWS, 4, 4))
+    observed = {name: float(np.abs(each).max()) for name, each in imported.evaluate({"x": x}).items()}
+    lowered = lower(imported, observed, {"x": RANGE}, Accuracy(12, 12), margin=4.0)
+    checked = Checked.of(lowered.built.program)
+    assert max(types.result.ring for types in checked.types) < 40
+    found = by_parties(lowered, checked, x)
+    expected = x @ np.linalg.matrix_power(rotation, 10)
+    assert np.abs(found - expected.reshape(ROWS, -1)).max() < 2.0**-7 * np.abs(expected).max()
+
+
 def test_rings_of_observed_ranges_are_smaller():
     sizes = {}
     for margin in (2.0, 16.0, None):

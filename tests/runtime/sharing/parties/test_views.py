@@ -25,11 +25,14 @@ from hecc.runtime.sharing.program.instructions import (
     INSTRUCTIONS,
     Affine,
     Combine,
+    Extend,
+    Holder,
     Input,
     Knot,
     Line,
     Output,
     Private,
+    Product,
     Public,
     Release,
     Shift,
@@ -38,15 +41,12 @@ from hecc.runtime.sharing.program.maps import Dense, Gather
 from hecc.runtime.sharing.program.program import Program
 
 CUT = 9
-OPENED = (2, 5, 7)
-"""Values of :func:`network` whose parts that the server holds are sent to the client, in knots."""
-
-LAST = 11
+LAST = 14
 """Its last layer."""
 
 
 def network():
-    """All kinds of gates: layers, a residual, maxima of pairs, lines with slopes, rings that grow and shrink."""
+    """All kinds of gates: layers, residuals, maxima, lines with slopes, a product, rings that grow and shrink."""
     dense = [Private(x=x, map=Dense(inner=6, outer=6), weight=f"w{i}") for i, x in enumerate((0, 3, 10))]
     constants = {"evens": np.arange(0, 6, 2), "odds": np.arange(1, 6, 2), "twice": np.array([0, 0, 1, 1, 2, 2])}
     even, odd, twice = (Gather(columns=name, out_size=6 if name == "twice" else 3) for name in constants)
@@ -64,10 +64,13 @@ def network():
             Combine(terms=(Public(x=7), Public(x=5, map=odd)), constant=3, ring=16),
             Combine(terms=(Public(x=8, map=twice),), ring=16),
             Knot(x=9, digits=digits, left=Line(slope=3), right=Line(slope=8, constant=1), threshold=5, ring=26),
-            Affine(private=(dense[2],), bias="b2", size=6, ring=26),
+            Product(x=2, y=5, x_bits=16, y_bits=15, ring=26),
+            Shift(x=11, bits=CUT, ring=16),
+            Extend(x=12, bits=16, ring=26),
+            Affine(private=(dense[2],), public=(Public(x=13, factor=5),), bias="b2", size=6, ring=26),
             Shift(x=LAST, bits=CUT, ring=17),
-            Release(x=12, ring=17),
-            Output(name="y", x=13),
+            Release(x=15, ring=17),
+            Output(name="y", x=16),
         ),
         constants,
     )
@@ -217,12 +220,12 @@ def explain_to_server(run, other):
                 ]
                 masks.append((reduced(upload.take(size, ring) - sum(made), ring), ring))
             continue
-        hidden = isinstance(ins, Knot) and ins.hidden
+        hidden = types[index].result.holder is Holder.DEALER
         (secrets if hidden else masks).append(mask)
         if isinstance(ins, Release):
             block.take(size, ring)
-        if isinstance(ins, Knot):
-            bits = secrets_of_knot(run, index, values[ins.x], operands[0])
+        if isinstance(ins, Knot | Product | Extend):
+            bits = secrets_of_knot(run, index, values[ins.x], operands[0]) if isinstance(ins, Knot) else []
             secrets += bits
             own = Fields(mask, *bits) if hidden else Fields(*bits)
             dealer = Explaining(run.rows, Fields(mask), shares, own, block, {}, program.constants)
@@ -266,8 +269,9 @@ def explain_to_client(run, weights, biases, seed):
         values.append(in_clear(other, index, [values[x] for x in ins.operands]))
         if isinstance(ins, Combine | Output):
             known.append(GATES.of(ins).deal(Dealer(*[None] * 6, program.constants), ins, types[index], *operands))
-        elif isinstance(ins, Affine):
-            tape.take(size, ring)
+        elif isinstance(ins, Affine | Product):
+            if isinstance(ins, Affine):
+                tape.take(size, ring)
             rest = rng.integers(0, 1 << CUT, shape, dtype=np.uint64)
             if index == LAST:
                 wanted = reduced(run.results["y"].view(np.uint64), ring - CUT)
@@ -276,6 +280,7 @@ def explain_to_client(run, weights, biases, seed):
                 values[-1] = in_clear(other, index, [values[x] for x in ins.operands])
             rounded = reduced(values[-1] + low(CUT) - rest, ring) >> np.uint64(CUT)
             free = rng.integers(0, 1 << 17, shape, dtype=np.uint64)
+            # What is opened is the part of the rounded number that the server holds, modulo 2^16.
             top = reduced(rounded - held[index + 1], 16) | (free & np.uint64(1 << 16))
             known.append((top << np.uint64(CUT)) | rest)
             secrets.append((known[-1], ring))
