@@ -14,6 +14,7 @@ from hecc.runtime.sharing.gates.knot import KnotGate
 from hecc.runtime.sharing.gates.local import CombineGate, ReleaseGate, ShiftGate
 from hecc.runtime.sharing.gates.parties import Run
 from hecc.runtime.sharing.gates.product import ProductGate
+from hecc.runtime.sharing.gates.spline import SplineGate
 from hecc.runtime.sharing.program.instructions import (
     INSTRUCTIONS,
     Affine,
@@ -26,6 +27,7 @@ from hecc.runtime.sharing.program.instructions import (
     Product,
     Release,
     Shift,
+    Spline,
 )
 
 __all__ = ["CLEAR", "CLIENT", "DEAL", "GATES", "MASK", "SERVER"]
@@ -42,6 +44,7 @@ GATES: Reading[Gate[Any]] = Reading(
         Extend: ExtendGate(),
         Knot: KnotGate(),
         Product: ProductGate(),
+        Spline: SplineGate(),
         Output: OutputGate(),
     },
 )

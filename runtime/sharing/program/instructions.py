@@ -36,6 +36,7 @@ __all__ = [
     "Public",
     "Release",
     "Shift",
+    "Spline",
     "Value",
 ]
 
@@ -233,6 +234,51 @@ class Knot(Instruction, frozen=True, kw_only=True, tag="knot"):
         return (self.x,)
 
 
+Polynomial: TypeAlias = Annotated[tuple[Integer, ...], msgspec.Meta(min_length=1, max_length=5)]
+
+
+class Spline(Instruction, frozen=True, kw_only=True, tag="spline"):
+    """A function of polynomials, element by element: another one from each knot on.
+
+    Attributes
+    ----------
+    knots
+        In increasing order.
+    pieces
+        Coefficients, from the constant on: of the piece on the left of all knots, then of those from each knot on.
+    digits, hidden
+        As of :class:`Knot`.
+    ring
+        Of the result. If it has more bits than the argument, one of those is to spare: numbers are below 2^(bits-2).
+    """
+
+    x: Number
+    knots: Annotated[tuple[Integer, ...], msgspec.Meta(min_length=1, max_length=256)]
+    pieces: Annotated[tuple[Polynomial, ...], msgspec.Meta(min_length=2, max_length=257)]
+    digits: Digits
+    ring: Ring
+    hidden: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Of the argument, as far as they count."""
+        return 1 + sum(map(sum, self.digits))
+
+    @property
+    def degree(self) -> int:
+        """Of the polynomials."""
+        return len(self.pieces[0]) - 1
+
+    @property
+    def grown(self) -> int:
+        """Bits of the result's ring beyond those of the argument."""
+        return max(self.ring - self.bits, 0)
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        return (self.x,)
+
+
 class Product(Instruction, frozen=True, kw_only=True, tag="product"):
     """The product of two values, element by element, under a fresh mask of the dealer's; both may be the same.
 
@@ -265,7 +311,18 @@ class Output(Instruction, frozen=True, kw_only=True, tag="output"):
         return (self.x,)
 
 
-AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Extend | Knot | Product | Output
+AnyInstruction: TypeAlias = Input | Affine | Combine | Shift | Release | Extend | Knot | Spline | Product | Output
 
-INSTRUCTIONS: tuple[type[Instruction], ...] = (Input, Affine, Combine, Shift, Release, Extend, Knot, Product, Output)
+INSTRUCTIONS: tuple[type[Instruction], ...] = (
+    Input,
+    Affine,
+    Combine,
+    Shift,
+    Release,
+    Extend,
+    Knot,
+    Spline,
+    Product,
+    Output,
+)
 """All kinds; a table that reads programs has a rule for each."""

@@ -26,6 +26,7 @@ from hecc.runtime.sharing.program.instructions import (
     Public,
     Release,
     Shift,
+    Spline,
     Value,
 )
 from hecc.runtime.sharing.program.maps import MOST_ELEMENTS, Constants
@@ -133,6 +134,16 @@ def _knot(ins: Knot, values: Values, constants: Constants) -> Value:
     return Value(given.size, ins.ring, Holder.DEALER if ins.hidden else Holder.CLIENT)
 
 
+def _spline(ins: Spline, values: Values, constants: Constants) -> Value:
+    given = _hidden(ins.x, values)
+    _check_ring(ins.bits, given, ins.x)
+    if list(ins.knots) != sorted(set(ins.knots)):
+        raise CircuitError(f"knots {ins.knots} are not in order")
+    if len(ins.pieces) != len(ins.knots) + 1 or len({len(piece) for piece in ins.pieces}) != 1:
+        raise CircuitError("it has not one polynomial for each piece, all of one degree")
+    return Value(given.size, ins.ring, Holder.DEALER if ins.hidden else Holder.CLIENT)
+
+
 def _product(ins: Product, values: Values, constants: Constants) -> Value:
     given = [_hidden(x, values) for x in ins.operands]
     for x, bits, value in zip(ins.operands, (ins.x_bits, ins.y_bits), given, strict=True):
@@ -163,6 +174,7 @@ _TYPES: Reading[Callable[[Any, Values, Constants], Value]] = Reading(
         Extend: _extend,
         Knot: _knot,
         Product: _product,
+        Spline: _spline,
         Output: _output,
     },
 )

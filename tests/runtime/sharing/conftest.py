@@ -125,6 +125,9 @@ class Inference:
         thread.start()
         try:
             results = client_results(self.checked, self.inputs, masks=self.masks(), shares=self.shares(), channel=ours)
+        except Exception:
+            ours.send(b"not what is due, so that the server ends")
+            raise
         finally:
             thread.join()
             assert not fault, fault

@@ -8,14 +8,17 @@ from hecc.runtime.sharing.parties.walk import Checked
 from hecc.runtime.sharing.program.instructions import (
     Affine,
     Combine,
+    Extend,
     Holder,
     Input,
     Knot,
     Output,
     Private,
+    Product,
     Public,
     Release,
     Shift,
+    Spline,
     Value,
 )
 from hecc.runtime.sharing.program.maps import Convolution, Dense, Gather, Scattered
@@ -174,6 +177,19 @@ WRONG = {
         ),
         "3 groups do not divide",
     ),
+    "knots": (
+        (X, LAYER, Spline(x=1, knots=(3, 3), pieces=((0,),) * 3, digits=((4, 4),), ring=20), Output(name="y", x=2)),
+        "not in order",
+    ),
+    "pieces": (
+        (X, LAYER, Spline(x=1, knots=(1, 3), pieces=((0,),) * 2, digits=((4, 4),), ring=20), Output(name="y", x=2)),
+        "one polynomial for each piece",
+    ),
+    "square": (
+        (X, LAYER, Product(x=1, y=1, x_bits=9, y_bits=8, ring=20), Release(x=2, ring=20), Output(name="y", x=3)),
+        "different bits",
+    ),
+    "extension": ((X, LAYER, Extend(x=1, bits=20, ring=20), Output(name="y", x=2)), "20 bits are extended to 20"),
     "two shapes": (
         (
             X,
