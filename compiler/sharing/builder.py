@@ -38,6 +38,7 @@ from hecc.runtime.sharing.program.instructions import (
     Public,
     Release,
     Shift,
+    Spline,
 )
 from hecc.runtime.sharing.program.maps import Gather
 from hecc.runtime.sharing.program.program import Program
@@ -229,6 +230,31 @@ class Builder:
         self._least[len(self._instructions)] = made.bits
         return self._add(made, unit, low, high, Holder.DEALER if hidden else Holder.CLIENT)
 
+    def spline(
+        self,
+        x: Tensor,
+        knots: Sequence[int],
+        pieces: Sequence[Sequence[int]],
+        *,
+        unit: float,
+        source: str,
+    ) -> Tensor:
+        """A function of polynomials, whose result is to be rounded: it is under a mask of the dealer's."""
+        bits = max(bits_for(x.low - max(knots), x.high - min(knots)), x.bits) + 1
+        low, high = _pieces_range(int(x.low.min()), int(x.high.max()), knots, pieces)
+        made = Spline(
+            x=x.index,
+            knots=tuple(knots),
+            pieces=tuple(map(tuple, pieces)),
+            digits=digits_for(bits - 1),
+            ring=UNDECIDED,
+            hidden=True,
+            source=source,
+        )
+        self._least[len(self._instructions)] = made.bits
+        ends = (np.full(x.size, end) for end in (low, high))
+        return self._add(made, unit, *ends, Holder.DEALER)
+
     def product(self, x: Tensor, y: Tensor, *, source: str) -> Tensor:
         """The product of two values, element by element."""
         if float(max(-x.low.min(), x.high.max())) * float(max(-y.low.min(), y.high.max())) > LARGEST:
@@ -372,3 +398,17 @@ def _line_range(x: Tensor, threshold: int, left: Line, right: Line) -> tuple[Int
         lows.append(np.where(empty, np.iinfo(np.int64).max, ends[0]))
         highs.append(np.where(empty, np.iinfo(np.int64).min, ends[1]))
     return np.minimum(*lows), np.maximum(*highs)
+
+
+def _pieces_range(low: int, high: int, knots: Sequence[int], pieces: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Of all integers between two ends: a polynomial is extreme at the ends of its piece, or where it is flat."""
+    values: list[int] = []
+    for start, end, piece in zip((low, *knots), (*(knot - 1 for knot in knots), high), pieces, strict=True):
+        first, last = max(start, low), min(end, high)
+        if first > last:
+            continue
+        slope = np.polynomial.Polynomial([float(c) for c in piece]).deriv()
+        flat = [root for root in np.real(slope.roots()).tolist() if first < root < last]
+        places = {first, last, *(place for root in flat for place in (math.floor(root), math.ceil(root)))}
+        values += [sum(c * place**power for power, c in enumerate(piece)) for place in places]
+    return min(values), max(values)

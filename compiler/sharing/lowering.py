@@ -37,12 +37,19 @@ from hecc.compiler.graph.operators import (
 )
 from hecc.compiler.sharing.builder import Builder, Built, Integers, LargeRingError, Tensor
 from hecc.compiler.sharing.lines import lines_of
+from hecc.compiler.sharing.splines import MOST_PIECES, fit_pieces
 from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, diagonal, steps_of
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.reading import Reading
 from hecc.runtime.sharing.program.instructions import Holder, Line
 
 __all__ = ["Accuracy", "Lowered", "lower"]
+
+DEGREES = (1, 2, 3)
+"""Of polynomials in the place of functions, that are tried."""
+
+MOST_COEFFICIENT = 2.0**58
+"""Larger coefficients of polynomials leave no room in a ring."""
 
 SAME = 1e-12
 """By how much the ratio of two units may miss an integer that it stands for."""
@@ -285,10 +292,7 @@ def _undone(back: PublicStep, steps: Sequence[Step], bias: NDArray[np.float64] |
 def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     source, lines = str(node.source), lines_of(node.function)
     if lines is None:
-        raise UnsupportedError(
-            f"{source}: {node.function} is not made of lines, and sharing evaluates only functions that are; use ReLU, "
-            "LeakyReLU, Clip or HardSigmoid, or compile for another scheme"
-        )
+        return _smooth(node, lowering)
     x = lowering.rounded(lowering.tensors[node.value], lowering.observed[node.value], source)
     if not lines.bends:
         raise UnsupportedError(f"{source}: {node.function} is a line; write it as a layer")
@@ -312,6 +316,44 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     if len(made) == 1:
         return made[0]
     return lowering.builder.combine([(part, None, 1) for part in made], source=source)
+
+
+def _smooth(node: FunctionNode, lowering: _Lowering) -> Tensor:
+    """A function as polynomials, in so small a unit that their coefficients can be rounded to integers."""
+    source = str(node.source)
+    x = lowering.rounded(lowering.tensors[node.value], lowering.observed[node.value], source)
+    x = lowering.hidden(x, source)
+    low, high = float(x.low.min()) * x.unit, float(x.high.max()) * x.unit
+    if not node.function.is_defined(low, high):
+        raise UnsupportedError(
+            f"{source}: {node.function} has no value, or a pole, somewhere between {low:.4g} and {high:.4g}, where its "
+            "argument may be; compile for another scheme"
+        )
+    tolerance = lowering.unit(lowering.observed[node.output.name])
+    most = max(abs(float(x.low.min())), abs(float(x.high.max())), 1.0)
+    offers = []
+    for degree in DEGREES:
+        fitted = fit_pieces(node.function, low, high, degree, tolerance)
+        # A coefficient's rounding counts as often as the power of the argument is large.
+        unit = tolerance / _power_above(most) ** degree
+        largest = max(abs(float(c)) for piece in fitted.polynomials for c in piece) if fitted is not None else 0.0
+        if fitted is not None and largest / unit < MOST_COEFFICIENT:
+            offers.append((len(fitted.polynomials) * (degree + 1), degree, unit, fitted))
+    if not offers:
+        raise UnsupportedError(
+            f"{source}: no {MOST_PIECES} polynomials follow {node.function} from {low:.4g} to {high:.4g} as precisely "
+            "as is asked for; ask for less precision, or compile for another scheme"
+        )
+    _, _, unit, fitted = min(offers, key=lambda offer: offer[:2])
+    pieces = [[round(c * x.unit**power / unit) for power, c in enumerate(piece)] for piece in fitted.polynomials]
+    knots = [math.ceil(knot / x.unit) for knot in fitted.knots]
+    if not knots:
+        # One polynomial is enough, and a spline has two pieces at least.
+        knots, pieces = [0], pieces * 2
+    # Of pieces that begin at one integer the last is left.
+    kept = [n for n, knot in enumerate(knots) if n == len(knots) - 1 or knot < knots[n + 1]]
+    knots, pieces = [knots[n] for n in kept], [pieces[0], *(pieces[n + 1] for n in kept)]
+    return lowering.builder.spline(x, knots, pieces, unit=unit, source=source)
 
 
 def _product(node: ProductNode, lowering: _Lowering) -> Tensor:
