@@ -252,8 +252,7 @@ class Builder:
             source=source,
         )
         self._least[len(self._instructions)] = made.bits
-        ends = (np.full(x.size, end) for end in (low, high))
-        return self._add(made, unit, *ends, Holder.DEALER)
+        return self._add(made, unit, np.full(x.size, low), np.full(x.size, high), Holder.DEALER)
 
     def product(self, x: Tensor, y: Tensor, *, source: str) -> Tensor:
         """The product of two values, element by element."""

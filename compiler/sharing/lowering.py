@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.compiler.graph.function import Expression
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -45,11 +46,16 @@ from hecc.runtime.sharing.program.instructions import Holder, Line
 
 __all__ = ["Accuracy", "Lowered", "lower"]
 
+Floats: TypeAlias = NDArray[np.float64]
+
 DEGREES = (1, 2, 3)
 """Of polynomials in the place of functions, that are tried."""
 
 MOST_COEFFICIENT = 2.0**58
 """Larger coefficients of polynomials leave no room in a ring."""
+
+NEARLY_ONE = 0.75
+"""What the sum of a softmax is at the least: one, with room for the errors of all its parts."""
 
 SAME = 1e-12
 """By how much the ratio of two units may miss an integer that it stands for."""
@@ -319,21 +325,26 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
 
 
 def _smooth(node: FunctionNode, lowering: _Lowering) -> Tensor:
-    """A function as polynomials, in so small a unit that their coefficients can be rounded to integers."""
     source = str(node.source)
-    x = lowering.rounded(lowering.tensors[node.value], lowering.observed[node.value], source)
-    x = lowering.hidden(x, source)
+    x = _factor(node.value, lowering, source)
+    return _spline(x, node.function, str(node.function), lowering.observed[node.output.name], lowering, source)
+
+
+def _spline(
+    x: Tensor, function: Callable[[Floats], Floats], name: str, magnitude: float, lowering: _Lowering, source: str
+) -> Tensor:
+    """A function as polynomials, in so small a unit that their coefficients can be rounded to integers."""
     low, high = float(x.low.min()) * x.unit, float(x.high.max()) * x.unit
-    if not node.function.is_defined(low, high):
+    if isinstance(function, Expression) and not function.is_defined(low, high):
         raise UnsupportedError(
-            f"{source}: {node.function} has no value, or a pole, somewhere between {low:.4g} and {high:.4g}, where its "
+            f"{source}: {name} has no value, or a pole, somewhere between {low:.4g} and {high:.4g}, where its "
             "argument may be; compile for another scheme"
         )
-    tolerance = lowering.unit(lowering.observed[node.output.name])
+    tolerance = lowering.unit(magnitude)
     most = max(abs(float(x.low.min())), abs(float(x.high.max())), 1.0)
     offers = []
     for degree in DEGREES:
-        fitted = fit_pieces(node.function, low, high, degree, tolerance)
+        fitted = fit_pieces(function, low, high, degree, tolerance)
         # A coefficient's rounding counts as often as the power of the argument is large.
         unit = tolerance / _power_above(most) ** degree
         largest = max(abs(float(c)) for piece in fitted.polynomials for c in piece) if fitted is not None else 0.0
@@ -341,7 +352,7 @@ def _smooth(node: FunctionNode, lowering: _Lowering) -> Tensor:
             offers.append((len(fitted.polynomials) * (degree + 1), degree, unit, fitted))
     if not offers:
         raise UnsupportedError(
-            f"{source}: no {MOST_PIECES} polynomials follow {node.function} from {low:.4g} to {high:.4g} as precisely "
+            f"{source}: no {MOST_PIECES} polynomials follow {name} from {low:.4g} to {high:.4g} as precisely "
             "as is asked for; ask for less precision, or compile for another scheme"
         )
     _, _, unit, fitted = min(offers, key=lambda offer: offer[:2])
@@ -428,6 +439,55 @@ def _reduced(node: OperatorNode, operator: ReducedExtremum, lowering: _Lowering)
     sets = places.reshape(math.prod(shape[axis] for axis in kept), -1).tolist()
     x = _largest(lowering, x, sets, str(node.source))
     return _finished(node, operator.largest, operator.least, x, lowering)
+
+
+def _shares(
+    node: OperatorNode, operator: Softmax | LogSoftmax, lowering: _Lowering
+) -> tuple[Tensor, Tensor, Tensor, PublicStep]:
+    """For a softmax: numbers below their largest, exponentials, the sums of these, and which sum each belongs to."""
+    (name,) = node.values
+    source, build = str(node.source), lowering.builder
+    x = _comparable(node, True, name, lowering)
+    shape = operator.in_shapes[0]
+    kept = [axis for axis in range(len(shape)) if axis not in operator.axes]
+    places = np.arange(x.size).reshape(shape).transpose(*kept, *operator.axes)
+    places = places.reshape(math.prod(shape[axis] for axis in kept), -1)
+    own = np.empty(x.size, dtype=np.int64)
+    own[places.reshape(-1)] = np.repeat(np.arange(len(places)), places.shape[1])
+    spread = PublicStep(own, None, len(places), x.size)
+    most = _largest(lowering, x, places.tolist(), source)
+    below = build.combine([(x, None, 1), (most, spread, -1)], source=source)
+    below = replace(below, high=np.zeros(x.size, dtype=np.int64))
+    parts = _spline(below, np.exp, "exp(x)", 1.0, lowering, source)
+    parts = lowering.rounded(replace(parts, low=np.maximum(parts.low, 0)), 1.0, source)
+    starts = np.arange(len(places)) * places.shape[1]
+    sums = build.combine([(parts, PublicStep(places.reshape(-1), starts, x.size, len(places)), 1)], source=source)
+    # The largest number's part is one, but for its rounding.
+    least = np.full(len(places), math.floor(NEARLY_ONE / sums.unit))
+    sums = replace(sums, low=least, high=np.full(len(places), math.ceil((places.shape[1] + 1) / sums.unit)))
+    return below, parts, sums, spread
+
+
+def _softmax(node: OperatorNode, operator: Softmax, lowering: _Lowering) -> Tensor:
+    if operator.mask is not None:
+        raise UnsupportedError(
+            f"{node.source}: a softmax that leaves elements out is not shared yet; compile for another scheme"
+        )
+    source = str(node.source)
+    _, parts, sums, spread = _shares(node, operator, lowering)
+    inverse = lowering.rounded(_spline(sums, np.reciprocal, "1/x", 1.0, lowering, source), 1.0, source)
+    inverse = replace(inverse, low=np.maximum(inverse.low, 0))
+    repeated = lowering.builder.combine([(inverse, spread, 1)], source=source)
+    return lowering.builder.product(parts, repeated, source=source)
+
+
+def _log_softmax(node: OperatorNode, operator: LogSoftmax, lowering: _Lowering) -> Tensor:
+    source = str(node.source)
+    below, _, sums, spread = _shares(node, operator, lowering)
+    logarithm = _spline(sums, np.log, "log(x)", lowering.observed[node.output.name], lowering, source)
+    bits = round(math.log2(below.unit / logarithm.unit))
+    logarithm = lowering.builder.shift(logarithm, bits, source=source)
+    return lowering.builder.combine([(below, None, 1), (logarithm, spread, -1)], source=source)
 
 
 def _extremum(node: OperatorNode, operator: Extremum, lowering: _Lowering) -> Tensor:
@@ -530,13 +590,6 @@ def _padded(size: int, out_size: int) -> PublicStep:
     return PublicStep(np.arange(size), np.minimum(np.arange(out_size), size), size, out_size)
 
 
-def _refused(what: str) -> Callable[..., Tensor]:
-    def refuse(node: Any, *_: Any) -> Tensor:
-        raise UnsupportedError(f"{node.source}: {what} is not shared yet; compile for another scheme")
-
-    return refuse
-
-
 _OPERATORS: Reading[Callable[[OperatorNode, Any, _Lowering], Tensor]] = Reading(
     "operators that are shared",
     OPERATORS,
@@ -544,8 +597,8 @@ _OPERATORS: Reading[Callable[[OperatorNode, Any, _Lowering], Tensor]] = Reading(
         Extremum: _extremum,
         WindowExtremum: _window,
         ReducedExtremum: _reduced,
-        Softmax: _refused("a softmax inside of the network"),
-        LogSoftmax: _refused("a softmax inside of the network"),
+        Softmax: _softmax,
+        LogSoftmax: _log_softmax,
     },
 )
 
