@@ -209,7 +209,7 @@ def test_more_bits_are_more_precise(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_is_proved_holds_at_the_corners_of_the_range(name):
     """No value of any input leaves its ring: every gate gets what it would get from integers without end."""
-    lowered, checked, x, _ = prepared(name, margin=None)
+    lowered, checked, x, _ = prepared(name, 8, margin=None)
     corners = np.sign(np.random.default_rng(1).normal(size=(50, *x.shape[1:])))
     exact = simulated(lowered, checked, {"x": corners}, seed=3)["y"]
     wide = Checked.of(widened(checked.program))

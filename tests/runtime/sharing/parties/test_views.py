@@ -36,12 +36,13 @@ from hecc.runtime.sharing.program.instructions import (
     Public,
     Release,
     Shift,
+    Spline,
 )
 from hecc.runtime.sharing.program.maps import Dense, Gather
 from hecc.runtime.sharing.program.program import Program
 
 CUT = 9
-LAST = 14
+LAST = 15
 """Its last layer."""
 
 
@@ -67,10 +68,11 @@ def network():
             Product(x=2, y=5, x_bits=16, y_bits=15, ring=26),
             Shift(x=11, bits=CUT, ring=16),
             Extend(x=12, bits=16, ring=26),
-            Affine(private=(dense[2],), public=(Public(x=13, factor=5),), bias="b2", size=6, ring=26),
+            Spline(x=5, knots=(-40, 7), pieces=((1, 2, 3), (4, -5, 6), (0, 1, -1)), digits=digits, ring=26),
+            Affine(private=(dense[2],), public=(Public(x=13, factor=5), Public(x=14)), bias="b2", size=6, ring=26),
             Shift(x=LAST, bits=CUT, ring=17),
-            Release(x=15, ring=17),
-            Output(name="y", x=16),
+            Release(x=16, ring=17),
+            Output(name="y", x=17),
         ),
         constants,
     )
@@ -173,26 +175,28 @@ def truth(bits, conjunction):
     )
 
 
-def secrets_of_knot(run, index, value, mask):
-    """The mask bits of a knot that explain what both parties saw opened, in the order in which they are drawn."""
+def secrets_of_knots(run, index, value, mask):
+    """The mask bits of a comparison that explain what both parties saw opened, in the order in which they are drawn."""
     ins = run.checked.program.instructions[index]
-    k = ins.bits
+    k, knots = ins.bits, ins.knots if isinstance(ins, Spline) else (ins.threshold,)
     first = run.first_message(index)
     (u, inner), (inner_too, outer), (outer_too, beta), (beta_too, _) = (run.fields(first + i) for i in range(4))
-    argument = reduced(value - element(ins.threshold, k), k)
-    assert (argument == reduced(u + mask, k)).all()
-    compare, bits = comparison(ins.digits), []
-    pairs = zip(*(digits_of(x & low(k - 1), compare.widths) for x in (mask, ~u)), strict=True)
-    for secret, public in pairs:
-        bits += [secret > public, secret == public]
-    bits = np.stack(bits, axis=1).astype(np.uint64)
-    groups = truth(bits, compare.inner)
-    positive = np.uint64(1) - (argument >> np.uint64(k - 1))
-    return [
-        (bits[:, list(compare.inner.opened)].reshape(run.rows, -1) ^ inner ^ inner_too, 1),
-        (groups[:, list(compare.outer.opened)].reshape(run.rows, -1) ^ outer ^ outer_too, 1),
-        (positive ^ beta ^ beta_too, 1),
-    ]
+    opened = [np.split(both, len(knots), axis=1) for both in (inner ^ inner_too, outer ^ outer_too, beta ^ beta_too)]
+    compare, secrets, flips = comparison(ins.digits), [], []
+    for knot, opened_inner, opened_outer, opened_beta in zip(knots, *opened, strict=True):
+        argument = reduced(value - element(knot, k), k)
+        # A spline opens its argument as it is, a function of two lines less the threshold.
+        seen = reduced(u - element(knot, k), k) if isinstance(ins, Spline) else u
+        assert (argument == reduced(seen + mask, k)).all()
+        bits = []
+        for secret, public in zip(*(digits_of(x & low(k - 1), compare.widths) for x in (mask, ~seen)), strict=True):
+            bits += [secret > public, secret == public]
+        bits = np.stack(bits, axis=1).astype(np.uint64)
+        groups = truth(bits, compare.inner)
+        secrets.append((bits[:, list(compare.inner.opened)].reshape(run.rows, -1) ^ opened_inner, 1))
+        secrets.append((groups[:, list(compare.outer.opened)].reshape(run.rows, -1) ^ opened_outer, 1))
+        flips.append((np.uint64(1) - (argument >> np.uint64(k - 1))) ^ opened_beta)
+    return [*secrets, (np.concatenate(flips, axis=1), 1)]
 
 
 def explain_to_server(run, other):
@@ -224,8 +228,8 @@ def explain_to_server(run, other):
         (secrets if hidden else masks).append(mask)
         if isinstance(ins, Release):
             block.take(size, ring)
-        if isinstance(ins, Knot | Product | Extend):
-            bits = secrets_of_knot(run, index, values[ins.x], operands[0]) if isinstance(ins, Knot) else []
+        if isinstance(ins, Knot | Spline | Product | Extend):
+            bits = secrets_of_knots(run, index, values[ins.x], operands[0]) if isinstance(ins, Knot | Spline) else []
             secrets += bits
             own = Fields(mask, *bits) if hidden else Fields(*bits)
             dealer = Explaining(run.rows, Fields(mask), shares, own, block, {}, program.constants)
@@ -289,8 +293,8 @@ def explain_to_client(run, weights, biases, seed):
             secrets.append((known[-1], ring))
         else:
             known.append(tape.take(size, ring))
-        if isinstance(ins, Knot):
-            secrets += secrets_of_knot(run, index, values[ins.x], operands[0])
+        if isinstance(ins, Knot | Spline):
+            secrets += secrets_of_knots(run, index, values[ins.x], operands[0])
     return masked, secrets, other.biases
 
 
@@ -306,6 +310,10 @@ def test_the_client_sees_the_same_of_any_other_weights(infer, recorded, seed):
     np.testing.assert_array_equal(again.results["y"], run.results["y"])
     assert not np.array_equal(again.block, run.block)
     assert not np.array_equal(again.weights["w0"], run.weights["w0"])
+
+
+def test_the_network_has_all_kinds_of_gates():
+    assert {type(ins) for ins in network().instructions} == set(INSTRUCTIONS)
 
 
 def test_a_run_that_is_not_explained_is_noticed(infer, recorded):
