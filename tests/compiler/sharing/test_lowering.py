@@ -217,14 +217,17 @@ def test_what_is_proved_holds_at_the_corners_of_the_range(name):
 
 
 def widened(program):
-    """The program with four bits more in every ring that has room."""
+    """The program with four bits more in every ring, or as many as there are."""
+    rings = [ins.ring for ins in program.instructions if not isinstance(ins, Output)]
+    extra = min(4, 64 - max(rings))
+    assert extra > 0
 
     def more(ins):
         if isinstance(ins, Output):
             return ins
-        fields = {"ring": min(ins.ring + 4, 64)}
+        fields = {"ring": ins.ring + extra}
         if isinstance(ins, Knot | Spline):
-            fields["digits"] = ((4,), *ins.digits)
+            fields["digits"] = ((extra,), *ins.digits)
         return msgspec.structs.replace(ins, **fields)
 
     return replace(program, instructions=tuple(map(more, program.instructions)))
