@@ -1,0 +1,136 @@
+"""The pipeline: from an imported graph to a plan of sharing, in the order in which the passes have to run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.passes import Pass, run_passes
+from hecc.compiler.graph.stages import IMPORTED
+from hecc.passes.graph.outputs import merge_outputs
+from hecc.passes.sharing.accuracy import Measured, choose_accuracy
+from hecc.passes.sharing.layers import join_layers
+from hecc.passes.sharing.order import functions_behind_maxima
+from hecc.runtime.sharing.plan.header import SharingHeader, SharingInput, SharingOutput
+from hecc.runtime.sharing.plan.plan import SALT_BYTES, Secrets, SharingPlan, program_digest, weights_digest
+
+__all__ = ["PASSES", "Options", "build_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a plan is asked for.
+
+    Attributes
+    ----------
+    precision
+        Bits of outputs, relative to their largest magnitude.
+    margin
+        How many times the observed values must not leave their rings; ``None`` if all that is possible must not.
+    producer
+        Name and version of the compiler.
+    """
+
+    precision: float
+    margin: float | None
+    producer: str
+
+
+PASSES: tuple[Pass[None], ...] = (
+    Pass(
+        "outputs",
+        merge_outputs,
+        lambda graph, _: merge_outputs(graph),
+        IMPORTED,
+        IMPORTED,
+        "those that are one value are merged while they can be told by their names",
+    ),
+    Pass(
+        "order of maxima",
+        functions_behind_maxima,
+        lambda graph, _: functions_behind_maxima(graph),
+        IMPORTED,
+        IMPORTED,
+        "functions go behind maxima, where there are fewer numbers",
+    ),
+    Pass(
+        "layers",
+        join_layers,
+        lambda graph, _: join_layers(graph),
+        IMPORTED,
+        IMPORTED,
+        "what only scales and adds goes into the layers before, at last, when nothing moves any more",
+    ),
+)
+"""From an imported graph to the one that is lowered."""
+
+
+def build_plan(
+    imported: Graph,
+    model: bytes,
+    calibration: Mapping[str, NDArray[np.float64]],
+    declared: Mapping[str, tuple[float, float]],
+    options: Options,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SharingPlan:
+    """Compile an imported graph; see :class:`hecc.passes.schemes.Compiler`.
+
+    Raises
+    ------
+    UnsupportedError
+        The network cannot be shared.
+    CompileError
+        No number of bits is as precise as was asked for, or values need more bits than there are.
+    """
+    progress("join layers")
+    graph = run_passes(PASSES, imported, None)
+    progress("choose bits")
+    found = choose_accuracy(graph, calibration, declared, options.precision, margin=options.margin)
+    built = found.lowered.built
+    secrets = Secrets(built.weights, built.biases, os.urandom(SALT_BYTES), built.program)
+    header = SharingHeader(
+        producer=options.producer,
+        model=hashlib.sha256(model).hexdigest(),
+        inputs=tuple(
+            SharingInput(
+                name=node.output.name,
+                shape=graph.example_shape(node.output.shape),
+                unit=found.lowered.inputs[node.output.name],
+                low=declared[node.output.name][0],
+                high=declared[node.output.name][1],
+            )
+            for node in graph.inputs()
+        ),
+        outputs=_outputs(graph, found),
+        program=program_digest(built.program),
+        weights=weights_digest(secrets),
+        precision=round(min(found.precision, 99.0), 2),
+        proved=options.margin is None,
+    )
+    return SharingPlan(header, built.program, secrets)
+
+
+def _outputs(graph: Graph, found: Measured) -> tuple[SharingOutput, ...]:
+    """The network's outputs, in its order; where several are one value, the first is sent."""
+    sent: dict[str, str] = {}
+    outputs = []
+    for name in graph.aliases or graph.outputs:
+        value = graph.aliases.get(name, name)
+        epilogue = graph.epilogues.get(name, ())
+        first = sent.setdefault(value, name)
+        outputs.append(
+            SharingOutput(
+                name=name,
+                shape=graph.example_shape(graph.node(value).output.shape),
+                unit=found.lowered.outputs[value],
+                epilogue=epilogue,
+                of="" if first == name else first,
+            )
+        )
+    return tuple(outputs)
