@@ -21,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "ParameterError",
+    "PeerError",
     "SecurityError",
     "UnsupportedError",
     "WayOut",
@@ -92,6 +93,10 @@ class KeyMismatchError(HeccError):
 
 class OutputError(HeccError):
     """A decrypted result shows that the evaluation overflowed or was tampered with."""
+
+
+class PeerError(HeccError):
+    """The other party of a protocol left, was silent for too long, or sent something else than was due."""
 
 
 class GraphError(HeccError):

@@ -16,7 +16,8 @@ import hashlib
 import os
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, BinaryIO, Literal, Self, TypeAlias
@@ -29,6 +30,9 @@ from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import open_regular, replacing, writing
 from hecc.runtime.sharing.material.streams import SEED_BYTES, next_seed
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["Batch", "ClientMaterial", "ServerMaterial", "write_client", "write_server"]
 
@@ -232,16 +236,13 @@ class ClientMaterial(_Material):
         FileFormatError
             They are gone already, or the file is damaged.
         """
-        number, seed = self._seed()
-        if number > first:
-            raise FileFormatError(f"{self.path}: the seeds of blocks before {number} are gone; deal new material")
-        for _ in range(first - number):
-            seed = next_seed(seed)
-        seeds = []
-        for _ in range(rows):
-            seeds.append(seed)
-            seed = next_seed(seed)
-        self._keep(first + rows, seed)
+        with self._alone():
+            seed = self._reach(first)
+            seeds = []
+            for _ in range(rows):
+                seeds.append(seed)
+                seed = next_seed(seed)
+            self._keep(first + rows, seed)
         return seeds
 
     def peek(self, first: int, rows: int) -> list[bytes]:
@@ -252,19 +253,33 @@ class ClientMaterial(_Material):
         FileFormatError
             As :meth:`take`.
         """
-        number, seed = self._seed()
-        if number > first:
-            raise FileFormatError(f"{self.path}: the seeds of blocks before {number} are gone; deal new material")
+        with self._alone():
+            seed = self._reach(first)
         seeds = []
-        for block in range(number, first + rows):
-            if block >= first:
-                seeds.append(seed)
+        for _ in range(rows):
+            seeds.append(seed)
             seed = next_seed(seed)
         return seeds
 
-    def _seed(self) -> tuple[int, bytes]:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process reads or writes the seed."""
+        if sys.platform != "win32":
+            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            if sys.platform != "win32":
+                fcntl.flock(self._handle, fcntl.LOCK_UN)
+
+    def _reach(self, block: int) -> bytes:
+        """The seed of a block, from that of an earlier one."""
         number, seed, _ = self._newest()
-        return number, seed
+        if number > block:
+            raise FileFormatError(f"{self.path}: the seeds of blocks before {number} are gone; deal new material")
+        for _ in range(block - number):
+            seed = next_seed(seed)
+        return seed
 
     def _newest(self) -> tuple[int, bytes, int]:
         """The newer of two slots, and which it is; the other one may have been cut off while it was written."""

@@ -22,11 +22,12 @@ from pathlib import Path
 
 from hecc.runtime.errors import FileFormatError, InputError, SecurityError
 from hecc.runtime.files.atomic import sync_folder, writing
+from hecc.runtime.sharing.material.files import Batch
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["MOST_SKIPPED", "Ledger"]
+__all__ = ["MOST_SKIPPED", "Ledger", "ledger_of"]
 
 MOST_SKIPPED = 1 << 16
 """Blocks that a proposal of the other party may leave out: it must not be able to burn them all at once."""
@@ -175,3 +176,8 @@ class Ledger:
     def _seal(self) -> bytes:
         """What the first record is bound to."""
         return hashlib.sha256(b"hecc ledger\0" + self._batch).digest()
+
+
+def ledger_of(material: Path, batch: Batch) -> Ledger:
+    """The ledger beside a file of material."""
+    return Ledger(material.with_name(f"{material.name}.ledger"), bytes.fromhex(batch.batch), 0, batch.count)

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from hecc.runtime.sharing.material.files import Batch, Bytes, write_client, write_server
+from hecc.runtime.sharing.material.ledger import ledger_of
 from hecc.runtime.sharing.material.streams import SEED_BYTES, Stream, next_seed, stream
 from hecc.runtime.sharing.material.tapes import StreamTape
 from hecc.runtime.sharing.parties.rounds import dealt_blocks, weight_masks
@@ -97,3 +98,5 @@ def deal(
 
     write_server(server, batch, weight_seed, blocks())
     write_client(client, msgspec.structs.replace(batch, role="client"), seed)
+    for path in (server, client):
+        ledger_of(path, batch).create()

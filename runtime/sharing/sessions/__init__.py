@@ -1,0 +1,1 @@
+"""Sessions: two processes that run a program together, over a socket."""

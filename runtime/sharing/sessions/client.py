@@ -1,0 +1,120 @@
+"""The client's side of sessions: it prepares blocks ahead of its inputs, and queries with prepared ones."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hecc.runtime.errors import SecurityError
+from hecc.runtime.files.atomic import read_regular, replacing, writing
+from hecc.runtime.sharing.arithmetic.packing import Field, unpack
+from hecc.runtime.sharing.arithmetic.rings import Elements
+from hecc.runtime.sharing.material.files import ClientMaterial
+from hecc.runtime.sharing.material.ledger import ledger_of
+from hecc.runtime.sharing.parties.dealing import MASKS, SHARES, block_tape
+from hecc.runtime.sharing.parties.rounds import client_results, uploads
+from hecc.runtime.sharing.parties.walk import weight_shapes
+from hecc.runtime.sharing.plan.plan import SharingPlan
+from hecc.runtime.sharing.sessions.hello import Purpose, agree
+from hecc.runtime.sharing.sessions.wire import DEADLINE, SocketChannel
+
+__all__ = ["SharingClient"]
+
+
+class SharingClient:
+    """A plan with material, on the client's side.
+
+    Parameters
+    ----------
+    plan
+        Either file of it.
+    material
+        The client's file of a batch.
+    deadline
+        Seconds for each message.
+
+    Raises
+    ------
+    InputError, FileFormatError, KeyMismatchError
+        A file is missing, damaged, of another kind or for another plan.
+    """
+
+    def __init__(self, plan: SharingPlan, material: Path, *, deadline: float = DEADLINE) -> None:
+        self._checked, self._deadline = plan.checked, deadline
+        self._material = ClientMaterial(material, plan.fingerprint)
+        self.batch = self._material.batch
+        self._ledger = ledger_of(material, self.batch)
+        self._model = material.with_name(f"{material.name}.model")
+
+    def prepare(self, connection: socket.socket, first: int, rows: int) -> None:
+        """Send the server what it needs of blocks ahead of the inputs.
+
+        Raises
+        ------
+        PeerError
+            The server left, was silent, refuses, or sent something else than was due.
+        SecurityError
+            The server shows other weights, or masks, than before.
+        """
+        channel = SocketChannel(connection, self._deadline)
+        first = agree(channel, self.batch, Purpose.PREPARATION, rows, first)
+        shapes = weight_shapes(self._checked.program)
+        fields = {name: (shape, Field(math.prod(shape), ring)) for name, (shape, ring) in shapes.items()}
+        data = channel.receive(sum(field.bytes for _, field in fields.values()))
+        self._bind(data)
+        found, at, raw = {}, 0, np.frombuffer(data, dtype=np.uint8)
+        for name, (shape, field) in fields.items():
+            found[name] = unpack(raw[at : at + field.bytes], field.size, field.width).reshape(shape)
+            at += field.bytes
+        seeds = self._material.peek(first, rows)
+        tape = block_tape(seeds, MASKS, self.batch, first)
+        channel.send(uploads(self._checked, rows, masks=tape, weights=found).tobytes())
+        channel.receive(1)
+
+    def query(self, connection: socket.socket, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, Elements]:
+        """The results of examples, by the outputs' names; inputs are of shape (rows, size).
+
+        Raises
+        ------
+        PeerError
+            The server left, was silent, refuses, or sent something else than was due. The blocks are burnt.
+        SecurityError
+            The server reserved blocks that are gone.
+        """
+        channel = SocketChannel(connection, self._deadline)
+        rows = len(next(iter(inputs.values())))
+        first = agree(channel, self.batch, Purpose.INFERENCE, rows, self._ledger.next)
+        first = self._ledger.reserve(rows, first, at_least=False)
+        seeds = self._material.take(first, rows)
+        return client_results(
+            self._checked,
+            inputs,
+            masks=block_tape(seeds, MASKS, self.batch, first),
+            shares=block_tape(seeds, SHARES, self.batch, first),
+            channel=channel,
+        )
+
+    def close(self) -> None:
+        """Close the files."""
+        self._material.close()
+
+    def _bind(self, data: bytes) -> None:
+        """See that the server shows what it showed before: of two differences and one block it computes the input."""
+        digest = hashlib.sha256(data).digest()
+        if not self._model.exists():
+            with replacing(self._model, secret=True) as file:
+                file.write(digest)
+            return
+        with writing(self._model):
+            known = read_regular(self._model, len(digest))
+        if known != digest:
+            raise SecurityError(
+                f"{self._model}: the server shows other weights than when this material was first prepared, and with "
+                "both it could compute inputs; deal new material"
+            )

@@ -1,0 +1,120 @@
+"""The server's side of sessions: each on a connection of its own, several at a time, with one batch of material."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import numpy as np
+
+from hecc.runtime.errors import InputError
+from hecc.runtime.sharing.arithmetic.packing import pack
+from hecc.runtime.sharing.gates.parties import Weights
+from hecc.runtime.sharing.material.files import ServerMaterial
+from hecc.runtime.sharing.material.ledger import ledger_of
+from hecc.runtime.sharing.material.tapes import BlockTape
+from hecc.runtime.sharing.material.uploads import Uploads
+from hecc.runtime.sharing.parties.dealing import weight_tape
+from hecc.runtime.sharing.parties.rounds import as_elements, differences, serve, weight_masks
+from hecc.runtime.sharing.parties.walk import program_cost, weight_shapes
+from hecc.runtime.sharing.plan.plan import SharingPlan
+from hecc.runtime.sharing.sessions.hello import Hello, Purpose, answer, read_hello
+from hecc.runtime.sharing.sessions.wire import DEADLINE, SocketChannel
+
+__all__ = ["SharingServer", "uploads_path"]
+
+
+def uploads_path(material: Path) -> Path:
+    """The file beside the server's material that keeps what clients sent ahead."""
+    return material.with_name(f"{material.name}.uploads")
+
+
+class SharingServer:
+    """A plan with material, made ready to serve.
+
+    Parameters
+    ----------
+    plan
+        The server's.
+    material
+        The server's file of a batch.
+    deadline
+        Seconds for each message.
+
+    Raises
+    ------
+    InputError, FileFormatError, KeyMismatchError
+        A file is missing, damaged, of another kind or for another plan.
+    """
+
+    def __init__(self, plan: SharingPlan, material: Path, *, deadline: float = DEADLINE) -> None:
+        plan.require_program()
+        assert plan.secrets is not None, "the plan is the server's"
+        self._checked, self._secrets, self._deadline = plan.checked, plan.secrets, deadline
+        self._material = ServerMaterial(material, plan.fingerprint)
+        batch = self._material.batch
+        self._ledger = ledger_of(material, batch)
+        self._uploads = Uploads(uploads_path(material), program_cost(self._checked).upload_bytes)
+        self._shapes = weight_shapes(self._checked.program)
+        masks = weight_masks(self._shapes, weight_tape(self._material.weight_seed, batch))
+        self._differences: Weights = differences(self._shapes, as_elements(self._secrets.weights), masks)
+
+    def session(self, connection: socket.socket) -> int:
+        """Serve one client until its session ends; for several threads at once.
+
+        Returns
+        -------
+        int
+            The number of examples that were evaluated.
+
+        Raises
+        ------
+        PeerError
+            The client left, was silent, or sent something else than was due. Its blocks are burnt.
+        """
+        channel = SocketChannel(connection, self._deadline)
+        agreed = answer(channel, read_hello(channel), self._material.batch, self._reserve)
+        if agreed is None:
+            return 0
+        hello, first = agreed
+        if hello.purpose is Purpose.PREPARATION:
+            self._prepare(channel, first, hello.rows)
+            return 0
+        serve(
+            self._checked,
+            hello.rows,
+            shares=BlockTape(self._material.take(first, hello.rows)),
+            upload=BlockTape(self._uploads.read(first, hello.rows)),
+            channel=channel,
+            weights=self._secrets.weights,
+            biases=self._secrets.biases,
+        )
+        return hello.rows
+
+    def close(self) -> None:
+        """Close the files."""
+        self._material.close()
+
+    def _reserve(self, hello: Hello) -> int:
+        if hello.purpose is Purpose.PREPARATION:
+            if hello.proposal + hello.rows > self._material.batch.count:
+                raise InputError("there are not so many blocks")
+            return hello.proposal
+        # Blocks that are not prepared are not burnt, unless another session takes those before in this moment.
+        self._check_prepared(max(self._ledger.next, hello.proposal), hello.rows)
+        first = self._ledger.reserve(hello.rows, hello.proposal)
+        self._check_prepared(first, hello.rows)
+        return first
+
+    def _check_prepared(self, first: int, rows: int) -> None:
+        if not self._uploads.has(first, rows):
+            raise InputError(f"blocks from {first} on are not prepared; let the client prepare them")
+
+    def _prepare(self, channel: SocketChannel, first: int, rows: int) -> None:
+        """Give the client the weights less their masks, and keep what it makes of them."""
+        parts = [pack(self._differences[name].reshape(-1), ring) for name, (_, ring) in self._shapes.items()]
+        channel.send(b"".join(part.tobytes() for part in parts))
+        size = program_cost(self._checked).upload_bytes
+        data = np.frombuffer(channel.receive(rows * size), dtype=np.uint8)
+        self._uploads.store(first, data.reshape(rows, size))
+        channel.send(b"\0")
