@@ -1,0 +1,144 @@
+"""A server that listens: each client in a thread, so many at a time, and none that is not certified."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from hecc.runtime.errors import HeccError, InputError, PeerError
+from hecc.runtime.sharing.sessions.wire import DEADLINE
+
+__all__ = ["Listener", "connect"]
+
+SESSIONS = 16
+"""At a time; who comes later waits."""
+
+log = logging.getLogger(__name__)
+
+
+class _Serving(Protocol):
+    def session(self, connection: socket.socket) -> int: ...
+
+
+def _check_plain(host: str, context: ssl.SSLContext | None) -> None:
+    if context is not None:
+        return
+    try:
+        inside = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        inside = False
+    if not inside:
+        raise InputError(
+            f"{host}: without TLS whoever sees the network learns who asks, and can take either side's place; plain "
+            "connections are for the loopback addresses only, so give certificates"
+        )
+
+
+class Listener:
+    """Listens from the moment that it is made.
+
+    Parameters
+    ----------
+    server
+        Who serves each connection.
+    host, port
+        Where; port 0 is any that is free.
+    context
+        Of TLS; ``None`` for plain connections, on loopback addresses only.
+
+    Raises
+    ------
+    InputError
+        Nobody can listen there, or plain connections would leave the machine.
+    """
+
+    def __init__(
+        self, server: _Serving, host: str, port: int, context: ssl.SSLContext | None, *, sessions: int = SESSIONS
+    ) -> None:
+        _check_plain(host, context)
+        self._server, self._context = server, context
+        try:
+            self._socket = socket.create_server((host, port))
+        except OSError as error:
+            raise InputError(f"{host}:{port}: nobody can listen there ({error.strerror or error})") from None
+        self.port: int = self._socket.getsockname()[1]
+        self._pool = ThreadPoolExecutor(sessions, thread_name_prefix="session")
+        self._closed = threading.Event()
+
+    def serve(self, after: Callable[[int | HeccError], None] = lambda _: None) -> None:
+        """Take connections until :meth:`close`.
+
+        Parameters
+        ----------
+        after
+            Called after each session with the number of examples, or with what ended it early.
+        """
+        while not self._closed.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                break
+            self._pool.submit(self._session, connection, after)
+        self._pool.shutdown()
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._closed.set()
+        # This wakes the thread that waits for one; closing alone does not.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _session(self, connection: socket.socket, after: Callable[[int | HeccError], None]) -> None:
+        try:
+            with connection:
+                connection.settimeout(DEADLINE)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with _secured(connection, self._context) as secured:
+                    after(self._server.session(secured))
+        except HeccError as error:
+            after(error)
+        except Exception:
+            # A fault of this program: the others' sessions go on.
+            log.exception("a session ended by a fault")
+
+
+def _secured(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    if context is None:
+        return connection
+    try:
+        return context.wrap_socket(connection, server_side=True)
+    except OSError as error:
+        raise PeerError(f"a client that cannot be trusted, or does not speak TLS 1.3 ({_reason(error)})") from None
+
+
+def connect(host: str, port: int, context: ssl.SSLContext | None, *, deadline: float = DEADLINE) -> socket.socket:
+    """A connection to a server.
+
+    Raises
+    ------
+    PeerError
+        Nobody answers there, or somebody who is not certified.
+    InputError
+        A plain connection would leave the machine.
+    """
+    _check_plain(host, context)
+    try:
+        connection = socket.create_connection((host, port), timeout=deadline)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection if context is None else context.wrap_socket(connection, server_hostname=host)
+    except OSError as error:
+        raise PeerError(f"{host}:{port}: no server there that can be trusted ({_reason(error)})") from None
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "no TLS"
+    return error.strerror or str(error) or type(error).__name__

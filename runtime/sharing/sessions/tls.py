@@ -1,0 +1,127 @@
+"""TLS 1.3 between the parties, with certificates on both sides, as Python's ``ssl`` has it; and a test authority.
+
+The server lets in whom its authority has certified: who gets the difference between weights and masks has to be known,
+and who prepares blocks. Plain connections are for tests on one machine.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from hecc.runtime.errors import InputError
+from hecc.runtime.files.atomic import replacing, writing
+
+__all__ = ["AUTHORITY", "client_context", "make_test_authority", "server_context"]
+
+AUTHORITY = "authority.pem"
+"""The file of a test authority that all parties get; those of each are called by its name, as ``server.pem``."""
+
+DAYS = 30
+"""That certificates of a test authority are valid."""
+
+
+def server_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    """For the side that listens: clients have to be certified by an authority.
+
+    Raises
+    ------
+    InputError
+        A file is missing, or no certificate or key.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    return _with_files(context, certificate, key, authority)
+
+
+def client_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    """For the side that connects: the server has to be certified by an authority, for its name.
+
+    Raises
+    ------
+    InputError
+        As :func:`server_context`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _with_files(context, certificate, key, authority)
+
+
+def _with_files(context: ssl.SSLContext, certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    for path in (certificate, key, authority):
+        with writing(path), path.open("rb"):
+            pass
+    try:
+        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(authority)
+    except ssl.SSLError as error:
+        raise InputError(
+            f"{certificate}, {key} and {authority} are not a certificate, its key and an authority in PEM "
+            f"({error.reason or 'malformed'}); `hecc authority` makes such files for tests"
+        ) from None
+    return context
+
+
+def make_test_authority(folder: Path, names: tuple[str, ...] = ("server", "client", "dealer")) -> None:
+    """An authority that nobody else trusts, and a certificate with its key for each party, in a new folder.
+
+    The authority's key is forgotten: it certifies nobody later. Each certificate is for one role, ``localhost`` and the
+    loopback addresses.
+
+    Raises
+    ------
+    InputError
+        The folder exists, or cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(mode=0o700)
+    authority_key = generate_private_key(SECP256R1())
+    issuer = _name("hecc test authority")
+    builder = _builder(issuer, issuer, authority_key).add_extension(x509.BasicConstraints(True, 0), critical=True)
+    _write(folder / AUTHORITY, builder.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
+    hosts = [
+        x509.DNSName("localhost"),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")),
+    ]
+    for name in names:
+        key = generate_private_key(SECP256R1())
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH if name == "client" else ExtendedKeyUsageOID.SERVER_AUTH
+        made = (
+            _builder(_name(name), issuer, key)
+            .add_extension(x509.BasicConstraints(False, None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
+            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+        )
+        _write(folder / f"{name}.pem", made.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        _write(folder / f"{name}.key", secret)
+
+
+def _name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path, secret=path.suffix == ".key") as file:
+        file.write(content)
