@@ -26,6 +26,7 @@ OWN = {
     "--keys": {"evaluate"},
     "--labels": {"compile", "estimate"},
     "--min-security": {"verify"},
+    "--model": {"decrypt"},
     "--output": set(COMMANDS),
 }
 """Flags that a sentence of their own explains in some commands: what is asked of a plan, and what is done with it."""
