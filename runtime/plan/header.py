@@ -284,13 +284,13 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
     scores = math.prod(shape)
     if scores != (shape[-1] if shape else 1) or len(labels) != (scores if scores > 1 else 2):
         wanted = f"{scores}, one for each score" if scores > 1 else "2 for a single score, that of no and that of yes"
-        raise InputError(f"{len(labels)} labels for an output of shape {shape}, which takes {wanted}")
+        raise InputError(f"{len(labels)} names of classes for an output of shape {shape}, which takes {wanted}")
     for number, label in enumerate(labels, 1):
         if not 0 < len(label) <= MAX_NAME or not label.isprintable():
-            raise InputError(f"label {number} is empty, not printable or over {MAX_NAME} characters")
+            raise InputError(f"name {number} of a class is empty, not printable or over {MAX_NAME} characters")
     if len(set(labels)) != len(labels):
         twice = next(label for number, label in enumerate(labels) if label in labels[:number])
-        raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
+        raise InputError(f"two classes are called {twice!r}; every class needs a name of its own")
 
 
 def check_text(what: str, text: str) -> None:

@@ -17,7 +17,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
 from hecc.compiler.options import check
 from hecc.compiler.promise.calibration import synthetic_inputs
-from hecc.inputs.labels import output_labels
+from hecc.inputs.labels import output_class_names
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.ranges import Range, declared_ranges, edge_rows, element_ranges
 from hecc.inputs.sources import Form, column_ranges, load_inputs
@@ -58,7 +58,7 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
     wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}
     outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
-    names = output_labels(asked.labels, outputs)
+    names = output_class_names(asked.class_names, outputs)
     unused = _unused_inputs(imported)
     loaded = None if calibration is None else load_inputs(calibration, wanted, raw=asked.raw)
     wanted = [replace(form, columns=() if loaded is None else loaded.columns.get(form.name, ())) for form in wanted]

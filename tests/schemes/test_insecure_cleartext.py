@@ -56,7 +56,7 @@ def compiled(*extra, **options):
 def files(tmp_path, monkeypatch):
     """Both plans and some rows, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    plan = compiled("Softmax", labels=["a", "b", "c"])
+    plan = compiled("Softmax", class_names=["a", "b", "c"])
     plan.save("plan.bin")
     plan.client().save("plan.client.bin")
     np.save("rows.npy", ROWS)

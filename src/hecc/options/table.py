@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hecc.compiler.ckks.prediction.machine import MachineProfile
-    from hecc.inputs.labels import Labels, Truth
+    from hecc.inputs.labels import ClassNames, Truth
     from hecc.inputs.ranges import Given
     from hecc.inputs.sources import Source
     from hecc.runtime.inputs.preprocessing import Preprocessing
@@ -74,7 +74,7 @@ class CompileOptions(CKKSOptions, MoreOptions):
         "Whether axis 0 of every input is the batch; otherwise the whole tensor is one example.",
         group="The network",
     )
-    labels: "Labels | Mapping[str, Labels] | None" = option(
+    class_names: "ClassNames | Mapping[str, ClassNames] | None" = option(
         None,
         "Names of the classes, one per line of a file, that the client's predictions show.",
         more="They are stored in the plan, for the only output, or by output; in Python also as a list of names.",
@@ -180,7 +180,7 @@ class CompileOptions(CKKSOptions, MoreOptions):
     )
     machine: "MachineProfile | str | os.PathLike[str] | None" = option(
         None,
-        "Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+        "Predict times for this machine, and choose by them: a file of `hecc bench --machine-profile`.",
         more="In Python also what hecc.machine_profile returned. Without one times are those of the machine that hecc "
         "was developed on.",
         group="Speed and memory",

@@ -16,7 +16,7 @@ from hecc.compiler.options import Flag, Option, options_of
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from hecc.inputs.labels import Labels
+    from hecc.inputs.labels import ClassNames
     from hecc.runtime.inputs.preprocessing import Preprocessing
 
 __all__ = ["Given", "option_files", "stated", "takes_options"]
@@ -78,9 +78,9 @@ def stated(options: Given) -> dict[str, Any]:
 def option_files(given: Given) -> list[Path]:
     """The files, and folders of images, that options name."""
     options = given.keywords
-    labels = [Path(name) for text in options["labels"] or () for name in (text, text.partition("=")[2]) if name]
+    names = [Path(name) for text in options["class_names"] or () for name in (text, text.partition("=")[2]) if name]
     numbers = [Path(text) for text in (options["mean"], options["std"]) if text and text.endswith(".npy")]
-    return [value for value in options.values() if isinstance(value, Path)] + labels + numbers
+    return [value for value in options.values() if isinstance(value, Path)] + names + numbers
 
 
 def _parameter(flag: Flag, row: Option) -> inspect.Parameter:
@@ -169,7 +169,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
     return tuple(map(float, array.reshape(-1)))
 
 
-def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None:
+def _class_names(given: Sequence[str] | None) -> ClassNames | Mapping[str, ClassNames] | None:
     """The option as Python takes it: a file, or files by output."""
     if not given:
         return None
@@ -177,7 +177,7 @@ def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None
         return given[0]
     named = [text.partition("=") for text in given]
     if not all(name and file for name, _, file in named):
-        raise InputError("--labels: several files need the names of their outputs; give each as OUTPUT=FILE")
+        raise InputError("--class-names: several files need the names of their outputs; give each as OUTPUT=FILE")
     return {name: file for name, _, file in named}
 
 
@@ -192,8 +192,8 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {"key_budget": read_size}
 """Of flags whose text is not what typer makes of their type."""
 
 READERS: Mapping[str, Callable[..., Any]] = {
+    "class_names": _class_names,
     "input_range": _input_range,
-    "labels": _labels,
     "preprocessing": _preprocessing,
 }
 """Of options that Python takes as something else than their flags."""
