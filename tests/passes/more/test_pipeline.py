@@ -119,9 +119,11 @@ def test_networks_of_others_are_exact(path):
         return  # onnxruntime does not run such old operators any more
     theirs = [session.run(None, inputs_of(session, rows, k, batch)) for k in range(3)]
     for place, output in enumerate(session.get_outputs()):
+        if output.name not in found or not isinstance(theirs[0][place], np.ndarray):
+            continue  # such as a list of dictionaries, which hecc has as a table
         answers = [np.asarray(each[place])[0] if batch else np.asarray(each[place]) for each in theirs]
         expected = np.stack([answer.reshape(-1) for answer in answers])
-        if output.name in found and expected.dtype.kind == "f":
+        if expected.dtype.kind == "f":
             own = np.asarray(found[output.name], dtype=float).reshape(3, -1)
             assert np.abs(own - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max()), output.name
 
