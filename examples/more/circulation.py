@@ -5,7 +5,7 @@
 A lumped-parameter model of the closed circulation: two ventricles with time-varying elastance (Suga and Sagawa 1974),
 valves, and a Windkessel (resistance and compliance) for systemic and pulmonary vessels. Patients are drawn from
 physiological ranges, and the network learns what a clinician asks for from what is measured at the arm and by
-ultrasound. Writes figures/circulation.json and figures/circulation.png.
+ultrasound. Writes figures/circulation.json, and a picture into docs/figures.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python digits.py --data DIR          # DIR has the four files of MNIST, train-images-idx3-ubyte.gz and the others
 
-Writes figures/digits.json, figures/digits.png and, of the attack, figures/attack.png.
+Writes figures/digits.json, and pictures of the losses and of the attack into docs/figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import torch  # type: ignore[import-not-found, unused-ignore]
-from story import FIGURES, export, predict, save_picture, train_twice, write_figures
+from sklearn.datasets import load_digits  # type: ignore[import-untyped, import-not-found, unused-ignore]
+from story import PICTURES, export, predict, save_picture, train_twice, write_figures
 from torch import nn  # type: ignore[import-not-found, unused-ignore]
 
 import hecc
@@ -46,9 +47,11 @@ def network() -> nn.Module:
     )
 
 
-def show_attack(model: bytes, images: Any) -> None:
-    """What the server sees, and what it makes of it without a key."""
-    plan = hecc.compile(model, scheme="more", calibration=images)
+def show_attack() -> None:
+    """What the server sees of the digits that scikit-learn has, and what it makes of it without a key."""
+    images = load_digits().images[:, np.newaxis] / 16
+    first = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    plan = hecc.compile(export(first, images[:1]), scheme="more", calibration=images)
     with tempfile.TemporaryDirectory() as name:
         client = hecc.Client(plan.client(), min_security="none")
         client.keygen(Path(name) / "keys")
@@ -106,8 +109,8 @@ def main() -> None:
     axis.set_ylabel("cross-entropy")
     axis.legend()
     save_picture(figure, "digits")
-    show_attack(model, images[1][:64])
-    print(f"pictures in {FIGURES}")
+    show_attack()
+    print(f"pictures in {PICTURES}")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import hecc
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "figures"
+PICTURES = HERE.parents[1] / "docs" / "figures"
 
 
 def export(network: nn.Module, example: Any) -> bytes:
@@ -82,7 +83,6 @@ def write_figures(name: str, measured: dict[str, Any]) -> None:
 
 
 def save_picture(figure: Any, name: str) -> None:
-    """A picture beside this script."""
-    FIGURES.mkdir(exist_ok=True)
+    """A picture for the documentation."""
     figure.tight_layout()
-    figure.savefig(FIGURES / f"{name}.png", dpi=110)
+    figure.savefig(PICTURES / f"more-{name}.png", dpi=110)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.gradients.training import training_program
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import FunctionNode, Node, OperatorNode
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, OperatorNode
 from hecc.compiler.graph.operators import Extremum, ReducedExtremum, WindowExtremum
 from hecc.compiler.graph.programs.nodes import graph_program
 from hecc.compiler.more.options import Options
@@ -139,7 +139,8 @@ def _training(graph: Graph, model: bytes, loss: str) -> TrainingProgram:
         raise UnsupportedError(
             "the network has no weights that are initializers of the ONNX file; nothing can be trained"
         )
-    left = sorted(name for name in graph.parameters if name not in initializers)
+    read = {name for node in graph.nodes if isinstance(node, AffineNode) for name in node.parameters}
+    left = sorted(name for name in read if name not in initializers)
     if left:
         log.warning(
             "not trained, as they are constants or made of several weights, such as those of a batch normalization: %s",

@@ -27,6 +27,9 @@ APART = 1e-8
 to the last digit, as the error of interpolation goes with the square of the distance."""
 
 
+CACHED = 1 << 13
+"""Elements that a function is evaluated of at a time."""
+
 SAMPLED = 4096
 """Elements of a tensor that a basis is found of."""
 
@@ -124,16 +127,13 @@ class EncodedArithmetic:
             return evaluate_function(steps, x)
         if x.size > 2:
             return _spectral(steps, x)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            middle, root = _centre(x.planes)
-            np.maximum(root, APART * np.abs(middle), out=root)
-            high, low = evaluate_function(steps, middle + root), evaluate_function(steps, middle - root)
-            slope = np.divide(high - low, 2 * root, out=np.zeros_like(root), where=root > 0)
-            level = (high + low) / 2 - slope * middle
-            made = slope * x.planes
-            made[0, 0] += level
-            made[1, 1] += level
-            return Encoded(made)
+        made = np.empty(x.planes.shape)
+        numbers, results = x.planes.reshape(4, -1), made.reshape(4, -1)
+        # A few numbers at a time, so that all that is computed of them stays in the processor's cache.
+        for start in range(0, numbers.shape[1], CACHED):
+            part = slice(start, start + CACHED)
+            _line(steps, numbers[:, part], results[:, part])
+        return Encoded(made)
 
     def settled(self, x: Value) -> Value:
         """The nearest matrices that commute with those of the key.
@@ -190,6 +190,34 @@ def _centre(planes: Array) -> tuple[Array, Array]:
         return np.asarray(middle), np.sqrt(root, out=root)
 
 
+def _line(steps: tuple[FunctionStep, ...], numbers: Array, results: Array) -> None:
+    """A function of 2 x 2 matrices, a column each, shape (4, columns); what it makes goes to ``results``."""
+    first, right, left, last = numbers
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        half = first - last
+        half *= 0.5
+        middle = first - half
+        root = half * half
+        root += right * left
+        np.maximum(root, 0.0, out=root)
+        np.sqrt(root, out=root)
+        np.abs(middle, out=half)
+        half *= APART
+        np.maximum(root, half, out=root)
+        high = evaluate_function(steps, middle + root)
+        low = evaluate_function(steps, middle - root)
+        root += root
+        slope = high - low
+        np.divide(slope, root, out=slope, where=root > 0)
+        high = high + low
+        high *= 0.5
+        middle *= slope
+        high -= middle
+        np.multiply(numbers, slope, out=results)
+        results[0] += high
+        results[3] += high
+
+
 def _spectral(steps: tuple[FunctionStep, ...], x: Encoded) -> Encoded:
     """A function of n x n matrices, by the eigenvectors that they all share."""
     matrices = np.moveaxis(x.planes, (0, 1), (-2, -1))
@@ -213,9 +241,9 @@ def _bilinear(product: Callable[..., Array], a: Value, b: Value) -> Value:
     if not isinstance(b, Encoded):
         if not isinstance(a, Encoded):
             return product(a, b)
-        return _stacked([[product(plane, b) for plane in row] for row in a.planes])
+        return Encoded(product(_aligned(a.planes, b.ndim), b))
     if not isinstance(a, Encoded):
-        return _stacked([[product(a, plane) for plane in row] for row in b.planes])
+        return Encoded(product(a, _aligned(b.planes, a.ndim)))
     size = a.size
     first = product(a.planes[0, 0], b.planes[0, 0])
     made = np.empty((size, size, *first.shape))
@@ -229,12 +257,10 @@ def _bilinear(product: Callable[..., Array], a: Value, b: Value) -> Value:
     return Encoded(made)
 
 
-def _stacked(rows: list[list[Array]]) -> Encoded:
-    return Encoded(np.stack([np.stack(row) for row in rows]))
-
-
 def _aligned(planes: Array, rank: int) -> Array:
-    """Planes with as many axes behind the first two as a tensor of a rank has."""
+    """Planes with at least as many axes behind the first two as a tensor of a rank has, for broadcasting."""
+    if planes.ndim >= rank + 2:
+        return planes
     return planes.reshape(*planes.shape[:2], *(1,) * (rank + 2 - planes.ndim), *planes.shape[2:])
 
 

@@ -10,19 +10,17 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
 from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind
 from hecc.runtime.more.arithmetic import Encoded
-from hecc.runtime.more.header import MAX_SIZE
+from hecc.runtime.more.keyfiles import KeyHeader
 from hecc.runtime.plan.keyset import EVALUATION, SECRET, KeySet
 
-__all__ = ["MAX_CONDITION", "KeyHeader", "SecretKey", "generate", "load_evaluation", "random_source"]
+__all__ = ["MAX_CONDITION", "SecretKey", "check_size", "generate", "random_source", "write_keys"]
 
 Array = NDArray[np.float64]
 
@@ -31,24 +29,6 @@ MAX_CONDITION = 8.0
 
 WORST_CONDITION = 1e4
 """Of keys that are used: with more, four of sixteen digits would be gone."""
-
-KeyId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class KeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What key files say.
-
-    Attributes
-    ----------
-    key_id
-        A random name, the same in all files of a set.
-    size
-        The n of the n x n matrix.
-    """
-
-    scheme: Literal["more"] = "more"
-    key_id: KeyId
-    size: Annotated[int, msgspec.Meta(ge=2, le=MAX_SIZE)]
 
 
 def random_source() -> np.random.Generator:
@@ -151,11 +131,6 @@ def write_keys(key: SecretKey, folder: Path, *, force: bool) -> KeySet:
     with ContainerWriter(folder / SECRET, Kind.SECRET_KEY, header, secret=True, force=force) as writer:
         writer.add("matrix", key.matrix)
     return KeySet(key.key_id, folder / SECRET, None, folder / EVALUATION)
-
-
-def load_evaluation(file: FileSource) -> KeyHeader:
-    """The file that names a key set for the server; it holds nothing else."""
-    return Container(file, Kind.EVALUATION_KEYS).header(KeyHeader)
 
 
 def check_size(key: SecretKey, size: int) -> None:

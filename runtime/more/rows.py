@@ -18,7 +18,7 @@ from hecc.runtime.files.container import Container, ContainerWriter, FileSource,
 from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.more.arithmetic import Encoded
 from hecc.runtime.more.header import MAX_SIZE
-from hecc.runtime.more.keys import KeyId
+from hecc.runtime.more.keyfiles import KeyId
 
 __all__ = ["EncodedFile", "RowsHeader", "read_encoded", "write_encoded"]
 

@@ -17,7 +17,7 @@ from hecc.runtime.plan.scheme import Scheme
 
 if TYPE_CHECKING:
     from hecc.runtime.more.client import Holder
-    from hecc.runtime.more.keys import KeyHeader
+    from hecc.runtime.more.keyfiles import KeyHeader
     from hecc.runtime.more.rows import EncodedFile
     from hecc.runtime.more.server import Engine, Server
     from hecc.runtime.more.verifier import MoreVerifier
@@ -146,7 +146,7 @@ class _More:
 
     def evaluation_keys(self, file: FileSource) -> KeyHeader:
         """The name of a key set."""
-        from hecc.runtime.more.keys import load_evaluation
+        from hecc.runtime.more.keyfiles import load_evaluation
 
         return load_evaluation(file)
 

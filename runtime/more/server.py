@@ -12,17 +12,18 @@ import numpy as np
 from hecc.runtime.errors import InputError, KeyMismatchError
 from hecc.runtime.files.container import Kind
 from hecc.runtime.more.arithmetic import Encoded, EncodedArithmetic, identity
-from hecc.runtime.more.keys import KeyHeader
+from hecc.runtime.more.keyfiles import KeyHeader
 from hecc.runtime.more.plan import MorePlan
 from hecc.runtime.more.rows import EncodedFile, RowsHeader
 from hecc.runtime.network.evaluation import evaluate
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.plan.interfaces import RowProgress
 
-__all__ = ["CHUNK", "Engine", "NumpyDevice", "Server", "check_request"]
+__all__ = ["Engine", "NumpyDevice", "Server", "check_request", "rows_at_a_time"]
 
-CHUNK = 256
-"""Rows that are evaluated at a time."""
+WORKING_SET = 1 << 23
+"""Bytes of the largest value of the rows that are evaluated at a time: what the processor's caches hold, and far below
+what the system's allocator takes new pages for."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,9 @@ class Server:
         check_request(plan, request, self._keys.key_id)
         arithmetic: Any = EncodedArithmetic()
         parts: list[dict[str, Any]] = []
-        for start in range(0, request.rows, CHUNK):
-            stop = min(start + CHUNK, request.rows)
+        chunk = rows_at_a_time(program, plan.header.size)
+        for start in range(0, request.rows, chunk):
+            stop = min(start + chunk, request.rows)
             given = {
                 source.name: Encoded(request.tensors[source.name].planes[:, :, start:stop])
                 for source in plan.header.inputs
@@ -144,6 +146,12 @@ class Server:
         result = self.run(request, progress=progress)
         result.save(path, force=force)
         return result
+
+
+def rows_at_a_time(program: TensorProgram, size: int) -> int:
+    """How many rows are evaluated together, as matrices of a size."""
+    largest = max(kind.size for kind in program.types if kind.by_row)
+    return max(1, WORKING_SET // (8 * size**2 * largest))
 
 
 def _encoded(value: Encoded | Any, size: int) -> Encoded:

@@ -8,7 +8,8 @@ from pathlib import Path
 from hecc.runtime.errors import SecurityError
 from hecc.runtime.figures import count_words
 from hecc.runtime.files.container import Container, Kind
-from hecc.runtime.more.keys import KeyHeader, SecretKey, load_evaluation
+from hecc.runtime.more.keyfiles import KeyHeader, load_evaluation
+from hecc.runtime.more.keys import SecretKey
 from hecc.runtime.more.plan import MorePlan
 from hecc.runtime.more.rows import EncodedFile
 from hecc.runtime.more.training.file import TrainedFile, is_trained

@@ -15,7 +15,7 @@ from hecc.runtime.errors import FileFormatError
 from hecc.runtime.files.container import Container, ContainerWriter, FileSource, Kind
 from hecc.runtime.more.arithmetic import Encoded
 from hecc.runtime.more.header import MAX_SIZE
-from hecc.runtime.more.keys import KeyId
+from hecc.runtime.more.keyfiles import KeyId
 from hecc.runtime.more.rows import Hash, read_encoded, write_encoded
 from hecc.runtime.training.settings import TrainingSettings
 from hecc.runtime.training.trainer import Checkpoint

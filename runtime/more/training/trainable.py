@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError
 from hecc.runtime.files.container import FileSource, Kind, check_kind
 from hecc.runtime.more.arithmetic import Encoded, channels
-from hecc.runtime.more.client import Holder
 from hecc.runtime.more.plan import MorePlan
 from hecc.runtime.more.rows import EncodedFile
 from hecc.runtime.more.training.file import TrainedFile
@@ -25,6 +24,9 @@ from hecc.runtime.plan.training import Decoded, TrainingProgress
 from hecc.runtime.training.names import TARGET
 from hecc.runtime.training.settings import TrainingSettings
 from hecc.runtime.training.trainer import Checkpoint, Trainer
+
+if TYPE_CHECKING:
+    from hecc.runtime.more.client import Holder
 
 __all__ = ["TRAINABLE"]
 

@@ -1,6 +1,8 @@
 """The scheme MORE from a network to a trained one, on the command line and in Python; and its attack."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +255,23 @@ def test_files_of_others_are_not_trusted(story):
         with pytest.raises(HeccError):
             hecc.Plan.loads(bytes(plan))
         plan[place] ^= 255
+
+
+SERVER = """
+import sys
+
+import hecc
+
+hecc.train("plan.bin", "encrypted.bin", "trained.bin", epochs=1)
+with hecc.Server("inference.bin", "keys/evaluation.bin") as server:
+    server.run_to("result.bin", "rows.bin")
+absent = ("onnx", "scipy", "sympy", "networkx", "tenseal", "torch", "hecc.compiler.graph", "hecc.passes")
+print([name for name in (*absent, "hecc.runtime.more.client", "hecc.runtime.more.keys") if name in sys.modules])
+"""
+
+
+def test_a_server_loads_neither_a_compiler_nor_what_touches_keys(story):
+    run("compile", "network.onnx", "--scheme", "more", "--calibration", "rows.npy", "-o", "inference.bin")
+    run("encrypt", "inference.client.bin", "rows.npy", "-o", "rows.bin", "--min-security", "none")
+    done = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -14,7 +14,8 @@ from hecc.runtime.errors import InputError, UnsupportedError
 from hecc.runtime.files.container import ContainerWriter, Kind
 from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.more.client import Holder
-from hecc.runtime.more.keys import KeyHeader, generate
+from hecc.runtime.more.keyfiles import KeyHeader
+from hecc.runtime.more.keys import generate
 from hecc.runtime.more.server import Engine, Server
 
 RNG = np.random.default_rng(8)

@@ -5,7 +5,8 @@ import pytest
 
 from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.files.container import ContainerWriter, Kind
-from hecc.runtime.more.keys import MAX_CONDITION, KeyHeader, SecretKey, generate, load_evaluation, write_keys
+from hecc.runtime.more.keyfiles import KeyHeader, load_evaluation
+from hecc.runtime.more.keys import MAX_CONDITION, SecretKey, generate, write_keys
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
