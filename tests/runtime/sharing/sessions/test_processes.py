@@ -68,7 +68,7 @@ def test_both_sides_are_certified_and_speak_tls_1_3(authority, listening):
 def answered(connection):
     """Whether a server echoes a byte; those that hang up do not."""
     try:
-        connection.sendall(b"a")
+        connection.sendall(b"a" * 100)
         return connection.recv(1) == b"a"
     except OSError:
         return False
