@@ -42,12 +42,14 @@ class Refusal(IntEnum):
     PLAN = 2
     BATCH = 3
     BLOCKS = 4
+    CLIENT = 5
 
 
 _WORDS = {
     Refusal.VERSION: "it runs another version of hecc; use the same on both sides",
     Refusal.PLAN: "it has another plan; give the client's plan that was compiled with the server's",
     Refusal.BATCH: "its material is of another batch; give the two files that were dealt together",
+    Refusal.CLIENT: "its material belongs to the client who used it first; use that one's certificate",
     Refusal.BLOCKS: "it has no blocks for so many rows, or none that are prepared; deal or prepare more",
 }
 
@@ -110,7 +112,11 @@ def read_hello(channel: Channel) -> Hello | Refusal:
 
 
 def answer(
-    channel: Channel, hello: Hello | Refusal, batch: Batch, reserve: Callable[[Hello], int]
+    channel: Channel,
+    hello: Hello | Refusal,
+    batch: Batch,
+    reserve: Callable[[Hello], int],
+    admits: Callable[[], bool] = lambda: True,
 ) -> tuple[Hello, int] | None:
     """The server's answer: the blocks that it reserved, or a refusal.
 
@@ -118,13 +124,17 @@ def answer(
     ----------
     reserve
         Reserves blocks for a hello that fits, or refuses by an exception.
+    admits
+        Whether the batch is the client's.
 
     Returns
     -------
     tuple or None
         What was agreed on; nothing if the client was refused.
     """
-    refusal, first = (hello, 0) if isinstance(hello, Refusal) else _fits(hello, batch)
+    refusal, first = (hello if isinstance(hello, Refusal) else _fits(hello, batch)), 0
+    if refusal is Refusal.NONE and not admits():
+        refusal = Refusal.CLIENT
     if refusal is Refusal.NONE and isinstance(hello, Hello):
         try:
             first = reserve(hello)
@@ -134,7 +144,7 @@ def answer(
     return (hello, first) if refusal is Refusal.NONE and isinstance(hello, Hello) else None
 
 
-def _fits(hello: Hello, batch: Batch) -> tuple[Refusal, int]:
+def _fits(hello: Hello, batch: Batch) -> Refusal:
     if hello.plan != bytes.fromhex(batch.plan):
-        return Refusal.PLAN, 0
-    return (Refusal.NONE if hello.batch == bytes.fromhex(batch.batch) else Refusal.BATCH), 0
+        return Refusal.PLAN
+    return Refusal.NONE if hello.batch == bytes.fromhex(batch.batch) else Refusal.BATCH

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import socket
+import ssl
 from pathlib import Path
 
 import numpy as np
 
 from hecc.runtime.errors import InputError
+from hecc.runtime.files.atomic import read_regular, writing
 from hecc.runtime.sharing.arithmetic.packing import pack
 from hecc.runtime.sharing.gates.parties import Weights
 from hecc.runtime.sharing.material.files import ServerMaterial
@@ -55,6 +59,7 @@ class SharingServer:
         batch = self._material.batch
         self._ledger = ledger_of(material, batch)
         self._uploads = Uploads(uploads_path(material), program_cost(self._checked).upload_bytes)
+        self._owner = material.with_name(f"{material.name}.owner")
         self._shapes = weight_shapes(self._checked.program)
         masks = weight_masks(self._shapes, weight_tape(self._material.weight_seed, batch))
         self._differences: Weights = differences(self._shapes, as_elements(self._secrets.weights), masks)
@@ -73,7 +78,9 @@ class SharingServer:
             The client left, was silent, or sent something else than was due. Its blocks are burnt.
         """
         channel = SocketChannel(connection, self._deadline)
-        agreed = answer(channel, read_hello(channel), self._material.batch, self._reserve)
+        agreed = answer(
+            channel, read_hello(channel), self._material.batch, self._reserve, lambda: self._is_owner(connection)
+        )
         if agreed is None:
             return 0
         hello, first = agreed
@@ -94,6 +101,25 @@ class SharingServer:
     def close(self) -> None:
         """Close the files."""
         self._material.close()
+
+    def _is_owner(self, connection: socket.socket) -> bool:
+        """Whether the batch is of whoever is at the other end: of the first certificate that it was used with.
+
+        Somebody else, who knows its name, could burn its blocks, or prepare them with numbers of his own.
+        """
+        certificate = connection.getpeercert(True) if isinstance(connection, ssl.SSLSocket) else None
+        identity = hashlib.sha256(certificate or b"nobody: a plain connection").digest()
+        with writing(self._owner):
+            try:
+                handle = os.open(self._owner, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:
+                return read_regular(self._owner, len(identity)) == identity
+            try:
+                os.write(handle, identity)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        return True
 
     def _reserve(self, hello: Hello) -> int:
         if hello.purpose is Purpose.PREPARATION:

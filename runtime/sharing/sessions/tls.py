@@ -93,7 +93,7 @@ def make_test_authority(folder: Path, names: tuple[str, ...] = ("server", "clien
     ]
     for name in names:
         key = generate_private_key(SECP256R1())
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if name == "client" else ExtendedKeyUsageOID.SERVER_AUTH
+        usage = ExtendedKeyUsageOID.CLIENT_AUTH if name.startswith("client") else ExtendedKeyUsageOID.SERVER_AUTH
         made = (
             _builder(_name(name), issuer, key)
             .add_extension(x509.BasicConstraints(False, None), critical=True)

@@ -12,8 +12,14 @@ from pathlib import Path
 import pytest
 
 from hecc.runtime.errors import InputError, PeerError
+from hecc.runtime.sharing.parties.dealing import deal
+from hecc.runtime.sharing.sessions.client import SharingClient
 from hecc.runtime.sharing.sessions.listening import Listener, connect
+from hecc.runtime.sharing.sessions.server import SharingServer
 from hecc.runtime.sharing.sessions.tls import AUTHORITY, client_context, make_test_authority, server_context
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_plan import PLAN, drawn
 
 
 @pytest.fixture
@@ -104,6 +110,29 @@ def test_a_server_that_is_not_certified_gets_no_client(authority, listening, tmp
         connect("127.0.0.1", listener.port, ours)
 
 
+def test_a_batch_is_of_the_client_who_used_it_first(tmp_path, listening):
+    """Another client whom the authority has certified, and who has a copy of the material, burns no blocks of it."""
+    make_test_authority(tmp_path / "tls", ("server", "client", "client of others"))
+    deal(PLAN.client(), 4, tmp_path / "s", tmp_path / "c")
+    theirs, ours = contexts(tmp_path / "tls")
+    _, others = contexts(tmp_path / "tls", "client of others")
+    server, client = SharingServer(PLAN, tmp_path / "s"), SharingClient(PLAN.client(), tmp_path / "c")
+    listener, _ = listening(theirs, server)
+    with connect("127.0.0.1", listener.port, ours) as connection:
+        client.prepare(connection, 0, 2)
+    for act in (lambda c: client.prepare(c, 2, 1), lambda c: client.query(c, {"x": drawn(1)})):
+        with (
+            connect("127.0.0.1", listener.port, others) as connection,
+            pytest.raises(PeerError, match="belongs to the"),
+        ):
+            act(connection)
+    with connect("127.0.0.1", listener.port, ours) as connection:
+        found = client.query(connection, {"x": drawn(2)})["y"]
+    assert found.shape == (2, 3)
+    server.close()
+    client.close()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.org"])
 def test_plain_connections_stay_on_the_machine(host):
     with pytest.raises(InputError, match="loopback addresses only"):
@@ -125,7 +154,7 @@ COMMON = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_sessions import PLAN, drawn, in_clear
+    from small_plan import PLAN, drawn, in_clear
     from hecc.runtime.sharing.sessions.tls import AUTHORITY, client_context, server_context
     here = Path(sys.argv[1])
 """
