@@ -410,23 +410,20 @@ def _window(node: OperatorNode, operator: WindowExtremum, lowering: _Lowering) -
     x = _comparable(node, operator.largest, name, lowering)
     shape = list(operator.in_shapes[0])
     for axis in range(len(operator.kernel)):
-        places = np.arange(math.prod(shape)).reshape(shape)
-        place = np.moveaxis(places, 2 + axis, 0)
-        taps, stride, dilation = operator.kernel[axis], operator.strides[axis], operator.dilations[axis]
-        before, size = operator.pads[axis][0], shape[2 + axis]
+        places = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), 2 + axis, 0)
+        taps, size = operator.kernel[axis], shape[2 + axis]
         shape[2 + axis] = operator.out_shape[2 + axis]
-        sets = []
-        for start in range(shape[2 + axis]):
-            rows = [start * stride - before + tap * dilation for tap in range(taps)]
-            sets.append(place[[row for row in rows if 0 <= row < size]])
-        columns = [np.moveaxis(each, 0, -1) for each in sets]
-        # One list of candidates for each element of the result, in its order.
-        listed = np.empty(shape, dtype=object)
-        moved = np.moveaxis(listed, 2 + axis, 0)
-        for start, candidates in enumerate(columns):
-            for at in np.ndindex(moved.shape[1:]):
-                moved[(start, *at)] = candidates[at].tolist()
-        x = _largest(lowering, x, list(listed.reshape(-1)), str(node.source))
+        starts = np.arange(shape[2 + axis]) * operator.strides[axis] - operator.pads[axis][0]
+        rows = starts[:, np.newaxis] + np.arange(taps) * operator.dilations[axis]
+        # What lies in the padding is no candidate.
+        inside = (rows >= 0) & (rows < size)
+        if not bool(inside.any(axis=1).all()):
+            raise UnsupportedError(f"{node.source}: it has windows that lie in the padding as a whole; make it smaller")
+        candidates = np.where(
+            inside.reshape(*rows.shape, *(1,) * (places.ndim - 1)), places[np.clip(rows, 0, size - 1)], -1
+        )
+        sets = np.moveaxis(np.moveaxis(candidates, 1, -1), 0, 2 + axis).reshape(-1, taps)
+        x = _largest(lowering, x, sets, str(node.source))
     return _finished(node, operator.largest, operator.least, x, lowering)
 
 
@@ -436,7 +433,7 @@ def _reduced(node: OperatorNode, operator: ReducedExtremum, lowering: _Lowering)
     shape = operator.in_shapes[0]
     kept = [axis for axis in range(len(shape)) if axis not in operator.axes]
     places = np.arange(math.prod(shape)).reshape(shape).transpose(*kept, *operator.axes)
-    sets = places.reshape(math.prod(shape[axis] for axis in kept), -1).tolist()
+    sets = places.reshape(math.prod(shape[axis] for axis in kept), -1)
     x = _largest(lowering, x, sets, str(node.source))
     return _finished(node, operator.largest, operator.least, x, lowering)
 
@@ -455,7 +452,7 @@ def _shares(
     own = np.empty(x.size, dtype=np.int64)
     own[places.reshape(-1)] = np.repeat(np.arange(len(places)), places.shape[1])
     spread = PublicStep(own, None, len(places), x.size)
-    most = _largest(lowering, x, places.tolist(), source)
+    most = _largest(lowering, x, places, source)
     below = build.combine([(x, None, 1), (most, spread, -1)], source=source)
     below = replace(below, high=np.zeros(x.size, dtype=np.int64))
     parts = _spline(below, np.exp, "exp(x)", 1.0, lowering, source)
@@ -518,7 +515,7 @@ def _extremum(node: OperatorNode, operator: Extremum, lowering: _Lowering) -> Te
         starts = np.clip(np.arange(len(found) * size) - number * size, 0, size)
         placed.append((x, PublicStep(columns, starts, size, len(found) * size), round(ratio)))
     x = lowering.builder.combine(placed, source=source)
-    sets = (np.arange(len(found) * size).reshape(len(found), size).T).tolist()
+    sets = np.arange(len(found) * size).reshape(len(found), size).T
     return _finished(node, operator.largest, None, _largest(lowering, x, sets, source), lowering)
 
 
@@ -544,26 +541,29 @@ def _finished(node: OperatorNode, largest: bool, least: float | None, x: Tensor,
     return Tensor(turned.index, x.unit, turned.low, turned.high, turned.holder)
 
 
-def _largest(lowering: _Lowering, x: Tensor, sets: list[list[int]], source: str) -> Tensor:
-    """The largest element of each set: max(a, b) = b + ReLU(a - b), in rounds of pairs that are compared at once."""
+def _largest(lowering: _Lowering, x: Tensor, sets: Integers, source: str) -> Tensor:
+    """The largest element of each set: max(a, b) = b + ReLU(a - b), in rounds of pairs that are compared at once.
+
+    Parameters
+    ----------
+    sets
+        The numbers of the elements, shape (sets, candidates), and -1 for none. What is in several sets as a pair is
+        compared once.
+    """
     build = lowering.builder
-    while max(map(len, sets)) > 1:
-        pairs: dict[tuple[int, int], int] = {}
-        for each in sets:
-            for a, b in zip(each[::2], each[1::2], strict=False):
-                pairs.setdefault((a, b), len(pairs))
-        singles: dict[int, int] = {}
-        for each in sets:
-            if len(each) % 2:
-                singles.setdefault(each[-1], len(singles))
-        first, second = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
-        one, other = (PublicStep(side, None, x.size, len(pairs)) for side in (first, second))
-        less = build.combine([(x, one, 1), (x, other, -1)], source=source)
+    sets = _compact(sets)
+    while sets.shape[1] > 1:
+        sets = np.pad(sets, [(0, 0), (0, sets.shape[1] % 2)], constant_values=-1)
+        one, other = sets[:, ::2], sets[:, 1::2]
+        both, alone = other >= 0, (one >= 0) & (other < 0)
+        pairs, which = np.unique(np.stack([one[both], other[both]], axis=1), axis=0, return_inverse=True)
+        kept, where = np.unique(one[alone], return_inverse=True)
+        first, second = pairs.T
+        left, right = (PublicStep(side, None, x.size, len(pairs)) for side in (first, second))
+        less = build.combine([(x, left, 1), (x, right, -1)], source=source)
         more = build.knot(less, 0, Line(), Line(slope=1), unit=x.unit, hidden=True, source=source)
-        low = np.maximum(x.low[first], x.low[second])
-        high = np.maximum(x.high[first], x.high[second])
-        if singles:
-            kept = np.array(list(singles), dtype=np.int64)
+        low, high = np.maximum(x.low[first], x.low[second]), np.maximum(x.high[first], x.high[second])
+        if len(kept):
             columns = np.concatenate([second, kept])
             padded = _padded(len(pairs), len(columns))
             made = build.combine(
@@ -571,18 +571,23 @@ def _largest(lowering: _Lowering, x: Tensor, sets: list[list[int]], source: str)
             )
             low, high = np.concatenate([low, x.low[kept]]), np.concatenate([high, x.high[kept]])
         else:
-            made = build.combine([(x, other, 1), (more, None, 1)], source=source)
+            made = build.combine([(x, right, 1), (more, None, 1)], source=source)
         x = Tensor(made.index, x.unit, low, high, made.holder)
-        sets = [
-            [pairs[pair] for pair in zip(each[::2], each[1::2], strict=False)]
-            + ([len(pairs) + singles[each[-1]]] if len(each) % 2 else [])
-            for each in sets
-        ]
-    index = np.array([each[0] for each in sets], dtype=np.int64)
+        winners = np.full(one.shape, -1)
+        winners[both] = which.reshape(-1)
+        winners[alone] = len(pairs) + where
+        sets = _compact(winners)
+    index = sets[:, 0]
     if np.array_equal(index, np.arange(x.size)):
         return x
     made = build.combine([(x, PublicStep(index, None, x.size, len(index)), 1)], source=source)
     return Tensor(made.index, x.unit, x.low[index], x.high[index], made.holder)
+
+
+def _compact(sets: Integers) -> Integers:
+    """With all candidates on the left, and no more columns than the largest set has."""
+    order = np.argsort(sets < 0, axis=1, kind="stable")
+    return np.take_along_axis(sets, order, axis=1)[:, : int((sets >= 0).sum(axis=1).max())]
 
 
 def _padded(size: int, out_size: int) -> PublicStep:

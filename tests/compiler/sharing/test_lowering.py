@@ -13,6 +13,7 @@ from onnx import numpy_helper
 from hecc.compiler.importer import import_model
 from hecc.compiler.sharing.lowering import Accuracy, lower
 from hecc.compiler.sharing.simulation import simulated
+from hecc.passes.sharing.order import functions_behind_maxima
 from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.sharing.arithmetic.rings import signed
 from hecc.runtime.sharing.material.streams import stream
@@ -27,7 +28,7 @@ from hecc.runtime.sharing.parties.rounds import (
     uploads,
     weight_masks,
 )
-from hecc.runtime.sharing.parties.walk import Checked, weight_shapes
+from hecc.runtime.sharing.parties.walk import Checked, program_cost, weight_shapes
 from hecc.runtime.sharing.program.instructions import Knot, Output, Spline
 
 ort = pytest.importorskip("onnxruntime")
@@ -252,6 +253,42 @@ def test_many_layers_without_a_gate_are_extended_in_between():
     found = by_parties(lowered, checked, x)
     expected = x @ np.linalg.matrix_power(rotation, 10)
     assert np.abs(found - expected.reshape(ROWS, -1)).max() < 2.0**-7 * np.abs(expected).max()
+
+
+def per_output(body, shapes, outputs):
+    """Messages of the gates, and bytes online for each output, of a network that ends in a layer."""
+    graph = onnx.parser.parse_graph(f"g (float[N,3,16,16] x) => (float[N,4] y) {{ {body} }}")
+    for parameter, shape in shapes.items():
+        values = np.random.default_rng(0).normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), parameter))
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    imported = functions_behind_maxima(import_model(network))
+    x = np.random.default_rng(1).uniform(*RANGE, (ROWS, 3, 16, 16))
+    observed = {name: float(np.abs(each).max()) for name, each in imported.evaluate({"x": x}).items()}
+    checked = Checked.of(lower(imported, observed, {"x": RANGE}, Accuracy(13, 13), margin=4.0).built.program)
+    costs = zip(checked.program.instructions, program_cost(checked).instructions, strict=True)
+    gates = [message for ins, cost in costs if isinstance(ins, Knot) for message in cost.messages]
+    rings = [types.result.ring for types in checked.types]
+    assert 28 <= max(rings) <= 32
+    return len(gates), sum(message.bytes(1) for message in gates) / outputs
+
+
+def test_a_relu_takes_ten_bytes_and_four_messages():
+    body = "a = Conv<pads=[1,1,1,1]>(x, c) r = Relu(a) f = Flatten(r) y = MatMul(f, w)"
+    messages, size = per_output(body, {"c": (8, 3, 3, 3), "w": (2048, 4)}, 2048)
+    assert messages == 4
+    assert size <= 10
+
+
+def test_a_relu_of_a_pooling_takes_45_bytes_and_twelve_messages():
+    """The ReLU is written before the pooling, and evaluated behind it."""
+    body = (
+        "a = Conv<pads=[1,1,1,1]>(x, c) r = Relu(a) p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r) f = Flatten(p) "
+        "y = MatMul(f, w)"
+    )
+    messages, size = per_output(body, {"c": (8, 3, 3, 3), "w": (512, 4)}, 512)
+    assert messages == 12
+    assert size <= 45
 
 
 def test_rings_of_observed_ranges_are_smaller():
