@@ -504,9 +504,9 @@ class _Network:
             self._progress("try fewer decisions")
             best = self._deepest()
             alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
-            other = isinstance(refused, ImpreciseError) and not refused.deep
-            if alike is None or other or not self._agreement.accepts(alike):
-                raise unreached(self._graph, self._options, best, str(refused) if other else "") from None
+            why = str(refused) if isinstance(refused, ImpreciseError) and not refused.deep else ""
+            if alike is None or not self._agreement.accepts(alike):
+                raise unreached(self._graph, self._options, best, why) from None
             # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
             try:
                 plan = self._compiled(self._options, _plan, lambda: alike)
