@@ -36,6 +36,16 @@ def test_the_page_is_that_of_the_results_that_are_kept():
     )
 
 
+def test_the_figures_of_the_readme_are_those_that_were_measured():
+    readme = importlib.import_module("readme")
+    if not readme.EXAMPLE.exists():
+        pytest.skip("the examples are not here")
+    text = readme.PAGE.read_text(encoding="utf-8")
+    assert readme.page(text) == text, "run `python benchmarks/readme.py`"
+    with pytest.raises(ValueError, match="the page has 0 blocks between <!-- networks: begin -->"):
+        readme.page(text.replace("<!-- networks: begin -->", ""))
+
+
 def test_every_network_has_data_and_is_there_once():
     networks, sources = part("catalogue").NETWORKS, part("data").SOURCES
     assert len({network.name for network in networks}) == len(networks)
