@@ -10,7 +10,7 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hecc.compiler.ckks.options import CKKSOptions
+from hecc.compiler.ckks.options import CKKS, CKKSOptions
 from hecc.compiler.options import Flag, option
 from hecc.runtime.errors import InputError
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
 
-__all__ = ["CompileOptions"]
+__all__ = ["DEFAULT_SCHEME", "CompileOptions"]
+
+DEFAULT_SCHEME = "ckks"
+"""Nothing else leads to another scheme than its name."""
 
 MAX_MARGIN = 10.0
 """With more nothing that was calibrated would be left."""
@@ -38,9 +41,25 @@ def _check_margin(value: Any) -> None:
         )
 
 
+def _check_scheme(value: Any) -> None:
+    from hecc.passes.schemes import COMPILERS
+
+    if value not in COMPILERS:
+        raise InputError(f"there is no scheme {value!r}; choose one of {', '.join(COMPILERS)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompileOptions(CKKSOptions):
-    """What a user may ask of a plan."""
+    """What a user may ask of a plan; each scheme adds a table of its own as a base."""
+
+    scheme: str = option(
+        DEFAULT_SCHEME,
+        "What keeps inputs from the server: ckks, which is encryption.",
+        more="Every scheme has options of its own, and refuses those of others.",
+        group="Security and precision",
+        metavar="NAME",
+        check=_check_scheme,
+    )
 
     example_input: Any = option(
         None,
@@ -81,6 +100,7 @@ class CompileOptions(CKKSOptions):
         group="Inputs and preprocessing",
         kind=Path,
         metavar="FILE",
+        schemes=CKKS,
     )
     input_range: "Given | str | os.PathLike[str]" = option(
         None,
@@ -165,6 +185,7 @@ class CompileOptions(CKKSOptions):
         group="Speed and memory",
         kind=Path,
         metavar="FILE",
+        schemes=CKKS,
     )
     chain_of: "Plan | str | os.PathLike[str] | None" = option(
         None,
@@ -173,4 +194,5 @@ class CompileOptions(CKKSOptions):
         group="Speed and memory",
         kind=Path,
         metavar="PLAN",
+        schemes=CKKS,
     )

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from hecc.inputs.labels import ClassNames
     from hecc.runtime.inputs.preprocessing import Preprocessing
 
-__all__ = ["Given", "option_files", "takes_options"]
+__all__ = ["Given", "option_files", "stated", "takes_options"]
 
 log = logging.getLogger(__name__)
 
 Given: TypeAlias = "functools.partial[dict[str, Any]]"
 """What a command gets of the options: they are read when it is called, by what may refuse them."""
+
+CONTEXT = "context"
+"""The parameter of commands in which typer says which flags are given."""
 
 
 def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -37,7 +40,8 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True)
-        shown = [
+        shown = [inspect.Parameter(CONTEXT, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+        shown += [
             each
             for name, parameter in own.parameters.items()
             for each in (flags.values() if name == "options" else (parameter,))
@@ -45,7 +49,9 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
 
         @functools.wraps(command)
         def with_options(**given: Any) -> None:
-            options = functools.partial(_read, rows, **{name: given.pop(name) for name in flags})
+            source = given.pop(CONTEXT).get_parameter_source
+            named = frozenset(name for name in flags if source(name).name != "DEFAULT")
+            options = functools.partial(_read, rows, named, **{name: given.pop(name) for name in flags})
             command(**given, options=options)
 
         # typer takes names and defaults from the one, types from the other.
@@ -54,6 +60,19 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
         return with_options
 
     return decorate
+
+
+def stated(options: Given) -> dict[str, Any]:
+    """Options as Python takes them, without those of single schemes that the command line does not give.
+
+    Those are refused where they are of another scheme than the plan, whatever they say.
+    """
+    rows, given = options.args
+    found = options()
+    for row in rows:
+        if row.schemes and not any(flag.name in given for flag in row.flags):
+            found.pop(row.name, None)
+    return found
 
 
 def option_files(given: Given) -> list[Path]:
@@ -84,7 +103,7 @@ def _parameter(flag: Flag, row: Option) -> inspect.Parameter:
     )
 
 
-def _read(rows: Sequence[Option], **given: Any) -> dict[str, Any]:
+def _read(rows: Sequence[Option], _: frozenset[str], **given: Any) -> dict[str, Any]:
     """The options as Python takes them.
 
     Raises
