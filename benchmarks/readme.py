@@ -46,7 +46,7 @@ def page(text: str) -> str:
     """The page with the figures as they were measured last."""
     reports = [json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in SHOWN]
     text = replaced(text, "networks", markdown_table(HEADING, *map(row, reports)))
-    return replaced(text, "example", f"```text\n{example()}\n```")
+    return replaced(text, "example", f"\n```text\n{example()}\n```\n")
 
 
 def row(report: dict[str, Any]) -> tuple[str, ...]:
