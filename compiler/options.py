@@ -17,7 +17,7 @@ __all__ = ["GROUPS", "Flag", "Option", "check", "option", "options_of"]
 
 T = TypeVar("T")
 
-GROUPS = ("The network", "Inputs and preprocessing", "Security and precision", "Speed and memory")
+GROUPS = ("The network", "Inputs and preprocessing", "Security and precision", "Training", "Speed and memory")
 """The headings under which options are shown."""
 
 _KEY = "option"

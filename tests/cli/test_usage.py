@@ -25,6 +25,7 @@ OWN = {
     "--keyring": {"keygen"},
     "--keys": {"evaluate"},
     "--min-security": {"verify"},
+    "--model": {"decrypt"},
     "--output": set(COMMANDS),
 }
 """Flags that a sentence of their own explains in some commands: what is asked of a plan, and what is done with it."""

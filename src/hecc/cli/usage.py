@@ -13,9 +13,9 @@ from typer.core import TyperCommand, TyperGroup
 from hecc.compiler.options import GROUPS
 from hecc.options.renamed import renamed
 
-__all__ = ["FILES", "INPUTS", "NETWORK", "OUTPUT", "SECURITY", "SPEED", "Command", "Group"]
+__all__ = ["FILES", "INPUTS", "NETWORK", "OUTPUT", "SECURITY", "SPEED", "TRAINING", "Command", "Group"]
 
-NETWORK, INPUTS, SECURITY, SPEED = GROUPS
+NETWORK, INPUTS, SECURITY, TRAINING, SPEED = GROUPS
 FILES, OUTPUT = "Files", "Output"
 """The headings of options, in the order in which help shows them; what has none is an output."""
 

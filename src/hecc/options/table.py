@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hecc.compiler.ckks.options import CKKS, CKKSOptions
+from hecc.compiler.more.options import MoreOptions
 from hecc.compiler.options import Flag, option
 from hecc.runtime.errors import InputError
 
@@ -49,12 +50,12 @@ def _check_scheme(value: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(CKKSOptions):
+class CompileOptions(CKKSOptions, MoreOptions):
     """What a user may ask of a plan; each scheme adds a table of its own as a base."""
 
     scheme: str = option(
         DEFAULT_SCHEME,
-        "What keeps inputs from the server: ckks, which is encryption.",
+        "What keeps inputs from the server: ckks, which is encryption; or more, an encoding without a security level.",
         more="Every scheme has options of its own, and refuses those of others.",
         group="Security and precision",
         metavar="NAME",
