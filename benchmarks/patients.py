@@ -171,6 +171,11 @@ def measure(patients: Patients, trainer: str, hidden: Sequence[int], options: Ma
             for row in np.flatnonzero(differs)
         ],
         "encrypted_as_simulated": int((classes(found) == classes(simulated)).sum()),
+        # The noise of two encryptions is not the same, and decides where two scores are alike.
+        "unlike_simulated": [
+            {"row": int(row), "tie": error is not None and bool(abs(each[row]) <= error)}
+            for row in np.flatnonzero(classes(found) != classes(simulated))
+        ],
         "stated_error_of_logit": error,
         "largest_error_of_logit": float(np.nanmax(np.abs(logits(found) - each))),
         "range_of_logit": float(np.ptp(each)),
