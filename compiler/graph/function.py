@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ARGUMENT",
+    "EXPRESSIONS",
     "KINKED",
     "PRIMITIVES",
     "SINGULAR",
+    "Argument",
     "Expression",
     "PolynomialOf",
     "Primitive",
@@ -203,7 +205,7 @@ class Expression(ABC):
             return self._evaluate(np.asarray(x, dtype=np.float64), {})
 
     def _evaluate(self, x: Array, known: dict[int, Array]) -> Array:
-        if isinstance(self, _Argument):
+        if isinstance(self, Argument):
             return x
         if id(self) not in known:
             known[id(self)] = self.combine(tuple(part._evaluate(x, known) for part in self.parts))
@@ -249,7 +251,7 @@ class Expression(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _Argument(Expression):
+class Argument(Expression):
     """The argument itself."""
 
     def combine(self, parts: tuple[Array, ...]) -> Array:
@@ -271,7 +273,7 @@ class _Argument(Expression):
         return self
 
 
-ARGUMENT: Expression = _Argument()
+ARGUMENT: Expression = Argument()
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,6 +401,10 @@ class Product(Expression):
 
     def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
         return Product(parts[0], parts[1])
+
+
+EXPRESSIONS: tuple[type[Expression], ...] = (Argument, Primitive, PolynomialOf, WeightedSum, Product)
+"""All kinds of expressions; a table that reads them has an entry for each."""
 
 
 def apply(function: Expression, argument: Expression) -> Expression:

@@ -49,6 +49,7 @@ from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.kinks.equalise import equalise
 from hecc.passes.ckks.kinks.order import order_maxima
+from hecc.passes.ckks.kinks.proved import ANY, drop_proved_kinks
 from hecc.passes.ckks.kinks.unreached import check_depth, unreached
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
@@ -183,7 +184,7 @@ class _Fitting:
         return normalised.graph
 
 
-CANONICALISING: tuple[Pass[None], ...] = (
+CANONICALISING: tuple[Pass[Mapping[str, tuple[float, float]]], ...] = (
     Pass(
         "order of maxima",
         order_maxima,
@@ -215,6 +216,14 @@ CANONICALISING: tuple[Pass[None], ...] = (
         IMPORTED,
         IMPORTED,
         "a chain of elementwise operators becomes one function, before anything takes it apart",
+    ),
+    Pass(
+        "proved kinks",
+        drop_proved_kinks,
+        drop_proved_kinks,
+        IMPORTED,
+        IMPORTED,
+        "behind operators and functions, whose rectifiers it looks at; before activations, which take its squares",
     ),
     Pass(
         "activations",
@@ -265,7 +274,7 @@ CANONICALISING: tuple[Pass[None], ...] = (
         "once more, for the factors that window sums leave",
     ),
 )
-"""From an imported graph to a canonical one."""
+"""From an imported graph to a canonical one, with the declared range of each input."""
 
 FITTING: tuple[Pass[_Fitting], ...] = (
     Pass(
@@ -374,9 +383,15 @@ PASSES: tuple[Pass[Any] | Step, ...] = (
 """All of it, in the order in which each first runs."""
 
 
-def canonicalise(graph: Graph) -> Graph:
-    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
-    return run_passes(CANONICALISING, graph, None)
+def canonicalise(graph: Graph, declared: Mapping[str, tuple[float, float]] = ANY) -> Graph:
+    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only.
+
+    Parameters
+    ----------
+    declared
+        Smallest and largest value of each input's elements; of inputs that it lacks nothing is known.
+    """
+    return run_passes(CANONICALISING, graph, declared)
 
 
 def build_plan(
@@ -409,7 +424,7 @@ def build_plan(
     """
     progress("fuse and simplify")
     network = _Network(
-        canonicalise(imported), hashlib.sha256(model).hexdigest(), calibration, declared, options, progress
+        canonicalise(imported, declared), hashlib.sha256(model).hexdigest(), calibration, declared, options, progress
     )
     try:
         return network.plan()
