@@ -109,5 +109,7 @@ class TrialNetwork:
             if isinstance(node, FunctionNode) and name in choice:
                 values[name] = choice[name](values[node.value])
             else:
-                values[name] = self.graph.evaluate_node(node, values)
+                # What a polynomial that is not close enough makes overflow shows in the values.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values[name] = self.graph.evaluate_node(node, values)
         return values

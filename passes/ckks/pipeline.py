@@ -184,7 +184,23 @@ class _Fitting:
         return normalised.graph
 
 
-CANONICALISING: tuple[Pass[Mapping[str, tuple[float, float]]], ...] = (
+@dataclass(frozen=True)
+class _Given:
+    """What the passes that make a graph canonical know beside it.
+
+    Attributes
+    ----------
+    declared
+        Smallest and largest value of each input's elements; of inputs that it lacks nothing is known.
+    calibration
+        Inputs by name, shape (rows, ...), if there are any.
+    """
+
+    declared: Mapping[str, tuple[float, float]]
+    calibration: Mapping[str, NDArray[np.float64]] | None
+
+
+CANONICALISING: tuple[Pass[_Given], ...] = (
     Pass(
         "order of maxima",
         order_maxima,
@@ -196,7 +212,7 @@ CANONICALISING: tuple[Pass[Mapping[str, tuple[float, float]]], ...] = (
     Pass(
         "operators",
         take_operators_apart,
-        lambda graph, _: take_operators_apart(graph),
+        lambda graph, given: take_operators_apart(graph, given.calibration),
         IMPORTED,
         IMPORTED,
         "what CKKS cannot evaluate is taken apart or refused, before anything looks at it",
@@ -220,7 +236,7 @@ CANONICALISING: tuple[Pass[Mapping[str, tuple[float, float]]], ...] = (
     Pass(
         "proved kinks",
         drop_proved_kinks,
-        drop_proved_kinks,
+        lambda graph, given: drop_proved_kinks(graph, given.declared),
         IMPORTED,
         IMPORTED,
         "behind operators and functions, whose rectifiers it looks at; before activations, which take its squares",
@@ -274,7 +290,7 @@ CANONICALISING: tuple[Pass[Mapping[str, tuple[float, float]]], ...] = (
         "once more, for the factors that window sums leave",
     ),
 )
-"""From an imported graph to a canonical one, with the declared range of each input."""
+"""From an imported graph to a canonical one."""
 
 FITTING: tuple[Pass[_Fitting], ...] = (
     Pass(
@@ -383,15 +399,21 @@ PASSES: tuple[Pass[Any] | Step, ...] = (
 """All of it, in the order in which each first runs."""
 
 
-def canonicalise(graph: Graph, declared: Mapping[str, tuple[float, float]] = ANY) -> Graph:
+def canonicalise(
+    graph: Graph,
+    declared: Mapping[str, tuple[float, float]] = ANY,
+    calibration: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Graph:
     """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only.
 
     Parameters
     ----------
     declared
         Smallest and largest value of each input's elements; of inputs that it lacks nothing is known.
+    calibration
+        Inputs by name, shape (rows, ...), which tell how far apart the numbers of a softmax lie.
     """
-    return run_passes(CANONICALISING, graph, declared)
+    return run_passes(CANONICALISING, graph, _Given(declared, calibration))
 
 
 def build_plan(
@@ -424,7 +446,12 @@ def build_plan(
     """
     progress("fuse and simplify")
     network = _Network(
-        canonicalise(imported, declared), hashlib.sha256(model).hexdigest(), calibration, declared, options, progress
+        canonicalise(imported, declared, calibration),
+        hashlib.sha256(model).hexdigest(),
+        calibration,
+        declared,
+        options,
+        progress,
     )
     try:
         return network.plan()
