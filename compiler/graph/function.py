@@ -35,6 +35,7 @@ __all__ = [
     "apply",
     "degree",
     "is_homogeneous",
+    "is_kinked",
     "is_nondecreasing",
 ]
 
@@ -123,7 +124,18 @@ POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
 KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu", "shrink", "sign", "thresholdedrelu"})
 """Functions that no polynomial follows closely on any interval around their kinks and jumps.
 
-Comparisons are none of them: what exporters write with one, such as softplus, has no jump as a whole."""
+Comparisons are none of them: of what exporters write with one :func:`is_kinked` finds whether it bends as a whole."""
+
+COMPARISONS = frozenset({"nonnegative", "positive"})
+
+REACH, CELLS = 10.0, 4001
+"""Where comparisons are looked for: between the hyperbolic sines of both ends, in so many places."""
+
+BISECTIONS = 80
+"""After which two numbers are neighbours in double precision."""
+
+BENT = 1e-2
+"""Difference of the slopes, or of the values, on both sides of a place, relative to them, that makes it a kink."""
 
 HOMOGENEOUS = frozenset({"abs", "leakyrelu", "relu"})
 """Functions with ``f(s x) = s f(x)`` for every positive ``s``."""
@@ -434,6 +446,35 @@ def is_homogeneous(function: Expression) -> bool:
 def is_nondecreasing(function: Expression) -> bool:
     """Whether it is certain that a function nowhere decreases, as it is written."""
     return _folded(function, lambda expression, parts: expression.is_nondecreasing(parts))
+
+
+def is_kinked(function: Expression) -> bool:
+    """Whether no polynomial follows a function closely: it has a kink or a jump, by itself or where it compares.
+
+    What exporters write with a comparison, such as softplus, may be smooth as a whole.
+    """
+    if function.primitives() & KINKED:
+        return True
+    comparisons = [part for part in function._all_parts() if isinstance(part, Primitive) and part.name in COMPARISONS]
+    return any(_bends(function, comparison) for comparison in comparisons)
+
+
+def _bends(function: Expression, comparison: Primitive) -> bool:
+    """Whether values or slopes differ on both sides of where a comparison changes."""
+    points = np.sinh(np.linspace(-REACH, REACH, CELLS))
+    side = comparison(points)
+    changes = np.flatnonzero(side[1:] != side[:-1])
+    low, high, before = points[changes], points[changes + 1], side[changes]
+    for _ in range(BISECTIONS):
+        middle = low + (high - low) / 2
+        same = comparison(middle) == before
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    step = 1e-4 * np.maximum(1.0, np.abs(low))
+    left, right = function(low), function(high)
+    slopes = (left - function(low - step)) / step, (function(high + step) - right) / step
+    jump = np.abs(right - left) > BENT * np.maximum(1.0, np.maximum(np.abs(left), np.abs(right)))
+    bend = np.abs(slopes[1] - slopes[0]) > BENT * np.maximum(1.0, np.maximum(*map(np.abs, slopes)))
+    return bool((jump | bend).any())
 
 
 def _folded(function: Expression, combine: Callable[[Expression, tuple[Any, ...]], Folded]) -> Folded:

@@ -27,7 +27,7 @@ import numpy as np
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
-from hecc.compiler.approximation.layers import FittedLayer
+from hecc.compiler.approximation.layers import CLASSES, FittedLayer
 from hecc.compiler.ckks.capacity import most_levels
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
@@ -35,7 +35,7 @@ from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
 from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
-from hecc.compiler.graph.function import KINKED
+from hecc.compiler.graph.function import is_kinked
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, ProductNode
 from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
@@ -527,7 +527,7 @@ class _Network:
         """That each polynomial may take, at the most, in the largest ring."""
         affine = max(multiplicative_depth(self._graph).values())
         functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
-        return max(1, (most_levels(self._options) - affine) // max(1, functions))
+        return min(len(CLASSES) - 1, max(1, (most_levels(self._options) - affine) // max(1, functions)))
 
     def plan(self) -> CkksPlan:
         """The plan for the precision that was asked for.
@@ -978,7 +978,7 @@ def _added(graph: Graph, node: Node) -> float:
 
 def _kinked(graph: Graph) -> list[FunctionNode]:
     """Functions that no polynomial follows closely."""
-    return [node for node in graph.nodes if isinstance(node, FunctionNode) and node.function.primitives() & KINKED]
+    return [node for node in graph.nodes if isinstance(node, FunctionNode) and is_kinked(node.function)]
 
 
 def _has(graph: Graph, kind: type[Node]) -> bool:

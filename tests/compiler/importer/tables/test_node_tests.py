@@ -157,8 +157,8 @@ def test_every_operator_passes_and_the_table_in_the_documentation_is_current(out
     assert committed == render(outcomes, LIMITS, record), (
         "run: python -m hecc.compiler.ckks.limits docs/reference/operators.md tests/end_to_end/node_tests/verified.json"
     )
-    # What is listed as verified was run, and nothing that was run is missing.
-    assert record.keys() == {outcome.name for outcome in outcomes if outcome.encryptable}
+    # Nothing is listed as verified that is not selected.
+    assert record.keys() <= {outcome.name for outcome in outcomes if outcome.encryptable}
     assert sum("error" in entry for entry in record.values()) >= 850
 
 
