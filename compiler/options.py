@@ -17,7 +17,7 @@ __all__ = ["GROUPS", "Flag", "Option", "check", "option", "options_of"]
 
 T = TypeVar("T")
 
-GROUPS = ("The network", "Inputs and preprocessing", "Security and precision", "Speed and memory")
+GROUPS = ("The network", "Inputs and preprocessing", "Security and precision", "Training", "Speed and memory")
 """The headings under which options are shown."""
 
 _KEY = "option"
@@ -63,6 +63,8 @@ class Option:
         Most options have one flag of their own name; some have several, and what takes Python's objects only has none.
     check
         Refuses a value that no compilation can have, by :class:`hecc.runtime.errors.HeccError`.
+    schemes
+        Those whose plans it shapes; empty for all.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Option:
     group: str
     flags: tuple[Flag, ...]
     check: Callable[[Any], None] | None
+    schemes: tuple[str, ...] = ()
 
 
 def option(
@@ -85,6 +88,7 @@ def option(
     metavar: str | None = None,
     flags: tuple[Flag, ...] | None = None,
     check: Callable[[Any], None] | None = None,
+    schemes: tuple[str, ...] = (),
 ) -> T:
     """A field of a dataclass that is an option, with what :class:`Option` says of it.
 
@@ -94,6 +98,8 @@ def option(
         What the flag takes; by default what Python takes.
     flags
         Instead of the one of the option's name.
+    schemes
+        Those whose plans it shapes; for all by default. It is refused where another scheme is asked for.
     """
     about = {
         "sentence": sentence,
@@ -103,6 +109,7 @@ def option(
         "metavar": metavar,
         "flags": flags,
         "check": check,
+        "schemes": schemes,
     }
     found: T = dataclasses.field(default=default, metadata={_KEY: about})
     return found
@@ -151,4 +158,5 @@ def _row(field: dataclasses.Field[Any]) -> Option:
         about["group"],
         flags,
         about["check"],
+        about["schemes"],
     )

@@ -15,7 +15,9 @@ from hecc.runtime.plan.plan import Plan
 
 __all__ = ["COMPILERS", "Compiler", "load_compiler"]
 
-COMPILERS: Mapping[str, str] = MappingProxyType({"ckks": "hecc.passes.ckks.pipeline:build_plan"})
+COMPILERS: Mapping[str, str] = MappingProxyType(
+    {"ckks": "hecc.passes.ckks.pipeline:build_plan", "more": "hecc.passes.more.pipeline:build_plan"}
+)
 """Where each scheme's compiler is, by the scheme's name; its module is imported only when it is asked for."""
 
 O = TypeVar("O", contravariant=True)  # noqa: E741 - a scheme's options

@@ -28,6 +28,7 @@ DRIVERS = {
     "hecc.passes.ckks.kinks.unreached",
     "hecc.passes.ckks.pipeline",
     "hecc.passes.ckks.search",
+    "hecc.passes.more.pipeline",
 }
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCURACY_LOSS", "NOISE_PRECISION", "PRECISION", "RING_DEGREES", "CKKSOptions", "Options"]
 
+CKKS = ("ckks",)
+"""Whose plans these options shape."""
+
 RING_DEGREES = tuple(1 << k for k in range(11, 17))
 """Of all rings that are tried."""
 
@@ -109,10 +112,18 @@ class CKKSOptions:
     """What a user may ask of a plan for CKKS: a row of the table of options is a field."""
 
     security: int = option(
-        128, "Bits of security: 128, 192 or 256.", group="Security and precision", metavar="BITS", check=_check_security
+        128,
+        "Bits of security: 128, 192 or 256.",
+        group="Security and precision",
+        metavar="BITS",
+        check=_check_security,
+        schemes=CKKS,
     )
     quantum: bool = option(
-        False, "Keep that level against an adversary with a quantum computer, too.", group="Security and precision"
+        False,
+        "Keep that level against an adversary with a quantum computer, too.",
+        group="Security and precision",
+        schemes=CKKS,
     )
     precision: float | None = option(
         None,
@@ -123,6 +134,7 @@ class CKKSOptions:
         group="Security and precision",
         metavar="BITS",
         check=_check_precision,
+        schemes=CKKS,
     )
     accuracy_loss: float | None = option(
         None,
@@ -135,6 +147,7 @@ class CKKSOptions:
         metavar="POINTS",
         kind=float,
         check=_check_accuracy_loss,
+        schemes=CKKS,
     )
     disclose: int | None = option(
         None,
@@ -144,6 +157,7 @@ class CKKSOptions:
         group="Security and precision",
         metavar="RESULTS",
         check=_check_disclose,
+        schemes=CKKS,
     )
     device: DeviceName = option(
         "native",
@@ -151,6 +165,7 @@ class CKKSOptions:
         more="SEAL's is the reference, and slower. Either runs the plan; keys are for one of them.",
         group="Speed and memory",
         check=_check_device,
+        schemes=CKKS,
     )
     optimize: Literal["latency", "throughput"] = option(
         "latency",
@@ -158,6 +173,7 @@ class CKKSOptions:
         more="For throughput the plan has a ciphertext for each element of an input, and a row in each of its slots.",
         group="Speed and memory",
         check=_check_optimize,
+        schemes=CKKS,
     )
     batch: int | None = option(
         None,
@@ -166,6 +182,7 @@ class CKKSOptions:
         group="Speed and memory",
         metavar="ROWS",
         check=_check_batch,
+        schemes=CKKS,
     )
     key_budget: int | None = option(
         None,
@@ -174,6 +191,7 @@ class CKKSOptions:
         group="Speed and memory",
         metavar="SIZE",
         check=_check_key_budget,
+        schemes=CKKS,
     )
 
 

@@ -66,7 +66,7 @@ from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.graph.products import merge_products
 from hecc.passes.graph.ranges import value_ranges
 from hecc.passes.graph.selections import move_selections
-from hecc.passes.graph.variants import standardised, steep
+from hecc.passes.graph.variants import smaller_arguments, standardised, steep
 from hecc.passes.graph.window_sums import sum_windows
 from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
@@ -77,7 +77,7 @@ from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.errors import CircuitError, CompileError
-from hecc.runtime.figures import count_words, size_words
+from hecc.runtime.figures import size_words
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["CANONICALISING", "FITTING", "PASSES", "build_plan", "canonicalise"]
@@ -647,7 +647,7 @@ class _Network:
                 network.plan()
             except CompileError:
                 continue
-            return _smaller(self._graph, wide, deviation)
+            return f"{smaller_arguments(self._graph, wide, deviation)}, and train again"
         return None
 
     def _compiled(
@@ -683,18 +683,6 @@ class _Network:
             except MisalignedError as fault:
                 graph = align_factors(graph, fault.product, multiplicative_depth(graph))
                 lowerings = Lowerings()
-
-
-def _smaller(graph: Graph, reaches: Mapping[str, float], deviation: float) -> str:
-    """What to do about functions with large arguments, as a clause."""
-    largest = max(reaches, key=lambda name: reaches[name])
-    others = len(reaches) - 1
-    more = f" and of {count_words(others, 'other')}," if others else ""
-    scaled = "" if deviation == 1 else f" (with scales of about {deviation:g})"
-    return (
-        f"keep the arguments of {graph.node(largest).source}, which reach {reaches[largest]:.3g},{more} near one, with "
-        f"a BatchNormalization before {'each' if others else 'it'}{scaled}, and train again"
-    )
 
 
 def _check_real(graph: Graph, options: Options) -> None:

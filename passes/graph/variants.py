@@ -31,10 +31,12 @@ from hecc.compiler.graph.nodes import (
     Value,
     WindowSumNode,
 )
+from hecc.runtime.figures import count_words
 from hecc.runtime.reading import Reading
 
 __all__ = [
     "is_activation",
+    "smaller_arguments",
     "standardised",
     "steep",
     "strided",
@@ -48,7 +50,7 @@ Array = NDArray[np.float64]
 
 def is_activation(node: Node) -> bool:
     """Whether a node is elementwise in one value, and not linear."""
-    return type(node) in _NARROWED and not isinstance(node, AffineNode)
+    return isinstance(node, QuadraticNode | FunctionNode)
 
 
 def without_activation(graph: Graph, value: str) -> Graph:
@@ -103,6 +105,24 @@ def standardised(graph: Graph, names: Collection[str], inputs: Mapping[str, Arra
         before = AffineNode(Value(closer, shape), graph.node(node.value).source, (term,), f"{name}:constant")
         graph = graph.with_changed({name: (before, node.reading({node.value: closer}))}, parameters)
     return graph
+
+
+def smaller_arguments(graph: Graph, reaches: Mapping[str, float], deviation: float) -> str:
+    """What :func:`standardised` asks of whoever trains the network, as a clause.
+
+    Parameters
+    ----------
+    reaches
+        How far arguments of functions come, by the names of their values, as :func:`steep` finds them.
+    """
+    largest = max(reaches, key=lambda name: reaches[name])
+    others = len(reaches) - 1
+    more = f" and of {count_words(others, 'other')}," if others else ""
+    scaled = "" if deviation == 1 else f" (with scales of about {deviation:g})"
+    return (
+        f"keep the arguments of {graph.node(largest).source}, which reach {reaches[largest]:.3g},{more} near one, with "
+        f"a BatchNormalization before {'each' if others else 'it'}{scaled}"
+    )
 
 
 def with_features(graph: Graph, value: str, number: int) -> Graph | None:
@@ -170,38 +190,47 @@ def _selected(graph: Graph, value: str, index: NDArray[np.int64], pooling: Windo
 
     ``pooling`` is left out, as what it would sum is selected already.
     """
-    selection = _Selection(graph.node(value).output.shape, index)
-    changed: dict[str, Node] = {}
-    narrowing = _Narrowing(selection, graph)
-    narrow = {value}
+    narrowing = _Narrowing(_Selection(graph.node(value).output.shape, index), graph, pooling)
+    changed = {value: narrowing.begun(value)}
     for node in graph.nodes:
-        name, reads = node.output.name, narrow.intersection(node.inputs)
-        if isinstance(node, FunctionNode) and reads and node.output.shape != selection.shape:
-            return None
-        if name in narrow or (is_activation(node) and reads):
-            narrow.add(name)
-            changed[name] = _NARROWED.of(node)(node, narrowing)
-        elif pooling is not None and node is pooling:
-            same = Reshape(node.output.shape, node.output.shape)
-            changed[name] = AffineNode(node.output, node.source, (Term(pooling.value, same),))
-        elif isinstance(node, AffineNode) and reads and pooling is None:
-            terms = tuple(Term(t.value, compose(t.map, selection.put)) if t.value in narrow else t for t in node.terms)
-            changed[name] = replace(node, terms=terms)
-        elif reads:
-            return None
-    if narrow.intersection(graph.outputs):
+        if narrowing.reads(node):
+            reader = _READERS.of(node)(node, narrowing) if type(node) in _READERS else None
+            if reader is None:
+                return None
+            changed[node.output.name] = reader
+    if narrowing.narrow.intersection(graph.outputs):
         return None
     return graph.with_changed({name: (node,) for name, node in changed.items()}, narrowing.parameters)
 
 
 class _Narrowing:
-    """Nodes that compute some elements only, and the parameters that they read."""
+    """Nodes that compute some elements only, and the parameters that they read.
 
-    def __init__(self, selection: _Selection, graph: Graph) -> None:
-        self.selection, self.graph = selection, graph
+    Attributes
+    ----------
+    narrow
+        Values of which there are only these elements.
+    """
+
+    def __init__(self, selection: _Selection, graph: Graph, pooling: WindowSumNode | None) -> None:
+        self.selection, self.graph, self.pooling = selection, graph, pooling
+        self.narrow: set[str] = set()
         self.parameters: dict[str, NDArray[np.float64]] = {}
 
+    def begun(self, value: str) -> Node:
+        """The affine node whose result is selected from."""
+        node = self.graph.node(value)
+        assert isinstance(node, AffineNode)
+        terms = tuple(Term(t.value, compose(self.selection.take, t.map)) for t in node.terms)
+        bias = None if node.bias is None else self.parameter(node, node.bias)
+        return replace(node, output=self.output(node), terms=terms, bias=bias)
+
+    def reads(self, node: Node) -> bool:
+        """Whether a node reads a value of which there are only some elements."""
+        return not self.narrow.isdisjoint(node.inputs)
+
     def output(self, node: Node) -> Value:
+        self.narrow.add(node.output.name)
         return Value(node.output.name, self.selection.index.shape)
 
     def parameter(self, node: Node, name: str) -> str:
@@ -214,30 +243,47 @@ class _Narrowing:
         return narrow
 
 
-def _narrowed_affine(node: AffineNode, narrowing: _Narrowing) -> Node:
-    terms = tuple(Term(t.value, compose(narrowing.selection.take, t.map)) for t in node.terms)
-    bias = None if node.bias is None else narrowing.parameter(node, node.bias)
-    return replace(node, output=narrowing.output(node), terms=terms, bias=bias)
+def _affine_reader(node: AffineNode, narrowing: _Narrowing) -> Node | None:
+    """A layer behind the selected elements computes all of its result of them; a pooling has to come before it."""
+    if narrowing.pooling is not None:
+        return None
+    put = narrowing.selection.put
+    terms = tuple(Term(t.value, compose(t.map, put)) if t.value in narrowing.narrow else t for t in node.terms)
+    return replace(node, terms=terms)
 
 
-def _narrowed_quadratic(node: QuadraticNode, narrowing: _Narrowing) -> Node:
+def _quadratic_reader(node: QuadraticNode, narrowing: _Narrowing) -> Node:
     coefficients = tuple(narrowing.parameter(node, name) for name in node.coefficients)
     return replace(node, output=narrowing.output(node), coefficients=coefficients)
 
 
-_NARROWED: Reading[Callable[[Any, _Narrowing], Node]] = Reading(
-    "nodes that compute some elements only",
+def _function_reader(node: FunctionNode, narrowing: _Narrowing) -> Node | None:
+    if node.output.shape != narrowing.selection.shape:
+        return None
+    return replace(node, output=narrowing.output(node))
+
+
+def _pooling_reader(node: WindowSumNode, narrowing: _Narrowing) -> Node | None:
+    if node is not narrowing.pooling:
+        return None
+    same = Reshape(node.output.shape, node.output.shape)
+    return AffineNode(node.output, node.source, (Term(node.value, same),))
+
+
+_READERS: Reading[Callable[[Any, _Narrowing], Node | None]] = Reading(
+    "nodes that read some elements only",
     NODES,
     {
-        AffineNode: _narrowed_affine,
-        QuadraticNode: _narrowed_quadratic,
-        FunctionNode: lambda node, narrowing: replace(node, output=narrowing.output(node)),
+        AffineNode: _affine_reader,
+        QuadraticNode: _quadratic_reader,
+        FunctionNode: _function_reader,
+        WindowSumNode: _pooling_reader,
     },
     without={
-        InputNode: "what is encrypted does not change",
+        InputNode: "it reads nothing",
         ChebyshevNode: "polynomials are fitted to functions later",
-        WindowSumNode: "it needs whole images",
         ProductNode: "its factors would have to be narrowed both",
         OperatorNode: "operators are taken apart or refused before",
     },
 )
+"""What becomes of each; ``None`` where it cannot be told."""

@@ -34,6 +34,8 @@ class _Ckks:
     name = "ckks"
     header = CkksHeader
     roles = ("client", "server")
+    is_secure = True
+    verb = "encrypted"
 
     def security(self, header: CkksHeader) -> str:
         """The level, and why the parameters have it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "InputSignature",
     "OutputSignature",
     "PlanHeader",
+    "TargetSignature",
     "check_columns",
     "check_header",
     "check_labels",
@@ -127,6 +129,28 @@ class OutputSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class TargetSignature:
+    """The right answers of a training.
+
+    Attributes
+    ----------
+    output
+        The output that they are for.
+    shape
+        Of one row's.
+    classes
+        Whether they are classes, and each row's answer is one along the last axis.
+    labels
+        Names of the classes, where there are such.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    classes: bool
+    labels: tuple[str, ...]
+
+
 class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about a plan that the client needs, and that the server file repeats.
 
@@ -157,6 +181,11 @@ class PlanHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def batch(self) -> int:
         """Examples that one run takes."""
         return 1
+
+    @property
+    def targets(self) -> TargetSignature | None:
+        """What has to be encrypted beside the inputs, where the plan trains a network."""
+        return None
 
     @property
     def peak_memory(self) -> int:
@@ -255,13 +284,13 @@ def check_labels(labels: Sequence[str], shape: tuple[int, ...]) -> None:
     scores = math.prod(shape)
     if scores != (shape[-1] if shape else 1) or len(labels) != (scores if scores > 1 else 2):
         wanted = f"{scores}, one for each score" if scores > 1 else "2 for a single score, that of no and that of yes"
-        raise InputError(f"{len(labels)} labels for an output of shape {shape}, which takes {wanted}")
+        raise InputError(f"{len(labels)} names of classes for an output of shape {shape}, which takes {wanted}")
     for number, label in enumerate(labels, 1):
         if not 0 < len(label) <= MAX_NAME or not label.isprintable():
-            raise InputError(f"label {number} is empty, not printable or over {MAX_NAME} characters")
+            raise InputError(f"name {number} of a class is empty, not printable or over {MAX_NAME} characters")
     if len(set(labels)) != len(labels):
         twice = next(label for number, label in enumerate(labels) if label in labels[:number])
-        raise InputError(f"two labels are {twice!r}; every class needs a name of its own")
+        raise InputError(f"two classes are called {twice!r}; every class needs a name of its own")
 
 
 def check_text(what: str, text: str) -> None:

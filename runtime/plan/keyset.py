@@ -14,6 +14,9 @@ __all__ = ["COUNTS", "EVALUATION", "PUBLIC", "SECRET", "InsecureLevel", "KeySet"
 SECRET, PUBLIC, EVALUATION = "secret.bin", "public.bin", "evaluation.bin"
 """Names of the files in a folder of keys."""
 
+PUBLIC_USE = "may go to whoever encrypts for you"
+"""What a public key is for."""
+
 COUNTS = ("shared.db", "shared.json")
 """Beside them, what counts the results that were disclosed; the second in earlier versions of hecc."""
 
@@ -47,14 +50,14 @@ class KeySet(Described):
 
     key_id: str
     secret: Path
-    public: Path
+    public: Path | None
     evaluation: Path
 
     def described(self) -> tuple[str, list[tuple[str, str]]]:
         """Where each key is, and whose it is."""
         return f"key set {self.key_id[:8]}", [
             ("secret", f"{self.secret}, stays with you"),
-            ("public", f"{self.public}, may go to whoever encrypts for you"),
+            ("public", "none in this scheme" if self.public is None else f"{self.public}, {PUBLIC_USE}"),
             ("evaluation", f"{self.evaluation}, goes to the server"),
             ("fingerprint", self.key_id),
         ]

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMES", "Scheme", "load_scheme", "scheme_of"]
 
-SCHEMES: Mapping[str, str] = MappingProxyType({"ckks": "hecc.runtime.ckks.scheme:CKKS"})
+SCHEMES: Mapping[str, str] = MappingProxyType(
+    {"ckks": "hecc.runtime.ckks.scheme:CKKS", "more": "hecc.runtime.more.scheme:MORE"}
+)
 """Where each scheme is; its module is imported only when it is asked for."""
 
 UNNAMED = "ckks"
@@ -54,6 +56,14 @@ class Scheme(Protocol[H, P]):
     @property
     def roles(self) -> tuple[str, ...]:
         """Who takes part in a run: ("client", "server")."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it protects anything; of one that does not, every output says so."""
+
+    @property
+    def verb(self) -> str:
+        """What happens to rows: "encrypted"."""
 
     def security(self, header: H) -> str:
         """What keeps inputs secret, and from whom, in one sentence; shown with everything that is said of a plan."""

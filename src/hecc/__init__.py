@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hecc.runtime.plan.plan import Plan
     from hecc.server import Engine, Server
     from hecc.simulation import simulate
+    from hecc.training import train, train_in_clear, trained_model
     from hecc.verification import verify
 
 __version__ = "0.1.0"
@@ -73,6 +74,9 @@ __all__ = [
     "machine_profile",
     "report",
     "simulate",
+    "train",
+    "train_in_clear",
+    "trained_model",
     "verify",
 ]
 
@@ -88,6 +92,9 @@ _HOMES = {
     "machine_profile": "hecc.measure.profiling",
     "report": "hecc.reporting",
     "simulate": "hecc.simulation",
+    "train": "hecc.training",
+    "train_in_clear": "hecc.training",
+    "trained_model": "hecc.training",
     "verify": "hecc.verification",
 }
 

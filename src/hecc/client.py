@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from hecc.inputs.arrays import outputs_frame
+from hecc.inputs.labels import Truth
 from hecc.inputs.rows import RowLabels
 from hecc.inputs.sources import Inputs, Source, forms, load_inputs
+from hecc.inputs.targets import load_targets
 from hecc.measure.machine import require_memory
 from hecc.options.renamed import tells_new_names
 from hecc.passphrases import Stored, new_passphrase, stored_passphrase
@@ -216,6 +218,7 @@ class Client(NotPickled, Described):
         raw: bool = False,
         clip: bool = False,
         skip_bad_rows: bool = False,
+        labels: Truth | None = None,
         processes: int | None = None,
         note: bool = True,
     ) -> EncryptedRows:
@@ -236,6 +239,9 @@ class Client(NotPickled, Described):
         skip_bad_rows
             Leave out rows with such values, or with a value that is missing or not finite; a warning names them.
             :meth:`decrypt` knows which rows are left, as ``index`` of what it returns.
+        labels
+            The right answer of each row, for a plan that trains: numbers or names, or a file of them. They are
+            encrypted with the rows.
         processes
             That encrypt at the same time; by default one per processor where there is much to encrypt. With one, this
             process does it.
@@ -252,7 +258,7 @@ class Client(NotPickled, Described):
             A file is damaged.
         """
         holder, loaded = self._require(), self._load(inputs, raw, clip, skip_bad_rows)
-        made = holder.encrypt(loaded.tensors, processes=_positive(processes), note=note)
+        made = holder.encrypt(loaded.tensors, processes=_positive(processes), note=note, **self._targets(labels))
         self._labels.keep(made.fingerprint, loaded.labels)
         return made
 
@@ -264,6 +270,7 @@ class Client(NotPickled, Described):
         raw: bool = False,
         clip: bool = False,
         skip_bad_rows: bool = False,
+        labels: Truth | None = None,
         processes: int | None = None,
         progress: Steps | None = None,
         resume: bool = True,
@@ -294,7 +301,13 @@ class Client(NotPickled, Described):
                 )
         holder, loaded = self._require(), self._load(inputs, raw, clip, skip_bad_rows)
         made = holder.encrypt_to(
-            path, loaded.tensors, processes=_positive(processes), progress=progress, resume=resume, force=force
+            path,
+            loaded.tensors,
+            processes=_positive(processes),
+            progress=progress,
+            resume=resume,
+            force=force,
+            **self._targets(labels),
         )
         self._labels.keep(made.fingerprint, loaded.labels)
         return made
@@ -426,6 +439,21 @@ class Client(NotPickled, Described):
         Whoever encrypts with a public key compares it with what the owner of the keys says.
         """
         return self._require().key_id
+
+    @property
+    def holder(self) -> AnyHolder:
+        """What holds the keys, for verbs of single schemes.
+
+        Raises
+        ------
+        InputError
+            There are none yet.
+        """
+        return self._require()
+
+    def _targets(self, labels: Truth | None) -> dict[str, Any]:
+        """What a training's rows have beside them; nothing without labels."""
+        return {} if labels is None else {"targets": load_targets(labels, self.plan.header)}
 
     def _load(self, inputs: Source | Inputs, raw: bool, clip: bool, skip_bad_rows: bool) -> Inputs:
         if isinstance(inputs, Inputs):

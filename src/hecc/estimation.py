@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from hecc.compiler.ckks.options import CKKS
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.memory import MemoryUse
 from hecc.compiler.graph.graph import Graph
@@ -15,7 +16,7 @@ from hecc.options.table import CompileOptions
 from hecc.preparation import Model, Task, prepare
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
-from hecc.runtime.errors import CompileError, UnsupportedError
+from hecc.runtime.errors import CompileError, InputError, UnsupportedError
 from hecc.words.advice import Advice, advise
 from hecc.words.ways import ways_out
 
@@ -81,6 +82,11 @@ def estimate(call: _Call) -> Estimation:
         of the error are what would make the network run, with seconds and bytes for each, where anything was found.
     """
     stage = call.progress or (lambda _: None)
+    if call.scheme != CKKS[0]:
+        raise InputError(
+            f"estimate knows the scheme ckks only; what a plan of the scheme {call.scheme} costs, its compilation says "
+            "(hecc.compile, `hecc compile`)"
+        )
     task: Task | None = None
     try:
         task = prepare(call.model, call, stage)

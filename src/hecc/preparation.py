@@ -13,39 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hecc
-from hecc.compiler.ckks.limits import LIMITS
-from hecc.compiler.ckks.options import NOISE_PRECISION, PRECISION, CKKSOptions, Options
-from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
-from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.importer import import_model
-from hecc.compiler.options import check, options_of
+from hecc.compiler.options import check
 from hecc.compiler.promise.calibration import synthetic_inputs
-from hecc.compiler.promise.decisions import score_outputs
-from hecc.inputs.labels import class_numbers, load_truth, output_labels
+from hecc.inputs.labels import output_class_names
 from hecc.inputs.models import Model, OnnxModel, model_bytes, onnx_model
 from hecc.inputs.ranges import Range, declared_ranges, edge_rows, element_ranges
 from hecc.inputs.sources import Form, column_ranges, load_inputs
-from hecc.options.table import CompileOptions
+from hecc.options.schemes import Circumstances, load_asking
+from hecc.options.table import DEFAULT_SCHEME, CompileOptions
 from hecc.passes.graph.units import with_normalised_inputs
 from hecc.passes.schemes import load_compiler
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.errors import InputError
 from hecc.runtime.figures import count_words
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.inputs.tensors import Tensor, check_counts, check_range, check_rows, rounding, settle
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.tail.predictions import class_count, class_names
 
 __all__ = ["Model", "OnnxModel", "Task", "prepare"]
-
-CALIBRATED_MARGIN, SYNTHETIC_MARGIN = 4.0, 16.0
-"""How many times the observed values must not overflow: synthetic inputs say less about real ones."""
-
-CALIBRATED_INTERVAL, SYNTHETIC_INTERVAL = 0.25, 1.0
-"""By how much wider than what is observed the intervals are on which polynomials are fitted to activations."""
 
 FEW_ROWS = 16
 """Fewer calibration inputs than this are worth a warning."""
@@ -62,25 +49,16 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
         As :func:`hecc.compile`.
     """
     check(asked)
-    if asked.accuracy_loss is not None and asked.disclose is not None:
-        raise InputError(
-            "accuracy_loss and disclose: results to be disclosed need polynomials that hold for every input, and those "
-            "chosen by decisions hold for inputs like the calibration inputs; leave one out"
-        )
-    machine = asked.machine
-    profile = machine if machine is None or isinstance(machine, MachineProfile) else MachineProfile.load(machine)
-    if profile is not None and not DEVICE_MODELS[asked.device].profiled:
-        profiled = ", ".join(name for name, model in DEVICE_MODELS.items() if model.profiled)
-        raise InputError(f"a machine profile is of the device {profiled}; leave it out for the device {asked.device!r}")
+    asking = load_asking(asked.scheme)(asked)
     input_range, calibration = asked.input_range, asked.calibration
     progress("import the network")
     network = onnx_model(model, asked.example_input, asked.batch_axis)
-    imported = import_model(network, batch_axis=asked.batch_axis, limits=LIMITS)
+    imported = import_model(network, batch_axis=asked.batch_axis)
     wanted = [Form(node.output.name, imported.example_shape(node.output.shape), None) for node in imported.inputs()]
     wanted = _with_preprocessing(wanted, asked.preprocessing)
     shapes = {form.name: form.shape for form in wanted}
     outputs = {name: imported.example_shape(imported.node(name).output.shape) for name in imported.outputs}
-    names = output_labels(asked.labels, outputs)
+    names = output_class_names(asked.class_names, outputs)
     unused = _unused_inputs(imported)
     loaded = None if calibration is None else load_inputs(calibration, wanted, raw=asked.raw)
     wanted = [replace(form, columns=() if loaded is None else loaded.columns.get(form.name, ())) for form in wanted]
@@ -110,53 +88,29 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
                 "only %s: other inputs may make larger values inside the network; give some hundred real ones",
                 count_words(number, "calibration input"),
             )
-    options = Options(
-        **{row.name: getattr(asked, row.name) for row in options_of(CKKSOptions) if row.name != "precision"},
-        precision=_precision(asked),
-        decides=asked.precision is None and asked.disclose is None,
-        real=calibration is not None,
-        truth=_truth(asked, imported, names, 0 if calibration is None else len(next(iter(rows.values())))),
-        margin=SYNTHETIC_MARGIN if calibration is None else CALIBRATED_MARGIN,
-        interval_margin=SYNTHETIC_INTERVAL if calibration is None else CALIBRATED_INTERVAL,
-        machine=profile,
-        chain=None if asked.chain_of is None else _chain(asked.chain_of, asked.security, asked.quantum),
-        producer=f"hecc {hecc.__version__}",
+    options = asking.options(
+        Circumstances(
+            imported=imported,
+            labels=names,
+            rows=len(next(iter(rows.values()))),
+            real=calibration is not None,
+            producer=f"hecc {hecc.__version__}",
+        )
     )
     preprocessed = {form.name: form.preprocessing for form in wanted}
     columns = {form.name: form.columns for form in wanted}
-    return Task(imported, model_bytes(network), rows, declared, options, preprocessed, names, columns, edges)
-
-
-def _truth(
-    asked: CompileOptions, imported: Graph, labels: Mapping[str, tuple[str, ...]], rows: int
-) -> NDArray[np.int64] | None:
-    """The right class of each calibration input, if they are known."""
-    if asked.calibration_labels is None:
-        return None
-    if asked.precision is not None and asked.accuracy_loss is None:
-        raise InputError("calibration_labels are for accuracy_loss, and a precision was asked for; leave one out")
-    answers = load_truth(asked.calibration_labels)
-    answers = answers[:, 0] if answers.ndim == 2 and answers.shape[1] == 1 else answers
-    if answers.shape != (rows,):
-        raise InputError(
-            f"calibration_labels of shape {answers.shape} for {count_words(rows, 'calibration input')}; give one for "
-            "each, and no header"
-        )
-    scores = score_outputs(imported)
-    if len(scores) != 1:
-        raise InputError(
-            f"calibration_labels: the network has {count_words(len(scores), 'output')} of scores of classes, not one; "
-            "leave them out, and agreement with the network in clear counts"
-        )
-    names = labels.get(scores[0].name, ()) or class_names(scores[0])
-    return class_numbers(answers, names, len(names) or class_count(scores[0]))
-
-
-def _precision(asked: CompileOptions) -> float:
-    """Bits that were asked for, or else that are enough."""
-    if asked.precision is not None:
-        return asked.precision
-    return PRECISION if asked.accuracy_loss is None else NOISE_PRECISION
+    return Task(
+        imported,
+        model_bytes(network),
+        rows,
+        declared,
+        options,
+        preprocessed,
+        names,
+        columns,
+        None if edges is None or not asking.takes_edges else edges,
+        asked.scheme,
+    )
 
 
 @dataclass(frozen=True)
@@ -174,7 +128,7 @@ class Task:
     declared
         Range of each input, or of each of its elements.
     options
-        What was asked for.
+        What was asked for, in the scheme's own terms.
     preprocessing, labels, columns
         What the plan tells the client, by input and by output.
     edges
@@ -187,12 +141,12 @@ class Task:
     model: bytes
     calibration: Mapping[str, NDArray[np.float64]]
     declared: Mapping[str, Range]
-    options: Options
+    options: Any
     preprocessing: Mapping[str, Preprocessing | None]
     labels: Mapping[str, tuple[str, ...]]
     columns: Mapping[str, tuple[str, ...]]
     edges: Mapping[str, NDArray[np.float64]] | None = None
-    scheme: str = "ckks"
+    scheme: str = DEFAULT_SCHEME
 
     def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Compile.
@@ -238,18 +192,6 @@ def _normalised(
 ) -> dict[str, NDArray[np.float64]]:
     """What is encrypted for rows of each input."""
     return {name: own[name].normalised(values) if name in own else values for name, values in rows.items()}
-
-
-def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:
-    """What a plan is to share with another one."""
-    keys = CkksPlan.of(plan).header.keys
-    evidence = keys.security
-    if (evidence.level, evidence.adversary == "quantum") != (security, quantum):
-        raise InputError(
-            f"the other plan has {evidence.level} bits of security ({evidence.adversary} adversary); "
-            "ask for the same here, since keys for both are made for one level"
-        )
-    return keys
 
 
 def _with_preprocessing(

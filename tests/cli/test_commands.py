@@ -79,7 +79,7 @@ def test_the_help_of_every_command_has_an_example_of_it(cli, command):
         ("evaluate", ["plan.bin", "--inputs", "three.npy", "--labels", "nowhere.txt"]),
         ("encrypt", ["plan.client.bin", "nowhere.npy"]),
         ("compile", ["model.onnx", "--calibration", "nowhere.npy"]),
-        ("compile", ["model.onnx", "--labels", "nowhere.txt"]),
+        ("compile", ["model.onnx", "--class-names", "nowhere.txt"]),
         ("report", ["nowhere.bin"]),
         ("report", ["plan.bin", "--inputs", "nowhere.npy"]),
         ("simulate", ["nowhere.bin", "three.npy"]),
@@ -302,7 +302,9 @@ def test_values_are_written_as_the_name_says(cli, here):
 
 def test_the_columns_of_a_table_have_the_names_of_the_classes(cli, here):
     Path("names.txt").write_text("\n".join(f"digit {i}, maybe" for i in range(10)))
-    cli.succeed("compile", "model.onnx", "--calibration", "calibration.npy", "--labels", "names.txt", "-o", "named.bin")
+    cli.succeed(
+        "compile", "model.onnx", "--calibration", "calibration.npy", "--class-names", "names.txt", "-o", "named.bin"
+    )
     cli.succeed("simulate", "named.bin", "three.npy", "--output", "values.csv")
     assert Path("values.csv").read_text().startswith('"digit 0, maybe","digit 1, maybe",')
     assert load_table("values.csv").shape == (3, 10)
@@ -519,7 +521,7 @@ def test_estimate_takes_every_option_that_shapes_a_plan(cli):
     [
         (("--batch", "4"), "batch +up to 4 rows at once"),
         (("--disclose", "20", "--precision", "8"), "to be disclosed +20 results of one key"),
-        (("--labels", "names.txt"), "labels logits +zero, one, two"),
+        (("--class-names", "names.txt"), "labels logits +zero, one, two"),
     ],
     ids=lambda value: value[0],
 )

@@ -57,7 +57,7 @@ COMPILER = [
     "report plan.bin --output new.html",
     "simulate plan.bin three.npy",
     "evaluate plan.bin --inputs three.npy",
-    "bench --calibrate --output new.json",
+    "bench --machine-profile --output new.json",
     "python compile",
     "python estimate",
     "python evaluate",

@@ -21,7 +21,7 @@ COMMANDS = {
     "decrypt plan.client.bin result.bin --output": "output.npy",
     "simulate plan.bin three.npy --output": "output.npy",
     "report plan.bin --output": "report.html",
-    "bench --calibrate --output": "machine.json",
+    "bench --machine-profile --output": "machine.json",
 }
 
 

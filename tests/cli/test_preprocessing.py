@@ -37,7 +37,7 @@ def test_pixels_that_are_not_scaled_are_warned_of(cli, photos):
 
 
 def test_a_photo_becomes_a_name_with_a_confidence(cli, photos):
-    stated = ("--resize", "8", "--scale", "1/255", "--labels", "names.txt")
+    stated = ("--resize", "8", "--scale", "1/255", "--class-names", "names.txt")
     text = cli.succeed("compile", "model.onnx", "--calibration", "photos", *stated, "-v").stdout
     assert "grey images resized (shorter side to 8); centre 8x8; times 1/255; layout nchw\n" in text
     assert re.search(r"labels logits +digit 0, digit 1, .*, \.\.\. \(10\)\n", text)
@@ -132,8 +132,8 @@ def test_a_dicom_image_without_its_extra_is_a_sentence(cli, photos, monkeypatch)
         (("--resize", "8x8x8"), "--resize 8x8x8: not a size; give one number of pixels, or HEIGHTxWIDTH"),
         (("--resize", "large"), "--resize large: not a size"),
         (("--resize", "4"), "preprocessing of input 'image': a resize to 4 is smaller than the network's 8x8"),
-        (("--labels", "scores=names.txt"), "labels: there is no output 'scores'; the network has 'logits'"),
-        (("--labels", "a", "--labels", "b"), "--labels: several files need the names of their outputs"),
+        (("--class-names", "scores=names.txt"), "class_names: there is no output 'scores'; the network has 'logits'"),
+        (("--class-names", "a", "--class-names", "b"), "--class-names: several files need the names of their outputs"),
     ],
 )
 def test_options_that_are_no_preprocessing_are_refused(cli, photos, options, fault):
@@ -220,7 +220,7 @@ def test_a_factor_of_any_size_can_be_shown(cli, here):
 
 
 def test_evaluate_takes_labels_from_the_folders(cli, photos):
-    cli.succeed("compile", "model.onnx", *STATED[:4], "--labels", "names.txt", "--calibration", "photos")
+    cli.succeed("compile", "model.onnx", *STATED[:4], "--class-names", "names.txt", "--calibration", "photos")
     found = cli.answer("evaluate", "plan.bin", "--inputs", "photos")
     assert found["classes"][3] == "digit 3"
     assert found["clear"] == {**found["clear"], "rows": 16, "accuracy": 1.0}

@@ -30,7 +30,7 @@ def _not_forever() -> Iterator[None]:
     [
         ["compile", "SPECIAL"],
         ["compile", "model.onnx", "--calibration", "SPECIAL"],
-        ["compile", "model.onnx", "--labels", "SPECIAL"],
+        ["compile", "model.onnx", "--class-names", "SPECIAL"],
         ["compile", "model.onnx", "--machine", "SPECIAL"],
         ["compile", "model.onnx", "--chain-of", "SPECIAL"],
         ["keygen", "SPECIAL"],

@@ -24,8 +24,8 @@ OWN = {
     "--inputs": {"evaluate"},
     "--keyring": {"keygen"},
     "--keys": {"evaluate"},
-    "--labels": {"compile", "estimate"},
     "--min-security": {"verify"},
+    "--model": {"decrypt"},
     "--output": set(COMMANDS),
 }
 """Flags that a sentence of their own explains in some commands: what is asked of a plan, and what is done with it."""
@@ -88,7 +88,7 @@ def test_what_is_the_same_has_the_same_name_kind_and_sentence_in_every_command()
     assert letters == {("-o", "--output"), ("-v", "--verbose"), ("-y", "--yes")}
     for flag, commands in found.items():
         kinds = {(each.rich_help_panel, each.is_flag, each.nargs) for each in commands.values()}
-        assert len(kinds) == 1 or flag in ("--labels", "--disclose"), flag
+        assert len(kinds) == 1 or flag == "--disclose", flag
         assert len({each.help for name, each in commands.items() if name not in OWN.get(flag, ())}) <= 1, flag
 
 

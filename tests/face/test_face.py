@@ -76,8 +76,8 @@ def test_every_public_name_is_there_and_documented():
     for name in hecc.__all__:
         value = getattr(hecc, name)
         assert isinstance(value, str) or value.__doc__
-    with pytest.raises(AttributeError, match="no attribute 'train'"):
-        _ = hecc.train
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        _ = hecc.fit
 
 
 def test_all_errors_are_hecc_errors():

@@ -144,7 +144,7 @@ def test_what_no_compilation_can_have_is_refused(option, value, sentence):
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch": 4}, {"disclose": 20, "precision": 8}, {"optimize": "throughput"}, {"labels": ["cat", "dog"]}],
+    [{"batch": 4}, {"disclose": 20, "precision": 8}, {"optimize": "throughput"}, {"class_names": ["cat", "dog"]}],
     ids=str,
 )
 def test_what_is_estimated_is_the_plan_that_would_be_compiled(options, network):

@@ -22,11 +22,29 @@ from hecc.cli.commands import app
         (hecc.Client.key_bytes, "shape", "device"),
         (hecc.Client.keygen, "folder", "keys"),
         (hecc.evaluate, "data", "inputs"),
+        (hecc.compile, "calibrate", "calibration"),
     ],
 )
 def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
     with pytest.raises(TypeError, match=rf"^[\w.]+\(\): {old}= is called {new}= now$"):
         function("given", **{old: 1})
+
+
+@pytest.mark.parametrize("function", [hecc.compile, hecc.estimate])
+def test_names_of_classes_and_right_answers_have_names_of_their_own(function):
+    said = "labels= is called class_names= now; the right answers of the calibration inputs are calibration_labels="
+    with pytest.raises(TypeError, match=rf"^\w+\(\): {said}$"):
+        function("given", labels=["a", "b"])
+
+
+@pytest.mark.parametrize("command", ["compile", "estimate"])
+def test_flags_of_names_and_of_right_answers_do_so_too(command):
+    found = CliRunner().invoke(app, [command, "model.onnx", "--labels", "names.txt"])
+    assert found.exit_code == 2
+    assert found.stderr.endswith(
+        "Error: --labels is called --class-names now; the right answers of the calibration inputs are "
+        "--calibration-labels\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,6 +61,7 @@ def test_an_old_argument_is_refused_with_its_new_name(function, old, new):
         (("evaluate", "plan.bin", "--data", "images.npy"), "--data", "--inputs"),
         (("compile", "model.onnx", "--calibrate", "images.npy"), "--calibrate", "--calibration"),
         (("estimate", "model.onnx", "--calibrate=images.npy"), "--calibrate", "--calibration"),
+        (("bench", "--calibrate"), "--calibrate", "--machine-profile"),
     ],
 )
 def test_an_old_flag_is_wrong_usage_and_not_in_the_help(command, old, new):

@@ -289,6 +289,8 @@ class Cleartext:
     name = NAME
     header = ClearHeader
     roles = ("client", "server")
+    is_secure = False
+    verb = "copied"
     verifier = ClearVerifier()
 
     def security(self, header):

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -13,8 +12,7 @@ from typer.testing import CliRunner
 
 import hecc
 from hecc.cli.commands import app
-from hecc.options.table import CompileOptions
-from hecc.preparation import prepare
+from hecc.passes.schemes import COMPILERS
 from hecc.runtime.errors import FileFormatError, HeccError, InputError, SecurityError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.plan.scheme import SCHEMES, load_scheme, scheme_of
@@ -31,7 +29,7 @@ def registered(monkeypatch):
     """The scheme is known, to the runtime and to the compiler."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setattr("hecc.runtime.plan.scheme.SCHEMES", {**SCHEMES, NAME: "insecure_cleartext:CLEARTEXT"})
-    monkeypatch.setattr("hecc.passes.schemes.COMPILERS", {NAME: "insecure_cleartext:build_plan"})
+    monkeypatch.setattr("hecc.passes.schemes.COMPILERS", {**COMPILERS, NAME: "insecure_cleartext:build_plan"})
 
 
 def network(*extra):
@@ -50,16 +48,15 @@ def network(*extra):
 
 def compiled(*extra, **options):
     """The network's plan."""
-    asked = CompileOptions(calibration=np.tile(ROWS, (4, 1)), input_range=(-1.0, 1.0), **options)
-    task = prepare(network(*extra), asked, lambda _: None)
-    return replace(task, scheme=NAME).build()
+    rows = np.tile(ROWS, (4, 1))
+    return hecc.compile(network(*extra), scheme=NAME, calibration=rows, input_range=(-1.0, 1.0), **options)
 
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     """Both plans and some rows, in the current folder."""
     monkeypatch.chdir(tmp_path)
-    plan = compiled("Softmax", labels=["a", "b", "c"])
+    plan = compiled("Softmax", class_names=["a", "b", "c"])
     plan.save("plan.bin")
     plan.client().save("plan.client.bin")
     np.save("rows.npy", ROWS)
@@ -80,6 +77,33 @@ def run(*arguments, code=0):
 
 def answer(*arguments):
     return json.loads(run(*arguments, "--json"))
+
+
+def test_the_command_line_chooses_a_scheme(files):
+    Path("network.onnx").write_bytes(network())
+    arguments = ("compile", "network.onnx", "--scheme", NAME, "--calibration", "rows.npy", "--input-range", -2, 2)
+    assert "none at all" in run(*arguments, "--output", "named.bin")
+    assert hecc.Plan.load("named.bin").header.scheme == NAME
+    assert hecc.compile(network(), calibration=ROWS, input_range=(-2.0, 2.0)).header.scheme == "ckks"
+
+
+@pytest.mark.parametrize(("flag", "option"), [("--security", "security"), ("--precision", "precision")])
+def test_an_option_of_another_scheme_is_refused_whatever_it_says(files, flag, option):
+    Path("network.onnx").write_bytes(network())
+    sentence = f"{option}: this option is for the scheme ckks, and does nothing for {NAME}; leave it out"
+    assert sentence in run("compile", "network.onnx", "--scheme", NAME, flag, 128, code=1)
+    with pytest.raises(InputError, match=sentence):
+        compiled(**{option: 128})
+
+
+def test_a_scheme_that_nobody_knows_is_a_sentence(files):
+    with pytest.raises(InputError, match="there is no scheme 'rot13'; choose one of ckks"):
+        hecc.compile(network(), scheme="rot13")
+
+
+def test_an_estimate_is_of_ckks(files):
+    with pytest.raises(InputError, match=f"estimate knows the scheme ckks only; what a plan of the scheme {NAME}"):
+        hecc.estimate(network(), scheme=NAME)
 
 
 def test_python_goes_from_a_network_to_decrypted_rows(files):
@@ -186,7 +210,7 @@ def test_a_scheme_that_is_not_known_is_a_sentence(files, monkeypatch):
     with pytest.raises(FileFormatError) as refusal:
         hecc.Plan.load("plan.bin")
     assert str(refusal.value) == (
-        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks only; use a hecc that knows it"
+        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks, more only; use a hecc that knows it"
     )
     assert not hecc.verify("plan.bin").ok
 

@@ -1,6 +1,6 @@
 """Machine profiles: the cost model's rates as they were measured on one machine.
 
-The compiler's own rates are those of the machine that hecc was developed on. ``hecc bench --calibrate`` measures
+The compiler's own rates are those of the machine that hecc was developed on. ``hecc bench --machine-profile`` measures
 another one and writes a *machine profile*, a small JSON file that ``hecc compile --machine`` reads. A profile is only
 used when it is named: without one, everybody's compiler makes the same plan of the same network.
 """
@@ -82,7 +82,7 @@ class MachineProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """
         with reading(path), open_regular(path) as file:
             text = file.read(MAX_FILE + 1)
-        remedy = "measure the machine with `hecc bench --calibrate`"
+        remedy = "measure the machine with `hecc bench --machine-profile`"
         if len(text) > MAX_FILE:
             raise InputError(f"{path}: too large for a machine profile; {remedy}")
         try:

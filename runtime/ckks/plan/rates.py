@@ -1,6 +1,6 @@
 """What the elementary steps of an evaluator take on one machine: what predicted times are made of.
 
-The numbers are measured by ``hecc bench --calibrate``; the cost model (:mod:`hecc.compiler.ckks.prediction.cost`)
+The numbers are measured by ``hecc bench --machine-profile``; the cost model (:mod:`hecc.compiler.ckks.prediction.cost`)
 multiplies its counts with them. A plan that was compiled for a measured machine holds them, so that whoever has it can
 see what it predicts.
 """

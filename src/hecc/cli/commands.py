@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import hecc
+from hecc.cli.client.attack import attack_command
 from hecc.cli.client.decrypt import decrypt_command
 from hecc.cli.client.encrypt import encrypt_command
 from hecc.cli.client.keygen import keygen_command
@@ -20,6 +21,7 @@ from hecc.cli.plans.report import report_command
 from hecc.cli.plans.simulate import simulate_command
 from hecc.cli.plans.verify import verify_command
 from hecc.cli.server.run import run_command
+from hecc.cli.server.train import train_command
 from hecc.cli.usage import Command, Group
 
 __all__ = ["app"]
@@ -77,6 +79,18 @@ for _command, _panel, _short, _example in (
     (encrypt_command, CLIENT, "Encrypt arrays, tables or images.", "hecc encrypt plan.client.bin photo.jpg"),
     (decrypt_command, CLIENT, "Decrypt results, and show the predictions.", "hecc decrypt plan.client.bin result.bin"),
     (run_command, SERVER, "Run a plan on encrypted inputs.", "hecc run plan.bin encrypted.bin"),
+    (
+        train_command,
+        SERVER,
+        "Train a network on encoded rows (scheme more: no security).",
+        "hecc train plan.bin encrypted.bin --epochs 5 --optimizer adam",
+    ),
+    (
+        attack_command,
+        CHECKS,
+        "Recover the data from encoded rows: why more is no encryption.",
+        "hecc attack encrypted.bin --output recovered.png",
+    ),
     (inspect_command, CHECKS, "Say what a file is, and what it holds.", "hecc inspect plan.bin --circuit"),
     (
         verify_command,

@@ -11,11 +11,11 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 from hecc.compiler.options import GROUPS
-from hecc.options.renamed import RENAMED
+from hecc.options.renamed import renamed
 
-__all__ = ["FILES", "INPUTS", "NETWORK", "OUTPUT", "SECURITY", "SPEED", "Command", "Group"]
+__all__ = ["FILES", "INPUTS", "NETWORK", "OUTPUT", "SECURITY", "SPEED", "TRAINING", "Command", "Group"]
 
-NETWORK, INPUTS, SECURITY, SPEED = GROUPS
+NETWORK, INPUTS, SECURITY, TRAINING, SPEED = GROUPS
 FILES, OUTPUT = "Files", "Output"
 """The headings of options, in the order in which help shows them; what has none is an output."""
 
@@ -31,10 +31,10 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except Exception as error:
             # Which of its exceptions typer raises depends on its version; the one for an unknown flag names it.
-            old = str(getattr(error, "option_name", ""))
-            new = f"--{RENAMED.get(old.removeprefix('--'))}"
-            if any(new in parameter.opts for parameter in self.params):
-                ctx.fail(f"{old} is called {new} now")
+            old = str(getattr(error, "option_name", "")).removeprefix("--")
+            told = renamed(old, {str(parameter.name) for parameter in self.params}, _flag)
+            if told is not None:
+                ctx.fail(told)
             raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -68,6 +68,10 @@ class Group(TyperGroup):
             panels.setdefault(command.rich_help_panel, []).append((name, command.short_help))
         for panel, rows in panels.items():
             _write(formatter, panel, rows)
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _write(formatter: Any, title: str, records: Iterable[tuple[str, str] | None]) -> None:

@@ -16,9 +16,9 @@ from hecc.runtime.files.atomic import read_regular, reading
 from hecc.runtime.inputs.tensors import plain_array
 from hecc.runtime.plan.header import check_labels
 
-__all__ = ["Labels", "Truth", "class_numbers", "load_truth", "output_labels"]
+__all__ = ["ClassNames", "Truth", "class_numbers", "load_truth", "output_class_names"]
 
-Labels: TypeAlias = "str | os.PathLike[str] | Sequence[str]"
+ClassNames: TypeAlias = "str | os.PathLike[str] | Sequence[str]"
 """Names of classes, or a text file of them, one per line."""
 
 Truth: TypeAlias = "NDArray[Any] | Sequence[Any] | str | os.PathLike[str]"
@@ -28,8 +28,8 @@ MAX_FILE = 1 << 26
 """Bytes of a text file of names: enough for a million of them."""
 
 
-def output_labels(
-    given: Labels | Mapping[str, Labels] | None, outputs: Mapping[str, tuple[int, ...]]
+def output_class_names(
+    given: ClassNames | Mapping[str, ClassNames] | None, outputs: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[str, ...]]:
     """The names of the classes of every output that has some.
 
@@ -52,20 +52,22 @@ def output_labels(
     known = ", ".join(map(repr, outputs))
     if not isinstance(given, Mapping):
         if len(outputs) != 1:
-            raise InputError(f"labels: the network has {len(outputs)} outputs ({known}); say for which, as OUTPUT=FILE")
+            raise InputError(
+                f"class_names: the network has {len(outputs)} outputs ({known}); say for which, as OUTPUT=FILE"
+            )
         given = {next(iter(outputs)): given}
     found = {}
-    for name, labels in given.items():
+    for name, names in given.items():
         if name not in outputs:
-            raise InputError(f"labels: there is no output {name!r}; the network has {known}")
-        path = isinstance(labels, str | os.PathLike)
-        found[name] = tuple(_lines(Path(labels)) if path else labels)  # type: ignore[arg-type]
+            raise InputError(f"class_names: there is no output {name!r}; the network has {known}")
+        path = isinstance(names, str | os.PathLike)
+        found[name] = tuple(_lines(Path(names)) if path else names)  # type: ignore[arg-type]
         try:
             if not found[name]:
-                raise InputError("no labels; give one name per line")
+                raise InputError("no names; give one per line")
             check_labels(found[name], outputs[name])
         except InputError as error:
-            raise InputError(f"{labels if path else 'labels'}: output {name!r}: {error}") from None
+            raise InputError(f"{names if path else 'class_names'}: output {name!r}: {error}") from None
     return found
 
 
@@ -133,8 +135,8 @@ def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> N
     names = list(labels) or sorted(set(truth.tolist()))
     if len(names) != classes:
         raise InputError(
-            f"labels with {len(names)} names, and the plan has {classes} classes without names; compile with --labels, "
-            "or give numbers"
+            f"labels with {len(names)} names, and the plan has {classes} classes without names; compile with "
+            "--class-names, or give numbers"
         )
     unknown = sorted(set(truth.tolist()) - set(names))
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from hecc.inputs.pytorch import export_module, is_module
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
-__all__ = ["Model", "OnnxModel", "model_bytes", "onnx_model"]
+__all__ = ["Model", "OnnxModel", "is_model", "model_bytes", "onnx_model"]
 
 OnnxModel: TypeAlias = "str | os.PathLike[str] | bytes | onnx.ModelProto"
 Model: TypeAlias = "OnnxModel | torch.nn.Module"
@@ -44,3 +45,9 @@ def model_bytes(model: OnnxModel) -> bytes:
         with reading(model):
             return read_regular(model, MAX_BYTES)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file looks like an ONNX model: its first field is the version of the format."""
+    with path.open("rb") as file:
+        return bytes(file.read(1)) == b"\x08"

@@ -1,4 +1,4 @@
-"""``hecc bench --calibrate``: the cost model's rates on this machine, measured with the evaluator itself.
+"""``hecc bench --machine-profile``: the cost model's rates on this machine, measured with the evaluator itself.
 
 A few made-up circuits (:mod:`hecc.measure.probes`) run on the native evaluator with real keys and ciphertexts, and the
 rates are fitted to their times (:mod:`hecc.measure.rate_fit`). With one thread these are times of the processor, which

@@ -7,13 +7,14 @@ import functools
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from hecc.compiler.options import Option, options_of
 from hecc.options.renamed import refuse_old
+from hecc.runtime.errors import InputError
 
-__all__ = ["documented", "takes"]
+__all__ = ["documented", "refuse_others", "takes"]
 
 WIDTH = 116
 """Characters of a line of documentation, without its indentation."""
@@ -43,6 +44,7 @@ def takes(call: Callable[P, C]) -> Callable[[Callable[[C], R]], Callable[P, R]]:
                 bound = signature.bind(*arguments, **options)
             except TypeError as error:
                 raise TypeError(f"{name}(): {error}") from None
+            refuse_others(call, bound.arguments)
             return function(call(*bound.args, **bound.kwargs))
 
         returned = inspect.signature(function).return_annotation
@@ -52,6 +54,26 @@ def takes(call: Callable[P, C]) -> Callable[[Callable[[C], R]], Callable[P, R]]:
         return calling
 
     return decorate
+
+
+def refuse_others(table: Any, given: Mapping[str, Any]) -> None:
+    """Refuse options, among the arguments that are given, that shape plans of other schemes than the one asked for.
+
+    Raises
+    ------
+    InputError
+        There is one: it would change nothing.
+    """
+    rows = {row.name: row for row in options_of(table)}
+    if "scheme" not in rows:
+        return
+    scheme = given.get("scheme", rows["scheme"].default)
+    for row in rows.values():
+        if row.name in given and row.schemes and scheme not in row.schemes:
+            raise InputError(
+                f"{row.name}: this option is for the scheme {' or '.join(row.schemes)}, and does nothing for {scheme}; "
+                "leave it out"
+            )
 
 
 def documented(text: str | None, table: Any) -> str | None:

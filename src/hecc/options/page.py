@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from hecc.compiler.options import GROUPS, Option, options_of
-from hecc.options.table import CompileOptions
+from hecc.options.table import DEFAULT_SCHEME, CompileOptions
 
 __all__ = ["BEGIN", "END", "render", "updated"]
 
@@ -38,9 +38,10 @@ def updated(page: str, table: type = CompileOptions) -> str:
 
 
 def _cells(row: Option) -> list[str]:
+    own = f" Scheme {' and '.join(row.schemes)} only." if row.schemes and row.schemes != (DEFAULT_SCHEME,) else ""
     flags = ", ".join(f"`{_flag(row, number)}`" for number in range(len(row.flags)))
     default = "" if row.default is None else f"`{row.default}`"
-    return [f"`{row.name}`", flags, default, f"{row.sentence} {row.more}".rstrip().replace("|", "\\|")]
+    return [f"`{row.name}`", flags, default, f"{row.sentence} {row.more}".rstrip().replace("|", "\\|") + own]
 
 
 def _flag(row: Option, number: int) -> str:

@@ -10,7 +10,8 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hecc.compiler.ckks.options import CKKSOptions
+from hecc.compiler.ckks.options import CKKS, CKKSOptions
+from hecc.compiler.more.options import MoreOptions
 from hecc.compiler.options import Flag, option
 from hecc.runtime.errors import InputError
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hecc.compiler.ckks.prediction.machine import MachineProfile
-    from hecc.inputs.labels import Labels, Truth
+    from hecc.inputs.labels import ClassNames, Truth
     from hecc.inputs.ranges import Given
     from hecc.inputs.sources import Source
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
 
-__all__ = ["CompileOptions"]
+__all__ = ["DEFAULT_SCHEME", "CompileOptions"]
+
+DEFAULT_SCHEME = "ckks"
+"""Nothing else leads to another scheme than its name."""
 
 MAX_MARGIN = 10.0
 """With more nothing that was calibrated would be left."""
@@ -38,9 +42,25 @@ def _check_margin(value: Any) -> None:
         )
 
 
+def _check_scheme(value: Any) -> None:
+    from hecc.passes.schemes import COMPILERS
+
+    if value not in COMPILERS:
+        raise InputError(f"there is no scheme {value!r}; choose one of {', '.join(COMPILERS)}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(CKKSOptions):
-    """What a user may ask of a plan."""
+class CompileOptions(CKKSOptions, MoreOptions):
+    """What a user may ask of a plan; each scheme adds a table of its own as a base."""
+
+    scheme: str = option(
+        DEFAULT_SCHEME,
+        "What keeps inputs from the server: ckks, which is encryption; or more, an encoding without a security level.",
+        more="Every scheme has options of its own, and refuses those of others.",
+        group="Security and precision",
+        metavar="NAME",
+        check=_check_scheme,
+    )
 
     example_input: Any = option(
         None,
@@ -54,7 +74,7 @@ class CompileOptions(CKKSOptions):
         "Whether axis 0 of every input is the batch; otherwise the whole tensor is one example.",
         group="The network",
     )
-    labels: "Labels | Mapping[str, Labels] | None" = option(
+    class_names: "ClassNames | Mapping[str, ClassNames] | None" = option(
         None,
         "Names of the classes, one per line of a file, that the client's predictions show.",
         more="They are stored in the plan, for the only output, or by output; in Python also as a list of names.",
@@ -81,6 +101,7 @@ class CompileOptions(CKKSOptions):
         group="Inputs and preprocessing",
         kind=Path,
         metavar="FILE",
+        schemes=CKKS,
     )
     input_range: "Given | str | os.PathLike[str]" = option(
         None,
@@ -159,12 +180,13 @@ class CompileOptions(CKKSOptions):
     )
     machine: "MachineProfile | str | os.PathLike[str] | None" = option(
         None,
-        "Predict times for this machine, and choose by them: a file of `hecc bench --calibrate`.",
+        "Predict times for this machine, and choose by them: a file of `hecc bench --machine-profile`.",
         more="In Python also what hecc.machine_profile returned. Without one times are those of the machine that hecc "
         "was developed on.",
         group="Speed and memory",
         kind=Path,
         metavar="FILE",
+        schemes=CKKS,
     )
     chain_of: "Plan | str | os.PathLike[str] | None" = option(
         None,
@@ -173,4 +195,5 @@ class CompileOptions(CKKSOptions):
         group="Speed and memory",
         kind=Path,
         metavar="PLAN",
+        schemes=CKKS,
     )

@@ -26,6 +26,9 @@ __all__ = ["Way", "explain", "ways_out"]
 LARGE = 32.0
 """Of the arguments of squares, products and activations: smaller ones are no reason for a refusal."""
 
+NORMAL = 1.0
+"""The standard deviation of what a batch normalization returns before its scales are trained."""
+
 
 @dataclass(frozen=True)
 class Way:
@@ -172,13 +175,8 @@ class _Trials:
         """The network with arguments of activations as a batch normalization makes them, where some are large now."""
         wide = variants.steep(graph, self._task.calibration, LARGE)
         if wide:
-            largest = max(wide, key=lambda name: wide[name])
-            source, reach = graph.node(largest).source, wide[largest]
-            change = (
-                f"keep the arguments of {source}, which reach {reach:.3g}, near one, with a BatchNormalization before "
-                f"{'it' if len(wide) == 1 else f'each of {len(wide)} activations'}"
-            )
-            closer = variants.standardised(graph, wide, self._task.calibration, 1.0)
+            closer = variants.standardised(graph, wide, self._task.calibration, NORMAL)
+            change = variants.smaller_arguments(graph, wide, NORMAL)
             yield from self._tried((*done, change), closer, trains=True)
 
     def _shorter(self, done: tuple[str, ...], graph: Graph, precision: float) -> Iterator[Way]:

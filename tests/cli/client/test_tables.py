@@ -39,7 +39,7 @@ def folder(cli, tmp_path_factory):
     (folder / "table.csv").write_text("\n".join(lines))
     plan = folder / "plan.bin"
     cli.succeed(
-        "compile", folder / "model.onnx", "--calibration", folder / "calibration.csv", "--labels",
+        "compile", folder / "model.onnx", "--calibration", folder / "calibration.csv", "--class-names",
         folder / "names.txt", "--precision", "10", "--output", plan,
     )  # fmt: skip
     cli.succeed("keygen", folder / "plan.client.bin", "--keys", folder / "keys")

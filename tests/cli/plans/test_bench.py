@@ -183,7 +183,7 @@ def test_a_machine_is_calibrated_and_predictions_are_for_it(cli, here, monkeypat
     probes = (Probe(1 << 13, 4, 3, 1),)
     monkeypatch.setattr("hecc.measure.probes.PROBES", probes)
     monkeypatch.setattr(profiling, "measure_rates", functools.partial(profiling.measure_rates, probes=probes, rounds=1))
-    found = cli.answer("bench", "--calibrate", "--threads", 2, "--output", "mine.json")
+    found = cli.answer("bench", "--machine-profile", "--threads", 2, "--output", "mine.json")
     assert found["file"] == "mine.json"
     assert found["threads"] == 2
     assert set(found["rates"]) == {"1", "2"}
@@ -194,9 +194,11 @@ def test_a_machine_is_calibrated_and_predictions_are_for_it(cli, here, monkeypat
     assert f"predicted for     {found['machine']}" in cli.succeed("inspect", "for-mine.bin").stdout
 
 
-def test_a_calibration_is_of_no_plan(cli, here):
-    assert "leave the plan out" in cli.refusal("bench", "plan.bin", "--calibrate")
-    assert "hecc bench --calibrate" in cli.refusal("compile", "model.onnx", "--machine", "plan.bin", "-o", "other.bin")
+def test_a_machine_profile_is_of_no_plan(cli, here):
+    assert "leave the plan out" in cli.refusal("bench", "plan.bin", "--machine-profile")
+    assert "hecc bench --machine-profile" in cli.refusal(
+        "compile", "model.onnx", "--machine", "plan.bin", "-o", "other.bin"
+    )
 
 
 def test_a_budget_for_keys_is_a_size(cli, here):

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from hecc.inputs.labels import class_numbers, load_truth, output_labels
+from hecc.inputs.labels import class_numbers, load_truth, output_class_names
 from hecc.runtime.errors import FileFormatError, InputError
 
 
 def test_names_are_the_lines_of_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("cat\n dog \nold owl\n\n", encoding="utf-8")
     expected = {"y": ("cat", "dog", "old owl")}
-    assert output_labels(tmp_path / "names.txt", {"y": (3,)}) == expected
-    assert output_labels(["cat", "dog", "old owl"], {"y": (3,)}) == expected
-    assert output_labels({"z": ["no", "yes"]}, {"y": (3,), "z": (1,)}) == {"z": ("no", "yes")}
-    assert output_labels(None, {"y": (3,)}) == {}
+    assert output_class_names(tmp_path / "names.txt", {"y": (3,)}) == expected
+    assert output_class_names(["cat", "dog", "old owl"], {"y": (3,)}) == expected
+    assert output_class_names({"z": ["no", "yes"]}, {"y": (3,), "z": (1,)}) == {"z": ("no", "yes")}
+    assert output_class_names(None, {"y": (3,)}) == {}
 
 
 @pytest.mark.parametrize(
@@ -22,27 +22,27 @@ def test_names_are_the_lines_of_a_file(tmp_path):
         (
             ["a", "b"],
             {"y": (3,)},
-            r"labels: output 'y': 2 labels for an output of shape \(3,\), which takes 3, one for",
+            r"class_names: output 'y': 2 names of classes for an output of shape \(3,\), which takes 3, one for",
         ),
         (["a"], {"y": (1,)}, "which takes 2 for a single score, that of no and that of yes"),
         (["a"] * 4, {"y": (3, 4)}, "which takes 12, one for each score"),
-        (["a", "b", "a"], {"y": (3,)}, "two labels are 'a'; every class needs a name of its own"),
-        (["a", "", "c"], {"y": (3,)}, "label 2 is empty, not printable or over 256 characters"),
-        (["a", "\x1b[2J", "c"], {"y": (3,)}, "label 2 is empty, not printable"),
+        (["a", "b", "a"], {"y": (3,)}, "two classes are called 'a'; every class needs a name of its own"),
+        (["a", "", "c"], {"y": (3,)}, "name 2 of a class is empty, not printable or over 256 characters"),
+        (["a", "\x1b[2J", "c"], {"y": (3,)}, "name 2 of a class is empty, not printable"),
         (["a", "b"], {"y": (2,), "z": (2,)}, r"the network has 2 outputs \('y', 'z'\); say for which, as OUTPUT=FILE"),
         ({"w": ["a", "b"]}, {"y": (2,)}, "there is no output 'w'; the network has 'y'"),
-        ([], {"y": (2,)}, "no labels; give one name per line"),
+        ([], {"y": (2,)}, "no names; give one per line"),
     ],
 )
 def test_names_that_do_not_fit_are_refused(given, outputs, fault):
     with pytest.raises(InputError, match=fault):
-        output_labels(given, outputs)
+        output_class_names(given, outputs)
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FileFormatError, match=r"names\.txt: not a text file in UTF-8; give one name per line"):
-        output_labels(tmp_path / "names.txt", {"y": (3,)})
+        output_class_names(tmp_path / "names.txt", {"y": (3,)})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ STATED = hecc.Preprocessing(resize=8, scale=1 / 255)
 @pytest.fixture(scope="module")
 def told(model):
     """The digit network's plan with everything a client should know."""
-    return hecc.compile(model, preprocessing=STATED, labels=NAMES, precision=9)
+    return hecc.compile(model, preprocessing=STATED, class_names=NAMES, precision=9)
 
 
 def save_digits(folder, digits, count):
@@ -41,9 +41,9 @@ def test_what_was_not_stated_is_not_in_the_file(plan, tmp_path):
 
 
 def test_other_preprocessing_makes_other_ciphertexts_necessary(model, told):
-    other = hecc.compile(model, preprocessing=hecc.Preprocessing(scale=1 / 255), labels=NAMES, precision=9)
+    other = hecc.compile(model, preprocessing=hecc.Preprocessing(scale=1 / 255), class_names=NAMES, precision=9)
     assert other.input_fingerprint != told.input_fingerprint
-    renamed = hecc.compile(model, preprocessing=STATED, labels=NAMES[::-1], precision=9)
+    renamed = hecc.compile(model, preprocessing=STATED, class_names=NAMES[::-1], precision=9)
     assert renamed.input_fingerprint == told.input_fingerprint
     assert renamed.fingerprint != told.fingerprint
 
@@ -92,7 +92,10 @@ def test_calibration_images_are_preprocessed_with_the_same_code(model, digits, t
     [
         ({"preprocessing": hecc.Preprocessing(mean=(1, 2, 3))}, "preprocessing of input 'image': a mean of 3 values"),
         ({"preprocessing": {"photo": STATED}}, "preprocessing: there is no input 'photo'; the network takes 'image'"),
-        ({"labels": NAMES[:9]}, r"labels: output 'logits': 9 labels for an output of shape \(10,\), which takes 10"),
+        (
+            {"class_names": NAMES[:9]},
+            r"class_names: output 'logits': 9 names of classes for an output of shape \(10,\)",
+        ),
         ({"calibration": np.zeros((2, 8, 8), dtype=np.uint8), "raw": True}, "was not stated; compile with --scale"),
     ],
 )
@@ -110,7 +113,7 @@ def test_a_table_goes_from_its_raw_columns_to_a_diagnosis(network, tmp_path):
         network((3,), ("gemm", 1)),
         preprocessing=hecc.Preprocessing(mean=means, std=deviations),
         calibration=tmp_path / "patients.csv",
-        labels=["healthy", "ill"],
+        class_names=["healthy", "ill"],
         margin=0,
         precision=8,
     )

@@ -40,7 +40,7 @@ def network(names=("x",)):
 
 @pytest.fixture(scope="module")
 def plan():
-    return hecc.compile(network(), calibration=FRAME, labels=["ill", "well"], precision=10)
+    return hecc.compile(network(), calibration=FRAME, class_names=["ill", "well"], precision=10)
 
 
 def test_the_plan_knows_the_columns(plan):

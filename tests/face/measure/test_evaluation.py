@@ -75,7 +75,7 @@ def test_batches_are_encrypted_as_batches(model, digits, tmp_path):
 def test_the_folders_of_images_are_their_classes(model, digits, tmp_path):
     names = [f"digit {number}" for number in range(10)]
     stated = hecc.Preprocessing(scale=1 / 255)
-    plan = hecc.compile(model, preprocessing=stated, labels=names, precision=8)
+    plan = hecc.compile(model, preprocessing=stated, class_names=names, precision=8)
     for number, (image, label) in enumerate(zip(digits["images"], digits["labels"], strict=True)):
         folder = tmp_path / names[label]
         folder.mkdir(exist_ok=True)
@@ -151,7 +151,7 @@ def test_a_network_may_end_in_probabilities_or_in_a_choice(model, digits, operat
     plan = hecc.compile(
         ending_in(model, operator, **attributes),
         calibration=digits["calibration"],
-        labels=[f"digit {number}" for number in range(10)],
+        class_names=[f"digit {number}" for number in range(10)],
         precision=8,
     )
     found = hecc.evaluate(plan, digits["images"], digits["labels"], encrypted=True, rows=2)
@@ -277,7 +277,9 @@ def test_without_a_model_no_importer_is_loaded(plan, digits, tmp_path):
 @pytest.fixture(scope="module")
 def binary(network):
     """A plan with one score, and rows whose right answers it does not always find."""
-    plan = hecc.compile(network((3,), ("gemm", 1)), input_range=(-1, 1), precision=8, labels=["benign", "malignant"])
+    plan = hecc.compile(
+        network((3,), ("gemm", 1)), input_range=(-1, 1), precision=8, class_names=["benign", "malignant"]
+    )
     inputs = np.random.default_rng(0).uniform(-1, 1, (30, 3))
     scores = hecc.simulate(plan, inputs, noise=False)["gemm0"][:, 0]
     labels = (scores + np.random.default_rng(1).normal(size=30) * scores.std() > 0).astype(int)

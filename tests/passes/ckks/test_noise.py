@@ -30,7 +30,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
     Conjugate,
     Diagonals,
-    DropLimbs,
     Fold,
     Input,
     Instruction,
@@ -44,7 +43,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     PairedInput,
     Polynomial,
     Relinearize,
-    Rescale,
     Rotate,
     SparseMatrix,
     Square,
@@ -60,7 +58,7 @@ from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_bound import worst_errors
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise, RingNoise, rounding_errors
-from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.ckks.readings.types import verify, verify_expanded
 
 DEGREE = 4096
 SLOTS = DEGREE // 2
@@ -85,8 +83,8 @@ class Case:
         The last value is the result.
     count
         Ciphertexts of an input.
-    product
-        Whether the result is one, of depth 1.
+    depths
+        Multiplicative depth of each value of the body; by default none is a product.
     special
         Bits of each of the two special primes. Fewer make the keys' errors larger.
     source
@@ -95,7 +93,7 @@ class Case:
 
     body: tuple[Instruction, ...]
     count: int = 2
-    product: bool = False
+    depths: tuple[int, ...] = ()
     special: int = 40
     source: type[Input] = Input
     constants: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -134,25 +132,36 @@ CASES = {
     "add": Case((Add(x=0, y=1),)),
     "subtract": Case((Subtract(x=0, y=1),)),
     "negate": Case((Negate(x=0),)),
-    "multiply": Case((Multiply(x=0, y=1), Relinearize(x=2)), product=True),
-    "square": Case((Square(x=0), Relinearize(x=2)), product=True),
-    "relinearize": Case((Square(x=0), Relinearize(x=2)), product=True, special=20),
+    "multiply": Case((Multiply(x=0, y=1), Relinearize(x=2)), depths=(1, 1)),
+    "square": Case((Square(x=0), Relinearize(x=2)), depths=(1, 1)),
+    "relinearize": Case((Square(x=0), Relinearize(x=2)), depths=(1, 1), special=20),
+    "drop limbs": Case((Square(x=0), Relinearize(x=2), Multiply(x=3, y=1), Relinearize(x=4)), depths=(1, 1, 2, 2)),
+    "polynomial of numbers": Case(
+        (Polynomial(x=0, coefficients="c", basis="chebyshev"),),
+        depths=(2,),
+        constants={"c": np.array([0.2, 0.5, 0.0, -0.4])},
+    ),
+    "polynomial of slot values": Case(
+        (Polynomial(x=0, coefficients="c", basis="power"),),
+        depths=(2,),
+        constants={"c": np.full((4, 2, SLOTS), np.reshape([0.1, -0.5, 0.3, 0.4], (4, 1, 1)))},
+    ),
     "add plain": Case((AddPlain(x=0, vector="v"),), constants=VECTOR),
-    "multiply plain": Case((MultiplyPlain(x=0, vector="v"),), product=True, constants=VECTOR),
+    "multiply plain": Case((MultiplyPlain(x=0, vector="v"),), depths=(1,), constants=VECTOR),
     "add scalar": Case((AddScalar(x=0, value=0.3),)),
-    "multiply scalar": Case((MultiplyScalar(x=0, value=-2.5),), product=True),
-    "negate a product": Case((Square(x=0), Relinearize(x=2), Negate(x=3)), product=True),
-    "conjugate a product": Case((Square(x=0), Relinearize(x=2), Conjugate(x=3)), product=True, special=20),
+    "multiply scalar": Case((MultiplyScalar(x=0, value=-2.5),), depths=(1,)),
+    "negate a product": Case((Square(x=0), Relinearize(x=2), Negate(x=3)), depths=(1, 1, 1)),
+    "conjugate a product": Case((Square(x=0), Relinearize(x=2), Conjugate(x=3)), depths=(1, 1, 1), special=20),
     "rotate": Case((Rotate(x=0, step=5),), special=36),
     "conjugate": Case((Conjugate(x=0),), special=36),
     "fold": Case((Fold(x=0, period=DEGREE // 8, span=SLOTS),), special=36),
     "linear transform": Case(
         (LinearTransform(x=0, count=2, diagonals="d"),),
-        product=True,
+        depths=(1,),
         special=36,
         constants=diagonals(SLOTS),
     ),
-    "matrix product": Case((MatrixProduct(x=0, count=4, matrix="m"),), count=4, product=True, constants=matrix(4)),
+    "matrix product": Case((MatrixProduct(x=0, count=4, matrix="m"),), count=4, depths=(1,), constants=matrix(4)),
 }
 
 
@@ -178,20 +187,37 @@ class Prepared:
         body = (*sources, *case.body)
         output = 0 if not case.body else len(body) - 1
         instructions = (*body, Output(x=output, name="y", occupied="in"))
-        inner = ["y"] * (len(instructions) - 2) if case.body else ["a"]
+        depths = case.depths or (0,) * len(case.body)
+        last = depths[-1] if depths else 0
+        # The value of the network that a value of the circuit belongs to: the result, or one of less depth.
+        inner = ["y" if depth == last else f"at {depth}" for depth in depths]
         lowered = Lowered(
             Circuit(SLOTS, instructions, {**masks, **case.constants}),
-            ("a", "b", *inner),
+            ("a", "b", *(inner or ["a"]), *inner[-1:]),
             {"a": 0, "b": 1, "y": output},
         )
-        for name in "aby":
+        depth = {"a": 0, "b": 0, **dict(zip(inner, depths, strict=True)), "y": last}
+        for name in depth:
             build.input(name, SLOTS)
         graph = build.graph("y")
-        chain = Chain(DEGREE, BITS, BITS, DATA, SPECIAL[case.special], (0, 1) if case.product else (0,), digit_limbs=2)
-        depth = {"a": 0, "b": 0, "y": int(case.product)}
-        scales = Scaling(lowered, graph, depth, dict.fromkeys("aby", 1.0)).scales(chain)
-        magnitudes = {name: Magnitude(1.0, 1 / math.sqrt(3), 1.0) for name in "aby"}
-        formula = NoisePrediction(lowered, graph, magnitudes, DEGREE).deviations(scales, {})["y"]
+        chain = Chain(DEGREE, BITS, BITS, DATA, SPECIAL[case.special], (0, *[1] * last), digit_limbs=2)
+        scales = Scaling(lowered, graph, depth, dict.fromkeys(depth, 1.0)).scales(chain)
+        quantiles = tuple(np.linspace(-1, 1, 101))
+        magnitudes = dict.fromkeys(depth, Magnitude(1.0, 1 / math.sqrt(3), 1.0, quantiles)) | {
+            name: Magnitude(1.0, 1 / math.sqrt(5), 1.0) for name in depth if name.startswith("at ")
+        }
+        prediction = NoisePrediction(lowered, graph, magnitudes, DEGREE)
+        expansions = {
+            i: profile.scaled(
+                scales.ready_limbs(profile.instruction.x),
+                scales.ready_scale(profile.instruction.x),
+                scales.dropped(i, profile.instruction.x),
+                scales.scale[i],
+                DATA,
+            )
+            for i, profile in prediction.profiles.items()
+        }
+        formula = prediction.deviations(scales, expansions)["y"]
         circuit, _ = apply_scales(lowered, scales)
         options = Options(security=128)
         return cls(circuit, key_specification(circuit, chain, options), formula)
@@ -239,18 +265,19 @@ def drawn(prepared: Prepared, case: Case) -> NDArray[np.float64]:
     """Errors of results of the simulator, shape (examples, count, slots)."""
     circuit, keys = prepared.circuit, prepared.keys
     inputs = {name: np.repeat(value, EXAMPLES, axis=0) for name, value in values(case).items()}
-    model = GaussianNoise(circuit, verify(circuit, keys), keys, np.random.default_rng(8))
-    return np.asarray(Simulator(circuit).run(inputs, model)["y"] - Simulator(circuit).run(inputs)["y"])
+    expanded, types = verify_expanded(circuit, keys)
+    model = GaussianNoise(expanded, types, keys, np.random.default_rng(8))
+    return np.asarray(Simulator(expanded).run(inputs, model)["y"] - Simulator(expanded).run(inputs)["y"])
 
 
 def deviation(errors: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(errors**2)))
 
 
-def test_the_cases_reach_every_instruction() -> None:
-    bodies = {type(ins) for case in CASES.values() for ins in case.body} | {case.source for case in CASES.values()}
-    # Rescales and dropped limbs come with scales, polynomials are expanded to the others.
-    assert bodies | {Output, Rescale, DropLimbs, Polynomial} == set(INSTRUCTIONS)
+def test_the_cases_reach_every_instruction(build: Any) -> None:
+    # Rescales and dropped limbs come with scales.
+    reached = {type(ins) for case in CASES.values() for ins in Prepared.of(case, type(build)()).circuit.instructions}
+    assert reached == set(INSTRUCTIONS)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -260,8 +287,8 @@ def test_all_readings_of_noise_say_what_is_measured(name: str, build: Any, tmp_p
     found = measured(prepared, case, tmp_path)
     assert prepared.formula == pytest.approx(deviation(found), rel=TOLERANCE)
     assert deviation(drawn(prepared, case)) == pytest.approx(deviation(found), rel=TOLERANCE)
-    types = verify(prepared.circuit, prepared.keys)
-    bound = worst_errors(prepared.circuit, types, prepared.keys, dict.fromkeys("ab", (-1.0, 1.0)))["y"]
+    expanded, types = verify_expanded(prepared.circuit, prepared.keys)
+    bound = worst_errors(expanded, types, prepared.keys, dict.fromkeys("ab", (-1.0, 1.0)))["y"]
     assert np.abs(found).max() < bound
 
 
@@ -270,12 +297,12 @@ def test_the_formula_counts_the_rounding_of_what_is_encoded(build: Any) -> None:
     ring, scale, prime = RingNoise(DEGREE, SLOTS), 2.0**BITS, float(DATA[-1])
     before = Prepared.of(CASES["input"], build).formula ** 2
 
-    def added(ins: Instruction, *, product: bool = False) -> float:
-        return Prepared.of(Case((ins,), product=product, constants=VECTOR), build).formula ** 2 - before
+    def added(ins: Instruction, *depths: int) -> float:
+        return Prepared.of(Case((ins,), depths=depths, constants=VECTOR), build).formula ** 2 - before
 
     off = float(rounding_errors(0.3, scale))
     assert added(AddScalar(x=0, value=0.3)) == pytest.approx(off**2, rel=1e-6)
     assert added(AddPlain(x=0, vector="v")) == pytest.approx(ring.encoding / scale**2, rel=1e-6)
     rescaled = ring.rescaling(2) / (scale**2 / prime) ** 2
     expected = (0.3**2 - 1) * before + off**2 / 3 + rescaled
-    assert added(MultiplyScalar(x=0, value=0.3), product=True) == pytest.approx(expected, rel=1e-9)
+    assert added(MultiplyScalar(x=0, value=0.3), 1) == pytest.approx(expected, rel=1e-9)

@@ -11,6 +11,7 @@ from hecc.compiler.graph.affine import Pool
 from hecc.compiler.graph.function import ARGUMENT, Primitive
 from hecc.compiler.graph.nodes import AffineNode, FunctionNode, WindowSumNode
 from hecc.passes.graph.variants import (
+    smaller_arguments,
     standardised,
     steep,
     strided,
@@ -131,3 +132,15 @@ def test_only_smooth_functions_of_large_arguments_are_steep(build: Any) -> None:
     reach = float(np.abs(graph.evaluate(ROWS)["a"]).max())
     assert steep(graph, ROWS, 4.0) == {"sigmoid": reach}
     assert steep(graph, ROWS, 2 * reach) == {}
+
+
+def test_smaller_arguments_are_asked_for_in_one_wording(build: Any) -> None:
+    graph = functions(build, "sigmoid", "tanh")
+    source = graph.node("tanh").source
+    one = smaller_arguments(graph, {"tanh": 7.5}, 1.0)
+    assert one == f"keep the arguments of {source}, which reach 7.5, near one, with a BatchNormalization before it"
+    two = smaller_arguments(graph, {"sigmoid": 5.0, "tanh": 7.5}, 0.25)
+    assert two == (
+        f"keep the arguments of {source}, which reach 7.5, and of 1 other, near one, with a BatchNormalization before "
+        "each (with scales of about 0.25)"
+    )

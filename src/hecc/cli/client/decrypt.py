@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,12 @@ from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, o
 from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ForceOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
-from hecc.cli.usage import FILES, SECURITY
+from hecc.cli.security import say_insecurity
+from hecc.cli.usage import FILES, NETWORK, SECURITY
+
+if TYPE_CHECKING:
+    from hecc.cli.console import Console
+    from hecc.client import Client
 
 __all__ = ["decrypt_command"]
 
@@ -30,6 +35,16 @@ def decrypt_command(
             show_default="output.npy, or output.npz of several outputs",
             help="The values: .npy for one output, .npz, or .csv or .parquet with a line per row.",
             rich_help_panel=FILES,
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="FILE",
+            show_default=False,
+            help="Of what `hecc train` made: decode the weights, and write the trained network here, an ONNX file.",
+            rich_help_panel=NETWORK,
         ),
     ] = None,
     disclose: Annotated[
@@ -69,6 +84,9 @@ def decrypt_command(
         from hecc.runtime.figures import count_words, shortened, time_words
 
         client = open_client(plan, keys, keyring=keyring, min_security=min_security)
+        if model is not None:
+            _write_model(out, client, result, model, [plan, result, *key_files(keys)], force)
+            return
         if output is None:
             output = Path("output.npy" if len(client.plan.header.outputs) == 1 else "output.npz")
         asked = None if request is None else Path(request)
@@ -84,6 +102,7 @@ def decrypt_command(
         if outputs.index and output.suffix.lower() not in (".csv", ".parquet"):
             named = shortened([str(label) for label in outputs.index])
             out.warn(f"{output} holds rows {named} of the inputs without their names; a .csv or .parquet file has them")
+        say_insecurity(out, client.plan)
         header = client.plan.header
         if verbose:
             out.facts([("answers", f"request {request or 'that was encrypted last'}"), ("key set", encrypted.key_id)])
@@ -105,3 +124,19 @@ def decrypt_command(
         )
         if outputs.lost:
             raise typer.Exit(INCOMPLETE)
+
+
+def _write_model(out: Console, client: Client, trained: Path, model: Path, inputs: list[Path], force: bool) -> None:
+    """The trained network as an ONNX file."""
+    from hecc.inputs.models import is_model
+    from hecc.runtime.figures import count_words, size_words
+    from hecc.runtime.files.atomic import write_file
+    from hecc.training import trained_model
+
+    check_targets({"--model": model}, inputs)
+    content, losses = trained_model(client, trained)
+    write_file(model, content, own=is_model, kind="an ONNX model", force=force)
+    out.say(f"{model}: the trained network in {size_words(len(content))}, after {count_words(len(losses), 'step')}")
+    out.say(f"  loss      {losses[0]:.4g} in the first step, {losses[-1]:.4g} in the last")
+    say_insecurity(out, client.plan)
+    out.result(model=str(model), bytes=len(content), steps=len(losses), losses=losses.tolist())

@@ -10,8 +10,9 @@ import typer
 
 from hecc.cli.client.keys import KeyringOption, KeysOption, MinSecurityOption, open_client
 from hecc.cli.console import JsonOption, console
-from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption, VerboseOption
+from hecc.cli.options import ClipOption, ForceOption, RawOption, ResumeOption, SkipOption, TruthOption, VerboseOption
 from hecc.cli.outputs import check_targets, key_files
+from hecc.cli.security import say_insecurity
 from hecc.cli.usage import FILES, SECURITY, SPEED
 from hecc.runtime.errors import KeyMismatchError
 
@@ -31,6 +32,7 @@ def encrypt_command(
     raw: RawOption = False,
     clip: ClipOption = False,
     skip_bad_rows: SkipOption = False,
+    labels: TruthOption = None,
     keys: KeysOption = Path("keys"),
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="The encrypted rows.", rich_help_panel=FILES)
@@ -72,6 +74,8 @@ def encrypt_command(
     Values outside the range that the plan was compiled for are refused, by row and column: the network would compute
     nonsense. With --clip they are moved to the nearest end, with --skip-bad-rows such rows are left out; both are told,
     and decrypt keeps the numbers that the rows had.
+
+    Of a plan that trains (`hecc compile --train`), the right answers are encrypted with the rows: --labels.
     """
     with console(as_json) as out:
         from hecc.inputs.sources import check_readable, forms, load_inputs
@@ -79,7 +83,7 @@ def encrypt_command(
         from hecc.runtime.files.container import Kind, check_kind
         from hecc.runtime.plan.facts import rows_words
 
-        check_targets({"--output": output}, [plan, *inputs, *key_files(keys)])
+        check_targets({"--output": output}, [plan, *inputs, labels, *key_files(keys)])
         check_kind(output, Kind.CIPHERTEXT, force=force)
         check_readable(inputs)
         client = open_client(plan, keys, public=public, keyring=keyring, min_security=min_security)
@@ -102,11 +106,13 @@ def encrypt_command(
         start = time.perf_counter()
         with out.steps("encrypting") as step:
             encrypted = client.encrypt_to(
-                output, loaded, processes=processes, progress=step, resume=resume, force=force
+                output, loaded, labels=labels, processes=processes, progress=step, resume=resume, force=force
             )
         elapsed = time.perf_counter() - start
         rows, size = encrypted.rows, output.stat().st_size
-        out.say(f"{output}: {rows_words(encrypted)} in {size_words(size)}, encrypted in {time_words(elapsed)}")
+        done = client.plan.scheme.verb
+        out.say(f"{output}: {rows_words(encrypted)} in {size_words(size)}, {done} in {time_words(elapsed)}")
+        say_insecurity(out, client.plan)
         if verbose:
             with_key = f"the {'public' if public else 'secret'} key of set {client.key_id}"
             out.facts([("encrypted with", with_key), ("request", encrypted.fingerprint)])

@@ -13,6 +13,7 @@ from hecc.cli.client.keys import KeysOption, MinSecurityOption, read_passphrase
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import DeviceOption, VerboseOption
 from hecc.cli.outputs import check_overwriting, key_files
+from hecc.cli.security import say_insecurity
 from hecc.cli.usage import FILES, SECURITY
 from hecc.runtime.errors import InputError
 
@@ -101,15 +102,20 @@ def keygen_command(
         uses = ("stays with you", "may go to whoever encrypts for you", "goes to the server")
         files = (made.secret, made.public, made.evaluation)
         out.facts(
-            [(str(file), f"{size_words(file.stat().st_size)}, {use}") for file, use in zip(files, uses, strict=True)]
+            [
+                (str(file), f"{size_words(file.stat().st_size)}, {use}")
+                for file, use in zip(files, uses, strict=True)
+                if file is not None
+            ]
         )
+        say_insecurity(out, client.plan)
         if verbose:
             out.facts([("fingerprint", made.key_id), *described.facts])
         out.result(
             key_id=made.key_id,
             seconds=elapsed,
             secret=str(made.secret),
-            public=str(made.public),
+            public=None if made.public is None else str(made.public),
             evaluation=str(made.evaluation),
             evaluation_bytes=made.evaluation.stat().st_size,
             protected=chosen is not None or keyring,

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from hecc.client import Client
     from hecc.runtime.plan.plan import Plan
 
-__all__ = ["KeyringOption", "KeysOption", "MinSecurityOption", "ask_passphrase", "open_client", "read_passphrase"]
+__all__ = [
+    "KeyringOption",
+    "KeysOption",
+    "MinSecurityOption",
+    "ask_passphrase",
+    "open_client",
+    "read_passphrase",
+]
 
 KeysOption = Annotated[
     Path, typer.Option("--keys", metavar="FOLDER", help="Folder of the keys.", rich_help_panel=FILES)

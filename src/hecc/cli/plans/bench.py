@@ -38,16 +38,17 @@ def bench_command(
     runs: Annotated[
         int, typer.Option(min=1, metavar="NUMBER", help="Runs of the plan that are counted.", rich_help_panel=SPEED)
     ] = 7,
-    calibrate: Annotated[
+    machine_profile: Annotated[
         bool,
         typer.Option(
-            "--calibrate",
+            "--machine-profile",
             help="Measure what predicted times depend on, for `hecc compile --machine`.",
             rich_help_panel=SPEED,
         ),
     ] = False,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="What --calibrate writes.", rich_help_panel=FILES)
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="What --machine-profile writes.", rich_help_panel=FILES),
     ] = Path("machine.json"),
     force: ForceOption = False,
     as_json: JsonOption = False,
@@ -56,14 +57,14 @@ def bench_command(
 
     Without a plan: the kernels of every implementation, single operations, and the memory. With one: seconds per row,
     peak memory, and how far that is from the roofline, which is what the transforms and the reads of keys and weights
-    would take alone. With --calibrate: a file that makes `hecc compile` and `hecc estimate` predict times for this
-    machine.
+    would take alone. With --machine-profile: a file that makes `hecc compile` and `hecc estimate` predict times for
+    this machine.
     """
     with console(as_json) as out:
-        if calibrate:
+        if machine_profile:
             if plan is not None:
-                raise InputError("--calibrate measures the machine, not a plan; leave the plan out")
-            _calibrate(out, output, threads, force)
+                raise InputError("--machine-profile measures the machine, not a plan; leave the plan out")
+            _write_profile(out, output, threads, force)
         elif plan is None:
             _bench_machine(out, threads)
         else:
@@ -155,7 +156,7 @@ def _bench_machine(out: Console, threads: int | None) -> None:
     )
 
 
-def _calibrate(out: Console, path: Path, threads: int | None, force: bool) -> None:
+def _write_profile(out: Console, path: Path, threads: int | None, force: bool) -> None:
     from hecc.compiler.ckks.prediction.machine import is_profile
     from hecc.measure.probes import PROBES
     from hecc.measure.profiling import measure_rates, profile_of

@@ -11,7 +11,7 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ForceOption, ModelArgument, VerboseOption
 from hecc.cli.outputs import check_targets
-from hecc.cli.plans.flags import Given, option_files, takes_options
+from hecc.cli.plans.flags import Given, option_files, stated, takes_options
 from hecc.cli.usage import FILES
 from hecc.options.table import CompileOptions
 
@@ -62,7 +62,7 @@ def compile_command(
             check_kind(path, kind, force=force)
         asked = options()
         with out.stages(f"compiling {model}") as stage:
-            plan = hecc.compile(model, progress=stage, **asked)
+            plan = hecc.compile(model, progress=stage, **stated(options))
         plan.save(output, force=force)
         plan.client().save(client, force=force)
         elapsed = time.perf_counter() - start

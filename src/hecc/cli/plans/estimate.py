@@ -8,7 +8,7 @@ import typer
 
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import ModelArgument
-from hecc.cli.plans.flags import Given, takes_options
+from hecc.cli.plans.flags import Given, stated, takes_options
 from hecc.options.table import CompileOptions
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def estimate_command(
 
         asked = options()
         with out.stages(f"estimating {model}") as stage:
-            found = hecc.estimate(model, advice=advice, progress=stage, **asked)
+            found = hecc.estimate(model, advice=advice, progress=stage, **stated(options))
         out.facts(plan_facts(found.plan.header))
         out.say()
         out.table(*_table(found))

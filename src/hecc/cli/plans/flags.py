@@ -16,15 +16,18 @@ from hecc.compiler.options import Flag, Option, options_of
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from hecc.inputs.labels import Labels
+    from hecc.inputs.labels import ClassNames
     from hecc.runtime.inputs.preprocessing import Preprocessing
 
-__all__ = ["Given", "option_files", "takes_options"]
+__all__ = ["Given", "option_files", "stated", "takes_options"]
 
 log = logging.getLogger(__name__)
 
 Given: TypeAlias = "functools.partial[dict[str, Any]]"
 """What a command gets of the options: they are read when it is called, by what may refuse them."""
+
+CONTEXT = "context"
+"""The parameter of commands in which typer says which flags are given."""
 
 
 def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -37,7 +40,8 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command, eval_str=True)
-        shown = [
+        shown = [inspect.Parameter(CONTEXT, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+        shown += [
             each
             for name, parameter in own.parameters.items()
             for each in (flags.values() if name == "options" else (parameter,))
@@ -45,7 +49,9 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
 
         @functools.wraps(command)
         def with_options(**given: Any) -> None:
-            options = functools.partial(_read, rows, **{name: given.pop(name) for name in flags})
+            source = given.pop(CONTEXT).get_parameter_source
+            named = frozenset(name for name in flags if source(name).name != "DEFAULT")
+            options = functools.partial(_read, rows, named, **{name: given.pop(name) for name in flags})
             command(**given, options=options)
 
         # typer takes names and defaults from the one, types from the other.
@@ -56,12 +62,25 @@ def takes_options(table: type) -> Callable[[Callable[..., None]], Callable[..., 
     return decorate
 
 
+def stated(options: Given) -> dict[str, Any]:
+    """Options as Python takes them, without those of single schemes that the command line does not give.
+
+    Those are refused where they are of another scheme than the plan, whatever they say.
+    """
+    rows, given = options.args
+    found = options()
+    for row in rows:
+        if row.schemes and not any(flag.name in given for flag in row.flags):
+            found.pop(row.name, None)
+    return found
+
+
 def option_files(given: Given) -> list[Path]:
     """The files, and folders of images, that options name."""
     options = given.keywords
-    labels = [Path(name) for text in options["labels"] or () for name in (text, text.partition("=")[2]) if name]
+    names = [Path(name) for text in options["class_names"] or () for name in (text, text.partition("=")[2]) if name]
     numbers = [Path(text) for text in (options["mean"], options["std"]) if text and text.endswith(".npy")]
-    return [value for value in options.values() if isinstance(value, Path)] + labels + numbers
+    return [value for value in options.values() if isinstance(value, Path)] + names + numbers
 
 
 def _parameter(flag: Flag, row: Option) -> inspect.Parameter:
@@ -84,7 +103,7 @@ def _parameter(flag: Flag, row: Option) -> inspect.Parameter:
     )
 
 
-def _read(rows: Sequence[Option], **given: Any) -> dict[str, Any]:
+def _read(rows: Sequence[Option], _: frozenset[str], **given: Any) -> dict[str, Any]:
     """The options as Python takes them.
 
     Raises
@@ -150,7 +169,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
     return tuple(map(float, array.reshape(-1)))
 
 
-def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None:
+def _class_names(given: Sequence[str] | None) -> ClassNames | Mapping[str, ClassNames] | None:
     """The option as Python takes it: a file, or files by output."""
     if not given:
         return None
@@ -158,7 +177,7 @@ def _labels(given: Sequence[str] | None) -> Labels | Mapping[str, Labels] | None
         return given[0]
     named = [text.partition("=") for text in given]
     if not all(name and file for name, _, file in named):
-        raise InputError("--labels: several files need the names of their outputs; give each as OUTPUT=FILE")
+        raise InputError("--class-names: several files need the names of their outputs; give each as OUTPUT=FILE")
     return {name: file for name, _, file in named}
 
 
@@ -173,8 +192,8 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {"key_budget": read_size}
 """Of flags whose text is not what typer makes of their type."""
 
 READERS: Mapping[str, Callable[..., Any]] = {
+    "class_names": _class_names,
     "input_range": _input_range,
-    "labels": _labels,
     "preprocessing": _preprocessing,
 }
 """Of options that Python takes as something else than their flags."""

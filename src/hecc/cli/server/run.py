@@ -11,6 +11,7 @@ import typer
 from hecc.cli.console import JsonOption, console
 from hecc.cli.options import DeviceOption, ForceOption, ResumeOption, ThreadsOption, VerboseOption, read_size
 from hecc.cli.outputs import check_targets
+from hecc.cli.security import say_insecurity
 from hecc.cli.usage import FILES, SPEED
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def run_command(
             f"{output}: {rows_words(request)} in {size_words(size)}, evaluated in {time_words(seconds)}"
             + _each([end - ready for end in ends], request.batch)
         )
+        say_insecurity(out, loaded)
         if verbose:
             out.facts(
                 [

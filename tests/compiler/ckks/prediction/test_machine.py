@@ -39,7 +39,7 @@ def test_a_profile_is_the_same_after_a_journey_through_a_file(tmp_path: Path) ->
 def test_other_files_are_refused(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "machine.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=f"{said}.*bench --calibrate"):
+    with pytest.raises(InputError, match=f"{said}.*bench --machine-profile"):
         MachineProfile.load(path)
 
 
@@ -57,7 +57,7 @@ def test_other_files_are_refused(text: str, said: str, tmp_path: Path) -> None:
 def test_impossible_figures_are_refused(changes: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "machine.json"
     path.write_bytes(msgspec.json.encode(msgspec.to_builtins(PROFILE) | changes))
-    with pytest.raises(InputError, match="bench --calibrate"):
+    with pytest.raises(InputError, match="bench --machine-profile"):
         MachineProfile.load(path)
 
 

@@ -191,7 +191,7 @@ COMPOSITE = (1 << 40) + 2048 * 3 + 1
         ((*INPUT, "preprocessing"), {**STATED, "mean": [1.0, 2.0]}, "input 'x': a mean of 2 values"),
         ((*INPUT, "preprocessing"), {**STATED, "crop": 3}, "unknown field `crop`"),
         ((*OUTPUT, "labels"), [], "not in canonical form"),
-        ((*OUTPUT, "labels"), ["a", "b"], "output 'y': 2 labels for an output of shape"),
+        ((*OUTPUT, "labels"), ["a", "b"], "output 'y': 2 names of classes for an output of shape"),
         ((*INPUT, "layout", "slots"), 63, "layout: 63 slots is not a power of two"),
         ((*INPUT, "layout", "slots"), 1024, "input 'x': a layout of 1024 slots does not fit"),
         ((*OUTPUT, "layout", "slots"), 128, "output 'y': "),

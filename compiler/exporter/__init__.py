@@ -1,0 +1,1 @@
+"""Back to ONNX: models with other weights."""

@@ -1,0 +1,1 @@
+"""Graphs as programs of tensors: a rule for every kind of node, affine map and operator."""

@@ -1,0 +1,1 @@
+"""What compiles for MORE: the pipeline."""

@@ -1,0 +1,1 @@
+"""MORE: numbers encoded as matrices. An encoding without a security level, not encryption; see ``docs/more.md``."""

@@ -1,0 +1,1 @@
+"""Attacks: what somebody without a key makes of files."""

@@ -1,0 +1,184 @@
+"""Plans under MORE: what networks of all kinds compute, encoded, and what is refused."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import hecc
+from hecc.compiler.importer import import_model
+from hecc.runtime.errors import InputError, UnsupportedError
+from hecc.runtime.files.container import ContainerWriter, Kind
+from hecc.runtime.files.memory import MemoryFile
+from hecc.runtime.more.client import Holder
+from hecc.runtime.more.keyfiles import KeyHeader
+from hecc.runtime.more.keys import generate
+from hecc.runtime.more.server import Engine, Server
+
+RNG = np.random.default_rng(8)
+SHARED = Path(os.environ.get("HECC_SHARED", "nowhere")) / "models"
+OTHERS = sorted(path for path in SHARED.glob("*.onnx") if path.stat().st_size < 3e6)
+
+
+def network(*kinds, shape=(1, 6, 6), **attributes):
+    """A convolution, and then some operators."""
+    nodes = [helper.make_node("Conv", ["x", "w", "b"], ["v0"], "conv")]
+    for number, kind in enumerate(kinds):
+        nodes.append(
+            helper.make_node(kind, [f"v{number}"], [f"v{number + 1}"], f"n{number}", **attributes.get(kind, {}))
+        )
+    weights = {"w": RNG.normal(size=(2, 1, 3, 3)) / 3, "b": RNG.normal(size=2)}
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *shape])],
+        [helper.make_tensor_value_info(f"v{len(kinds)}", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9).SerializeToString()
+
+
+def encoded(plan, rows):
+    """What a server makes of encoded rows, decoded."""
+    client = hecc.Client(plan, generate_file(plan), min_security="none")
+    with hecc.Server(plan, evaluation_file(client)) as server:
+        request = client.encrypt(rows)
+        return client.decrypt(server.run(request), request=request)
+
+
+def generate_file(plan):
+    """The bytes of a key."""
+    key = generate(plan.header.size)
+    with ContainerWriter(
+        memory := MemoryFile(), Kind.SECRET_KEY, KeyHeader(key_id=key.key_id, size=key.size)
+    ) as writer:
+        writer.add("matrix", key.matrix)
+    return memory.content
+
+
+def evaluation_file(client):
+    """The bytes that name the client's key set."""
+    header = KeyHeader(key_id=client.key_id, size=client.plan.header.size)
+    with ContainerWriter(memory := MemoryFile(), Kind.EVALUATION_KEYS, header):
+        pass
+    return memory.content
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("kinds", [("Tanh", "AveragePool"), ("Relu", "MaxPool"), ("Softplus", "Flatten", "LogSoftmax")])
+def test_results_are_those_in_clear(kinds, size):
+    pools = {kind: {"kernel_shape": [2, 2], "strides": [2, 2]} for kind in ("AveragePool", "MaxPool")}
+    model = network(*kinds, **pools)
+    rows = RNG.uniform(0, 1, (5, 1, 6, 6))
+    plan = hecc.compile(model, scheme="more", calibration=rows, input_range=(0, 1), matrix_size=size)
+    (found,) = encoded(plan, rows).values()
+    graph = import_model(model)
+    expected = graph.evaluate({"x": rows})[graph.outputs[0]].reshape(5, -1)
+    (simulated,) = hecc.simulate(plan, rows).values()
+    np.testing.assert_allclose(found.reshape(5, -1), simulated.reshape(5, -1), rtol=0, atol=1e-12)
+    if "LogSoftmax" not in kinds:
+        np.testing.assert_allclose(found.reshape(5, -1), expected, rtol=0, atol=1e-12)
+
+
+def test_one_row_has_a_decoy_of_its_range():
+    rows = RNG.uniform(0, 1, (1, 1, 6, 6))
+    plan = hecc.compile(network("Tanh"), scheme="more", input_range=(0, 1))
+    (found,) = encoded(plan, rows).values()
+    (simulated,) = hecc.simulate(plan, rows).values()
+    np.testing.assert_allclose(found, simulated, atol=1e-12)
+
+
+@pytest.mark.skipif(not OTHERS, reason="networks of others are not here (HECC_SHARED)")
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+def test_networks_of_others_are_exact(path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    batch = True
+    try:
+        graph = import_model(path)
+    except hecc.HeccError:
+        batch = False
+        graph = import_model(path, batch_axis=False)
+    rows = {
+        node.output.name: RNG.uniform(0, 1, (3, *graph.example_shape(node.output.shape))) for node in graph.inputs()
+    }
+    plan = hecc.compile(path, scheme="more", batch_axis=batch, input_range=(-3, 3))
+    found = encoded(plan, {name: values.astype(np.float32) for name, values in rows.items()})
+    rounded = {name: values.astype(np.float32).astype(np.float64) for name, values in rows.items()}
+    values = graph.evaluate(rounded)
+    exact = encoded_tensors(plan, rounded)
+    for name in {target.of or target.name for target in plan.header.outputs}:
+        scale = np.abs(values[name]).max()
+        assert np.abs(exact[name].reshape(3, -1) - values[name]).max() <= 1e-9 * scale, name
+    try:
+        session = onnxruntime.InferenceSession(path.read_bytes())
+    except Exception as error:
+        if "NOT_IMPLEMENTED" not in str(error):
+            raise
+        return  # onnxruntime does not run such old operators any more
+    theirs = [session.run(None, inputs_of(session, rows, k, batch)) for k in range(3)]
+    for place, output in enumerate(session.get_outputs()):
+        if output.name not in found or not isinstance(theirs[0][place], np.ndarray):
+            continue  # such as a list of dictionaries, which hecc has as a table
+        answers = [np.asarray(each[place])[0] if batch else np.asarray(each[place]) for each in theirs]
+        expected = np.stack([answer.reshape(-1) for answer in answers])
+        if expected.dtype.kind == "f":
+            own = np.asarray(found[output.name], dtype=float).reshape(3, -1)
+            assert np.abs(own - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max()), output.name
+
+
+def encoded_tensors(plan, rows):
+    """The encoded outputs, decoded, without the client's steps."""
+    key = generate(plan.header.size)
+    request = Holder(plan, key, None).encrypt(rows, note=False)
+    server = Server(Engine(plan), KeyHeader(key_id=key.key_id, size=key.size), owns=True)
+    return {name: key.decode(tensor) for name, tensor in server.run(request).tensors.items()}
+
+
+def inputs_of(session, rows, row, batch):
+    """One row by the names that a session takes, as often as a batch of a fixed size has it."""
+    given = {}
+    for source in session.get_inputs():
+        values = rows[source.name] if source.name in rows else next(iter(rows.values()))
+        fixed = source.shape[0] if batch and isinstance(source.shape[0], int) else 1
+        given[source.name] = (np.repeat(values[row : row + 1], fixed, axis=0) if batch else values[row]).astype(
+            np.float32
+        )
+    return given
+
+
+def test_comparisons_are_refused_where_they_are_not_wanted():
+    with pytest.raises(UnsupportedError, match=r"Relu 'n0' and MaxPool 'n1': they compare .* --comparisons exact"):
+        hecc.compile(network("Relu", "MaxPool", MaxPool={"kernel_shape": [2, 2]}), scheme="more", comparisons="refuse")
+    assert hecc.compile(network("Tanh"), scheme="more", comparisons="refuse").header.scheme == "more"
+
+
+def test_what_is_trained_is_what_the_file_has():
+    plan = hecc.compile(network("Tanh", "Flatten"), scheme="more", train="mse", input_range=(0, 1))
+    assert plan.header.training.parameters == ("w", "b")
+    again = hecc.Plan.loads(plan.dumps())
+    assert again.fingerprint == plan.fingerprint
+    assert again.training.initializers == plan.training.initializers
+    assert onnx.load_model_from_string(again.training.model).graph.initializer[0].name == "w"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "loss", "sentence"),
+    [
+        (("Flatten", "Sigmoid"), "mse", "the network ends in sigmoid, which the loss mse does not take"),
+        (("Flatten", "Softmax"), "mse", "the network ends in softmax"),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_network_is_refused(kinds, loss, sentence):
+    with pytest.raises(UnsupportedError, match=sentence):
+        hecc.compile(network(*kinds), scheme="more", train=loss)
+
+
+def test_options_that_cannot_be_are_refused():
+    for option, value in (("train", "hinge"), ("comparisons", "maybe"), ("matrix_size", 1), ("matrix_size", 9)):
+        with pytest.raises(InputError):
+            hecc.compile(network("Tanh"), scheme="more", **{option: value})
+    with pytest.raises(InputError, match="train: this option is for the scheme more"):
+        hecc.compile(network("Tanh"), train="mse")
