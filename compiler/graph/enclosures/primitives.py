@@ -25,10 +25,11 @@ Ends = tuple[Array, Array]
 """Least and largest value of each element, which may be infinite."""
 
 FAR = 1e300
-"""What stands for an infinite end where a function is evaluated: at infinity itself many are not a number."""
+"""What stands for an infinite end where a function is not a number at infinity itself."""
 
 ROUNDING = 2.0**-40
-"""Part of an interval's width by which its ends may be off, after sums of many products in double precision."""
+"""Part of the end of a piece by which an interval may exceed it, after sums of many products in double precision. An
+end at zero is exact: no rounding makes a sum of what is not negative so."""
 
 NEVER = (-math.inf, math.inf)
 
@@ -97,7 +98,10 @@ def primitive_image(name: str, attributes: Mapping[str, float], ends: Ends) -> E
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return np.asarray(PRIMITIVES[name](points, **attributes), dtype=np.float64)
 
-    values = [at(np.clip(end, -FAR, FAR)) for end in (low, high)]
+    values = []
+    for end in (low, high):
+        limit = at(end)
+        values.append(np.where(np.isnan(limit) & np.isinf(end), at(np.clip(end, -FAR, FAR)), limit))
     # Too large a number at an end that is infinite is no pole.
     unknown = np.logical_or.reduce(
         [np.isnan(value) | (np.isinf(value) & np.isfinite(end)) for value, end in zip(values, (low, high), strict=True)]
@@ -194,9 +198,10 @@ def piece_of(name: str, attributes: Mapping[str, float], ends: Ends) -> Piece | 
     if name not in PIECES:
         return None
     low, high = ends
-    width = np.where(np.isfinite(high - low), high - low, 0.0) if name in CONTINUOUS else 0.0
-    inner = low + ROUNDING * width, high - ROUNDING * width
+    rounding = ROUNDING if name in CONTINUOUS else 0.0
     for piece in PIECES[name](**attributes):
-        if bool(((piece.low <= inner[0]) & (inner[1] <= piece.high)).all()):
+        least = piece.low if math.isinf(piece.low) else piece.low - rounding * abs(piece.low)
+        largest = piece.high if math.isinf(piece.high) else piece.high + rounding * abs(piece.high)
+        if bool(((least <= low) & (high <= largest)).all()):
             return piece
     return None

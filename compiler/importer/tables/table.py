@@ -46,7 +46,8 @@ DIFFERENCES = (
 
 
 Entry = Mapping[str, Any]
-"""What became of a test that was run encrypted: ``error``, a part of what it may be, or ``refused``, the sentence."""
+"""What became of a test that was run encrypted: ``error``, a part of what it may be; or why there is no result,
+``refused`` with the compiler's sentence or ``unfinished``."""
 
 
 def write_table(path: Path, limits: Limits, record: Path) -> None:
@@ -235,7 +236,9 @@ def _encrypted(outcomes: Sequence[Outcome], record: Mapping[str, Entry]) -> list
     refused: dict[str, list[str]] = {}
     for name in selected:
         if name not in passed:
-            refused.setdefault(record.get(name, {}).get("refused", "it was not run"), []).append(name)
+            entry = record.get(name, {})
+            reason = entry.get("refused") or entry.get("unfinished") or "it has not been run encrypted"
+            refused.setdefault(reason, []).append(name)
     if refused:
         lines += ["Passed in clear, and not encrypted, each group with the reason:"]
         for sentence, names in sorted(refused.items()):

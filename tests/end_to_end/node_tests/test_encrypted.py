@@ -1,4 +1,4 @@
-"""The official ONNX node tests that pass in clear, encrypted: a few of every operator, and with the slow tests all."""
+"""The official ONNX node tests that pass in clear, encrypted: one of every operator, and with the slow tests all."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ SECONDS = 1.0
 
 
 def family(name: str) -> str:
-    """The operator that a test is named after, about."""
-    return "_".join(name.removeprefix("test_").split("_")[:2])
+    """What a test is named after, about an operator."""
+    return name.split("_")[1]
 
 
 def sample() -> set[str]:
     """Of each family the test that takes least, if it takes little."""
     cheapest: dict[str, str] = {}
-    for name, entry in sorted(RECORD.items(), key=lambda item: (item[1]["seconds"], item[0])):
-        if "error" in entry and entry["seconds"] <= SECONDS:
-            cheapest.setdefault(family(name).split("_")[0], name)
+    quick = {name: entry["seconds"] for name, entry in RECORD.items() if "error" in entry}
+    for name in sorted(quick, key=lambda name: (quick[name], name)):
+        if quick[name] <= SECONDS:
+            cheapest.setdefault(family(name), name)
     return set(cheapest.values())
 
 
@@ -47,6 +48,8 @@ def test_an_official_node_test_passes_encrypted(name: str, three_way: Any) -> No
     test = verify.tests().get(name)
     if test is None:
         pytest.skip("another version of onnx has other tests")
+    if "unfinished" in RECORD[name]:
+        pytest.skip(RECORD[name]["unfinished"])
     if "refused" in RECORD[name]:
         # Named on the page of operators with this reason.
         with pytest.raises(HeccError):

@@ -214,7 +214,7 @@ def _run(names: list[str], processes: int, limit: float) -> None:
             line = worker.stdout.readline() if ready else ""
             if not line:
                 worker.kill()
-            entry = json.loads(line) if line else {"refused": f"it takes more than {limit:g} s"}
+            entry = json.loads(line) if line else {"unfinished": f"it takes more than {limit:g} s"}
             print(name, entry, flush=True)
             with lock:
                 write({**(record() if RECORD.exists() else {}), name: entry})

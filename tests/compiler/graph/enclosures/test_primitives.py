@@ -69,12 +69,16 @@ def test_pieces_do_not_overlap_but_at_their_ends(name: str, attributes: dict[str
 
 
 def test_across_a_kink_there_is_no_piece_and_rounding_crosses_only_what_does_not_jump() -> None:
-    def found(name: str, low: float, high: float) -> bool:
-        return piece_of(name, {}, (np.array([low, 0.5]), np.array([high, 1.0]))) is not None
+    def found(name: str, least: float, largest: float, **attributes: float) -> bool:
+        return piece_of(name, attributes, (np.array([least, 0.5]), np.array([largest, 1.0]))) is not None
 
     assert found("relu", 0.0, 1.0)
     assert not found("relu", -1e-3, 1.0)
-    assert found("relu", -1e-15, 1.0)
+    assert not found("relu", -1e-15, 1.0)
+    assert not found("relu", -1.0, 1e300)
+    assert not found("relu", -1.0, np.inf)
+    assert found("clip", 0.0, 6 * (1 + 1e-15), low=0.0, high=6.0)
+    assert not found("thresholdedrelu", 0.5 * (1 - 1e-15), 7.0, alpha=0.5)
     assert not found("positive", -1e-15, 1.0)
     assert not found("sign", 0.0, 1.0)
     assert not found("relu", np.nan, 1.0)

@@ -94,6 +94,7 @@ STAYS = {
     "hard swish across its kink": "m = Add(x, two) n = Add(m, one) z = HardSwish(n)",
     "a sign that may be zero": f"{LAYER} q = Mul(h, h) s = Sign(q) t = Tanh(x) z = Mul(s, t)",
     "relu of a cosine": f"{LAYER} c = Cos(h) z = Relu(c)",
+    "a maximum of what has no bounds": "m = Max(x, small) e = Exp(m) z = Min(e, two)",
     "relu of an average, moved": f"{LAYER} r = Relu(h) m = Sub(r, small) z = Relu(m)",
 }
 
