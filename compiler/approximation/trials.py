@@ -111,7 +111,9 @@ class TrialNetwork:
             elif isinstance(node, AffineNode) and name in known and not stale.issuperset(node.inputs):
                 values[name] = known[name] + self._change(node, known, values, stale)
             else:
-                values[name] = self.graph.evaluate_node(node, values)
+                # What a polynomial that is not close enough makes overflow shows in the values.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values[name] = self.graph.evaluate_node(node, values)
         return values
 
     def _change(

@@ -54,7 +54,7 @@ from hecc.compiler.approximation.search import DegreeSearch
 from hecc.compiler.approximation.trials import Judge, TrialNetwork
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
 from hecc.compiler.graph.affine import Reshape, Scale, compose
-from hecc.compiler.graph.function import KINKED
+from hecc.compiler.graph.function import is_kinked
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
 from hecc.compiler.graph.nodes import (
@@ -316,7 +316,7 @@ def _impossible(
 
 
 def _kinked(layer: FittedLayer) -> bool:
-    return bool(layer.node.function.primitives() & KINKED)
+    return is_kinked(layer.node.function)
 
 
 def _remark(layers: Sequence[FittedLayer], choice: Mapping[str, Fit], narrower: str) -> str:
