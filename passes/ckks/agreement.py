@@ -79,7 +79,8 @@ class Agreement:
         if number < fewest:
             raise CompileError(
                 f"{count_words(number, 'calibration input')} do not tell whether {100 * (1 - lost):g} of 100 decisions "
-                f"stay as they are; give at least {fewest} real inputs, better several times as many, allow a larger loss, or ask for a precision"
+                f"stay as they are; give at least {fewest} real inputs, better several times as many, allow a larger "
+                "loss, or ask for a precision"
             )
         self._lost = lost
         chosen, held = _split(number)
