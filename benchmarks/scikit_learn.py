@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import tempfile
 import time
 import warnings
@@ -23,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from marked import replaced
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from sklearn import datasets, set_config
@@ -329,12 +329,6 @@ def refusals(rows: list[tuple[str, dict[str, Any]]]) -> str:
     lines = ["| estimator | data | refused with |", "|---|---|---|"]
     lines += [f"| {name} | {report['data']} | {report['refused']} |" for name, report in rows if "refused" in report]
     return "\n".join(lines)
-
-
-def replaced(text: str, mark: str, lines: str) -> str:
-    """A page with other lines between two marks."""
-    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
-    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}\n{lines}\n{end}", text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,7 @@ NETWORKS: tuple[Network, ...] = (
     Network("vnn_marabou_cifar10_small", "CIFAR-10", Bytes(channels_first=False), 63.14),
     Network("vnn_oval21_cifar_deep", "CIFAR-10", _mean(IMAGENET_MEAN, (0.229, 0.224, 0.225)), 55.31),
     Network("marabou_mnist_leaky_relu_5x20", "MNIST", Bytes(), 94.51),
+    Network("marabou_selfattention_mnist", "MNIST", Bytes(), 97.41),
     Network("vnn_acasxu_1_1", "ACAS Xu", Numbers((-0.5, 0.6799)), smallest=True),
     Network("vnn_mnist_256x6", "MNIST", Bytes(), 96.89),
     Network("vnn_cifar10_resnet_2b", "CIFAR-10", _mean(CIFAR_MEAN, (0.2470, 0.2435, 0.2616)), 69.24),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.approximation.layers import CLASSES, SINGLE, Fit, FittedLayer
-from hecc.compiler.approximation.trials import TrialNetwork
+from hecc.compiler.approximation.trials import Trial, TrialNetwork
 
 __all__ = ["DegreeSearch"]
 
@@ -78,23 +78,32 @@ class DegreeSearch:
 
         From the first that is enough on an interruption ends the search, and what was found by then is what it finds.
         """
+        for level, fits, tried in self._enough(allowed, classes):
+            try:
+                return self._lowered(level, fits, tried, allowed)
+            except KeyboardInterrupt:
+                log.warning(
+                    "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones "
+                    "ended early"
+                )
+                return fits
+        return None
+
+    def uniform(self, allowed: float, classes: Iterable[int]) -> Iterator[dict[str, Fit]]:
+        """Polynomials of one class for all layers, for each class whose error is allowed."""
+        return (fits for _, fits, _ in self._enough(allowed, classes))
+
+    def _enough(self, allowed: float, classes: Iterable[int]) -> Iterator[tuple[int, dict[str, Fit], Trial]]:
+        """Of each class whose error is allowed all layers, and what became of the network."""
         for level in classes:
             found = self._tried(CLASSES[level], allowed)
             if found is not None:
-                try:
-                    return self._lowered(level, *found, allowed)
-                except KeyboardInterrupt:
-                    log.warning(
-                        "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones "
-                        "ended early"
-                    )
-                    return found[0]
-        return None
+                yield level, *found
 
-    def _lowered(
-        self, level: int, choice: dict[str, Fit], values: Mapping[str, Array], allowed: float
-    ) -> dict[str, Fit]:
+    def _lowered(self, level: int, fits: Mapping[str, Fit], tried: Trial, allowed: float) -> dict[str, Fit]:
         """With polynomials of a lower class, layer by layer, and of lower degrees within it, as far as is allowed."""
+        assert tried.values is not None, "the error is allowed"
+        choice, values = dict(fits), tried.values
         levels = dict.fromkeys(self._names, level)
 
         def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:
@@ -105,9 +114,9 @@ class DegreeSearch:
             for method in self._methods:
                 fit = layer.fit(degrees, method)
                 if layer.admits(fit):
-                    tried = self._network.trial({**choice, name: fit}, values, [name], allowed)
-                    if tried.values is not None:
-                        offers.append((tried.error, fit, tried.values))
+                    other = self._network.trial({**choice, name: fit}, values, [name], allowed)
+                    if other.values is not None:
+                        offers.append((other.error, fit, other.values))
             if not offers:
                 return False
             error, fit, found = min(offers, key=lambda offer: offer[0])
@@ -149,8 +158,8 @@ class DegreeSearch:
         admitted = all(layer.admits(fits[name]) for name, layer in zip(self._names, self._layers, strict=True))
         return fits if admitted else None
 
-    def _tried(self, degrees: tuple[int, ...], allowed: float) -> tuple[dict[str, Fit], Mapping[str, Array]] | None:
-        """All layers of one class by the first method whose error is allowed, with the network's values then."""
+    def _tried(self, degrees: tuple[int, ...], allowed: float) -> tuple[dict[str, Fit], Trial] | None:
+        """All layers of one class by the first method whose error is allowed, and what became of the network."""
         for method in self._methods:
             fits = self._alike(degrees, method)
             key = tuple(fits.values()) if fits is not None else ()
@@ -158,6 +167,6 @@ class DegreeSearch:
                 continue
             tried = self._network.trial(fits, {}, self._names, allowed)
             if tried.values is not None and tried.error <= allowed:
-                return fits, tried.values
+                return fits, tried
             self._least[key] = max(tried.error, self._least.get(key, 0.0))
         return None

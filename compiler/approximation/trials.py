@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler.approximation.layers import Fit
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import FunctionNode, InputNode
+from hecc.compiler.graph.nodes import AffineNode, FunctionNode, InputNode
 
 __all__ = ["Judge", "Trial", "TrialNetwork"]
 
@@ -77,7 +77,7 @@ class TrialNetwork:
 
     def error(self, choice: Mapping[str, Fit]) -> float:
         """How bad the outputs are, on all rows."""
-        values = self._run(choice, self.exact, dict.fromkeys(choice))
+        values = self._run(choice, self.exact, choice)
         return self._judge.error(values, np.arange(len(values[self.graph.outputs[0]])))
 
     def trial(
@@ -89,16 +89,16 @@ class TrialNetwork:
         """
         known = {**self._few, **known}
         if allowed < math.inf and len(self._rows) > PART:
-            values = self._run(choice, {name: rows[::PART] for name, rows in known.items()}, dict.fromkeys(changed))
+            values = self._run(choice, {name: rows[::PART] for name, rows in known.items()}, changed)
             least = self._judge.at_least(self._judge.error(values, self._rows[::PART]), len(self._rows[::PART]))
             if least > allowed:
                 return Trial(least, None)
-        values = self._run(choice, known, dict.fromkeys(changed))
+        values = self._run(choice, known, changed)
         return Trial(self._judge.error(values, self._rows), values)
 
-    def _run(
-        self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Mapping[str, None]
-    ) -> dict[str, Array]:
+    def _run(self, choice: Mapping[str, Fit], known: Mapping[str, Array], changed: Iterable[str]) -> dict[str, Array]:
+        """All values on some rows, where all but what follows the changed functions is known."""
+        changed = frozenset(changed)
         values = dict(known)
         stale: set[str] = set()
         for node in self.graph.nodes:
@@ -108,6 +108,19 @@ class TrialNetwork:
             stale.add(name)
             if isinstance(node, FunctionNode) and name in choice:
                 values[name] = choice[name](values[node.value])
+            elif isinstance(node, AffineNode) and name in known and not stale.issuperset(node.inputs):
+                values[name] = known[name] + self._change(node, known, values, stale)
             else:
-                values[name] = self.graph.evaluate_node(node, values)
+                # What a polynomial that is not close enough makes overflow shows in the values.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    values[name] = self.graph.evaluate_node(node, values)
         return values
+
+    def _change(
+        self, node: AffineNode, known: Mapping[str, Array], values: Mapping[str, Array], stale: set[str]
+    ) -> Array:
+        """By how much a sum changes where some of its terms do; the others, often the most work, are not computed."""
+        terms = tuple(term for term in node.terms if term.value in stale)
+        with np.errstate(invalid="ignore"):
+            changes = {term.value: values[term.value] - known[term.value] for term in terms}
+        return self.graph.evaluate_node(replace(node, terms=terms, bias=None), changes)

@@ -1,1 +1,5 @@
 """Back to ONNX: models with other weights."""
+
+from hecc.runtime.extras import require
+
+require("onnx")

@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ARGUMENT",
+    "EXPRESSIONS",
     "KINKED",
     "PRIMITIVES",
     "SINGULAR",
+    "Argument",
     "Expression",
     "PolynomialOf",
     "Primitive",
@@ -33,6 +35,7 @@ __all__ = [
     "apply",
     "degree",
     "is_homogeneous",
+    "is_kinked",
     "is_nondecreasing",
 ]
 
@@ -121,7 +124,18 @@ POLES: Mapping[str, Callable[..., Array]] = MappingProxyType(
 KINKED = frozenset({"abs", "clip", "hardsigmoid", "leakyrelu", "relu", "shrink", "sign", "thresholdedrelu"})
 """Functions that no polynomial follows closely on any interval around their kinks and jumps.
 
-Comparisons are none of them: what exporters write with one, such as softplus, has no jump as a whole."""
+Comparisons are none of them: of what exporters write with one :func:`is_kinked` finds whether it bends as a whole."""
+
+COMPARISONS = frozenset({"nonnegative", "positive"})
+
+REACH, CELLS = 10.0, 4001
+"""Where comparisons are looked for: between the hyperbolic sines of both ends, in so many places."""
+
+BISECTIONS = 80
+"""After which two numbers are neighbours in double precision."""
+
+BENT = 1e-2
+"""Difference of the slopes, or of the values, on both sides of a place, relative to them, that makes it a kink."""
 
 HOMOGENEOUS = frozenset({"abs", "leakyrelu", "relu"})
 """Functions with ``f(s x) = s f(x)`` for every positive ``s``."""
@@ -203,7 +217,7 @@ class Expression(ABC):
             return self._evaluate(np.asarray(x, dtype=np.float64), {})
 
     def _evaluate(self, x: Array, known: dict[int, Array]) -> Array:
-        if isinstance(self, _Argument):
+        if isinstance(self, Argument):
             return x
         if id(self) not in known:
             known[id(self)] = self.combine(tuple(part._evaluate(x, known) for part in self.parts))
@@ -249,7 +263,7 @@ class Expression(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class _Argument(Expression):
+class Argument(Expression):
     """The argument itself."""
 
     def combine(self, parts: tuple[Array, ...]) -> Array:
@@ -271,7 +285,7 @@ class _Argument(Expression):
         return self
 
 
-ARGUMENT: Expression = _Argument()
+ARGUMENT: Expression = Argument()
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,6 +415,10 @@ class Product(Expression):
         return Product(parts[0], parts[1])
 
 
+EXPRESSIONS: tuple[type[Expression], ...] = (Argument, Primitive, PolynomialOf, WeightedSum, Product)
+"""All kinds of expressions; a table that reads them has an entry for each."""
+
+
 def apply(function: Expression, argument: Expression) -> Expression:
     """``function(argument)``, with what ``function`` shares still shared."""
     if argument is ARGUMENT:
@@ -428,6 +446,35 @@ def is_homogeneous(function: Expression) -> bool:
 def is_nondecreasing(function: Expression) -> bool:
     """Whether it is certain that a function nowhere decreases, as it is written."""
     return _folded(function, lambda expression, parts: expression.is_nondecreasing(parts))
+
+
+def is_kinked(function: Expression) -> bool:
+    """Whether no polynomial follows a function closely: it has a kink or a jump, by itself or where it compares.
+
+    What exporters write with a comparison, such as softplus, may be smooth as a whole.
+    """
+    if function.primitives() & KINKED:
+        return True
+    comparisons = [part for part in function._all_parts() if isinstance(part, Primitive) and part.name in COMPARISONS]
+    return any(_bends(function, comparison) for comparison in comparisons)
+
+
+def _bends(function: Expression, comparison: Primitive) -> bool:
+    """Whether values or slopes differ on both sides of where a comparison changes."""
+    points = np.sinh(np.linspace(-REACH, REACH, CELLS))
+    side = comparison(points)
+    changes = np.flatnonzero(side[1:] != side[:-1])
+    low, high, before = points[changes], points[changes + 1], side[changes]
+    for _ in range(BISECTIONS):
+        middle = low + (high - low) / 2
+        same = comparison(middle) == before
+        low, high = np.where(same, middle, low), np.where(same, high, middle)
+    step = 1e-4 * np.maximum(1.0, np.abs(low))
+    left, right = function(low), function(high)
+    slopes = (left - function(low - step)) / step, (function(high + step) - right) / step
+    jump = np.abs(right - left) > BENT * np.maximum(1.0, np.maximum(np.abs(left), np.abs(right)))
+    bend = np.abs(slopes[1] - slopes[0]) > BENT * np.maximum(1.0, np.maximum(*map(np.abs, slopes)))
+    return bool((jump | bend).any())
 
 
 def _folded(function: Expression, combine: Callable[[Expression, tuple[Any, ...]], Folded]) -> Folded:

@@ -31,8 +31,8 @@ def _check_train(value: Any) -> None:
 
 
 def _check_comparisons(value: Any) -> None:
-    if value not in ("exact", "refuse"):
-        raise InputError(f"comparisons={value!r}; choose exact or refuse")
+    if value not in ("exact", "smooth", "refuse"):
+        raise InputError(f"comparisons={value!r}; choose exact, smooth or refuse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,10 @@ class MoreOptions:
         check=_check_train,
         schemes=MORE,
     )
-    comparisons: Literal["exact", "refuse"] = option(
+    comparisons: Literal["exact", "smooth", "refuse"] = option(
         "exact",
-        "What becomes of ReLU, MaxPool and other comparisons: they are exact, or the network is refused.",
+        "What becomes of ReLU, MaxPool and other comparisons: they are exact, or smooth functions that the plan names "
+        "stand in their place, or the network is refused.",
         more="They are no analytic functions, which is all that the published system evaluates.",
         group="Training",
         check=_check_comparisons,

@@ -5,12 +5,15 @@ Each is drawn twice, for light pages and for dark ones.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parents[1] / "benchmarks" / "results" / "digits.json"
 
 THEMES = {
     "light": {"ink": "#24292f", "soft": "#57606a", "line": "#8c959f", "lane": "#f2f4f7", "box": "#ffffff"},
@@ -159,39 +162,36 @@ def slots(theme: str) -> Canvas:
 
 
 def levels(theme: str) -> Canvas:
-    """What activations cost: levels, and the ring that has so many."""
-    draw = Canvas(920, 286, theme, "Levels that one network needs with three activations")
-    left, unit = 172, 27
-    rings = ((5.5, "N = 8192"), (13.5, "N = 16384"), (26.5, "N = 32768"))
-    start = 0.0
-    for end, name in rings:
-        x, width = left + start * unit, (min(end, 26.5) - start) * unit
-        draw.box(x + 1, 40, width - 2, 196, "lane")
-        draw.text(x + width / 2, 30, name, "s", "soft")
-        start = end
-    networks = (
-        ("square", (1, 1, 1, 1, 1), "client", "12 ms, 0.14 GB"),
-        ("SiLU, 12 bits", (1, 5, 1, 5, 1), "server", "0.11 s, 0.58 GB"),
-        ("ReLU, 8 bits", (1, 9, 1, 9, 1), "relu", "0.41 s, 0.88 GB"),
-    )
-    for row, (name, parts, colour, cost) in enumerate(networks):
-        y, x = 56 + row * 62, float(left)
-        draw.text(left - 12, y + 23, name, "b", "ink", "end")
-        for at, part in enumerate(parts):
+    """What activations cost: the levels of one network, as ``benchmarks/digits.py`` measured it with each of them."""
+    networks = json.loads(RESULTS.read_text(encoding="utf-8"))["activations"]
+    draw = Canvas(920, 266, theme, "Levels that one network needs with three activations")
+    left, unit = 172, 480 / max(found["levels"] for found in networks)
+    words = {"square": "squares", "SiLU": "SiLU, 12 bits", "ReLU": "ReLU, by decisions"}
+    hues = {"square": "client", "SiLU": "server", "ReLU": "relu"}
+    for row, found in enumerate(networks):
+        y, x, name = 26 + row * 62, float(left), found["activation"]
+        draw.text(left - 12, y + 23, words[name], "b", "ink", "end")
+        for at, part in enumerate(layers(found)):
             width = part * unit
-            draw.box(x + 1.5, y, width - 3, 36, colour if at % 2 else "line", opacity=1 if at % 2 else 0.55)
+            draw.box(x + 1.5, y, width - 3, 36, hues[name] if at % 2 else "line", opacity=1 if at % 2 else 0.55)
+            if part > 1:
+                draw.text(x + width / 2, y + 23, str(part), "s", "box")
             x += width
-        end = max([x, *(left + end * unit for end, _ in rings if abs(left + end * unit - x) < unit)])
-        draw.text(end + 8, y + 23, cost, "s", "ink", "start")
-    draw.text(
-        left,
-        262,
-        "levels: multiplications in a row.  Grey: convolution and dense layers.  Colour: activations.",
-        "s",
-        "soft",
-        "start",
-    )
+        cost = f"{found['predicted_seconds']:.2g} s, {found['predicted_memory'] / 1e9:.2g} GB"
+        draw.text(x + 8, y + 15, f"{found['levels']} levels, N = {found['ring_degree']}", "s", "ink", "start")
+        draw.text(x + 8, y + 31, cost, "s", "soft", "start")
+    explained = "levels: multiplications in a row.  Grey: convolution and dense layers.  Colour: activations."
+    draw.text(left, 242, explained, "s", "soft", "start")
     return draw
+
+
+def layers(found: dict[str, Any]) -> list[int]:
+    """Levels of a convolution, an activation, a dense layer, an activation and a dense layer."""
+    first, second = found["levels_of_polynomials"] or (1, 1)
+    parts = [1, first, 1, second, 1]
+    if sum(parts) != found["levels"]:
+        raise ValueError(f"{found['activation']}: the layers {parts} do not add up to {found['levels']} levels")
+    return parts
 
 
 FIGURES: dict[str, Callable[[str], Canvas]] = {"pipeline": pipeline, "slots": slots, "levels": levels}

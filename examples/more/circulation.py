@@ -34,7 +34,7 @@ RANGES = {
     "venous_compliance": (60.0, 110.0),
     "pulmonary_resistance": (0.06, 0.2),
     "pulmonary_compliance": (3.0, 6.0),
-    "stressed_volume": (650.0, 1200.0),  # ml, of all vessels together
+    "stressed_volume": (900.0, 1500.0),  # ml, of all vessels together
 }
 TARGETS = ("end-diastolic volume", "arterial elastance", "ejection fraction")
 UNITS = ("ml", "mmHg/ml", "")
@@ -152,6 +152,8 @@ def main() -> None:
         schedule="cosine",
     )
     result: dict[str, Any] = {"patients": given.patients, "held_out": held}
+    for k, name in enumerate(("heart_rate", "systolic", "diastolic", "mean", "pulmonary", "stroke_volume")):
+        result[f"{name}_5_to_95_percent"] = [float(each) for each in np.percentile(features[:, k], (5, 95))]
     predictions = {kind: predict(found[kind], rows[:held]) * width + middle for kind in ("encoded", "clear")}
     for k, name in enumerate(TARGETS):
         truth = targets[:held, k]

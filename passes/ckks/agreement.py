@@ -7,6 +7,7 @@ with a narrower aim, a few times at the most. Only the pipeline calls this; it i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,8 +26,8 @@ __all__ = ["METHODS", "Agreement", "rows_outside"]
 
 Array = NDArray[np.float64]
 
-FEWEST = 40
-"""Calibration inputs that one decision in a hundred can be told from, about."""
+FEWEST = 0.4
+"""Decisions that may be lost among the calibration inputs, at the least: with fewer inputs there is no telling."""
 
 ENOUGH = 100
 """With fewer none is held back: a few rows say nothing of one decision in a hundred."""
@@ -74,10 +75,12 @@ class Agreement:
         self, graph: Graph, calibration: Mapping[str, Array], lost: float, truth: NDArray[np.int64] | None = None
     ) -> None:
         number = len(next(iter(calibration.values())))
-        if number < FEWEST:
+        fewest = math.ceil(FEWEST / lost)
+        if number < fewest:
             raise CompileError(
                 f"{count_words(number, 'calibration input')} do not tell whether {100 * (1 - lost):g} of 100 decisions "
-                f"stay as they are; give at least {FEWEST} real inputs, better some hundred, or ask for a precision"
+                f"stay as they are; give at least {fewest} real inputs, better several times as many, allow a larger "
+                "loss, or ask for a precision"
             )
         self._lost = lost
         chosen, held = _split(number)
@@ -107,6 +110,19 @@ class Agreement:
         UndecidedError
             There are none.
         """
+        alike = next(filter(self._surely, approximation.uniform(self._lost, levels)), None)
+        try:
+            found = self._lowered(approximation, levels)
+        except UndecidedError:
+            if alike is None:
+                raise
+            found = alike
+        found = found if alike is None or found.levels < alike.levels else alike
+        self._reached = self.kept(found)
+        return found
+
+    def _lowered(self, approximation: Approximation, levels: int) -> Approximated:
+        """Polynomials that were lowered one by one, the last of many that were just enough: so the aim is narrower."""
         aim, best = SHARE * self._lost, 0.0
         for _ in range(AIMS):
             found = approximation.deciding(aim, levels)
@@ -115,6 +131,15 @@ class Agreement:
             best = max(best, self.facts.kept)
             aim /= 2
         raise UndecidedError(1 - best, levels)
+
+    def _surely(self, approximated: Approximated) -> bool:
+        """Whether polynomials keep enough decisions on the inputs held back, where errors count as more than they are.
+
+        Of polynomials that are all alike there are few to choose from: what they keep on the others is no accident.
+        """
+        held = self._held
+        values = approximated.graph.evaluate(held.inputs)
+        return held.error(values, np.arange(held.rows)) <= self._lost
 
     def accepts(self, approximated: Approximated) -> bool:
         """Whether polynomials keep enough decisions on the inputs held back; what they keep is what was reached."""

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,7 @@ from hecc.compiler.approximation.search import DegreeSearch
 from hecc.compiler.approximation.trials import Judge, TrialNetwork
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
 from hecc.compiler.graph.affine import Reshape, Scale, compose
-from hecc.compiler.graph.function import KINKED
+from hecc.compiler.graph.function import is_kinked
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
 from hecc.compiler.graph.nodes import (
@@ -99,6 +99,8 @@ class Approximated:
     outside
         Part of the rows expected to leave an interval in any layer, at the most; ``None`` where the calibration inputs
         are too few to say.
+    levels
+        Of all polynomials together.
     remark
         Where intervals are proved, what to know should the polynomials turn out too deep: which is the deepest, why,
         and what can be done.
@@ -107,6 +109,7 @@ class Approximated:
     graph: Graph
     error: float
     outside: float | None = 0.0
+    levels: int = 0
     remark: str = ""
 
 
@@ -223,6 +226,13 @@ class Approximation:
             raise UndecidedError(1.0 if closest is None else closest[1], len(classes))
         return self._with(choice, self._network.error(choice))
 
+    def uniform(self, lost: float, levels: int) -> Iterator[Approximated]:
+        """The same with polynomials of as many levels each, the fewest first; as many as there are."""
+        if not self._layers:
+            return
+        for choice in self._search.uniform(lost, range(1, min(levels, len(CLASSES) - 1) + 1)):
+            yield self._with(choice, self._network.error(choice))
+
     def alike(self, levels: int) -> Approximated | None:
         """Polynomials of so many levels in place of all functions; ``None`` where one would not stay bounded."""
         choice = self._search.alike(levels)
@@ -242,6 +252,7 @@ class Approximation:
             _replaced(self._graph, choice, squares=not self._proved),
             error,
             _outside(self._layers, choice),
+            sum(degree.bit_length() for fit in choice.values() for degree in fit.degrees),
             _remark(self._layers, choice, self._narrower),
         )
 
@@ -305,7 +316,7 @@ def _impossible(
 
 
 def _kinked(layer: FittedLayer) -> bool:
-    return bool(layer.node.function.primitives() & KINKED)
+    return is_kinked(layer.node.function)
 
 
 def _remark(layers: Sequence[FittedLayer], choice: Mapping[str, Fit], narrower: str) -> str:

@@ -27,7 +27,7 @@ import numpy as np
 from msgspec.structs import replace as replaced
 from numpy.typing import NDArray
 
-from hecc.compiler.approximation.layers import FittedLayer
+from hecc.compiler.approximation.layers import CLASSES, FittedLayer
 from hecc.compiler.ckks.capacity import most_levels
 from hecc.compiler.ckks.chain.scaling import Magnitude
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
@@ -35,7 +35,7 @@ from hecc.compiler.ckks.lowering import assembly
 from hecc.compiler.ckks.lowering.lowering import lower
 from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
 from hecc.compiler.ckks.prediction.precision import simulated_precision
-from hecc.compiler.graph.function import KINKED
+from hecc.compiler.graph.function import is_kinked
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode, FunctionNode, Node, ProductNode
 from hecc.compiler.graph.passes import Pass, Step, passes_table, run_passes, write_between
@@ -49,6 +49,7 @@ from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.cleanup import clean_up
 from hecc.passes.ckks.kinks.equalise import equalise
 from hecc.passes.ckks.kinks.order import order_maxima
+from hecc.passes.ckks.kinks.proved import ANY, drop_proved_kinks
 from hecc.passes.ckks.kinks.unreached import check_depth, unreached
 from hecc.passes.ckks.layouts import LayoutChoice, MisalignedError, select_layouts
 from hecc.passes.ckks.operators import take_operators_apart
@@ -183,7 +184,23 @@ class _Fitting:
         return normalised.graph
 
 
-CANONICALISING: tuple[Pass[None], ...] = (
+@dataclass(frozen=True)
+class _Given:
+    """What the passes that make a graph canonical know beside it.
+
+    Attributes
+    ----------
+    declared
+        Smallest and largest value of each input's elements; of inputs that it lacks nothing is known.
+    calibration
+        Inputs by name, shape (rows, ...), if there are any.
+    """
+
+    declared: Mapping[str, tuple[float, float]]
+    calibration: Mapping[str, NDArray[np.float64]] | None
+
+
+CANONICALISING: tuple[Pass[_Given], ...] = (
     Pass(
         "order of maxima",
         order_maxima,
@@ -195,7 +212,7 @@ CANONICALISING: tuple[Pass[None], ...] = (
     Pass(
         "operators",
         take_operators_apart,
-        lambda graph, _: take_operators_apart(graph),
+        lambda graph, given: take_operators_apart(graph, given.calibration),
         IMPORTED,
         IMPORTED,
         "what CKKS cannot evaluate is taken apart or refused, before anything looks at it",
@@ -215,6 +232,14 @@ CANONICALISING: tuple[Pass[None], ...] = (
         IMPORTED,
         IMPORTED,
         "a chain of elementwise operators becomes one function, before anything takes it apart",
+    ),
+    Pass(
+        "proved kinks",
+        drop_proved_kinks,
+        lambda graph, given: drop_proved_kinks(graph, given.declared),
+        IMPORTED,
+        IMPORTED,
+        "behind operators and functions, whose rectifiers it looks at; before activations, which take its squares",
     ),
     Pass(
         "activations",
@@ -374,9 +399,21 @@ PASSES: tuple[Pass[Any] | Step, ...] = (
 """All of it, in the order in which each first runs."""
 
 
-def canonicalise(graph: Graph) -> Graph:
-    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only."""
-    return run_passes(CANONICALISING, graph, None)
+def canonicalise(
+    graph: Graph,
+    declared: Mapping[str, tuple[float, float]] = ANY,
+    calibration: Mapping[str, NDArray[np.float64]] | None = None,
+) -> Graph:
+    """The canonical graph of an imported one: affine maps, monic squares, products, window sums and functions only.
+
+    Parameters
+    ----------
+    declared
+        Smallest and largest value of each input's elements; of inputs that it lacks nothing is known.
+    calibration
+        Inputs by name, shape (rows, ...), which tell how far apart the numbers of a softmax lie.
+    """
+    return run_passes(CANONICALISING, graph, _Given(declared, calibration))
 
 
 def build_plan(
@@ -409,7 +446,12 @@ def build_plan(
     """
     progress("fuse and simplify")
     network = _Network(
-        canonicalise(imported), hashlib.sha256(model).hexdigest(), calibration, declared, options, progress
+        canonicalise(imported, declared, calibration),
+        hashlib.sha256(model).hexdigest(),
+        calibration,
+        declared,
+        options,
+        progress,
     )
     try:
         return network.plan()
@@ -485,7 +527,7 @@ class _Network:
         """That each polynomial may take, at the most, in the largest ring."""
         affine = max(multiplicative_depth(self._graph).values())
         functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
-        return max(1, (most_levels(self._options) - affine) // max(1, functions))
+        return min(len(CLASSES) - 1, max(1, (most_levels(self._options) - affine) // max(1, functions)))
 
     def plan(self) -> CkksPlan:
         """The plan for the precision that was asked for.
@@ -504,9 +546,9 @@ class _Network:
             self._progress("try fewer decisions")
             best = self._deepest()
             alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
-            other = isinstance(refused, ImpreciseError) and not refused.deep
-            if alike is None or other or not self._agreement.accepts(alike):
-                raise unreached(self._graph, self._options, best, str(refused) if other else "") from None
+            why = str(refused) if isinstance(refused, ImpreciseError) and not refused.deep else ""
+            if alike is None or not self._agreement.accepts(alike):
+                raise unreached(self._graph, self._options, best, why) from None
             # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
             try:
                 plan = self._compiled(self._options, _plan, lambda: alike)
@@ -924,7 +966,7 @@ def _added(graph: Graph, node: Node) -> float:
 
 def _kinked(graph: Graph) -> list[FunctionNode]:
     """Functions that no polynomial follows closely."""
-    return [node for node in graph.nodes if isinstance(node, FunctionNode) and node.function.primitives() & KINKED]
+    return [node for node in graph.nodes if isinstance(node, FunctionNode) and is_kinked(node.function)]
 
 
 def _has(graph: Graph, kind: type[Node]) -> bool:

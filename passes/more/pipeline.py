@@ -5,19 +5,20 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.function import KINKED
 from hecc.compiler.graph.gradients.training import training_program
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, OperatorNode
 from hecc.compiler.graph.operators import Extremum, ReducedExtremum, WindowExtremum
 from hecc.compiler.graph.programs.nodes import graph_program
 from hecc.compiler.more.options import Options
+from hecc.compiler.more.smooth import COMPARING, smoothed
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.figures import count_words, listed
@@ -32,8 +33,8 @@ __all__ = ["build_plan"]
 
 log = logging.getLogger(__name__)
 
-COMPARING = KINKED | {"celu", "elu", "hardswish", "nonnegative", "positive", "selu", "softsign"}
-"""Functions that compare their argument with a number."""
+MEASURED = 200
+"""Calibration inputs that arguments of comparisons are measured on, at most."""
 
 
 def build_plan(
@@ -68,12 +69,21 @@ def build_plan(
     progress("make the program")
     network = graph_program(graph)
     training = None if options.train is None else _training(graph, model, options.train)
+    told: tuple[str, ...] = ()
+    if options.comparisons == "smooth":
+        given = {name: np.asarray(values[:MEASURED], dtype=np.float64) for name, values in calibration.items()}
+        network, told = smoothed(network, given)
+        if training is not None:
+            rows = len(next(iter(given.values())))
+            targets = np.zeros((rows, *graph.example_shape(graph.node(graph.outputs[0]).output.shape)))
+            training = replace(training, step=smoothed(training.step, {**given, TARGET: targets})[0])
     header = MoreHeader(
         producer=options.producer,
         model=hashlib.sha256(model).hexdigest(),
         inputs=inputs,
         outputs=_outputs(graph),
         size=options.matrix_size,
+        smoothed=told,
         training=None
         if training is None or options.train is None
         else Training(loss=options.train, output=graph.outputs[0], parameters=tuple(training.initializers.values())),
@@ -113,7 +123,7 @@ def _refuse_comparisons(graph: Graph) -> None:
         raise UnsupportedError(
             f"{listed(found)}: {'it compares' if len(found) == 1 else 'they compare'} numbers, which is no analytic "
             "function; use a smooth one such as SiLU, GELU or tanh, or average pooling, and train again, or compile "
-            "with --comparisons exact"
+            "with --comparisons exact or smooth"
         )
 
 

@@ -9,7 +9,14 @@ import msgspec
 from hecc.runtime.errors import ParameterError
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
-from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, TargetSignature, check_header
+from hecc.runtime.plan.header import (
+    InputSignature,
+    OutputSignature,
+    PlanHeader,
+    TargetSignature,
+    check_header,
+    check_text,
+)
 from hecc.runtime.tail.epilogue import Step
 from hecc.runtime.training.names import TARGET
 
@@ -71,6 +78,8 @@ class MoreHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The n of the n x n matrices: a number and n - 1 others.
     training
         What the plan trains, if it does.
+    smoothed
+        Comparisons with smooth functions in their place, in words.
     """
 
     scheme: Literal["more"] = "more"
@@ -78,6 +87,7 @@ class MoreHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     outputs: tuple[MoreOutput, ...]
     size: Annotated[int, msgspec.Meta(ge=2, le=MAX_SIZE)] = 2
     training: Training | None = None
+    smoothed: tuple[str, ...] = ()
 
     @property
     def targets(self) -> TargetSignature | None:
@@ -99,6 +109,8 @@ def check_more_header(header: MoreHeader) -> None:
     check_header(header)
     if any(source.name == TARGET for source in header.inputs):
         raise ParameterError(f"an input is called {TARGET!r}, as the right answers of a training are")
+    for words in header.smoothed:
+        check_text("what is said of a comparison", words)
     training = header.training
     if training is None:
         return

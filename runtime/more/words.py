@@ -56,7 +56,13 @@ def plan_summary(header: MoreHeader) -> Iterator[tuple[str, str]]:
     yield "security", NO_SECURITY
     if header.training is not None:
         yield "training", training_words(header)
-    yield "precision", "exact but for rounding in double precision; comparisons too"
+    if header.smoothed:
+        yield (
+            "precision",
+            f"exact but for smooth functions in place of {count_words(len(header.smoothed), 'comparison')}",
+        )
+    else:
+        yield "precision", "exact but for rounding in double precision; comparisons too"
     yield "cost", f"{header.size**2} numbers for each, and the same number of products of each product"
 
 
@@ -75,6 +81,8 @@ def plan_facts(header: MoreHeader) -> Iterator[tuple[str, str]]:
     yield from tensor_facts(header, [sent] * len(header.inputs), [sent] * len(header.outputs))
     yield "scheme", f"more, {NO_SECURITY_SHORT}"
     yield "security", NO_SECURITY
+    for words in header.smoothed:
+        yield "comparison", words
     if header.training is not None:
         yield "training", training_words(header)
         yield "trained", ", ".join(header.training.parameters)
@@ -88,6 +96,7 @@ def plan_fields(header: MoreHeader) -> dict[str, Any]:
         "security": NO_SECURITY,
         "security_level": None,
         "matrix_size": header.size,
+        "smoothed": list(header.smoothed),
         "training": None
         if training is None
         else {"loss": training.loss, "output": training.output, "parameters": list(training.parameters)},

@@ -13,6 +13,7 @@ from hecc.runtime.native._native import (
     GaloisPermutation,
     Kernels,
     ModDown,
+    NormalStream,
     implementations,
     time_kernels,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "GaloisPermutation",
     "Kernels",
     "ModDown",
+    "NormalStream",
     "NttTables",
     "implementations",
     "time_kernels",

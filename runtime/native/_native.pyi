@@ -36,6 +36,13 @@ def time_kernels(kernels: Kernels, degree: int, limbs: int, bits: int, repeats: 
     limbs, "encode_eighth" of an eighth of the slots, and "embed" the part before the residues.
     """
 
+class NormalStream:
+    """Standard normal numbers for simulations, the same for the same two seeds on every machine; of nothing secret."""
+
+    def __init__(self, seed: int, stream: int) -> None: ...
+    def fill(self, out: npt.NDArray[np.float64]) -> None:
+        """Write new ones, of the precision of a float, to an array of one dimension."""
+
 class Kernels:
     """The pointwise kernels of one implementation; None stands for HECC_KERNELS, or the fastest."""
 

@@ -20,6 +20,7 @@ TYPE_CHECKING = False  # as type checkers know it; to load `typing` takes longer
 if TYPE_CHECKING:
     from typing import Any
 
+    from hecc.attacks.eigenvalues import attack
     from hecc.client import Client
     from hecc.compilation import compile  # noqa: A004 - hecc.compile, as re.compile
     from hecc.estimation import estimate
@@ -68,6 +69,7 @@ __all__ = [
     "Server",
     "UnsupportedError",
     "__version__",
+    "attack",
     "compile",
     "estimate",
     "evaluate",
@@ -81,6 +83,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "attack": "hecc.attacks.eigenvalues",
     "Client": "hecc.client",
     "Engine": "hecc.server",
     "Plan": "hecc.runtime.plan.plan",

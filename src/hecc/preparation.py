@@ -82,6 +82,16 @@ def prepare(model: Model, asked: CompileOptions, progress: Callable[[str], None]
             remedy = "widen the input range, or preprocess the calibration inputs as in training"
             what = f"calibration for input {form.name!r}"
             check_range(what, rows[form.name], *declared[form.name], remedy, form.columns)
+        assert loaded is not None
+        for form in wanted:
+            # Bytes are raw pixels, as a rule; what they become is part of the network's training.
+            if form.preprocessing is None and input_range is None and loaded.tensors[form.name].dtype == np.uint8:
+                log.warning(
+                    "calibration for input %r holds bytes, taken as they are, from 0 to 255; if the network was "
+                    "trained on 0 to 1, say --scale 1/255 --raw (hecc.Preprocessing(scale=1 / 255) and raw=True in "
+                    "Python), otherwise state the input range",
+                    form.name,
+                )
         number = len(next(iter(rows.values())))
         if number < FEW_ROWS:
             log.warning(

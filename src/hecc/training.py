@@ -194,9 +194,6 @@ def _trainable(plan: Plan) -> Trainable:
 
 
 def _written(model: bytes, weights: Any) -> bytes:
-    from hecc.runtime.extras import require
-
-    require("onnx")
     from hecc.compiler.exporter.weights import with_weights
 
     return with_weights(model, weights)

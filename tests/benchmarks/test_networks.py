@@ -14,9 +14,13 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
+from hecc.runtime.depth import polynomial_depth
+
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 PAGE = ROOT / "docs" / "reference" / "networks.md"
+RELU_LEVELS = (3, 7)
+"""Multiplications in a row that a ReLU takes, as README and the guide say."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +38,28 @@ def test_the_page_is_that_of_the_results_that_are_kept():
     assert part("page").page(BENCHMARKS / "other_networks" / "results") == PAGE.read_text(encoding="utf-8"), (
         "run `python benchmarks/networks.py page docs/reference/networks.md`"
     )
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured():
+    readme = importlib.import_module("readme")
+    if not readme.EXAMPLE.exists():
+        pytest.skip("the examples are not here")
+    text = readme.PAGE.read_text(encoding="utf-8")
+    assert readme.page(text) == text, "run `python benchmarks/readme.py`"
+    with pytest.raises(ValueError, match="the page has 0 blocks between <!-- networks: begin -->"):
+        readme.page(text.replace("<!-- networks: begin -->", ""))
+
+
+def test_a_relu_takes_as_many_levels_as_pages_say():
+    found = set()
+    for file in (BENCHMARKS / "other_networks" / "results").glob("*.json"):
+        compiled = json.loads(file.read_text(encoding="utf-8")).get("compiled", {})
+        found |= {polynomial_depth(polynomial["degree"]) for polynomial in compiled.get("polynomials", ())}
+    least, most = RELU_LEVELS
+    assert least <= min(found) <= max(found) <= most
+    for name in ("README.md", "docs/suitable.md", "docs/guide/relu.md"):
+        if (ROOT / name).exists():
+            assert f"{least} to {most}" in (ROOT / name).read_text(encoding="utf-8"), name
 
 
 def test_every_network_has_data_and_is_there_once():

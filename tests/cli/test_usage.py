@@ -1,10 +1,11 @@
-"""How commands are used: help that is read in eighty columns, one name for one thing, and what shells complete."""
+"""How commands are used: help of eighty columns, one name for one thing, what shells complete, and progress."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from hecc.cli import console
 from hecc.cli.commands import app
 from hecc.cli.usage import PANELS
 
@@ -142,3 +144,26 @@ def test_there_is_a_script_for_every_shell(shell):
     environment = {**os.environ, "_HECC_COMPLETE": f"source_{shell}"}
     done = subprocess.run([HECC], env=environment, capture_output=True, text=True, check=True)
     assert "_HECC_COMPLETE" in done.stdout
+
+
+@pytest.fixture
+def out(monkeypatch):
+    monkeypatch.setattr(console, "PLAIN_INTERVAL", 0.0)
+    monkeypatch.setattr(console, "QUIET", 0.01)
+    return console.Console(as_json=False)
+
+
+def test_a_step_that_takes_long_is_told_once(out, capsys):
+    with out.steps("evaluating rows") as step:
+        for done in (0, 0, 0, 1, 1, 2):
+            step(done, 2)
+    assert capsys.readouterr().err.splitlines() == [f"evaluating rows: {done} of 2" for done in range(3)]
+
+
+def test_a_stage_that_comes_again_at_once_is_told_once(out, capsys):
+    with out.stages("compiling") as stage:
+        for name in ("measure ranges", "measure ranges", "check precision", "measure ranges"):
+            stage(name)
+            time.sleep(0.1)
+    told = [line.removeprefix("compiling: ") for line in capsys.readouterr().err.splitlines()]
+    assert told == ["measure ranges", "check precision", "measure ranges"]

@@ -168,7 +168,7 @@ def test_the_network_with_relu_and_maxpool_keeps_its_predictions(tmp_path):
 def test_a_network_with_relu_and_maxpool_trained_again_keeps_its_predictions(tmp_path):
     pytest.importorskip("torch")
     folder = EXAMPLES / "digits_cnn"
-    text = run(sys.executable, folder / "train.py", "--epochs", "15", "--out", tmp_path, folder=tmp_path)
+    text = run(sys.executable, folder / "train.py", "--epochs", "30", "--out", tmp_path, folder=tmp_path)
     assert int(text.split()[0]) >= 420
     arguments = ("--folder", tmp_path, "--images", str(ROWS), "--accuracy-loss", "3")
     text = run(sys.executable, folder / "run.py", *arguments, folder=tmp_path)

@@ -110,7 +110,7 @@ def test_right_answers_may_be_given(network, runtime):
     assert plan.header.estimate.agreement.labelled
     with pytest.raises(InputError, match="400 calibration inputs"):
         hecc.compile(network, calibration=ROWS, calibration_labels=truth[:9])
-    with pytest.raises(InputError, match="classes 0 to 2"):
+    with pytest.raises(InputError, match=r"^calibration_labels from 1 to 3; the network has the classes 0 to 2"):
         hecc.compile(network, calibration=ROWS, calibration_labels=truth + 1)
 
 

@@ -66,8 +66,13 @@ def unreached(graph: Graph, options: Options, best: PolynomialTrial | None, why:
     asked = 100 - (options.accuracy_loss or 0.0)
     wanted = f"{asked:g}% of the network's decisions cannot be kept"
     shallower = _shallower(graph, levels + 1, usual_levels(options) if best is None else best.depth)
+    enough = best is not None and _depth(graph, levels + 1) <= usual_levels(options)
     if why:
         reason = f"{wanted}: {why}"
+    elif enough:
+        reason = (
+            f"{wanted}: no polynomials follow its kinks and jumps closely enough, though there is room for deeper ones"
+        )
     elif best is None:
         deepest = _depth(graph, CHEAPEST)
         room = min(usual_levels(options), _depth(graph, 1) - 1)
@@ -86,7 +91,8 @@ def unreached(graph: Graph, options: Options, best: PolynomialTrial | None, why:
     loss = _round_loss(100 * (1 - best.kept))
     offer = "" if loss is None else f"ask for --accuracy-loss {loss:g}, or "
     fits = f"polynomials of {count_words(levels, 'level')} fit, at depth {best.depth}, and keep {100 * best.kept:.1f}%"
-    return UnreachedError(f"{reason}; {fits}; {offer}{shallower}; {BOOTSTRAPPING}", loss)
+    deeper = "" if enough else f"; {BOOTSTRAPPING}"
+    return UnreachedError(f"{reason}; {fits}; {offer}{shallower}{deeper}", loss)
 
 
 @dataclass(frozen=True)

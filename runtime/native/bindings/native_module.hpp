@@ -43,6 +43,7 @@ struct Tables {
 
 // Each adds its functions and classes to the module, and its kernels to the class of all kernels.
 using KernelsClass = nb::class_<KernelSet>;
+void bind_normals(nb::module_& module);
 void bind_pointwise(KernelsClass& kernels);
 void bind_products(nb::module_& module, KernelsClass& kernels);
 void bind_transforms(nb::module_& module);

@@ -29,8 +29,15 @@ def attack(encrypted: FileSource, *, known: str | None = None) -> Recovered:
 
     Parameters
     ----------
+    encrypted
+        Rows, a result, or the bytes of such a file.
     known
         A value that the attacker knows, as "ROW:ELEMENT=VALUE", with the element's place in the flat tensor.
+
+    Returns
+    -------
+    Recovered
+        ``candidates`` by the name of each tensor, shape (n, rows, ...), the data's first; ``told_by`` what.
 
     Raises
     ------

@@ -119,13 +119,14 @@ class Console:
     def steps(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Progress of known length: the callable takes the steps done, and of all."""
         if not self._interactive:
-            last = time.monotonic()
+            last, told = time.monotonic(), ""
 
             def line(done: int, total: int) -> None:
-                nonlocal last
-                if time.monotonic() - last >= PLAIN_INTERVAL:
-                    last = time.monotonic()
-                    self.note(f"{title}: {done} of {total}")
+                nonlocal last, told
+                text = f"{title}: {done} of {total}"
+                if time.monotonic() - last >= PLAIN_INTERVAL and text != told:
+                    last, told = time.monotonic(), text
+                    self.note(text)
 
             yield line
             return
@@ -262,16 +263,17 @@ def _check_kernels() -> None:
 
 
 class _Slow:
-    """Tells of those stages only that take long, while they do."""
+    """Tells of those stages only that take long, while they do; of one that comes again at once, once."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
+        self._told = ""
         self._timer: threading.Timer | None = None
 
     def start(self, stage: str) -> None:
         """A stage starts, and the one before it ends."""
         self._stop()
-        self._timer = threading.Timer(QUIET, self._tell, [stage])
+        self._timer = threading.Timer(QUIET, self._say, [stage])
         self._timer.daemon = True
         self._timer.start()
 
@@ -280,6 +282,11 @@ class _Slow:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+
+    def _say(self, stage: str) -> None:
+        if stage != self._told:
+            self._told = stage
+            self._tell(stage)
 
     def _stop(self) -> None:
         if self._timer is not None:

@@ -106,7 +106,7 @@ def load_truth(source: Truth) -> NDArray[Any]:
     return numbers.astype(np.int64) if np.array_equal(numbers, np.floor(numbers)) else numbers
 
 
-def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> NDArray[np.int64]:
+def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int, what: str = "labels") -> NDArray[np.int64]:
     """Right answers as numbers of classes.
 
     Parameters
@@ -117,6 +117,8 @@ def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> N
         The plan's names; where it has none, names are numbered in their order, and there has to be one per class.
     classes
         How many there are.
+    what
+        The name of the answers, for messages.
 
     Raises
     ------
@@ -127,20 +129,21 @@ def class_numbers(truth: NDArray[Any], labels: Sequence[str], classes: int) -> N
         lowest, highest = truth.min(), truth.max()
         if lowest < 0 or highest >= classes:
             raise InputError(
-                f"labels from {int(lowest)} to {int(highest)}; the network has the classes 0 to {classes - 1}"
+                f"{what} from {int(lowest)} to {int(highest)}; the network has the classes 0 to {classes - 1}; number "
+                "them so"
             )
         return truth.astype(np.int64)
     if truth.dtype.kind not in "US":
-        raise InputError(f"labels of dtype {truth.dtype}; give integers or names of classes")
+        raise InputError(f"{what} of dtype {truth.dtype}; give integers or names of classes")
     names = list(labels) or sorted(set(truth.tolist()))
     if len(names) != classes:
         raise InputError(
-            f"labels with {len(names)} names, and the plan has {classes} classes without names; compile with "
+            f"{what} with {len(names)} names, and the plan has {classes} classes without names; compile with "
             "--class-names, or give numbers"
         )
     unknown = sorted(set(truth.tolist()) - set(names))
     if unknown:
-        raise InputError(f"labels name {unknown[0]!r}, which is no class of the plan; it has {', '.join(names)}")
+        raise InputError(f"{what} name {unknown[0]!r}, which is no class of the plan; it has {', '.join(names)}")
     numbers = {name: number for number, name in enumerate(names)}
     return np.array([numbers[name] for name in truth.tolist()], dtype=np.int64)
 

@@ -89,7 +89,7 @@ def _truth(asked: CompileOptions, found: Circumstances) -> NDArray[np.int64] | N
             "leave them out, and agreement with the network in clear counts"
         )
     names = found.labels.get(scores[0].name, ()) or class_names(scores[0])
-    return class_numbers(answers, names, len(names) or class_count(scores[0]))
+    return class_numbers(answers, names, len(names) or class_count(scores[0]), "calibration_labels")
 
 
 def _precision(asked: CompileOptions) -> float:

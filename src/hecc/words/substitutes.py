@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import AffineMap, Pool, Reshape, Scale, compose
-from hecc.compiler.graph.function import ARGUMENT, KINKED, Primitive
+from hecc.compiler.graph.function import ARGUMENT, Primitive, is_kinked
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     AffineNode,
@@ -41,7 +41,7 @@ ROWS = 32
 
 def kinked(graph: Graph) -> list[FunctionNode]:
     """Functions that no polynomial follows closely, such as ReLU."""
-    return [n for n in graph.nodes if isinstance(n, FunctionNode) and n.function.primitives() & KINKED]
+    return [n for n in graph.nodes if isinstance(n, FunctionNode) and is_kinked(n.function)]
 
 
 def averaged(graph: Graph) -> Graph | None:

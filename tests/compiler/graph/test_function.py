@@ -5,7 +5,17 @@ import time
 import numpy as np
 import pytest
 
-from hecc.compiler.graph.function import ARGUMENT, PRIMITIVES, PolynomialOf, Primitive, Product, WeightedSum, apply
+from hecc.compiler.graph.function import (
+    ARGUMENT,
+    PRIMITIVES,
+    Expression,
+    PolynomialOf,
+    Primitive,
+    Product,
+    WeightedSum,
+    apply,
+    is_kinked,
+)
 
 X = np.linspace(-6, 6, 2001)
 
@@ -51,3 +61,31 @@ def test_primitives_do_not_overflow_where_their_value_does_not(name):
     with np.errstate(all="raise"):
         values = PRIMITIVES[name](np.array([-700.0, 0.0, 700.0]), **attributes.get(name, {}))
     assert np.all(np.isfinite(values))
+
+
+def where(point: float, above: Expression, below: Expression) -> Expression:
+    """What exporters write as ``Where(x > point, above, below)``."""
+    moved = WeightedSum((1.0,), (ARGUMENT,), -point)
+    positive = Primitive("positive", (), moved)
+    other = WeightedSum((-1.0,), (positive,), 1.0)
+    return WeightedSum((1.0, 1.0), (Product(positive, above), Product(other, below)), 0.0)
+
+
+ZERO = PolynomialOf((0.0,), ARGUMENT)
+SOFTPLUS = Primitive("softplus", (), ARGUMENT)
+SWITCHES = {
+    "jump": (where(0.3, ARGUMENT, ZERO), True),
+    "small jump": (where(0.3, WeightedSum((1.0,), (ARGUMENT,), 0.1), ARGUMENT), True),
+    "relu": (where(0.0, ARGUMENT, ZERO), True),
+    "far away": (where(500.0, ARGUMENT, ZERO), True),
+    "softplus": (where(20.0, ARGUMENT, SOFTPLUS), False),
+    "elu": (where(0.0, ARGUMENT, WeightedSum((1.0,), (Primitive("exp", (), ARGUMENT),), -1.0)), False),
+    "square": (where(0.0, PolynomialOf((0.0, 0.0, 1.0), ARGUMENT), ZERO), False),
+    "sign": (Primitive("sign", (), ARGUMENT), True),
+    "sigmoid": (Primitive("sigmoid", (), ARGUMENT), False),
+}
+
+
+@pytest.mark.parametrize(("function", "kinked"), SWITCHES.values(), ids=SWITCHES.keys())
+def test_a_comparison_makes_a_kink_only_where_the_whole_bends(function: Expression, kinked: bool) -> None:
+    assert is_kinked(function) == kinked

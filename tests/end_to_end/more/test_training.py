@@ -1,5 +1,6 @@
 """The scheme MORE from a network to a trained one, on the command line and in Python; and its attack."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -275,3 +276,32 @@ def test_a_server_loads_neither_a_compiler_nor_what_touches_keys(story):
     run("encrypt", "inference.client.bin", "rows.npy", "-o", "rows.bin", "--min-security", "none")
     done = subprocess.run([sys.executable, "-c", SERVER], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_labels_may_be_names_of_classes(tmp_path):
+    rows, labels = data()
+    names = ["cat", "dog", "owl"]
+    plan = hecc.compile(
+        network(), scheme="more", train="cross-entropy", calibration=rows, input_range=(-4, 4), class_names=names
+    )
+    settings = {"epochs": 2, "batch_size": 30}
+    named, numbered = (
+        hecc.train_in_clear(plan, rows, given, **settings)[1] for given in (np.array(names)[labels], labels)
+    )
+    np.testing.assert_array_equal(named, numbered)
+
+
+def test_a_forged_plan_is_refused_whatever_its_checksums_say(story):
+    plan = hecc.Plan.load("plan.bin")
+    training, network = plan.training, plan.network
+    gradients = [i for i, ins in enumerate(training.step.instructions) if ins.op == "output"]
+    less = dataclasses.replace(
+        training.step, instructions=tuple(ins for i, ins in enumerate(training.step.instructions) if i != gradients[-1])
+    )
+    swapped = [dataclasses.replace(training, model=b"another network"), dataclasses.replace(training, step=less)]
+    swapped += [dataclasses.replace(training, step=network)]
+    for forged in swapped:
+        with pytest.raises(FileFormatError, match="an impossible plan"):
+            hecc.Plan.loads(dataclasses.replace(plan, training=forged).dumps())
+    with pytest.raises(FileFormatError, match="an impossible plan"):
+        hecc.Plan.loads(dataclasses.replace(plan, network=training.step).dumps())

@@ -84,7 +84,7 @@ def test_names_become_numbers_by_the_plans_order():
 @pytest.mark.parametrize(
     ("truth", "labels", "fault"),
     [
-        ([0, 3], (), "labels from 0 to 3; the network has the classes 0 to 2"),
+        ([0, 3], (), "labels from 0 to 3; the network has the classes 0 to 2; number them so"),
         ([-1, 0], (), "labels from -1 to 0"),
         (
             ["cat", "cow"],

@@ -88,6 +88,22 @@ def test_calibration_images_are_preprocessed_with_the_same_code(model, digits, t
 
 
 @pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({}, True),
+        ({"input_range": (0, 255)}, False),
+        ({"preprocessing": hecc.Preprocessing(scale=1 / 255), "raw": True}, False),
+    ],
+)
+def test_bytes_are_not_taken_as_they_are_without_a_word(model, digits, caplog, options, warned):
+    pixels = np.round(255 * digits["images"]).astype(np.uint8)
+    hecc.compile(model, calibration=pixels, precision=9, **options)
+    assert (
+        "holds bytes, taken as they are, from 0 to 255; if the network was trained on 0 to 1" in caplog.text
+    ) == warned
+
+
+@pytest.mark.parametrize(
     ("options", "fault"),
     [
         ({"preprocessing": hecc.Preprocessing(mean=(1, 2, 3))}, "preprocessing of input 'image': a mean of 3 values"),

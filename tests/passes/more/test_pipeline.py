@@ -150,9 +150,38 @@ def inputs_of(session, rows, row, batch):
 
 
 def test_comparisons_are_refused_where_they_are_not_wanted():
-    with pytest.raises(UnsupportedError, match=r"Relu 'n0' and MaxPool 'n1': they compare .* --comparisons exact"):
+    with pytest.raises(
+        UnsupportedError, match=r"Relu 'n0' and MaxPool 'n1': they compare .* --comparisons exact or smooth"
+    ):
         hecc.compile(network("Relu", "MaxPool", MaxPool={"kernel_shape": [2, 2]}), scheme="more", comparisons="refuse")
     assert hecc.compile(network("Tanh"), scheme="more", comparisons="refuse").header.scheme == "more"
+
+
+def test_comparisons_may_be_smooth_and_are_named():
+    model = network("Relu", "MaxPool", MaxPool={"kernel_shape": [2, 2]})
+    rows = RNG.uniform(0, 1, (30, 1, 6, 6))
+    exact, smooth = (
+        hecc.compile(model, scheme="more", calibration=rows, comparisons=comparisons)
+        for comparisons in ("exact", "smooth")
+    )
+    assert exact.header.smoothed == ()
+    assert smooth.header.smoothed[0].partition(" by ")[0] == "relu of Relu 'n0'"
+    assert any(words.startswith("abs of MaxPool 'n1'") for words in smooth.header.smoothed)
+    (found,), (expected,) = (encoded(plan, rows).values() for plan in (smooth, exact))
+    assert 0 < np.abs(found - expected).max() < 5e-3
+    names = [name for name, _ in smooth.scheme.facts(smooth.header)]
+    assert names.count("comparison") == len(smooth.header.smoothed)
+    pool = {"kernel_shape": [2, 2]}
+    trained = hecc.compile(
+        network("Relu", "AveragePool", AveragePool=pool),
+        scheme="more",
+        calibration=rows,
+        comparisons="smooth",
+        train="mse",
+    )
+    ops = {step.op for ins in trained.training.step.instructions if ins.op == "function" for step in ins.function}
+    assert "sqrt" in ops
+    assert not ops & {"relu", "positive"}
 
 
 def test_what_is_trained_is_what_the_file_has():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hecc.runtime.more.arithmetic import Encoded, EncodedArithmetic, channels, identity
+from hecc.runtime.more.arithmetic import Encoded, EncodedArithmetic, channels, commuting_basis, identity
 from hecc.runtime.more.keys import generate
 from hecc.runtime.network.functions import PRIMITIVES, FunctionStep
 
@@ -85,3 +85,27 @@ def test_what_leaves_its_range_is_said():
     words = ARITHMETIC.extent_words(key.encode([np.array([2.0]), np.array([-5e10])]))
     assert words.startswith("a channel (")
     assert "5e+10" in words
+
+
+def test_what_rounding_added_is_taken_away(key):
+    m = numbers(50)
+    x = encode(key, m)
+    basis = commuting_basis([encode(key, numbers(40)), x])
+    assert basis.shape == (key.size, key.size**2)
+    noisy = Encoded(x.planes + 1e-3 * RNG.normal(size=x.planes.shape))
+    inverse = np.linalg.inv(key.matrix)
+
+    def mixed(value):
+        """What is not on the diagonals, where the key's matrices have nothing."""
+        turned = np.einsum("ij,jk...,kl->il...", inverse, value.planes, key.matrix)
+        return np.abs(turned[~np.eye(key.size, dtype=bool)]).max()
+
+    settled = EncodedArithmetic(basis).settled(noisy)
+    assert mixed(noisy) > 1e-4
+    assert mixed(settled) < 1e-12
+    np.testing.assert_allclose(EncodedArithmetic(basis).settled(x).planes, x.planes, atol=1e-13)
+    np.testing.assert_allclose(key.decode(settled), m, atol=0.05)
+
+
+def test_numbers_that_everybody_knows_span_too_little():
+    assert commuting_basis([identity(numbers(5), 2)]) is None

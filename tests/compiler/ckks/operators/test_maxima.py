@@ -170,7 +170,7 @@ def test_a_window_outside_the_image_is_refused_by_name() -> None:
         ("m = Max(x, row, half, low)", 1),
         ("n = Neg(x)  m = Min(half, row, n, x)", 2),
         ("n = Neg(x)  e = Mul(x, row)  m = Max(n, x, e, e, n)", 2),
-        ("m = Max(x, half, row)  n = Min(m, row)", 2),
+        ("m = Max(x, low, row)  n = Min(m, half)", 2),
     ],
 )
 def test_several_tensors_and_all_constants_as_one(body: str, number: int, model: Model) -> None:
