@@ -134,7 +134,7 @@ class CKKSOptions:
         group="Security and precision",
         metavar="BITS",
         check=_check_precision,
-        schemes=CKKS,
+        schemes=(*CKKS, "sharing"),
     )
     accuracy_loss: float | None = option(
         None,

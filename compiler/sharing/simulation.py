@@ -8,22 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.sharing.lowering import Lowered
-from hecc.runtime.sharing.arithmetic.rings import Elements, signed
+from hecc.runtime.sharing.arithmetic.rings import signed
+from hecc.runtime.sharing.parties.clear import SeededCoins
 from hecc.runtime.sharing.parties.rounds import clear_results
 from hecc.runtime.sharing.parties.walk import Checked
 
 __all__ = ["simulated"]
-
-
-class _Coins:
-    """A tape that a seed decides."""
-
-    def __init__(self, rows: int, seed: int) -> None:
-        self._rows, self._generator = rows, np.random.default_rng(seed)
-
-    def take(self, count: int, width: int) -> Elements:
-        words = self._generator.integers(0, (1 << 64) - 1, (self._rows, count), dtype=np.uint64, endpoint=True)
-        return words >> np.uint64(64 - width)
 
 
 def simulated(
@@ -36,6 +26,6 @@ def simulated(
         for name, values in inputs.items()
     }
     built = lowered.built
-    found = clear_results(checked, integers, coins=_Coins(rows, seed), weights=built.weights, biases=built.biases)
+    found = clear_results(checked, integers, coins=SeededCoins(rows, seed), weights=built.weights, biases=built.biases)
     rings = {ins.name: checked.types[index].result.ring for index, ins in checked.program.outputs()}
     return {name: signed(x, rings[name]).astype(np.float64) * lowered.outputs[name] for name, x in found.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,33 +12,22 @@ from numpy.typing import NDArray
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.passes import Pass, run_passes
 from hecc.compiler.graph.stages import IMPORTED
+from hecc.compiler.sharing.options import Options
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.sharing.accuracy import Measured, choose_accuracy
 from hecc.passes.sharing.layers import join_layers
 from hecc.passes.sharing.order import functions_behind_maxima
 from hecc.runtime.sharing.plan.header import SharingHeader, SharingInput, SharingOutput
-from hecc.runtime.sharing.plan.plan import SALT_BYTES, Secrets, SharingPlan, program_digest, weights_digest
+from hecc.runtime.sharing.plan.plan import (
+    SALT_BYTES,
+    Secrets,
+    SharingPlan,
+    program_digest,
+    run_cost,
+    weights_digest,
+)
 
-__all__ = ["PASSES", "Options", "build_plan"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a plan is asked for.
-
-    Attributes
-    ----------
-    precision
-        Bits of outputs, relative to their largest magnitude.
-    margin
-        How many times the observed values must not leave their rings; ``None`` if all that is possible must not.
-    producer
-        Name and version of the compiler.
-    """
-
-    precision: float
-    margin: float | None
-    producer: str
+__all__ = ["PASSES", "build_plan"]
 
 
 PASSES: tuple[Pass[None], ...] = (
@@ -112,6 +100,7 @@ def build_plan(
         weights=weights_digest(secrets),
         precision=round(min(found.precision, 99.0), 2),
         proved=options.margin is None,
+        cost=run_cost(found.checked),
     )
     return SharingPlan(header, built.program, secrets)
 

@@ -1,4 +1,4 @@
-"""A plan, and its two files: the server's holds the program and the weights, the client's only the header."""
+"""A plan, and its two files: the server's holds the program and the weights, the client's what is public."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ class Plan(Described, ABC):
         """What a server runs, which prints as one line per instruction; ``None`` for the client's plan."""
 
     @property
+    def has_program(self) -> bool:
+        """Whether its file holds more than the header: the server's does, and the client's of schemes where both run."""
+        return self.program is not None
+
+    @property
     @abstractmethod
     def summary(self) -> str:
         """How much the program is, in a few words."""
@@ -76,7 +81,7 @@ class Plan(Described, ABC):
         return title, [*self.scheme.summary(self.header)]
 
     def client(self) -> Self:
-        """The plan without program and weights."""
+        """The plan without what the server alone may have: program and weights, as far as its scheme does not say."""
         return type(self)(self.header)
 
     def require_program(self) -> None:
@@ -177,5 +182,5 @@ class Plan(Described, ABC):
     def _write(self, target: str | os.PathLike[str] | MemoryFile, force: bool) -> None:
         kind = Kind.CLIENT_PLAN if self.program is None else Kind.SERVER_PLAN
         with ContainerWriter(target, kind, self.header, force=force) as writer:
-            if self.program is not None:
+            if self.has_program:
                 self.scheme.write_program(writer, self)

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMES", "Scheme", "load_scheme", "scheme_of"]
 
 SCHEMES: Mapping[str, str] = MappingProxyType(
-    {"ckks": "hecc.runtime.ckks.scheme:CKKS", "more": "hecc.runtime.more.scheme:MORE"}
+    {
+        "ckks": "hecc.runtime.ckks.scheme:CKKS",
+        "sharing": "hecc.runtime.sharing.scheme:SHARING",
+        "more": "hecc.runtime.more.scheme:MORE",
+    }
 )
 """Where each scheme is; its module is imported only when it is asked for."""
 
@@ -197,7 +201,7 @@ class Scheme(Protocol[H, P]):
         """
 
     def write_program(self, writer: ContainerWriter, plan: P) -> None:
-        """Write everything but the header into the server's file."""
+        """Write everything but the header: all of it into the server's file, and into the client's what is public."""
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from hecc.runtime.inputs.ranges import ElementRanges
 from hecc.runtime.plan.header import InputSignature, OutputSignature, PlanHeader, check_header
 from hecc.runtime.tail.epilogue import Step
 
-__all__ = ["SharingHeader", "SharingInput", "SharingOutput", "check_sharing_header"]
+__all__ = ["RunCost", "SharingHeader", "SharingInput", "SharingOutput", "check_sharing_header"]
 
 Digest: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -85,6 +85,41 @@ class SharingOutput(OutputSignature, frozen=True, kw_only=True, forbid_unknown_f
     of: str = ""
 
 
+class RunCost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an inference takes; sizes are bytes for one example, without the lengths of messages and without TLS.
+
+    Attributes
+    ----------
+    messages
+        From one party to the other, in sequence, those that agree on blocks apart.
+    client_bytes, server_bytes
+        That each sends when the input is there.
+    dealt_bytes
+        From the dealer to the server.
+    prepared_bytes
+        From the client to the server ahead of the input.
+    difference_bytes
+        From the server to the client, for each preparation whatever number of examples it is for.
+    """
+
+    messages: int
+    client_bytes: int
+    server_bytes: int
+    dealt_bytes: int
+    prepared_bytes: int
+    difference_bytes: int
+
+    @property
+    def online(self) -> int:
+        """Bytes in both directions when the input is there."""
+        return self.client_bytes + self.server_bytes
+
+    @property
+    def ahead(self) -> int:
+        """Bytes for each example ahead of the input."""
+        return self.dealt_bytes + self.prepared_bytes
+
+
 class SharingHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything about a plan that all parties know.
 
@@ -101,6 +136,8 @@ class SharingHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields
     proved
         Whether rings have room for all that inputs in the declared range can make; otherwise for some times what was
         observed.
+    cost
+        What an inference takes.
     """
 
     scheme: Literal["sharing"] = "sharing"
@@ -110,6 +147,7 @@ class SharingHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields
     weights: Digest
     precision: float
     proved: bool
+    cost: RunCost
 
     @property
     def sent(self) -> tuple[SharingOutput, ...]:

@@ -17,13 +17,24 @@ from hecc.runtime.errors import FileFormatError, ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.plan.plan import Plan
+from hecc.runtime.sharing.arithmetic.packing import Field
+from hecc.runtime.sharing.gates.parties import Role
 from hecc.runtime.sharing.parties.walk import Checked, program_cost, weight_shapes
-from hecc.runtime.sharing.plan.header import SharingHeader
+from hecc.runtime.sharing.plan.header import RunCost, SharingHeader
 from hecc.runtime.sharing.program.instructions import Affine, AnyInstruction
 from hecc.runtime.sharing.program.maps import Constants
 from hecc.runtime.sharing.program.program import Program
 
-__all__ = ["SALT_BYTES", "Secrets", "SharingPlan", "program_digest", "read_program", "weights_digest", "write_program"]
+__all__ = [
+    "SALT_BYTES",
+    "Secrets",
+    "SharingPlan",
+    "program_digest",
+    "read_program",
+    "run_cost",
+    "weights_digest",
+    "write_program",
+]
 
 SALT_BYTES = 32
 
@@ -86,6 +97,11 @@ class SharingPlan(Plan):
         """What the server runs."""
         return self.secrets
 
+    @property
+    def has_program(self) -> bool:
+        """Both files hold the program."""
+        return True
+
     @cached_property
     def checked(self) -> Checked:
         """The program with the types of its values.
@@ -99,14 +115,27 @@ class SharingPlan(Plan):
 
     @property
     def summary(self) -> str:
-        """Messages and bytes of a run."""
-        cost = program_cost(self.checked)
-        offline = cost.block_bytes + cost.upload_bytes
-        return f"{len(cost.messages)} messages, {cost.online()} bytes online and {offline} ahead of the input"
+        """Instructions and messages."""
+        return f"{len(self.public.instructions)} instructions, {self.header.cost.messages} messages"
 
     def client(self) -> Self:
         """The plan without weights."""
         return type(self)(self.header, self.public)
+
+
+def run_cost(checked: Checked) -> RunCost:
+    """What a program makes its parties write, as headers say it."""
+    cost = program_cost(checked)
+    return RunCost(
+        messages=len(cost.messages),
+        client_bytes=cost.sent(Role.CLIENT),
+        server_bytes=cost.sent(Role.SERVER),
+        dealt_bytes=cost.block_bytes,
+        prepared_bytes=cost.upload_bytes,
+        difference_bytes=sum(
+            Field(math.prod(shape), ring).bytes for shape, ring in weight_shapes(checked.program).values()
+        ),
+    )
 
 
 def program_digest(program: Program) -> str:
@@ -168,6 +197,8 @@ def read_program(container: Container, header: SharingHeader) -> SharingPlan:
     _check_ends(plan)
     if program_digest(program) != header.program:
         raise ParameterError("the program is not the one of the header")
+    if run_cost(plan.checked) != header.cost:
+        raise ParameterError("the program costs something else than the header says")
     if secrets is not None:
         _check_secrets(plan.checked, secrets)
         if weights_digest(secrets) != header.weights:

@@ -13,7 +13,13 @@ from hecc.options.table import CompileOptions
 
 __all__ = ["ASKING", "Asking", "Circumstances", "load_asking"]
 
-ASKING: Mapping[str, str] = MappingProxyType({"ckks": "hecc.options.ckks:Asked", "more": "hecc.options.more:Asked"})
+ASKING: Mapping[str, str] = MappingProxyType(
+    {
+        "ckks": "hecc.options.ckks:Asked",
+        "sharing": "hecc.options.sharing:Asked",
+        "more": "hecc.options.more:Asked",
+    }
+)
 """For each scheme a class that reads its options; its module is imported only when it is asked for.
 
 A scheme without options of its own is not here: its compiler is told the circumstances."""

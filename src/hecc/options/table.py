@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hecc.compiler.ckks.options import CKKS, CKKSOptions
 from hecc.compiler.more.options import MoreOptions
 from hecc.compiler.options import Flag, option
+from hecc.compiler.sharing.options import SharingOptions
 from hecc.runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ def _check_scheme(value: Any) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompileOptions(CKKSOptions, MoreOptions):
+class CompileOptions(CKKSOptions, SharingOptions, MoreOptions):
     """What a user may ask of a plan; each scheme adds a table of its own as a base."""
 
     scheme: str = option(
         DEFAULT_SCHEME,
-        "What keeps inputs from the server: ckks, which is encryption; or more, an encoding without a security level.",
+        "What keeps inputs from the server: ckks, which is encryption; sharing, two parties that talk, with exact "
+        "comparisons; or more, an encoding without a security level.",
         more="Every scheme has options of its own, and refuses those of others.",
         group="Security and precision",
         metavar="NAME",

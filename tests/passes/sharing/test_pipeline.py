@@ -10,7 +10,8 @@ import pytest
 from onnx import numpy_helper
 
 from hecc.compiler.importer import import_model
-from hecc.passes.sharing.pipeline import Options, build_plan
+from hecc.compiler.sharing.options import Options
+from hecc.passes.sharing.pipeline import build_plan
 from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.files.memory import MemoryFile

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from hecc.runtime.sharing.parties.walk import Checked
 from hecc.runtime.sharing.plan.header import SharingHeader, SharingInput, SharingOutput
-from hecc.runtime.sharing.plan.plan import Secrets, SharingPlan, program_digest, weights_digest
+from hecc.runtime.sharing.plan.plan import Secrets, SharingPlan, program_digest, run_cost, weights_digest
 from hecc.runtime.sharing.program.instructions import Affine, Input, Knot, Output, Private, Release, Shift
 from hecc.runtime.sharing.program.maps import Dense
 from hecc.runtime.sharing.program.program import Program
@@ -36,6 +37,7 @@ def plan_of(seed):
         weights=weights_digest(secrets),
         precision=8.0,
         proved=True,
+        cost=run_cost(Checked.of(PROGRAM)),
     )
     return SharingPlan(header, PROGRAM, secrets)
 
