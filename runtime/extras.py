@@ -46,6 +46,7 @@ EXTRAS = {
         Package("cryptography", "cryptography", SECRETS),
         Package("PIL", "pillow", "reading images"),
     ),
+    "sharing": (Package("cryptography", "cryptography", "material and TLS"),),
     "compiler": (
         Package("onnx", "onnx", NETWORKS),
         Package("scipy", "scipy", NETWORKS),
@@ -71,13 +72,15 @@ EXTRAS = {
 """By the name that pyproject.toml has for it, where an extra may include others."""
 
 
-def require(*modules: str) -> None:
+def require(*modules: str, extra: str = "") -> None:
     """Refuse a task for which packages are missing.
 
     Parameters
     ----------
     modules
         Of `EXTRAS`.
+    extra
+        The one that is for this task; by default the first that has what is missing.
 
     Raises
     ------
@@ -86,6 +89,8 @@ def require(*modules: str) -> None:
     """
     absent = {module for module in modules if find_spec(module) is None}
     for name, packages in EXTRAS.items():
+        if extra not in ("", name):
+            continue
         missing = [package for package in packages if package.module in absent]
         if missing:
             verb = "are" if len(missing) > 1 else "is"

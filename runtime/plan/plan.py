@@ -66,7 +66,7 @@ class Plan(Described, ABC):
 
     @property
     def has_program(self) -> bool:
-        """Whether its file holds more than the header: the server's does, and the client's of schemes where both run."""
+        """Whether its file holds more than the header, as the server's does, and the client's where both sides run."""
         return self.program is not None
 
     @property

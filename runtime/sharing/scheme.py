@@ -90,7 +90,13 @@ class _Sharing:
         return False
 
     def holder(
-        self, plan: SharingPlan, keys: Path | Content, *, passphrase: str | None, public: bool, min_security: MinSecurity
+        self,
+        plan: SharingPlan,
+        keys: Path | Content,
+        *,
+        passphrase: str | None,
+        public: bool,
+        min_security: MinSecurity,
     ) -> NoReturn:
         """There are no keys."""
         _refuse()
@@ -129,7 +135,7 @@ class _Sharing:
     def simulate(
         self, plan: SharingPlan, rows: Mapping[str, NDArray[np.float64]], *, noise: bool, seed: int
     ) -> Outputs:
-        """What both parties make of rows together; the noise is the random rounding, without it the nearest is taken."""
+        """What both parties make of rows together; noise is the random rounding, without it the nearest is taken."""
         from hecc.runtime.sharing.parties.clear import Nearest, SeededCoins, in_clear
         from hecc.runtime.tail.outcomes import finished
 

@@ -17,43 +17,34 @@ SECURITY = (
 )
 
 NO_KEYS = (
-    "plans of the scheme sharing have no keys and no encrypted files: a dealer makes material (`hecc deal`), the client "
-    "prepares it (`hecc prepare`) and asks (`hecc query`) a server that listens (`hecc serve`)"
+    "plans of the scheme sharing have no keys and no encrypted files: a dealer makes material (`hecc deal`), and the "
+    "client prepares it (`hecc prepare`) and asks (`hecc query`) a server that listens (`hecc serve`)"
 )
 
 
 def plan_summary(header: SharingHeader) -> Iterator[tuple[str, str]]:
     """What a newcomer has to know of a plan."""
     cost = header.cost
+    messages, online, ahead = count_words(cost.messages, "message"), size_words(cost.online), size_words(cost.ahead)
     yield "in and out", tensor_words(header)
     yield "security", SECURITY
     yield "precision", _precision(header)
-    yield (
-        "cost",
-        f"{count_words(cost.messages, 'message')} and {size_words(cost.online)} for each row, and "
-        f"{size_words(cost.ahead)} ahead of it",
-    )
+    yield "cost", f"{messages} and {online} for each row, and {ahead} ahead of it"
 
 
 def plan_facts(header: SharingHeader) -> Iterator[tuple[str, str]]:
     """All that is known of a plan."""
     cost = header.cost
+    client, server = size_words(cost.client_bytes), size_words(cost.server_bytes)
+    dealt, prepared = size_words(cost.dealt_bytes), size_words(cost.prepared_bytes)
     yield from tensor_facts(header, [_unit(s.unit) for s in header.inputs], [_unit(s.unit) for s in header.outputs])
     yield "scheme", "sharing, two parties and a dealer"
     yield "security", SECURITY
     yield "precision", _precision(header)
     yield "ranges", _ranges(header)
     yield "messages", f"{cost.messages}, and two that agree on blocks of material"
-    yield (
-        "online",
-        f"{size_words(cost.client_bytes)} from the client and {size_words(cost.server_bytes)} from the server, for "
-        "each row",
-    )
-    yield (
-        "ahead",
-        f"{size_words(cost.dealt_bytes)} from the dealer to the server and {size_words(cost.prepared_bytes)} from the "
-        "client to the server, for each row",
-    )
+    yield "online", f"{client} from the client and {server} from the server, for each row"
+    yield "ahead", f"{dealt} from the dealer and {prepared} from the client to the server, for each row"
     yield "preparing", f"{size_words(cost.difference_bytes)} from the server to the client, for each preparation"
 
 
@@ -81,9 +72,7 @@ def _unit(unit: float) -> str:
 
 
 def _precision(header: SharingHeader) -> str:
-    return (
-        f"{bits_words(header.precision)}, the largest error of an output on the calibration inputs; comparisons are exact"
-    )
+    return f"{bits_words(header.precision)} on the calibration inputs, by the largest error; comparisons are exact"
 
 
 def _ranges(header: SharingHeader) -> str:

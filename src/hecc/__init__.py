@@ -38,12 +38,17 @@ if TYPE_CHECKING:
         MissingExtraError,
         OutputError,
         ParameterError,
+        PeerError,
         SecurityError,
         UnsupportedError,
     )
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
     from hecc.server import Engine, Server
+    from hecc.sessions.asking import prepare, query
+    from hecc.sessions.dealing import deal
+    from hecc.sessions.serving import serve
+    from hecc.sessions.trusting import authority
     from hecc.simulation import simulate
     from hecc.training import train, train_in_clear, trained_model
     from hecc.verification import verify
@@ -63,6 +68,7 @@ __all__ = [
     "MissingExtraError",
     "OutputError",
     "ParameterError",
+    "PeerError",
     "Plan",
     "Preprocessing",
     "SecurityError",
@@ -70,11 +76,16 @@ __all__ = [
     "UnsupportedError",
     "__version__",
     "attack",
+    "authority",
     "compile",
+    "deal",
     "estimate",
     "evaluate",
     "machine_profile",
+    "prepare",
+    "query",
     "report",
+    "serve",
     "simulate",
     "train",
     "train_in_clear",
@@ -84,16 +95,21 @@ __all__ = [
 
 _HOMES = {
     "attack": "hecc.attacks.eigenvalues",
+    "authority": "hecc.sessions.trusting",
     "Client": "hecc.client",
     "Engine": "hecc.server",
     "Plan": "hecc.runtime.plan.plan",
     "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
+    "deal": "hecc.sessions.dealing",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",
     "machine_profile": "hecc.measure.profiling",
+    "prepare": "hecc.sessions.asking",
+    "query": "hecc.sessions.asking",
     "report": "hecc.reporting",
+    "serve": "hecc.sessions.serving",
     "simulate": "hecc.simulation",
     "train": "hecc.training",
     "train_in_clear": "hecc.training",

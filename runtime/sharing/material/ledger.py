@@ -27,7 +27,7 @@ from hecc.runtime.sharing.material.files import Batch
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["MOST_SKIPPED", "Ledger", "ledger_of"]
+__all__ = ["MOST_SKIPPED", "Ledger", "ledger_of", "ledger_path"]
 
 MOST_SKIPPED = 1 << 16
 """Blocks that a proposal of the other party may leave out: it must not be able to burn them all at once."""
@@ -178,6 +178,11 @@ class Ledger:
         return hashlib.sha256(b"hecc ledger\0" + self._batch).digest()
 
 
+def ledger_path(material: Path) -> Path:
+    """Where the ledger of a file of material lies: beside it."""
+    return material.with_name(f"{material.name}.ledger")
+
+
 def ledger_of(material: Path, batch: Batch) -> Ledger:
     """The ledger beside a file of material."""
-    return Ledger(material.with_name(f"{material.name}.ledger"), bytes.fromhex(batch.batch), 0, batch.count)
+    return Ledger(ledger_path(material), bytes.fromhex(batch.batch), 0, batch.count)

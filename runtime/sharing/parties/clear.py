@@ -49,14 +49,12 @@ def values_of(header: SharingHeader, checked: Checked, found: Mapping[str, Eleme
     """The real numbers that a program's results stand for, by output, each of shape (rows, ...)."""
     rings = {ins.name: checked.types[index].result.ring for index, ins in checked.program.outputs()}
     return {
-        each.name: (signed(found[each.name], rings[each.name]) * each.unit).reshape(-1, *each.shape)
+        each.name: (signed(found[each.name], rings[each.name]).astype(np.float64) * each.unit).reshape(-1, *each.shape)
         for each in header.sent
     }
 
 
-def in_clear(
-    plan: SharingPlan, rows: Mapping[str, NDArray[np.float64]], coins: Tape
-) -> dict[str, NDArray[np.float64]]:
+def in_clear(plan: SharingPlan, rows: Mapping[str, NDArray[np.float64]], coins: Tape) -> dict[str, NDArray[np.float64]]:
     """What a server's plan makes of rows, before the client does what the network ends in."""
     plan.require_program()
     assert plan.secrets is not None, "the plan is the server's"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ from hecc.runtime.sharing.sessions.wire import DEADLINE, SocketChannel
 
 __all__ = ["SharingClient"]
 
+_NOTE_BYTES = 8
+
 
 class SharingClient:
     """A plan with material, on the client's side.
@@ -39,6 +42,13 @@ class SharingClient:
     deadline
         Seconds for each message.
 
+    Attributes
+    ----------
+    batch
+        What the material is of.
+    sent, received
+        Bytes of all sessions so far, with the lengths of messages.
+
     Raises
     ------
     InputError, FileFormatError, KeyMismatchError
@@ -51,6 +61,31 @@ class SharingClient:
         self.batch = self._material.batch
         self._ledger = ledger_of(material, self.batch)
         self._model = material.with_name(f"{material.name}.model")
+        self._note = material.with_name(f"{material.name}.prepared")
+        self.sent = self.received = 0
+
+    @property
+    def next(self) -> int:
+        """The first block that is not used.
+
+        Raises
+        ------
+        InputError, FileFormatError
+            The ledger is missing, or not the one of this batch.
+        """
+        return self._ledger.next
+
+    @property
+    def prepared(self) -> int:
+        """The first block that is neither prepared nor used.
+
+        A note says so, for the user's comfort only: what a server has, only the server knows.
+        """
+        noted = 0
+        if self._note.exists():
+            with writing(self._note):
+                noted = int.from_bytes(read_regular(self._note, _NOTE_BYTES), "little")
+        return min(max(noted, self.next), self.batch.count)
 
     def prepare(self, connection: socket.socket, first: int, rows: int) -> None:
         """Send the server what it needs of blocks ahead of the inputs.
@@ -62,7 +97,13 @@ class SharingClient:
         SecurityError
             The server shows other weights, or masks, than before.
         """
-        channel = SocketChannel(connection, self._deadline)
+        with self._channel(connection) as channel:
+            self._prepare(channel, first, rows)
+        if first <= self.prepared < first + rows:
+            with replacing(self._note, secret=True) as file:
+                file.write((first + rows).to_bytes(_NOTE_BYTES, "little"))
+
+    def _prepare(self, channel: SocketChannel, first: int, rows: int) -> None:
         first = agree(channel, self.batch, Purpose.PREPARATION, rows, first)
         shapes = weight_shapes(self._checked.program)
         fields = {name: (shape, Field(math.prod(shape), ring)) for name, (shape, ring) in shapes.items()}
@@ -87,7 +128,10 @@ class SharingClient:
         SecurityError
             The server reserved blocks that are gone.
         """
-        channel = SocketChannel(connection, self._deadline)
+        with self._channel(connection) as channel:
+            return self._query(channel, inputs)
+
+    def _query(self, channel: SocketChannel, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, Elements]:
         rows = len(next(iter(inputs.values())))
         first = agree(channel, self.batch, Purpose.INFERENCE, rows, self._ledger.next)
         first = self._ledger.reserve(rows, first, at_least=False)
@@ -103,6 +147,16 @@ class SharingClient:
     def close(self) -> None:
         """Close the files."""
         self._material.close()
+
+    @contextmanager
+    def _channel(self, connection: socket.socket) -> Iterator[SocketChannel]:
+        """A channel whose bytes are counted."""
+        channel = SocketChannel(connection, self._deadline)
+        try:
+            yield channel
+        finally:
+            self.sent += channel.sent
+            self.received += channel.received
 
     def _bind(self, data: bytes) -> None:
         """See that the server shows what it showed before: of two differences and one block it computes the input."""

@@ -8,11 +8,12 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from hecc.runtime.errors import HeccError, InputError, PeerError
+from hecc.runtime.plan.sessions import Ended
 from hecc.runtime.sharing.sessions.wire import DEADLINE
 
 __all__ = ["Listener", "connect"]
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class _Serving(Protocol):
-    def session(self, connection: socket.socket) -> int: ...
+    def session(self, connection: socket.socket) -> Ended: ...
 
 
 def _check_plain(host: str, context: ssl.SSLContext | None) -> None:
@@ -71,14 +72,16 @@ class Listener:
         self.port: int = self._socket.getsockname()[1]
         self._pool = ThreadPoolExecutor(sessions, thread_name_prefix="session")
         self._closed = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
 
-    def serve(self, after: Callable[[int | HeccError], None] = lambda _: None) -> None:
+    def serve(self, after: Callable[[Ended | HeccError], None] = lambda _: None) -> None:
         """Take connections until :meth:`close`.
 
         Parameters
         ----------
         after
-            Called after each session with the number of examples, or with what ended it early.
+            Called after each session with what was done in it, or with what ended it early.
         """
         while not self._closed.is_set():
             try:
@@ -89,25 +92,42 @@ class Listener:
         self._pool.shutdown()
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Take no more connections, and end those that there are."""
         self._closed.set()
         # This wakes the thread that waits for one; closing alone does not.
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        with self._lock:
+            for connection in self._open:
+                # An SSL socket's own would say goodbye, on an object that another thread reads with.
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
-    def _session(self, connection: socket.socket, after: Callable[[int | HeccError], None]) -> None:
+    def _session(self, connection: socket.socket, after: Callable[[Ended | HeccError], None]) -> None:
         try:
             with connection:
                 connection.settimeout(DEADLINE)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with _secured(connection, self._context) as secured:
+                with _secured(connection, self._context) as secured, self._ended_by_close(secured):
                     after(self._server.session(secured))
         except HeccError as error:
             after(error)
         except Exception:
             # A fault of this program: the others' sessions go on.
             log.exception("a session ended by a fault")
+
+    @contextlib.contextmanager
+    def _ended_by_close(self, connection: socket.socket) -> Iterator[None]:
+        with self._lock:
+            if self._closed.is_set():
+                raise PeerError("this server takes no more clients")
+            self._open.add(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(connection)
 
 
 def _secured(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.atomic import read_regular, writing
+from hecc.runtime.plan.sessions import Ended
 from hecc.runtime.sharing.arithmetic.packing import pack
 from hecc.runtime.sharing.gates.parties import Weights
 from hecc.runtime.sharing.material.files import ServerMaterial
@@ -64,13 +65,13 @@ class SharingServer:
         masks = weight_masks(self._shapes, weight_tape(self._material.weight_seed, batch))
         self._differences: Weights = differences(self._shapes, as_elements(self._secrets.weights), masks)
 
-    def session(self, connection: socket.socket) -> int:
+    def session(self, connection: socket.socket) -> Ended:
         """Serve one client until its session ends; for several threads at once.
 
         Returns
         -------
-        int
-            The number of examples that were evaluated.
+        Ended
+            What was evaluated or prepared; nothing if the client was refused.
 
         Raises
         ------
@@ -82,11 +83,11 @@ class SharingServer:
             channel, read_hello(channel), self._material.batch, self._reserve, lambda: self._is_owner(connection)
         )
         if agreed is None:
-            return 0
+            return Ended()
         hello, first = agreed
         if hello.purpose is Purpose.PREPARATION:
             self._prepare(channel, first, hello.rows)
-            return 0
+            return Ended(prepared=hello.rows)
         serve(
             self._checked,
             hello.rows,
@@ -96,7 +97,7 @@ class SharingServer:
             weights=self._secrets.weights,
             biases=self._secrets.biases,
         )
-        return hello.rows
+        return Ended(evaluated=hello.rows)
 
     def close(self) -> None:
         """Close the files."""

@@ -11,6 +11,10 @@ from hecc.cli.client.attack import attack_command
 from hecc.cli.client.decrypt import decrypt_command
 from hecc.cli.client.encrypt import encrypt_command
 from hecc.cli.client.keygen import keygen_command
+from hecc.cli.client.prepare import prepare_command
+from hecc.cli.client.query import query_command
+from hecc.cli.dealer.authority import authority_command
+from hecc.cli.dealer.deal import deal_command
 from hecc.cli.plans.bench import bench_command
 from hecc.cli.plans.compile import compile_command
 from hecc.cli.plans.demo import demo_command
@@ -21,16 +25,18 @@ from hecc.cli.plans.report import report_command
 from hecc.cli.plans.simulate import simulate_command
 from hecc.cli.plans.verify import verify_command
 from hecc.cli.server.run import run_command
+from hecc.cli.server.serve import serve_command
 from hecc.cli.server.train import train_command
 from hecc.cli.usage import Command, Group
 
 __all__ = ["app"]
 
-TRY, OWNER, CLIENT, SERVER, CHECKS = (
+TRY, OWNER, CLIENT, SERVER, DEALER, CHECKS = (
     "To try hecc",
     "The network's owner",
     "The client",
     "The server",
+    "The dealer",
     "Checks and measurements",
 )
 """Who runs a command, as the help of all of them shows it."""
@@ -78,13 +84,38 @@ for _command, _panel, _short, _example in (
     ),
     (encrypt_command, CLIENT, "Encrypt arrays, tables or images.", "hecc encrypt plan.client.bin photo.jpg"),
     (decrypt_command, CLIENT, "Decrypt results, and show the predictions.", "hecc decrypt plan.client.bin result.bin"),
+    (
+        prepare_command,
+        CLIENT,
+        "Send a server what needs no input yet (scheme sharing).",
+        "hecc prepare localhost:7000 --plan plan.client.bin",
+    ),
+    (
+        query_command,
+        CLIENT,
+        "Ask a server about inputs it does not see (scheme sharing).",
+        "hecc query localhost:7000 photo.jpg --plan plan.client.bin",
+    ),
     (run_command, SERVER, "Run a plan on encrypted inputs.", "hecc run plan.bin encrypted.bin"),
+    (
+        serve_command,
+        SERVER,
+        "Serve a plan to clients that ask (scheme sharing).",
+        "hecc serve plan.bin --listen localhost:7000",
+    ),
     (
         train_command,
         SERVER,
         "Train a network on encoded rows (scheme more: no security).",
         "hecc train plan.bin encrypted.bin --epochs 5 --optimizer adam",
     ),
+    (
+        deal_command,
+        DEALER,
+        "Deal material for a plan (scheme sharing).",
+        "hecc deal plan.client.bin --count 1000",
+    ),
+    (authority_command, DEALER, "Make certificates for tests.", "hecc authority tls"),
     (
         attack_command,
         CHECKS,

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from hecc.runtime.connections.tls import AUTHORITY, client_context, make_test_authority, server_context
 from hecc.runtime.errors import InputError, PeerError
 from hecc.runtime.sharing.parties.dealing import deal
 from hecc.runtime.sharing.sessions.client import SharingClient
 from hecc.runtime.sharing.sessions.listening import Listener, connect
 from hecc.runtime.sharing.sessions.server import SharingServer
-from hecc.runtime.sharing.sessions.tls import AUTHORITY, client_context, make_test_authority, server_context
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_plan import PLAN, drawn
@@ -155,7 +155,7 @@ COMMON = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from small_plan import PLAN, drawn, in_clear
-    from hecc.runtime.sharing.sessions.tls import AUTHORITY, client_context, server_context
+    from hecc.runtime.connections.tls import AUTHORITY, client_context, server_context
     here = Path(sys.argv[1])
 """
 SERVER = (
@@ -166,7 +166,7 @@ SERVER = (
     context = server_context(here / "server.pem", here / "server.key", here / AUTHORITY)
     listener = Listener(SharingServer(PLAN, here / "s"), "127.0.0.1", 0, context)
     print(listener.port, flush=True)
-    listener.serve(lambda end: print(end, flush=True))
+    listener.serve(lambda end: print(end.words, flush=True))
 """
 )
 CLIENT = (
@@ -219,7 +219,11 @@ def test_three_processes_in_folders_of_their_own(authority, tmp_path):
             [*program(CLIENT), folders["client"], port], capture_output=True, text=True, timeout=60, check=True
         )
         errors = [float(line) for line in done.stdout.split()]
-        assert [server.stdout.readline().strip() for _ in range(3)] == ["0", "4", "4"]
+        assert [server.stdout.readline().strip() for _ in range(3)] == [
+            "prepared 8 blocks of material",
+            "evaluated 4 rows",
+            "evaluated 4 rows",
+        ]
     finally:
         server.kill()
         server.wait()

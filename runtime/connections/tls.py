@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import re
 import ssl
 from pathlib import Path
 
@@ -70,27 +71,26 @@ def _with_files(context: ssl.SSLContext, certificate: Path, key: Path, authority
     return context
 
 
-def make_test_authority(folder: Path, names: tuple[str, ...] = ("server", "client", "dealer")) -> None:
+def make_test_authority(
+    folder: Path, names: tuple[str, ...] = ("server", "client"), hosts: tuple[str, ...] = ()
+) -> None:
     """An authority that nobody else trusts, and a certificate with its key for each party, in a new folder.
 
-    The authority's key is forgotten: it certifies nobody later. Each certificate is for one role, ``localhost`` and the
-    loopback addresses.
+    The authority's key is forgotten: it certifies nobody later. Each certificate is for one role, ``localhost``, the
+    loopback addresses, and what else is given as ``hosts``.
 
     Raises
     ------
     InputError
-        The folder exists, or cannot be made.
+        The folder exists, or cannot be made; or a host is neither a name nor an address.
     """
+    alternatives = [_host(each) for each in ("localhost", "127.0.0.1", "::1", *hosts)]
     with writing(folder):
         folder.mkdir(mode=0o700)
     authority_key = generate_private_key(SECP256R1())
     issuer = _name("hecc test authority")
     builder = _builder(issuer, issuer, authority_key).add_extension(x509.BasicConstraints(True, 0), critical=True)
     _write(folder / AUTHORITY, builder.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
-    hosts = [
-        x509.DNSName("localhost"),
-        *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")),
-    ]
     for name in names:
         key = generate_private_key(SECP256R1())
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if name.startswith("client") else ExtendedKeyUsageOID.SERVER_AUTH
@@ -98,11 +98,21 @@ def make_test_authority(folder: Path, names: tuple[str, ...] = ("server", "clien
             _builder(_name(name), issuer, key)
             .add_extension(x509.BasicConstraints(False, None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
-            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         )
         _write(folder / f"{name}.pem", made.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         _write(folder / f"{name}.key", secret)
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", host) is None:
+        raise InputError(f"{host!r} is neither the name nor the address of a host")
+    return x509.DNSName(host)
 
 
 def _name(name: str) -> x509.Name:
