@@ -210,7 +210,7 @@ def test_a_scheme_that_is_not_known_is_a_sentence(files, monkeypatch):
     with pytest.raises(FileFormatError) as refusal:
         hecc.Plan.load("plan.bin")
     assert str(refusal.value) == (
-        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks, more only; use a hecc that knows it"
+        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks, more, sharing only; use a hecc that knows it"
     )
     assert not hecc.verify("plan.bin").ok
 
