@@ -515,7 +515,7 @@ def test_large_keys_are_not_made_without_being_asked_for(cli, here, monkeypatch,
     result = cli.invoke(*command)
     assert result.exit_code == 1
     refused = re.search(
-        r"error: keys of up to ([\d.]+) MB are not made without being asked for; add --yes, or compile with --key-budget",
+        r"error: keys of up to ([\d.]+) MB are not made without being asked for; add --yes, or compile with --key-bu",
         result.stderr,
     )
     assert refused
