@@ -16,7 +16,7 @@ from hecc.runtime.plan.plan import Plan
 __all__ = ["COMPILERS", "Compiler", "load_compiler"]
 
 COMPILERS: Mapping[str, str] = MappingProxyType(
-    {"ckks": "hecc.passes.ckks.pipeline:build_plan", "more": "hecc.passes.more.pipeline:build_plan"}
+    {"ckks": "hecc.passes.ckks.driving.network:build_plan", "more": "hecc.passes.more.pipeline:build_plan"}
 )
 """Where each scheme's compiler is, by the scheme's name; its module is imported only when it is asked for."""
 
