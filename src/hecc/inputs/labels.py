@@ -63,9 +63,9 @@ def output_class_names(
         path = isinstance(names, str | os.PathLike)
         listed: list[Any] = list(_lines(Path(names)) if path else names)  # type: ignore[arg-type]
         try:
-            strange = next((each for each in listed if not isinstance(each, str)), None)
-            if strange is not None:
-                raise InputError(f"a name is a string, and {strange!r} is none")
+            strange = [each for each in listed if not isinstance(each, str)]
+            if strange:
+                raise InputError(f"a name is a string, and {strange[0]!r} is none")
             # NumPy's strings are Python's with a type of their own, which plans do not store.
             found[name] = tuple(map(str, listed))
             if not found[name]:
