@@ -47,7 +47,7 @@ __all__ = ["Task", "finished", "first_draft", "priced"]
 
 log = logging.getLogger(__name__)
 
-RETRIES = 6
+RETRIES = 9
 
 FIRST, FURTHER = 0.8, 0.05
 """Predictions are not exact: of the bits that are missing a part is asked for first, which may be enough; later more
