@@ -20,8 +20,8 @@ PAGE = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "other_networks" / "results"
 EXAMPLE = ROOT / "examples" / "digits_cnn" / "README.md"
 
-SHOWN = ("ppml_slp", "vnn_mnist_256x2", "vnn2020_mnist_conv_0.1", "diabetes_coquism")
-"""A dense network, a wider one, a convolutional one, and one for a table."""
+SHOWN = ("ppml_slp", "vnn_mnist_256x2", "vnn2020_mnist_conv_0.1", "onnxzoo_mnist_8", "diabetes_coquism")
+"""A dense network, a wider one, a convolutional one, a deep one with MaxPool, and one for a table."""
 
 HEADING = ("network", "data", "decided as in clear, all test rows", "right, clear / simulated", "a row")
 LINES = (

@@ -17,7 +17,7 @@ __all__ = ["COMPILERS", "Compiler", "load_compiler"]
 
 COMPILERS: Mapping[str, str] = MappingProxyType(
     {
-        "ckks": "hecc.passes.ckks.pipeline:build_plan",
+        "ckks": "hecc.passes.ckks.driving.network:build_plan",
         "sharing": "hecc.passes.sharing.pipeline:build_plan",
         "more": "hecc.passes.more.pipeline:build_plan",
     }

@@ -25,6 +25,8 @@ ORDER = list(LAYERS)
 DRIVERS = {
     "hecc.passes",
     "hecc.passes.ckks.agreement",
+    "hecc.passes.ckks.driving.drafts",
+    "hecc.passes.ckks.driving.network",
     "hecc.passes.ckks.kinks.unreached",
     "hecc.passes.ckks.pipeline",
     "hecc.passes.ckks.search",

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.layers import CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.trials import Trial, TrialNetwork
 
-__all__ = ["DegreeSearch"]
+__all__ = ["INTERRUPTED", "DegreeSearch"]
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+
+INTERRUPTED = "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones ended early"
+"""What is said where a search that has found something is interrupted."""
 
 
 class DegreeSearch:
@@ -82,10 +85,7 @@ class DegreeSearch:
             try:
                 return self._lowered(level, fits, tried, allowed)
             except KeyboardInterrupt:
-                log.warning(
-                    "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones "
-                    "ended early"
-                )
+                log.warning(INTERRUPTED)
                 return fits
         return None
 

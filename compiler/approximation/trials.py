@@ -106,13 +106,13 @@ class TrialNetwork:
             if isinstance(node, InputNode) or not (name in changed or stale.intersection(node.inputs)):
                 continue
             stale.add(name)
-            if isinstance(node, FunctionNode) and name in choice:
-                values[name] = choice[name](values[node.value])
-            elif isinstance(node, AffineNode) and name in known and not stale.issuperset(node.inputs):
-                values[name] = known[name] + self._change(node, known, values, stale)
-            else:
-                # What a polynomial that is not close enough makes overflow shows in the values.
-                with np.errstate(over="ignore", invalid="ignore"):
+            # What a polynomial that is not close enough makes overflow shows in the values.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if isinstance(node, FunctionNode) and name in choice:
+                    values[name] = choice[name](values[node.value])
+                elif isinstance(node, AffineNode) and name in known and not stale.issuperset(node.inputs):
+                    values[name] = known[name] + self._change(node, known, values, stale)
+                else:
                     values[name] = self.graph.evaluate_node(node, values)
         return values
 
@@ -121,6 +121,5 @@ class TrialNetwork:
     ) -> Array:
         """By how much a sum changes where some of its terms do; the others, often the most work, are not computed."""
         terms = tuple(term for term in node.terms if term.value in stale)
-        with np.errstate(invalid="ignore"):
-            changes = {term.value: values[term.value] - known[term.value] for term in terms}
+        changes = {term.value: values[term.value] - known[term.value] for term in terms}
         return self.graph.evaluate_node(replace(node, terms=terms, bias=None), changes)

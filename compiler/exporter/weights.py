@@ -24,7 +24,7 @@ def with_weights(model: bytes, weights: Mapping[str, NDArray[np.float64]]) -> by
     Raises
     ------
     FileFormatError
-        The bytes are no model, or it has no such initializer.
+        The bytes are no model, it has no such initializer, or the values are too large for its type.
     """
     try:
         proto = onnx.load_model_from_string(model)
@@ -36,6 +36,11 @@ def with_weights(model: bytes, weights: Mapping[str, NDArray[np.float64]]) -> by
         if initializer is None or int(np.prod(initializer.dims)) != values.size:
             raise FileFormatError(f"the network has no initializer {name!r} of {values.size} elements")
         kind = onnx.helper.tensor_dtype_to_np_dtype(initializer.data_type)
-        array = values.reshape(tuple(initializer.dims)).astype(kind)
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = values.reshape(tuple(initializer.dims)).astype(kind)
+        if not bool(np.isfinite(array).all()):
+            raise FileFormatError(
+                f"what was trained of {name!r} is not finite as {kind}; train with a smaller learning rate"
+            )
         initializer.CopyFrom(onnx.numpy_helper.from_array(array, name))
     return bytes(proto.SerializeToString())

@@ -20,6 +20,8 @@ import numpy as np
 import scipy.special
 from numpy.typing import NDArray
 
+from hecc.runtime.network import functions
+
 __all__ = [
     "ARGUMENT",
     "EXPRESSIONS",
@@ -46,68 +48,19 @@ SHOWN = 4
 """Nesting that is printed."""
 
 
-def _elu(x: Array, alpha: float) -> Array:
-    return np.asarray(np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))
-
-
 def _gelu(x: Array) -> Array:
     return np.asarray(x / 2 * (1 + scipy.special.erf(x / math.sqrt(2))))
 
 
-def _gelu_tanh(x: Array) -> Array:
-    return np.asarray(x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
-
-
-def _shrink(x: Array, lambd: float, bias: float) -> Array:
-    return np.asarray(np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0.0)))
-
-
-def _hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
-    return np.asarray(np.clip(alpha * x + beta, 0, 1))
-
-
 PRIMITIVES: Mapping[str, Callable[..., Array]] = MappingProxyType(
     {
-        "abs": np.abs,
-        "acos": np.arccos,
-        "acosh": np.arccosh,
-        "asin": np.arcsin,
-        "asinh": np.arcsinh,
-        "atan": np.arctan,
-        "atanh": np.arctanh,
-        "celu": lambda x, alpha: np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x / alpha, 0))),
-        "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-        "cos": np.cos,
-        "cosh": np.cosh,
-        "elu": _elu,
+        **functions.PRIMITIVES,
+        # Those that a server, which has no SciPy, computes more slowly or to a bit less.
         "erf": scipy.special.erf,
         "erfc": scipy.special.erfc,
-        "exp": np.exp,
         "gelu": _gelu,
-        "gelu_tanh": _gelu_tanh,
-        "hardsigmoid": _hard_sigmoid,
-        "hardswish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
-        "leakyrelu": lambda x, alpha: np.where(x > 0, x, alpha * x),
-        "log": np.log,
-        "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
-        "nonnegative": lambda x: np.where(x >= 0, 1.0, 0.0),
-        "positive": lambda x: np.where(x > 0, 1.0, 0.0),
-        "power": lambda x, exponent: x**exponent,
-        "reciprocal": lambda x: 1 / x,
-        "relu": lambda x: np.maximum(x, 0),
-        "selu": lambda x, alpha, gamma: gamma * _elu(x, alpha),
         "sigmoid": scipy.special.expit,
-        "sign": np.sign,
-        "sin": np.sin,
-        "sinh": np.sinh,
-        "shrink": _shrink,
-        "softplus": lambda x: np.logaddexp(0, x),
-        "softsign": lambda x: x / (1 + np.abs(x)),
-        "sqrt": np.sqrt,
         "swish": lambda x, alpha: x * scipy.special.expit(alpha * x),
-        "tan": np.tan,
-        "tanh": np.tanh,
-        "thresholdedrelu": lambda x, alpha: np.where(x > alpha, x, 0.0),
     }
 )
 """By name; what they take besides the argument are ONNX's attributes, without defaults. Comparisons are one or zero."""

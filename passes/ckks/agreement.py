@@ -7,12 +7,14 @@ with a narrower aim, a few times at the most. Only the pipeline calls this; it i
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.compiler.approximation.search import INTERRUPTED
 from hecc.compiler.ckks.imprecise import UndecidedError
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import ChebyshevNode
@@ -24,10 +26,12 @@ from hecc.runtime.figures import count_words
 
 __all__ = ["METHODS", "Agreement", "rows_outside"]
 
+log = logging.getLogger(__name__)
+
 Array = NDArray[np.float64]
 
-FEWEST = 0.4
-"""Decisions that may be lost among the calibration inputs, at the least: with fewer inputs there is no telling."""
+FEWEST, LEAST_LOST = 40, 0.4
+"""Calibration inputs at the least, and decisions that may be lost among them: with fewer there is no telling."""
 
 ENOUGH = 100
 """With fewer none is held back: a few rows say nothing of one decision in a hundred."""
@@ -75,7 +79,7 @@ class Agreement:
         self, graph: Graph, calibration: Mapping[str, Array], lost: float, truth: NDArray[np.int64] | None = None
     ) -> None:
         number = len(next(iter(calibration.values())))
-        fewest = math.ceil(FEWEST / lost)
+        fewest = max(FEWEST, math.ceil(LEAST_LOST / lost))
         if number < fewest:
             raise CompileError(
                 f"{count_words(number, 'calibration input')} do not tell whether {100 * (1 - lost):g} of 100 decisions "
@@ -113,13 +117,17 @@ class Agreement:
         alike = next(filter(self._surely, approximation.uniform(self._lost, levels)), None)
         try:
             found = self._lowered(approximation, levels)
+            if alike is None or found.levels < alike.levels:
+                return found
         except UndecidedError:
             if alike is None:
                 raise
-            found = alike
-        found = found if alike is None or found.levels < alike.levels else alike
-        self._reached = self.kept(found)
-        return found
+        except KeyboardInterrupt:
+            if alike is None:
+                raise
+            log.warning(INTERRUPTED)
+        self._reached = self.kept(alike)
+        return alike
 
     def _lowered(self, approximation: Approximation, levels: int) -> Approximated:
         """Polynomials that were lowered one by one, the last of many that were just enough: so the aim is narrower."""

@@ -234,6 +234,17 @@ class Container:
         """Whether there is a blob of that name."""
         return name in self._entries
 
+    def require(self, *names: str) -> None:
+        """Refuse a file with other blobs than these, or in another order: it would not be what is read of it.
+
+        Raises
+        ------
+        FileFormatError
+            It has others.
+        """
+        if tuple(self) != names:
+            raise FileFormatError(f"{self.where}: its parts are not those that its header says; make the file again")
+
     def digest(self, name: str) -> str:
         """SHA-256 of a blob as the file says it is, without touching it; whoever touches the blob verifies it."""
         return self._entry(name).sha256

@@ -173,6 +173,8 @@ def commuting_basis(tensors: Iterable[Encoded]) -> Array | None:
         flat = flat[:, np.linspace(0, flat.shape[1] - 1, min(flat.shape[1], SAMPLED)).astype(int)]
         rows.append(flat.T)
     rows.append(np.eye(size).reshape(1, -1))
+    # Of numbers that are not too large to be squared.
+    rows = [each / max(1.0, np.abs(each).max()) for each in rows]
     _, values, basis = np.linalg.svd(np.concatenate(rows), full_matrices=False)
     if len(values) < size or values[size - 1] < SPANNED * values[0]:
         return None

@@ -32,4 +32,6 @@ class KeyHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 def load_evaluation(file: FileSource) -> KeyHeader:
     """The file that names a key set for the server; it holds nothing else."""
-    return Container(file, Kind.EVALUATION_KEYS).header(KeyHeader)
+    container = Container(file, Kind.EVALUATION_KEYS)
+    container.require()
+    return container.header(KeyHeader)

@@ -78,7 +78,9 @@ class SecretKey:
     def decode(self, x: Encoded) -> Array:
         """The numbers."""
         inverse = np.linalg.inv(self.matrix)
-        return np.asarray(np.einsum("i,ij...,j->...", inverse[0], x.planes, self.matrix[:, 0], optimize=True))
+        # Whoever decodes looks for numbers that are not finite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(np.einsum("i,ij...,j->...", inverse[0], x.planes, self.matrix[:, 0], optimize=True))
 
     @classmethod
     def load(cls, file: FileSource) -> SecretKey:
@@ -91,6 +93,7 @@ class SecretKey:
         """
         container = Container(file, Kind.SECRET_KEY)
         header = container.header(KeyHeader)
+        container.require("matrix")
         matrix = container.array("matrix")
         if matrix.shape != (header.size, header.size) or matrix.dtype != np.float64:
             raise FileFormatError(f"{container.where}: the matrix is not of the size that the header says")

@@ -15,6 +15,7 @@ from hecc.runtime.errors import ParameterError
 from hecc.runtime.files import codec
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.more.header import MoreHeader
+from hecc.runtime.more.rows import blob_names
 from hecc.runtime.network.instructions import AnyInstruction
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.plan.plan import Plan
@@ -97,8 +98,8 @@ def write_program(writer: ContainerWriter, plan: MorePlan) -> None:
         initializers=tuple(training.initializers.items()) if training else (),
     )
     writer.add("programs", codec.encode(programs))
-    for number, array in enumerate(arrays.values()):
-        writer.add(f"array/{number}", np.ascontiguousarray(array))
+    for blob, array in zip(blob_names("array", len(arrays)), arrays.values(), strict=True):
+        writer.add(blob, np.ascontiguousarray(array))
     if training:
         writer.add("model", training.model)
 
@@ -106,10 +107,13 @@ def write_program(writer: ContainerWriter, plan: MorePlan) -> None:
 def read_program(container: Container, header: MoreHeader) -> MorePlan:
     """The plan in a file, checked: types, shapes and names of all that it says."""
     if container.kind is Kind.CLIENT_PLAN:
+        container.require()
         return MorePlan(header, path=container.path)
     programs = codec.decode(container.bytes("programs"), _Programs, where=f"{container.where}: the programs")
+    numbers = blob_names("array", len(programs.arrays))
+    container.require("programs", *numbers, *(("model",) if header.training is not None else ()))
     arrays: dict[str, NDArray[Any]] = {
-        name: container.array(f"array/{number}") for number, name in enumerate(programs.arrays)
+        name: container.array(blob) for blob, name in zip(numbers, programs.arrays, strict=True)
     }
     network = _program(programs.network, arrays)
     _check_network(network, header)

@@ -20,7 +20,7 @@ from hecc.runtime.more.arithmetic import Encoded
 from hecc.runtime.more.header import MAX_SIZE
 from hecc.runtime.more.keyfiles import KeyId
 
-__all__ = ["EncodedFile", "RowsHeader", "read_encoded", "write_encoded"]
+__all__ = ["EncodedFile", "RowsHeader", "blob_names", "read_encoded", "write_encoded"]
 
 Hash = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]
 
@@ -49,10 +49,15 @@ class RowsHeader(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tensors: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=1024)], ...]
 
 
+def blob_names(prefix: str, count: int) -> tuple[str, ...]:
+    """What the blobs of some tensors are called."""
+    return tuple(f"{prefix}/{number}" for number in range(count))
+
+
 def write_encoded(writer: ContainerWriter, prefix: str, tensors: Mapping[str, Encoded]) -> None:
     """Blobs by number."""
-    for number, tensor in enumerate(tensors.values()):
-        writer.add(f"{prefix}/{number}", np.ascontiguousarray(tensor.planes))
+    for blob, tensor in zip(blob_names(prefix, len(tensors)), tensors.values(), strict=True):
+        writer.add(blob, np.ascontiguousarray(tensor.planes))
 
 
 def read_encoded(container: Container, prefix: str, names: tuple[str, ...], size: int) -> dict[str, Encoded]:
@@ -64,8 +69,8 @@ def read_encoded(container: Container, prefix: str, names: tuple[str, ...], size
         They are not.
     """
     found = {}
-    for number, name in enumerate(names):
-        planes = container.array(f"{prefix}/{number}")
+    for blob, name in zip(blob_names(prefix, len(names)), names, strict=True):
+        planes = container.array(blob)
         if planes.dtype != np.float64 or planes.shape[:2] != (size, size) or planes.size == 0:
             raise FileFormatError(f"{container.where}: {name!r} is no tensor of {size} x {size} matrices")
         if not bool(np.isfinite(planes).all()):
@@ -141,6 +146,7 @@ class EncodedFile:
         """
         container = Container(file, kind)
         header = container.header(RowsHeader)
+        container.require(*blob_names("tensor", len(header.tensors)))
         tensors = read_encoded(container, "tensor", header.tensors, header.size)
         for name, tensor in tensors.items():
             if tensor.planes.ndim < 3 or tensor.planes.shape[2] != header.rows:

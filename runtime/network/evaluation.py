@@ -136,9 +136,12 @@ def evaluate(
         By name; those that are missing are the program's arrays.
     after, progress
         As :func:`hecc.runtime.execution.execute`.
+
+    Numbers may leave the range of a double, and become infinite or none at all: whoever takes results looks for these.
     """
     context = _Context(program, arithmetic, parameters)
-    return execute(program, _VALUES, context, given=given, after=after, progress=progress)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return execute(program, _VALUES, context, given=given, after=after, progress=progress)
 
 
 def _input(context: _Context[T], index: int, ins: Input, given: T) -> T:

@@ -1,7 +1,7 @@
 """Functions of one variable as a program has them: steps, each of which reads the argument or earlier steps.
 
-They need NumPy only, as a server has no more. What each primitive computes is ONNX's definition, the same as
-:mod:`hecc.compiler.graph.function` has.
+They need NumPy only, as a server has no more. What each primitive computes is ONNX's definition;
+:mod:`hecc.compiler.graph.function` has them from here.
 """
 
 from __future__ import annotations

@@ -185,21 +185,18 @@ def _multiply(ins: Multiply, _: Arrays, a: TensorType, b: TensorType) -> TensorT
     return _broadcast(a, b)
 
 
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether axes of one become any, and all others stay."""
+    return len(small) == len(large) and all(one in (1, other) for one, other in zip(small, large, strict=True))
+
+
 def _total(ins: Total, _: Arrays, x: TensorType) -> TensorType:
-    _require(
-        len(ins.shape) == len(x.shape)
-        and all(one in (1, other) for one, other in zip(ins.shape, x.shape, strict=True)),
-        f"{x.shape} cannot be summed to {ins.shape}",
-    )
+    _require(_broadcasts(ins.shape, x.shape), f"{x.shape} cannot be summed to {ins.shape}")
     return TensorType(ins.shape, x.by_row)
 
 
 def _spread(ins: Spread, _: Arrays, x: TensorType) -> TensorType:
-    _require(
-        len(ins.shape) == len(x.shape)
-        and all(one in (1, other) for one, other in zip(x.shape, ins.shape, strict=True)),
-        f"{x.shape} cannot be spread to {ins.shape}",
-    )
+    _require(_broadcasts(x.shape, ins.shape), f"{x.shape} cannot be spread to {ins.shape}")
     return TensorType(ins.shape, x.by_row)
 
 

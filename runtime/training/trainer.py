@@ -105,8 +105,28 @@ class Trainer(Generic[T]):
         DivergedError
             A value left its range. The checkpoint is the one before the step.
         """
-        before, settings = self.checkpoint, self._settings
+        before = self.checkpoint
         found = evaluate(self._program, self._arithmetic, given, before.parameters)
+        parameters, memories = self._moved(found, before, steps)
+        loss = found[LOSS]
+        # Each by itself: the largest of several numbers says nothing where one of them is no number.
+        if not all(self._arithmetic.extent(value) <= RANGE for value in (loss, *parameters.values())):
+            self._refuse(given, before, epoch)
+        self.checkpoint = replace(
+            before,
+            steps=before.steps + 1,
+            parameters=parameters,
+            memories=memories,
+            losses=(*before.losses, loss),
+        )
+        return loss
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def _moved(
+        self, found: Mapping[str, T], before: Checkpoint[T], steps: int
+    ) -> tuple[dict[str, T], dict[str, Mapping[str, T]]]:
+        """The parameters after a step with these gradients, and what to remember; perhaps not finite."""
+        settings = self._settings
         rate = settings.learning_rate * SCHEDULES[settings.schedule](before.steps, steps)
         update = Update(self._arithmetic, rate, before.steps + 1)
         parameters, memories = dict(before.parameters), dict(before.memories)
@@ -121,18 +141,7 @@ class Trainer(Generic[T]):
                 settled = self._arithmetic.settled
                 parameters[name] = settled(moved)
                 memories[name] = {each: settled(kept) for each, kept in remembered.items()}
-        loss = found[LOSS]
-        largest = max(map(self._arithmetic.extent, (loss, *parameters.values())))
-        if not largest <= RANGE:
-            self._refuse(given, before, epoch)
-        self.checkpoint = replace(
-            before,
-            steps=before.steps + 1,
-            parameters=parameters,
-            memories=memories,
-            losses=(*before.losses, loss),
-        )
-        return loss
+        return parameters, memories
 
     def _refuse(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
         """Say where values left their range first: the step once more, with a look at every value."""

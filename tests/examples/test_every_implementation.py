@@ -181,7 +181,8 @@ def test_there_is_no_example_that_these_tests_forget():
     scripts = {str(script.relative_to(EXAMPLES)) for script in EXAMPLES.rglob("*.py")}
     networks = {"mnist", "chest_xray", "breast_cancer", "digits_cnn"}
     trainers = {f"{name}/train.py" for name in networks | {"digits"}}
-    assert scripts == {*trainers, *(f"{name}/run.py" for name in networks), "chest_xray/data.py"}
+    others = {f"more/{name}.py" for name in ("angiography", "circulation", "digits", "story")}
+    assert scripts == {*trainers, *others, *(f"{name}/run.py" for name in networks), "chest_xray/data.py"}
     assert {model.stem for model in EXAMPLES.rglob("*.onnx")} == {*NETWORKS, "xray", "network"}
     for script in trainers:
         assert "import hecc" not in (EXAMPLES / script).read_text(encoding="utf-8")

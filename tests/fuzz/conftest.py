@@ -17,6 +17,9 @@ from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeyShape, Securi
 from hecc.runtime.ckks.circuit.security import InsecureLevel
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
+from hecc.runtime.more.training.file import TrainedFile
+from hecc.runtime.more.training.loop import train
+from hecc.runtime.training.settings import TrainingSettings
 
 INSECURE = InsecureLevel.INSECURE_FOR_TESTS_ONLY
 SMALLEST_RING = 1 << 11
@@ -90,4 +93,40 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
         client.encrypt(inputs[:2]).save(folder / "encrypted.bin")
         with hecc.Server(plan, keys.evaluation) as server:
             server.run(folder / "encrypted.bin").save(folder / "result.bin")
+    return root
+
+
+TRAINED = """<ir_version: 8, opset_import: ["" : 13]> small (float[N,1,6,6] x) => (float[N,3] y) {
+    c = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
+    s = Softplus (c)
+    p = AveragePool <kernel_shape = [2, 2]> (s)
+    f = Flatten (p)
+    y = Gemm (f, w2, b2)
+}"""
+
+
+@pytest.fixture(scope="session")
+def more_specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As :func:`specimens`, under MORE: a plan that trains, and one with larger matrices."""
+    root = tmp_path_factory.mktemp("more")
+    draw = np.random.default_rng(7)
+    rows = draw.uniform(-1, 1, (8, 1, 6, 6))
+    model = onnx.parser.parse_model(TRAINED)
+    for name, shape in {"w1": (2, 1, 3, 3), "b1": (2,), "w2": (50, 3), "b2": (3,)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(draw.uniform(-0.5, 0.5, shape).astype(np.float32), name))
+    for size in (2, 3):
+        folder = root / f"size {size}"
+        folder.mkdir()
+        plan = hecc.compile(model, scheme="more", train="cross-entropy", calibration=rows, matrix_size=size)
+        plan.save(folder / "plan.bin")
+        plan.client().save(folder / "plan.client.bin")
+        client = hecc.Client(plan, min_security="none")
+        keys = client.keygen(folder)
+        request = client.encrypt_to(folder / "encrypted.bin", rows, labels=draw.integers(0, 3, 8))
+        with hecc.Server(plan, keys.evaluation) as server:
+            server.run_to(folder / "result.bin", request)
+        done: list[TrainedFile] = []
+        train(plan, request, TrainingSettings(epochs=2, batch_size=4), after_epoch=done.append)
+        done[0].save(folder / "checkpoint.bin", whole=False)
+        done[1].save(folder / "trained.bin")
     return root

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -112,16 +112,16 @@ class Specimen:
         return result
 
 
-def main() -> None:
-    """Mutate, open, use."""
+def main(formats: Mapping[str, str], make: Callable[[Path], Any]) -> None:
+    """Mutate, open, use: files of some formats, as what is made of a folder of specimens uses them."""
     root, wanted, first, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     warnings.simplefilter("error")
-    specimens = [Specimen(folder) for folder in sorted(root.iterdir())]
+    specimens = [make(folder) for folder in sorted(root.iterdir())]
     others = [data for specimen in specimens for data in specimen.bytes.values()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutated.bin"
         for specimen in specimens:  # all that is made once is made now
-            path.write_bytes(specimen.bytes[FORMATS[wanted]])
+            path.write_bytes(specimen.bytes[formats[wanted]])
             getattr(specimen, wanted.replace(" ", "_"))(path)
         resource.setrlimit(resource.RLIMIT_AS, (addresses() + MEMORY, resource.RLIM_INFINITY))
         start = peak()
@@ -129,7 +129,7 @@ def main() -> None:
             print(number, flush=True)
             random = Random(f"{wanted} {number}")
             specimen = random.choice(specimens)
-            data, sealed = mutations.mutate(specimen.bytes[FORMATS[wanted]], random.choice(others), random)
+            data, sealed = mutations.mutate(specimen.bytes[formats[wanted]], random.choice(others), random)
             path.write_bytes(data)
             faulthandler.dump_traceback_later(6 * SECONDS, exit=True)
             began = time.process_time()
@@ -184,4 +184,4 @@ def addresses() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(FORMATS, Specimen)

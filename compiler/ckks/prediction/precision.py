@@ -35,12 +35,14 @@ def simulated_precision(
     keys: KeySpecification,
     layouts: Mapping[str, Layout],
     promise: Promise,
+    drawing: int = 0,
 ) -> Measured:
     """How precise a circuit is on the inputs of a promise, with noise drawn from the model.
 
     Everything that errs is in it: polynomials in place of functions, weights that are rounded to float32, and noise.
 
     In a batch there are as many errors as rows, the largest of which is larger: the inputs are repeated to fill one.
+    Another ``drawing`` of the noise finds other errors.
     """
     simulator = Simulator(circuit)
     batch = next(iter(layouts.values())).batch
@@ -52,7 +54,7 @@ def simulated_precision(
     packed = {
         name: layouts[name].pack(rows[used].reshape(-1, *layouts[name].shape)) for name, rows in promise.inputs.items()
     }
-    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1))
+    model = GaussianNoise(circuit, types, keys, np.random.default_rng(1 + drawing))
     # Where errors grow from layer to layer, they may overflow.
     with np.errstate(over="ignore", invalid="ignore"):
         results = {

@@ -128,6 +128,6 @@ def powers(call: Call, base: Value, exponent: int, output: str | None = None) ->
 
 
 def _derived(call: Call, constant: Constant, suffix: str, array: NDArray[Any]) -> str:
-    """A parameter computed from a constant, in the constant's own precision."""
+    """A parameter computed from a constant, in the precision in which it was computed."""
     call.parameter(constant)
-    return call.parameter(constant, suffix, array.astype(constant.array.dtype))
+    return call.parameter(constant, suffix, array)

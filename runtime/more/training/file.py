@@ -16,7 +16,7 @@ from hecc.runtime.files.container import Container, ContainerWriter, FileSource,
 from hecc.runtime.more.arithmetic import Encoded
 from hecc.runtime.more.header import MAX_SIZE
 from hecc.runtime.more.keyfiles import KeyId
-from hecc.runtime.more.rows import Hash, read_encoded, write_encoded
+from hecc.runtime.more.rows import Hash, blob_names, read_encoded, write_encoded
 from hecc.runtime.training.settings import TrainingSettings
 from hecc.runtime.training.trainer import Checkpoint
 
@@ -147,6 +147,12 @@ class TrainedFile:
         header = container.header(TrainedHeader)
         if sorted(name for name, _ in header.initializers) != sorted(header.parameters):
             raise FileFormatError(f"{container.where}: not every parameter is an initializer of the network")
+        container.require(
+            *blob_names("parameter", len(header.parameters)),
+            *blob_names("memory", len(header.memories)),
+            "losses",
+            "model",
+        )
         parameters = read_encoded(container, "parameter", header.parameters, header.size)
         kept = read_encoded(container, "memory", tuple("/".join(key) for key in header.memories), header.size)
         memories: dict[str, dict[str, Encoded]] = {}

@@ -61,8 +61,13 @@ def output_class_names(
         if name not in outputs:
             raise InputError(f"class_names: there is no output {name!r}; the network has {known}")
         path = isinstance(names, str | os.PathLike)
-        found[name] = tuple(_lines(Path(names)) if path else names)  # type: ignore[arg-type]
+        listed: list[Any] = list(_lines(Path(names)) if path else names)  # type: ignore[arg-type]
         try:
+            strange = [each for each in listed if not isinstance(each, str)]
+            if strange:
+                raise InputError(f"a name is a string, and {strange[0]!r} is none")
+            # NumPy's strings are Python's with a type of their own, which plans do not store.
+            found[name] = tuple(map(str, listed))
             if not found[name]:
                 raise InputError("no names; give one per line")
             check_labels(found[name], outputs[name])

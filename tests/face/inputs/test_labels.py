@@ -12,6 +12,11 @@ def test_names_are_the_lines_of_a_file(tmp_path):
     expected = {"y": ("cat", "dog", "old owl")}
     assert output_class_names(tmp_path / "names.txt", {"y": (3,)}) == expected
     assert output_class_names(["cat", "dog", "old owl"], {"y": (3,)}) == expected
+    numpy_names = output_class_names(np.array(["cat", "dog", "old owl"]), {"y": (3,)})
+    assert numpy_names == expected
+    assert {type(name) for name in numpy_names["y"]} == {str}
+    with pytest.raises(InputError, match="a name is a string, and 7 is none"):
+        output_class_names(["cat", 7, "owl"], {"y": (3,)})
     assert output_class_names({"z": ["no", "yes"]}, {"y": (3,), "z": (1,)}) == {"z": ("no", "yes")}
     assert output_class_names(None, {"y": (3,)}) == {}
 

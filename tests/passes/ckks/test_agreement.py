@@ -80,6 +80,29 @@ def test_too_few_rows_are_refused_with_how_many_it_takes(graph):
         Agreement(graph, {"x": ROWS["x"][:12]}, 0.01)
 
 
+def test_a_small_loss_takes_more_rows_and_a_large_one_not_fewer(graph):
+    with pytest.raises(CompileError, match=r"1000 calibration inputs do not tell whether 99\.99 of 100.*at least 4000"):
+        Agreement(graph, ROWS, 0.0001)
+    with pytest.raises(CompileError, match="at least 40 real inputs"):
+        Agreement(graph, {"x": ROWS["x"][:12]}, 0.2)
+
+
+def test_an_interrupted_search_finds_the_polynomials_that_are_all_alike(graph, monkeypatch, caplog):
+    agreement = Agreement(graph, ROWS, 0.05)
+    approximation = Approximation(
+        graph, agreement.chosen.inputs, DECLARED, 0.25, judge=agreement.chosen, methods=METHODS
+    )
+    alike = next(filter(agreement._surely, approximation.uniform(0.05, 8)))
+
+    def interrupted(lost, levels):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(approximation, "deciding", interrupted)
+    assert agreement.polynomials(approximation, 8).levels == alike.levels
+    assert agreement.facts.kept >= 0.95
+    assert "interrupted" in caplog.text
+
+
 def test_too_few_levels_are_refused_with_how_near_they_come(graph):
     with pytest.raises(UndecidedError) as refusal:
         chosen(graph, 0.002, levels=2)

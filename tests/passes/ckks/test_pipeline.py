@@ -200,7 +200,7 @@ def test_large_keys_are_warned_of_with_what_makes_them_smaller(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("hecc.passes.ckks.pipeline.LARGE_KEYS", 1_000_000)
+    monkeypatch.setattr("hecc.passes.ckks.driving.drafts.LARGE_KEYS", 1_000_000)
     plan = hecc.compile(model, calibration=calibration)
     (warning,) = (record.getMessage() for record in caplog.records if "evaluation keys" in record.getMessage())
     assert "--key-budget" in warning

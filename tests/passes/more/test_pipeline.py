@@ -1,8 +1,5 @@
 """Plans under MORE: what networks of all kinds compute, encoded, and what is refused."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -13,14 +10,10 @@ from hecc.compiler.importer import import_model
 from hecc.runtime.errors import InputError, UnsupportedError
 from hecc.runtime.files.container import ContainerWriter, Kind
 from hecc.runtime.files.memory import MemoryFile
-from hecc.runtime.more.client import Holder
 from hecc.runtime.more.keyfiles import KeyHeader
 from hecc.runtime.more.keys import generate
-from hecc.runtime.more.server import Engine, Server
 
 RNG = np.random.default_rng(8)
-SHARED = Path(os.environ.get("HECC_SHARED", "nowhere")) / "models"
-OTHERS = sorted(path for path in SHARED.glob("*.onnx") if path.stat().st_size < 3e6)
 
 
 def network(*kinds, shape=(1, 6, 6), **attributes):
@@ -89,64 +82,6 @@ def test_one_row_has_a_decoy_of_its_range():
     (found,) = encoded(plan, rows).values()
     (simulated,) = hecc.simulate(plan, rows).values()
     np.testing.assert_allclose(found, simulated, atol=1e-12)
-
-
-@pytest.mark.skipif(not OTHERS, reason="networks of others are not here (HECC_SHARED)")
-@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
-def test_networks_of_others_are_exact(path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    batch = True
-    try:
-        graph = import_model(path)
-    except hecc.HeccError:
-        batch = False
-        graph = import_model(path, batch_axis=False)
-    rows = {
-        node.output.name: RNG.uniform(0, 1, (3, *graph.example_shape(node.output.shape))) for node in graph.inputs()
-    }
-    plan = hecc.compile(path, scheme="more", batch_axis=batch, input_range=(-3, 3))
-    found = encoded(plan, {name: values.astype(np.float32) for name, values in rows.items()})
-    rounded = {name: values.astype(np.float32).astype(np.float64) for name, values in rows.items()}
-    values = graph.evaluate(rounded)
-    exact = encoded_tensors(plan, rounded)
-    for name in {target.of or target.name for target in plan.header.outputs}:
-        scale = np.abs(values[name]).max()
-        assert np.abs(exact[name].reshape(3, -1) - values[name]).max() <= 1e-9 * scale, name
-    try:
-        session = onnxruntime.InferenceSession(path.read_bytes())
-    except Exception as error:
-        if "NOT_IMPLEMENTED" not in str(error):
-            raise
-        return  # onnxruntime does not run such old operators any more
-    theirs = [session.run(None, inputs_of(session, rows, k, batch)) for k in range(3)]
-    for place, output in enumerate(session.get_outputs()):
-        if output.name not in found or not isinstance(theirs[0][place], np.ndarray):
-            continue  # such as a list of dictionaries, which hecc has as a table
-        answers = [np.asarray(each[place])[0] if batch else np.asarray(each[place]) for each in theirs]
-        expected = np.stack([answer.reshape(-1) for answer in answers])
-        if expected.dtype.kind == "f":
-            own = np.asarray(found[output.name], dtype=float).reshape(3, -1)
-            assert np.abs(own - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max()), output.name
-
-
-def encoded_tensors(plan, rows):
-    """The encoded outputs, decoded, without the client's steps."""
-    key = generate(plan.header.size)
-    request = Holder(plan, key, None).encrypt(rows, note=False)
-    server = Server(Engine(plan), KeyHeader(key_id=key.key_id, size=key.size), owns=True)
-    return {name: key.decode(tensor) for name, tensor in server.run(request).tensors.items()}
-
-
-def inputs_of(session, rows, row, batch):
-    """One row by the names that a session takes, as often as a batch of a fixed size has it."""
-    given = {}
-    for source in session.get_inputs():
-        values = rows[source.name] if source.name in rows else next(iter(rows.values()))
-        fixed = source.shape[0] if batch and isinstance(source.shape[0], int) else 1
-        given[source.name] = (np.repeat(values[row : row + 1], fixed, axis=0) if batch else values[row]).astype(
-            np.float32
-        )
-    return given
 
 
 def test_comparisons_are_refused_where_they_are_not_wanted():

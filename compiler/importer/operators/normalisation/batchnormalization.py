@@ -55,7 +55,7 @@ def _normalise(call: Call, *, spatial: bool = True) -> None:
         raise call.fault(f"its variance '{variance.name}' is not positive")
     factor = weight.array.astype(np.float64) / np.sqrt(spread)
     offset = shift.array.astype(np.float64) - mean.array.astype(np.float64) * factor
-    kind = weight.array.dtype
-    scale = call.scope.parameter(f"{weight.name}/{variance.name}:scale", factor.reshape(column).astype(kind))
-    bias = call.scope.parameter(f"{shift.name}-{mean.name}:shift", offset.reshape(column).astype(kind))
+    # In double precision: the network's own numbers are exact, and what is made of them is not rounded to theirs.
+    scale = call.scope.parameter(f"{weight.name}/{variance.name}:scale", factor.reshape(column))
+    bias = call.scope.parameter(f"{shift.name}-{mean.name}:shift", offset.reshape(column))
     call.affine(Value(call.name, value.shape), (value, Scale.of(value.shape, scale)), bias=bias)

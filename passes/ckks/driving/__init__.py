@@ -1,0 +1,1 @@
+"""What runs the passes: for a network, and for one precision."""
