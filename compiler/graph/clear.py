@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Parameters
@@ -21,6 +20,7 @@ from hecc.compiler.graph.nodes import (
     QuadraticNode,
     WindowSumNode,
 )
+from hecc.runtime.native.series import chebyshev_series
 from hecc.runtime.reading import Reading
 
 __all__ = ["CLEAR"]
@@ -51,7 +51,7 @@ def _function(node: FunctionNode, values: Values, _: Parameters) -> Array:
 
 
 def _chebyshev(node: ChebyshevNode, values: Values, parameters: Parameters) -> Array:
-    return np.asarray(chebyshev.chebval(values[node.value], parameters[node.coefficients]))
+    return chebyshev_series(values[node.value], np.asarray(parameters[node.coefficients], dtype=np.float64))
 
 
 def _window_sum(node: WindowSumNode, values: Values, parameters: Parameters) -> Array:
