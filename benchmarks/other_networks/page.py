@@ -124,8 +124,8 @@ def _notes(reports: Sequence[Report]) -> str:
         refused = report["compiled"].get("by_agreement", {}).get("refusal")
         if refused:
             notes.append(
-                f"* {name}: its polynomials keep the accuracy, by the labels of the calibration rows; to keep decisions "
-                f"was refused: {refused}"
+                f"* {name}: its polynomials keep the accuracy, by the labels of the calibration rows; decisions could "
+                f"not be kept: {refused}"
             )
         notes += [f"* {name}: test row {row} is lost: {why}" for row, why in lost.items()]
         encrypted = report.get("decrypted", {})

@@ -30,11 +30,14 @@ Values: TypeAlias = Mapping[str, Array]
 
 
 def _affine(node: AffineNode, values: Values, parameters: Parameters) -> Array:
-    result = np.sum([term.map.apply(values[term.value], parameters) for term in node.terms], axis=0)
+    first, *others = (term.map.apply(values[term.value], parameters) for term in node.terms)
+    result = first
+    for other in others:
+        result = result + other
     if node.bias is not None:
         bias = np.asarray(parameters[node.bias], dtype=np.float64)
         result = result + np.broadcast_to(bias, node.output.shape).reshape(-1)
-    return np.asarray(result)
+    return result
 
 
 def _quadratic(node: QuadraticNode, values: Values, parameters: Parameters) -> Array:
