@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-NOT_ENOUGH = "the polynomials of the plan to search from are not enough here; the search starts from the beginning"
+NOT_ENOUGH = "the polynomials of the plan to search from are not enough here; the search starts anew"
 """What is said where a search cannot go on from where another one was."""
 
 INTERRUPTED = (
