@@ -37,6 +37,11 @@ COMMANDS = (
     "evaluate",
     "bench",
     "demo",
+    "authority",
+    "deal",
+    "prepare",
+    "serve",
+    "query",
 )
 
 

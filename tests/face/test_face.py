@@ -82,7 +82,7 @@ def test_every_public_name_is_there_and_documented():
 
 def test_all_errors_are_hecc_errors():
     errors = [getattr(hecc, name) for name in hecc.__all__ if name.endswith("Error")]
-    assert len(errors) == 12
+    assert len(errors) == 13
     assert all(issubclass(error, hecc.HeccError) for error in errors)
 
 

@@ -87,10 +87,13 @@ def test_the_command_line_chooses_a_scheme(files):
     assert hecc.compile(network(), calibration=ROWS, input_range=(-2.0, 2.0)).header.scheme == "ckks"
 
 
-@pytest.mark.parametrize(("flag", "option"), [("--security", "security"), ("--precision", "precision")])
-def test_an_option_of_another_scheme_is_refused_whatever_it_says(files, flag, option):
+@pytest.mark.parametrize(
+    ("flag", "option", "schemes"),
+    [("--security", "security", "ckks"), ("--precision", "precision", "ckks or sharing")],
+)
+def test_an_option_of_another_scheme_is_refused_whatever_it_says(files, flag, option, schemes):
     Path("network.onnx").write_bytes(network())
-    sentence = f"{option}: this option is for the scheme ckks, and does nothing for {NAME}; leave it out"
+    sentence = f"{option}: this option is for the scheme {schemes}, and does nothing for {NAME}; leave it out"
     assert sentence in run("compile", "network.onnx", "--scheme", NAME, flag, 128, code=1)
     with pytest.raises(InputError, match=sentence):
         compiled(**{option: 128})
@@ -210,7 +213,8 @@ def test_a_scheme_that_is_not_known_is_a_sentence(files, monkeypatch):
     with pytest.raises(FileFormatError) as refusal:
         hecc.Plan.load("plan.bin")
     assert str(refusal.value) == (
-        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks, more, sharing only; use a hecc that knows it"
+        f"plan.bin: this file is of the scheme '{NAME}', and this hecc knows ckks, more, sharing only; use a hecc that "
+        "knows it"
     )
     assert not hecc.verify("plan.bin").ok
 

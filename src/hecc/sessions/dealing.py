@@ -38,8 +38,8 @@ def deal(
     plan: Plan | FileSource,
     count: int,
     *,
-    server_output: str | os.PathLike[str] = SERVER_MATERIAL,
-    client_output: str | os.PathLike[str] = CLIENT_MATERIAL,
+    server_material: str | os.PathLike[str] = SERVER_MATERIAL,
+    client_material: str | os.PathLike[str] = CLIENT_MATERIAL,
     progress: Steps | None = None,
 ) -> Dealt:
     """Deal a batch of material: random numbers that client and server use up, a block for each row.
@@ -53,7 +53,7 @@ def deal(
         Either plan, or its file; the client's is enough.
     count
         Blocks, one for each row that is going to be evaluated.
-    server_output, client_output
+    server_material, client_material
         The files to write, each with a ledger beside it that says which blocks are gone.
     progress
         Called with the blocks that are dealt, and all of them.
@@ -64,7 +64,7 @@ def deal(
         A file is there already, or cannot be written; or plans of this scheme use no material.
     """
     plan = Plan.of(plan)
-    server, client = Path(server_output), Path(client_output)
+    server, client = Path(server_material), Path(client_material)
     if server.resolve() == client.resolve():
         raise InputError(f"{server}: one file for both parties; give two names")
     load_sessions(plan.header.scheme).deal(plan, count, server, client, progress=progress)
