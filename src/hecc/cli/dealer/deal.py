@@ -19,10 +19,12 @@ def deal_command(
     plan: Annotated[Path, typer.Argument(help="Either plan file; the client's is enough.")],
     count: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Blocks of material, one for each row.")],
     server_material: Annotated[
-        Path, typer.Option(metavar="FILE", help="The server's material, with a ledger beside it.", rich_help_panel=FILES)
+        Path,
+        typer.Option(metavar="FILE", help="The server's material, with a ledger beside it.", rich_help_panel=FILES),
     ] = Path("server.material"),
     client_material: Annotated[
-        Path, typer.Option(metavar="FILE", help="The client's material, with a ledger beside it.", rich_help_panel=FILES)
+        Path,
+        typer.Option(metavar="FILE", help="The client's material, with a ledger beside it.", rich_help_panel=FILES),
     ] = Path("client.material"),
     as_json: JsonOption = False,
 ) -> None:
@@ -39,7 +41,9 @@ def deal_command(
         check_targets({"--server-material": server_material, "--client-material": client_material}, [plan])
         start = time.perf_counter()
         with out.steps("dealing blocks") as step:
-            dealt = hecc.deal(plan, count, server_material=server_material, client_material=client_material, progress=step)
+            dealt = hecc.deal(
+                plan, count, server_material=server_material, client_material=client_material, progress=step
+            )
         elapsed = time.perf_counter() - start
         sizes = dealt.server.stat().st_size, dealt.client.stat().st_size
         out.say(
