@@ -22,7 +22,7 @@ from hecc.compiler.more.smooth import COMPARING, smoothed
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.figures import count_words, listed
-from hecc.runtime.more.header import MoreHeader, MoreInput, MoreOutput, Training
+from hecc.runtime.more.header import MAX_AXES, MoreHeader, MoreInput, MoreOutput, Training
 from hecc.runtime.more.plan import MorePlan, TrainingProgram
 from hecc.runtime.more.words import NO_SECURITY
 from hecc.runtime.tail.epilogue import describe
@@ -66,6 +66,13 @@ def build_plan(
         )
         for node in graph.inputs()
     )
+    for node in (*graph.inputs(), *(graph.node(name) for name in graph.outputs)):
+        axes = len(graph.example_shape(node.output.shape))
+        if axes > MAX_AXES:
+            raise UnsupportedError(
+                f"{node.output.name!r} has {axes} axes besides that of the rows, and the scheme more takes "
+                f"{MAX_AXES}; export the network with a Reshape, so that it has fewer"
+            )
     progress("make the program")
     network = graph_program(graph)
     training = None if options.train is None else _training(graph, model, options.train)

@@ -103,6 +103,11 @@ class PlainArithmetic:
         """What left its range."""
         return f"a value ({self.extent(x):g})"
 
+    @property
+    def another_way(self) -> str:
+        """Or weights that are smaller to begin with."""
+        return ", or begin with smaller weights"
+
 
 @dataclass(frozen=True)
 class _Context(Generic[T]):

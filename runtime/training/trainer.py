@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import OutputError
 from hecc.runtime.network.evaluation import Arithmetic, evaluate
+from hecc.runtime.network.instructions import Parameter
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.training.names import GRADIENT, LOSS
 from hecc.runtime.training.optimisers import OPTIMISERS, Update
@@ -37,6 +38,10 @@ class TrainingArithmetic(Arithmetic[T], Protocol[T]):
 
     def extent_words(self, x: T) -> str:
         """Which numbers left their range, in words."""
+
+    @property
+    def another_way(self) -> str:
+        """What can be done about it besides a smaller learning rate and smaller inputs, as the end of a list."""
 
 
 class DivergedError(OutputError):
@@ -107,11 +112,19 @@ class Trainer(Generic[T]):
         """
         before = self.checkpoint
         found = evaluate(self._program, self._arithmetic, given, before.parameters)
+        # The loss and the gradients, each by itself: the largest of several numbers says nothing where one is none.
+        if not all(self._arithmetic.extent(value) <= RANGE for value in found.values()):
+            self._refuse_value(given, before, epoch)
         parameters, memories = self._moved(found, before, steps)
+        for name, value in parameters.items():
+            if not self._arithmetic.extent(value) <= RANGE:
+                self._refuse(
+                    value,
+                    f"in the parameter {name!r} of {self._layer(name)}, by a step of {self._settings.optimizer}",
+                    before,
+                    epoch,
+                )
         loss = found[LOSS]
-        # Each by itself: the largest of several numbers says nothing where one of them is no number.
-        if not all(self._arithmetic.extent(value) <= RANGE for value in (loss, *parameters.values())):
-            self._refuse(given, before, epoch)
         self.checkpoint = replace(
             before,
             steps=before.steps + 1,
@@ -143,23 +156,27 @@ class Trainer(Generic[T]):
                 memories[name] = {each: settled(kept) for each, kept in remembered.items()}
         return parameters, memories
 
-    def _refuse(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
+    def _refuse_value(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
         """Say where values left their range first: the step once more, with a look at every value."""
 
         def watch(index: int, ins: Any, value: T, _: Sequence[T]) -> T:
             if not self._arithmetic.extent(value) <= RANGE:
-                raise DivergedError(
-                    f"step {before.steps + 1} (epoch {epoch}): {self._arithmetic.extent_words(value)} left the range "
-                    f"of {RANGE:g} at {ins.source or ins.op}; the parameters before it are kept. Train with a smaller "
-                    "learning rate, scale inputs to about -1 to 1, or encrypt again with less noise in the other "
-                    "channel"
-                )
+                self._refuse(value, f"at {ins.source or ins.op}", before, epoch)
             return value
 
         evaluate(self._program, self._arithmetic, given, before.parameters, after=watch)
+
+    def _refuse(self, value: T, where: str, before: Checkpoint[T], epoch: int) -> NoReturn:
         raise DivergedError(
-            f"step {before.steps + 1} (epoch {epoch}): a parameter left the range of {RANGE:g} in the optimizer's "
-            "step; the parameters before it are kept. Train with a smaller learning rate"
+            f"step {before.steps + 1} (epoch {epoch}): {self._arithmetic.extent_words(value)} left the range of "
+            f"{RANGE:g} {where}. Train with a smaller learning rate, scale inputs to about -1 to 1"
+            f"{self._arithmetic.another_way}"
+        )
+
+    def _layer(self, parameter: str) -> str:
+        """The node of the network that a parameter is first read by."""
+        return next(
+            ins.source for ins in self._program.instructions if isinstance(ins, Parameter) and ins.name == parameter
         )
 
     def run(
