@@ -34,8 +34,8 @@ class Rows:
     ----------
     calibration, test
         Shape (rows, ...); bytes of images, or the numbers of a table.
-    labels
-        Classes of the test rows, shape (rows,); ``None`` where rows were made up.
+    labels, calibration_labels
+        Classes of the test rows and of those that calibrate, shape (rows,); ``None`` where rows were made up.
     origin
         Where both come from, a sentence.
     """
@@ -43,29 +43,36 @@ class Rows:
     calibration: NDArray[Any]
     test: NDArray[Any]
     labels: NDArray[np.int64] | None
+    calibration_labels: NDArray[np.int64] | None
     origin: str
 
 
 def mnist(folder: Path) -> Rows:
     """Digits, shape (rows, 28, 28)."""
-    train, _ = _idx(folder / "mnist", "train")
+    train, answers = _idx(folder / "mnist", "train")
     test, labels = _idx(folder / "mnist", "t10k")
-    return Rows(_drawn(train), test, labels, "MNIST: 2,000 random images of the training set calibrate")
+    origin = "MNIST: 2,000 random images of the training set calibrate"
+    return Rows(_drawn(train), test, labels, _drawn(answers), origin)
 
 
 def fashion_mnist(folder: Path) -> Rows:
     """Clothes, shape (rows, 28, 28)."""
     images, labels = _idx(folder / "fashion_mnist", "t10k")
     origin = "Fashion-MNIST: the first 2,000 images of the test set calibrate, the other 8,000 test"
-    return Rows(images[:CALIBRATION], images[CALIBRATION:], labels[CALIBRATION:], origin)
+    return Rows(images[:CALIBRATION], images[CALIBRATION:], labels[CALIBRATION:], labels[:CALIBRATION], origin)
 
 
 def cifar10(folder: Path) -> Rows:
     """Photographs, shape (rows, 32, 32, 3)."""
-    train = np.concatenate([_sheet(folder / "cifar10" / f"train_{part}.png") for part in range(3)])
-    labels = np.loadtxt(folder / "cifar10" / "test_labels.txt", dtype=np.int64)
+    parts = [f"train_{part}" for part in range(3)]
+    train = np.concatenate([_sheet(folder / "cifar10" / f"{part}.png") for part in parts])
+    answers, labels = (
+        np.concatenate([np.loadtxt(folder / "cifar10" / f"{part}_labels.txt", dtype=np.int64) for part in of])
+        for of in (parts, ["test"])
+    )
     test = _sheet(folder / "cifar10" / "test.png")
-    return Rows(_drawn(train), test, labels, "CIFAR-10: 2,000 random images of the training set calibrate")
+    origin = "CIFAR-10: 2,000 random images of the training set calibrate"
+    return Rows(_drawn(train), test, labels, _drawn(answers), origin)
 
 
 def pima(folder: Path) -> Rows:
@@ -74,7 +81,8 @@ def pima(folder: Path) -> Rows:
     table = table[np.random.default_rng(0).permutation(len(table))]
     half = len(table) // 2
     origin = f"Pima: a random half of {len(table)} rows calibrates, the other half tests"
-    return Rows(table[:half, :-1], table[half:, :-1], table[half:, -1].astype(np.int64), origin)
+    answers = table[:, -1].astype(np.int64)
+    return Rows(table[:half, :-1], table[half:, :-1], answers[half:], answers[:half], origin)
 
 
 def gaussian(*shape: int) -> Callable[[Path], Rows]:
@@ -83,7 +91,7 @@ def gaussian(*shape: int) -> Callable[[Path], Rows]:
     def made(_: Path) -> Rows:
         rows = np.random.default_rng(0).standard_normal((CALIBRATION + 10_000, *shape)).clip(-5, 5)
         origin = "made-up inputs: standard normal numbers, clipped to 5"
-        return Rows(rows[:CALIBRATION], rows[CALIBRATION:], None, origin)
+        return Rows(rows[:CALIBRATION], rows[CALIBRATION:], None, None, origin)
 
     return made
 
@@ -93,7 +101,7 @@ def acas_xu(_: Path) -> Rows:
     low, high = np.array([-0.3284, -0.5, -0.5, -0.5, -0.5]), np.array([0.6799, 0.5, 0.5, 0.5, 0.5])
     rows = np.random.default_rng(0).uniform(low, high, (CALIBRATION + 10_000, 5))
     origin = "made-up inputs: uniform in the box that the network is specified for"
-    return Rows(rows[:CALIBRATION], rows[CALIBRATION:], None, origin)
+    return Rows(rows[:CALIBRATION], rows[CALIBRATION:], None, None, origin)
 
 
 SOURCES: Mapping[str, Callable[[Path], Rows]] = MappingProxyType(

@@ -117,10 +117,16 @@ def _degrees(polynomials: Sequence[Report]) -> str:
 
 
 def _notes(reports: Sequence[Report]) -> str:
-    """Rows that are lost, and rows that are decided otherwise when encrypted, by number."""
+    """What was not to be had, rows that are lost, and rows that are decided otherwise when encrypted, by number."""
     notes = []
     for report in reports:
         name, lost = report["network"], report["simulated"]["lost"]
+        refused = report["compiled"].get("by_agreement", {}).get("refusal")
+        if refused:
+            notes.append(
+                f"* {name}: its polynomials keep the accuracy, by the labels of the calibration rows; decisions could "
+                f"not be kept: {refused}"
+            )
         notes += [f"* {name}: test row {row} is lost: {why}" for row, why in lost.items()]
         encrypted = report.get("decrypted", {})
         notes += [

@@ -26,7 +26,6 @@ __all__ = [
     "interpolate",
     "least_squares",
     "minimax",
-    "series",
     "structure_of",
     "trimmed",
 ]
@@ -45,9 +44,6 @@ CONVERGED = 1e-3
 
 POINTS_PER_DEGREE = 32
 """Of the grid that stands for the interval in the exchange algorithm."""
-
-CACHED = 1 << 12
-"""Values at which a series is summed at a time: three arrays of them are half of a core's second cache, or less."""
 
 PIECES = 1024
 """Of a histogram."""
@@ -281,19 +277,6 @@ def composition(
 
 def _stretched(function: Function, part: float, x: Array) -> Array:
     return function(part * x)
-
-
-def series(x: Array, coefficients: Array) -> Array:
-    """The sum of a Chebyshev series at x, of the same shape: what :func:`numpy.polynomial.chebyshev.chebval` computes.
-
-    It is Clenshaw's recurrence as well, to the last bit, but on few values at a time, which stay in the cache.
-    """
-    flat = np.ascontiguousarray(x, dtype=np.float64).reshape(-1)
-    found = np.empty_like(flat)
-    for start in range(0, flat.size, CACHED):
-        part = slice(start, start + CACHED)
-        found[part] = chebyshev.chebval(flat[part], coefficients)
-    return found.reshape(np.shape(x))
 
 
 def trimmed(coefficients: Array) -> Array:

@@ -15,7 +15,6 @@ from hecc.compiler.approximation.fits import (
     histogram,
     least_squares,
     minimax,
-    series,
     structure_of,
     trimmed,
 )
@@ -25,6 +24,7 @@ from hecc.compiler.graph.intervals import POINTS
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.graph.proofs import Demanded
 from hecc.runtime.errors import CompileError
+from hecc.runtime.native.series import chebyshev_series
 
 __all__ = ["BEYOND", "CLASSES", "SINGLE", "Fit", "FittedLayer"]
 
@@ -63,9 +63,8 @@ class Fit:
     def __call__(self, x: Array) -> Array:
         """Its value at x, of the same shape; infinite where it overflows."""
         value = (x - self.centre) / self.radius
-        with np.errstate(over="ignore", invalid="ignore"):
-            for coefficients in self.stages:
-                value = series(value, coefficients)
+        for coefficients in self.stages:
+            value = chebyshev_series(value, coefficients)
         return value
 
     @property

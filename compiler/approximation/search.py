@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +19,13 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-INTERRUPTED = "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones ended early"
+NOT_ENOUGH = "the polynomials of the plan to search from do not keep enough here; the search starts from the beginning"
+"""What is said where a search cannot go on from where another one was."""
+
+INTERRUPTED = (
+    "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones ended early, and goes on "
+    "from that plan with --search-from (search_from in Python)"
+)
 """What is said where a search that has found something is interrupted."""
 
 
@@ -74,19 +81,30 @@ class DegreeSearch:
             if lower is not None:
                 level, found = candidate, lower
                 break
-        return None if found is None else self._lowered(level, *found, allowed)
+        if found is None:
+            return None
+        choice, tried = found
+        self._lower(dict.fromkeys(self._names, level), choice, tried, allowed)
+        return choice
 
-    def shallowest(self, allowed: float, classes: Iterable[int]) -> dict[str, Fit] | None:
+    def shallowest(
+        self, allowed: float, classes: Iterable[int], begun: Mapping[str, tuple[int, ...]] | None = None
+    ) -> dict[str, Fit] | None:
         """The same, looking for it among some classes from the first on; for errors that any class may have.
 
         From the first that is enough on an interruption ends the search, and what was found by then is what it finds.
+        Where another search found polynomials of such degrees, ``begun``, and they are enough, it goes on from them.
         """
-        for level, fits, tried in self._enough(allowed, classes):
+        alike = (
+            (dict.fromkeys(self._names, level), fits, tried) for level, fits, tried in self._enough(allowed, classes)
+        )
+        for levels, fits, tried in itertools.chain(self._again(allowed, begun), alike):
+            choice = dict(fits)
             try:
-                return self._lowered(level, fits, tried, allowed)
+                self._lower(levels, choice, tried, allowed)
             except KeyboardInterrupt:
                 log.warning(INTERRUPTED)
-                return fits
+            return choice
         return None
 
     def uniform(self, allowed: float, classes: Iterable[int]) -> Iterator[dict[str, Fit]]:
@@ -100,11 +118,31 @@ class DegreeSearch:
             if found is not None:
                 yield level, *found
 
-    def _lowered(self, level: int, fits: Mapping[str, Fit], tried: Trial, allowed: float) -> dict[str, Fit]:
-        """With polynomials of a lower class, layer by layer, and of lower degrees within it, as far as is allowed."""
+    def _again(
+        self, allowed: float, begun: Mapping[str, tuple[int, ...]] | None
+    ) -> Iterator[tuple[dict[str, int], dict[str, Fit], Trial]]:
+        """The classes of polynomials that another search found, these, and what became of the network; if enough."""
+        if begun is None:
+            return
+        if begun.keys() == set(self._names):
+            fits = {
+                name: layer.fit(begun[name], self._methods[0])
+                for name, layer in zip(self._names, self._layers, strict=True)
+            }
+            if all(layer.admits(fits[name]) for name, layer in zip(self._names, self._layers, strict=True)):
+                tried = self._network.trial(fits, {}, self._names, allowed)
+                if tried.values is not None and tried.error <= allowed:
+                    yield {name: _class_of(fit.degrees) for name, fit in fits.items()}, fits, tried
+                    return
+        log.info(NOT_ENOUGH)
+
+    def _lower(self, levels: dict[str, int], choice: dict[str, Fit], tried: Trial, allowed: float) -> None:
+        """Choose polynomials of a lower class, layer by layer, and of lower degrees within it, as far as is allowed.
+
+        What is chosen is enough at any time, and so is what an interruption leaves.
+        """
         assert tried.values is not None, "the error is allowed"
-        choice, values = dict(fits), tried.values
-        levels = dict.fromkeys(self._names, level)
+        values = tried.values
 
         def attempt(layer: FittedLayer, degrees: tuple[int, ...]) -> bool:
             """Other degrees for one layer, if its error is allowed, by the better method."""
@@ -146,7 +184,6 @@ class DegreeSearch:
                     enough = min(middle, *choice[name].degrees)
                 else:
                     too_low = middle
-        return choice
 
     def alike(self, levels: int) -> dict[str, Fit] | None:
         """All layers of the largest degrees of so many levels, if they are admitted."""
@@ -170,3 +207,12 @@ class DegreeSearch:
                 return fits, tried
             self._least[key] = max(tried.error, self._least.get(key, 0.0))
         return None
+
+
+def _class_of(degrees: tuple[int, ...]) -> int:
+    """The first class with polynomials of such degrees, or of larger ones."""
+    return next(
+        number
+        for number, largest in enumerate(CLASSES)
+        if len(largest) == len(degrees) and all(map(int.__le__, degrees, largest))
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hecc.runtime.ckks.circuit.security import Adversary
     from hecc.runtime.ckks.plan.rates import Rates
 
-__all__ = ["ACCURACY_LOSS", "NOISE_PRECISION", "PRECISION", "RING_DEGREES", "CKKSOptions", "Options"]
+__all__ = ["ACCURACY_LOSS", "NOISE_PRECISION", "PRECISION", "RING_DEGREES", "Begun", "CKKSOptions", "Options"]
 
 CKKS = ("ckks",)
 """Whose plans these options shape."""
@@ -195,6 +195,22 @@ class CKKSOptions:
     )
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A search for polynomials that another plan is from.
+
+    Attributes
+    ----------
+    model
+        SHA-256 of the ONNX file's bytes.
+    degrees
+        Of each activation's polynomials, by the name of its result.
+    """
+
+    model: str
+    degrees: "Mapping[str, tuple[int, ...]]"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options(CKKSOptions):
     """Options of a compilation: those of the user, and what was found out about the rest.
@@ -212,6 +228,8 @@ class Options(CKKSOptions):
         That predicted times are for; ``None`` for the one that hecc was developed on.
     chain
         Keys of another plan, whose ring, primes and digits this plan is to use; ``None`` for those that suit it best.
+    begun
+        A search to go on with; ``None`` for one from the beginning.
     producer
         Name and version for the plan's header.
     quiet
@@ -233,6 +251,7 @@ class Options(CKKSOptions):
     edges: "Mapping[str, NDArray[np.float64]] | None" = None
     machine: "MachineProfile | None" = None
     chain: "KeySpecification | None" = None
+    begun: "Begun | None" = None
     producer: str = "hecc"
     quiet: bool = False
     offers_less: bool = True

@@ -177,7 +177,12 @@ class Select(AffineMap):
 
     def apply(self, x: NDArray[np.float64], parameters: Parameters) -> NDArray[np.float64]:
         index = self.index.array
-        return np.where(index >= 0, x[:, index], 0.0)
+        # Clipped indices are not looked at twice, and what they read in place of a zero is replaced.
+        found = x.take(index, axis=1, mode="clip")
+        absent = index < 0
+        if absent.any():
+            found[:, absent] = 0.0
+        return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Parameters
@@ -21,6 +20,7 @@ from hecc.compiler.graph.nodes import (
     QuadraticNode,
     WindowSumNode,
 )
+from hecc.runtime.native.series import chebyshev_series
 from hecc.runtime.reading import Reading
 
 __all__ = ["CLEAR"]
@@ -30,11 +30,14 @@ Values: TypeAlias = Mapping[str, Array]
 
 
 def _affine(node: AffineNode, values: Values, parameters: Parameters) -> Array:
-    result = np.sum([term.map.apply(values[term.value], parameters) for term in node.terms], axis=0)
+    first, *others = (term.map.apply(values[term.value], parameters) for term in node.terms)
+    result = first
+    for other in others:
+        result = result + other
     if node.bias is not None:
         bias = np.asarray(parameters[node.bias], dtype=np.float64)
         result = result + np.broadcast_to(bias, node.output.shape).reshape(-1)
-    return np.asarray(result)
+    return result
 
 
 def _quadratic(node: QuadraticNode, values: Values, parameters: Parameters) -> Array:
@@ -51,7 +54,7 @@ def _function(node: FunctionNode, values: Values, _: Parameters) -> Array:
 
 
 def _chebyshev(node: ChebyshevNode, values: Values, parameters: Parameters) -> Array:
-    return np.asarray(chebyshev.chebval(values[node.value], parameters[node.coefficients]))
+    return chebyshev_series(values[node.value], np.asarray(parameters[node.coefficients], dtype=np.float64))
 
 
 def _window_sum(node: WindowSumNode, values: Values, parameters: Parameters) -> Array:

@@ -68,6 +68,8 @@ class Agreement:
         Part of the decisions that may be lost.
     truth
         The right class of each row; ``None`` where agreement with the network in clear counts.
+    begun
+        Degrees that another search found for each function, by its result, to go on from.
 
     Raises
     ------
@@ -76,7 +78,12 @@ class Agreement:
     """
 
     def __init__(
-        self, graph: Graph, calibration: Mapping[str, Array], lost: float, truth: NDArray[np.int64] | None = None
+        self,
+        graph: Graph,
+        calibration: Mapping[str, Array],
+        lost: float,
+        truth: NDArray[np.int64] | None = None,
+        begun: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         number = len(next(iter(calibration.values())))
         fewest = max(FEWEST, math.ceil(LEAST_LOST / lost))
@@ -86,7 +93,7 @@ class Agreement:
                 f"stay as they are; give at least {fewest} real inputs, better several times as many, allow a larger "
                 "loss, or ask for a precision"
             )
-        self._lost = lost
+        self._lost, self._begun = lost, begun
         chosen, held = _split(number)
         self.chosen = _decisions(graph, calibration, lost, truth, chosen)
         self._held = _decisions(graph, calibration, lost, truth, held) if len(held) else self.chosen
@@ -131,13 +138,13 @@ class Agreement:
 
     def _lowered(self, approximation: Approximation, levels: int) -> Approximated:
         """Polynomials that were lowered one by one, the last of many that were just enough: so the aim is narrower."""
-        aim, best = SHARE * self._lost, 0.0
+        aim, best, begun = SHARE * self._lost, 0.0, self._begun
         for _ in range(AIMS):
-            found = approximation.deciding(aim, levels)
+            found = approximation.deciding(aim, levels, begun)
             if self.accepts(found):
                 return found
             best = max(best, self.facts.kept)
-            aim /= 2
+            aim, begun = aim / 2, None
         raise UndecidedError(1 - best, levels)
 
     def _surely(self, approximated: Approximated) -> bool:

@@ -43,7 +43,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -104,6 +104,8 @@ class Approximated:
     remark
         Where intervals are proved, what to know should the polynomials turn out too deep: which is the deepest, why,
         and what can be done.
+    degrees
+        Of the polynomials in place of each function, by its result.
     """
 
     graph: Graph
@@ -111,6 +113,7 @@ class Approximated:
     outside: float | None = 0.0
     levels: int = 0
     remark: str = ""
+    degrees: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 class Approximation:
@@ -202,7 +205,7 @@ class Approximation:
             raise _impossible(self._network, self._layers, bits, precision_bits, self._narrower)
         return self._with(choice, error)
 
-    def deciding(self, lost: float, levels: int) -> Approximated:
+    def deciding(self, lost: float, levels: int, begun: Mapping[str, tuple[int, ...]] | None = None) -> Approximated:
         """The same by decisions; the judge has to be one of decisions.
 
         Parameters
@@ -211,6 +214,8 @@ class Approximation:
             Part of the decisions that the polynomials may change.
         levels
             That each polynomial may take, at the most.
+        begun
+            Degrees that another search found for each function, by its result, to go on from.
 
         Raises
         ------
@@ -220,7 +225,7 @@ class Approximation:
         if not self._layers:
             return Approximated(self._graph, 0.0)
         classes = range(1, min(levels, len(CLASSES) - 1) + 1)
-        choice = self._search.shallowest(lost, classes)
+        choice = self._search.shallowest(lost, classes, begun)
         if choice is None:
             closest = self._search.closest(classes)
             raise UndecidedError(1.0 if closest is None else closest[1], len(classes))
@@ -254,6 +259,7 @@ class Approximation:
             _outside(self._layers, choice),
             sum(degree.bit_length() for fit in choice.values() for degree in fit.degrees),
             _remark(self._layers, choice, self._narrower),
+            {name: fit.degrees for name, fit in choice.items()},
         )
 
     def _closest_to_enough(self, allowed: float) -> tuple[Mapping[str, Fit] | None, float]:

@@ -108,6 +108,14 @@ class Kernels:
     def automorphism_coefficients(self, residues: _Words, out: _Words, element: int, modulus: int) -> None:
         """X to X^element in coefficient form."""
 
+    def chebyshev_series(
+        self, x: npt.NDArray[np.float64], coefficients: npt.NDArray[np.float64], out: npt.NDArray[np.float64]
+    ) -> None:
+        """The sum of a series at each x, to the bit what `numpy.polynomial.chebyshev.chebval` makes of it.
+
+        `x` and `out` have as many elements each, in any shape; `out` may be `x`.
+        """
+
 class NttTables:
     """See `hecc.runtime.native.NttTables`."""
 

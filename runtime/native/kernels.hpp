@@ -9,11 +9,12 @@
 #include "ntt.hpp"
 #include "pointwise.hpp"
 #include "rns.hpp"
+#include "series.hpp"
 
 namespace hecc {
 
 // Pointers to plain functions: `kernels.inner_product(...)`. The families document their contracts.
-struct Kernels : NttKernels, PointwiseKernels, RnsKernels, AutomorphismKernels, EncodingKernels {
+struct Kernels : NttKernels, PointwiseKernels, RnsKernels, AutomorphismKernels, EncodingKernels, SeriesKernels {
   const char* name;
 };
 

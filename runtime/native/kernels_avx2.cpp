@@ -6,6 +6,7 @@
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
 #include "rns_kernels.hpp"
+#include "series_kernels.hpp"
 
 namespace hecc {
 namespace {
@@ -32,6 +33,7 @@ constinit const Kernels kAvx2Kernels = {{Avx2::kFormat, forward, forward_half, t
                                         Rns<Avx2>::kernels(),
                                         Automorphism<Avx2>::kernels(),
                                         Encoding<Avx2>::kernels(),
+                                        Series<Avx2>::kernels(),
                                         "avx2"};
 
 }  // namespace hecc

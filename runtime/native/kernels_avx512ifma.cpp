@@ -6,6 +6,7 @@
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
 #include "rns_kernels.hpp"
+#include "series_kernels.hpp"
 
 namespace hecc {
 namespace {
@@ -41,6 +42,7 @@ constinit const Kernels kAvx512IfmaKernels = {{Avx512Ifma::kFormat, forward, for
                                               Rns<Avx512Ifma>::kernels(),
                                               Automorphism<Avx512Ifma>::kernels(),
                                               Encoding<Avx512Ifma>::kernels(),
+                                              Series<Avx512Ifma>::kernels(),
                                               "avx512ifma"};
 
 }  // namespace hecc

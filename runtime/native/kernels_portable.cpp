@@ -5,6 +5,7 @@
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
 #include "rns_kernels.hpp"
+#include "series_kernels.hpp"
 
 namespace hecc {
 namespace {
@@ -25,6 +26,7 @@ constinit const Kernels kPortableKernels = {
     Rns<Portable>::kernels(),
     Automorphism<Portable>::kernels(),
     Encoding<Portable>::kernels(),
+    Series<Portable>::kernels(),
     "portable"};
 
 }  // namespace hecc

@@ -141,3 +141,33 @@ def test_a_refusal_is_written_down_and_ends_what_is_measured(measured, tmp_path)
     assert "compiled" in report
     assert "simulated" not in report
     assert str(report["compiled"]["refusal"]) in part("page").page(tmp_path / "results")
+
+
+@pytest.mark.parametrize(("labelled", "fits"), [(True, True), (True, False), (False, False)])
+def test_where_decisions_cannot_be_kept_accuracy_is_tried_if_answers_are_known(monkeypatch, tmp_path, labelled, fits):
+    stages = part("stages")
+    asked = []
+
+    def compiled(context, options):
+        asked.append(dict(options))
+        found = plan if fits and "accuracy_loss" in options else None
+        return {"options": dict(options), **({} if found else {"refusal": f"refused {len(asked)}"})}, found
+
+    class Plan:
+        def save(self, path):
+            path.write_bytes(b"plan")
+
+    plan = Plan()
+    monkeypatch.setattr(stages, "_that_fits", compiled)
+    monkeypatch.setattr(stages, "_facts", lambda found: {"depth": 3})
+    if labelled:
+        np.save(tmp_path / stages.ANSWERS, np.arange(3))
+    network = part("catalogue").NETWORKS[0]
+    report = stages.compiled(stages.Context(network, tmp_path, tmp_path, tmp_path, {"batch": 2}, 1, 1.0, 1))
+    assert asked[0] == {"batch": 2}
+    assert len(asked) == 1 + labelled
+    if labelled:
+        assert asked[1] == {"batch": 2, "accuracy_loss": 0.5, "calibration_labels": tmp_path / stages.ANSWERS}
+        assert report["by_agreement"]["refusal"] == "refused 1"
+    assert ("refusal" in report) != fits
+    assert report.get("plan_bytes") == (4 if fits else None)

@@ -33,6 +33,7 @@ def _not_forever() -> Iterator[None]:
         ["compile", "model.onnx", "--class-names", "SPECIAL"],
         ["compile", "model.onnx", "--machine", "SPECIAL"],
         ["compile", "model.onnx", "--chain-of", "SPECIAL"],
+        ["compile", "model.onnx", "--search-from", "SPECIAL"],
         ["keygen", "SPECIAL"],
         ["encrypt", "SPECIAL", "three.npy"],
         ["encrypt", "plan.client.bin", "SPECIAL"],

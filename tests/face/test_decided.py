@@ -118,7 +118,7 @@ def test_an_interruption_ends_the_search_with_the_best_so_far(network, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DegreeSearch, "_lowered", interrupted)
+    monkeypatch.setattr(DegreeSearch, "_lower", interrupted)
     with caplog.at_level(logging.WARNING):
         plan = hecc.compile(network, calibration=ROWS)
     assert plan.header.estimate.agreement.kept >= 0.99
@@ -130,3 +130,25 @@ def test_smooth_networks_may_be_compiled_by_decisions_too():
     precise, decided = (hecc.compile(smooth, calibration=ROWS, **asked) for asked in ({}, {"accuracy_loss": 1}))
     assert decided.header.estimate.depth < precise.header.estimate.depth
     assert decided.header.estimate.agreement.kept >= 0.99
+
+
+def test_a_search_goes_on_from_a_plan(network, plan, tmp_path):
+    plan.save(tmp_path / "plan.bin")
+    recorded = hecc.Plan.load(tmp_path / "plan.bin").choices.functions
+    assert recorded == plan.choices.functions
+    assert len(recorded) > 1
+    again = hecc.compile(network, calibration=ROWS, search_from=tmp_path / "plan.bin")
+    assert again.header.estimate.depth <= plan.header.estimate.depth
+    assert again.header.estimate.agreement.kept >= 0.99
+
+
+def test_a_search_cannot_go_on_from_other_plans(network, plan):
+    with pytest.raises(InputError, match="search_from: the other plan does not tell of a search"):
+        hecc.compile(network, calibration=ROWS, search_from=hecc.compile(network, calibration=ROWS, precision=3))
+    with pytest.raises(InputError, match="does not tell of a search"):
+        hecc.compile(network, calibration=ROWS, search_from=plan.client())
+    with pytest.raises(InputError, match="no polynomials of this network are chosen by decisions"):
+        hecc.compile(network, calibration=ROWS, precision=3, search_from=plan)
+    other = built(TEXT.replace("strides = [3, 3]", "strides = [3, 3], ceil_mode = 0"))
+    with pytest.raises(InputError, match="the other plan is of another network"):
+        hecc.compile(other, calibration=ROWS, search_from=plan)

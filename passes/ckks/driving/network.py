@@ -35,9 +35,9 @@ from hecc.passes.ckks.pipeline import FITTING, Fitting, canonicalise
 from hecc.passes.ckks.search import Lowerings
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.variants import smaller_arguments, standardised, steep
-from hecc.runtime.ckks.plan.choices import PolynomialTrial
+from hecc.runtime.ckks.plan.choices import FunctionChoice, PolynomialTrial
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import CompileError
+from hecc.runtime.errors import CompileError, InputError
 from hecc.runtime.tail.units import FEW_ROWS
 
 __all__ = ["build_plan"]
@@ -100,9 +100,12 @@ def build_plan(
         No parameters satisfy the options.
     """
     progress("fuse and simplify")
+    fingerprint = hashlib.sha256(model).hexdigest()
+    if options.begun is not None and options.begun.model != fingerprint:
+        raise InputError("search_from: the other plan is of another network; give one of this file, or leave it out")
     network = _Network(
         canonicalise(imported, declared, calibration),
-        hashlib.sha256(model).hexdigest(),
+        fingerprint,
         calibration,
         declared,
         options,
@@ -136,6 +139,11 @@ class _Network:
         if options.decides and options.accuracy_loss is None and _kinked(graph):
             options = replace(options, accuracy_loss=ACCURACY_LOSS, precision=NOISE_PRECISION)
         decided = options.accuracy_loss is not None and self._fitted
+        if options.begun is not None and not decided:
+            raise InputError(
+                "search_from: no polynomials of this network are chosen by decisions; ask for an accuracy loss, or "
+                "leave it out"
+            )
         if decided:
             _check_real(graph, options)
             check_depth(graph, options)
@@ -156,7 +164,8 @@ class _Network:
             far = edges if far is None else {name: np.concatenate([rows, edges[name]]) for name, rows in far.items()}
         self._agreement: Agreement | None = None
         if decided and options.accuracy_loss is not None:
-            self._agreement = Agreement(graph, calibration, options.accuracy_loss / 100, options.truth)
+            begun = None if options.begun is None else options.begun.degrees
+            self._agreement = Agreement(graph, calibration, options.accuracy_loss / 100, options.truth, begun)
             graph = self._graph = equalise(graph, graph.evaluate(self._agreement.chosen.inputs))
             far = None
         self._options = options
@@ -194,25 +203,33 @@ class _Network:
         """
         if self._agreement is None:
             return self._compiled(self._options, finished)
-        chosen = functools.partial(self._agreement.polynomials, self._approximation, self._levels)
+        taken: Approximated | None = None
+        agreement = self._agreement
+
+        def chosen() -> Approximated:
+            nonlocal taken
+            taken = agreement.polynomials(self._approximation, self._levels)
+            return taken
+
         try:
             plan = self._compiled(self._options, finished, chosen)
         except (UndecidedError, ImpreciseError) as refused:
             self._progress("try fewer decisions")
             best = self._deepest()
-            alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
+            taken = alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
             why = str(refused) if isinstance(refused, ImpreciseError) and not refused.deep else ""
-            if alike is None or not self._agreement.accepts(alike):
+            if alike is None or not agreement.accepts(alike):
                 raise unreached(self._graph, self._options, best, why) from None
             # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
             try:
                 plan = self._compiled(self._options, finished, lambda: alike)
             except ImpreciseError as again:
                 raise unreached(self._graph, self._options, best, str(again)) from None
-        return self._decided(plan)
+        assert taken is not None, "the plan is made of them"
+        return self._decided(plan, taken)
 
-    def _decided(self, plan: CkksPlan) -> CkksPlan:
-        """A plan with what its polynomials keep of the decisions, and what others would."""
+    def _decided(self, plan: CkksPlan, taken: Approximated) -> CkksPlan:
+        """A plan with what its polynomials, which were taken, keep of the decisions, and what others would."""
         assert self._agreement is not None, "it was compiled by decisions"
         assert plan.choices is not None, "the search tells what it compared"
         header, facts = plan.header, self._agreement.facts
@@ -220,11 +237,12 @@ class _Network:
             levels=None, depth=header.estimate.depth, kept=facts.kept, seconds=header.estimate.seconds / header.batch
         )
         others = [self._tried(levels) for levels in self._about(header.estimate.depth)]
+        functions = tuple(FunctionChoice(value=name, degrees=degrees) for name, degrees in taken.degrees.items())
         trials = sorted([own, *(trial for trial in others if trial is not None)], key=lambda trial: trial.depth)
         return replace(
             plan,
             header=replaced(header, estimate=replaced(header.estimate, agreement=facts)),
-            choices=replaced(plan.choices, polynomials=tuple(trials)),
+            choices=replaced(plan.choices, polynomials=tuple(trials), functions=functions),
         )
 
     def _about(self, depth: int) -> Iterator[int]:

@@ -13,7 +13,7 @@ import msgspec
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.errors import ParameterError
 
-__all__ = ["Choices", "LayerChoice", "LayoutOffer", "PolynomialTrial", "RingTrial"]
+__all__ = ["Choices", "FunctionChoice", "LayerChoice", "LayoutOffer", "PolynomialTrial", "RingTrial"]
 
 
 class LayoutOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +92,21 @@ class PolynomialTrial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seconds: Annotated[float, msgspec.Meta(ge=0)] | None
 
 
+class FunctionChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The polynomials in place of one activation, for a search that goes on from there.
+
+    Attributes
+    ----------
+    value
+        The activation's result in the network.
+    degrees
+        Of each polynomial, the first one first.
+    """
+
+    value: str
+    degrees: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=1 << 10)], ...], msgspec.Meta(min_length=1)]
+
+
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the search compared.
 
@@ -104,11 +119,14 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         Layers that have a choice.
     polynomials
         What was compared where polynomials are chosen by decisions, by ascending depth.
+    functions
+        What was chosen then.
     """
 
     rings: tuple[RingTrial, ...]
     layers: tuple[LayerChoice, ...]
     polynomials: tuple[PolynomialTrial, ...] | msgspec.UnsetType = msgspec.UNSET
+    functions: tuple[FunctionChoice, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def check(self) -> None:
         """Refuse what could not be shown.
@@ -125,3 +143,6 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ParameterError(f"the choice of {layer.source} is not among its offers")
             for offer in layer.offers:
                 offer.layout.check()
+        for function in self.functions or ():
+            if not function.value.isprintable():
+                raise ParameterError("the choices name a value that is not printable")

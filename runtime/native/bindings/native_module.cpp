@@ -37,6 +37,7 @@ NB_MODULE(_native, module) {
   bind_rns(module, kernels);
   bind_automorphisms(module, kernels);
   bind_encoding(module, kernels);
+  bind_series(kernels);
   bind_normals(module);
 
   module.def(

@@ -50,5 +50,6 @@ void bind_transforms(nb::module_& module);
 void bind_rns(nb::module_& module, KernelsClass& kernels);
 void bind_automorphisms(nb::module_& module, KernelsClass& kernels);
 void bind_encoding(nb::module_& module, KernelsClass& kernels);
+void bind_series(KernelsClass& kernels);
 
 }  // namespace hecc

@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.ckks.options import NOISE_PRECISION, PRECISION, CKKSOptions, Options
+from hecc.compiler.ckks.options import NOISE_PRECISION, PRECISION, Begun, CKKSOptions, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.machine import MachineProfile
 from hecc.compiler.options import options_of
@@ -64,6 +64,7 @@ class Asked:
             interval_margin=CALIBRATED_INTERVAL if found.real else SYNTHETIC_INTERVAL,
             machine=self._profile,
             chain=None if asked.chain_of is None else _chain(asked.chain_of, asked.security, asked.quantum),
+            begun=None if asked.search_from is None else _begun(asked.search_from),
             producer=found.producer,
         )
 
@@ -97,6 +98,17 @@ def _precision(asked: CompileOptions) -> float:
     if asked.precision is not None:
         return asked.precision
     return PRECISION if asked.accuracy_loss is None else NOISE_PRECISION
+
+
+def _begun(plan: Plan | str | os.PathLike[str]) -> Begun:
+    """The search that made another plan."""
+    other = CkksPlan.of(plan)
+    if other.choices is None or not other.choices.functions:
+        raise InputError(
+            "search_from: the other plan does not tell of a search for polynomials; give a server's plan that was "
+            "compiled by decisions, or leave it out"
+        )
+    return Begun(other.header.model, {choice.value: choice.degrees for choice in other.choices.functions})
 
 
 def _chain(plan: Plan | str | os.PathLike[str], security: int, quantum: bool) -> KeySpecification:

@@ -188,6 +188,15 @@ class CompileOptions(CKKSOptions, MoreOptions):
         metavar="FILE",
         schemes=CKKS,
     )
+    search_from: "Plan | str | os.PathLike[str] | None" = option(
+        None,
+        "Go on with the search that made this plan of the same network: its polynomials are where the search begins.",
+        more="For a search that was interrupted, or one with a larger loss. By default it starts from the beginning.",
+        group="Security and precision",
+        kind=Path,
+        metavar="PLAN",
+        schemes=CKKS,
+    )
     chain_of: "Plan | str | os.PathLike[str] | None" = option(
         None,
         "Use the ring, the primes and the digits of this plan, so that one key set can serve both.",

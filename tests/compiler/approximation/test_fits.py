@@ -18,7 +18,6 @@ from hecc.compiler.approximation.fits import (
     interpolate,
     least_squares,
     minimax,
-    series,
     structure_of,
     trimmed,
 )
@@ -205,18 +204,3 @@ def test_negligible_coefficients_are_left_out():
     np.testing.assert_array_equal(trimmed(np.array([1.0, 1e-14, 0.5, -1e-15])), [1.0, 0.0, 0.5])
     np.testing.assert_array_equal(trimmed(np.zeros(4)), [0.0])
     assert math.isfinite(trimmed(np.array([0.0, 2.0]))[1])
-
-
-@pytest.mark.parametrize("degree", [0, 1, 2, 7, 255])
-@pytest.mark.parametrize("shape", [(), (3,), (300, 41)])
-def test_a_series_is_what_numpy_makes_of_it_to_the_last_bit(degree, shape):
-    generator = np.random.default_rng(degree)
-    coefficients, x = generator.normal(size=degree + 1), generator.uniform(-1.1, 1.1, shape)
-    found = series(x, coefficients)
-    assert found.shape == shape
-    np.testing.assert_array_equal(found, chebyshev.chebval(x, coefficients))
-
-
-def test_a_series_that_overflows_is_infinite_or_undefined():
-    with np.errstate(over="ignore", invalid="ignore"):
-        assert not np.isfinite(series(np.array([1e300, 0.5]), np.ones(64))[0])

@@ -1,5 +1,6 @@
 """The search for degrees: what it leaves untried changes nothing of what it finds."""
 
+import logging
 import math
 
 import numpy as np
@@ -85,3 +86,53 @@ def test_what_is_refused_after_a_part_of_the_rows_is_refused_on_all_of_them(sear
     again = network.trial(fits, {}, list(fits), allowed=full.error)
     assert again.error == full.error
     assert again.values is not None
+
+
+def test_an_interruption_leaves_what_was_lowered_by_then_and_another_search_goes_on_from_there(searched, monkeypatch):
+    network, _ = searched
+    allowed, classes = 2.0**-4, range(1, 9)
+    whole = DegreeSearch(*searched).shallowest(allowed, classes)
+    start = next(DegreeSearch(*searched).uniform(allowed, classes))
+    trial, tried = network.trial, []
+
+    def counted(fits, known, changed, *rest):
+        tried.append(len(changed))
+        if len(tried) > stop and len(changed) == 1:
+            raise KeyboardInterrupt
+        return trial(fits, known, changed, *rest)
+
+    monkeypatch.setattr(network, "trial", counted)
+
+    def found(limit, begun=None):
+        nonlocal stop
+        stop = limit
+        tried.clear()
+        return DegreeSearch(*searched).shallowest(allowed, classes, begun)
+
+    stop = 0
+    assert degrees(found(0)) == degrees(start)
+    part = next(part for limit in range(1, 100) if degrees(part := found(limit)) != degrees(start))
+    assert depth(whole) <= depth(part) <= depth(start)
+    again = found(math.inf, degrees(part))
+    assert tried[0] == len(part)
+    assert tried[1] == 1, "no class is tried for all layers"
+    assert depth(again) <= depth(part)
+    assert network.error(again) <= allowed
+
+
+def test_polynomials_that_are_not_enough_or_of_other_layers_are_no_place_to_go_on_from(searched, caplog):
+    allowed, classes = 2.0**-4, range(1, 9)
+    whole = degrees(DegreeSearch(*searched).shallowest(allowed, classes))
+    for wrong in (dict.fromkeys(whole, (1,)), {"other": (7,)}, {}):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            assert degrees(DegreeSearch(*searched).shallowest(allowed, classes, wrong)) == whole
+        assert "the search starts from the beginning" in caplog.text
+
+
+def degrees(choice):
+    return {name: fit.degrees for name, fit in choice.items()}
+
+
+def depth(choice):
+    return sum(degree.bit_length() for fit in choice.values() for degree in fit.degrees)

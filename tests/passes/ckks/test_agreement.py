@@ -94,7 +94,7 @@ def test_an_interrupted_search_finds_the_polynomials_that_are_all_alike(graph, m
     )
     alike = next(filter(agreement._surely, approximation.uniform(0.05, 8)))
 
-    def interrupted(lost, levels):
+    def interrupted(lost, levels, begun):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(approximation, "deciding", interrupted)
