@@ -85,8 +85,8 @@ class Rates:
 
 
 RATES = Rates(call=1e-6, product=6e-11, number=7e-10, spectrum=1.6e-6)
-"""Of the machine that hecc was developed on, by least squares of what each instruction of a dozen networks, and of their
-training, takes there. The sums are within a factor of two of what was measured."""
+"""Of the machine that hecc was developed on, by least squares of what each instruction of a dozen networks takes there,
+evaluated and trained. The sums are within a factor of two of what was measured."""
 
 SLOW: Mapping[str, int] = MappingProxyType(
     {"cos": 4, "erf": 50, "erfc": 50, "gelu": 52, "gelu_tanh": 6, "mish": 13, "sin": 4, "softplus": 11, "swish": 4}
