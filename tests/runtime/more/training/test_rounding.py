@@ -48,7 +48,7 @@ def test_what_mixes_the_channels_grows_unless_it_is_taken_away(training):
     target = np.sin(2 * x[:, :1]) * x[:, 1:2]
     given = {"x": x, "target": target}
     clear = np.array(losses(training, PlainArithmetic(), given, dict(training.parameters)))
-    assert clear[-1] < 0.1 * clear[0]
+    assert clear[-1] < 0.2 * clear[0]
     easier = {"x": 0.05 * random.normal(size=x.shape), "target": np.full_like(target, 0.1)}
     encoded = {name: KEY.encode([values, easier[name]]) for name, values in given.items()}
     start = {name: identity(values, 2) for name, values in training.parameters.items()}
