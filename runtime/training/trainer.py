@@ -10,14 +10,15 @@ from typing import Any, Generic, NoReturn, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.errors import OutputError
-from hecc.runtime.network.evaluation import Arithmetic, evaluate
-from hecc.runtime.network.instructions import Parameter
+from hecc.runtime.errors import InputError, OutputError
+from hecc.runtime.network.evaluation import Arithmetic, evaluate, row_count
+from hecc.runtime.network.instructions import Output, Parameter
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.training.names import GRADIENT, LOSS
 from hecc.runtime.training.optimisers import OPTIMISERS, Update
 from hecc.runtime.training.schedules import SCHEDULES
 from hecc.runtime.training.settings import TrainingSettings
+from hecc.runtime.training.statistics import Statistic
 
 __all__ = ["RANGE", "Checkpoint", "DivergedError", "Trainer", "TrainingArithmetic", "batches"]
 
@@ -83,6 +84,8 @@ class Trainer(Generic[T]):
         How to train.
     start
         What to go on from.
+    statistics
+        Parameters that are running averages.
     """
 
     def __init__(
@@ -91,8 +94,10 @@ class Trainer(Generic[T]):
         arithmetic: TrainingArithmetic[T],
         settings: TrainingSettings,
         start: Checkpoint[T],
+        statistics: Sequence[Statistic] = (),
     ) -> None:
         settings.check()
+        self._statistics = tuple(statistics)
         self._program, self._arithmetic, self._settings = program, arithmetic, settings
         self._optimiser = OPTIMISERS[settings.optimizer]
         self.checkpoint = start
@@ -112,10 +117,11 @@ class Trainer(Generic[T]):
         """
         before = self.checkpoint
         found = evaluate(self._program, self._arithmetic, given, before.parameters)
-        # The loss and the gradients, each by itself: the largest of several numbers says nothing where one is none.
+        # Each by itself: the largest of several numbers says nothing where one of them is no number.
         if not all(self._arithmetic.extent(value) <= RANGE for value in found.values()):
             self._refuse_value(given, before, epoch)
         parameters, memories = self._moved(found, before, steps)
+        parameters |= self._averaged(found, before, given)
         for name, value in parameters.items():
             if not self._arithmetic.extent(value) <= RANGE:
                 self._refuse(
@@ -156,6 +162,27 @@ class Trainer(Generic[T]):
                 memories[name] = {each: settled(kept) for each, kept in remembered.items()}
         return parameters, memories
 
+    def _averaged(self, found: Mapping[str, T], before: Checkpoint[T], given: Mapping[str, T]) -> dict[str, T]:
+        """Running averages after a step with these statistics."""
+        averages = {}
+        first = next(ins for _, ins in self._program.inputs())
+        rows = row_count(self._arithmetic, given[first.name], len(first.shape))
+        for each in self._statistics:
+            terms = [before.parameters[each.name], found[f"{Statistic.OUTPUT}{each.name}"]]
+            factors = (each.momentum, (1 - each.momentum) * each.factor(rows))
+            averages[each.name] = self._arithmetic.settled(self._arithmetic.add(terms, factors, 0.0))
+        return averages
+
+    def _check_rows(self, rows: int) -> None:
+        """Refuse batches of which a channel has one element, and so no variance, as PyTorch does."""
+        least = min((rows - 1) % self._settings.batch_size + 1, self._settings.batch_size)
+        for each in self._statistics:
+            if each.unbiased and least * each.elements < 2:
+                raise InputError(
+                    f"a batch of one row has no variance, which the batch normalization of {each.name!r} divides by; "
+                    f"choose a batch size of 2 or more that does not leave one of {rows} rows over"
+                )
+
     def _refuse_value(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
         """Say where values left their range first: the step once more, with a look at every value."""
 
@@ -174,9 +201,13 @@ class Trainer(Generic[T]):
         )
 
     def _layer(self, parameter: str) -> str:
-        """The node of the network that a parameter is first read by."""
+        """The node of the network that a parameter is first read by, or that it is a running average of."""
+        statistic = f"{Statistic.OUTPUT}{parameter}"
         return next(
-            ins.source for ins in self._program.instructions if isinstance(ins, Parameter) and ins.name == parameter
+            ins.source
+            for ins in self._program.instructions
+            if (isinstance(ins, Parameter) and ins.name == parameter)
+            or (isinstance(ins, Output) and ins.name == statistic)
         )
 
     def run(
@@ -198,6 +229,7 @@ class Trainer(Generic[T]):
         after_epoch
             Called with what the training could go on from.
         """
+        self._check_rows(rows)
         per_epoch = math.ceil(rows / self._settings.batch_size)
         steps = per_epoch * self._settings.epochs
         for number, (epoch, places) in enumerate(batches(rows, self._settings)):

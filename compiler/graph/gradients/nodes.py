@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from hecc.compiler.graph.gradients.batch_normalisation import BatchNormalisation
 from hecc.compiler.graph.gradients.derivatives import derivative
 from hecc.compiler.graph.gradients.maps import pull_back
 from hecc.compiler.graph.gradients.operators import operator_slopes
@@ -29,7 +31,12 @@ __all__ = ["GRADIENTS", "gradients"]
 
 
 def gradients(
-    build: ProgramBuilder, graph: Graph, places: Places, seeds: Mapping[str, int], wanted: Collection[str]
+    build: ProgramBuilder,
+    graph: Graph,
+    places: Places,
+    seeds: Mapping[str, int],
+    wanted: Collection[str],
+    normalised: Mapping[str, BatchNormalisation] = MappingProxyType({}),
 ) -> dict[str, int]:
     """The gradients of parameters, as values of the program that computes a graph; reverse accumulation.
 
@@ -41,6 +48,8 @@ def gradients(
         By the name of values the gradient of what is differentiated in them, a tensor for each row.
     wanted
         Names of parameters.
+    normalised
+        By the name of values what makes them of statistics of the batch.
 
     Returns
     -------
@@ -55,7 +64,12 @@ def gradients(
         if slope is None:
             continue
         build.source = f"gradient of {node.source}"
-        GRADIENTS.of(node)(slopes, node, places, graph, build.reshape(slope, node.output.shape))
+        slope = build.reshape(slope, node.output.shape)
+        by_batch = normalised.get(node.output.name)
+        if by_batch is not None:
+            by_batch.backward(slopes, places[by_batch.value], build.reshape(slope, by_batch.shape))
+        else:
+            GRADIENTS.of(node)(slopes, node, places, graph, slope)
     found = {name: slopes.parameter(name) for name in wanted}
     return {name: value for name, value in found.items() if value is not None}
 

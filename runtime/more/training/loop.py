@@ -83,7 +83,9 @@ def train(
                 "the checkpoint is of another training: other rows, keys, plan or settings; remove it, or train with "
                 "--no-resume"
             )
-        kept = {(name, memory) for name in begun.parameters for memory in OPTIMISERS[settings.optimizer].memories}
+        averages = {each.name for each in training.statistics}
+        learned = begun.parameters.keys() - averages
+        kept = {(name, memory) for name in learned for memory in OPTIMISERS[settings.optimizer].memories}
         if set(start.header.memories) != kept and (start.header.memories or start.header.steps):
             raise FileFormatError(
                 f"the checkpoint does not hold what the optimizer {settings.optimizer} remembers of each parameter; "
@@ -91,7 +93,7 @@ def train(
             )
         begun = start.checkpoint()
     arithmetic: Any = EncodedArithmetic(commuting_basis(request.tensors.values()))
-    trainer: Trainer[Any] = Trainer(training.step, arithmetic, settings, begun)
+    trainer: Trainer[Any] = Trainer(training.step, arithmetic, settings, begun, training.statistics)
 
     def made(checkpoint: Checkpoint[Any]) -> TrainedFile:
         return TrainedFile.of(

@@ -96,7 +96,11 @@ class _Trainable:
         """The same loop on numbers."""
         training = training_of(plan)
         trainer: Trainer[NDArray[np.float64]] = Trainer(
-            training.step, PlainArithmetic(), settings, Checkpoint(0, dict(training.parameters))
+            training.step,
+            PlainArithmetic(),
+            settings,
+            Checkpoint(0, dict(training.parameters)),
+            training.statistics,
         )
 
         def told(done: int, steps: int, loss: NDArray[np.float64]) -> None:
