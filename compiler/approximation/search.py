@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-NOT_ENOUGH = "the polynomials of the plan to search from do not keep enough here; the search starts from the beginning"
+NOT_ENOUGH = "the polynomials of the plan to search from are not enough here; the search starts anew"
 """What is said where a search cannot go on from where another one was."""
 
 INTERRUPTED = (
-    "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones ended early, and goes on "
-    "from that plan with --search-from (search_from in Python)"
+    "interrupted: the plan is made of the best polynomials so far; the search for cheaper ones ended early, and goes "
+    "on from that plan with --search-from (search_from in Python)"
 )
 """What is said where a search that has found something is interrupted."""
 

@@ -127,7 +127,7 @@ def test_polynomials_that_are_not_enough_or_of_other_layers_are_no_place_to_go_o
         caplog.clear()
         with caplog.at_level(logging.INFO):
             assert degrees(DegreeSearch(*searched).shallowest(allowed, classes, wrong)) == whole
-        assert "the search starts from the beginning" in caplog.text
+        assert "the search starts anew" in caplog.text
 
 
 def degrees(choice):
