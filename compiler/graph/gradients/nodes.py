@@ -10,6 +10,7 @@ from hecc.compiler.graph.gradients.batch_normalisation import BatchNormalisation
 from hecc.compiler.graph.gradients.derivatives import derivative
 from hecc.compiler.graph.gradients.maps import pull_back
 from hecc.compiler.graph.gradients.operators import operator_slopes
+from hecc.compiler.graph.gradients.polynomials import trained_polynomial_slopes
 from hecc.compiler.graph.gradients.slopes import Slopes
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
@@ -107,6 +108,9 @@ def _function(slopes: Slopes, node: FunctionNode, places: Places, graph: Graph, 
 
 def _chebyshev(slopes: Slopes, node: ChebyshevNode, places: Places, graph: Graph, slope: int) -> None:
     build, x = slopes.build, places[node.value]
+    if node.coefficients in slopes.wanted:
+        trained_polynomial_slopes(slopes, node, x, slope, graph)
+        return
     steep = build.function(derivative(polynomial_of(node, graph)), x)
     slopes.add(node.value, build.multiply(build.reshape(slope, build.shape(x)), steep))
 

@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 from hecc.compiler.graph.gradients.batch_normalisation import BatchNormalisation
 from hecc.compiler.graph.gradients.nodes import gradients
+from hecc.compiler.graph.gradients.polynomials import trained_polynomial
 from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.graph.programs.builder import ProgramBuilder
 from hecc.compiler.graph.programs.nodes import lower_graph
 from hecc.compiler.graph.programs.operators import LOG, Shares
@@ -41,7 +43,14 @@ def training_program(
     def by_batch(each: BatchNormalisation) -> Callable[[Mapping[str, int]], int]:
         return lambda places: each.forward(build, places[each.value])
 
-    places = lower_graph(build, graph, {name: by_batch(each) for name, each in normalised.items()})
+    def trained(node: ChebyshevNode) -> Callable[[Mapping[str, int]], int]:
+        return lambda places: trained_polynomial(build, node, places[node.value], graph)
+
+    instead = {name: by_batch(each) for name, each in normalised.items()}
+    for node in graph.nodes:
+        if isinstance(node, ChebyshevNode) and node.coefficients in wanted:
+            instead[node.output.name] = trained(node)
+    places = lower_graph(build, graph, instead)
     shape = graph.example_shape(graph.node(output).output.shape)
     build.source = f"loss {loss}"
     predicted = build.reshape(places[output], shape)
