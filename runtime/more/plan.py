@@ -132,7 +132,9 @@ def read_program(container: Container, header: MoreHeader) -> MorePlan:
         model = bytes(container.bytes("model"))
         if hashlib.sha256(model).hexdigest() != header.model:
             raise ParameterError("the network in it is not the one that its header names")
-        parameters = {name: np.asarray(arrays[name], dtype=np.float64) for name in initializers if name in arrays}
+        parameters: dict[str, NDArray[np.float64]] = {name: arrays[name] for name in initializers if name in arrays}
+        if any(array.dtype != np.float64 or not np.isfinite(array).all() for array in parameters.values()):
+            raise ParameterError("a parameter that is trained is no array of finite numbers in double precision")
         training = TrainingProgram(step, parameters, initializers, model, programs.statistics)
         _check_training(training, header)
     return MorePlan(header, network, training, path=container.path)

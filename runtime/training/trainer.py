@@ -162,6 +162,7 @@ class Trainer(Generic[T]):
                 memories[name] = {each: settled(kept) for each, kept in remembered.items()}
         return parameters, memories
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _averaged(self, found: Mapping[str, T], before: Checkpoint[T], given: Mapping[str, T]) -> dict[str, T]:
         """Running averages after a step with these statistics."""
         averages = {}

@@ -1,12 +1,15 @@
 """Batch normalisation, trained: step by step as PyTorch does, in clear and encoded."""
 
+import dataclasses
+
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hecc
-from hecc.runtime.errors import InputError
+from hecc.runtime.errors import FileFormatError, InputError
 from hecc.runtime.network.evaluation import PlainArithmetic
 from hecc.runtime.training.settings import TrainingSettings
 from hecc.runtime.training.trainer import Checkpoint, DivergedError, Trainer
@@ -165,6 +168,23 @@ def test_encoded_training_is_that_in_clear_and_runs_by_the_averages(plan, tmp_pa
     runtime = pytest.importorskip("onnxruntime")
     (found,) = runtime.InferenceSession(model).run(None, {"x": x.astype(np.float32)})
     assert (found.argmax(1) == labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("forged", [np.ones(6, dtype=np.float32), np.full(6, np.inf), np.ones(6, dtype=np.int64)])
+def test_forged_averages_are_refused(plan, forged):
+    training = dataclasses.replace(plan.training, parameters={**plan.training.parameters, "v2": forged})
+    with pytest.raises(FileFormatError, match=r"an impossible plan .a parameter that is trained is no array"):
+        hecc.Plan.loads(dataclasses.replace(plan, training=training).dumps())
+
+
+@pytest.mark.parametrize("names", [("m1", "v1", "m2", "m2"), ("m1", "v1", "m2", "z")])
+def test_averages_of_no_parameter_or_of_one_twice_are_refused(plan, names):
+    statistics = tuple(
+        msgspec.structs.replace(each, name=name) for each, name in zip(plan.training.statistics, names, strict=True)
+    )
+    forged = dataclasses.replace(plan, training=dataclasses.replace(plan.training, statistics=statistics))
+    with pytest.raises(FileFormatError, match="an impossible plan"):
+        hecc.Plan.loads(forged.dumps())
 
 
 def test_one_row_has_no_variance(plan):

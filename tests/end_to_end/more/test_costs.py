@@ -145,3 +145,34 @@ def test_commands_take_the_memory_that_is_predicted(here):
             used = resident("train", "plan.bin", "rows.bin", "--batch-size", 64)
             predicted = training_use(plan, rows=600).memory.total
         assert used / FACTOR < predicted < used * FACTOR, loss
+
+
+def test_every_command_says_what_it_is_in_words_and_in_json(here):
+    """Whatever is done with the scheme: the sentence is in the text, and in a field of its own."""
+    np.save("labels.npy", RNG.integers(0, 3, 60))
+    none = ("--min-security", "none")
+    inference = ("--calibration", "rows.npy", "-o", "inference.bin")
+    commands = [
+        ("compile", "network.onnx", "--scheme", "more", "--train", "cross-entropy", "--calibration", "rows.npy"),
+        ("compile", "network.onnx", "--scheme", "more", *inference),
+        ("keygen", "plan.client.bin", "--force", *none),
+        ("encrypt", "plan.client.bin", "rows.npy", "--labels", "labels.npy", *none),
+        ("train", "plan.bin", "encrypted.bin"),
+        ("decrypt", "plan.client.bin", "trained.bin", "--model", "trained.onnx", *none),
+        ("encrypt", "inference.client.bin", "rows.npy", "-o", "rows.bin", *none),
+        ("run", "inference.bin", "rows.bin"),
+        ("decrypt", "inference.client.bin", "result.bin", "--force", *none),
+        ("simulate", "inference.bin", "rows.npy"),
+        ("evaluate", "inference.bin", "--inputs", "rows.npy", "--labels", "labels.npy"),
+        ("estimate", "network.onnx", "--scheme", "more", "--calibration", "rows.npy"),
+        ("report", "plan.bin", "--force"),
+        ("attack", "encrypted.bin", "--force"),
+        ("verify", "plan.bin", "encrypted.bin", "trained.bin", "keys/secret.bin"),
+        *(("inspect", name) for name in ("plan.bin", "plan.client.bin", "rows.bin", "trained.bin", "result.bin")),
+        *(("inspect", name) for name in ("keys/secret.bin", "keys/evaluation.bin")),
+    ]
+    for command in commands:
+        assert NOTHING in " ".join(run(*command).split()), command
+        assert NOTHING in json.loads(run(*command, "--json"))["security"], command
+    for name in ("compile", "keygen", "encrypt", "decrypt", "train", "estimate", "report", "attack"):
+        assert NOTHING in " ".join(run(name, "--help").replace("│", " ").split()), name
