@@ -17,17 +17,19 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import AffineNode, FunctionNode, Node, OperatorNode
 from hecc.compiler.graph.operators import Extremum, ReducedExtremum, WindowExtremum
 from hecc.compiler.graph.programs.nodes import graph_program
+from hecc.compiler.more.normalisation import batch_normalisations
 from hecc.compiler.more.options import Options
 from hecc.compiler.more.smooth import COMPARING, smoothed
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.figures import count_words, listed
-from hecc.runtime.more.header import MoreHeader, MoreInput, MoreOutput, Training
+from hecc.runtime.more.header import MAX_AXES, MoreHeader, MoreInput, MoreOutput, Training
 from hecc.runtime.more.plan import MorePlan, TrainingProgram
 from hecc.runtime.more.words import NO_SECURITY
 from hecc.runtime.tail.epilogue import describe
 from hecc.runtime.tail.steps import LogSoftmax, Softmax
-from hecc.runtime.training.names import TARGET
+from hecc.runtime.training.names import GRADIENT, TARGET
+from hecc.runtime.training.statistics import Statistic
 
 __all__ = ["build_plan"]
 
@@ -66,6 +68,13 @@ def build_plan(
         )
         for node in graph.inputs()
     )
+    for node in (*graph.inputs(), *(graph.node(name) for name in graph.outputs)):
+        axes = len(graph.example_shape(node.output.shape))
+        if axes > MAX_AXES:
+            raise UnsupportedError(
+                f"{node.output.name!r} has {axes} axes besides that of the rows, and the scheme more takes "
+                f"{MAX_AXES}; export the network with a Reshape, so that it has fewer"
+            )
     progress("make the program")
     network = graph_program(graph)
     training = None if options.train is None else _training(graph, model, options.train)
@@ -149,18 +158,32 @@ def _training(graph: Graph, model: bytes, loss: str) -> TrainingProgram:
         raise UnsupportedError(
             "the network has no weights that are initializers of the ONNX file; nothing can be trained"
         )
-    read = {name for node in graph.nodes if isinstance(node, AffineNode) for name in node.parameters}
+    normalised = batch_normalisations(graph, model)
+    averages = [each for by_batch in normalised.values() for each in by_batch.statistics]
+    for by_batch in normalised.values():
+        initializers |= {name: name for name in by_batch.values}
+    read = {
+        name
+        for node in graph.nodes
+        if isinstance(node, AffineNode) and node.output.name not in normalised
+        for name in node.parameters
+    }
     left = sorted(name for name in read if name not in initializers)
     if left:
         log.warning(
-            "not trained, as they are constants or made of several weights, such as those of a batch normalization: %s",
+            "not trained, as they are constants or made of several weights: %s",
             listed(left),
         )
-    step = training_program(graph, output, loss, list(initializers))
+    step = training_program(graph, output, loss, list(initializers), normalised)
     trained = {ins.name for _, ins in step.outputs()}
-    kept = {name: each for name, each in initializers.items() if f"gradient of {name}" in trained}
-    parameters = {name: np.asarray(graph.parameters[name], dtype=np.float64) for name in kept}
-    return TrainingProgram(step, parameters, kept, model)
+    kept = {
+        name: each
+        for name, each in initializers.items()
+        if f"{GRADIENT}{name}" in trained or f"{Statistic.OUTPUT}{name}" in trained
+    }
+    values = {**graph.parameters, **{name: each for made in normalised.values() for name, each in made.values.items()}}
+    parameters = {name: np.asarray(values[name], dtype=np.float64) for name in kept}
+    return TrainingProgram(step, parameters, kept, model, tuple(averages))
 
 
 def _initializers(graph: Graph, model: bytes) -> dict[str, str]:

@@ -344,7 +344,10 @@ class Container:
             if entry.dtype == _BYTES:
                 fits = entry.shape == ()
             else:
-                fits = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize == entry.length
+                size = np.dtype(entry.dtype).itemsize
+                # NumPy refuses an array without elements, too, whose other axes are longer than memory can be.
+                possible = size * math.prod(max(1, extent) for extent in entry.shape) < 1 << 62
+                fits = possible and size * math.prod(entry.shape) == entry.length
             if not fits:
                 raise FileFormatError(f"{what} has a shape that is not its length; make the file again with hecc")
             self._check_padding(end, entry.offset)

@@ -159,6 +159,11 @@ class EncodedArithmetic:
         extents = np.abs(channels(x)).reshape(x.size, -1).max(axis=1)
         return f"a channel ({', '.join(f'{extent:g}' for extent in extents)})"
 
+    @property
+    def another_way(self) -> str:
+        """It may be a decoy that left."""
+        return ", or encrypt the rows again, which draws other decoys"
+
 
 def commuting_basis(tensors: Iterable[Encoded]) -> Array | None:
     """An orthonormal basis of the matrices of a key, shape (n, n^2), from encoded tensors alone.

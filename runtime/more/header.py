@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from hecc.runtime.errors import ParameterError
 from hecc.runtime.inputs.preprocessing import Preprocessing
 from hecc.runtime.inputs.ranges import ElementRanges
+from hecc.runtime.network.types import MAX_ELEMENTS
 from hecc.runtime.plan.header import (
     InputSignature,
     OutputSignature,
@@ -20,10 +22,22 @@ from hecc.runtime.plan.header import (
 from hecc.runtime.tail.epilogue import Step
 from hecc.runtime.training.names import TARGET
 
-__all__ = ["LOSS_KINDS", "MAX_SIZE", "MoreHeader", "MoreInput", "MoreOutput", "Training", "check_more_header"]
+__all__ = [
+    "LOSS_KINDS",
+    "MAX_AXES",
+    "MAX_SIZE",
+    "MoreHeader",
+    "MoreInput",
+    "MoreOutput",
+    "Training",
+    "check_more_header",
+]
 
 MAX_SIZE = 8
 """Largest n of the n x n matrices."""
+
+MAX_AXES = 5
+"""Of a tensor's example: with rows and matrices they are all that arrays in files have."""
 
 LOSS_KINDS = {"cross-entropy": True, "mse": False}
 """Losses, and whether their targets are classes."""
@@ -107,6 +121,12 @@ def check_more_header(header: MoreHeader) -> None:
         With the first rule broken.
     """
     check_header(header)
+    inputs, outputs = (
+        [(each.name, each.shape) for each in signatures] for signatures in (header.inputs, header.outputs)
+    )
+    for name, shape in (*inputs, *outputs):
+        if not all(extent > 0 for extent in shape) or math.prod(shape) > MAX_ELEMENTS or len(shape) > MAX_AXES:
+            raise ParameterError(f"{name!r} has the shape {shape}, which no tensor of the scheme more has")
     if any(source.name == TARGET for source in header.inputs):
         raise ParameterError(f"an input is called {TARGET!r}, as the right answers of a training are")
     for words in header.smoothed:

@@ -20,6 +20,7 @@ from hecc.runtime.network.instructions import AnyInstruction
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.training.names import GRADIENT, LOSS, TARGET
+from hecc.runtime.training.statistics import Statistic
 
 __all__ = ["MorePlan", "TrainingProgram", "read_program", "write_program"]
 
@@ -38,12 +39,15 @@ class TrainingProgram:
         The name of each in the ONNX file, which may have it under another shape.
     model
         That file.
+    statistics
+        Those of the parameters that are running averages, and have no gradient.
     """
 
     step: TensorProgram
     parameters: Mapping[str, NDArray[np.float64]]
     initializers: Mapping[str, str]
     model: bytes
+    statistics: tuple[Statistic, ...] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +87,7 @@ class _Programs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     step: tuple[AnyInstruction, ...] = ()
     arrays: tuple[str, ...]
     initializers: tuple[tuple[str, str], ...] = ()
+    statistics: tuple[Statistic, ...] = ()
 
 
 def write_program(writer: ContainerWriter, plan: MorePlan) -> None:
@@ -90,12 +95,15 @@ def write_program(writer: ContainerWriter, plan: MorePlan) -> None:
     network, training = plan.network, plan.training
     if network is None:
         raise ParameterError("this is the client's plan")
-    arrays = {**network.arrays, **(training.step.arrays if training else {})}
+    arrays: dict[str, NDArray[Any]] = {**network.arrays}
+    if training:
+        arrays |= {**training.step.arrays, **training.parameters}
     programs = _Programs(
         network=network.instructions,
         step=training.step.instructions if training else (),
         arrays=tuple(arrays),
         initializers=tuple(training.initializers.items()) if training else (),
+        statistics=training.statistics if training else (),
     )
     writer.add("programs", codec.encode(programs))
     for blob, array in zip(blob_names("array", len(arrays)), arrays.values(), strict=True):
@@ -124,8 +132,10 @@ def read_program(container: Container, header: MoreHeader) -> MorePlan:
         model = bytes(container.bytes("model"))
         if hashlib.sha256(model).hexdigest() != header.model:
             raise ParameterError("the network in it is not the one that its header names")
-        parameters = {name: np.asarray(arrays[name], dtype=np.float64) for name in initializers if name in arrays}
-        training = TrainingProgram(step, parameters, initializers, model)
+        parameters: dict[str, NDArray[np.float64]] = {name: arrays[name] for name in initializers if name in arrays}
+        if any(array.dtype != np.float64 or not np.isfinite(array).all() for array in parameters.values()):
+            raise ParameterError("a parameter that is trained is no array of finite numbers in double precision")
+        training = TrainingProgram(step, parameters, initializers, model, programs.statistics)
         _check_training(training, header)
     return MorePlan(header, network, training, path=container.path)
 
@@ -152,7 +162,12 @@ def _check_training(training: TrainingProgram, header: MoreHeader) -> None:
     if inputs != {**{source.name: source.shape for source in header.inputs}, TARGET: targets.shape}:
         raise ParameterError("the inputs of a training step are not those of the header, and targets")
     found = {ins.name: step.types[i] for i, ins in step.outputs()}
-    wanted = {LOSS: (), **{f"{GRADIENT}{name}": array.shape for name, array in training.parameters.items()}}
+    averages = {each.name for each in training.statistics}
+    wanted: dict[str, tuple[int, ...]] = {LOSS: ()}
+    for name, array in training.parameters.items():
+        wanted[f"{Statistic.OUTPUT if name in averages else GRADIENT}{name}"] = array.shape
+    if len(averages) < len(training.statistics) or not averages <= set(training.parameters):
+        raise ParameterError("a running average is of no parameter, or there are two of one")
     if {name: kind.shape for name, kind in found.items()} != wanted or any(kind.by_row for kind in found.values()):
         raise ParameterError("a training step does not return a loss, and a gradient for each parameter")
     if sorted(training.initializers.values()) != sorted(header.training.parameters):

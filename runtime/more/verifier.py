@@ -27,7 +27,14 @@ class MoreVerifier:
 
     def describe(self, container: Container) -> Description:
         """A file of keys or of rows in words."""
-        facts, fields = [("scheme", "more"), ("security", NO_SECURITY)], {"scheme": "more", "security_level": None}
+        facts, fields = (
+            [("scheme", "more"), ("security", NO_SECURITY)],
+            {
+                "scheme": "more",
+                "security": NO_SECURITY,
+                "security_level": None,
+            },
+        )
         if is_trained(container):
             trained = TrainedFile.load(container.source)
             facts += [

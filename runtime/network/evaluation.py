@@ -40,7 +40,7 @@ from hecc.runtime.network.instructions import (
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.reading import Reading
 
-__all__ = ["Arithmetic", "PlainArithmetic", "evaluate"]
+__all__ = ["Arithmetic", "PlainArithmetic", "evaluate", "row_count"]
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
@@ -102,6 +102,11 @@ class PlainArithmetic:
     def extent_words(self, x: Array) -> str:
         """What left its range."""
         return f"a value ({self.extent(x):g})"
+
+    @property
+    def another_way(self) -> str:
+        """Or weights that are smaller to begin with."""
+        return ", or begin with smaller weights"
 
 
 @dataclass(frozen=True)
@@ -271,15 +276,15 @@ def _outer(context: _Context[T], index: int, ins: Outer, a: T, b: T) -> T:
     def rows_first(v: Array) -> Array:
         return np.swapaxes(rows_last(v), -1, -2)
 
-    rows = _rows(context.arithmetic, a, rank)
+    rows = row_count(context.arithmetic, a, rank)
     product = context.arithmetic.matmul(
         context.arithmetic.linear(rows_last, a), context.arithmetic.linear(rows_first, b)
     )
     return context.arithmetic.linear(lambda v: v / rows, product)
 
 
-def _rows(arithmetic: Arithmetic[T], x: T, rank: int) -> int:
-    """How many rows a value has."""
+def row_count(arithmetic: Arithmetic[T], x: T, rank: int) -> int:
+    """How many rows a value has, of which each has so many axes."""
     found: list[int] = []
 
     def look(v: Array) -> Array:

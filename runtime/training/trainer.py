@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.errors import OutputError
-from hecc.runtime.network.evaluation import Arithmetic, evaluate
+from hecc.runtime.errors import InputError, OutputError
+from hecc.runtime.network.evaluation import Arithmetic, evaluate, row_count
+from hecc.runtime.network.instructions import Output, Parameter
 from hecc.runtime.network.program import TensorProgram
 from hecc.runtime.training.names import GRADIENT, LOSS
 from hecc.runtime.training.optimisers import OPTIMISERS, Update
 from hecc.runtime.training.schedules import SCHEDULES
 from hecc.runtime.training.settings import TrainingSettings
+from hecc.runtime.training.statistics import Statistic
 
 __all__ = ["RANGE", "Checkpoint", "DivergedError", "Trainer", "TrainingArithmetic", "batches"]
 
@@ -37,6 +39,10 @@ class TrainingArithmetic(Arithmetic[T], Protocol[T]):
 
     def extent_words(self, x: T) -> str:
         """Which numbers left their range, in words."""
+
+    @property
+    def another_way(self) -> str:
+        """What can be done about it besides a smaller learning rate and smaller inputs, as the end of a list."""
 
 
 class DivergedError(OutputError):
@@ -78,6 +84,8 @@ class Trainer(Generic[T]):
         How to train.
     start
         What to go on from.
+    statistics
+        Parameters that are running averages.
     """
 
     def __init__(
@@ -86,8 +94,10 @@ class Trainer(Generic[T]):
         arithmetic: TrainingArithmetic[T],
         settings: TrainingSettings,
         start: Checkpoint[T],
+        statistics: Sequence[Statistic] = (),
     ) -> None:
         settings.check()
+        self._statistics = tuple(statistics)
         self._program, self._arithmetic, self._settings = program, arithmetic, settings
         self._optimiser = OPTIMISERS[settings.optimizer]
         self.checkpoint = start
@@ -107,11 +117,20 @@ class Trainer(Generic[T]):
         """
         before = self.checkpoint
         found = evaluate(self._program, self._arithmetic, given, before.parameters)
-        parameters, memories = self._moved(found, before, steps)
-        loss = found[LOSS]
         # Each by itself: the largest of several numbers says nothing where one of them is no number.
-        if not all(self._arithmetic.extent(value) <= RANGE for value in (loss, *parameters.values())):
-            self._refuse(given, before, epoch)
+        if not all(self._arithmetic.extent(value) <= RANGE for value in found.values()):
+            self._refuse_value(given, before, epoch)
+        parameters, memories = self._moved(found, before, steps)
+        parameters |= self._averaged(found, before, given)
+        for name, value in parameters.items():
+            if not self._arithmetic.extent(value) <= RANGE:
+                self._refuse(
+                    value,
+                    f"in the parameter {name!r} of {self._layer(name)}, by a step of {self._settings.optimizer}",
+                    before,
+                    epoch,
+                )
+        loss = found[LOSS]
         self.checkpoint = replace(
             before,
             steps=before.steps + 1,
@@ -143,23 +162,53 @@ class Trainer(Generic[T]):
                 memories[name] = {each: settled(kept) for each, kept in remembered.items()}
         return parameters, memories
 
-    def _refuse(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
+    @np.errstate(over="ignore", invalid="ignore")
+    def _averaged(self, found: Mapping[str, T], before: Checkpoint[T], given: Mapping[str, T]) -> dict[str, T]:
+        """Running averages after a step with these statistics."""
+        averages = {}
+        first = next(ins for _, ins in self._program.inputs())
+        rows = row_count(self._arithmetic, given[first.name], len(first.shape))
+        for each in self._statistics:
+            terms = [before.parameters[each.name], found[f"{Statistic.OUTPUT}{each.name}"]]
+            factors = (each.momentum, (1 - each.momentum) * each.factor(rows))
+            averages[each.name] = self._arithmetic.settled(self._arithmetic.add(terms, factors, 0.0))
+        return averages
+
+    def _check_rows(self, rows: int) -> None:
+        """Refuse batches of which a channel has one element, and so no variance, as PyTorch does."""
+        least = min((rows - 1) % self._settings.batch_size + 1, self._settings.batch_size)
+        for each in self._statistics:
+            if each.unbiased and least * each.elements < 2:
+                raise InputError(
+                    f"a batch of one row has no variance, which the batch normalization of {each.name!r} divides by; "
+                    f"choose a batch size of 2 or more that does not leave one of {rows} rows over"
+                )
+
+    def _refuse_value(self, given: Mapping[str, T], before: Checkpoint[T], epoch: int) -> None:
         """Say where values left their range first: the step once more, with a look at every value."""
 
         def watch(index: int, ins: Any, value: T, _: Sequence[T]) -> T:
             if not self._arithmetic.extent(value) <= RANGE:
-                raise DivergedError(
-                    f"step {before.steps + 1} (epoch {epoch}): {self._arithmetic.extent_words(value)} left the range "
-                    f"of {RANGE:g} at {ins.source or ins.op}; the parameters before it are kept. Train with a smaller "
-                    "learning rate, scale inputs to about -1 to 1, or encrypt again with less noise in the other "
-                    "channel"
-                )
+                self._refuse(value, f"at {ins.source or ins.op}", before, epoch)
             return value
 
         evaluate(self._program, self._arithmetic, given, before.parameters, after=watch)
+
+    def _refuse(self, value: T, where: str, before: Checkpoint[T], epoch: int) -> NoReturn:
         raise DivergedError(
-            f"step {before.steps + 1} (epoch {epoch}): a parameter left the range of {RANGE:g} in the optimizer's "
-            "step; the parameters before it are kept. Train with a smaller learning rate"
+            f"step {before.steps + 1} (epoch {epoch}): {self._arithmetic.extent_words(value)} left the range of "
+            f"{RANGE:g} {where}. Train with a smaller learning rate, scale inputs to about -1 to 1"
+            f"{self._arithmetic.another_way}"
+        )
+
+    def _layer(self, parameter: str) -> str:
+        """The node of the network that a parameter is first read by, or that it is a running average of."""
+        statistic = f"{Statistic.OUTPUT}{parameter}"
+        return next(
+            ins.source
+            for ins in self._program.instructions
+            if (isinstance(ins, Parameter) and ins.name == parameter)
+            or (isinstance(ins, Output) and ins.name == statistic)
         )
 
     def run(
@@ -181,6 +230,7 @@ class Trainer(Generic[T]):
         after_epoch
             Called with what the training could go on from.
         """
+        self._check_rows(rows)
         per_epoch = math.ceil(rows / self._settings.batch_size)
         steps = per_epoch * self._settings.epochs
         for number, (epoch, places) in enumerate(batches(rows, self._settings)):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from hecc.compiler.ckks.options import CKKS
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
@@ -17,10 +20,14 @@ from hecc.preparation import Model, Task, prepare
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError, InputError, UnsupportedError
+from hecc.runtime.figures import listed
 from hecc.words.advice import Advice, advise
 from hecc.words.ways import ways_out
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
+
+OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.more.estimation:estimation"})
+"""What says what plans of another scheme than CKKS take, by its name."""
 
 TELLING = (("Conv", "Gemm", "MatMul"), ("AveragePool", "GlobalAveragePool"))
 """Operators that layers are named after, rather than after others in them."""
@@ -61,8 +68,11 @@ class _Call(CompileOptions):
 
 
 @takes(_Call)
-def estimate(call: _Call) -> Estimation:
+def estimate(call: _Call) -> Estimation | Any:
     """Say what an ONNX model will cost on encrypted inputs, without keys and without encrypting anything.
+
+    For ``scheme="more"`` it is a :class:`hecc.more.estimation.Estimation`: of inputs that are encoded, without a
+    security level.
 
     Parameters
     ----------
@@ -82,10 +92,14 @@ def estimate(call: _Call) -> Estimation:
         of the error are what would make the network run, with seconds and bytes for each, where anything was found.
     """
     stage = call.progress or (lambda _: None)
+    if call.scheme in OTHERS:
+        module, _, name = OTHERS[call.scheme].partition(":")
+        return getattr(importlib.import_module(module), name)(prepare(call.model, call, stage).build(stage))
     if call.scheme != CKKS[0]:
+        known = listed([*CKKS, *OTHERS])
         raise InputError(
-            f"estimate knows the scheme ckks only; what a plan of the scheme {call.scheme} costs, its compilation says "
-            "(hecc.compile, `hecc compile`)"
+            f"estimate knows the schemes {known} only; what a plan of the scheme {call.scheme} costs, its compilation "
+            "says (hecc.compile, `hecc compile`)"
         )
     task: Task | None = None
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from hecc.estimation import plan_memory
@@ -24,6 +26,9 @@ from hecc.words.sentences import TRIAL_COLUMNS, layout_words, polynomial_trials,
 from hecc.words.summary import cautions, seconds_words, security_fault, steps, summary
 
 __all__ = ["report"]
+
+OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.more.reporting:page"})
+"""What makes the page of a plan of another scheme than CKKS, by its name."""
 
 MOST_BARS = 16
 """As many layers have a bar of their own, those that take longest; a bar for the others together follows."""
@@ -47,7 +52,8 @@ class _Figure(NamedTuple):
 def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     """Describe a plan on one page of HTML: its layers, costs, precision and security, without weights and secrets.
 
-    It begins with a summary in plain words; charts, all layers, and the network as a drawing follow.
+    It begins with a summary in plain words; charts, all layers, and the network as a drawing follow. Of a plan of the
+    scheme more it says first that this is an encoding without a security level.
 
     Parameters
     ----------
@@ -71,6 +77,10 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     FileFormatError
         The file is no plan.
     """
+    plan = Plan.of(plan)
+    if plan.header.scheme in OTHERS:
+        module, _, name = OTHERS[plan.header.scheme].partition(":")
+        return str(getattr(importlib.import_module(module), name)(plan, inputs))
     plan = CkksPlan.of(plan)
     if plan.circuit is None and inputs is not None:
         plan.require_circuit()

@@ -14,7 +14,8 @@ from typing import Any
 from hecc.runtime.errors import HeccError, InputError, MissingExtraError
 from hecc.runtime.files.container import Container, Kind, kind_of
 from hecc.runtime.plan.keyset import MinSecurity
-from hecc.runtime.plan.scheme import scheme_of
+from hecc.runtime.plan.plan import Plan
+from hecc.runtime.plan.scheme import Scheme, scheme_of
 from hecc.runtime.plan.verifier import Conflict, Verifier
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
@@ -38,6 +39,8 @@ class VerifiedFile:
         SHA-256 of the input signatures that it was encrypted for, or that it has.
     key_id
         The key set that it is of.
+    insecurity
+        That its scheme protects nothing, in a sentence; ``None`` of one that protects something.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class VerifiedFile:
     plan: str | None = None
     inputs: str | None = None
     key_id: str | None = None
+    insecurity: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,16 @@ def verify(
                 scheme.verifier.check_security(path, file, min_security)
             owner = scheme.verifier.owner(file)
             loaded[path] = _Whole(scheme.name, scheme.verifier, file)
-            files.append(VerifiedFile(path, kind, plan=owner.plan, inputs=owner.inputs, key_id=owner.key_id))
+            files.append(
+                VerifiedFile(
+                    path,
+                    kind,
+                    plan=owner.plan,
+                    inputs=owner.inputs,
+                    key_id=owner.key_id,
+                    insecurity=_insecurity(scheme, container, file),
+                )
+            )
         except MissingExtraError:
             raise  # that nobody can look at it here is no fault of the file
         except HeccError as error:
@@ -157,6 +170,15 @@ class _Whole:
     scheme: str
     verifier: Verifier[Any]
     file: Any
+
+
+def _insecurity(scheme: Scheme[Any, Any], container: Container, file: Any) -> str | None:
+    """What is said of a file whose scheme protects nothing."""
+    if scheme.is_secure:
+        return None
+    if isinstance(file, Plan):
+        return scheme.security(file.header)
+    return dict(scheme.verifier.describe(container).facts).get("security", "none")
 
 
 def _conflict(one: _Whole, other: _Whole) -> str | None:

@@ -98,7 +98,8 @@ def specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 TRAINED = """<ir_version: 8, opset_import: ["" : 13]> small (float[N,1,6,6] x) => (float[N,3] y) {
     c = Conv <pads = [1, 1, 1, 1]> (x, w1, b1)
-    s = Softplus (c)
+    n = BatchNormalization (c, g, o, m, v)
+    s = Softplus (n)
     p = AveragePool <kernel_shape = [2, 2]> (s)
     f = Flatten (p)
     y = Gemm (f, w2, b2)
@@ -114,6 +115,8 @@ def more_specimens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = onnx.parser.parse_model(TRAINED)
     for name, shape in {"w1": (2, 1, 3, 3), "b1": (2,), "w2": (50, 3), "b2": (3,)}.items():
         model.graph.initializer.append(numpy_helper.from_array(draw.uniform(-0.5, 0.5, shape).astype(np.float32), name))
+    for name in "gomv":
+        model.graph.initializer.append(numpy_helper.from_array(draw.uniform(0.5, 1.5, 2).astype(np.float32), name))
     for size in (2, 3):
         folder = root / f"size {size}"
         folder.mkdir()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from hecc.compiler.graph.gradients.batch_normalisation import BatchNormalisation
 from hecc.compiler.graph.gradients.derivatives import derivative
 from hecc.compiler.graph.gradients.maps import pull_back
 from hecc.compiler.graph.gradients.operators import operator_slopes
+from hecc.compiler.graph.gradients.polynomials import trained_polynomial_slopes
 from hecc.compiler.graph.gradients.slopes import Slopes
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
@@ -29,7 +32,12 @@ __all__ = ["GRADIENTS", "gradients"]
 
 
 def gradients(
-    build: ProgramBuilder, graph: Graph, places: Places, seeds: Mapping[str, int], wanted: Collection[str]
+    build: ProgramBuilder,
+    graph: Graph,
+    places: Places,
+    seeds: Mapping[str, int],
+    wanted: Collection[str],
+    normalised: Mapping[str, BatchNormalisation] = MappingProxyType({}),
 ) -> dict[str, int]:
     """The gradients of parameters, as values of the program that computes a graph; reverse accumulation.
 
@@ -41,6 +49,8 @@ def gradients(
         By the name of values the gradient of what is differentiated in them, a tensor for each row.
     wanted
         Names of parameters.
+    normalised
+        By the name of values what makes them of statistics of the batch.
 
     Returns
     -------
@@ -55,7 +65,12 @@ def gradients(
         if slope is None:
             continue
         build.source = f"gradient of {node.source}"
-        GRADIENTS.of(node)(slopes, node, places, graph, build.reshape(slope, node.output.shape))
+        slope = build.reshape(slope, node.output.shape)
+        by_batch = normalised.get(node.output.name)
+        if by_batch is not None:
+            by_batch.backward(slopes, places[by_batch.value], build.reshape(slope, by_batch.shape))
+        else:
+            GRADIENTS.of(node)(slopes, node, places, graph, slope)
     found = {name: slopes.parameter(name) for name in wanted}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -93,6 +108,9 @@ def _function(slopes: Slopes, node: FunctionNode, places: Places, graph: Graph, 
 
 def _chebyshev(slopes: Slopes, node: ChebyshevNode, places: Places, graph: Graph, slope: int) -> None:
     build, x = slopes.build, places[node.value]
+    if node.coefficients in slopes.wanted:
+        trained_polynomial_slopes(slopes, node, x, slope, graph)
+        return
     steep = build.function(derivative(polynomial_of(node, graph)), x)
     slopes.add(node.value, build.multiply(build.reshape(slope, build.shape(x)), steep))
 

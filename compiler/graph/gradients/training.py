@@ -6,8 +6,11 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
+from hecc.compiler.graph.gradients.batch_normalisation import BatchNormalisation
 from hecc.compiler.graph.gradients.nodes import gradients
+from hecc.compiler.graph.gradients.polynomials import trained_polynomial
 from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import ChebyshevNode
 from hecc.compiler.graph.programs.builder import ProgramBuilder
 from hecc.compiler.graph.programs.nodes import lower_graph
 from hecc.compiler.graph.programs.operators import LOG, Shares
@@ -17,7 +20,13 @@ from hecc.runtime.training.names import GRADIENT, LOSS, TARGET
 __all__ = ["LOSSES", "training_program"]
 
 
-def training_program(graph: Graph, output: str, loss: str, wanted: Collection[str]) -> TensorProgram:
+def training_program(
+    graph: Graph,
+    output: str,
+    loss: str,
+    wanted: Collection[str],
+    normalised: Mapping[str, BatchNormalisation] = MappingProxyType({}),
+) -> TensorProgram:
     """Of inputs and targets the loss, averaged over rows, and the gradient of each wanted parameter.
 
     Parameters
@@ -26,9 +35,22 @@ def training_program(graph: Graph, output: str, loss: str, wanted: Collection[st
         The graph's output that the targets are for.
     loss
         A key of :data:`LOSSES`.
+    normalised
+        By the name of values what makes them of statistics of the batch, which become outputs, too.
     """
     build = ProgramBuilder()
-    places = lower_graph(build, graph)
+
+    def by_batch(each: BatchNormalisation) -> Callable[[Mapping[str, int]], int]:
+        return lambda places: each.forward(build, places[each.value])
+
+    def trained(node: ChebyshevNode) -> Callable[[Mapping[str, int]], int]:
+        return lambda places: trained_polynomial(build, node, places[node.value], graph)
+
+    instead = {name: by_batch(each) for name, each in normalised.items()}
+    for node in graph.nodes:
+        if isinstance(node, ChebyshevNode) and node.coefficients in wanted:
+            instead[node.output.name] = trained(node)
+    places = lower_graph(build, graph, instead)
     shape = graph.example_shape(graph.node(output).output.shape)
     build.source = f"loss {loss}"
     predicted = build.reshape(places[output], shape)
@@ -36,7 +58,7 @@ def training_program(graph: Graph, output: str, loss: str, wanted: Collection[st
     value, seed = LOSSES[loss](build, predicted, target)
     build.output(build.mean_rows(build.reshape(value, ())), LOSS)
     seeds = {output: build.reshape(seed, graph.node(output).output.shape)}
-    for name, slope in gradients(build, graph, places, seeds, wanted).items():
+    for name, slope in gradients(build, graph, places, seeds, wanted, normalised).items():
         build.output(slope, f"{GRADIENT}{name}")
     return build.program()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,21 @@ Places = Mapping[str, int]
 """The values of a program by the names that the graph has for them."""
 
 
-def lower_graph(build: ProgramBuilder, graph: Graph) -> dict[str, int]:
-    """Every value of a graph as one of a program, of the node's shape."""
+def lower_graph(
+    build: ProgramBuilder, graph: Graph, instead: Mapping[str, Callable[[Places], int]] = MappingProxyType({})
+) -> dict[str, int]:
+    """Every value of a graph as one of a program, of the node's shape.
+
+    Parameters
+    ----------
+    instead
+        By the name of values what makes them in place of their node's rule.
+    """
     places: dict[str, int] = {}
     for node in graph.nodes:
         build.source = str(node.source)
-        made = _NODES.of(node)(build, node, places, graph)
+        own = instead.get(node.output.name)
+        made = _NODES.of(node)(build, node, places, graph) if own is None else own(places)
         places[node.output.name] = build.reshape(made, node.output.shape)
     return places
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hecc.runtime.errors import InputError, KeyMismatchError
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError
 from hecc.runtime.more.arithmetic import EncodedArithmetic, commuting_basis, identity
 from hecc.runtime.more.plan import MorePlan, TrainingProgram
 from hecc.runtime.more.rows import EncodedFile
 from hecc.runtime.more.server import check_request
 from hecc.runtime.more.training.file import TrainedFile
 from hecc.runtime.training.names import TARGET
+from hecc.runtime.training.optimisers import OPTIMISERS
 from hecc.runtime.training.settings import TrainingSettings
 from hecc.runtime.training.trainer import Checkpoint, Trainer
 
@@ -59,6 +60,8 @@ def train(
         The plan does not train, or the rows have no targets.
     KeyMismatchError
         The rows are for another plan, or what was left is of other rows, settings or keys.
+    FileFormatError
+        What was left lacks what the optimiser remembers.
     DivergedError
         A value left its range; what was made after the epoch before is what ``after_epoch`` got.
     """
@@ -80,9 +83,17 @@ def train(
                 "the checkpoint is of another training: other rows, keys, plan or settings; remove it, or train with "
                 "--no-resume"
             )
+        averages = {each.name for each in training.statistics}
+        learned = begun.parameters.keys() - averages
+        kept = {(name, memory) for name in learned for memory in OPTIMISERS[settings.optimizer].memories}
+        if set(start.header.memories) != kept and (start.header.memories or start.header.steps):
+            raise FileFormatError(
+                f"the checkpoint does not hold what the optimizer {settings.optimizer} remembers of each parameter; "
+                "remove it, or train with --no-resume"
+            )
         begun = start.checkpoint()
     arithmetic: Any = EncodedArithmetic(commuting_basis(request.tensors.values()))
-    trainer: Trainer[Any] = Trainer(training.step, arithmetic, settings, begun)
+    trainer: Trainer[Any] = Trainer(training.step, arithmetic, settings, begun, training.statistics)
 
     def made(checkpoint: Checkpoint[Any]) -> TrainedFile:
         return TrainedFile.of(

@@ -23,7 +23,7 @@ from hecc.runtime.network.evaluation import PlainArithmetic
 from hecc.runtime.plan.training import Decoded, TrainingProgress
 from hecc.runtime.training.names import TARGET
 from hecc.runtime.training.settings import TrainingSettings
-from hecc.runtime.training.trainer import Checkpoint, Trainer
+from hecc.runtime.training.trainer import Checkpoint, DivergedError, Trainer
 
 if TYPE_CHECKING:
     from hecc.runtime.more.client import Holder
@@ -65,14 +65,21 @@ class _Trainable:
             if progress is not None:
                 progress(done, steps, " or ".join(f"{value:.4g}" for value in channels(loss)))
 
-        trained = train(
-            plan,
-            request,
-            settings,
-            start=start,
-            progress=told,
-            after_epoch=lambda made: made.save(kept, whole=False),
-        )
+        try:
+            trained = train(
+                plan,
+                request,
+                settings,
+                start=start,
+                progress=told,
+                after_epoch=lambda made: made.save(kept, whole=False),
+            )
+        except DivergedError as error:
+            if not kept.is_file():
+                raise
+            raise DivergedError(
+                f"{error}. What the epochs before made stays in {kept}, which `hecc decrypt --model` takes as well"
+            ) from None
         trained.save(output, force=force)
         kept.unlink(missing_ok=True)
         return _Done(trained.header.steps, time.perf_counter() - begun)
@@ -89,7 +96,11 @@ class _Trainable:
         """The same loop on numbers."""
         training = training_of(plan)
         trainer: Trainer[NDArray[np.float64]] = Trainer(
-            training.step, PlainArithmetic(), settings, Checkpoint(0, dict(training.parameters))
+            training.step,
+            PlainArithmetic(),
+            settings,
+            Checkpoint(0, dict(training.parameters)),
+            training.statistics,
         )
 
         def told(done: int, steps: int, loss: NDArray[np.float64]) -> None:

@@ -64,6 +64,7 @@ class Console:
         self._json = as_json
         self._interactive = sys.stderr.isatty()
         self._warnings: list[str] = []
+        self._insecurity = ""
         self._live: Any = None  # a rich console while it shows progress, which lines must not run into
 
     def say(self, text: str = "") -> None:
@@ -83,6 +84,11 @@ class Console:
             self._warnings.append(text)
             self.note(f"warning: {text}")
 
+    def insecure(self, sentence: str) -> None:
+        """What is said of a scheme that protects nothing: a line, and a field of the result."""
+        self._insecurity = sentence
+        self.say(f"  security  {sentence}")
+
     def facts(self, rows: Iterable[tuple[str, str]]) -> None:
         """Names and values, aligned."""
         for line in aligned(rows):
@@ -99,7 +105,8 @@ class Console:
     def result(self, **fields: Any) -> None:
         """The command's result as JSON, when that was asked for."""
         if self._json:
-            typer.echo(json.dumps(_finite({**fields, "warnings": self._warnings}), allow_nan=False))
+            security = {"security": self._insecurity} if self._insecurity else {}
+            typer.echo(json.dumps(_finite({**security, **fields, "warnings": self._warnings}), allow_nan=False))
 
     def failed(self, error: BaseException, message: str) -> None:
         """One sentence of why the command failed, and what was tried that would not fail."""

@@ -12,6 +12,6 @@ __all__ = ["say_insecurity"]
 
 
 def say_insecurity(console: Console, plan: Plan) -> None:
-    """A line that says so, where it is so."""
+    """A line that says so, and a field for JSON, where it is so."""
     if not plan.scheme.is_secure:
-        console.say(f"  security  {plan.scheme.security(plan.header)}")
+        console.insecure(plan.scheme.security(plan.header))

@@ -146,3 +146,15 @@ def test_options_that_cannot_be_are_refused():
             hecc.compile(network("Tanh"), scheme="more", **{option: value})
     with pytest.raises(InputError, match="train: this option is for the scheme more"):
         hecc.compile(network("Tanh"), train="mse")
+
+
+def test_tensors_of_more_axes_than_files_have_are_refused():
+    graph = helper.make_graph(
+        [helper.make_node("Tanh", ["x"], ["y"])],
+        "deep",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *(1,) * 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    with pytest.raises(UnsupportedError, match=r"'x' has 6 axes besides that of the rows, .* takes 5; .* Reshape"):
+        hecc.compile(model, scheme="more", input_range=(-1, 1))

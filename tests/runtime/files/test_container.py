@@ -302,6 +302,11 @@ def second(position, value):
     return change
 
 
+def empty(shape):
+    """The second blob without a byte, and of a shape."""
+    return lambda table: [table[0], [*table[1][:2], shape, table[1][3], 0, table[1][5]]]
+
+
 @pytest.mark.parametrize(
     ("forged", "problem"),
     [
@@ -325,6 +330,7 @@ def second(position, value):
         ({"entries": second(2, [12])}, None),
         ({"entries": second(2, [3, 5])}, "blob 'array' has a shape that is not its length"),
         ({"entries": second(2, [1 << 40, 1 << 40])}, "blob 'array' has a shape that is not its length"),
+        ({"entries": empty([0, 1 << 62])}, "blob 'array' has a shape that is not its length"),
         ({"entries": second(2, [-3, -4])}, "malformed field"),
         ({"entries": second(2, [1] * 9)}, "malformed field"),
         ({"entries": second(1, "<f2")}, "malformed field .Invalid enum value '<f2'"),

@@ -61,5 +61,5 @@ def attack_command(
             out.say(f"  the data is {found.certain:.3g} times as smooth as the decoy")
         for other, values in others:
             out.say(f"  {other!r} came out, too: {count_words(len(values), 'row')}")
-        out.say("  security  none: the scheme more is an encoding without a security level, as this shows")
+        out.insecure("none: the scheme more is an encoding without a security level, as this shows")
         out.result(output=str(output), rows=len(data), told_by=found.told_by, certain=found.certain)

@@ -77,6 +77,8 @@ def decrypt_command(
     and swapped rows, are refused. An overflow during the evaluation is noticed. The rows that are lost by it are named
     and written as NaN, the others are right, and the exit code is 3; where all are lost, nothing is written. Do not
     tell a server that you do not trust.
+
+    Under the scheme more, which is an encoding without a security level, --model writes the network that was trained.
     """
     with console(as_json) as out:
         from hecc.cli.client.predictions import prediction_fields, show_predictions, top_fields

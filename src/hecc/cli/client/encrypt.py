@@ -76,6 +76,7 @@ def encrypt_command(
     and decrypt keeps the numbers that the rows had.
 
     Of a plan that trains (`hecc compile --train`), the right answers are encrypted with the rows: --labels.
+    Such plans are of the scheme more, an encoding without a security level: their rows are encoded, not encrypted.
     """
     with console(as_json) as out:
         from hecc.inputs.sources import check_readable, forms, load_inputs

@@ -67,6 +67,8 @@ def keygen_command(
 
     secret.bin stays with you and decrypts; public.bin may go to whoever encrypts for you; evaluation.bin goes to the
     server, which can compute with it but not decrypt.
+
+    Under the scheme more, which is an encoding without a security level, a key protects nothing.
     """
     with console(as_json) as out:
         from hecc.client import Client

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_command"]
 
+OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.cli.plans.more_layers:show_estimation"})
+"""What shows the estimates of another scheme than CKKS, by its name."""
+
 
 @takes_options(CompileOptions)
 def estimate_command(
@@ -29,16 +35,23 @@ def estimate_command(
     """Say what a network will cost, layer by layer, and what would make it cheaper.
 
     Nothing is written, and no key is made. Advice comes from compiling changed networks: each takes about as long as
-    the network itself.
+    the network itself. There is none for the scheme more, which is an encoding without a security level.
     """
     with console(as_json) as out:
         import hecc
-        from hecc.runtime.ckks.plan.facts import plan_facts, plan_fields
-        from hecc.words.sentences import TRIAL_COLUMNS, layer_fields, polynomial_trials, trial_fields, trial_words
 
         asked = options()
         with out.stages(f"estimating {model}") as stage:
             found = hecc.estimate(model, advice=advice, progress=stage, **stated(options))
+        calibration = "synthetic" if asked["calibration"] is None else "given"
+        if found.plan.header.scheme in OTHERS:
+            module, _, name = OTHERS[found.plan.header.scheme].partition(":")
+            fields = getattr(importlib.import_module(module), name)(out, found)
+            out.result(calibration=calibration, **fields)
+            return
+        from hecc.runtime.ckks.plan.facts import plan_facts, plan_fields
+        from hecc.words.sentences import TRIAL_COLUMNS, layer_fields, polynomial_trials, trial_fields, trial_words
+
         out.facts(plan_facts(found.plan.header))
         out.say()
         out.table(*_table(found))
@@ -52,7 +65,7 @@ def estimate_command(
             if not found.advice:
                 out.say("  no change that was tried would make the network much faster")
         out.result(
-            calibration="synthetic" if asked["calibration"] is None else "given",
+            calibration=calibration,
             **plan_fields(found.plan.header),
             layers=[
                 {**layer_fields(layer), "merged": list(merged)}

@@ -13,6 +13,7 @@ import typer
 from hecc.cli.client.keys import KeyringOption
 from hecc.cli.console import Console, JsonOption, console
 from hecc.cli.options import ClipOption, RawOption, SkipOption, TruthOption
+from hecc.cli.security import say_insecurity
 from hecc.cli.usage import FILES, INPUTS, NETWORK, OUTPUT, SECURITY
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def evaluate_command(
                 progress=tell,
             )
         _show(out, found)
+        say_insecurity(out, loaded)
         out.result(**_fields(found))
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect_command"]
 
-LAYERS: Mapping[str, str] = MappingProxyType({"ckks": "hecc.cli.plans.layer_table:show_layers"})
+LAYERS: Mapping[str, str] = MappingProxyType(
+    {"ckks": "hecc.cli.plans.layer_table:show_layers", "more": "hecc.cli.plans.more_layers:show_layers"}
+)
 """What shows the layers of a plan, by its scheme."""
 
 

@@ -11,6 +11,7 @@ import typer
 from hecc.cli.console import INCOMPLETE, JsonOption, console
 from hecc.cli.options import ClipOption, ForceOption, RawOption, SkipOption, TruthOption
 from hecc.cli.outputs import check_targets
+from hecc.cli.security import say_insecurity
 from hecc.cli.usage import FILES, SECURITY
 
 __all__ = ["simulate_command"]
@@ -75,6 +76,7 @@ def simulate_command(
             save_outputs(output, outputs, loaded.header, force=force)
         how = "with simulated noise" if noise else "without noise"
         out.say(f"{count_words(rows, 'row')} in clear, {how}, in {time_words(elapsed)}")
+        say_insecurity(out, loaded)
         score = None if measured is None else measured.score(outputs[measured.signature.name])
         regression = measured is not None and measured.task == "regression"
         if score is None:

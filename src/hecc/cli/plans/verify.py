@@ -69,6 +69,8 @@ def verify_command(
             for path in set(keys) - set(found.proved):
                 out.say(f"{path} is of the key set that it names; give the secret key, too, to have it proved")
             out.say("all of them belong together")
+        for sentence in dict.fromkeys(file.insecurity for file in found.files if file.insecurity):
+            out.insecure(sentence)
         out.result(
             ok=found.ok,
             files=[_fields(file) for file in found.files],

@@ -169,7 +169,7 @@ def loss_of(program, given, parameters):
 def test_gradients_are_differences_of_the_loss(case):
     make, shape = CASES[case]
     graph = graph_of(make, shape)
-    trained = sorted(graph.parameters.keys() - {"k", "c"})
+    trained = sorted(graph.parameters.keys() - {"k"})
     program = training_program(graph, "y", "mse", trained)
     out = graph.example_shape(graph.node("y").output.shape)
     given = {"x": RNG.normal(size=(ROWS, *shape[1:])), TARGET: RNG.normal(size=(ROWS, *out))}
@@ -187,6 +187,24 @@ def test_gradients_are_differences_of_the_loss(case):
             loss_of(program, given, {name: graph.parameters[name] + sign * STEP * direction}) for sign in (1, -1)
         )
         assert (slope * direction).sum() == pytest.approx((ahead - behind) / (2 * STEP), rel=1e-5, abs=1e-8), name
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2, 27])
+def test_an_activation_can_be_tuned(degree):
+    """A polynomial's coefficients are fitted to a function by gradients, whatever the degree is."""
+    shape = (1, 6)
+    node = ChebyshevNode(Value("y", shape), SOURCE, "x", "c", (-1.0, 1.0))
+    start = RNG.normal(size=degree + 1)
+    graph = Graph((InputNode(Value("x", shape), SOURCE), node), ("y",), {"c": start}, batch_axis=True)
+    program = training_program(graph, "y", "mse", ["c"])
+    x = RNG.uniform(-1, 1, (50, 6))
+    target = np.exp(x)
+    found = evaluate(program, PlainArithmetic(), {"x": x, TARGET: target}, {})
+    basis = np.polynomial.chebyshev.chebvander(x, degree)
+    error = basis @ start - target
+    assert float(found[LOSS]) == pytest.approx((error**2).mean(), rel=1e-12)
+    expected = 2 * np.einsum("ij,ijk->k", error, basis) / x.size
+    np.testing.assert_allclose(found[f"{GRADIENT}c"], expected, rtol=1e-9, atol=1e-12)
 
 
 def test_there_is_a_case_for_every_kind_of_node():

@@ -1,0 +1,1 @@
+"""Predictions of what a plan under MORE takes: seconds and bytes, without keys and without rows."""

@@ -1,0 +1,1 @@
+"""Plans of MORE explained: what they take, and a page about them."""
