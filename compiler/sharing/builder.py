@@ -43,7 +43,7 @@ from hecc.runtime.sharing.program.instructions import (
 from hecc.runtime.sharing.program.maps import Gather
 from hecc.runtime.sharing.program.program import Program
 
-__all__ = ["Builder", "Built", "LargeRingError", "Tensor", "bits_for"]
+__all__ = ["Builder", "Built", "LargeRingError", "LargeValueError", "Tensor", "bits_for"]
 
 LARGEST = 2.0**61
 """Integers that ranges are computed with stay below: those of two summands do not overflow."""
@@ -54,7 +54,11 @@ UNDECIDED = 2
 Integers = NDArray[np.int64]
 
 
-class LargeRingError(CompileError):
+class LargeValueError(CompileError):
+    """Values grow beyond what can be shared."""
+
+
+class LargeRingError(LargeValueError):
     """A value needs a larger ring than there is."""
 
 
@@ -257,7 +261,7 @@ class Builder:
     def product(self, x: Tensor, y: Tensor, *, source: str) -> Tensor:
         """The product of two values, element by element."""
         if float(max(-x.low.min(), x.high.max())) * float(max(-y.low.min(), y.high.max())) > LARGEST:
-            raise CompileError(
+            raise LargeValueError(
                 f"{source}: a product of values that are too large to be shared; ask for less precision, declare a "
                 "narrower range of inputs, or scale them as in training"
             )
@@ -304,7 +308,7 @@ class Builder:
 
     def _add(self, ins: AnyInstruction, unit: float, low: Integers, high: Integers, holder: Holder) -> Tensor:
         if max(np.abs(low).max(initial=0), np.abs(high).max(initial=0)) > LARGEST:
-            raise CompileError(
+            raise LargeValueError(
                 f"{ins.source}: values grow beyond {LARGEST:.3g} units here, more than can be shared; ask for less "
                 "precision, declare a narrower range of inputs, or scale them as in training"
             )
@@ -379,7 +383,7 @@ def _refuse_if_large(step: PrivateStep, weight: Integers, ends: Integers) -> Non
     cut = [np.ceil(limb / scale).astype(np.uint64) for limb, scale in zip(limbs, scales, strict=True)]
     sizes = step.map.apply(cut[1], cut[0], step.constants, MOST_BITS)
     if float(sizes.max(initial=0)) * scales[0] * scales[1] > LARGEST:
-        raise CompileError(
+        raise LargeValueError(
             "values grow beyond what can be shared in a layer; ask for less precision, declare a narrower range of "
             "inputs, or scale them as in training"
         )

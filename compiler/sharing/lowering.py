@@ -36,11 +36,12 @@ from hecc.compiler.graph.operators import (
     Softmax,
     WindowExtremum,
 )
-from hecc.compiler.sharing.builder import Builder, Built, Integers, LargeRingError, Tensor
+from hecc.compiler.sharing.builder import Builder, Built, Integers, LargeRingError, LargeValueError, Tensor
 from hecc.compiler.sharing.lines import lines_of
+from hecc.compiler.sharing.options import Reveal
 from hecc.compiler.sharing.splines import MOST_PIECES, fit_pieces
 from hecc.compiler.sharing.steps import PrivateStep, PublicStep, Step, diagonal, steps_of
-from hecc.runtime.errors import UnsupportedError
+from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.reading import Reading
 from hecc.runtime.sharing.program.instructions import Holder, Line
 
@@ -97,6 +98,7 @@ def lower(
     accuracy: Accuracy,
     *,
     margin: float | None,
+    reveal: Reveal = "scores",
 ) -> Lowered:
     """Lower a graph.
 
@@ -109,6 +111,8 @@ def lower(
     margin
         How many times what was observed a value may become, if less than that is not proved; ``None`` if only what is
         proved counts.
+    reveal
+        Of outputs, the numbers; or which of them is the largest, as a one among zeros.
 
     Raises
     ------
@@ -118,13 +122,32 @@ def lower(
         Values need more bits than there are.
     """
     try:
-        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=False))
+        return _lower_somehow(graph, observed, declared, accuracy, margin, reveal)
+    except LargeValueError as error:
+        if margin is not None:
+            raise
+        raise CompileError(
+            f"{error}; or choose the option ranges=observed: this is proved of all inputs in the range, and those that "
+            "calibrate may make far smaller values"
+        ) from error
+
+
+def _lower_somehow(
+    graph: Graph,
+    observed: Mapping[str, float],
+    declared: Mapping[str, tuple[float, float]],
+    accuracy: Accuracy,
+    margin: float | None,
+    reveal: Reveal,
+) -> Lowered:
+    try:
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=False), reveal)
     except LargeRingError:
         # Layers without a gate between them each make the rings before larger, unless values are extended.
-        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=True))
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=True), reveal)
 
 
-def _lower(lowering: _Lowering) -> Lowered:
+def _lower(lowering: _Lowering, reveal: Reveal) -> Lowered:
     graph, observed, margin = lowering.graph, lowering.observed, lowering.margin
     for node in graph.nodes:
         made = _NODES.of(node)(node, lowering)
@@ -133,9 +156,9 @@ def _lower(lowering: _Lowering) -> Lowered:
     inputs = {node.output.name: lowering.tensors[node.output.name].unit for node in graph.inputs()}
     outputs = {}
     for name in graph.outputs:
-        released = lowering.released(
-            lowering.rounded(lowering.tensors[name], observed[name], f"output {name!r}"), f"output {name!r}"
-        )
+        source = f"output {name!r}"
+        rounded = lowering.rounded(lowering.tensors[name], observed[name], source)
+        released = lowering.released(rounded, source) if reveal == "scores" else _label(rounded, lowering, source)
         lowering.builder.output(name, released)
         outputs[name] = released.unit
     return Lowered(lowering.builder.finish(), inputs, outputs)
@@ -582,6 +605,31 @@ def _largest(lowering: _Lowering, x: Tensor, sets: Integers, source: str) -> Ten
         return x
     made = build.combine([(x, PublicStep(index, None, x.size, len(index)), 1)], source=source)
     return Tensor(made.index, x.unit, x.low[index], x.high[index], made.holder)
+
+
+def _label(x: Tensor, lowering: _Lowering, source: str) -> Tensor:
+    """A one where the largest element is, the first of equal ones, and zeros elsewhere.
+
+    All pairs are compared at once. What is compared then is how often an element won, which nobody learns, with how
+    often the largest does.
+    """
+    if x.size < 2:
+        raise UnsupportedError(
+            f"{source}: a single number has no label; choose the option reveal=scores, or a network with a score for "
+            "each class"
+        )
+    build, classes, x = lowering.builder, np.arange(x.size), lowering.hidden(x, source)
+    first, second = np.triu_indices(x.size, 1)
+    pairs = len(first)
+    left, right = (PublicStep(side, None, x.size, pairs) for side in (first, second))
+    ahead = build.combine([(x, left, 1), (x, right, -1)], source=source)
+    won = build.knot(ahead, 0, Line(), Line(constant=1), unit=1.0, hidden=True, source=source)
+    order = np.argsort(second, kind="stable")
+    gained = PublicStep(np.arange(pairs), np.searchsorted(first, classes), pairs, x.size)
+    missed = PublicStep(order, np.searchsorted(second[order], classes), pairs, x.size)
+    # Of its pairs an element is the second in as many as its number says, and it wins those that the first does not.
+    behind = build.affine([], [(won, gained, 1), (won, missed, -1)], classes - (x.size - 1), 1.0, source=source)
+    return build.knot(behind, 0, Line(), Line(constant=1), unit=1.0, source=source)
 
 
 def _compact(sets: Integers) -> Integers:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from hecc.compiler.options import option
 from hecc.runtime.errors import InputError
 
-__all__ = ["PRECISION", "SHARING", "Options", "SharingOptions"]
+__all__ = ["PRECISION", "SHARING", "Options", "Reveal", "SharingOptions"]
 
 SHARING = ("sharing",)
 """Whose plans these options shape."""
@@ -17,11 +17,17 @@ PRECISION = 10.0
 """Bits of outputs, unless something else is asked for: an error of a thousandth changes one decision in a thousand."""
 
 Ranges = Literal["proved", "observed"]
+Reveal = Literal["scores", "label"]
 
 
 def _check_ranges(value: Any) -> None:
     if value not in ("proved", "observed"):
         raise InputError(f"ranges={value!r}; choose proved or observed")
+
+
+def _check_reveal(value: Any) -> None:
+    if value not in ("scores", "label"):
+        raise InputError(f"reveal={value!r}; choose scores or label")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,15 @@ class SharingOptions:
         more="With observed, an input unlike those may give a wrong answer, and nothing tells.",
         group="Security and precision",
         check=_check_ranges,
+        schemes=SHARING,
+    )
+    reveal: Reveal = option(
+        "scores",
+        "What the client learns of outputs: all their numbers; or only which of them is the largest, given as a one "
+        "among zeros.",
+        more="With label nothing else of the scores leaves the computation, which takes eight messages more.",
+        group="Security and precision",
+        check=_check_reveal,
         schemes=SHARING,
     )
 
@@ -51,8 +66,11 @@ class Options:
         How many times the observed values must not leave their rings; ``None`` if all that is possible must not.
     producer
         Name and version of the compiler.
+    reveal
+        What the client learns of outputs.
     """
 
     precision: float
     margin: float | None
     producer: str
+    reveal: Reveal = "scores"

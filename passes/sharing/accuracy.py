@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.sharing.lowering import Accuracy, Lowered, lower
+from hecc.compiler.sharing.options import Reveal
 from hecc.compiler.sharing.simulation import simulated
 from hecc.runtime.errors import CompileError
 from hecc.runtime.sharing.parties.walk import Checked
@@ -54,6 +55,7 @@ def choose_accuracy(
     precision: float,
     *,
     margin: float | None,
+    reveal: Reveal = "scores",
 ) -> Measured:
     """Lower a graph with as few bits as are precise enough.
 
@@ -61,8 +63,8 @@ def choose_accuracy(
     ----------
     precision
         Bits that were asked for.
-    margin
-        As :func:`hecc.compiler.sharing.lowering.lower` takes it.
+    margin, reveal
+        As :func:`hecc.compiler.sharing.lowering.lower` takes them. Precision is that of scores, whatever is revealed.
 
     Raises
     ------
@@ -71,10 +73,10 @@ def choose_accuracy(
     CompileError
         No number of bits is precise enough.
     """
-    values = graph.evaluate(calibration)
-    observed = {name: float(np.abs(each).max()) for name, each in values.items()}
+    observed = _largest(graph, calibration)
     rows = {name: each[:ROWS] for name, each in calibration.items()}
-    expected = {name: values[name][:ROWS] for name in graph.outputs}
+    values = graph.evaluate(rows)
+    expected = {name: values[name] for name in graph.outputs}
 
     def measured(accuracy: Accuracy) -> Measured:
         lowered = lower(graph, observed, declared, accuracy, margin=margin)
@@ -96,7 +98,22 @@ def choose_accuracy(
                 "for less precision"
             )
         best = measured(Accuracy(bits, bits))
-    return _with_fewer_weight_bits(best, measured, precision)
+    best = _with_fewer_weight_bits(best, measured, precision)
+    if reveal == "scores":
+        return best
+    lowered = lower(graph, observed, declared, best.accuracy, margin=margin, reveal=reveal)
+    return replace(best, lowered=lowered, checked=Checked.of(lowered.built.program))
+
+
+def _largest(graph: Graph, calibration: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """The largest magnitude of every value; a few rows at a time, since all values of all of them fill memories."""
+    found: dict[str, float] = {}
+    for at in range(0, len(next(iter(calibration.values()))), ROWS):
+        values = graph.evaluate({name: each[at : at + ROWS] for name, each in calibration.items()})
+        for name, each in values.items():
+            # Not a number stays one, wherever it is.
+            found[name] = float(np.maximum(found.get(name, 0.0), np.abs(each).max()))
+    return found
 
 
 def _with_fewer_weight_bits(best: Measured, measured: Callable[[Accuracy], Measured], precision: float) -> Measured:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.passes import Pass, run_passes
 from hecc.compiler.graph.stages import IMPORTED
-from hecc.compiler.sharing.options import Options
+from hecc.compiler.sharing.options import Options, Reveal
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.sharing.accuracy import Measured, choose_accuracy
 from hecc.passes.sharing.layers import join_layers
 from hecc.passes.sharing.order import functions_behind_maxima
+from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.sharing.plan.header import SharingHeader, SharingInput, SharingOutput
 from hecc.runtime.sharing.plan.plan import (
     SALT_BYTES,
@@ -26,6 +27,7 @@ from hecc.runtime.sharing.plan.plan import (
     run_cost,
     weights_digest,
 )
+from hecc.runtime.tail.steps import ArgMax, Hardmax, Labels, LogSoftmax, Softmax, Step
 
 __all__ = ["PASSES", "build_plan"]
 
@@ -79,7 +81,9 @@ def build_plan(
     progress("join layers")
     graph = run_passes(PASSES, imported, None)
     progress("choose bits")
-    found = choose_accuracy(graph, calibration, declared, options.precision, margin=options.margin)
+    found = choose_accuracy(
+        graph, calibration, declared, options.precision, margin=options.margin, reveal=options.reveal
+    )
     built = found.lowered.built
     secrets = Secrets(built.weights, built.biases, os.urandom(SALT_BYTES), built.program)
     header = SharingHeader(
@@ -95,7 +99,7 @@ def build_plan(
             )
             for node in graph.inputs()
         ),
-        outputs=_outputs(graph, found),
+        outputs=_outputs(graph, found, options.reveal),
         program=program_digest(built.program),
         weights=weights_digest(secrets),
         precision=round(min(found.precision, 99.0), 2),
@@ -105,13 +109,15 @@ def build_plan(
     return SharingPlan(header, built.program, secrets)
 
 
-def _outputs(graph: Graph, found: Measured) -> tuple[SharingOutput, ...]:
+def _outputs(graph: Graph, found: Measured, reveal: Reveal) -> tuple[SharingOutput, ...]:
     """The network's outputs, in its order; where several are one value, the first is sent."""
     sent: dict[str, str] = {}
     outputs = []
     for name in graph.aliases or graph.outputs:
         value = graph.aliases.get(name, name)
         epilogue = graph.epilogues.get(name, ())
+        if reveal == "label":
+            epilogue = _of_label(name, epilogue)
         first = sent.setdefault(value, name)
         outputs.append(
             SharingOutput(
@@ -123,3 +129,15 @@ def _outputs(graph: Graph, found: Measured) -> tuple[SharingOutput, ...]:
             )
         )
     return tuple(outputs)
+
+
+def _of_label(name: str, epilogue: tuple[Step, ...]) -> tuple[Step, ...]:
+    """What is left to do with a one among zeros: no probabilities, which keep the order of scores."""
+    kept = tuple(step for step in epilogue if not isinstance(step, Softmax | LogSoftmax | Hardmax))
+    for step in kept:
+        if not isinstance(step, Labels) and not (isinstance(step, ArgMax) and step.largest):
+            raise UnsupportedError(
+                f"output {name!r} is more than the label of the largest score; choose the option reveal=scores, or "
+                "leave that output out of the network"
+            )
+    return kept

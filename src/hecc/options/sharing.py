@@ -28,4 +28,5 @@ class Asked:
             precision=PRECISION if precision is None else precision,
             margin=None if self._asked.ranges == "proved" else margin,
             producer=found.producer,
+            reveal=self._asked.reveal,
         )

@@ -234,6 +234,46 @@ def widened(program):
     return replace(program, instructions=tuple(map(more, program.instructions)))
 
 
+def test_of_a_label_nothing_but_a_one_among_zeros_is_sent():
+    """As both parties compute it, ties included: of equal scores the first is the largest."""
+    graph = onnx.parser.parse_graph("g (float[N,5] x) => (float[N,7] y) { y = Gemm<transB=1>(x, w) }")
+    weight = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    weight[4] = weight[1]
+    graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    imported = import_model(network)
+    x = np.random.default_rng(1).uniform(*RANGE, (200, 5))
+    x[0] = 0.0
+    scores = imported.evaluate({"x": x})["y"]
+    observed = {"x": 1.0, "y": float(np.abs(scores).max())}
+    lowered = lower(imported, observed, {"x": RANGE}, Accuracy(16, 12), margin=4.0, reveal="label")
+    checked = Checked.of(lowered.built.program)
+    found = by_parties(lowered, checked, x)
+    assert set(np.unique(found)) == {0, 1}
+    assert (found.sum(axis=1) == 1).all()
+    ordered = np.sort(np.delete(scores, 4, axis=1), axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 0.01
+    assert clear.sum() > 150
+    # Of the two classes that are equal, coins decide how each is rounded.
+    decided, wanted = (np.where(each == 4, 1, each) for each in (found.argmax(axis=1), scores.argmax(axis=1)))
+    assert (decided == wanted)[clear].all()
+    assert found[0].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    # The bits that only the client can open are those of the one among zeros.
+    ((index, ins),) = checked.program.outputs()
+    released = checked.program.instructions[ins.x]
+    assert isinstance(released, Knot)
+    assert released.right.slope == 0
+    assert checked.types[index].result.ring <= 8
+
+
+def test_a_single_number_has_no_label():
+    graph = onnx.parser.parse_graph("g (float[N,5] x) => (float[N,1] y) { y = MatMul(x, w) }")
+    graph.initializer.append(numpy_helper.from_array(np.ones((5, 1), np.float32), "w"))
+    network = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    with pytest.raises(UnsupportedError, match="a single number has no label; choose the option reveal=scores"):
+        lower(import_model(network), {"x": 1.0, "y": 5.0}, {"x": RANGE}, Accuracy(9, 9), margin=4.0, reveal="label")
+
+
 def test_many_layers_without_a_gate_are_extended_in_between():
     """Ten layers of twelve bits would need rings of 150 bits, if each made those before it larger."""
     graph = onnx.parser.parse_graph(
@@ -313,5 +353,5 @@ def test_what_is_not_shared_is_refused_with_a_way_out():
 
 
 def test_values_that_no_ring_holds_are_refused():
-    with pytest.raises(CompileError, match="ask for less precision"):
+    with pytest.raises(CompileError, match=r"ask for less precision.*choose the option ranges=observed"):
         prepared("activations", 30, margin=None)

@@ -12,11 +12,12 @@ from onnx import numpy_helper
 from hecc.compiler.importer import import_model
 from hecc.compiler.sharing.options import Options
 from hecc.passes.sharing.pipeline import build_plan
-from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError
+from hecc.runtime.errors import CircuitError, FileFormatError, ParameterError, UnsupportedError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.files.memory import MemoryFile
 from hecc.runtime.sharing.plan.header import SharingHeader, check_sharing_header
 from hecc.runtime.sharing.plan.plan import read_program, weights_digest, write_program
+from hecc.runtime.sharing.scheme import SHARING
 
 OPTIONS = Options(precision=7.0, margin=4.0, producer="test")
 
@@ -52,6 +53,30 @@ def loaded(content):
     header = container.header(SharingHeader)
     check_sharing_header(header)
     return read_program(container, header)
+
+
+def test_a_label_is_all_that_is_left_of_scores(plan):
+    """Probabilities become ones and zeros, too, and the label is what it was."""
+    x = np.random.default_rng(1).uniform(-1, 1, (30, 2, 6, 6))
+    content = model().SerializeToString()
+    ranges = {"x": (-1.0, 1.0)}
+    label = build_plan(import_model(model()), content, {"x": x}, ranges, replace(OPTIONS, reveal="label"))
+    assert [each.epilogue for each in label.header.outputs[:2]] == [(), ()]
+    found, scores = (SHARING.simulate(each, {"x": x}, noise=True, seed=0) for each in (label, plan))
+    assert set(np.unique(found["y"])) == {0, 1}
+    np.testing.assert_array_equal(found["y"], found["z"])
+    np.testing.assert_array_equal(found["label"], found["y"].argmax(axis=1))
+    assert (found["label"] == scores["label"]).mean() > 0.9
+    assert label.header.cost.messages == plan.header.cost.messages + 8
+
+
+def test_what_is_more_than_a_label_is_refused():
+    network = model()
+    network.graph.node.append(onnx.helper.make_node("Sigmoid", ["y"], ["s"]))
+    network.graph.output.append(onnx.helper.make_tensor_value_info("s", onnx.TensorProto.FLOAT, ["N", 3]))
+    x = np.random.default_rng(1).uniform(-1, 1, (30, 2, 6, 6))
+    with pytest.raises(UnsupportedError, match="output 's' is more than the label of the largest score"):
+        build_plan(import_model(network), b"", {"x": x}, {"x": (-1.0, 1.0)}, replace(OPTIONS, reveal="label"))
 
 
 def test_a_plan_says_what_its_outputs_are(plan):
