@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["NETWORKS", "Bytes", "Network", "Numbers", "Scaling"]
+__all__ = ["NETWORKS", "SMOOTH", "Bytes", "Network", "Numbers", "Scaling"]
 
 Shape = tuple[int, ...]
 Range = tuple[float, float] | tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -21,6 +21,11 @@ Range = tuple[float, float] | tuple[NDArray[np.float64], NDArray[np.float64]]
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 PATIENTS = np.array([[0, 0, 0, 0, 0, 0, 0, 18], [20, 250, 150, 110, 900, 80, 3, 100]], dtype=np.float64)
 """What columns of the table of patients can be."""
+
+HEARTS = np.array(
+    [[0, 0, 1, 80, 100, 0, 0, 60, 0, 0, 1, 0, 3], [100, 1, 4, 220, 600, 1, 2, 220, 1, 7, 3, 3, 7]], dtype=np.float64
+)
+"""What columns of the table of hearts can be."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
@@ -112,7 +117,7 @@ class Network:
     Attributes
     ----------
     name
-        Of the file, without its suffix.
+        Of the file, without its suffix; with the folder, where it lies in one.
     data
         A key of :data:`other_networks.data.SOURCES`.
     scaling
@@ -131,6 +136,11 @@ class Network:
     accuracy: float | None = None
     smallest: bool = False
     opset: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The name without a folder, for files of its own."""
+        return self.name.rpartition("/")[2]
 
 
 def _mean(values: tuple[float, ...], std: tuple[float, ...], *, channels_first: bool = True) -> Bytes:
@@ -169,3 +179,19 @@ NETWORKS: tuple[Network, ...] = (
     Network("ace_resnet20_cifar10", "CIFAR-10", _mean(CIFAR_MEAN, (0.2023, 0.1994, 0.2010)), 91.61),
 )
 """Those with ReLU or MaxPool, the shallowest first."""
+
+SMOOTH: tuple[Network, ...] = (
+    Network("heart_logreg", "Cleveland", Numbers((HEARTS[0], HEARTS[1])), 84.85),
+    Network("heman_mnist_demo", "MNIST", Bytes(), 97.76),
+    Network("heman_cryptonets_square", "MNIST", Bytes(size=32), 97.48),
+    Network("marabou_mnist_sigmoid_2x5", "MNIST", Bytes(256), 85.18),
+    Network("vnn2020_mnist_logsig_200_100_50", "MNIST", Bytes(1), 96.01),
+    Network("zkp_lenet_2_4_8", "MNIST", _mean((0.1307,), (0.3081,)), 97.27),
+    Network("ezkl_lenet5", "MNIST", Bytes(1, size=32, padded=True), 11.57),
+    Network("debjyoti_lenet5", "MNIST", Bytes(size=32, padded=True), 13.58),
+    Network("peers/orion_mlp", "MNIST", Bytes()),
+    Network("peers/orion_lola", "MNIST", Bytes()),
+    Network("peers/orion_lenet", "MNIST", Bytes()),
+    Network("peers/lesion_lenet_128", "photographs", Numbers((0.0, 1.0))),
+)
+"""Those of squares, sigmoids and tangents, or of a single layer."""

@@ -85,6 +85,27 @@ def pima(folder: Path) -> Rows:
     return Rows(table[:half, :-1], table[half:, :-1], answers[half:], answers[:half], origin)
 
 
+def cleveland(folder: Path) -> Rows:
+    """Patients, shape (rows, 13); without labels, since what decides on them says the class and no scores."""
+    table = np.genfromtxt(folder / "tabular" / "heart_cleveland.csv", delimiter=",", skip_header=1)
+    table = table[np.isfinite(table).all(axis=1)]
+    table = table[np.random.default_rng(0).permutation(len(table))]
+    half = len(table) // 2
+    origin = f"Cleveland: a random half of {len(table)} rows calibrates, the other half tests"
+    return Rows(table[:half, :-1], table[half:, :-1], None, None, origin)
+
+
+def uniform(*shape: int, calibration: int, test: int) -> Callable[[Path], Rows]:
+    """Rows of independent numbers between 0 and 1, no data being there."""
+
+    def made(_: Path) -> Rows:
+        rows = np.random.default_rng(0).uniform(0, 1, (calibration + test, *shape))
+        origin = "made-up inputs: uniform between 0 and 1"
+        return Rows(rows[:calibration], rows[calibration:], None, None, origin)
+
+    return made
+
+
 def gaussian(*shape: int) -> Callable[[Path], Rows]:
     """Rows of independent standard normal numbers, no data being there."""
 
@@ -110,6 +131,8 @@ SOURCES: Mapping[str, Callable[[Path], Rows]] = MappingProxyType(
         "Fashion-MNIST": fashion_mnist,
         "CIFAR-10": cifar10,
         "Pima": pima,
+        "Cleveland": cleveland,
+        "photographs": uniform(3, 128, 128, calibration=200, test=1000),
         "activity": gaussian(9, 128),
         "features": gaussian(41),
         "ACAS Xu": acas_xu,

@@ -11,7 +11,7 @@ from typing import Any
 from hecc.runtime.figures import count_words, listed, size_words
 from other_networks.catalogue import NETWORKS
 
-__all__ = ["page"]
+__all__ = ["data_words", "page", "percent", "table"]
 
 Report = dict[str, Any]
 
@@ -62,11 +62,11 @@ def page(results: Path) -> str:
     refused = [report for report in reports if "refusal" in report.get("compiled", {})]
     text = TITLE
     if there:
-        text += AGREEMENT + _table(map(_agreement, there)) + _notes(there)
-        text += PLANS + _table(map(_plan, there)) + _machines(there)
+        text += AGREEMENT + table(map(_agreement, there)) + _notes(there)
+        text += PLANS + table(map(_plan, there)) + _machines(there)
     if refused:
-        text += REFUSED + _table(map(_refusal, refused))
-    return text + _data(reports)
+        text += REFUSED + table(map(_refusal, refused))
+    return text + data_words(reports)
 
 
 def _agreement(report: Report) -> Sequence[str]:
@@ -75,9 +75,9 @@ def _agreement(report: Report) -> Sequence[str]:
     return (
         report["network"],
         report["clear"]["origin"].partition(":")[0],
-        _percent(report["clear"].get("accuracy")),
-        _percent(simulated.get("accuracy")),
-        _percent(simulated["agreement"]),
+        percent(report["clear"].get("accuracy")),
+        percent(simulated.get("accuracy")),
+        percent(simulated["agreement"]),
         f"{left}, {wrong}" if left else "0",
         str(len(simulated["lost"])),
         f"{encrypted['same']} of {encrypted['rows']}" if "same" in encrypted else "-",
@@ -142,7 +142,7 @@ def _machines(reports: Sequence[Report]) -> str:
     return f"\nMeasured on {listed(found)}, shared with other work.\n" if found else ""
 
 
-def _data(reports: Sequence[Report]) -> str:
+def data_words(reports: Sequence[Report]) -> str:
     """Where rows come from, and for which networks."""
     origins: dict[str, list[str]] = {}
     for report in reports:
@@ -154,9 +154,11 @@ def _data(reports: Sequence[Report]) -> str:
     return "\n## Data\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
+    """Of a whole; a dash for what is not known."""
     return "-" if share is None else f"{100 * share:.2f}%"
 
 
-def _table(rows: Iterable[Sequence[str]]) -> str:
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of a table in Markdown."""
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

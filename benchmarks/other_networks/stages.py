@@ -25,7 +25,7 @@ from other_networks.catalogue import Network
 from other_networks.clear import decisions, input_shape, model_of, scores
 from other_networks.data import SOURCES
 
-__all__ = ["STAGES", "Context"]
+__all__ = ["PLAN", "STAGES", "TEST", "Context", "compiled_with", "in_clear", "share"]
 
 PLAN, TEST, KEYS, REQUESTS, RESULTS = "plan.bin", "test.npz", "keys", "requests", "results"
 ANSWERS = "calibration_labels.npy"
@@ -84,7 +84,7 @@ def in_clear(context: Context) -> dict[str, Any]:
     report: dict[str, Any] = {"rows": len(test), "calibration_rows": len(calibration), "origin": found.origin}
     if found.labels is not None:
         np.save(context.folder / "labels.npy", found.labels)
-        report["accuracy"] = _share(decisions(network, exact, exact) == found.labels)
+        report["accuracy"] = share(decisions(network, exact, exact) == found.labels)
     return report | {"model": hashlib.sha256(model).hexdigest()}
 
 
@@ -107,15 +107,15 @@ def compiled(context: Context) -> dict[str, Any]:
 
 def _that_fits(context: Context, options: Mapping[str, Any]) -> tuple[dict[str, Any], hecc.Plan | None]:
     """The same for one aim, with a budget for keys where the server would take too much memory."""
-    report, plan = _compiled(context, options)
+    report, plan = compiled_with(context, options)
     if plan is not None and plan.header.estimate.peak_memory > context.memory:
         estimate = plan.header.estimate
         budget = max(1, estimate.evaluation_key_bytes - (estimate.peak_memory - context.memory))
-        report, plan = _compiled(context, {**options, "key_budget": budget})
+        report, plan = compiled_with(context, {**options, "key_budget": budget})
     return report, plan
 
 
-def _compiled(context: Context, options: Mapping[str, Any]) -> tuple[dict[str, Any], hecc.Plan | None]:
+def compiled_with(context: Context, options: Mapping[str, Any]) -> tuple[dict[str, Any], hecc.Plan | None]:
     """What compiling with such options took, and the plan; ``None`` for one that is refused."""
     stages: list[tuple[str, float]] = []
     start, busy = time.perf_counter(), time.process_time()
@@ -151,13 +151,13 @@ def simulated(context: Context) -> dict[str, Any]:
     left = {row: why for row, why in outputs.outside.items() if row not in outputs.lost}
     report = {
         "processor_seconds": seconds,
-        "agreement": _share(decided == exact),
+        "agreement": share(decided == exact),
         "lost": outputs.lost,
         "outside": left,
         "outside_and_wrong": [row for row in left if decided[row] != exact[row]],
     }
     labels = context.folder / "labels.npy"
-    return report | ({"accuracy": _share(decided == np.load(labels))} if labels.exists() else {})
+    return report | ({"accuracy": share(decided == np.load(labels))} if labels.exists() else {})
 
 
 def keys_made(context: Context) -> dict[str, Any]:
@@ -297,7 +297,8 @@ def _by_stage(stages: list[tuple[str, float]]) -> dict[str, float]:
     return {name: round(seconds, 2) for name, seconds in spent.items()}
 
 
-def _share(right: NDArray[np.bool_]) -> float:
+def share(right: NDArray[np.bool_]) -> float:
+    """The part of rows for which it is so."""
     return float(right.mean())
 
 

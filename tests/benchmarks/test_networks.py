@@ -19,6 +19,8 @@ from hecc.runtime.depth import polynomial_depth
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 PAGE = ROOT / "docs" / "reference" / "networks.md"
+SHARING_PAGE = PAGE.with_name("sharing-networks.md")
+SHARING_RESULTS = BENCHMARKS / "other_networks" / "results" / "sharing"
 RELU_LEVELS = (3, 7)
 """Multiplications in a row that a ReLU takes, as README and the guide say."""
 
@@ -38,6 +40,35 @@ def test_the_page_is_that_of_the_results_that_are_kept():
     assert part("page").page(BENCHMARKS / "other_networks" / "results") == PAGE.read_text(encoding="utf-8"), (
         "run `python benchmarks/networks.py page docs/reference/networks.md`"
     )
+
+
+def test_the_page_of_sharing_is_that_of_the_results_that_are_kept():
+    if not SHARING_PAGE.exists():
+        pytest.skip("the page is not in a source distribution")
+    assert part("sharing_page").sharing_page(SHARING_RESULTS) == SHARING_PAGE.read_text(encoding="utf-8"), (
+        "run `python benchmarks/networks.py page docs/reference/sharing-networks.md --scheme sharing`"
+    )
+
+
+def test_shared_networks_decide_as_in_clear():
+    """Trained networks on images: 99.85% of labels and more each, and 99.9% of all of them together."""
+    catalogue, rows, agreed = part("catalogue"), {}, {}
+    trained = [each for each in (*catalogue.NETWORKS, *catalogue.SMOOTH) if (each.accuracy or 0) > 50]
+    for network in trained:
+        if network.data in ("MNIST", "CIFAR-10"):
+            found = json.loads((SHARING_RESULTS / f"{network.key}.json").read_text(encoding="utf-8"))["simulated"]
+            assert found["agreement"] > 0.9985, network.name
+            rows[network.name], agreed[network.name] = found["rows"], found["rows"] - len(found["differing"])
+    assert len(rows) > 20
+    assert sum(agreed.values()) > 0.999 * sum(rows.values())
+
+
+def test_a_network_that_is_refused_with_proved_ranges_is_shared_with_observed_ones():
+    for file in SHARING_RESULTS.glob("*.json"):
+        compiled = json.loads(file.read_text(encoding="utf-8"))["compiled"]
+        assert "messages" in compiled["observed"], file.name
+        if "refusal" in compiled["proved"]:
+            assert "choose the option ranges=observed" in compiled["proved"]["refusal"]
 
 
 def test_the_figures_of_the_readme_are_those_that_were_measured():
@@ -63,7 +94,7 @@ def test_a_relu_takes_as_many_levels_as_pages_say():
 
 
 def test_every_network_has_data_and_is_there_once():
-    networks, sources = part("catalogue").NETWORKS, part("data").SOURCES
+    networks, sources = (*part("catalogue").NETWORKS, *part("catalogue").SMOOTH), part("data").SOURCES
     assert len({network.name for network in networks}) == len(networks)
     assert all(network.data in sources for network in networks)
 
@@ -133,6 +164,18 @@ def test_a_network_is_measured_from_file_to_page(measured, tmp_path):
     # Keys and requests are gone, and what is written down is not measured again.
     assert not (tmp_path / "work" / report["network"] / "keys").exists()
     assert measured() == report
+
+
+def test_a_network_is_measured_shared(measured, tmp_path):
+    report = measured("--scheme", "sharing", "--seconds", "0")
+    assert report["simulated"]["rows"] == 100
+    assert report["simulated"]["agreement"] > 0.98
+    assert report["simulated"]["difference_over_range"] < 2**-8
+    observed, proved = (report["compiled"][ranges] for ranges in ("observed", "proved"))
+    assert observed["messages"] == proved["messages"] == 6
+    assert observed["dealt_bytes"] <= proved["dealt_bytes"]
+    written = part("sharing_page").sharing_page(tmp_path / "results")
+    assert f"| {report['network']} | made-up inputs | 100 | - | - |" in written
 
 
 @pytest.mark.slow
