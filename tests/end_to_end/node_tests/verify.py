@@ -1,6 +1,7 @@
 """The official ONNX node tests, encrypted: each is compiled, encrypted, run and decrypted, and the record is written.
 
     python tests/end_to_end/node_tests/verify.py run [--name NAME ...] [--processes 2] [--limit 900]
+    python tests/end_to_end/node_tests/verify.py run --scheme sharing
     python tests/end_to_end/node_tests/verify.py names
 
 Selected are all tests that the importer passes in clear and that say something about encrypted data
@@ -34,8 +35,11 @@ from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer.tables.conformance import Network, NodeTest, choices, networks, node_tests, run
 from hecc.runtime.errors import CompileError, HeccError, UnsupportedError
 from hecc.runtime.plan.plan import Plan
+from hecc.runtime.sharing.plan.header import SharingHeader
 
 RECORD = Path(__file__).resolve().parent / "verified.json"
+RECORDS = {"ckks": RECORD, "sharing": RECORD.with_name("shared.json")}
+"""By scheme. Under sharing a test is simulated, integer by integer as both parties compute it."""
 
 BITS = 10.0, 7.0, 5.0
 """Asked for, of the range of every element; the fewer where no polynomial follows a kink more closely. Versions of onnx
@@ -62,7 +66,7 @@ def selected() -> list[str]:
     return sorted(name for name, test in tests().items() if run(test, LIMITS).encryptable)
 
 
-def compiled(test: NodeTest) -> tuple[Plan, Network]:
+def compiled(test: NodeTest, scheme: str = "ckks") -> tuple[Plan, Network]:
     """The plan of a test, with as many inputs encrypted as can be, calibrated with the test's own data.
 
     Raises
@@ -79,14 +83,17 @@ def compiled(test: NodeTest) -> tuple[Plan, Network]:
         largest = max(float(np.abs(array).max()) for array in network.data.values()) if run(test).steps else 1.0
         for rows, ranges in _calibrations(network):
             try:
-                return _plan(network, rows, ranges, max(0.0, float(np.log2(largest)))), network
+                return _plan(network, rows, ranges, max(0.0, float(np.log2(largest))), scheme), network
             except UnsupportedError as error:
                 refusal = error
-                break
+                # Under sharing a function is refused where its argument may be beyond its ends.
+                if scheme == "ckks":
+                    break
             except CompileError as error:
                 refusal = error
         else:
-            break
+            if scheme == "ckks" or not isinstance(refusal, UnsupportedError):
+                break
     raise refusal
 
 
@@ -109,11 +116,16 @@ def own_row(network: Network) -> Rows:
     return {name: np.asarray(array, np.float64)[np.newaxis] for name, array in network.data.items()}
 
 
-def _plan(network: Network, rows: Rows, ranges: Ranges, more_bits: float) -> Plan:
+def _plan(network: Network, rows: Rows, ranges: Ranges, more_bits: float, scheme: str) -> Plan:
     for bits in BITS:
         try:
             return hecc.compile(
-                network.model, calibration=rows, input_range=ranges, precision=bits + more_bits, batch_axis=False
+                network.model,
+                calibration=rows,
+                input_range=ranges,
+                precision=bits + more_bits,
+                batch_axis=False,
+                scheme=scheme,
             )
         except CompileError as error:
             if bits == BITS[-1] or "is not a polynomial" not in str(error):
@@ -123,15 +135,34 @@ def _plan(network: Network, rows: Rows, ranges: Ranges, more_bits: float) -> Pla
 
 def error_of(plan: Plan, network: Network, found: Rows) -> float:
     """How far decrypted results are off, as a part of what they may be: above one they are wrong."""
-    tolerance = max(TOLERANCE, 2.0**-plan.header.estimate.precision_bits)
+    header = plan.header
+    promised = header.precision if isinstance(header, SharingHeader) else header.estimate.precision_bits
+    tolerance = max(TOLERANCE, 2.0**-promised)
     worst = 0.0
-    for signature, expected in zip(plan.header.outputs, network.expected, strict=True):
+    for signature, expected in zip(header.outputs, network.expected, strict=True):
         values, exact = found[signature.name], np.asarray(expected, dtype=np.float64)
         if values.shape != (1, *exact.shape):
             return float("inf")
         off = float(np.abs(values[0] - exact).max()) / max(1.0, float(np.abs(exact).max()))
         worst = max(worst, off / tolerance) if off == off else float("inf")
     return worst
+
+
+def shared(name: str) -> dict[str, Any]:
+    """What becomes of one test under sharing: its entry of the record."""
+    start = time.process_time()
+    try:
+        plan, network = compiled(tests()[name], "sharing")
+    except HeccError as error:
+        return {"refused": str(error).splitlines()[0], "seconds": round(time.process_time() - start, 1)}
+    assert isinstance(plan.header, SharingHeader)
+    return {
+        "error": float(f"{error_of(plan, network, hecc.simulate(plan, own_row(network))):.2g}"),
+        "encrypted": list(network.data),
+        "messages": plan.header.cost.messages,
+        "bytes": plan.header.cost.online + plan.header.cost.ahead,
+        "seconds": round(time.process_time() - start, 1),
+    }
 
 
 def verified(name: str) -> dict[str, Any]:
@@ -157,17 +188,20 @@ def verified(name: str) -> dict[str, Any]:
     }
 
 
-def record() -> dict[str, dict[str, Any]]:
+VERIFIED = {"ckks": verified, "sharing": shared}
+
+
+def record(scheme: str = "ckks") -> dict[str, dict[str, Any]]:
     """The entries of the record, by the names of the tests."""
-    entries: dict[str, dict[str, Any]] = json.loads(RECORD.read_text(encoding="utf-8"))["tests"]
+    entries: dict[str, dict[str, Any]] = json.loads(RECORDS[scheme].read_text(encoding="utf-8"))["tests"]
     return entries
 
 
-def write(entries: dict[str, dict[str, Any]]) -> None:
+def write(entries: dict[str, dict[str, Any]], scheme: str = "ckks") -> None:
     """Write the record: a line a test, in their order."""
     lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in sorted(entries.items()))
     text = f'{{\n  "onnx": {json.dumps(onnx.__version__)},\n  "tests": {{\n{lines}\n  }}\n}}\n'
-    RECORD.write_text(text, encoding="utf-8")
+    RECORDS[scheme].write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -179,21 +213,23 @@ def main() -> None:
     running.add_argument("--processes", type=int, default=2)
     running.add_argument("--limit", type=float, default=900.0, help="seconds that a test may take (900)")
     commands.add_parser("names", help="print the names of the selected tests")
-    commands.add_parser("worker", help=argparse.SUPPRESS)
+    working = commands.add_parser("worker", help=argparse.SUPPRESS)
+    for each in (running, working):
+        each.add_argument("--scheme", choices=RECORDS, default="ckks", help="(ckks)")
     arguments = parser.parse_args()
     if arguments.command == "names":
         print("\n".join(selected()))
     elif arguments.command == "worker":
         for line in sys.stdin:
-            print(json.dumps(verified(line.strip())), flush=True)
+            print(json.dumps(VERIFIED[arguments.scheme](line.strip())), flush=True)
             # The memory of a large test is not taken from the next one.
             if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 4 << 20:
                 return
     else:
-        _run(arguments.name or selected(), arguments.processes, arguments.limit)
+        _run(arguments.name or selected(), arguments.processes, arguments.limit, arguments.scheme)
 
 
-def _run(names: list[str], processes: int, limit: float) -> None:
+def _run(names: list[str], processes: int, limit: float, scheme: str) -> None:
     """Run tests in processes of their own, each within a limit."""
     waiting: queue.Queue[str] = queue.Queue()
     for name in names:
@@ -205,7 +241,7 @@ def _run(names: list[str], processes: int, limit: float) -> None:
         while not waiting.empty():
             name = waiting.get()
             if worker is None or worker.poll() is not None:
-                command = [sys.executable, "-W", "ignore", __file__, "worker"]
+                command = [sys.executable, "-W", "ignore", __file__, "worker", "--scheme", scheme]
                 worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             assert worker.stdin is not None
             assert worker.stdout is not None
@@ -217,7 +253,7 @@ def _run(names: list[str], processes: int, limit: float) -> None:
             entry = json.loads(line) if line else {"unfinished": f"it takes more than {limit:g} s"}
             print(name, entry, flush=True)
             with lock:
-                write({**(record() if RECORD.exists() else {}), name: entry})
+                write({**(record(scheme) if RECORDS[scheme].exists() else {}), name: entry}, scheme)
         if worker is not None:
             worker.kill()
 
