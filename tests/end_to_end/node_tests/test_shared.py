@@ -1,4 +1,4 @@
-"""Official ONNX node tests under sharing, as both parties compute them: one of every family of them that takes seconds."""
+"""Official ONNX node tests under sharing, as both parties compute them: one of every family that takes seconds."""
 
 from __future__ import annotations
 
