@@ -102,6 +102,10 @@ _FOREIGN = {
 }
 
 
+_APART = {b"\x89HECM\r\n\n": "material of the scheme sharing, which `hecc inspect` describes"}
+"""Files of hecc that are no containers, by what they begin with."""
+
+
 class Kind(enum.IntEnum):
     """What a file holds."""
 
@@ -614,6 +618,9 @@ def _open(path: Path) -> BinaryIO:
 def _prologue(where: str, head: bytes, size: int, kinds: tuple[Kind, ...]) -> tuple[Kind, int, int]:
     """Kind, length of the header and offset of the table, once they fit the file."""
     if head[: len(MAGIC)] != MAGIC[: len(head)] or not head:
+        apart = next((name for magic, name in _APART.items() if head.startswith(magic)), None)
+        if apart is not None:
+            raise FileFormatError(f"{where}: this is {apart}; expected {_expected(kinds)}")
         found = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
         found = found or (f"it begins with {head[:8].hex(' ')}" if head else "it is empty")
         raise FileFormatError(f"{where}: not a hecc file ({found}); expected {_expected(kinds)}")

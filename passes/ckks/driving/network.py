@@ -67,6 +67,9 @@ DEVIATIONS = (1.0, 0.25)
 MOST_EDGES = 256
 """Inputs at the ends of their ranges that errors are measured on, at the most."""
 
+PRICED_ROWS = 256
+"""Calibration inputs on which polynomials are priced that no plan is made of."""
+
 SINGLE_LEVELS = 8
 """Of one polynomial of the largest degree."""
 
@@ -263,7 +266,8 @@ class _Network:
             return None
         kept = self._agreement.kept(approximated).kept
         try:
-            depth, seconds = self._compiled(replace(self._options, quiet=True), priced, lambda: approximated)
+            quiet = replace(self._options, quiet=True)
+            depth, seconds = self._compiled(quiet, priced, lambda: approximated, rows=PRICED_ROWS)
         except CompileError:
             return PolynomialTrial(levels=levels, depth=self._depth(levels), kept=kept, seconds=None)
         return PolynomialTrial(levels=levels, depth=depth, kept=kept, seconds=seconds)
@@ -328,20 +332,25 @@ class _Network:
         options: Options,
         step: Callable[[Graph, Task, Lowerings], Made],
         polynomials: Callable[[], Approximated] | None = None,
+        rows: int | None = None,
     ) -> Made:
-        """What a step makes of the arithmetic graph; polynomials are by default those of the precision asked for."""
+        """What a step makes of the arithmetic graph; polynomials are by default those of the precision asked for.
+
+        With ``rows`` no more calibration inputs are looked at than that.
+        """
         required = options.precision + (TAIL_BITS if options.many else 0.0)
         if _has(self._graph, ProductNode):
             required += UNEVEN_BITS
         if polynomials is None:
             polynomials = functools.partial(self._approximation.at, options.precision, required - options.precision)
-        fitting = Fitting(polynomials, None if self._agreement is None else self._calibration, self._promise)
+        calibration = self._calibration if rows is None else _some(self._calibration, rows)
+        fitting = Fitting(polynomials, None if self._agreement is None else calibration, self._promise)
         graph = run_passes(FITTING, self._graph, fitting)
         assert fitting.approximated is not None, "approximation is one of the passes"
         assert fitting.promise is not None, "it makes a promise where there is none"
         task = Task(
             self._model,
-            self._calibration if fitting.calibration is None else fitting.calibration,
+            calibration if fitting.calibration is None else fitting.calibration,
             self._declared,
             options,
             required,
@@ -356,6 +365,12 @@ class _Network:
             except MisalignedError as fault:
                 graph = align_factors(graph, fault.product, multiplicative_depth(graph))
                 lowerings = Lowerings()
+
+
+def _some(calibration: Mapping[str, NDArray[np.float64]], rows: int) -> dict[str, NDArray[np.float64]]:
+    """So many inputs at the most, from all over: neighbours may be alike."""
+    number = len(next(iter(calibration.values())))
+    return {name: values[:: -(-number // rows)] for name, values in calibration.items()}
 
 
 def _check_real(graph: Graph, options: Options) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, BinaryIO, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import msgspec
 import numpy as np
@@ -28,18 +28,19 @@ from numpy.typing import NDArray
 
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.files import codec
-from hecc.runtime.files.atomic import open_regular, replacing, writing
+from hecc.runtime.files.atomic import open_regular, reading, replacing, writing
 from hecc.runtime.sharing.material.streams import SEED_BYTES, next_seed
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Batch", "ClientMaterial", "ServerMaterial", "write_client", "write_server"]
+__all__ = ["MAGIC", "Batch", "ClientMaterial", "ServerMaterial", "read_batch", "write_client", "write_server"]
 
 PAGE = 4096
 """Of the file: blocks begin at multiples, so that they can be punched out."""
 
 MAGIC = b"\x89HECM\r\n\n"
+"""What files of material begin with; they are no containers, since their blocks vanish one by one."""
 
 MOST_BYTES = 1 << 50
 
@@ -128,9 +129,9 @@ class _Material:
 
     def __init__(self, path: Path, plan: str) -> None:
         self.path = path
+        with reading(path):
+            open_regular(path).close()
         with writing(path):
-            self._file: BinaryIO = open_regular(path)
-            self._file.close()
             self._handle = os.open(path, os.O_RDWR)
         try:
             self.batch = self._read_batch()
@@ -141,17 +142,9 @@ class _Material:
             raise
 
     def _read_batch(self) -> Batch:
-        page = os.pread(self._handle, PAGE, 0)
-        if len(page) < PAGE:
-            raise FileFormatError(f"{self.path}: this is no material; make it with `hecc deal`")
-        magic, size, digest = _PROLOGUE.unpack_from(page)
-        content = page[_PROLOGUE.size : _PROLOGUE.size + size]
-        if magic != MAGIC or size > PAGE - _PROLOGUE.size or hashlib.sha256(content).digest() != digest:
-            raise FileFormatError(f"{self.path}: this is no material, or damaged; make it with `hecc deal`")
-        batch = codec.decode(content, Batch, where=f"{self.path}: the batch")
+        batch, self._tail = _batch(self.path, os.pread(self._handle, PAGE, 0))
         if batch.role != self.role:
             raise FileFormatError(f"{self.path}: this is the {batch.role}'s material; give the {self.role}'s")
-        self._tail = page[_PROLOGUE.size + size :]
         return batch
 
     def close(self) -> None:
@@ -311,6 +304,30 @@ def _read_slot(content: bytes) -> tuple[int, bytes] | None:
         return None
     number, seed, digest = _SEED.unpack_from(content)
     return (number, seed) if hashlib.sha256(content[: 8 + SEED_BYTES]).digest() == digest else None
+
+
+def read_batch(path: Path) -> Batch:
+    """The batch of a file of material, of whichever party.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        The file cannot be read, is none of material, or is damaged.
+    """
+    with reading(path), open_regular(path) as file:
+        batch, _ = _batch(path, file.read(PAGE))
+    return batch
+
+
+def _batch(path: Path, page: bytes) -> tuple[Batch, bytes]:
+    """The batch that a first page tells of, and what is behind it."""
+    if len(page) < PAGE:
+        raise FileFormatError(f"{path}: this is no material; make it with `hecc deal`")
+    magic, size, digest = _PROLOGUE.unpack_from(page)
+    content = page[_PROLOGUE.size : _PROLOGUE.size + size]
+    if magic != MAGIC or size > PAGE - _PROLOGUE.size or hashlib.sha256(content).digest() != digest:
+        raise FileFormatError(f"{path}: this is no material, or damaged; make it with `hecc deal`")
+    return codec.decode(content, Batch, where=f"{path}: the batch"), page[_PROLOGUE.size + size :]
 
 
 def _page(batch: Batch, tail: bytes = b"") -> bytes:

@@ -24,8 +24,14 @@ LAYERS: Mapping[str, str] = MappingProxyType(
 """What shows the layers of a plan, by its scheme."""
 
 
+APART: Mapping[bytes, str] = MappingProxyType(
+    {b"\x89HECM\r\n\n": "hecc.runtime.sharing.material.described:describe_material"}
+)
+"""What describes files that are no containers, by what they begin with."""
+
+
 def inspect_command(
-    file: Annotated[Path, typer.Argument(help="Any file of hecc: a plan, keys, encrypted rows, or results.")],
+    file: Annotated[Path, typer.Argument(help="Any file of hecc: a plan, keys, encrypted rows, results, or material.")],
     circuit: Annotated[bool, typer.Option("--circuit", help="Print the instructions of a server's plan, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -42,6 +48,8 @@ def inspect_command(
         from hecc.runtime.plan.plan import Plan
         from hecc.runtime.plan.scheme import scheme_of
 
+        if _show_apart(out, file, circuit=circuit):
+            return
         container = Container(file, *Kind)
         container.verify()
         kind = container.kind
@@ -64,6 +72,26 @@ def inspect_command(
             shown = {"circuit": str(plan.program)}
             out.say(shown["circuit"])
         out.result(file=str(file), kind=kind.name.lower(), bytes=size, **fields, **shown)
+
+
+def _show_apart(out: Console, file: Path, *, circuit: bool) -> bool:
+    """Describe a file that is no container; whether it is one."""
+    from hecc.runtime.figures import size_words
+    from hecc.runtime.files.atomic import open_regular, reading
+
+    with reading(file), open_regular(file) as opened:
+        head = opened.read(max(map(len, APART)))
+    if head not in APART:
+        return False
+    module, _, name = APART[head].partition(":")
+    described = getattr(importlib.import_module(module), name)(file)
+    if circuit:
+        raise InputError(f"{file}: this is {described.label}, which holds no circuit; give the server's plan file")
+    size = file.stat().st_size
+    out.say(f"{file}: {described.label}, {size_words(size)}")
+    out.facts(described.facts)
+    out.result(file=str(file), kind="material", bytes=size, **described.fields)
+    return True
 
 
 def _describe(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]]]:
