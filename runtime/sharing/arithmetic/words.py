@@ -60,6 +60,6 @@ def look_up(word: Elements, v: Elements, shift: int, width: int, *, first: bool)
         Whether this is the party whose share holds the constants: exactly one of the two is.
     """
     above, equal = (np.empty(word.shape, dtype=np.uint8) for _ in range(2))
-    flat = [np.ascontiguousarray(each).reshape(-1) for each in (word, v)]
-    chosen_kernels().look_up(*flat, above.reshape(-1), equal.reshape(-1), shift, width, first)
+    words, places = (np.ascontiguousarray(each).reshape(-1) for each in (word, v))
+    chosen_kernels().look_up(words, places, above.reshape(-1), equal.reshape(-1), shift, width, first)
     return above, equal
