@@ -57,6 +57,29 @@ class Kernels:
         """Any words below 2^52 to residues."""
 
     def multiply_scalar(self, a: _Words, scalar: int, out: _Words, modulus: int) -> None: ...
+    def ring_product(self, a: _Words, b: _Words, down: _Words, across: _Words, out: _Words, bits: int) -> None:
+        """Products modulo 2^bits: of shapes (matrices, rows, terms) and (examples, matrices, size), into
+        (examples, matrices, rows, columns).
+
+        ``out[e, g, r, j]`` is the sum over t of ``a[g, r, t] * b[e, g, down[t] + across[j]]``: with
+        ``down[t] = t * columns`` and ``across[j] = j`` a product of matrices, with others a convolution. Any words are
+        taken; ``down`` and ``across`` have to stay inside of ``size``.
+        """
+
+    def pack_field(self, words: _Words, out: _Bytes, width: int) -> None:
+        """The low bits of words, shape (rows, count), without gaps: shape (rows, ceil(count * width / 8))."""
+
+    def unpack_field(self, packed: _Bytes, out: _Words, width: int) -> None:
+        """What was packed; rows may lie apart, each without gaps."""
+
+    def look_up(
+        self, words: _Words, v: _Words, above: _Bytes, equal: _Bytes, shift: int, width: int, first: bool
+    ) -> None:
+        """Shares of [t > d] and [t = d], from shares of threshold words of t, arrays of one shape.
+
+        d has the ``width`` bits of ``v`` above its ``shift`` lowest.
+        """
+
     def subtract_multiply_scalar(self, a: _Words, b: _Words, scalar: int, out: _Words, modulus: int) -> None:
         """out = (a - b) * scalar."""
 

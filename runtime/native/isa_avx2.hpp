@@ -19,6 +19,7 @@ namespace {
 
 struct Avx2 {
   static constexpr int kWidth = 4;
+  static constexpr std::size_t kRingBytes = 64;  // of a row of sums, in registers
   using Word = __m256i;
   using Operand = __m256d;
   using Doubles = __m256d;

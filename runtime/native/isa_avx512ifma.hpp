@@ -19,6 +19,7 @@ namespace {
 
 struct Avx512Ifma {
   static constexpr int kWidth = 8;
+  static constexpr std::size_t kRingBytes = 256;  // of a row of sums, in registers
   using Word = __m512i;
   using Operand = __m512i;
   using Doubles = __m512d;

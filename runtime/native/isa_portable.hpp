@@ -15,6 +15,7 @@ namespace {
 
 struct Portable {
   static constexpr int kWidth = 1;
+  static constexpr std::size_t kRingBytes = 32;  // of a row of sums, in registers
   using Word = std::uint64_t;
   using Operand = std::uint64_t;
   using Doubles = double;

@@ -8,13 +8,20 @@
 #include "encoding.hpp"
 #include "ntt.hpp"
 #include "pointwise.hpp"
+#include "ring.hpp"
 #include "rns.hpp"
 #include "series.hpp"
 
 namespace hecc {
 
 // Pointers to plain functions: `kernels.inner_product(...)`. The families document their contracts.
-struct Kernels : NttKernels, PointwiseKernels, RnsKernels, AutomorphismKernels, EncodingKernels, SeriesKernels {
+struct Kernels : NttKernels,
+                 PointwiseKernels,
+                 RnsKernels,
+                 AutomorphismKernels,
+                 EncodingKernels,
+                 RingKernels,
+                 SeriesKernels {
   const char* name;
 };
 

@@ -5,6 +5,7 @@
 #include "kernels.hpp"
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
+#include "ring_kernels.hpp"
 #include "rns_kernels.hpp"
 #include "series_kernels.hpp"
 
@@ -33,6 +34,7 @@ constinit const Kernels kAvx2Kernels = {{Avx2::kFormat, forward, forward_half, t
                                         Rns<Avx2>::kernels(),
                                         Automorphism<Avx2>::kernels(),
                                         Encoding<Avx2>::kernels(),
+                                        Ring<Avx2>::kernels(),
                                         Series<Avx2>::kernels(),
                                         "avx2"};
 

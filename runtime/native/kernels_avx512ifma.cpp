@@ -5,6 +5,7 @@
 #include "kernels.hpp"
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
+#include "ring_kernels.hpp"
 #include "rns_kernels.hpp"
 #include "series_kernels.hpp"
 
@@ -42,6 +43,7 @@ constinit const Kernels kAvx512IfmaKernels = {{Avx512Ifma::kFormat, forward, for
                                               Rns<Avx512Ifma>::kernels(),
                                               Automorphism<Avx512Ifma>::kernels(),
                                               Encoding<Avx512Ifma>::kernels(),
+                                              Ring<Avx512Ifma>::kernels(),
                                               Series<Avx512Ifma>::kernels(),
                                               "avx512ifma"};
 

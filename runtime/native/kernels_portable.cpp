@@ -4,6 +4,7 @@
 #include "kernels.hpp"
 #include "ntt_kernels.hpp"
 #include "pointwise_kernels.hpp"
+#include "ring_kernels.hpp"
 #include "rns_kernels.hpp"
 #include "series_kernels.hpp"
 
@@ -26,6 +27,7 @@ constinit const Kernels kPortableKernels = {
     Rns<Portable>::kernels(),
     Automorphism<Portable>::kernels(),
     Encoding<Portable>::kernels(),
+    Ring<Portable>::kernels(),
     Series<Portable>::kernels(),
     "portable"};
 

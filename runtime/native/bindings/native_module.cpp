@@ -34,6 +34,7 @@ NB_MODULE(_native, module) {
   bind_pointwise(kernels);
   bind_products(module, kernels);
   bind_transforms(module);
+  bind_ring(kernels);
   bind_rns(module, kernels);
   bind_automorphisms(module, kernels);
   bind_encoding(module, kernels);

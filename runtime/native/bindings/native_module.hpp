@@ -47,6 +47,7 @@ void bind_normals(nb::module_& module);
 void bind_pointwise(KernelsClass& kernels);
 void bind_products(nb::module_& module, KernelsClass& kernels);
 void bind_transforms(nb::module_& module);
+void bind_ring(KernelsClass& kernels);
 void bind_rns(nb::module_& module, KernelsClass& kernels);
 void bind_automorphisms(nb::module_& module, KernelsClass& kernels);
 void bind_encoding(nb::module_& module, KernelsClass& kernels);

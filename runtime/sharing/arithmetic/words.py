@@ -8,10 +8,12 @@ tables are one-time truth tables (Ishai, Kushilevitz, Meldgaard, Orlandi and Pas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.sharing.arithmetic.kernels import chosen_kernels
 from hecc.runtime.sharing.arithmetic.rings import Elements, low
 
 __all__ = ["MOST_DIGIT", "digits_of", "look_up", "threshold_words", "word_bits"]
@@ -20,6 +22,8 @@ MOST_DIGIT = 6
 """Bits of the largest digit: its word has 63."""
 
 ONE = np.uint64(1)
+
+Bytes: TypeAlias = NDArray[np.uint8]
 
 
 def word_bits(width: int) -> int:
@@ -41,22 +45,21 @@ def threshold_words(digit: Elements) -> Elements:
     return (ONE << digit) - ONE
 
 
-def look_up(word: Elements, digit: Elements, width: int, *, first: bool) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Shares of [t > digit] and [t = digit], from a share of the word of t.
+def look_up(word: Elements, v: Elements, shift: int, width: int, *, first: bool) -> tuple[Bytes, Bytes]:
+    """Shares of [t > d] and [t = d], from a share of the word of t.
 
     Parameters
     ----------
     word
         This party's share.
-    digit
-        Public.
+    v
+        Public; d is the digit of it above the ``shift`` lowest bits.
     width
         Bits of the digit.
     first
         Whether this is the party whose share holds the constants: exactly one of the two is.
     """
-    # Above the word's last bit there are zeros: [t >= 2^width] is false.
-    above = ((word >> digit) & ONE).astype(np.uint8)
-    below = np.where(digit == 0, np.uint64(first), word >> (digit - (digit > 0).astype(np.uint64)))
-    reached = (below & ONE).astype(np.uint8)
-    return above, above ^ reached
+    above, equal = (np.empty(word.shape, dtype=np.uint8) for _ in range(2))
+    words, places = (np.ascontiguousarray(each).reshape(-1) for each in (word, v))
+    chosen_kernels().look_up(words, places, above.reshape(-1), equal.reshape(-1), shift, width, first)
+    return above, equal

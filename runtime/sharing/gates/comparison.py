@@ -73,8 +73,10 @@ class Comparison:
     def look_up(self, words: Sequence[Elements], v: Elements, *, first: bool) -> Bits:
         """Shares of [t > v] and [t = v] for each digit in turn, shape (rows, 2 digits, count)."""
         found: list[Bits] = []
-        for word, digit, width in zip(words, digits_of(v, self.widths), self.widths, strict=True):
-            found += look_up(word, digit, width, first=first)
+        shift = sum(self.widths)
+        for word, width in zip(words, self.widths, strict=True):
+            shift -= width
+            found += look_up(word, v, shift, width, first=first)
         return np.stack(found, axis=1)
 
 

@@ -7,16 +7,16 @@ them, or the difference that the client gets (:mod:`hecc.runtime.sharing.gates.a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, TypeAlias
 
 import msgspec
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from hecc.runtime.errors import CircuitError
-from hecc.runtime.sharing.arithmetic.products import matrix_product
+from hecc.runtime.sharing.arithmetic.products import Places, matrix_product, products_of
 from hecc.runtime.sharing.arithmetic.rings import Elements, element, reduced
 
 __all__ = ["MOST_ELEMENTS", "Constants", "Convolution", "Dense", "Gather", "PrivateMap", "Scattered"]
@@ -26,9 +26,6 @@ Constants: TypeAlias = Mapping[str, NDArray[np.int64]]
 
 MOST_ELEMENTS = 1 << 31
 """Of a value, and of the parameters of a map; more are refused wherever a file asks for them."""
-
-PATCHES = 1 << 20
-"""Elements in the windows that a convolution multiplies at a time."""
 
 Extent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=MOST_ELEMENTS)]
 Extents: TypeAlias = Annotated[tuple[Extent, ...], msgspec.Meta(min_length=1, max_length=3)]
@@ -181,26 +178,29 @@ class Convolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def apply(self, x: Elements, weight: Elements, constants: Constants, bits: int) -> Elements:
         """Shape (rows, in_size) to (rows, out_size), modulo 2^bits."""
-        rank, pixels = len(self.size), math.prod(self.out)
         images = np.pad(x.reshape(len(x), self.channels, *self.size), [(0, 0), (0, 0), *self._pads])
-        spans = [(taps - 1) * dilation + 1 for taps, dilation in zip(self.kernel, self.dilations, strict=True)]
-        windows = sliding_window_view(images, spans, axis=tuple(range(2, 2 + rank)))
-        picked: Any = (
-            slice(None),
-            slice(None),
-            *(slice(0, (n - 1) * stride + 1, stride) for n, stride in zip(self.out, self.strides, strict=True)),
-            *(slice(None, None, dilation) for dilation in self.dilations),
-        )
-        windows = windows[picked]
         kernels = weight.reshape(self.groups, self.maps // self.groups, -1)
-        per = max(1, PATCHES // (self.channels * math.prod(self.kernel) * pixels))
-        result = np.empty((len(x), self.groups, kernels.shape[1], pixels), dtype=np.uint64)
-        for start in range(0, len(x), per):
-            part = windows[start : start + per]
-            patches = part.transpose(1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
-            made = matrix_product(kernels, patches.reshape(self.groups, kernels.shape[2], -1), bits)
-            result[start : start + per] = made.reshape(*kernels.shape[:2], -1, pixels).transpose(2, 0, 1, 3)
-        return result.reshape(len(x), -1)
+        return products_of(kernels, images.reshape(len(x), self.groups, -1), _places(self), bits).reshape(len(x), -1)
+
+
+@lru_cache(maxsize=256)
+def _places(convolution: Convolution) -> Places:
+    """Where windows lie in an image with its padding: rows for the elements of a window, columns for windows."""
+    padded = [sum(part) + n for part, n in zip(convolution._pads, convolution.size, strict=True)]
+    extents = (convolution.channels // convolution.groups, *padded)
+    jumps = [math.prod(extents[axis + 1 :]) for axis in range(len(extents))]
+    taps = (extents[0], *convolution.kernel)
+    within = zip(jumps, taps, (1, *convolution.dilations), strict=True)
+    between = zip(jumps[1:], convolution.out, convolution.strides, strict=True)
+    return Places(*(_offsets([(jump * step, count) for jump, count, step in axes]) for axes in (within, between)))
+
+
+def _offsets(axes: Sequence[tuple[int, int]]) -> NDArray[np.uint64]:
+    """All sums of multiples, given how far apart they are and how many there are, the last axis the fastest."""
+    found = np.zeros(1, dtype=np.uint64)
+    for step, count in axes:
+        found = (found[:, np.newaxis] + np.arange(count, dtype=np.uint64) * np.uint64(step)).reshape(-1)
+    return found
 
 
 class Scattered(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="scattered"):
