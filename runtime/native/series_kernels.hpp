@@ -19,7 +19,7 @@ struct Series {
   static constexpr std::size_t kPoints = kWidth * kVectors;
 
   static void points(const double* x, const double* coefficients, std::size_t terms, double* out) {
-    std::array<Doubles, kVectors> twice, low, high;
+    Doubles twice[kVectors], low[kVectors], high[kVectors];
     const double last = coefficients[terms - 1];
     for (std::size_t v = 0; v < kVectors; ++v) {
       const Doubles value = Isa::load_doubles(x + v * kWidth);
