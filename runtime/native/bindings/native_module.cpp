@@ -25,6 +25,8 @@ std::vector<std::string> implementations() {
 NB_MODULE(_native, module) {
   using namespace hecc;          // NOLINT: the whole module is hecc's
   using namespace nb::literals;  // NOLINT: "name"_a
+  // Objects that are left when a signal ends the process are no fault to report to a user.
+  nb::set_leak_warnings(false);
   module.doc() = "hecc's native kernels; use them through hecc.runtime.native";
   module.def("implementations", implementations);
 

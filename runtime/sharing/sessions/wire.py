@@ -7,6 +7,7 @@ that sends another length, leaves or is silent ends the session, by one sentence
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 
@@ -53,7 +54,7 @@ class SocketChannel:
             # In one write: a length by itself would be a packet.
             self._connection.sendall(_LENGTH.pack(len(data)) + data)
         except OSError as error:
-            raise PeerError(f"the other party takes no message ({_why(error)}); start again with new blocks") from None
+            raise self._failed("the other party takes no message", error) from None
         self.sent += _LENGTH.size + len(data)
 
     def receive(self, size: int) -> bytes:
@@ -85,13 +86,23 @@ class SocketChannel:
                 self._connection.settimeout(left)
                 got = self._connection.recv_into(view)
             except OSError as error:
-                raise PeerError(
-                    f"no message from the other party ({_why(error)}); start again with new blocks"
-                ) from None
+                raise self._failed("no message from the other party", error) from None
             if not got:
                 raise PeerError("the other party left in the middle; start again with new blocks")
             view = view[got:]
         return bytes(data)
+
+    def _failed(self, what: str, error: OSError) -> PeerError:
+        # By TLS 1.3 a side that connects learns only now that its certificate was refused, if the alert comes through.
+        if isinstance(self._connection, ssl.SSLSocket) and self.received == 0:
+            if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+                return PeerError(
+                    f"the other party refuses this side's certificate ({error.reason}); give one that its authority "
+                    "has certified, with its key"
+                )
+            if isinstance(error, ConnectionError):
+                return PeerError(f"{what} ({_why(error)}); perhaps it refuses this side's certificate")
+        return PeerError(f"{what} ({_why(error)}); start again with new blocks")
 
 
 def _why(error: OSError) -> str:

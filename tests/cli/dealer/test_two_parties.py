@@ -90,7 +90,7 @@ def test_inspect_says_what_material_is_for_and_what_is_left(here, cli, address):
         ("prepare ADDRESS --authority strangers/authority.pem", "no server there that can be trusted"),
         (
             "prepare ADDRESS --certificate strangers/client.pem --key strangers/client.key",
-            "",
+            "certificate",
         ),
         ("prepare ADDRESS --certificate nowhere.pem", "nowhere.pem"),
         ("prepare 192.0.2.1:7000 --insecure-plain", "loopback"),

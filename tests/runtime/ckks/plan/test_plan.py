@@ -164,7 +164,11 @@ COMPOSITE = (1 << 40) + 2048 * 3 + 1
     [
         (("header", "model"), "0" * 63, "the model's fingerprint is not 64 hexadecimal digits"),
         (("header", "producer"), "\x1b[2J", "the producer is empty, not printable or over 256 characters"),
-        (("header", "scheme"), "other", "this file is of the scheme 'other', and this hecc knows ckks, more only"),
+        (
+            ("header", "scheme"),
+            "other",
+            "this file is of the scheme 'other', and this hecc knows ckks, more, sharing only",
+        ),
         (("header", "inputs"), [], "the plan has no input, or two of the same name"),
         (("header", "outputs"), [], "the plan has no output, or two of the same name"),
         ((*INPUT, "name"), "", "input '': the name is empty, not printable"),
