@@ -88,11 +88,12 @@ class SocketChannel:
             except OSError as error:
                 raise self._failed("no message from the other party", error) from None
             if not got:
-                raise PeerError("the other party left in the middle; start again with new blocks")
+                raise self._failed("the other party left in the middle")
             view = view[got:]
         return bytes(data)
 
-    def _failed(self, what: str, error: OSError) -> PeerError:
+    def _failed(self, what: str, error: OSError | None = None) -> PeerError:
+        because = "" if error is None else f" ({_why(error)})"
         # By TLS 1.3 a side that connects learns only now that its certificate was refused, if the alert comes through.
         if isinstance(self._connection, ssl.SSLSocket) and self.received == 0:
             if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
@@ -100,9 +101,9 @@ class SocketChannel:
                     f"the other party refuses this side's certificate ({error.reason}); give one that its authority "
                     "has certified, with its key"
                 )
-            if isinstance(error, ConnectionError):
-                return PeerError(f"{what} ({_why(error)}); perhaps it refuses this side's certificate")
-        return PeerError(f"{what} ({_why(error)}); start again with new blocks")
+            if not isinstance(error, TimeoutError):
+                return PeerError(f"{what}{because}; perhaps it refuses this side's certificate")
+        return PeerError(f"{what}{because}; start again with new blocks")
 
 
 def _why(error: OSError) -> str:
