@@ -48,6 +48,7 @@ __all__ = [
     "CONTENT",
     "FILE_SOURCES",
     "MAGIC",
+    "MATERIAL",
     "MAX_HEADER",
     "MAX_TABLE",
     "PROLOGUE",
@@ -102,7 +103,10 @@ _FOREIGN = {
 }
 
 
-_APART = {b"\x89HECM\r\n\n": "material of the scheme sharing, which `hecc inspect` describes"}
+MATERIAL = b"\x89HECM\r\n\n"
+"""What files of material begin with; they are no containers, since their blocks vanish one by one."""
+
+_APART = {MATERIAL: "material of the scheme sharing, which `hecc inspect` describes"}
 """Files of hecc that are no containers, by what they begin with."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from hecc.runtime.native import Kernels
+from hecc.runtime.native._native import Kernels
 
 __all__ = ["chosen_kernels"]
 

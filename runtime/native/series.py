@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.native._native import Kernels
+from hecc.runtime.native.chosen import chosen_kernels
 
 __all__ = ["chebyshev_series"]
 
@@ -24,14 +23,9 @@ def chebyshev_series(
     coefficients
         One at least, shape (terms,).
     kernels
-        By default the fastest.
+        By default those that are chosen for this process.
     """
     values = np.ascontiguousarray(x, dtype=np.float64)
     found = np.empty_like(values)
-    (kernels or _fastest()).chebyshev_series(values, np.ascontiguousarray(coefficients, dtype=np.float64), found)
+    (kernels or chosen_kernels()).chebyshev_series(values, np.ascontiguousarray(coefficients, dtype=np.float64), found)
     return found.reshape(np.shape(x))
-
-
-@functools.cache
-def _fastest() -> Kernels:
-    return Kernels()

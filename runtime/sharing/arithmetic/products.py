@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.sharing.arithmetic.kernels import chosen_kernels
+from hecc.runtime.native.chosen import chosen_kernels
 from hecc.runtime.sharing.arithmetic.rings import Elements
 
 __all__ = ["Places", "matrix_product", "products_of"]

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.sharing.arithmetic.kernels import chosen_kernels
+from hecc.runtime.native.chosen import chosen_kernels
 from hecc.runtime.sharing.arithmetic.rings import Elements, low
 
 __all__ = ["MOST_DIGIT", "digits_of", "look_up", "threshold_words", "word_bits"]

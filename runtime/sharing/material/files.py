@@ -29,18 +29,16 @@ from numpy.typing import NDArray
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.files import codec
 from hecc.runtime.files.atomic import open_regular, reading, replacing, writing
+from hecc.runtime.files.container import MATERIAL
 from hecc.runtime.sharing.material.streams import SEED_BYTES, next_seed
 
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["MAGIC", "Batch", "ClientMaterial", "ServerMaterial", "read_batch", "write_client", "write_server"]
+__all__ = ["Batch", "ClientMaterial", "ServerMaterial", "read_batch", "write_client", "write_server"]
 
 PAGE = 4096
 """Of the file: blocks begin at multiples, so that they can be punched out."""
-
-MAGIC = b"\x89HECM\r\n\n"
-"""What files of material begin with; they are no containers, since their blocks vanish one by one."""
 
 MOST_BYTES = 1 << 50
 
@@ -325,14 +323,16 @@ def _batch(path: Path, page: bytes) -> tuple[Batch, bytes]:
         raise FileFormatError(f"{path}: this is no material; make it with `hecc deal`")
     magic, size, digest = _PROLOGUE.unpack_from(page)
     content = page[_PROLOGUE.size : _PROLOGUE.size + size]
-    if magic != MAGIC or size > PAGE - _PROLOGUE.size or hashlib.sha256(content).digest() != digest:
+    if magic != MATERIAL or size > PAGE - _PROLOGUE.size or hashlib.sha256(content).digest() != digest:
         raise FileFormatError(f"{path}: this is no material, or damaged; make it with `hecc deal`")
     return codec.decode(content, Batch, where=f"{path}: the batch"), page[_PROLOGUE.size + size :]
 
 
 def _page(batch: Batch, tail: bytes = b"") -> bytes:
     content = codec.encode(batch)
-    return (_PROLOGUE.pack(MAGIC, len(content), hashlib.sha256(content).digest()) + content + tail).ljust(PAGE, b"\0")
+    return (_PROLOGUE.pack(MATERIAL, len(content), hashlib.sha256(content).digest()) + content + tail).ljust(
+        PAGE, b"\0"
+    )
 
 
 def _punched(handle: int, start: int, size: int) -> bool:

@@ -24,10 +24,8 @@ LAYERS: Mapping[str, str] = MappingProxyType(
 """What shows the layers of a plan, by its scheme."""
 
 
-APART: Mapping[bytes, str] = MappingProxyType(
-    {b"\x89HECM\r\n\n": "hecc.runtime.sharing.material.described:describe_material"}
-)
-"""What describes files that are no containers, by what they begin with."""
+MATERIAL_WORDS = "hecc.runtime.sharing.material.described:describe_material"
+"""What describes material, which is no container."""
 
 
 def inspect_command(
@@ -78,12 +76,12 @@ def _show_apart(out: Console, file: Path, *, circuit: bool) -> bool:
     """Describe a file that is no container; whether it is one."""
     from hecc.runtime.figures import size_words
     from hecc.runtime.files.atomic import open_regular, reading
+    from hecc.runtime.files.container import MATERIAL
 
     with reading(file), open_regular(file) as opened:
-        head = opened.read(max(map(len, APART)))
-    if head not in APART:
-        return False
-    module, _, name = APART[head].partition(":")
+        if opened.read(len(MATERIAL)) != MATERIAL:
+            return False
+    module, _, name = MATERIAL_WORDS.partition(":")
     described = getattr(importlib.import_module(module), name)(file)
     if circuit:
         raise InputError(f"{file}: this is {described.label}, which holds no circuit; give the server's plan file")
