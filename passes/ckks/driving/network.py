@@ -220,14 +220,13 @@ class _Network:
             self._progress("try fewer decisions")
             best = self._deepest()
             taken = alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
-            why = str(refused) if isinstance(refused, ImpreciseError) and not refused.deep else ""
             if alike is None or not agreement.accepts(alike):
-                raise unreached(self._graph, self._options, best, why) from None
+                raise unreached(self._graph, self._options, best, refused) from None
             # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
             try:
                 plan = self._compiled(self._options, finished, lambda: alike)
             except ImpreciseError as again:
-                raise unreached(self._graph, self._options, best, str(again)) from None
+                raise unreached(self._graph, self._options, best, again) from None
         assert taken is not None, "the plan is made of them"
         return self._decided(plan, taken)
 
