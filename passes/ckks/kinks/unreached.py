@@ -15,9 +15,9 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.passes.graph.depth import levels_spent, multiplicative_depth
 from hecc.runtime.ckks.plan.choices import PolynomialTrial
-from hecc.runtime.figures import count_words, listed
+from hecc.runtime.figures import count_words, listed, size_words
 
-__all__ = ["CHEAPEST", "check_depth", "unreached"]
+__all__ = ["CHEAPEST", "check_depth", "too_many_keys", "unreached"]
 
 CHEAPEST = 3
 """Levels of a polynomial: those of fewer, squares and cubes, keep next to no decisions of a deep network."""
@@ -47,6 +47,22 @@ def check_depth(graph: Graph, options: Options) -> None:
         f"even with polynomials of {CHEAPEST} levels in place of activations "
         f"{_Missing(graph, CHEAPEST, deepest, room).words(options)}; {_shallower(graph, CHEAPEST, room)}, or "
         f"{by_sharing(graph)}; {BOOTSTRAPPING}"
+    )
+
+
+def too_many_keys(graph: Graph, options: Options, smallest: int) -> UnreachedError:
+    """The refusal of a network whose evaluation keys are over the budget with the cheapest polynomials.
+
+    Parameters
+    ----------
+    smallest
+        Bytes that they take.
+    """
+    assert options.key_budget is not None, "there is a budget"
+    return UnreachedError(
+        f"even with polynomials of {CHEAPEST} levels in place of activations the evaluation keys of this network take "
+        f"{size_words(smallest)}, more than the budget of {size_words(options.key_budget)}; allow more with "
+        f"--key-budget, use fewer or narrower layers and train again, or {by_sharing(graph)}"
     )
 
 
