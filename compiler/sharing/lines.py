@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from hecc.compiler.graph.function import ARGUMENT, Expression, Primitive, WeightedSum
@@ -14,11 +14,12 @@ __all__ = ["Bend", "Lines", "lines_of"]
 
 @dataclass(frozen=True)
 class Bend:
-    """From ``at`` on, a function has so much more slope and constant."""
+    """From ``at`` on, or only beyond it, a function has so much more slope and constant."""
 
     at: float
     slope: float
     constant: float
+    beyond: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Lines:
         return Lines(
             self.slope * factor,
             self.constant * factor,
-            tuple(Bend(bend.at, bend.slope * factor, bend.constant * factor) for bend in self.bends),
+            tuple(replace(bend, slope=bend.slope * factor, constant=bend.constant * factor) for bend in self.bends),
         )
 
     def of_line(self, slope: float, constant: float) -> Lines:
@@ -43,7 +44,12 @@ class Lines:
             self.slope * slope,
             self.slope * constant + self.constant,
             tuple(
-                Bend((bend.at - constant) / slope, bend.slope * slope, bend.slope * constant + bend.constant)
+                replace(
+                    bend,
+                    at=(bend.at - constant) / slope,
+                    slope=bend.slope * slope,
+                    constant=bend.slope * constant + bend.constant,
+                )
                 for bend in self.bends
             ),
         )
@@ -83,14 +89,29 @@ def _shrink(lambd: float, bias: float) -> Lines:
     return Lines(1.0, bias, (Bend(-lambd, -1.0, -bias), Bend(lambd, 1.0, -bias)))
 
 
+def _nonnegative() -> Lines:
+    return Lines(0.0, 0.0, (Bend(0.0, 0.0, 1.0),))
+
+
+def _positive() -> Lines:
+    return Lines(0.0, 0.0, (Bend(0.0, 0.0, 1.0, beyond=True),))
+
+
+def _sign() -> Lines:
+    return Lines(0.0, -1.0, (Bend(0.0, 0.0, 1.0), Bend(0.0, 0.0, 1.0, beyond=True)))
+
+
 _LINES: Mapping[str, Callable[..., Lines | None]] = MappingProxyType(
     {
         "abs": lambda: _leaky(-1.0),
         "clip": _clip,
         "hardsigmoid": lambda alpha, beta: _hard_sigmoid(alpha, beta) if alpha > 0 else None,
         "leakyrelu": _leaky,
+        "nonnegative": _nonnegative,
+        "positive": _positive,
         "relu": _relu,
         "shrink": _shrink,
+        "sign": _sign,
         "thresholdedrelu": _thresholded,
     }
 )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.graph.function import Expression
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -54,10 +54,17 @@ DEGREES = (1, 2, 3)
 """Of polynomials in the place of functions, that are tried."""
 
 MOST_COEFFICIENT = 2.0**58
-"""Larger coefficients of polynomials leave no room in a ring."""
+"""Larger coefficients of polynomials, and larger results, leave no room in a ring."""
 
 NEARLY_ONE = 0.75
 """What the sum of a softmax is at the least: one, with room for the errors of all its parts."""
+
+APART = 0.25
+"""A function with a pole is followed as far as to this part of the argument on the calibration inputs that is nearest
+to it, and away from it as many times farther than these go."""
+
+NO_ENDS: Mapping[str, tuple[float, float]] = MappingProxyType({})
+"""Where nobody has looked how near a pole arguments come."""
 
 SAME = 1e-12
 """By how much the ratio of two units may miss an integer that it stands for."""
@@ -85,11 +92,14 @@ class Lowered:
     ----------
     inputs, outputs
         Units by name.
+    remarks
+        What a user has to know of it, as sentences.
     """
 
     built: Built
     inputs: dict[str, float]
     outputs: dict[str, float]
+    remarks: tuple[str, ...] = ()
 
 
 def lower(
@@ -100,6 +110,7 @@ def lower(
     *,
     margin: float | None,
     reveal: Reveal = "scores",
+    ends: Mapping[str, tuple[float, float]] = NO_ENDS,
 ) -> Lowered:
     """Lower a graph.
 
@@ -114,6 +125,8 @@ def lower(
         proved counts.
     reveal
         Of outputs, the numbers; or which of them is the largest, as a one among zeros.
+    ends
+        The least and the largest element of each value on the calibration inputs: how near a pole they come.
 
     Raises
     ------
@@ -123,7 +136,7 @@ def lower(
         Values need more bits than there are.
     """
     try:
-        return _lower_somehow(graph, observed, declared, accuracy, margin, reveal)
+        return _lower_somehow(graph, observed, declared, accuracy, margin, reveal, ends)
     except LargeValueError as error:
         if margin is not None:
             raise
@@ -140,12 +153,13 @@ def _lower_somehow(
     accuracy: Accuracy,
     margin: float | None,
     reveal: Reveal,
+    ends: Mapping[str, tuple[float, float]],
 ) -> Lowered:
     try:
-        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=False), reveal)
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, ends, extends=False), reveal)
     except LargeRingError:
         # Layers without a gate between them each make the rings before larger, unless values are extended.
-        return _lower(_Lowering(graph, observed, declared, accuracy, margin, extends=True), reveal)
+        return _lower(_Lowering(graph, observed, declared, accuracy, margin, ends, extends=True), reveal)
 
 
 def _lower(lowering: _Lowering, reveal: Reveal) -> Lowered:
@@ -162,7 +176,7 @@ def _lower(lowering: _Lowering, reveal: Reveal) -> Lowered:
         released = lowering.released(rounded, source) if reveal == "scores" else _label(rounded, lowering, source)
         lowering.builder.output(name, released)
         outputs[name] = released.unit
-    return Lowered(lowering.builder.finish(), inputs, outputs)
+    return Lowered(lowering.builder.finish(), inputs, outputs, tuple(lowering.remarks))
 
 
 class _Lowering:
@@ -175,11 +189,13 @@ class _Lowering:
         declared: Mapping[str, tuple[float, float]],
         accuracy: Accuracy,
         margin: float | None,
+        ends: Mapping[str, tuple[float, float]],
         *,
         extends: bool,
     ) -> None:
         self.graph, self.observed, self.declared = graph, observed, declared
-        self.accuracy, self.margin, self.extends = accuracy, margin, extends
+        self.accuracy, self.margin, self.ends, self.extends = accuracy, margin, ends, extends
+        self.remarks: list[str] = []
         self.builder = Builder()
         self.tensors: dict[str, Tensor] = {}
 
@@ -335,7 +351,7 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     made = []
     slope, constant = round(lines.slope * factor), round(lines.constant / unit)
     for number, bend in enumerate(lines.bends):
-        threshold = round(bend.at / x.unit)
+        threshold = math.floor(bend.at / x.unit) + 1 if bend.beyond else round(bend.at / x.unit)
         left = Line(slope=slope, constant=constant) if number == 0 else Line()
         more = round(bend.slope * factor)
         # A bend that does not jump does not jump after rounding either.
@@ -351,19 +367,44 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
 def _smooth(node: FunctionNode, lowering: _Lowering) -> Tensor:
     source = str(node.source)
     x = _factor(node.value, lowering, source)
-    return _spline(x, node.function, str(node.function), lowering.observed[node.output.name], lowering, source)
+    name, function, magnitude = str(node.function), node.function, lowering.observed[node.output.name]
+    low, high = float(x.low.min()) * x.unit, float(x.high.max()) * x.unit
+    if function.is_defined(low, high):
+        return _spline(x, function, name, magnitude, lowering, source)
+    least, most = lowering.ends.get(node.value, (0.0, 0.0))
+    inner = low, high
+    if least > 0:
+        inner = max(low, least * APART), min(high, most / APART)
+    elif most < 0:
+        inner = max(low, least / APART), min(high, most * APART)
+    if inner == (low, high) or not function.is_defined(*inner):
+        raise UnsupportedError(
+            f"{source}: {name} has no value, or a pole, somewhere between {low:.4g} and {high:.4g}, where its "
+            "argument may be; keep it away from there, for instance by a larger epsilon of a normalization, or compile "
+            "for another scheme"
+        )
+    lowering.remarks.append(
+        f"{source}: {name} is followed from {inner[0]:.4g} to {inner[1]:.4g}, a quarter of the smallest and four times "
+        "the largest argument on the calibration inputs; arguments beyond count as the nearer end"
+    )
+    return _spline(x, function, name, magnitude, lowering, source, inner)
 
 
 def _spline(
-    x: Tensor, function: Callable[[Floats], Floats], name: str, magnitude: float, lowering: _Lowering, source: str
+    x: Tensor,
+    function: Callable[[Floats], Floats],
+    name: str,
+    magnitude: float,
+    lowering: _Lowering,
+    source: str,
+    inner: tuple[float, float] | None = None,
 ) -> Tensor:
-    """A function as polynomials, in so small a unit that their coefficients can be rounded to integers."""
-    low, high = float(x.low.min()) * x.unit, float(x.high.max()) * x.unit
-    if isinstance(function, Expression) and not function.is_defined(low, high):
-        raise UnsupportedError(
-            f"{source}: {name} has no value, or a pole, somewhere between {low:.4g} and {high:.4g}, where its "
-            "argument may be; compile for another scheme"
-        )
+    """A function as polynomials, in so small a unit that their coefficients can be rounded to integers.
+
+    Beyond ``inner`` it is as at the nearer end.
+    """
+    whole = float(x.low.min()) * x.unit, float(x.high.max()) * x.unit
+    low, high = whole if inner is None else inner
     tolerance = lowering.unit(magnitude)
     most = max(abs(float(x.low.min())), abs(float(x.high.max())), 1.0)
     offers = []
@@ -371,8 +412,11 @@ def _spline(
         fitted = fit_pieces(function, low, high, degree, tolerance)
         # A coefficient's rounding counts as often as the power of the argument is large.
         unit = tolerance / _power_above(most) ** degree
-        largest = max(abs(float(c)) for piece in fitted.polynomials for c in piece) if fitted is not None else 0.0
-        if fitted is not None and largest / unit < MOST_COEFFICIENT:
+        if fitted is None:
+            continue
+        largest = max(abs(c) * x.unit**power for piece in fitted.polynomials for power, c in enumerate(piece))
+        peak = float(np.abs(function(np.array([low, *fitted.knots, high]))).max())
+        if max(largest, peak) / unit < MOST_COEFFICIENT:
             offers.append((len(fitted.polynomials) * (degree + 1), degree, unit, fitted))
     if not offers:
         raise UnsupportedError(
@@ -382,6 +426,10 @@ def _spline(
     _, _, unit, fitted = min(offers, key=lambda offer: offer[:2])
     pieces = [[round(c * x.unit**power / unit) for power, c in enumerate(piece)] for piece in fitted.polynomials]
     knots = [math.ceil(knot / x.unit) for knot in fitted.knots]
+    if low > whole[0]:
+        knots, pieces = [math.ceil(low / x.unit), *knots], [_level(function, low, unit, len(pieces[0])), *pieces]
+    if high < whole[1]:
+        knots, pieces = [*knots, math.floor(high / x.unit)], [*pieces, _level(function, high, unit, len(pieces[0]))]
     if not knots:
         # One polynomial is enough, and a spline has two pieces at least.
         knots, pieces = [0], pieces * 2
@@ -389,6 +437,11 @@ def _spline(
     kept = [n for n, knot in enumerate(knots) if n == len(knots) - 1 or knot < knots[n + 1]]
     knots, pieces = [knots[n] for n in kept], [pieces[0], *(pieces[n + 1] for n in kept)]
     return lowering.builder.spline(x, knots, pieces, unit=unit, source=source)
+
+
+def _level(function: Callable[[Floats], Floats], at: float, unit: float, coefficients: int) -> list[int]:
+    """A polynomial that is everywhere what a function is at one place."""
+    return [round(float(function(np.array([at]))[0]) / unit), *[0] * (coefficients - 1)]
 
 
 def _product(node: ProductNode, lowering: _Lowering) -> Tensor:
@@ -463,26 +516,35 @@ def _reduced(node: OperatorNode, operator: ReducedExtremum, lowering: _Lowering)
 
 
 def _shares(
-    node: OperatorNode, operator: Softmax | LogSoftmax, lowering: _Lowering
+    node: OperatorNode, operator: Softmax | LogSoftmax, lowering: _Lowering, kept: NDArray[np.bool_]
 ) -> tuple[Tensor, Tensor, Tensor, PublicStep]:
-    """For a softmax: numbers below their largest, exponentials, the sums of these, and which sum each belongs to."""
+    """For a softmax: numbers below their largest, exponentials, the sums of these, and which sum each belongs to.
+
+    Parameters
+    ----------
+    kept
+        Which elements take part, shape (size,); the others are in none of what is returned.
+    """
     (name,) = node.values
     source, build = str(node.source), lowering.builder
     x = _comparable(node, True, name, lowering)
     shape = operator.in_shapes[0]
-    kept = [axis for axis in range(len(shape)) if axis not in operator.axes]
-    places = np.arange(x.size).reshape(shape).transpose(*kept, *operator.axes)
-    places = places.reshape(math.prod(shape[axis] for axis in kept), -1)
-    own = np.empty(x.size, dtype=np.int64)
-    own[places.reshape(-1)] = np.repeat(np.arange(len(places)), places.shape[1])
-    spread = PublicStep(own, None, len(places), x.size)
-    most = _largest(lowering, x, places, source)
-    below = build.combine([(x, None, 1), (most, spread, -1)], source=source)
-    below = replace(below, high=np.zeros(x.size, dtype=np.int64))
+    rest = [axis for axis in range(len(shape)) if axis not in operator.axes]
+    places = np.arange(x.size).reshape(shape).transpose(*rest, *operator.axes)
+    places = places.reshape(math.prod(shape[axis] for axis in rest), -1)
+    row = np.empty(x.size, dtype=np.int64)
+    row[places.reshape(-1)] = np.repeat(np.arange(len(places)), places.shape[1])
+    most = _largest(lowering, x, np.where(kept[places], places, -1), source)
+    own, number = row[kept], int(kept.sum())
+    spread = PublicStep(own, None, len(places), number)
+    taken = None if bool(kept.all()) else PublicStep(np.flatnonzero(kept), None, x.size, number)
+    below = build.combine([(x, taken, 1), (most, spread, -1)], source=source)
+    below = replace(below, high=np.zeros(number, dtype=np.int64))
     parts = _spline(below, np.exp, "exp(x)", 1.0, lowering, source)
     parts = lowering.rounded(replace(parts, low=np.maximum(parts.low, 0)), 1.0, source)
-    starts = np.arange(len(places)) * places.shape[1]
-    sums = build.combine([(parts, PublicStep(places.reshape(-1), starts, x.size, len(places)), 1)], source=source)
+    order = np.argsort(own, kind="stable")
+    starts = np.searchsorted(own[order], np.arange(len(places)))
+    sums = build.combine([(parts, PublicStep(order, starts, number, len(places)), 1)], source=source)
     # The largest number's part is one, but for its rounding.
     least = np.full(len(places), math.floor(NEARLY_ONE / sums.unit))
     sums = replace(sums, low=least, high=np.full(len(places), math.ceil((places.shape[1] + 1) / sums.unit)))
@@ -490,21 +552,27 @@ def _shares(
 
 
 def _softmax(node: OperatorNode, operator: Softmax, lowering: _Lowering) -> Tensor:
+    source, shape = str(node.source), operator.in_shapes[0]
+    kept = np.ones(math.prod(shape), dtype=bool)
     if operator.mask is not None:
-        raise UnsupportedError(
-            f"{node.source}: a softmax that leaves elements out is not shared yet; compile for another scheme"
-        )
-    source = str(node.source)
-    _, parts, sums, spread = _shares(node, operator, lowering)
+        kept = np.broadcast_to(np.asarray(lowering.graph.parameters[operator.mask]) != 0, shape).reshape(-1)
+    _, parts, sums, spread = _shares(node, operator, lowering, kept)
     inverse = lowering.rounded(_spline(sums, np.reciprocal, "1/x", 1.0, lowering, source), 1.0, source)
     inverse = replace(inverse, low=np.maximum(inverse.low, 0))
     repeated = lowering.builder.combine([(inverse, spread, 1)], source=source)
-    return lowering.builder.product(parts, repeated, source=source)
+    found = lowering.builder.product(parts, repeated, source=source)
+    if bool(kept.all()):
+        return found
+    # Zeros where a mask hides what there was.
+    columns = np.arange(found.size)
+    starts = np.cumsum(kept) - kept
+    return lowering.builder.combine([(found, PublicStep(columns, starts, found.size, len(kept)), 1)], source=source)
 
 
 def _log_softmax(node: OperatorNode, operator: LogSoftmax, lowering: _Lowering) -> Tensor:
     source = str(node.source)
-    below, _, sums, spread = _shares(node, operator, lowering)
+    everything = np.ones(math.prod(operator.in_shapes[0]), dtype=bool)
+    below, _, sums, spread = _shares(node, operator, lowering, everything)
     logarithm = _spline(sums, np.log, "log(x)", lowering.observed[node.output.name], lowering, source)
     bits = round(math.log2(below.unit / logarithm.unit))
     logarithm = lowering.builder.shift(logarithm, bits, source=source)
@@ -512,35 +580,49 @@ def _log_softmax(node: OperatorNode, operator: LogSoftmax, lowering: _Lowering) 
 
 
 def _extremum(node: OperatorNode, operator: Extremum, lowering: _Lowering) -> Tensor:
-    if any(name is not None for name in operator.constants):
-        raise UnsupportedError(
-            f"{node.source}: the maximum with constants of the network is not shared yet; use Clip where they are one "
-            "number, or compile for another scheme"
-        )
     source = str(node.source)
     shape = (1, *operator.out_shape)
     found: list[Tensor] = []
-    units = []
     for name, in_shape in zip(node.values, operator.in_shapes, strict=True):
         x = _comparable(node, operator.largest, name, lowering)
         places = np.arange(x.size).reshape(in_shape)
         aligned = places.reshape((1,) * (len(shape) - len(in_shape)) + in_shape)
         index = np.broadcast_to(aligned, shape).reshape(-1)
         found.append(lowering.builder.combine([(x, PublicStep(index, None, x.size, index.size), 1)], source=source))
-        units.append(found[-1].unit)
-    unit = min(units)
+    x = _largest_of(node, found, lowering) if len(found) > 1 else found[0]
+    known = [np.asarray(lowering.graph.parameters[name], dtype=np.float64) for name in operator.constants if name]
+    if known:
+        sign = 1.0 if operator.largest else -1.0
+        least = np.maximum.reduce([np.broadcast_to(sign * each, shape) for each in known]).reshape(-1)
+        x = _at_least(x, least, lowering, source)
+    return _finished(node, operator.largest, None, x, lowering)
+
+
+def _at_least(x: Tensor, least: NDArray[np.float64], lowering: _Lowering, source: str) -> Tensor:
+    """The larger one of a value and a constant, element by element: c + ReLU(x - c), where c is a weight."""
+    bound = _integers(least, x.unit)
+    ahead = lowering.builder.affine([], [(x, None, 1)], -bound, x.unit, source=source)
+    more = lowering.builder.knot(ahead, 0, Line(), Line(slope=1), unit=x.unit, hidden=True, source=source)
+    made = lowering.builder.affine([], [(more, None, 1)], bound, x.unit, source=source)
+    return replace(made, low=np.maximum(x.low, bound), high=np.maximum(x.high, bound))
+
+
+def _largest_of(node: OperatorNode, found: list[Tensor], lowering: _Lowering) -> Tensor:
+    """Element by element the largest of several values of one size."""
+    unit = min(x.unit for x in found)
     size = found[0].size
     placed = []
-    for number, (x, own) in enumerate(zip(found, units, strict=True)):
-        ratio = own / unit
+    for number, x in enumerate(found):
+        ratio = x.unit / unit
         if abs(ratio - round(ratio)) > SAME * ratio:
             raise UnsupportedError(f"{node.source}: it compares values of units that do not fit; round them first")
         columns = np.arange(size)
         starts = np.clip(np.arange(len(found) * size) - number * size, 0, size)
         placed.append((x, PublicStep(columns, starts, size, len(found) * size), round(ratio)))
+    source = str(node.source)
     x = lowering.builder.combine(placed, source=source)
     sets = np.arange(len(found) * size).reshape(len(found), size).T
-    return _finished(node, operator.largest, None, _largest(lowering, x, sets, source), lowering)
+    return _largest(lowering, x, sets, source)
 
 
 def _comparable(node: OperatorNode, largest: bool, name: str, lowering: _Lowering) -> Tensor:

@@ -43,6 +43,7 @@ from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.functions import compose_functions
 from hecc.passes.graph.fuse_affine import fuse_affine
 from hecc.passes.graph.normalise_outputs import normalise_outputs
+from hecc.passes.graph.operators.masks import hide_masked
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.graph.products import merge_products
 from hecc.passes.graph.ranges import value_ranges
@@ -125,6 +126,14 @@ CANONICALISING: tuple[Pass[_Given], ...] = (
         IMPORTED,
         IMPORTED,
         "functions go behind maxima while these are operators",
+    ),
+    Pass(
+        "masks",
+        hide_masked,
+        lambda graph, given: hide_masked(graph, given.calibration),
+        IMPORTED,
+        IMPORTED,
+        "while a softmax is one operator, which can leave elements out",
     ),
     Pass(
         "operators",

@@ -17,7 +17,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.sharing.lowering import Accuracy, Lowered, lower
 from hecc.compiler.sharing.options import Reveal
 from hecc.compiler.sharing.simulation import simulated
-from hecc.runtime.errors import CompileError
+from hecc.runtime.errors import CompileError, UnsupportedError
 from hecc.runtime.sharing.parties.walk import Checked
 
 __all__ = ["Measured", "choose_accuracy"]
@@ -73,13 +73,14 @@ def choose_accuracy(
     CompileError
         No number of bits is precise enough.
     """
-    observed = _largest(graph, calibration)
+    ends = _ends(graph, calibration)
+    observed = {name: float(np.maximum(-low, high)) for name, (low, high) in ends.items()}
     rows = {name: each[:ROWS] for name, each in calibration.items()}
     values = graph.evaluate(rows)
     expected = {name: values[name] for name in graph.outputs}
 
     def measured(accuracy: Accuracy) -> Measured:
-        lowered = lower(graph, observed, declared, accuracy, margin=margin)
+        lowered = lower(graph, observed, declared, accuracy, margin=margin, ends=ends)
         checked = Checked.of(lowered.built.program)
         found = simulated(lowered, checked, rows, seed=0)
         error = max(
@@ -97,22 +98,30 @@ def choose_accuracy(
                 f"outputs are precise to {best.precision:.1f} bits at the most, and {precision:g} were asked for; ask "
                 "for less precision"
             )
-        best = measured(Accuracy(bits, bits))
+        try:
+            best = measured(Accuracy(bits, bits))
+        except (CompileError, UnsupportedError) as error:
+            # With the bits before there is a program: it is the precision that cannot be had.
+            raise CompileError(
+                f"outputs are precise to {best.precision:.1f} bits at the most, and {precision:g} were asked for; ask "
+                f"for less precision; with more bits: {error}"
+            ) from error
     best = _with_fewer_weight_bits(best, measured, precision)
     if reveal == "scores":
         return best
-    lowered = lower(graph, observed, declared, best.accuracy, margin=margin, reveal=reveal)
+    lowered = lower(graph, observed, declared, best.accuracy, margin=margin, reveal=reveal, ends=ends)
     return replace(best, lowered=lowered, checked=Checked.of(lowered.built.program))
 
 
-def _largest(graph: Graph, calibration: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
-    """The largest magnitude of every value; a few rows at a time, since all values of all of them fill memories."""
-    found: dict[str, float] = {}
+def _ends(graph: Graph, calibration: Mapping[str, NDArray[np.float64]]) -> dict[str, tuple[float, float]]:
+    """The least and the largest element of every value; a few rows at a time, since all values of all fill memories."""
+    found: dict[str, tuple[float, float]] = {}
     for at in range(0, len(next(iter(calibration.values()))), ROWS):
         values = graph.evaluate({name: each[at : at + ROWS] for name, each in calibration.items()})
         for name, each in values.items():
+            low, high = found.get(name, (math.inf, -math.inf))
             # Not a number stays one, wherever it is.
-            found[name] = float(np.maximum(found.get(name, 0.0), np.abs(each).max()))
+            found[name] = float(np.minimum(low, each.min())), float(np.maximum(high, each.max()))
     return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +15,12 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.passes import Pass, run_passes
 from hecc.compiler.graph.stages import IMPORTED
 from hecc.compiler.sharing.options import Options, Reveal
+from hecc.passes.graph.operators.masks import hide_masked
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.passes.sharing.accuracy import Measured, choose_accuracy
 from hecc.passes.sharing.layers import join_layers
 from hecc.passes.sharing.order import functions_behind_maxima
+from hecc.passes.sharing.smooth import join_functions
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.sharing.plan.header import SharingHeader, SharingInput, SharingOutput
 from hecc.runtime.sharing.plan.plan import (
@@ -31,8 +35,20 @@ from hecc.runtime.tail.steps import ArgMax, Hardmax, Labels, LogSoftmax, Softmax
 
 __all__ = ["PASSES", "build_plan"]
 
+log = logging.getLogger(__name__)
 
-PASSES: tuple[Pass[None], ...] = (
+Calibration: TypeAlias = Mapping[str, NDArray[np.float64]] | None
+"""Inputs by name, shape (rows, ...), if there are any."""
+
+PASSES: tuple[Pass[Calibration], ...] = (
+    Pass(
+        "masks",
+        hide_masked,
+        lambda graph, calibration: hide_masked(graph, calibration),
+        IMPORTED,
+        IMPORTED,
+        "large negative constants ahead of a softmax would need rings that no value does",
+    ),
     Pass(
         "outputs",
         merge_outputs,
@@ -40,6 +56,14 @@ PASSES: tuple[Pass[None], ...] = (
         IMPORTED,
         IMPORTED,
         "those that are one value are merged while they can be told by their names",
+    ),
+    Pass(
+        "functions",
+        join_functions,
+        lambda graph, _: join_functions(graph),
+        IMPORTED,
+        IMPORTED,
+        "as they are written, before anything moves between them",
     ),
     Pass(
         "order of maxima",
@@ -79,11 +103,13 @@ def build_plan(
         No number of bits is as precise as was asked for, or values need more bits than there are.
     """
     progress("join layers")
-    graph = run_passes(PASSES, imported, None)
+    graph = run_passes(PASSES, imported, calibration)
     progress("choose bits")
     found = choose_accuracy(
         graph, calibration, declared, options.precision, margin=options.margin, reveal=options.reveal
     )
+    for remark in found.lowered.remarks:
+        log.warning("%s", remark)
     built = found.lowered.built
     secrets = Secrets(built.weights, built.biases, os.urandom(SALT_BYTES), built.program)
     header = SharingHeader(

@@ -16,7 +16,8 @@ def primitive(name, operand=ARGUMENT, **attributes):
 def value(lines, x):
     total = lines.slope * x + lines.constant
     for bend in lines.bends:
-        total = total + np.where(x >= bend.at, bend.slope * x + bend.constant, 0)
+        there = x > bend.at if bend.beyond else x >= bend.at
+        total = total + np.where(there, bend.slope * x + bend.constant, 0)
     return total
 
 
@@ -33,6 +34,9 @@ def value(lines, x):
         primitive("shrink", lambd=1.25, bias=0.0),
         primitive("shrink", lambd=1.25, bias=0.75),
         primitive("thresholdedrelu", alpha=1.5),
+        primitive("sign"),
+        primitive("positive", WeightedSum((2.0,), (ARGUMENT,), -3.0)),
+        primitive("nonnegative", WeightedSum((1.0,), (ARGUMENT,), 2.5)),
         primitive("relu", WeightedSum((2.0,), (ARGUMENT,), -3.0)),
         WeightedSum((1.0, -1.0), (primitive("relu"), primitive("relu", WeightedSum((1.0,), (ARGUMENT,), -6.0))), 0.5),
     ],
@@ -60,3 +64,9 @@ def test_lines_are_the_function(function):
 )
 def test_what_is_not_made_of_lines_is_none(function):
     assert lines_of(function) is None
+
+
+@pytest.mark.parametrize("name", ["sign", "positive", "nonnegative"])
+def test_comparisons_are_exact_at_the_jump_too(name):
+    lines = lines_of(primitive(name))
+    assert value(lines, np.zeros(1)) == primitive(name)(np.zeros(1))

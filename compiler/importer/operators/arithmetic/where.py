@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from hecc.compiler.graph.affine import Scale, compose
 from hecc.compiler.graph.nodes import Value
@@ -19,15 +22,50 @@ __all__ = ["Where"]
 class Where(Converter):
     """Elements of one tensor where a condition holds, else of another."""
 
-    notes = "a constant condition, or a comparison if the whole has no jump; encrypted and constant tensors"
+    notes = (
+        "a constant condition, or a comparison if the whole has no jump; encrypted and constant tensors; minus "
+        "infinity as a mask before Softmax"
+    )
 
     @staticmethod
     def opset_9(call: Call) -> None:
         """Broadcast by numpy's rules."""
         if isinstance(call.operand(0), Constant):
-            move(call, (1, 2))
+            if not _masks(call):
+                move(call, (1, 2))
         else:
             _choose(call)
+
+
+def _masks(call: Call) -> bool:
+    """Whether minus infinity is chosen in places; then zero is, beside a mask for the softmax that reads it."""
+    condition, *chosen = (call.operand(number) for number in range(3))
+    hidden = [isinstance(one, Constant) and bool(np.isneginf(_floats(one)).any()) for one in chosen]
+    if hidden.count(True) != 1 or not isinstance(condition, Constant):
+        return False
+    other, mask = chosen[hidden.index(False)], chosen[hidden.index(True)]
+    if not isinstance(other, Value) or not isinstance(mask, Constant):
+        return False
+    rank = max(len(operand.shape) for operand in (condition, other, mask))
+    taken = call.example(condition, rank).array.astype(bool)
+    if hidden[0]:
+        taken = ~taken
+    numbers = call.example(mask, rank).array
+    shape = call.broadcast(taken.shape, other.shape, numbers.shape)
+    factor = call.scope.parameter(f"{call.name}:taken", np.broadcast_to(taken, shape).astype(np.float32))
+    rest = np.where(taken | np.isneginf(_floats(numbers)), 0.0, numbers).astype(np.float32)
+    bias = call.scope.parameter(f"{call.name}:rest", np.broadcast_to(rest, shape).copy())
+    call.affine(
+        Value(call.name, shape), (other, compose(Scale.of(shape, factor), broadcast(other.shape, shape))), bias=bias
+    )
+    places = ~taken & np.isneginf(_floats(numbers))
+    call.scope.masked[call.name] = np.broadcast_to(places, shape)
+    return True
+
+
+def _floats(constant: Constant | NDArray[Any]) -> NDArray[np.float64]:
+    array = constant.array if isinstance(constant, Constant) else constant
+    return np.asarray(array, dtype=np.float64)
 
 
 def _choose(call: Call) -> None:
