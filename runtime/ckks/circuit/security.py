@@ -78,8 +78,8 @@ SPARSE_TABLE: dict[tuple[int, int], dict[int, int]] = {
     (1 << 16, 64): {128: 126, 192: 100, 256: 100},
 }
 """Largest log2 of the modulus of the one key under a sparse secret, by ring degree and weight, and by level, against
-classical adversaries. All rows are far below what ``benchmarks/sparse_secrets.py`` estimates: a row of 100 bits has
-from 2 to 100 bits of modulus to spare."""
+classical adversaries. All rows are below what ``benchmarks/sparse_secrets.py`` estimates: with 13 to 331 bits of
+modulus more there would still be two bits more than the level."""
 
 MAX_PRIME_BITS = 50
 """Primes are below 2^50: AVX-512 IFMA multiplies 52-bit lanes, two bits of which lazy reduction needs, and AVX2 has no
