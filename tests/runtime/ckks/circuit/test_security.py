@@ -279,6 +279,7 @@ DEEP = 1 << 15
 FIRST, *UPPER = ntt_primes(32, DEEP, 4)
 SPECIAL = ntt_primes(44, DEEP, 2)
 EVIDENCE = SparseEvidence(128, SPARSE_TABLE_SOURCE, 100)
+STRONGER = SecurityEvidence(192, "classical", TABLE_SOURCE, 597)
 
 
 def raising(weight=32, limbs=4, evidence=EVIDENCE, **changes):
@@ -320,9 +321,24 @@ def test_a_larger_ring_a_larger_weight_and_a_lower_level_allow_as_much_at_least(
             "a sparse secret of weight 31 at N = 32768 has no 128-bit row in the table hecc-sparse-1",
         ),
         (raising(weight=16384), 128, "which has weights 32 at N = 16384, 32 at N = 32768, 64 at N = 32768"),
-        (raising(), 192, "sparse secret of weight 32 at N = 32768 has no 192-bit row"),
-        (raising(weight=64), 192, r"hecc-sparse-1: 100 bits for 128-bit security. is not the row .* for 192-bit"),
+        (raising(security=STRONGER), 192, "sparse secret of weight 32 at N = 32768 has no 192-bit row"),
+        (
+            raising(weight=64, security=STRONGER),
+            192,
+            r"hecc-sparse-1: 100 bits for 128-bit security. is not the row .* for 192-bit",
+        ),
         (raising(), "128-quantum", "the table hecc-sparse-1 has no rows against quantum computers"),
+        # The claim is of the whole plan: it is no stronger than its sparse secret.
+        (
+            raising(security=SecurityEvidence(128, "quantum", TABLE_SOURCE, 644)),
+            128,
+            "the table hecc-sparse-1 has no rows against quantum computers",
+        ),
+        (
+            raising(weight=64, security=STRONGER),
+            128,
+            r"hecc-sparse-1: 100 bits for 128-bit security. is not the row .* for 192-bit",
+        ),
         (raising(evidence=SparseEvidence(128, SPARSE_TABLE_SOURCE, 101)), 128, "evidence for its sparse secret"),
         (raising(evidence=SparseEvidence(128, TABLE_SOURCE, 100)), 128, r"ia.cr/2024/463: 100 bits .* is not the row"),
         (raising(evidence=SparseEvidence(64, SPARSE_TABLE_SOURCE, 100)), 128, "has no 64-bit row"),
