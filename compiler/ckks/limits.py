@@ -1,6 +1,6 @@
 """What CKKS cannot evaluate, of that which the importer can import: nothing, as functions become polynomials.
 
-Run ``python -m hecc.compiler.ckks.limits docs/reference/operators.md tests/end_to_end/node_tests/verified.json`` after
+Run ``python -m hecc.compiler.ckks.limits docs/reference/operators.md tests/end_to_end/node_tests`` after
 a change to the importer, to these, or to what official tests give encrypted.
 """
 

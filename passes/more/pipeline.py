@@ -20,6 +20,7 @@ from hecc.compiler.graph.programs.nodes import graph_program
 from hecc.compiler.more.normalisation import batch_normalisations
 from hecc.compiler.more.options import Options
 from hecc.compiler.more.smooth import COMPARING, smoothed
+from hecc.passes.graph.operators.masks import hide_masked
 from hecc.passes.graph.outputs import merge_outputs
 from hecc.runtime.errors import UnsupportedError
 from hecc.runtime.figures import count_words, listed
@@ -57,6 +58,8 @@ def build_plan(
     progress("fuse and simplify")
     log.warning("security %s", NO_SECURITY)
     graph = merge_outputs(imported)
+    if options.train is None:
+        graph = hide_masked(graph, calibration)
     if options.comparisons == "refuse":
         _refuse_comparisons(graph)
     inputs = tuple(

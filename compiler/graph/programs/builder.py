@@ -83,13 +83,15 @@ class ProgramBuilder:
 
     def parameter(self, name: str, values: NDArray[Any]) -> int:
         """A tensor for all rows, whose values the program has."""
-        self._arrays.setdefault(name, np.asarray(values, dtype=np.float64))
+        kept = self._arrays.setdefault(name, np.asarray(values, dtype=np.float64))
+        assert kept is values or _same(kept, np.asarray(values, dtype=np.float64)), f"{name} is two parameters"
         return self._emit(Parameter, name=name)
 
     def constant(self, values: NDArray[np.float64]) -> int:
         """A tensor that is known when the program is made."""
         known = next((name for name, each in self._arrays.items() if _same(each, values)), None)
-        return self.parameter(known or f"constant:{len(self._arrays)}", values)
+        # Graphs call numbers of theirs after their values, such as "constant:0".
+        return self.parameter(known or f"constant:#{len(self._arrays)}", values)
 
     def output(self, x: int, name: str) -> int:
         """A result."""

@@ -21,16 +21,24 @@ SPEC.loader.exec_module(verify)
 RECORD = verify.record("sharing")
 
 SECONDS = 1.0
-"""A test that takes longer is slow."""
+"""A test that takes longer is slow, and so are all of a family but its first."""
 
-NAMES = [
-    name if entry.get("seconds", 0.0) <= SECONDS else pytest.param(name, marks=pytest.mark.slow)
-    for name, entry in sorted(RECORD.items())
-]
+
+def _names() -> list[object]:
+    names: list[object] = []
+    families: set[str] = set()
+    for name, entry in sorted(RECORD.items()):
+        family = name.removeprefix("test_").partition("_")[0]
+        if entry.get("seconds", 0.0) <= SECONDS and family not in families:
+            families.add(family)
+            names.append(name)
+        else:
+            names.append(pytest.param(name, marks=pytest.mark.slow))
+    return names
 
 
 @pytest.mark.filterwarnings("ignore:.*calibration input")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", _names())
 def test_an_official_node_test_passes_shared(name: str) -> None:
     test = verify.tests().get(name)
     if test is None:

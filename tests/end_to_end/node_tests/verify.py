@@ -2,17 +2,20 @@
 
     python tests/end_to_end/node_tests/verify.py run [--name NAME ...] [--processes 2] [--limit 900]
     python tests/end_to_end/node_tests/verify.py run --scheme sharing
+    python tests/end_to_end/node_tests/verify.py run --scheme more
     python tests/end_to_end/node_tests/verify.py names
 
 Selected are all tests that the importer passes in clear and that say something about encrypted data
-(:mod:`hecc.compiler.importer.tables.conformance`). What became of each is in ``verified.json``, which the page of
-operators is made of; a run replaces the entries of the tests that it runs. Every test has a limit to its time.
+(:mod:`hecc.compiler.importer.tables.conformance`). What became of each is in ``verified.json``, of other schemes in
+``shared.json`` and ``encoded.json``, which the page of operators is made of; a run replaces the entries of the tests
+that it runs. Every test has a limit to its time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import queue
 import resource
 import select
@@ -34,12 +37,13 @@ import hecc
 from hecc.compiler.ckks.limits import LIMITS
 from hecc.compiler.importer.tables.conformance import Network, NodeTest, choices, networks, node_tests, run
 from hecc.runtime.errors import CompileError, HeccError, UnsupportedError
+from hecc.runtime.more.header import MoreHeader
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.sharing.plan.header import SharingHeader
 
 RECORD = Path(__file__).resolve().parent / "verified.json"
-RECORDS = {"ckks": RECORD, "sharing": RECORD.with_name("shared.json")}
-"""By scheme. Under sharing a test is simulated, integer by integer as both parties compute it."""
+RECORDS = {"ckks": RECORD, "sharing": RECORD.with_name("shared.json"), "more": RECORD.with_name("encoded.json")}
+"""By scheme. Under sharing a test is simulated, integer by integer as both parties compute it; so it is under MORE."""
 
 BITS = 10.0, 7.0, 5.0
 """Asked for, of the range of every element; the fewer where no polynomial follows a kink more closely. Versions of onnx
@@ -136,7 +140,10 @@ def _plan(network: Network, rows: Rows, ranges: Ranges, more_bits: float, scheme
 def error_of(plan: Plan, network: Network, found: Rows) -> float:
     """How far decrypted results are off, as a part of what they may be: above one they are wrong."""
     header = plan.header
-    promised = header.precision if isinstance(header, SharingHeader) else header.estimate.precision_bits
+    if isinstance(header, MoreHeader):
+        promised = math.inf
+    else:
+        promised = header.precision if isinstance(header, SharingHeader) else header.estimate.precision_bits
     tolerance = max(TOLERANCE, 2.0**-promised)
     worst = 0.0
     for signature, expected in zip(header.outputs, network.expected, strict=True):
@@ -188,7 +195,32 @@ def verified(name: str) -> dict[str, Any]:
     }
 
 
-VERIFIED = {"ckks": verified, "sharing": shared}
+def encoded(name: str) -> dict[str, Any]:
+    """What becomes of one test under MORE, with exact comparisons: its entry of the record."""
+    start = time.process_time()
+    refusal: HeccError = HeccError("no input holds a number")
+    for encrypted in choices(tests()[name]):
+        (network,) = networks(tests()[name], encrypted)
+        if not all(np.size(array) for array in network.data.values()):
+            continue
+        rows, ranges = next(_calibrations(network))
+        options: dict[str, Any] = {"scheme": "more", "batch_axis": False}
+        try:
+            plan = hecc.compile(network.model, calibration=rows, input_range=ranges, comparisons="exact", **options)
+            error = error_of(plan, network, hecc.simulate(plan, rows))
+        except HeccError as error_found:
+            refusal = error_found
+            continue
+        entry: dict[str, Any] = {"error": float(f"{error:.2g}"), "encrypted": list(network.data)}
+        try:
+            hecc.compile(network.model, calibration=rows, input_range=ranges, comparisons="refuse", **options)
+        except UnsupportedError:
+            entry["compares"] = True
+        return {**entry, "seconds": round(time.process_time() - start, 1)}
+    return {"refused": str(refusal).splitlines()[0], "seconds": round(time.process_time() - start, 1)}
+
+
+VERIFIED = {"ckks": verified, "sharing": shared, "more": encoded}
 
 
 def record(scheme: str = "ckks") -> dict[str, dict[str, Any]]:
