@@ -82,11 +82,11 @@ def _hard_sigmoid(alpha: float, beta: float) -> Lines:
 
 
 def _thresholded(alpha: float) -> Lines:
-    return Lines(0.0, 0.0, (Bend(alpha, 1.0, 0.0),))
+    return Lines(0.0, 0.0, (Bend(alpha, 1.0, 0.0, beyond=True),))
 
 
 def _shrink(lambd: float, bias: float) -> Lines:
-    return Lines(1.0, bias, (Bend(-lambd, -1.0, -bias), Bend(lambd, 1.0, -bias)))
+    return Lines(1.0, bias, (Bend(-lambd, -1.0, -bias), Bend(lambd, 1.0, -bias, beyond=True)))
 
 
 def _nonnegative() -> Lines:

@@ -351,12 +351,13 @@ def _function(node: FunctionNode, lowering: _Lowering) -> Tensor:
     made = []
     slope, constant = round(lines.slope * factor), round(lines.constant / unit)
     for number, bend in enumerate(lines.bends):
-        threshold = math.floor(bend.at / x.unit) + 1 if bend.beyond else round(bend.at / x.unit)
+        place = round(bend.at / x.unit)
+        threshold = math.floor(bend.at / x.unit) + 1 if bend.beyond else place
         left = Line(slope=slope, constant=constant) if number == 0 else Line()
         more = round(bend.slope * factor)
         # A bend that does not jump does not jump after rounding either.
         jump = bend.slope * bend.at + bend.constant
-        step = round(jump / unit) - more * threshold
+        step = round(jump / unit) - more * place
         right = Line(slope=left.slope + more, constant=left.constant + step)
         made.append(lowering.builder.knot(x, threshold, left, right, unit=unit, source=source))
     if len(made) == 1:

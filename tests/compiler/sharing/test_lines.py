@@ -66,7 +66,17 @@ def test_what_is_not_made_of_lines_is_none(function):
     assert lines_of(function) is None
 
 
-@pytest.mark.parametrize("name", ["sign", "positive", "nonnegative"])
-def test_comparisons_are_exact_at_the_jump_too(name):
-    lines = lines_of(primitive(name))
-    assert value(lines, np.zeros(1)) == primitive(name)(np.zeros(1))
+@pytest.mark.parametrize(
+    ("function", "at"),
+    [
+        (primitive("sign"), 0.0),
+        (primitive("positive"), 0.0),
+        (primitive("nonnegative"), 0.0),
+        (primitive("thresholdedrelu", alpha=1.5), 1.5),
+        (primitive("shrink", lambd=1.25, bias=0.75), 1.25),
+        (primitive("shrink", lambd=1.25, bias=0.75), -1.25),
+    ],
+    ids=str,
+)
+def test_functions_with_a_jump_are_exact_at_it_too(function, at):
+    assert value(lines_of(function), np.array([at])) == function(np.array([at]))
