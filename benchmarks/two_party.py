@@ -1,12 +1,14 @@
-"""The networks that papers on two-party inference measure: bytes, latency and accuracy.
+"""The networks that papers on two-party inference measure: bytes, latency and accuracy, and other systems beside them.
 
     python examples/two_parties/train.py --data DATA --out NETWORKS        # the networks, and rows to measure them on
     python benchmarks/two_party.py others NETWORKS MODELS DATA             # and ResNet-20, which others trained
     sudo python benchmarks/two_party.py run NETWORKS [--network breast ...] [--only accuracy]
+    sudo python benchmarks/two_party.py peers NETWORKS [--peer spu-semi2k ...]
     python benchmarks/two_party.py page docs/reference/two-party-systems.md
 
 ``run`` needs the rights of root for its network namespaces, unless only accuracies are asked for. Figures go to a file
-for each network in ``benchmarks/results/two_party``, and the page is made of these files alone.
+for each network in ``benchmarks/results/two_party``, those of peers to the folder ``peers`` in it, and the page is made
+of these files alone.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from other_networks.catalogue import NETWORKS as OTHERS
 from other_networks.data import SOURCES
 from parties.links import LINKS, parties
 from parties.serving import asked
+from peer_comparison.environments import default_folder
 from two_party_systems.accuracy import accuracy, compiled, costs, scores
 from two_party_systems.catalogue import NETWORKS, Network, Rows
+from two_party_systems.comparison import PEERS, compared
 from two_party_systems.page import page
 
 from hecc.measure.profiling import processor_name
@@ -47,12 +51,16 @@ def main() -> int:
     adding.add_argument("models", type=Path, help="as those of benchmarks/networks.py")
     adding.add_argument("data", type=Path, help="as those of benchmarks/networks.py")
     running = commands.add_parser("run", help="measure hecc")
-    running.add_argument("networks", type=Path, help="the folder that examples/two_parties/train.py wrote")
-    running.add_argument("--network", nargs="+", choices=[of.name for of in NETWORKS], metavar="NETWORK")
-    running.add_argument("--activation", nargs="+", default=["relu", "silu"])
-    running.add_argument("--rows", type=int, default=20, help="that are asked about (20)")
+    comparing = commands.add_parser("peers", help="measure hecc and other systems in turns")
+    for each, rows in ((running, 20), (comparing, 5)):
+        each.add_argument("networks", type=Path, help="the folder that examples/two_parties/train.py wrote")
+        each.add_argument("--network", nargs="+", choices=[of.name for of in NETWORKS], metavar="NETWORK")
+        each.add_argument("--activation", nargs="+", default=["relu", "silu"] if each is running else ["relu"])
+        each.add_argument("--rows", type=int, default=rows, help=f"that are asked about ({rows})")
     running.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
     running.add_argument("--seconds", type=float, default=300.0, help="of the processor, for accuracies (300)")
+    comparing.add_argument("--peer", nargs="+", choices=PEERS, default=list(PEERS))
+    comparing.add_argument("--venvs", type=Path, default=default_folder(), help=f"the peers' ({default_folder()})")
     writing = commands.add_parser("page", help="write the page of all figures")
     writing.add_argument("page", type=Path)
     arguments = parser.parse_args()
@@ -64,7 +72,13 @@ def main() -> int:
         for network, activation in chosen(arguments):
             stem = f"{network.name}-{activation}"
             model, rows = arguments.networks / f"{stem}.onnx", Rows.of(arguments.networks / f"{stem}.npz")
-            file, found = RESULTS / f"{stem}.json", measured(model, rows, arguments)
+            if arguments.command == "run":
+                file, found = RESULTS / f"{stem}.json", measured(model, rows, arguments)
+            else:
+                file, found = (
+                    RESULTS / "peers" / f"{stem}.json",
+                    compared(model, rows, arguments.rows, arguments.peer, arguments.venvs),
+                )
             kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
             file.parent.mkdir(parents=True, exist_ok=True)
             whole = kept | {"network": network.name, "activation": activation, "machine": machine()} | found

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from marked import markdown_table
+from peer_comparison.report import time_words
 
-from hecc.runtime.figures import size_words, time_words
+from hecc.runtime.figures import size_words
 from two_party_systems.catalogue import NETWORKS, Network
 
 __all__ = ["page"]
@@ -36,7 +37,7 @@ on medical data, and those systems' bytes were not read at their source here. So
 Payload, both ways. *Online*: when a row is asked about. *Ahead*: the dealer's material, and what the client uploads
 before. *Once*: the weights under a mask, for each batch of material whatever its number of rows. *l*: bits of the rings
 of layers. *Wire*: what passes the client's interface when a row is asked about, with the headers of all layers and a
-TLS 1.3 connection for this row alone, which takes some 5 kB. *Asked*: what this project wants to stay under.
+TLS 1.3 connection for this row alone, which takes 3.6 kB. *Asked*: what this project wants to stay under.
 """
 
 LATENCY = """
@@ -69,15 +70,21 @@ one is luck: ties fall to either side. CryptMed's best approximations lose less 
 PEERS = """
 ## Other systems on the same networks
 
-The same ReLU networks and the same rows, in one run, on one link of 1 Gbit/s without added delay, one row after the
-other. Bytes are those that passed the client's interface for a row, headers included. hecc's *all* adds what was sent
-ahead and the dealer's material, and has TLS; the others have none. *Set-up*: once, to share the weights and to
-warm up. *Largest error*: of a score, against onnxruntime.
+The same ReLU networks and the same rows, in one run, on one link of 1 Gbit/s without added delay, row by row. *A row*:
+bytes that passed the client's interface, with the headers of all layers; of hecc with a TLS 1.3 connection that is made
+for this row alone, while the others have no TLS and keep their connections. *Ahead*: the dealer's material and what the
+client uploads before. *Times hecc's*: a row with what is ahead of it. *Connections apart*: the same without hecc's
+connection. *Set-up*: what is sent once; of the others with a row to warm up. *Largest error*: of a score, against
+onnxruntime. Cheetah's transfers are made in batches that serve several rows, so its bytes of a row vary with their
+number.
 
-* **SPU SEMI2K** (64 bits, 18 of them behind the point): its dealer is its first party, which so could read everything.
-  That takes the fewest bytes; a dealer of its own, as hecc's, costs more.
-* **SPU Cheetah** (64 bits): no dealer; oblivious transfers and homomorphic encryption.
-* **CrypTen** (64 bits, 16 of them behind the point): its first party is the dealer, too.
+* **SPU SEMI2K** (64 bits, 18 behind the point; or 32 and 10): its dealer is its first party, the server, which so could
+  read everything. That takes the fewest bytes: with a dealer of its own it would take more.
+* **SPU Cheetah** (64 bits, 18 behind the point): no dealer; oblivious transfers and homomorphic encryption instead, so
+  it is not the same trust.
+* **CrypTen** (64 bits, 16 behind the point): its first party is the dealer, too.
+
+Their environments are made by `two_party.py peers` itself, with pinned versions, in virtual environments apart.
 """
 
 
@@ -192,21 +199,27 @@ def folds_line(found: Mapping[str, Any]) -> Line:
     )
 
 
-PEERS_HEADING = ("network", "data", "system", "a row", "times hecc's", "set-up", "latency", "largest error", "same")
+PEERS_HEADING = (
+    "network", "data", "system", "a row", "ahead", "times hecc's", "connections apart", "set-up", "latency",
+    "largest error", "same",
+)  # fmt: skip
 
 
 def peer_lines(network: Network, report: Report) -> Iterator[Line]:
     """hecc's line, and below it one for each other system."""
     ours = report["systems"]["hecc"]
+    whole = ours["row_bytes"] + ours["ahead_bytes"]
     for name, found in report["systems"].items():
         if "failure" in found:
             continue
+        times = [found["row_bytes"] / bytes_ for bytes_ in (whole, whole - ours["connection_bytes"])]
         yield (
             network.title,
             network.data,
             found["title"],
-            size_words(found["row_bytes"]) + (f", all {size_words(found['all_bytes'])}" if name == "hecc" else ""),
-            "" if name == "hecc" else f"**{found['row_bytes'] / ours['all_bytes']:.1f}**",
+            size_words(found["row_bytes"]),
+            size_words(found["ahead_bytes"]) if name == "hecc" else "",
+            *("" if name == "hecc" else f"**{each:.1f}**" if each < 100 else f"**{each:.0f}**" for each in times),
             size_words(found["setup_bytes"]),
             time_words(float(np.median(found["seconds"]))),
             f"{found['largest_error']:.2g}",

@@ -64,6 +64,8 @@ def train(architecture: Architecture, activation: str, rows: Array, labels: Arra
     torch.manual_seed(seed)
     network = architecture.made(ACTIVATIONS[activation])
     x, y = torch.from_numpy(rows), torch.from_numpy(labels)
+    if x.ndim == 4:
+        network, x = (each.to(memory_format=torch.channels_last) for each in (network, x))
     batches = max(1, len(x) // architecture.batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=architecture.rate, weight_decay=architecture.decay)
     steps = architecture.epochs * batches
@@ -72,10 +74,12 @@ def train(architecture: Architecture, activation: str, rows: Array, labels: Arra
     for _ in range(architecture.epochs):
         for chosen in torch.randperm(len(x))[: batches * architecture.batch].chunk(batches):
             some = x[chosen]
-            if architecture.data == "cifar10" and torch.rand(()) < 0.5:
+            if architecture.mirrored and torch.rand(()) < 0.5:
                 some = some.flip(3)
             optimizer.zero_grad()
-            torch.autograd.backward(F.cross_entropy(network(some), y[chosen]))
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=architecture.brief):
+                found = network(some).float()
+            torch.autograd.backward(F.cross_entropy(found, y[chosen]))
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
