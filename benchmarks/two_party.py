@@ -111,6 +111,7 @@ def measured(model: Path, rows: Rows, arguments: argparse.Namespace) -> dict[str
             outputs = np.array(found.pop("outputs"))
             same = int((outputs.argmax(axis=1) == exact).sum())
             report[name] = found | {"same": same, "rate": link.rate, "round_trip": link.round_trip}
+        report["load"] = os.getloadavg()[0]
     return report
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from parties.links import Parties, joined
+from parties.links import joined
 from parties.serving import asked
 from peer_comparison.environments import Peer, provide
 
@@ -125,30 +127,40 @@ def _peer(
     with tempfile.TemporaryDirectory() as name, joined(RATE, PORT) as made:
         folder = Path(name)
         write(model, np.concatenate([test[:1], test]), folder)
+        ends = (made.listening, made.client_listening)
         command = (python, "-m", system.peer.module)
-        with subprocess.Popen(
-            made.inside(made.server, *command, "server", folder, *_addresses(made), *system.arguments),
-            cwd=BENCHMARKS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        ) as server:  # fmt: skip
-            try:
-                done = subprocess.run(
-                    made.inside(made.client, *command, "client", folder, *_addresses(made), *system.arguments),
-                    cwd=BENCHMARKS, capture_output=True, text=True, timeout=SECONDS, check=True,
-                )  # fmt: skip
-            except subprocess.TimeoutExpired:
-                return {"failure": f"it was not done after {SECONDS:.0f} s"}
-            except subprocess.CalledProcessError as error:
-                lines = (error.stderr or "").strip().splitlines()
-                return {"failure": lines[-1] if lines else f"it ended with status {error.returncode}"}
-            finally:
-                server.kill()
-    found: dict[str, Any] = json.loads(done.stdout)
+        processes = {}
+        with (folder / "report.json").open("w") as report, contextlib.ExitStack() as stack:
+            for role, namespace, output in (
+                ("server", made.server, subprocess.DEVNULL),
+                ("client", made.client, report),
+            ):
+                whole = made.inside(namespace, *command, role, folder, *ends, *system.arguments)
+                said = stack.enter_context((folder / f"{role}.txt").open("w"))
+                processes[role] = subprocess.Popen(whole, cwd=BENCHMARKS, stdout=output, stderr=said)
+                stack.callback(processes[role].wait)
+                stack.callback(processes[role].kill)
+            failed = _waited(processes)
+        if failed is not None:
+            role, how = failed
+            said_last = (folder / f"{role}.txt").read_text(errors="replace").strip().splitlines()
+            return {"failure": f"its {role} {how}" + (f": {said_last[-1]}" if said_last else "")}
+        found: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return found | _held(np.array(found.pop("outputs")), exact)
 
 
-def _addresses(made: Parties) -> tuple[str, str]:
-    """Where server and client listen: a peer may open connections either way."""
-    return made.listening, made.client_listening
+def _waited(processes: Mapping[str, subprocess.Popen[bytes]]) -> tuple[str, str] | None:
+    """Wait until both parties are done; of one that failed or took too long its role and how, and otherwise nothing."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        ended = {role: process.poll() for role, process in processes.items()}
+        for role, status in ended.items():
+            if status:
+                return role, f"ended with status {status}"
+        if None not in ended.values():
+            return None
+        time.sleep(0.2)
+    return next((role, f"was not done after {SECONDS:.0f} s") for role, at in processes.items() if at.poll() is None)
 
 
 def _held(outputs: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[str, Any]:

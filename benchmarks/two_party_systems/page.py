@@ -37,7 +37,8 @@ on medical data, and those systems' bytes were not read at their source here. So
 Payload, both ways. *Online*: when a row is asked about. *Ahead*: the dealer's material, and what the client uploads
 before. *Once*: the weights under a mask, for each batch of material whatever its number of rows. *l*: bits of the rings
 of layers. *Wire*: what passes the client's interface when a row is asked about, with the headers of all layers and a
-TLS 1.3 connection for this row alone, which takes 3.6 kB. *Asked*: what this project wants to stay under.
+TLS 1.3 connection for this row alone, which takes some 3 kB. *Asked*: what this project wants to stay under. Smooth
+activations take ten times as much as ReLU and more: their splines compare with many knots, and look up coefficients.
 """
 
 LATENCY = """
@@ -45,7 +46,9 @@ LATENCY = """
 
 Server and client are processes in two network namespaces with a relay between them: LAN is 1 Gbit/s with a round trip
 of 1 ms, WAN 100 Mbit/s with 40 ms. A row is asked about alone, over a connection that is made before the clock starts;
-*connect* is what making it takes. Medians.
+*connect* is what making it takes. Of the rows the fastest and the median: the two processors did much other work, which
+the fastest row met least (*load*: how many programs wanted a processor, averaged over a minute). *Predicted*: half a
+round trip for each message and the payload at the link's rate, that is if nobody needed time to compute.
 """
 
 ACCURACY = """
@@ -62,7 +65,7 @@ grey, reduced to 32x32 pixels, and divided so that no patient is on both sides; 
 FOLDS = """
 ## Cross-validation
 
-Five times five folds of each table, all activations; `examples/two_parties/validate.py` does it. Percent, with 95%
+Five times five folds of a table; `examples/two_parties/validate.py` does it. Percent, with 95%
 intervals that count that training sets overlap (Nadeau and Bengio, 2003). *Loss*: points lost by sharing. A negative
 one is luck: ties fall to either side. CryptMed's best approximations lose less than 1.2 points.
 """
@@ -75,8 +78,11 @@ bytes that passed the client's interface, with the headers of all layers; of hec
 for this row alone, while the others have no TLS and keep their connections. *Ahead*: the dealer's material and what the
 client uploads before. *Times hecc's*: a row with what is ahead of it. *Connections apart*: the same without hecc's
 connection. *Set-up*: what is sent once; of the others with a row to warm up. *Largest error*: of a score, against
-onnxruntime. Cheetah's transfers are made in batches that serve several rows, so its bytes of a row vary with their
-number.
+onnxruntime; hecc's plans promise about ten bits here, the others carry more and take what that takes. Cheetah's
+transfers are made in batches that serve several rows, so its bytes of a row vary with their number.
+
+On the tables' networks most of hecc's bytes are the connection and headers: of the 6 kB of a row less than 500 bytes
+are payload. There it sends ten times less than SEMI2K with 64 bits without the connection, and not with it.
 
 * **SPU SEMI2K** (64 bits, 18 behind the point; or 32 and 10): its dealer is its first party, the server, which so could
   read everything. That takes the fewest bytes: with a dealer of its own it would take more.
@@ -92,7 +98,7 @@ def page(results: Path) -> str:
     """The whole page, in the order of the catalogue; networks without a file of results are left out."""
     shown = [(network, report) for network in NETWORKS for report in reports(results, network)]
     text = TITLE + "\n" + markdown_table(BYTES_HEADING, *(bytes_line(*each) for each in shown)) + "\n"
-    timed = [each for each in shown if "WAN" in each[1]]
+    timed = [each for each in shown if "load" in each[1]]
     if timed:
         text += LATENCY + "\n" + markdown_table(LATENCY_HEADING, *(latency_line(*each) for each in timed)) + "\n"
     counted = [each for each in shown if "accuracy" in each[1]]
@@ -149,17 +155,32 @@ def bytes_line(network: Network, report: Report) -> Line:
     )
 
 
-LATENCY_HEADING = ("network", "data", "activation", "LAN", "WAN", "connect, LAN", "connect, WAN", "as onnxruntime")
+LATENCY_HEADING = (
+    "network", "data", "activation", "LAN", "predicted", "WAN", "predicted", "connect, LAN", "connect, WAN", "load",
+    "as onnxruntime",
+)  # fmt: skip
 
 
 def latency_line(network: Network, report: Report) -> Line:
     lan, wan = report["LAN"], report["WAN"]
     return (
         *names(network, report),
-        *(time_words(float(np.median(link["asking"]))) for link in (lan, wan)),
-        *(time_words(float(np.median(link["connecting"]))) for link in (lan, wan)),
+        *(words for link in (lan, wan) for words in (measured_words(link), time_words(predicted(report, link)))),
+        *(time_words(min(link["connecting"])) for link in (lan, wan)),
+        f"{report['load']:.0f}",
         f"{lan['same'] + wan['same']} of {lan['rows'] + wan['rows']}",
     )
+
+
+def measured_words(link: Report) -> str:
+    """The fastest row and the median."""
+    return f"{time_words(min(link['asking']))}, {time_words(float(np.median(link['asking'])))}"
+
+
+def predicted(report: Report, link: Report) -> float:
+    """Seconds that messages and bytes take on a link."""
+    costs, bits = report["costs"], {"1gbit": 1e9, "100mbit": 1e8}[link["rate"]]
+    return float(costs["messages"] * link["round_trip"] / 2 + 8 * costs["online_bytes"] / bits)
 
 
 ACCURACY_HEADING = ("network", "data", "activation", "rows", "clear", "shared", "loss, points", "same", "ties")

@@ -104,7 +104,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         "breast": Architecture("breast", dense(30, 16, 16, 2), epochs=40, batch=64, rate=5e-3, decay=3.0),
         "diabetes": Architecture("diabetes", dense(8, 20, 20, 2), epochs=40, batch=64, rate=5e-3, decay=3.0),
         "liver": Architecture("liver", dense(10, 32, 32, 2), epochs=40, batch=64, rate=5e-3, decay=3.0),
-        "malaria": Architecture("malaria", malaria, 15, 64, 2e-3, 0.05, mirrored=True, brief=True),
+        "malaria": Architecture("malaria", malaria, epochs=15, batch=64, rate=2e-3, decay=0.05),
         "secureml": Architecture("mnist", dense(784, 128, 128, 10), epochs=8, batch=250, rate=3e-3, decay=1e-2),
         "minionn_mnist": Architecture("mnist", minionn_mnist, epochs=4, batch=250, rate=5e-3, decay=1e-2),
         "minionn_cifar10": Architecture("cifar10", minionn_cifar10, 4, 100, 3e-3, 1e-2, mirrored=True, brief=True),
