@@ -39,6 +39,9 @@ from hecc.runtime.native import implementations
 
 RESULTS = Path(__file__).resolve().parent / "results" / "two_party"
 RESNET = "ace_resnet20_cifar10"
+CALIBRATION = 200
+"""Rows that ResNet-20 is calibrated with."""
+
 PORT = 7000
 PARTS = ("accuracy", "links")
 
@@ -124,7 +127,7 @@ def add_resnet(networks: Path, models: Path, data: Path) -> None:
     shutil.copyfile(models / f"{RESNET}.onnx", networks / "resnet20-relu.onnx")
     np.savez(
         networks / "resnet20-relu.npz",
-        calibration=network.scaling(found.calibration, shape),
+        calibration=network.scaling(found.calibration[:CALIBRATION], shape),
         test=network.scaling(found.test, shape),
         labels=found.labels,
         range=np.array(network.scaling.range),

@@ -37,7 +37,10 @@ from data import SOURCES, Array, Rows
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 CALIBRATION = 2000
-"""Training rows that a compiler sees, at the most."""
+"""Training rows that a compiler sees, at the most; a tenth of that where a row is large."""
+
+LARGE = 3000
+"""Numbers of a row that is large."""
 
 DEFAULT = ("relu", "silu")
 
@@ -124,7 +127,8 @@ def export(network: nn.Module, shape: tuple[int, ...], path: Path) -> None:
 
 def save_rows(rows: Rows, path: Path) -> None:
     """Write what a network is calibrated with and measured on, with the range of its inputs."""
-    some = np.random.default_rng(0).permutation(len(rows.train))[:CALIBRATION]
+    count = CALIBRATION // 10 if rows.train[0].size >= LARGE else CALIBRATION
+    some = np.random.default_rng(0).permutation(len(rows.train))[:count]
     np.savez(path, calibration=rows.train[some], test=rows.test, labels=rows.test_labels, range=np.array(rows.range))
 
 
