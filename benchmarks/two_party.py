@@ -72,6 +72,10 @@ def main() -> int:
     elif arguments.command == "others":
         add_resnet(arguments.networks, arguments.models, arguments.data)
     else:
+        stems = [f"{network.name}-{activation}" for network, activation in chosen(arguments)]
+        missing = [stem for stem in stems if not (arguments.networks / f"{stem}.npz").exists()]
+        if missing:
+            parser.error(f"{arguments.networks} has no {missing[0]}.npz; examples/two_parties/train.py writes it")
         for network, activation in chosen(arguments):
             stem = f"{network.name}-{activation}"
             model, rows = arguments.networks / f"{stem}.onnx", Rows.of(arguments.networks / f"{stem}.npz")

@@ -116,3 +116,10 @@ def test_a_latency_stands_beside_what_messages_and_bytes_take(network):
     # Five round trips, and ten megabits.
     assert line[3:7] == ("100 ms, 200 ms", "15 ms", "100 ms, 200 ms", "300 ms")
     assert line[7:] == ("40 ms", "40 ms", "3", "6 of 6")
+
+
+def test_a_network_that_was_not_trained_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["two_party.py", "run", str(tmp_path), "--network", "liver"])
+    with pytest.raises(SystemExit):
+        importlib.import_module("two_party").main()
+    assert "has no liver-relu.npz; examples/two_parties/train.py writes it" in capsys.readouterr().err
