@@ -1,12 +1,14 @@
-"""The networks that papers on two-party inference measure: bytes, latency and accuracy.
+"""The networks that papers on two-party inference measure: bytes, latency and accuracy, and other systems beside them.
 
     python examples/two_parties/train.py --data DATA --out NETWORKS        # the networks, and rows to measure them on
     python benchmarks/two_party.py others NETWORKS MODELS DATA             # and ResNet-20, which others trained
     sudo python benchmarks/two_party.py run NETWORKS [--network breast ...] [--only accuracy]
+    sudo python benchmarks/two_party.py peers NETWORKS [--peer spu-semi2k ...]
     python benchmarks/two_party.py page docs/reference/two-party-systems.md
 
 ``run`` needs the rights of root for its network namespaces, unless only accuracies are asked for. Figures go to a file
-for each network in ``benchmarks/results/two_party``, and the page is made of these files alone.
+for each network in ``benchmarks/results/two_party``, those of peers to the folder ``peers`` in it, and the page is made
+of these files alone.
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from other_networks.catalogue import NETWORKS as OTHERS
 from other_networks.data import SOURCES
 from parties.links import LINKS, parties
 from parties.serving import asked
+from peer_comparison.environments import default_folder
 from two_party_systems.accuracy import accuracy, compiled, costs, scores
 from two_party_systems.catalogue import NETWORKS, Network, Rows
+from two_party_systems.comparison import PEERS, compared
 from two_party_systems.page import page
 
 from hecc.measure.profiling import processor_name
@@ -35,6 +39,9 @@ from hecc.runtime.native import implementations
 
 RESULTS = Path(__file__).resolve().parent / "results" / "two_party"
 RESNET = "ace_resnet20_cifar10"
+CALIBRATION = 200
+"""Rows that ResNet-20 is calibrated with."""
+
 PORT = 7000
 PARTS = ("accuracy", "links")
 
@@ -47,12 +54,16 @@ def main() -> int:
     adding.add_argument("models", type=Path, help="as those of benchmarks/networks.py")
     adding.add_argument("data", type=Path, help="as those of benchmarks/networks.py")
     running = commands.add_parser("run", help="measure hecc")
-    running.add_argument("networks", type=Path, help="the folder that examples/two_parties/train.py wrote")
-    running.add_argument("--network", nargs="+", choices=[of.name for of in NETWORKS], metavar="NETWORK")
-    running.add_argument("--activation", nargs="+", default=["relu", "silu"])
-    running.add_argument("--rows", type=int, default=20, help="that are asked about (20)")
+    comparing = commands.add_parser("peers", help="measure hecc and other systems in turns")
+    for each, rows in ((running, 20), (comparing, 5)):
+        each.add_argument("networks", type=Path, help="the folder that examples/two_parties/train.py wrote")
+        each.add_argument("--network", nargs="+", choices=[of.name for of in NETWORKS], metavar="NETWORK")
+        each.add_argument("--activation", nargs="+", default=["relu", "silu"] if each is running else ["relu"])
+        each.add_argument("--rows", type=int, default=rows, help=f"that are asked about ({rows})")
     running.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
     running.add_argument("--seconds", type=float, default=300.0, help="of the processor, for accuracies (300)")
+    comparing.add_argument("--peer", nargs="+", choices=PEERS, default=list(PEERS))
+    comparing.add_argument("--venvs", type=Path, default=default_folder(), help=f"the peers' ({default_folder()})")
     writing = commands.add_parser("page", help="write the page of all figures")
     writing.add_argument("page", type=Path)
     arguments = parser.parse_args()
@@ -61,10 +72,20 @@ def main() -> int:
     elif arguments.command == "others":
         add_resnet(arguments.networks, arguments.models, arguments.data)
     else:
+        stems = [f"{network.name}-{activation}" for network, activation in chosen(arguments)]
+        missing = [stem for stem in stems if not (arguments.networks / f"{stem}.npz").exists()]
+        if missing:
+            parser.error(f"{arguments.networks} has no {missing[0]}.npz; examples/two_parties/train.py writes it")
         for network, activation in chosen(arguments):
             stem = f"{network.name}-{activation}"
             model, rows = arguments.networks / f"{stem}.onnx", Rows.of(arguments.networks / f"{stem}.npz")
-            file, found = RESULTS / f"{stem}.json", measured(model, rows, arguments)
+            if arguments.command == "run":
+                file, found = RESULTS / f"{stem}.json", measured(model, rows, arguments)
+            else:
+                file, found = (
+                    RESULTS / "peers" / f"{stem}.json",
+                    compared(model, rows, arguments.rows, arguments.peer, arguments.venvs),
+                )
             kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
             file.parent.mkdir(parents=True, exist_ok=True)
             whole = kept | {"network": network.name, "activation": activation, "machine": machine()} | found
@@ -97,6 +118,7 @@ def measured(model: Path, rows: Rows, arguments: argparse.Namespace) -> dict[str
             outputs = np.array(found.pop("outputs"))
             same = int((outputs.argmax(axis=1) == exact).sum())
             report[name] = found | {"same": same, "rate": link.rate, "round_trip": link.round_trip}
+        report["load"] = os.getloadavg()[0]
     return report
 
 
@@ -109,7 +131,7 @@ def add_resnet(networks: Path, models: Path, data: Path) -> None:
     shutil.copyfile(models / f"{RESNET}.onnx", networks / "resnet20-relu.onnx")
     np.savez(
         networks / "resnet20-relu.npz",
-        calibration=network.scaling(found.calibration, shape),
+        calibration=network.scaling(found.calibration[:CALIBRATION], shape),
         test=network.scaling(found.test, shape),
         labels=found.labels,
         range=np.array(network.scaling.range),

@@ -3,7 +3,8 @@
     python asking.py PLAN ROWS.npy HOST:PORT NUMBER
 
 Works in a folder with material and certificates. Connections, TLS included, are made before the clock starts. Of the
-bytes that passed this party's interface, it writes down how many were of the preparation and how many of the rows.
+bytes that passed this party's interface, it writes down how many were of the preparation and how many of the rows, and
+of these how many made connections.
 """
 
 from __future__ import annotations
@@ -43,17 +44,20 @@ def main() -> None:
     between = wire_bytes()
     host, _, port = address.rpartition(":")
     (name,) = (signature.name for signature in plan.header.inputs)
-    connecting, asking, outputs = [], [], []
+    connecting, asking, outputs, wire_connecting = [], [], [], 0
     client = SharingClient(plan, MATERIAL)
     for row in rows:
         integers = integers_of(plan.header, {name: row[np.newaxis].astype(np.float64)})
+        unconnected = wire_bytes()
         start = time.perf_counter()
         with connect(host, int(port), client_context(**TRUST)) as connection:
             connected = time.perf_counter()
+            wire_connecting += wire_bytes() - unconnected
+            start_asking = time.perf_counter()
             found = client.query(connection, integers)
             done = time.perf_counter()
         connecting.append(connected - start)
-        asking.append(done - connected)
+        asking.append(done - start_asking)
         (values,) = values_of(plan.header, plan.checked, found).values()
         outputs.append(values.reshape(-1).tolist())
     client.close()
@@ -63,6 +67,7 @@ def main() -> None:
         "connecting": connecting,
         "asking": asking,
         "wire_ahead": between - before,
+        "wire_connecting": wire_connecting,
         "wire_asking": wire_bytes() - between,
         "payload_sent": client.sent / len(rows),
         "payload_received": client.received / len(rows),

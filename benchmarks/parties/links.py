@@ -1,4 +1,4 @@
-"""Links: two network namespaces and a relay between them, by `ip`, `tc` and a process.
+"""Links: two network namespaces, and a relay or nothing between them, by `ip`, `tc` and a process.
 
 Rates are tbf's, on the end of each party. Delays are the relay's, which holds what comes for half of the round trip and
 then passes it on: netem would do that better, and many kernels do not have it. The relay ends each TCP connection, so a
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LINKS", "Link", "Parties", "parties", "wire_bytes"]
+__all__ = ["LINKS", "Link", "Parties", "joined", "parties", "wire_bytes"]
 
 NETWORK = "10.197"
 """The first two numbers of all addresses."""
@@ -60,12 +60,15 @@ class Parties:
         Where the server listens, in its own.
     reached
         Where the client reaches it.
+    client_listening
+        Where the client could listen, in its own.
     """
 
     server: str
     client: str
     listening: str
     reached: str
+    client_listening: str
 
     def inside(self, namespace: str, *command: str | Path) -> list[str]:
         """A command line that works there."""
@@ -87,7 +90,13 @@ def parties(link: Link, port: int = 7000) -> Iterator[Parties]:
     names = {role: f"hecc-{role}-{os.getpid()}" for role in ("server", "client")}
     ends = {role: f"hecc{number}-{os.getpid()}" for number, role in enumerate(names)}
     host = {role: f"{NETWORK}.{number}" for number, role in enumerate(names)}
-    made = Parties(names["server"], names["client"], f"{host['server']}.2:{port}", f"{host['client']}.1:{port}")
+    made = Parties(
+        names["server"],
+        names["client"],
+        listening=f"{host['server']}.2:{port}",
+        reached=f"{host['client']}.1:{port}",
+        client_listening=f"{host['client']}.2:{port}",
+    )
     with contextlib.ExitStack() as stack:
         for role, name in names.items():
             _run("ip", "netns", "add", name)
@@ -100,7 +109,7 @@ def parties(link: Link, port: int = 7000) -> Iterator[Parties]:
                 ("ip", "addr", "add", f"{host[role]}.2/24", "dev", "end"),
                 ("ip", "link", "set", "end", "up"),
                 ("ip", "link", "set", "lo", "up"),
-                ("tc", "qdisc", "add", "dev", "end", "root", "tbf", "rate", link.rate, "burst", BURST, "latency", "1s"),
+                _limited(link.rate),
             ):
                 _run(*made.inside(name, *command))
         relay = subprocess.Popen(
@@ -111,6 +120,38 @@ def parties(link: Link, port: int = 7000) -> Iterator[Parties]:
         assert relay.stdout is not None, "it is a pipe"
         relay.stdout.readline()
         yield made
+
+
+@contextlib.contextmanager
+def joined(rate: str, port: int = 7000) -> Iterator[Parties]:
+    """Namespaces with one veth pair between them and nothing that delays: each reaches any port of the other.
+
+    For systems that open connections of their own, which no relay knows of. It takes the rights of root, on Linux.
+    """
+    names = {role: f"hecc-{role}-{os.getpid()}" for role in ("server", "client")}
+    host = {role: f"{NETWORK}.2.{number}" for number, role in enumerate(names, 1)}
+    listening, client_listening = (f"{address}:{port}" for address in host.values())
+    with contextlib.ExitStack() as stack:
+        for name in names.values():
+            _run("ip", "netns", "add", name)
+            stack.callback(_run, "ip", "netns", "del", name)
+        server, client = names.values()
+        _run("ip", "link", "add", "end", "netns", server, "type", "veth", "peer", "name", "end", "netns", client)
+        made = Parties(server, client, listening, listening, client_listening)
+        for role, name in names.items():
+            for command in (
+                ("ip", "addr", "add", f"{host[role]}/24", "dev", "end"),
+                ("ip", "link", "set", "end", "up"),
+                ("ip", "link", "set", "lo", "up"),
+                _limited(rate),
+            ):
+                _run(*made.inside(name, *command))
+        yield made
+
+
+def _limited(rate: str) -> tuple[str, ...]:
+    """A command that limits a party's interface to a rate."""
+    return ("tc", "qdisc", "add", "dev", "end", "root", "tbf", "rate", rate, "burst", BURST, "latency", "1s")
 
 
 def _run(*command: str) -> str:

@@ -49,7 +49,7 @@ def asked(folder: Path, plan: SharingPlan, rows: NDArray[Any], made: Parties) ->
         server_material=folder / "server.material",
         client_material=folder / "client.material",
     )
-    hosts = [address.rpartition(":")[0] for address in (made.listening, made.reached)]
+    hosts = list(dict.fromkeys(address.rpartition(":")[0] for address in (made.listening, made.reached)))
     hecc.authority(folder / "tls", hosts=hosts)
     program = [sys.executable, "-m", "hecc", "serve", "plan.bin", "--listen", made.listening]
     with subprocess.Popen(made.inside(made.server, *program), cwd=folder, stdout=subprocess.PIPE, text=True) as server:

@@ -1,1 +1,4 @@
-"""The parts of ``benchmarks/two_party.py``."""
+"""The parts of ``benchmarks/two_party.py``.
+
+The peers' own interpreters, which have numpy but not hecc, import ``steps`` and ``workers``.
+"""

@@ -37,7 +37,10 @@ from data import SOURCES, Array, Rows
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 CALIBRATION = 2000
-"""Training rows that a compiler sees, at the most."""
+"""Training rows that a compiler sees, at the most; a tenth of that where a row is large."""
+
+LARGE = 3000
+"""Numbers of a row that is large."""
 
 DEFAULT = ("relu", "silu")
 
@@ -64,6 +67,8 @@ def train(architecture: Architecture, activation: str, rows: Array, labels: Arra
     torch.manual_seed(seed)
     network = architecture.made(ACTIVATIONS[activation])
     x, y = torch.from_numpy(rows), torch.from_numpy(labels)
+    if x.ndim == 4:
+        network, x = (each.to(memory_format=torch.channels_last) for each in (network, x))
     batches = max(1, len(x) // architecture.batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=architecture.rate, weight_decay=architecture.decay)
     steps = architecture.epochs * batches
@@ -72,10 +77,12 @@ def train(architecture: Architecture, activation: str, rows: Array, labels: Arra
     for _ in range(architecture.epochs):
         for chosen in torch.randperm(len(x))[: batches * architecture.batch].chunk(batches):
             some = x[chosen]
-            if architecture.data == "cifar10" and torch.rand(()) < 0.5:
+            if architecture.mirrored and torch.rand(()) < 0.5:
                 some = some.flip(3)
             optimizer.zero_grad()
-            torch.autograd.backward(F.cross_entropy(network(some), y[chosen]))
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=architecture.brief):
+                found = network(some).float()
+            torch.autograd.backward(F.cross_entropy(found, y[chosen]))
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -120,7 +127,8 @@ def export(network: nn.Module, shape: tuple[int, ...], path: Path) -> None:
 
 def save_rows(rows: Rows, path: Path) -> None:
     """Write what a network is calibrated with and measured on, with the range of its inputs."""
-    some = np.random.default_rng(0).permutation(len(rows.train))[:CALIBRATION]
+    count = CALIBRATION // 10 if rows.train[0].size >= LARGE else CALIBRATION
+    some = np.random.default_rng(0).permutation(len(rows.train))[:count]
     np.savez(path, calibration=rows.train[some], test=rows.test, labels=rows.test_labels, range=np.array(rows.range))
 
 

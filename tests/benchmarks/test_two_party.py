@@ -100,3 +100,26 @@ def test_a_target_that_is_missed_is_named(network):
     for target, words in ((1e6, "1 MB"), (10.0, "10 bytes, **missed**")):
         shown = catalogue.Network("dense", "6-4-3", "numbers", target)
         assert page.bytes_line(shown, report)[page.BYTES_HEADING.index("asked")] == words
+
+
+def test_a_latency_stands_beside_what_messages_and_bytes_take(network):
+    catalogue, page = part("catalogue"), part("page")
+    link = {"asking": [0.3, 0.1, 0.2], "connecting": [0.05, 0.04, 0.06], "rows": 3, "same": 3}
+    report = {
+        "activation": "silu",
+        "load": 2.6,
+        "costs": {"messages": 10, "online_bytes": 1_250_000},
+        "LAN": link | {"rate": "1gbit", "round_trip": 0.001},
+        "WAN": link | {"rate": "100mbit", "round_trip": 0.040},
+    }
+    line = page.latency_line(catalogue.Network("dense", "6-4-3", "numbers", 1e3), report)
+    # Five round trips, and ten megabits.
+    assert line[3:7] == ("100 ms, 200 ms", "15 ms", "100 ms, 200 ms", "300 ms")
+    assert line[7:] == ("40 ms", "40 ms", "3", "6 of 6")
+
+
+def test_a_network_that_was_not_trained_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["two_party.py", "run", str(tmp_path), "--network", "liver"])
+    with pytest.raises(SystemExit):
+        importlib.import_module("two_party").main()
+    assert "has no liver-relu.npz; examples/two_parties/train.py writes it" in capsys.readouterr().err
