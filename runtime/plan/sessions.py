@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from hecc.runtime.closing import Closing
 from hecc.runtime.errors import HeccError, InputError
+from hecc.runtime.figures import count_words
 from hecc.runtime.tail.outcomes import Outputs
 
 __all__ = [
     "SESSIONS",
     "Address",
     "Answer",
+    "Connected",
     "Ended",
     "Interactive",
     "Prepared",
@@ -154,11 +156,12 @@ class Ended:
         """A sentence."""
         if self.error is not None:
             return f"a session ended early: {self.error}"
-        if self.evaluated:
-            return f"evaluated {self.evaluated} {'row' if self.evaluated == 1 else 'rows'}"
+        done = []
         if self.prepared:
-            return f"prepared {self.prepared} {'block' if self.prepared == 1 else 'blocks'} of material"
-        return "refused a client, and told it why"
+            done.append(f"prepared {count_words(self.prepared, 'block')} of material")
+        if self.evaluated:
+            done.append(f"evaluated {count_words(self.evaluated, 'row')}")
+        return ", ".join(done) or "refused a client, and told it why"
 
 
 class Service(Closing):
@@ -172,6 +175,14 @@ class Service(Closing):
     @abstractmethod
     def wait(self) -> None:
         """Return when the server is closed."""
+
+
+class Connected(Closing):
+    """A client that is connected to a server, with blocks of material leased ahead of its queries."""
+
+    @abstractmethod
+    def query(self, rows: Mapping[str, NDArray[np.float64]], *, progress: Steps | None = None) -> Answer:
+        """Ask about rows; see :meth:`Interactive.connect`. Not for two threads at once."""
 
 
 class Interactive(Protocol):
@@ -215,6 +226,13 @@ class Interactive(Protocol):
         progress: Steps | None,
     ) -> Answer:
         """Ask a server about rows."""
+
+    def connect(self, plan: Any, address: Address, *, material: Path, trust: Trust | None, lease: int) -> Connected:
+        """Connect to a server for queries to come, and lease blocks for as many rows.
+
+        Whenever less than half of a lease is left another one is made, between queries; what is left at the end is
+        burnt.
+        """
 
 
 def load_sessions(scheme: str) -> Interactive:

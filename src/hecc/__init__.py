@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
     from hecc.server import Engine, Server
-    from hecc.sessions.asking import prepare, query
+    from hecc.sessions.asking import connect, prepare, query
     from hecc.sessions.dealing import deal
     from hecc.sessions.serving import serve
     from hecc.sessions.trusting import authority
@@ -78,6 +78,7 @@ __all__ = [
     "attack",
     "authority",
     "compile",
+    "connect",
     "deal",
     "estimate",
     "evaluate",
@@ -102,6 +103,7 @@ _HOMES = {
     "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
+    "connect": "hecc.sessions.asking",
     "deal": "hecc.sessions.dealing",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",

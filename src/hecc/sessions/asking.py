@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from hecc.inputs.sources import Inputs, Source, forms, load_inputs
+from hecc.runtime.closing import Closing
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.sessions import Address, Answer, Prepared, Steps, load_sessions
+from hecc.runtime.plan.sessions import Address, Answer, Connected, Prepared, Steps, load_sessions
 from hecc.sessions.dealing import CLIENT_MATERIAL
 from hecc.sessions.trusting import AUTHORITY, FOLDER, File, trust
 
-__all__ = ["prepare", "query"]
+__all__ = ["Connection", "connect", "prepare", "query"]
+
+LEASE = 64
+"""Blocks that a connection leases ahead, unless told otherwise."""
 
 CERTIFICATE, KEY = f"{FOLDER}/client.pem", f"{FOLDER}/client.key"
 
@@ -130,11 +134,7 @@ def query(
     plan = Plan.of(plan)
     sessions = load_sessions(plan.header.scheme)
     address = Address.of(server)
-    if isinstance(inputs, Inputs):
-        loaded = inputs
-    else:
-        loaded = load_inputs(inputs, forms(plan.header.inputs), raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
-        loaded.warn()
+    loaded = _loaded(plan, inputs, raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
     answer = sessions.query(
         plan,
         address,
@@ -145,3 +145,83 @@ def query(
     )
     answer.outputs.index = loaded.labels
     return answer
+
+
+class Connection(Closing):
+    """A client that stays connected to a server; :func:`hecc.connect` makes one. Not for two threads at once."""
+
+    def __init__(self, plan: Plan, connected: Connected) -> None:
+        self._plan, self._connected = plan, connected
+
+    def query(
+        self,
+        inputs: Source | Inputs,
+        *,
+        raw: bool = False,
+        clip: bool = False,
+        skip_bad_rows: bool = False,
+        progress: Steps | None = None,
+    ) -> Answer:
+        """Ask about rows, as :func:`hecc.query` does.
+
+        Raises
+        ------
+        InputError, PeerError, SecurityError
+            As :func:`hecc.query`. After a ``PeerError`` what was leased is burnt, and the next query connects again.
+        """
+        loaded = _loaded(self._plan, inputs, raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+        answer = self._connected.query(input_rows(loaded.tensors, self._plan.header.inputs), progress=progress)
+        answer.outputs.index = loaded.labels
+        return answer
+
+    def close(self) -> None:
+        """Leave; blocks that are still leased are burnt."""
+        self._connected.close()
+
+
+def connect(
+    server: str,
+    *,
+    plan: Plan | FileSource,
+    material: File = CLIENT_MATERIAL,
+    lease: int = LEASE,
+    certificate: File = CERTIFICATE,
+    key: File = KEY,
+    authority: File = AUTHORITY,
+    insecure_plain: bool = False,
+) -> Connection:
+    """Connect to a server for many queries, with blocks of material leased ahead of them.
+
+    ``with hecc.connect(...) as connection: connection.query(rows)``. A query then pays neither for a connection nor for
+    an agreement on material, both of which take round trips, nor waits for a disk. Whenever less than half of a lease
+    is left, another one is made between two queries. Blocks that are leased and not used when it closes are burnt.
+
+    Parameters
+    ----------
+    server, plan, material, certificate, key, authority, insecure_plain
+        As for :func:`hecc.query`.
+    lease
+        Blocks that are leased at once, one for each row; fewer where the material ends.
+
+    Raises
+    ------
+    InputError, FileFormatError, KeyMismatchError, PeerError, SecurityError
+        As :func:`hecc.query`.
+    """
+    plan = Plan.of(plan)
+    connected = load_sessions(plan.header.scheme).connect(
+        plan,
+        Address.of(server),
+        material=Path(material),
+        trust=trust(certificate, key, authority, insecure_plain),
+        lease=lease,
+    )
+    return Connection(plan, connected)
+
+
+def _loaded(plan: Plan, inputs: Source | Inputs, *, raw: bool, clip: bool, skip_bad_rows: bool) -> Inputs:
+    if isinstance(inputs, Inputs):
+        return inputs
+    loaded = load_inputs(inputs, forms(plan.header.inputs), raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+    loaded.warn()
+    return loaded
