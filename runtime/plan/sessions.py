@@ -24,6 +24,7 @@ __all__ = [
     "Address",
     "Answer",
     "Connected",
+    "Dealing",
     "Ended",
     "Interactive",
     "Prepared",
@@ -143,12 +144,16 @@ class Ended:
     ----------
     evaluated, prepared
         Rows; neither if the client was refused, or left early.
+    dealt, role
+        Blocks that a dealer gave away, and to which party.
     error
         Why it ended early; ``None`` if it did not.
     """
 
     evaluated: int = 0
     prepared: int = 0
+    dealt: int = 0
+    role: str = ""
     error: HeccError | None = None
 
     @property
@@ -159,6 +164,8 @@ class Ended:
         done = []
         if self.prepared:
             done.append(f"prepared {count_words(self.prepared, 'block')} of material")
+        if self.dealt:
+            done.append(f"dealt the {self.role}'s half of {count_words(self.dealt, 'block')}")
         if self.evaluated:
             done.append(f"evaluated {count_words(self.evaluated, 'row')}")
         return ", ".join(done) or "refused a client, and told it why"
@@ -185,8 +192,50 @@ class Connected(Closing):
         """Ask about rows; see :meth:`Interactive.connect`. Not for two threads at once."""
 
 
+class Dealing(NamedTuple):
+    """A dealer's service, as parties reach it.
+
+    Attributes
+    ----------
+    address
+        Where it listens.
+    trust
+        What this party shows it; ``None`` for plain connections.
+    """
+
+    address: Address
+    trust: Trust | None
+
+
 class Interactive(Protocol):
     """A scheme's sessions."""
+
+    def serve_dealer(
+        self,
+        plan: Any,
+        address: Address,
+        *,
+        count: int,
+        names: Mapping[str, str],
+        trust: Trust | None,
+        told: Callable[[Ended], None],
+    ) -> Service:
+        """Listen, and give each of both parties its half of batches of so many blocks.
+
+        Parameters
+        ----------
+        names
+            The common name on the certificate of each party, by "server" and "client".
+        """
+
+    def fetch(self, plan: Any, role: str, material: Path, dealer: Dealing) -> int:
+        """Fetch a party's half of the next batch from a dealer, if there is no material, or none of it is left.
+
+        Returns
+        -------
+        int
+            The blocks that were fetched; none if there are some.
+        """
 
     def deal(self, plan: Any, count: int, server: Path, client: Path, *, progress: Steps | None) -> None:
         """Write a batch of material for a plan.

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hecc.runtime.plan.plan import Plan
     from hecc.server import Engine, Server
     from hecc.sessions.asking import connect, prepare, query
-    from hecc.sessions.dealing import deal
+    from hecc.sessions.dealing import deal, dealer
     from hecc.sessions.serving import serve
     from hecc.sessions.trusting import authority
     from hecc.simulation import simulate
@@ -80,6 +80,7 @@ __all__ = [
     "compile",
     "connect",
     "deal",
+    "dealer",
     "estimate",
     "evaluate",
     "machine_profile",
@@ -105,6 +106,7 @@ _HOMES = {
     "compile": "hecc.compilation",
     "connect": "hecc.sessions.asking",
     "deal": "hecc.sessions.dealing",
+    "dealer": "hecc.sessions.dealing",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",
     "machine_profile": "hecc.measure.profiling",

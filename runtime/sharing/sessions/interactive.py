@@ -18,6 +18,7 @@ from hecc.runtime.plan.sessions import (
     Address,
     Answer,
     Connected,
+    Dealing,
     Ended,
     Interactive,
     Prepared,
@@ -31,6 +32,8 @@ from hecc.runtime.sharing.parties.dealing import deal
 from hecc.runtime.sharing.plan.plan import SharingPlan
 from hecc.runtime.sharing.sessions.asking import Asking
 from hecc.runtime.sharing.sessions.client import SharingClient
+from hecc.runtime.sharing.sessions.dealer import DealerService
+from hecc.runtime.sharing.sessions.fetching import MOST_BLOCKS, fetch
 from hecc.runtime.sharing.sessions.listening import Listener, connect
 from hecc.runtime.sharing.sessions.server import SharingServer
 from hecc.runtime.sharing.sessions.slices import blocks_at_once
@@ -41,7 +44,9 @@ __all__ = ["INTERACTIVE"]
 class _Listening(Service):
     """See :class:`hecc.runtime.plan.sessions.Service`."""
 
-    def __init__(self, server: SharingServer, listener: Listener, host: str, told: Callable[[Ended], None]) -> None:
+    def __init__(
+        self, server: SharingServer | None, listener: Listener, host: str, told: Callable[[Ended], None]
+    ) -> None:
         self._server, self._listener = server, listener
         self._address, self._closed = Address(host, listener.port), False
         self._thread = threading.Thread(
@@ -62,7 +67,8 @@ class _Listening(Service):
             self._closed = True
             self._listener.close()
             self._thread.join()
-            self._server.close()
+            if self._server is not None:
+                self._server.close()
 
 
 def _ended(end: Ended | HeccError) -> Ended:
@@ -82,6 +88,29 @@ class _Sharing:
                 if each.exists():
                     raise InputError(f"{each}: this is there already, perhaps in use; give another name, or remove it")
         deal(plan, count, server, client, progress=progress)
+
+    def serve_dealer(
+        self,
+        plan: SharingPlan,
+        address: Address,
+        *,
+        count: int,
+        names: Mapping[str, str],
+        trust: Trust | None,
+        told: Callable[[Ended], None],
+    ) -> Service:
+        """Listen, and give each party its half of batches."""
+        if not 1 <= count <= MOST_BLOCKS:
+            raise InputError(f"batches of {count} blocks; deal 1 to {MOST_BLOCKS}")
+        if names["server"] == names["client"]:
+            raise InputError(f"both parties are called {names['server']!r}; the dealer tells them apart by their names")
+        context = None if trust is None else server_context(*trust)
+        listener = Listener(DealerService(plan, count, names), address.host, address.port, context)
+        return _Listening(None, listener, address.host, told)
+
+    def fetch(self, plan: SharingPlan, role: str, material: Path, dealer: Dealing) -> int:
+        """Fetch a party's half of a batch, if there is nothing left of another."""
+        return fetch(plan, role, material, dealer)
 
     def prepare(
         self,

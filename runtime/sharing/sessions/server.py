@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ class SharingServer:
                     channel,
                     read_hello(asked),
                     self._material.batch,
-                    lambda hello, room=room: self._reserve(hello, room),
+                    partial(self._reserve, room=room),
                     lambda: self._is_owner(connection),
                 )
                 if agreed is None:

@@ -11,6 +11,7 @@ from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.plan.sessions import Address, Answer, Connected, Prepared, Steps, load_sessions
 from hecc.sessions.dealing import CLIENT_MATERIAL
+from hecc.sessions.fetching import fetched
 from hecc.sessions.trusting import AUTHORITY, FOLDER, File, trust
 
 __all__ = ["Connection", "connect", "prepare", "query"]
@@ -32,6 +33,7 @@ def prepare(
     key: File = KEY,
     authority: File = AUTHORITY,
     insecure_plain: bool = False,
+    dealer: str | None = None,
     progress: Steps | None = None,
 ) -> Prepared:
     """Send a server what can be sent before there is an input: then :func:`hecc.query` sends little.
@@ -54,6 +56,9 @@ def prepare(
         Who certifies the server, a PEM file.
     insecure_plain
         Without TLS: for tests on the loopback addresses of one machine, others are refused.
+    dealer
+        Where a dealer listens, as "localhost:7001", who is certified by the same authority: if there is no material, or
+        none of it is left, the client's half of a new batch is fetched first.
     progress
         Called with the blocks that are prepared, and all of them.
 
@@ -67,11 +72,13 @@ def prepare(
         The server shows other weights than before.
     """
     plan = Plan.of(plan)
+    shown = trust(certificate, key, authority, insecure_plain)
+    fetched(plan, "client", Path(material), dealer, shown)
     return load_sessions(plan.header.scheme).prepare(
         plan,
         Address.of(server),
         material=Path(material),
-        trust=trust(certificate, key, authority, insecure_plain),
+        trust=shown,
         count=count,
         again=again,
         progress=progress,
@@ -91,6 +98,7 @@ def query(
     key: File = KEY,
     authority: File = AUTHORITY,
     insecure_plain: bool = False,
+    dealer: str | None = None,
     progress: Steps | None = None,
 ) -> Answer:
     """Ask a server about rows, which it does not see.
@@ -113,6 +121,8 @@ def query(
         Who certifies the server, a PEM file.
     insecure_plain
         Without TLS: for tests on the loopback addresses of one machine, others are refused.
+    dealer
+        As for :func:`hecc.prepare`; a batch that is fetched is prepared as well, before the rows are asked about.
     progress
         Called with the rows that are evaluated, and all of them.
 
@@ -135,12 +145,16 @@ def query(
     sessions = load_sessions(plan.header.scheme)
     address = Address.of(server)
     loaded = _loaded(plan, inputs, raw=raw, clip=clip, skip_bad_rows=skip_bad_rows)
+    rows = input_rows(loaded.tensors, plan.header.inputs)
+    shown = trust(certificate, key, authority, insecure_plain)
+    if fetched(plan, "client", Path(material), dealer, shown):
+        sessions.prepare(plan, address, material=Path(material), trust=shown, count=None, again=False, progress=None)
     answer = sessions.query(
         plan,
         address,
-        input_rows(loaded.tensors, plan.header.inputs),
+        rows,
         material=Path(material),
-        trust=trust(certificate, key, authority, insecure_plain),
+        trust=shown,
         progress=progress,
     )
     answer.outputs.index = loaded.labels
