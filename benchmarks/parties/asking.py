@@ -3,7 +3,8 @@
     python asking.py PLAN ROWS.npy HOST:PORT NUMBER
 
 Works in a folder with material and certificates. The connection, TLS included, is made and blocks are leased before the
-clock starts.
+clock starts. Of the bytes that passed this party's interface, it writes down how many were of the preparation and how
+many of the rows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from links import wire_bytes
 
 import hecc
 from hecc.runtime.connections.tls import client_context
@@ -35,9 +37,11 @@ def main() -> None:
     plan = Plan.of(plan_file)
     assert isinstance(plan, SharingPlan), "it is a plan of sharing"
     rows = np.load(rows_file)[: int(number)]
+    before = wire_bytes()
     start = time.perf_counter()
     prepared = hecc.prepare(address, plan=plan, material=MATERIAL, **TRUST)
     ahead = time.perf_counter() - start
+    between = wire_bytes()
     host, _, port = address.rpartition(":")
     (name,) = (signature.name for signature in plan.header.inputs)
     asking, outputs = [], []
@@ -61,6 +65,8 @@ def main() -> None:
         "connecting": [connected - start],
         "leasing": leased - connected,
         "asking": asking,
+        "wire_ahead": between - before,
+        "wire_asking": wire_bytes() - between,
         "payload_sent": client.sent / len(rows),
         "payload_received": client.received / len(rows),
         "outputs": outputs,

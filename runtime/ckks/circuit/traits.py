@@ -42,8 +42,11 @@ class Trait(Flag):
     CONJUGATES = auto()
     """It switches keys with the key of the conjugation."""
 
+    RAISES = auto()
+    """The result has more limbs than the operand: it switches keys to a sparse secret and back."""
+
     EVALUATES = auto()
     """The evaluation of a polynomial may be made of it; see :mod:`hecc.runtime.ckks.circuit.polynomials`."""
 
-    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES
+    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES | RAISES
     """Those that switch keys."""
