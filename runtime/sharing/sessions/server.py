@@ -26,6 +26,7 @@ from hecc.runtime.sharing.parties.rounds import as_elements, differences, serve,
 from hecc.runtime.sharing.parties.walk import program_cost, weight_shapes
 from hecc.runtime.sharing.plan.plan import SharingPlan
 from hecc.runtime.sharing.sessions.hello import HELLO_BYTES, MOST_ROWS, QUERY, Hello, Purpose, answer, read_hello
+from hecc.runtime.sharing.sessions.slices import blocks_at_once, rows_at_once
 from hecc.runtime.sharing.sessions.wire import DEADLINE, IDLE, SocketChannel
 
 __all__ = ["SharingServer", "uploads_path"]
@@ -58,6 +59,8 @@ class SharingServer:
         plan.require_program()
         assert plan.secrets is not None, "the plan is the server's"
         self._checked, self._secrets, self._deadline = plan.checked, plan.secrets, deadline
+        # Whoever is certified may not fill the memory all the same.
+        self._rows_at_once, self._blocks_at_once = rows_at_once(plan.header.cost), blocks_at_once(plan.header.cost)
         self._material = ServerMaterial(material, plan.fingerprint)
         batch = self._material.batch
         self._ledger = ledger_of(material, batch)
@@ -121,6 +124,8 @@ class SharingServer:
         blocks = leased[0] if leased else range(0)
         if not 1 <= rows <= len(blocks):
             raise PeerError(f"a query of {rows} rows with {len(blocks)} blocks leased; the client runs another version")
+        if rows > self._rows_at_once:
+            raise PeerError(f"a query of {rows} rows, and {self._rows_at_once} are evaluated at once")
         leased[0] = blocks[rows:]
         if not leased[0]:
             leased.popleft()
@@ -165,6 +170,8 @@ class SharingServer:
         if hello.rows > room:
             raise InputError("a session leases no more blocks at once")
         if hello.purpose is Purpose.PREPARATION:
+            if hello.rows > self._blocks_at_once:
+                raise InputError("more blocks than are prepared at once")
             if hello.proposal + hello.rows > self._material.batch.count:
                 raise InputError("there are not so many blocks")
             return hello.proposal

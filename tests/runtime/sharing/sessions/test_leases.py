@@ -127,6 +127,28 @@ def test_a_query_for_more_than_is_leased_ends_the_session(server, client, rows):
     assert "blocks leased" in str(session.end)
 
 
+def test_a_client_cannot_make_the_server_hold_more_rows_than_it_would(server, client):
+    server._rows_at_once = server._blocks_at_once = 4
+    with Session(server) as connection, pytest.raises(PeerError, match="no blocks for so many rows"):
+        client.prepare(connection, 0, 5)
+    session = Session(server)
+    with session as connection:
+        for first in range(0, 8, 4):
+            client.prepare(connection, first, 4)
+        lease = client.lease(connection, 8)
+        right(lease.query({"x": drawn(4)}), drawn(4))
+        with pytest.raises(PeerError):
+            client.lease(connection, 8)
+    session = Session(server)
+    with session as connection:
+        client.prepare(connection, 8, 4)
+        client.prepare(connection, 12, 4)
+        lease = client.lease(connection, 8)
+        with pytest.raises(PeerError):
+            lease.query({"x": drawn(5)})
+    assert "a query of 5 rows, and 4 are evaluated at once" in str(session.end)
+
+
 def test_a_query_without_a_lease_ends_the_session(server, client):
     session = Session(server)
     with session as connection:
