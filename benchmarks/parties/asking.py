@@ -2,9 +2,9 @@
 
     python asking.py PLAN ROWS.npy HOST:PORT NUMBER
 
-Works in a folder with material and certificates. Connections, TLS included, are made before the clock starts. Of the
-bytes that passed this party's interface, it writes down how many were of the preparation and how many of the rows, and
-of these how many made connections.
+Works in a folder with material and certificates. The connection, TLS included, is made and blocks are leased before the
+clock starts. Of the bytes that passed this party's interface, it writes down how many were of the preparation and how
+many of the rows, and of these how many made the connection and leased.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ def main() -> None:
     between = wire_bytes()
     host, _, port = address.rpartition(":")
     (name,) = (signature.name for signature in plan.header.inputs)
-    connecting, asking, outputs, wire_connecting = [], [], [], 0
+    asking, outputs = [], []
     client = SharingClient(plan, MATERIAL)
-    for row in rows:
-        integers = integers_of(plan.header, {name: row[np.newaxis].astype(np.float64)})
-        unconnected = wire_bytes()
-        start = time.perf_counter()
-        with connect(host, int(port), client_context(**TRUST)) as connection:
-            connected = time.perf_counter()
-            wire_connecting += wire_bytes() - unconnected
-            start_asking = time.perf_counter()
-            found = client.query(connection, integers)
-            done = time.perf_counter()
-        connecting.append(connected - start)
-        asking.append(done - start_asking)
-        (values,) = values_of(plan.header, plan.checked, found).values()
-        outputs.append(values.reshape(-1).tolist())
+    start = time.perf_counter()
+    with connect(host, int(port), client_context(**TRUST)) as connection:
+        connected = time.perf_counter()
+        lease = client.lease(connection, len(rows))
+        leased = time.perf_counter()
+        wire_connecting = wire_bytes() - between
+        for row in rows:
+            integers = integers_of(plan.header, {name: row[np.newaxis].astype(np.float64)})
+            begun = time.perf_counter()
+            found = lease.query(integers)
+            asking.append(time.perf_counter() - begun)
+            (values,) = values_of(plan.header, plan.checked, found).values()
+            outputs.append(values.reshape(-1).tolist())
     client.close()
     report = {
         "rows": len(rows),
         "prepared_seconds_a_row": ahead / prepared.count,
-        "connecting": connecting,
+        "connecting": [connected - start],
+        "leasing": leased - connected,
         "asking": asking,
         "wire_ahead": between - before,
         "wire_connecting": wire_connecting,

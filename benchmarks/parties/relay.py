@@ -2,55 +2,59 @@
 
     python relay.py HOST:PORT HOST:PORT SECONDS
 
-The first is where it listens, the second where it connects to.
+The first is where it listens, the second where it connects to. It works with threads: an event loop waits in whole
+milliseconds, which is as long as the whole round trip of a LAN.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import socket
 import sys
+import threading
+import time
+from queue import SimpleQueue
 
 PIECE = 1 << 16
 
 
-async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:
+def pass_on(source: socket.socket, target: socket.socket, delay: float) -> None:
     """Pass on one direction until it ends."""
-    loop = asyncio.get_running_loop()
-    waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+    waiting: SimpleQueue[tuple[float, bytes]] = SimpleQueue()
+    threading.Thread(target=send_due, args=(waiting, target), daemon=True).start()
+    piece = b"begin"
+    while piece:
+        try:
+            piece = source.recv(PIECE)
+        except OSError:
+            piece = b""
+        waiting.put((time.monotonic() + delay, piece))
 
-    async def sent() -> None:
+
+def send_due(waiting: SimpleQueue[tuple[float, bytes]], target: socket.socket) -> None:
+    """Send pieces when they are due, and say the end when it is."""
+    with contextlib.suppress(OSError):
         while True:
-            due, piece = await waiting.get()
-            await asyncio.sleep(max(0.0, due - loop.time()))
+            due, piece = waiting.get()
+            time.sleep(max(0.0, due - time.monotonic()))
             if not piece:
-                break
-            writer.write(piece)
-        writer.close()
-
-    sending = asyncio.create_task(sent())
-    while piece := await reader.read(PIECE):
-        waiting.put_nowait((loop.time() + delay, piece))
-    waiting.put_nowait((loop.time() + delay, b""))
-    await sending
+                target.shutdown(socket.SHUT_WR)
+                return
+            target.sendall(piece)
 
 
-async def relayed(listening: tuple[str, int], target: tuple[str, int], delay: float) -> None:
+def relay(listening: tuple[str, int], target: tuple[str, int], delay: float) -> None:
     """Take connections for ever."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        other_reader, other_writer = await asyncio.open_connection(*target)
-        for each in (writer, other_writer):
-            each.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.gather(
-            passed_on(reader, other_writer, delay), passed_on(other_reader, writer, delay), return_exceptions=True
-        )
-
-    server = await asyncio.start_server(connected, *listening)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    async with server:
-        await server.serve_forever()
+    with socket.create_server(listening) as server:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            one, _ = server.accept()
+            other = socket.create_connection(target)
+            for each in (one, other):
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for source, sink in ((one, other), (other, one)):
+                threading.Thread(target=pass_on, args=(source, sink, delay), daemon=True).start()
 
 
 def address(text: str) -> tuple[str, int]:
@@ -60,4 +64,4 @@ def address(text: str) -> tuple[str, int]:
 
 
 if __name__ == "__main__":
-    asyncio.run(relayed(address(sys.argv[1]), address(sys.argv[2]), float(sys.argv[3])))
+    relay(address(sys.argv[1]), address(sys.argv[2]), float(sys.argv[3]))

@@ -72,11 +72,11 @@ def _with_files(context: ssl.SSLContext, certificate: Path, key: Path, authority
 
 
 def make_test_authority(
-    folder: Path, names: tuple[str, ...] = ("server", "client"), hosts: tuple[str, ...] = ()
+    folder: Path, names: tuple[str, ...] = ("server", "client", "dealer"), hosts: tuple[str, ...] = ()
 ) -> None:
     """An authority that nobody else trusts, and a certificate with its key for each party, in a new folder.
 
-    The authority's key is forgotten: it certifies nobody later. Each certificate is for one role, ``localhost``, the
+    The authority's key is forgotten: it certifies nobody later. Each certificate is for one party, ``localhost``, the
     loopback addresses, and what else is given as ``hosts``.
 
     Raises
@@ -93,11 +93,13 @@ def make_test_authority(
     _write(folder / AUTHORITY, builder.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))
     for name in names:
         key = generate_private_key(SECP256R1())
-        usage = ExtendedKeyUsageOID.CLIENT_AUTH if name.startswith("client") else ExtendedKeyUsageOID.SERVER_AUTH
+        # A server asks a dealer, too; a client never listens.
+        listens = [] if name.startswith("client") else [ExtendedKeyUsageOID.SERVER_AUTH]
+        asks = [] if name.startswith("dealer") else [ExtendedKeyUsageOID.CLIENT_AUTH]
         made = (
             _builder(_name(name), issuer, key)
             .add_extension(x509.BasicConstraints(False, None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([*listens, *asks]), critical=True)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         )
         _write(folder / f"{name}.pem", made.sign(authority_key, SHA256()).public_bytes(Encoding.PEM))

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from hecc.runtime.closing import Closing
 from hecc.runtime.errors import HeccError, InputError
+from hecc.runtime.figures import count_words
 from hecc.runtime.tail.outcomes import Outputs
 
 __all__ = [
     "SESSIONS",
     "Address",
     "Answer",
+    "Connected",
+    "Dealing",
     "Ended",
     "Interactive",
     "Prepared",
@@ -141,12 +144,16 @@ class Ended:
     ----------
     evaluated, prepared
         Rows; neither if the client was refused, or left early.
+    dealt, role
+        Blocks that a dealer gave away, and to which party.
     error
         Why it ended early; ``None`` if it did not.
     """
 
     evaluated: int = 0
     prepared: int = 0
+    dealt: int = 0
+    role: str = ""
     error: HeccError | None = None
 
     @property
@@ -154,11 +161,14 @@ class Ended:
         """A sentence."""
         if self.error is not None:
             return f"a session ended early: {self.error}"
-        if self.evaluated:
-            return f"evaluated {self.evaluated} {'row' if self.evaluated == 1 else 'rows'}"
+        done = []
         if self.prepared:
-            return f"prepared {self.prepared} {'block' if self.prepared == 1 else 'blocks'} of material"
-        return "refused a client, and told it why"
+            done.append(f"prepared {count_words(self.prepared, 'block')} of material")
+        if self.dealt:
+            done.append(f"dealt the {self.role}'s half of {count_words(self.dealt, 'block')}")
+        if self.evaluated:
+            done.append(f"evaluated {count_words(self.evaluated, 'row')}")
+        return ", ".join(done) or "refused a client, and told it why"
 
 
 class Service(Closing):
@@ -174,8 +184,58 @@ class Service(Closing):
         """Return when the server is closed."""
 
 
+class Connected(Closing):
+    """A client that is connected to a server, with blocks of material leased ahead of its queries."""
+
+    @abstractmethod
+    def query(self, rows: Mapping[str, NDArray[np.float64]], *, progress: Steps | None = None) -> Answer:
+        """Ask about rows; see :meth:`Interactive.connect`. Not for two threads at once."""
+
+
+class Dealing(NamedTuple):
+    """A dealer's service, as parties reach it.
+
+    Attributes
+    ----------
+    address
+        Where it listens.
+    trust
+        What this party shows it; ``None`` for plain connections.
+    """
+
+    address: Address
+    trust: Trust | None
+
+
 class Interactive(Protocol):
     """A scheme's sessions."""
+
+    def serve_dealer(
+        self,
+        plan: Any,
+        address: Address,
+        *,
+        count: int,
+        names: Mapping[str, str],
+        trust: Trust | None,
+        told: Callable[[Ended], None],
+    ) -> Service:
+        """Listen, and give each of both parties its half of batches of so many blocks.
+
+        Parameters
+        ----------
+        names
+            The common name on the certificate of each party, by "server" and "client".
+        """
+
+    def fetch(self, plan: Any, role: str, material: Path, dealer: Dealing) -> int:
+        """Fetch a party's half of the next batch from a dealer, if there is no material, or none of it is left.
+
+        Returns
+        -------
+        int
+            The blocks that were fetched; none if there are some.
+        """
 
     def deal(self, plan: Any, count: int, server: Path, client: Path, *, progress: Steps | None) -> None:
         """Write a batch of material for a plan.
@@ -215,6 +275,13 @@ class Interactive(Protocol):
         progress: Steps | None,
     ) -> Answer:
         """Ask a server about rows."""
+
+    def connect(self, plan: Any, address: Address, *, material: Path, trust: Trust | None, lease: int) -> Connected:
+        """Connect to a server for queries to come, and lease blocks for as many rows.
+
+        Whenever less than half of a lease is left another one is made, between queries; what is left at the end is
+        burnt.
+        """
 
 
 def load_sessions(scheme: str) -> Interactive:

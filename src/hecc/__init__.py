@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from hecc.runtime.inputs.preprocessing import Preprocessing
     from hecc.runtime.plan.plan import Plan
     from hecc.server import Engine, Server
-    from hecc.sessions.asking import prepare, query
-    from hecc.sessions.dealing import deal
+    from hecc.sessions.asking import connect, prepare, query
+    from hecc.sessions.dealing import deal, dealer
     from hecc.sessions.serving import serve
     from hecc.sessions.trusting import authority
     from hecc.simulation import simulate
@@ -78,7 +78,9 @@ __all__ = [
     "attack",
     "authority",
     "compile",
+    "connect",
     "deal",
+    "dealer",
     "estimate",
     "evaluate",
     "machine_profile",
@@ -102,7 +104,9 @@ _HOMES = {
     "Preprocessing": "hecc.runtime.inputs.preprocessing",
     "Server": "hecc.server",
     "compile": "hecc.compilation",
+    "connect": "hecc.sessions.asking",
     "deal": "hecc.sessions.dealing",
+    "dealer": "hecc.sessions.dealing",
     "estimate": "hecc.estimation",
     "evaluate": "hecc.evaluation",
     "machine_profile": "hecc.measure.profiling",

@@ -26,6 +26,7 @@ OWN = {
     "--inputs": {"evaluate"},
     "--keyring": {"keygen"},
     "--keys": {"evaluate"},
+    "--listen": {"deal"},
     "--min-security": {"verify"},
     "--model": {"decrypt"},
     "--output": set(COMMANDS),

@@ -10,14 +10,11 @@ from hecc.runtime.sharing.plan.plan import SharingPlan
 
 __all__ = ["MemoryUse", "party_memory"]
 
-PROGRAM_BYTES = 85 << 20
+PROGRAM_BYTES = 54 << 20
 """`hecc serve` or `hecc query` with Python and its libraries, measured."""
 
 NUMBER = 8
 """Bytes of an element while it is computed with."""
-
-COPIES = 3
-"""Arrays of all numbers of an instruction that are there at once: unpacked, combined, and packed for a message."""
 
 WEIGHTS = 3
 """Arrays of weights that a server has: the weights, their masks, and the difference."""
@@ -51,7 +48,11 @@ class MemoryUse:
 
 
 def party_memory(plan: SharingPlan, rows: int) -> tuple[MemoryUse, MemoryUse]:
-    """The client's and the server's while they evaluate rows together in one session."""
+    """The client's and the server's while they evaluate rows together in one session.
+
+    Beside the values that later instructions read, all numbers that an instruction handles are there once: bits take
+    less than elements, and copies of those make up for it.
+    """
     checked, cost = plan.checked, program_cost(plan.checked)
     constants = sum(array.nbytes for array in checked.program.constants.values())
     weights = sum(NUMBER * math.prod(shape) for shape, _ in weight_shapes(checked.program).values())
@@ -65,7 +66,7 @@ def party_memory(plan: SharingPlan, rows: int) -> tuple[MemoryUse, MemoryUse]:
         online = sum(field.size for message in each.messages for field in message.fields)
         handled = online + sum(field.size for field in (*each.dealt, *each.uploaded))
         held += sizes[index]
-        worst = max(worst, held + COPIES * max(handled, sizes[index]))
+        worst = max(worst, held + max(handled, sizes[index]))
         held -= sum(sizes[value] for value in freed.get(index, ()))
     values = NUMBER * rows * worst
     blocks = rows * (cost.block_bytes + cost.upload_bytes)

@@ -17,8 +17,9 @@ import os
 import struct
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Literal, Self, TypeAlias
@@ -195,17 +196,22 @@ class ServerMaterial(_Material):
         """Of the masks of the weights."""
         return self._tail[:SEED_BYTES]
 
-    def take(self, first: int, rows: int) -> Bytes:
-        """Blocks, shape (rows, bytes), which are gone from the file afterwards.
+    def read(self, first: int, rows: int) -> Bytes:
+        """Blocks, shape (rows, bytes). Whoever reads them discards them when they are used, whatever happened.
+
+        To take them out of the file takes as long as a small network, so nobody waits for that in between.
 
         Raises
         ------
         FileFormatError
             One is damaged, or gone already.
         """
-        found = [self._block(block) for block in range(first, first + rows)]
-        self._punch(PAGE + first * self.batch.place, rows * self.batch.place)
-        return np.stack(found)
+        return np.stack([self._block(block) for block in range(first, first + rows)])
+
+    def discard(self, first: int, rows: int) -> None:
+        """Take blocks out of the file that were used, or that nobody is going to use."""
+        if rows:
+            self._punch(PAGE + first * self.batch.place, rows * self.batch.place)
 
     def check(self, first: int) -> None:
         """See that all blocks from one on are whole.
@@ -368,7 +374,12 @@ def _punched(handle: int, start: int, size: int) -> bool:
     """Whether the system took a part out of a file (Linux, and file systems that can)."""
     if sys.platform != "linux":
         return False
+    return bool(_fallocate()(handle, _HOLE, start, size) == 0)
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int]:
     offset = ctypes.c_int64
-    fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
-    fallocate.argtypes = [ctypes.c_int, ctypes.c_int, offset, offset]
-    return bool(fallocate(handle, _HOLE, start, size) == 0)
+    function = ctypes.CDLL(None, use_errno=True).fallocate64
+    function.argtypes = [ctypes.c_int, ctypes.c_int, offset, offset]
+    return function

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hecc.runtime.sharing.material.files import Batch, ClientMaterial, ServerMaterial, read_batch
 from hecc.runtime.sharing.material.ledger import ledger_of
 
-__all__ = ["WholeMaterial", "whole_material"]
+__all__ = ["WholeMaterial", "left_of", "whole_material"]
 
 
 class WholeMaterial(NamedTuple):
@@ -57,3 +57,15 @@ def whole_material(path: Path) -> WholeMaterial:
     with kind(path, batch.plan) as material:
         material.check(first)
     return WholeMaterial(batch, first)
+
+
+def left_of(path: Path) -> int:
+    """Blocks of a file of material that are not gone, by its ledger.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        It cannot be read, is no material, or has no ledger.
+    """
+    batch = read_batch(path)
+    return batch.count - ledger_of(path, batch).next

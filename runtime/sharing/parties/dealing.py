@@ -1,8 +1,8 @@
-"""Dealing into files: a batch of material for one plan, by a dealer who keeps nothing.
+"""Dealing: a batch of material for one plan, by a dealer who keeps nothing.
 
-The dealer knows the public plan, draws everything, writes the server's file and the client's, and forgets. It gets no
-message of any inference, and neither weights nor inputs. With the server's help it could read every input, and with the
-client's every weight; so it runs on neither's machine.
+The dealer knows the public plan, draws everything, gives the server its half and the client its own, and forgets. It
+gets no message of any inference, and neither weights nor inputs. With the server's help it could read every input, and
+with the client's every weight; so it runs on neither's machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hecc.runtime.sharing.parties.rounds import dealt_blocks, weight_masks
 from hecc.runtime.sharing.parties.walk import program_cost, weight_shapes
 from hecc.runtime.sharing.plan.plan import SharingPlan
 
-__all__ = ["MASKS", "SHARES", "block_tape", "deal", "weight_tape"]
+__all__ = ["MASKS", "SHARES", "Draw", "block_tape", "deal", "together", "weight_tape"]
 
 MASKS, SHARES, SECRETS, WEIGHTS = "masks", "shares", "secrets", "weights"
 """What streams are for."""
@@ -43,10 +43,8 @@ def weight_tape(seed: bytes, batch: Batch) -> StreamTape:
     return StreamTape([stream(seed, WEIGHTS, batch.bound)])
 
 
-def deal(
-    plan: SharingPlan, count: int, server: Path, client: Path, *, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Deal a batch.
+class Draw:
+    """What a dealer draws for one batch, and forgets when both halves are dealt.
 
     Parameters
     ----------
@@ -54,6 +52,61 @@ def deal(
         Either file of it; the weights are not looked at.
     count
         Blocks: one for each example that is going to be evaluated.
+    """
+
+    def __init__(self, plan: SharingPlan, count: int) -> None:
+        self._checked = plan.checked
+        self.batch = Batch(
+            batch=os.urandom(16).hex(),
+            plan=plan.fingerprint,
+            role="server",
+            count=count,
+            block_bytes=program_cost(plan.checked).block_bytes,
+        )
+        self.weight_seed, self.seed, self._secret = (os.urandom(SEED_BYTES) for _ in range(3))
+
+    @property
+    def client_batch(self) -> Batch:
+        """The batch as the client's file says it."""
+        return msgspec.structs.replace(self.batch, role="client")
+
+    def blocks(self) -> Iterator[Bytes]:
+        """The server's part in order, some blocks at a time: each of shape (rows, bytes)."""
+        masks = weight_masks(weight_shapes(self._checked.program), weight_tape(self.weight_seed, self.batch))
+        own, secrets, first = self.seed, self._secret, 0
+        for some in together(self.batch):
+            seeds, hidden = [], []
+            for _ in range(some):
+                seeds.append(own)
+                hidden.append(secrets)
+                own, secrets = next_seed(own), next_seed(secrets)
+            yield dealt_blocks(
+                self._checked,
+                some,
+                masks=block_tape(seeds, MASKS, self.batch, first),
+                shares=block_tape(seeds, SHARES, self.batch, first),
+                secrets=block_tape(hidden, SECRETS, self.batch, first),
+                weights=masks,
+            )
+            first += some
+
+
+def together(batch: Batch) -> Iterator[int]:
+    """How many blocks are dealt at a time, until all are."""
+    rows = max(1, AT_ONCE // max(batch.block_bytes, 1))
+    for first in range(0, batch.count, rows):
+        yield min(rows, batch.count - first)
+
+
+def deal(
+    plan: SharingPlan, count: int, server: Path, client: Path, *, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Deal a batch into files.
+
+    Parameters
+    ----------
+    plan, count
+        As of :class:`Draw`.
     server, client
         The files to write.
     progress
@@ -64,39 +117,16 @@ def deal(
     InputError
         A file cannot be written.
     """
-    checked = plan.checked
-    batch = Batch(
-        batch=os.urandom(16).hex(),
-        plan=plan.fingerprint,
-        role="server",
-        count=count,
-        block_bytes=program_cost(checked).block_bytes,
-    )
-    weight_seed, seed, secret = (os.urandom(SEED_BYTES) for _ in range(3))
-    masks = weight_masks(weight_shapes(checked.program), weight_tape(weight_seed, batch))
-    rows = max(1, AT_ONCE // max(batch.block_bytes, 1))
+    draw, tell = Draw(plan, count), progress or (lambda done, total: None)
 
     def blocks() -> Iterator[Bytes]:
-        own, secrets = seed, secret
-        for first in range(0, count, rows):
-            some = min(rows, count - first)
-            seeds, hidden = [], []
-            for _ in range(some):
-                seeds.append(own)
-                hidden.append(secrets)
-                own, secrets = next_seed(own), next_seed(secrets)
-            yield dealt_blocks(
-                checked,
-                some,
-                masks=block_tape(seeds, MASKS, batch, first),
-                shares=block_tape(seeds, SHARES, batch, first),
-                secrets=block_tape(hidden, SECRETS, batch, first),
-                weights=masks,
-            )
-            if progress is not None:
-                progress(first + some, count)
+        done = 0
+        for rows in draw.blocks():
+            yield rows
+            done += len(rows)
+            tell(done, count)
 
-    write_server(server, batch, weight_seed, blocks())
-    write_client(client, msgspec.structs.replace(batch, role="client"), seed)
+    write_server(server, draw.batch, draw.weight_seed, blocks())
+    write_client(client, draw.client_batch, draw.seed)
     for path in (server, client):
-        ledger_of(path, batch).create()
+        ledger_of(path, draw.batch).create()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.errors import SecurityError
+from hecc.runtime.errors import InputError, SecurityError
+from hecc.runtime.figures import count_words
 from hecc.runtime.files.atomic import read_regular, replacing, writing
 from hecc.runtime.sharing.arithmetic.packing import Field, unpack
 from hecc.runtime.sharing.arithmetic.rings import Elements
@@ -22,12 +24,53 @@ from hecc.runtime.sharing.parties.dealing import MASKS, SHARES, block_tape
 from hecc.runtime.sharing.parties.rounds import client_results, uploads
 from hecc.runtime.sharing.parties.walk import weight_shapes
 from hecc.runtime.sharing.plan.plan import SharingPlan
-from hecc.runtime.sharing.sessions.hello import Purpose, agree
+from hecc.runtime.sharing.sessions.hello import QUERY, Purpose, agree
 from hecc.runtime.sharing.sessions.wire import DEADLINE, SocketChannel
 
-__all__ = ["SharingClient"]
+__all__ = ["Lease", "SharingClient"]
 
 _NOTE_BYTES = 8
+
+
+class Lease:
+    """Blocks of one session that are reserved on both sides, for its queries.
+
+    Attributes
+    ----------
+    first
+        The first block that no query has used.
+    """
+
+    def __init__(self, client: SharingClient, connection: socket.socket, first: int, seeds: Sequence[bytes]) -> None:
+        self._client, self._connection = client, connection
+        self.first, self._seeds = first, deque(seeds)
+
+    @property
+    def left(self) -> int:
+        """Examples that can still be asked about."""
+        return len(self._seeds)
+
+    def query(self, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, Elements]:
+        """The results of examples, by the outputs' names; inputs are of shape (rows, size).
+
+        Raises
+        ------
+        InputError
+            They are more than blocks are left.
+        PeerError
+            The server left, was silent, refuses, or sent something else than was due. All of the lease is burnt.
+        """
+        rows, first = len(next(iter(inputs.values()))), self.first
+        if rows > self.left:
+            raise InputError(f"{count_words(rows, 'row')}, and {self.left} are leased; ask about fewer, or lease more")
+        # Gone before anything is sent: whatever happens, no other query finds them.
+        seeds = [self._seeds.popleft() for _ in range(rows)]
+        self.first += rows
+        try:
+            return self._client._asked(self._connection, inputs, first, seeds)
+        except BaseException:
+            self._seeds.clear()
+            raise
 
 
 class SharingClient:
@@ -119,7 +162,7 @@ class SharingClient:
         channel.receive(1)
 
     def query(self, connection: socket.socket, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, Elements]:
-        """The results of examples, by the outputs' names; inputs are of shape (rows, size).
+        """The results of examples, by the outputs' names; inputs are of shape (rows, size). That ends the session.
 
         Raises
         ------
@@ -128,21 +171,38 @@ class SharingClient:
         SecurityError
             The server reserved blocks that are gone.
         """
-        with self._channel(connection) as channel:
-            return self._query(channel, inputs)
+        return self.lease(connection, len(next(iter(inputs.values())))).query(inputs)
 
-    def _query(self, channel: SocketChannel, inputs: Mapping[str, NDArray[np.int64]]) -> dict[str, Elements]:
-        rows = len(next(iter(inputs.values())))
-        first = agree(channel, self.batch, Purpose.INFERENCE, rows, self._ledger.next)
-        first = self._ledger.reserve(rows, first, at_least=False)
-        seeds = self._material.take(first, rows)
-        return client_results(
-            self._checked,
-            inputs,
-            masks=block_tape(seeds, MASKS, self.batch, first),
-            shares=block_tape(seeds, SHARES, self.batch, first),
-            channel=channel,
-        )
+    def lease(self, connection: socket.socket, rows: int) -> Lease:
+        """Blocks for so many examples, for queries over this connection.
+
+        Raises
+        ------
+        PeerError, SecurityError
+            As :meth:`query`.
+        """
+        with self._channel(connection) as channel:
+            first = agree(channel, self.batch, Purpose.INFERENCE, rows, self._ledger.next)
+            first = self._ledger.reserve(rows, first, at_least=False)
+            return Lease(self, connection, first, self._material.take(first, rows))
+
+    def _asked(
+        self,
+        connection: socket.socket,
+        inputs: Mapping[str, NDArray[np.int64]],
+        first: int,
+        seeds: Sequence[bytes],
+    ) -> dict[str, Elements]:
+        """A query with blocks that are reserved, and used for nothing else."""
+        with self._channel(connection) as channel:
+            channel.hold(QUERY.pack(len(seeds)))
+            return client_results(
+                self._checked,
+                inputs,
+                masks=block_tape(seeds, MASKS, self.batch, first),
+                shares=block_tape(seeds, SHARES, self.batch, first),
+                channel=channel,
+            )
 
     def close(self) -> None:
         """Close the files."""

@@ -2,7 +2,8 @@
 
 The client proposes the first block that its ledger has not, the server reserves that or a later one and says which, and
 the client reserves just these. Each reservation is on the disk before the message behind it leaves. Only then does the
-first masked number.
+first masked number. So many blocks at once are a *lease*: a query takes the next ones of it, and waits neither for an
+answer nor for a disk. What is left of a lease when its session ends is burnt.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ from hecc.runtime.errors import HeccError, PeerError
 from hecc.runtime.sharing.gates.parties import Channel
 from hecc.runtime.sharing.material.files import Batch
 
-__all__ = ["MOST_ROWS", "Hello", "Purpose", "Refusal", "agree", "answer", "read_hello"]
+__all__ = ["HELLO_BYTES", "MOST_ROWS", "QUERY", "Hello", "Purpose", "Refusal", "agree", "answer", "read_hello"]
 
-MAGIC, VERSION = b"HECS", 1
+MAGIC, VERSION = b"HECS", 2
 
 MOST_ROWS = 1 << 16
-"""Examples of one session."""
+"""Blocks of one session."""
 
 _HELLO = struct.Struct("<4sHHI32s16sQ")
+HELLO_BYTES = _HELLO.size
+
 _ANSWER = struct.Struct("<BQ")
+
+QUERY = struct.Struct("<I")
+"""What a query begins with: its rows. They use the next blocks of the session's lease."""
 
 
 class Purpose(IntEnum):
-    """What a session is for."""
+    """What a session is for: queries with blocks that it leases, or the preparation of blocks."""
 
     INFERENCE = 1
     PREPARATION = 2
@@ -60,7 +66,7 @@ class Hello(NamedTuple):
     Attributes
     ----------
     rows
-        Examples, or blocks to prepare.
+        Blocks that are leased, one for each example of all queries of the session; or blocks to prepare.
     proposal
         The first block that the client has not used.
     """
@@ -93,15 +99,20 @@ def agree(channel: Channel, batch: Batch, purpose: Purpose, rows: int, proposal:
     return int(first)
 
 
-def read_hello(channel: Channel) -> Hello | Refusal:
+def read_hello(data: bytes) -> Hello | Refusal:
     """The server's part: what a client wants, or why that cannot be had.
+
+    Parameters
+    ----------
+    data
+        :data:`HELLO_BYTES` of them.
 
     Raises
     ------
     PeerError
         What comes is no hello.
     """
-    magic, version, purpose, rows, plan, batch, proposal = _HELLO.unpack(channel.receive(_HELLO.size))
+    magic, version, purpose, rows, plan, batch, proposal = _HELLO.unpack(data)
     if magic != MAGIC:
         raise PeerError("what connects does not speak this protocol")
     if version != VERSION or purpose not in set(Purpose):

@@ -14,16 +14,29 @@ from numpy.typing import NDArray
 from hecc.runtime.connections.tls import client_context, server_context
 from hecc.runtime.errors import HeccError, InputError
 from hecc.runtime.figures import count_words
-from hecc.runtime.plan.sessions import Address, Answer, Ended, Interactive, Prepared, Service, Steps, Traffic, Trust
+from hecc.runtime.plan.sessions import (
+    Address,
+    Answer,
+    Connected,
+    Dealing,
+    Ended,
+    Interactive,
+    Prepared,
+    Service,
+    Steps,
+    Traffic,
+    Trust,
+)
 from hecc.runtime.sharing.material.ledger import ledger_path
-from hecc.runtime.sharing.parties.clear import integers_of, values_of
 from hecc.runtime.sharing.parties.dealing import deal
 from hecc.runtime.sharing.plan.plan import SharingPlan
+from hecc.runtime.sharing.sessions.asking import Asking
 from hecc.runtime.sharing.sessions.client import SharingClient
+from hecc.runtime.sharing.sessions.dealer import DealerService
+from hecc.runtime.sharing.sessions.fetching import MOST_BLOCKS, fetch
 from hecc.runtime.sharing.sessions.listening import Listener, connect
 from hecc.runtime.sharing.sessions.server import SharingServer
-from hecc.runtime.sharing.sessions.slices import blocks_at_once, rows_at_once
-from hecc.runtime.tail.outcomes import finished
+from hecc.runtime.sharing.sessions.slices import blocks_at_once
 
 __all__ = ["INTERACTIVE"]
 
@@ -31,7 +44,9 @@ __all__ = ["INTERACTIVE"]
 class _Listening(Service):
     """See :class:`hecc.runtime.plan.sessions.Service`."""
 
-    def __init__(self, server: SharingServer, listener: Listener, host: str, told: Callable[[Ended], None]) -> None:
+    def __init__(
+        self, server: SharingServer | None, listener: Listener, host: str, told: Callable[[Ended], None]
+    ) -> None:
         self._server, self._listener = server, listener
         self._address, self._closed = Address(host, listener.port), False
         self._thread = threading.Thread(
@@ -52,7 +67,8 @@ class _Listening(Service):
             self._closed = True
             self._listener.close()
             self._thread.join()
-            self._server.close()
+            if self._server is not None:
+                self._server.close()
 
 
 def _ended(end: Ended | HeccError) -> Ended:
@@ -72,6 +88,29 @@ class _Sharing:
                 if each.exists():
                     raise InputError(f"{each}: this is there already, perhaps in use; give another name, or remove it")
         deal(plan, count, server, client, progress=progress)
+
+    def serve_dealer(
+        self,
+        plan: SharingPlan,
+        address: Address,
+        *,
+        count: int,
+        names: Mapping[str, str],
+        trust: Trust | None,
+        told: Callable[[Ended], None],
+    ) -> Service:
+        """Listen, and give each party its half of batches."""
+        if not 1 <= count <= MOST_BLOCKS:
+            raise InputError(f"batches of {count} blocks; deal 1 to {MOST_BLOCKS}")
+        if names["server"] == names["client"]:
+            raise InputError(f"both parties are called {names['server']!r}; the dealer tells them apart by their names")
+        context = None if trust is None else server_context(*trust)
+        listener = Listener(DealerService(plan, count, names), address.host, address.port, context)
+        return _Listening(None, listener, address.host, told)
+
+    def fetch(self, plan: SharingPlan, role: str, material: Path, dealer: Dealing) -> int:
+        """Fetch a party's half of a batch, if there is nothing left of another."""
+        return fetch(plan, role, material, dealer)
 
     def prepare(
         self,
@@ -98,9 +137,9 @@ class _Sharing:
             at_once = blocks_at_once(plan.header.cost)
             context = None if trust is None else client_context(*trust)
             start = time.perf_counter()
-            for begin in range(0, total, at_once):
-                tell(begin, total)
-                with connect(*address, context) as connection:
+            with connect(*address, context) as connection:
+                for begin in range(0, total, at_once):
+                    tell(begin, total)
                     client.prepare(connection, first + begin, min(at_once, total - begin))
             tell(total, total)
             return Prepared(first, total, client.prepared - client.next, _traffic(client, start))
@@ -135,30 +174,14 @@ class _Sharing:
         progress: Steps | None,
     ) -> Answer:
         """Ask a server about rows, with a block of material for each."""
-        tell = progress or (lambda done, total: None)
-        integers = integers_of(plan.header, rows)
-        total = len(next(iter(integers.values())))
-        at_once = rows_at_once(plan.header.cost)
-        context = None if trust is None else client_context(*trust)
-        parts: list[dict[str, NDArray[np.float64]]] = []
-        with _client(plan, material) as client:
-            left = client.batch.count - client.next
-            if total > left:
-                raise InputError(
-                    f"{material}: {count_words(total, 'row')} need a block of material each, and {left} are left; "
-                    "deal another batch"
-                )
-            start = time.perf_counter()
-            for begin in range(0, total, at_once):
-                tell(begin, total)
-                some = {name: values[begin : begin + at_once] for name, values in integers.items()}
-                with connect(*address, context) as connection:
-                    found = client.query(connection, some)
-                parts.append(values_of(plan.header, plan.checked, found))
-            tell(total, total)
-            traffic, prepared = _traffic(client, start), max(client.prepared - client.next, 0)
-        values = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return Answer(finished(plan.header, values), prepared, traffic)
+        with Asking(plan, address, material=material, trust=trust, lease=None) as asking:
+            return asking.query(rows, progress=progress)
+
+    def connect(
+        self, plan: SharingPlan, address: Address, *, material: Path, trust: Trust | None, lease: int
+    ) -> Connected:
+        """Connect to a server for queries to come, and lease blocks for them."""
+        return Asking(plan, address, material=material, trust=trust, lease=lease)
 
 
 @contextmanager

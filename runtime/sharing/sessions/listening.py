@@ -21,6 +21,12 @@ __all__ = ["Listener", "connect"]
 SESSIONS = 16
 """At a time; who comes later waits."""
 
+HANDSHAKES, HANDSHAKE_DEADLINE = 32, 10.0
+"""Handshakes of TLS at a time, and seconds for each: whoever is not certified keeps no session from others."""
+
+MOST_OPEN = 256
+"""Connections, in handshakes, waiting and in sessions; who comes then is not let in."""
+
 log = logging.getLogger(__name__)
 
 
@@ -71,6 +77,8 @@ class Listener:
             raise InputError(f"{host}:{port}: nobody can listen there ({error.strerror or error})") from None
         self.port: int = self._socket.getsockname()[1]
         self._pool = ThreadPoolExecutor(sessions, thread_name_prefix="session")
+        self._handshakes = ThreadPoolExecutor(HANDSHAKES, thread_name_prefix="handshake")
+        self._room = threading.Semaphore(MOST_OPEN)
         self._closed = threading.Event()
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -88,7 +96,11 @@ class Listener:
                 connection, _ = self._socket.accept()
             except OSError:
                 break
-            self._pool.submit(self._session, connection, after)
+            if not self._room.acquire(blocking=False):
+                connection.close()
+                continue
+            self._handshakes.submit(self._admitted, connection, after)
+        self._handshakes.shutdown()
         self._pool.shutdown()
 
     def close(self) -> None:
@@ -104,18 +116,41 @@ class Listener:
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
-    def _session(self, connection: socket.socket, after: Callable[[Ended | HeccError], None]) -> None:
+    def _admitted(self, connection: socket.socket, after: Callable[[Ended | HeccError], None]) -> None:
+        """Find out who connects, and let those who are certified have a session."""
         try:
-            with connection:
-                connection.settimeout(DEADLINE)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with _secured(connection, self._context) as secured, self._ended_by_close(secured):
-                    after(self._server.session(secured))
-        except HeccError as error:
-            after(error)
-        except Exception:
+            connection.settimeout(HANDSHAKE_DEADLINE)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = _wrapped(connection, self._context)
+            with self._ended_by_close(connection):
+                _shake_hands(connection)
+        except Exception as error:
+            connection.close()
+            self._room.release()
+            self._tell(after, error)
+        else:
+            self._pool.submit(self._session, connection, after)
+
+    def _session(self, connection: socket.socket, after: Callable[[Ended | HeccError], None]) -> None:
+        found: Ended | Exception
+        try:
+            with connection, self._ended_by_close(connection):
+                found = self._server.session(connection)
+        except Exception as error:
+            found = error
+        finally:
+            self._room.release()
+        self._tell(after, found)
+
+    def _tell(self, after: Callable[[Ended | HeccError], None], found: Ended | Exception) -> None:
+        if isinstance(found, Exception) and not isinstance(found, HeccError):
             # A fault of this program: the others' sessions go on.
-            log.exception("a session ended by a fault")
+            log.error("a session ended by a fault", exc_info=found)
+            return
+        try:
+            after(found)
+        except Exception:
+            log.exception("what is told of sessions failed")
 
     @contextlib.contextmanager
     def _ended_by_close(self, connection: socket.socket) -> Iterator[None]:
@@ -130,11 +165,19 @@ class Listener:
                 self._open.discard(connection)
 
 
-def _secured(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+def _wrapped(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    """A connection that is going to be secured, if it is."""
     if context is None:
         return connection
+    return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
+def _shake_hands(connection: socket.socket) -> None:
+    """See that the client is certified, before a deadline for the whole."""
+    if not isinstance(connection, ssl.SSLSocket):
+        return
     try:
-        return context.wrap_socket(connection, server_side=True)
+        connection.do_handshake()
     except OSError as error:
         raise PeerError(f"a client that cannot be trusted, or does not speak TLS 1.3 ({_reason(error)})") from None
 

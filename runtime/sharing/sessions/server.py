@@ -6,11 +6,13 @@ import hashlib
 import os
 import socket
 import ssl
+from collections import deque
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from hecc.runtime.errors import InputError
+from hecc.runtime.errors import InputError, PeerError
 from hecc.runtime.files.atomic import read_regular, writing
 from hecc.runtime.plan.sessions import Ended
 from hecc.runtime.sharing.arithmetic.packing import pack
@@ -23,8 +25,9 @@ from hecc.runtime.sharing.parties.dealing import weight_tape
 from hecc.runtime.sharing.parties.rounds import as_elements, differences, serve, weight_masks
 from hecc.runtime.sharing.parties.walk import program_cost, weight_shapes
 from hecc.runtime.sharing.plan.plan import SharingPlan
-from hecc.runtime.sharing.sessions.hello import Hello, Purpose, answer, read_hello
-from hecc.runtime.sharing.sessions.wire import DEADLINE, SocketChannel
+from hecc.runtime.sharing.sessions.hello import HELLO_BYTES, MOST_ROWS, QUERY, Hello, Purpose, answer, read_hello
+from hecc.runtime.sharing.sessions.slices import blocks_at_once, rows_at_once
+from hecc.runtime.sharing.sessions.wire import DEADLINE, IDLE, SocketChannel
 
 __all__ = ["SharingServer", "uploads_path"]
 
@@ -56,6 +59,8 @@ class SharingServer:
         plan.require_program()
         assert plan.secrets is not None, "the plan is the server's"
         self._checked, self._secrets, self._deadline = plan.checked, plan.secrets, deadline
+        # Whoever is certified may not fill the memory all the same.
+        self._rows_at_once, self._blocks_at_once = rows_at_once(plan.header.cost), blocks_at_once(plan.header.cost)
         self._material = ServerMaterial(material, plan.fingerprint)
         batch = self._material.batch
         self._ledger = ledger_of(material, batch)
@@ -66,7 +71,9 @@ class SharingServer:
         self._differences: Weights = differences(self._shapes, as_elements(self._secrets.weights), masks)
 
     def session(self, connection: socket.socket) -> Ended:
-        """Serve one client until its session ends; for several threads at once.
+        """Serve one client until it leaves; for several threads at once.
+
+        It says hello for each lease of blocks, and for each preparation; queries use what is leased.
 
         Returns
         -------
@@ -79,25 +86,62 @@ class SharingServer:
             The client left, was silent, or sent something else than was due. Its blocks are burnt.
         """
         channel = SocketChannel(connection, self._deadline)
-        agreed = answer(
-            channel, read_hello(channel), self._material.batch, self._reserve, lambda: self._is_owner(connection)
-        )
-        if agreed is None:
-            return Ended()
-        hello, first = agreed
-        if hello.purpose is Purpose.PREPARATION:
-            self._prepare(channel, first, hello.rows)
-            return Ended(prepared=hello.rows)
-        serve(
-            self._checked,
-            hello.rows,
-            shares=BlockTape(self._material.take(first, hello.rows)),
-            upload=BlockTape(self._uploads.read(first, hello.rows)),
-            channel=channel,
-            weights=self._secrets.weights,
-            biases=self._secrets.biases,
-        )
-        return Ended(evaluated=hello.rows)
+        leased: deque[range] = deque()
+        evaluated = prepared = refused = 0
+        try:
+            while not refused:
+                begun = evaluated or prepared or leased
+                asked = channel.receive_unless_over((QUERY.size, HELLO_BYTES), IDLE if begun else self._deadline)
+                if asked is None:
+                    break
+                if len(asked) == QUERY.size:
+                    evaluated += self._evaluate(channel, leased, *QUERY.unpack(asked))
+                    continue
+                room = MOST_ROWS - sum(map(len, leased))
+                agreed = answer(
+                    channel,
+                    read_hello(asked),
+                    self._material.batch,
+                    partial(self._reserve, room=room),
+                    lambda: self._is_owner(connection),
+                )
+                if agreed is None:
+                    refused = 1
+                elif agreed[0].purpose is Purpose.PREPARATION:
+                    prepared += self._prepare(channel, agreed[1], agreed[0].rows)
+                else:
+                    leased.append(range(agreed[1], agreed[1] + agreed[0].rows))
+        finally:
+            # What is left of leases is burnt.
+            for blocks in leased:
+                self._material.discard(blocks.start, len(blocks))
+        if not (evaluated or prepared or refused):
+            raise PeerError("the client left before it asked for anything; what it leased is burnt")
+        return Ended(evaluated=evaluated, prepared=prepared)
+
+    def _evaluate(self, channel: SocketChannel, leased: deque[range], rows: int) -> int:
+        """Answer a query about so many rows, with the next blocks of the oldest lease."""
+        blocks = leased[0] if leased else range(0)
+        if not 1 <= rows <= len(blocks):
+            raise PeerError(f"a query of {rows} rows with {len(blocks)} blocks leased; the client runs another version")
+        if rows > self._rows_at_once:
+            raise PeerError(f"a query of {rows} rows, and {self._rows_at_once} are evaluated at once")
+        leased[0] = blocks[rows:]
+        if not leased[0]:
+            leased.popleft()
+        try:
+            serve(
+                self._checked,
+                rows,
+                shares=BlockTape(self._material.read(blocks.start, rows)),
+                upload=BlockTape(self._uploads.read(blocks.start, rows)),
+                channel=channel,
+                weights=self._secrets.weights,
+                biases=self._secrets.biases,
+            )
+        finally:
+            self._material.discard(blocks.start, rows)
+        return rows
 
     def close(self) -> None:
         """Close the files."""
@@ -122,8 +166,12 @@ class SharingServer:
                 os.close(handle)
         return True
 
-    def _reserve(self, hello: Hello) -> int:
+    def _reserve(self, hello: Hello, room: int) -> int:
+        if hello.rows > room:
+            raise InputError("a session leases no more blocks at once")
         if hello.purpose is Purpose.PREPARATION:
+            if hello.rows > self._blocks_at_once:
+                raise InputError("more blocks than are prepared at once")
             if hello.proposal + hello.rows > self._material.batch.count:
                 raise InputError("there are not so many blocks")
             return hello.proposal
@@ -137,7 +185,7 @@ class SharingServer:
         if not self._uploads.has(first, rows):
             raise InputError(f"blocks from {first} on are not prepared; let the client prepare them")
 
-    def _prepare(self, channel: SocketChannel, first: int, rows: int) -> None:
+    def _prepare(self, channel: SocketChannel, first: int, rows: int) -> int:
         """Give the client the weights less their masks, and keep what it makes of them."""
         parts = [pack(self._differences[name].reshape(-1), ring) for name, (_, ring) in self._shapes.items()]
         channel.send(b"".join(part.tobytes() for part in parts))
@@ -145,3 +193,4 @@ class SharingServer:
         data = np.frombuffer(channel.receive(rows * size), dtype=np.uint8)
         self._uploads.store(first, data.reshape(rows, size))
         channel.send(b"\0")
+        return rows

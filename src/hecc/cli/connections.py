@@ -12,6 +12,7 @@ from hecc.cli.usage import FILES, SECURITY
 __all__ = [
     "AuthorityOption",
     "CertificateOption",
+    "DealerOption",
     "InsecurePlainOption",
     "KeyOption",
     "MaterialOption",
@@ -54,6 +55,18 @@ InsecurePlainOption = Annotated[
         "--insecure-plain",
         help="No TLS: for tests on the loopback addresses of one machine; others are refused.",
         rich_help_panel=SECURITY,
+    ),
+]
+
+
+DealerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dealer",
+        metavar="HOST:PORT",
+        show_default=False,
+        help="Where a dealer listens (`hecc deal --listen`): fetch material there first, if none is left.",
+        rich_help_panel=FILES,
     ),
 ]
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hecc.runtime.errors import InputError
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.sessions import Steps, load_sessions
+from hecc.runtime.plan.sessions import Address, Ended, Service, Steps, load_sessions
+from hecc.sessions.trusting import AUTHORITY, FOLDER, File, trust
 
-__all__ = ["CLIENT_MATERIAL", "SERVER_MATERIAL", "Dealt", "deal"]
+__all__ = ["CLIENT_MATERIAL", "SERVER_MATERIAL", "Dealt", "deal", "dealer"]
+
+COUNT = 1000
+"""Blocks of each batch that a dealer who listens draws, unless told otherwise."""
 
 SERVER_MATERIAL, CLIENT_MATERIAL = "server.material", "client.material"
 """What the files are called, unless told otherwise."""
@@ -69,3 +74,59 @@ def deal(
         raise InputError(f"{server}: one file for both parties; give two names")
     load_sessions(plan.header.scheme).deal(plan, count, server, client, progress=progress)
     return Dealt(count, server, client)
+
+
+def dealer(
+    plan: Plan | FileSource,
+    listen: str,
+    *,
+    count: int = COUNT,
+    server: str = "server",
+    client: str = "client",
+    certificate: File = f"{FOLDER}/dealer.pem",
+    key: File = f"{FOLDER}/dealer.key",
+    authority: File = AUTHORITY,
+    insecure_plain: bool = False,
+    told: Callable[[Ended], None] | None = None,
+) -> Service:
+    """Deal to both parties over TLS 1.3: each fetches its half of a batch, with ``dealer`` of the other verbs.
+
+    It listens from now on, in threads of its own. Batches are drawn when they are asked for, each half is given away
+    once, to whoever has the certificate of that party, and is then gone from this process; nothing is ever on its disk.
+    What :func:`hecc.deal` says of whoever deals is true here, too.
+
+    Parameters
+    ----------
+    plan
+        Either plan, or its file; the client's is enough.
+    listen
+        Where, as "localhost:7001"; port 0 is any that is free, which ``service.address`` says.
+    count
+        Blocks of each batch.
+    server, client
+        The common names on the certificates of both parties: who gets which half.
+    certificate, key
+        By which parties know this dealer, PEM files.
+    authority
+        Who certifies parties, a PEM file.
+    insecure_plain
+        Without TLS, and without any certificate that would say who gets which half: for tests on the loopback addresses
+        of one machine, others are refused.
+    told
+        Called after each session, in its thread, with how it ended.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        A file is missing or damaged; nobody can listen there; both parties have one name; or plans of this scheme use
+        no material.
+    """
+    plan = Plan.of(plan)
+    return load_sessions(plan.header.scheme).serve_dealer(
+        plan,
+        Address.of(listen),
+        count=count,
+        names={"server": server, "client": client},
+        trust=trust(certificate, key, authority, insecure_plain),
+        told=told or (lambda _: None),
+    )

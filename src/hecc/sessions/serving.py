@@ -9,6 +9,7 @@ from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.plan import Plan
 from hecc.runtime.plan.sessions import Address, Ended, Service, load_sessions
 from hecc.sessions.dealing import SERVER_MATERIAL
+from hecc.sessions.fetching import fetched
 from hecc.sessions.trusting import AUTHORITY, FOLDER, File, trust
 
 __all__ = ["serve"]
@@ -23,6 +24,7 @@ def serve(
     key: File = f"{FOLDER}/server.key",
     authority: File = AUTHORITY,
     insecure_plain: bool = False,
+    dealer: str | None = None,
     told: Callable[[Ended], None] | None = None,
 ) -> Service:
     """Serve a plan to clients, over TLS 1.3 with certificates on both sides.
@@ -44,21 +46,27 @@ def serve(
         Who certifies clients, a PEM file.
     insecure_plain
         Without TLS: for tests on the loopback addresses of one machine, others are refused.
+    dealer
+        Where a dealer listens, as "localhost:7001", who is certified by the same authority: if there is no material, or
+        none of it is left, the server's half of a new batch is fetched first.
     told
         Called after each session, in its thread, with how it ended.
 
     Raises
     ------
-    InputError, FileFormatError, KeyMismatchError
-        A file is missing, damaged, of another kind or for another plan; nobody can listen there; plain connections
-        would leave the machine; or plans of this scheme are not served.
+    InputError, FileFormatError, KeyMismatchError, PeerError
+        A file is missing, damaged, of another kind or for another plan; the dealer refuses; nobody can listen there;
+        plain connections would leave the machine; or plans of this scheme are not served.
     """
     plan = Plan.of(plan)
     plan.require_program()
+    shown = trust(certificate, key, authority, insecure_plain)
+    address = Address.of(listen)
+    fetched(plan, "server", Path(material), dealer, shown)
     return load_sessions(plan.header.scheme).serve(
         plan,
-        Address.of(listen),
+        address,
         material=Path(material),
-        trust=trust(certificate, key, authority, insecure_plain),
+        trust=shown,
         told=told or (lambda _: None),
     )

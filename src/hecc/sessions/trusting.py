@@ -20,7 +20,7 @@ AUTHORITY = f"{FOLDER}/authority.pem"
 
 
 def authority(folder: File = FOLDER, *, hosts: Iterable[str] = ()) -> tuple[Path, ...]:
-    """Make an authority for tests, with certificates for a server and a client, in a new folder.
+    """Make an authority for tests, with certificates for a server, a client and a dealer.
 
     Nobody else trusts it, and its key is forgotten, so that it certifies nobody later; all ends after thirty days. In
     earnest certificates come from where an organisation has its others from.
@@ -28,7 +28,7 @@ def authority(folder: File = FOLDER, *, hosts: Iterable[str] = ()) -> tuple[Path
     Parameters
     ----------
     folder
-        Gets ``authority.pem`` for both parties, and a ``.pem`` and a ``.key`` for each.
+        A new folder. Gets ``authority.pem`` for all parties, and a ``.pem`` and a ``.key`` for each.
     hosts
         Names and addresses that the server may have beside those of this machine.
 

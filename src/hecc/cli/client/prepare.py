@@ -11,6 +11,7 @@ from hecc.cli.client.query import PlanOption
 from hecc.cli.connections import (
     AuthorityOption,
     CertificateOption,
+    DealerOption,
     InsecurePlainOption,
     KeyOption,
     MaterialOption,
@@ -42,6 +43,7 @@ def prepare_command(
     key: KeyOption = Path("tls/client.key"),
     authority: AuthorityOption = Path("tls/authority.pem"),
     insecure_plain: InsecurePlainOption = False,
+    dealer: DealerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a server what can be sent before there are inputs.
@@ -63,6 +65,7 @@ def prepare_command(
                 key=key,
                 authority=authority,
                 insecure_plain=insecure_plain,
+                dealer=dealer,
                 progress=step,
             )
         traffic = made.traffic

@@ -10,6 +10,7 @@ import typer
 from hecc.cli.connections import (
     AuthorityOption,
     CertificateOption,
+    DealerOption,
     InsecurePlainOption,
     KeyOption,
     MaterialOption,
@@ -59,6 +60,7 @@ def query_command(
     key: KeyOption = Path("tls/client.key"),
     authority: AuthorityOption = Path("tls/authority.pem"),
     insecure_plain: InsecurePlainOption = False,
+    dealer: DealerOption = None,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,6 +105,7 @@ def query_command(
                 key=key,
                 authority=authority,
                 insecure_plain=insecure_plain,
+                dealer=dealer,
                 progress=step,
             )
         outputs, traffic = answer.outputs, answer.traffic

@@ -27,7 +27,7 @@ def authority_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an authority for tests, and certificates for a server and a client.
+    """Make an authority for tests, and certificates for a server, a client and a dealer.
 
     Nobody else trusts it, its key is forgotten, and all ends after thirty days. In earnest certificates come from where
     your organisation has its others from.

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hecc.cli.connections import AuthorityOption, CertificateOption, InsecurePlainOption, KeyOption, MaterialOption
+from hecc.cli.connections import (
+    AuthorityOption,
+    CertificateOption,
+    DealerOption,
+    InsecurePlainOption,
+    KeyOption,
+    MaterialOption,
+)
 from hecc.cli.console import JsonOption, console
 from hecc.cli.usage import OUTPUT
 
@@ -32,6 +39,7 @@ def serve_command(
     key: KeyOption = Path("tls/server.key"),
     authority: AuthorityOption = Path("tls/authority.pem"),
     insecure_plain: InsecurePlainOption = False,
+    dealer: DealerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a plan to clients that ask over the network, until it is interrupted.
@@ -56,6 +64,7 @@ def serve_command(
             key=key,
             authority=authority,
             insecure_plain=insecure_plain,
+            dealer=dealer,
             told=told,
         ) as service:
             secured = "in plain, which is insecure" if insecure_plain else "by TLS 1.3"
