@@ -30,7 +30,7 @@ JUMPS = {
 }
 """Each with where it jumps."""
 
-SMALL = {"where": JUMPS["where"], "not": JUMPS["not"], "gate": JUMPS["gate"], "threshold": JUMPS["threshold"]}
+SMALL = {"where": JUMPS["where"], "not": JUMPS["not"], "threshold": JUMPS["threshold"]}
 """Those of which the jump is small beside what else there is."""
 
 

@@ -122,24 +122,45 @@ def test_fewer_rows_than_are_worked_on_together_take_less():
     assert 2 * many.memory.rows == more.memory.rows
 
 
+def fastest(work):
+    """Seconds that work takes: of the processor, or of the clock where idle threads of a library spin beside it."""
+    best, times, until = np.inf, 0, time.perf_counter() + 0.5
+    while times < 3 or time.perf_counter() < until:
+        times += 1
+        start, began = time.process_time(), time.perf_counter()
+        work()
+        best = min(best, time.process_time() - start, time.perf_counter() - began)
+    return best
+
+
+TIMES = 20
+"""Within which time is predicted on any machine, however busy: of one like that of the rates it is within two."""
+
+
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("kind", ["dense", "convolutional"])
-def test_time_is_predicted_within_a_factor_on_any_machine(kind, size):
-    """Of a machine like that of the rates within two; a test runs on others, and beside other programs."""
+def test_time_of_an_evaluation_is_predicted_within_a_factor_on_any_machine(kind, size):
     plan = compiled(kind, size)
-    for program, use in (
-        (plan.network, evaluation_use(plan, rows=ROWS)),
-        (plan.training.step, training_use(plan, rows=ROWS)),
-    ):
-        weights = plan.training.parameters if program is not plan.network else {}
-        parameters = {name: identity(values, size) for name, values in weights.items()}
-        rows = given(program, size, use.together)
-        best = np.inf
-        for _ in range(3):
-            start = time.process_time()
-            evaluate(program, EncodedArithmetic(), rows, parameters)
-            best = min(best, time.process_time() - start)
-        assert best / 8 < use.seconds * use.together < best * 8
+    use = evaluation_use(plan, rows=ROWS)
+    rows = given(plan.network, size, use.together)
+    taken = fastest(lambda: evaluate(plan.network, EncodedArithmetic(), rows, {}))
+    assert taken / TIMES < use.seconds * use.together < taken * TIMES
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("kind", ["dense", "convolutional"])
+def test_time_of_an_epoch_is_predicted_within_a_factor_on_any_machine(kind, size, tmp_path):
+    """With the update of the weights, which of few rows takes longer than their gradients."""
+    plan = compiled(kind, size)
+    client = hecc.Client(plan, min_security="none")
+    client.keygen(tmp_path / "keys")
+    shape = plan.header.inputs[0].shape
+    inputs, labels = RNG.uniform(-1, 1, (ROWS, *shape)), RNG.uniform(0, 1, (ROWS, 8))
+    request = client.encrypt_to(tmp_path / "rows.bin", inputs, labels=labels)
+    settings = TrainingSettings(batch_size=ROWS, learning_rate=1e-4)
+    taken = fastest(lambda: train(plan, request, settings))
+    use = training_use(plan, rows=ROWS, batch_size=ROWS)
+    assert taken / TIMES < use.seconds * ROWS < taken * TIMES
 
 
 def test_layers_are_those_of_the_network():
