@@ -69,10 +69,10 @@ struct PointwiseKernels {
   // rotations[t]: see AutomorphismKernels::permute_to_runs. A real diagonal is the same from both ends, and each of its
   // words stands for `repeats` coefficients, a power of two: `values` begins with the runs that all diagonals have for
   // the first kDiagonalRun coefficients, packed for q, of kDiagonalRun / repeats words or one each, and has `stride`
-  // bytes per kDiagonalRun coefficients, or per `repeats` where that is more. A diagonal is `complex` where the last
-  // end has a run of its own, which lies right behind that of the first end, in reversed order. Where `added` is set
+  // bytes per kDiagonalRun coefficients, or per `repeats` where that is more. Complex diagonals have their ends
+  // `apart`: right behind the run of the first end lies that of the last, in reversed order. Where `added` is set
   // the sums are added to what is in `out`. terms < kMaxTerms.
-  void (*diagonal_products)(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool complex,
+  void (*diagonal_products)(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool apart,
                             const std::uint64_t* rotated, std::size_t rotated_stride, const std::uint32_t* rotations,
                             std::size_t terms, std::size_t runs, bool added, std::uint64_t* const* out,
                             const Modulus& q);

@@ -204,7 +204,7 @@ struct Pointwise {
 #endif
   }
 
-  static void diagonal_products(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool complex,
+  static void diagonal_products(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool apart,
                                 const std::uint64_t* rotated, std::size_t rotated_stride,
                                 const std::uint32_t* rotations, std::size_t terms, std::size_t runs, bool added,
                                 std::uint64_t* const* out, const Modulus& q) {
@@ -227,7 +227,7 @@ struct Pointwise {
         }
       });
     };
-    if (complex) return run_all(std::integral_constant<std::size_t, 2>());
+    if (apart) return run_all(std::integral_constant<std::size_t, 2>());
     run_all(std::integral_constant<std::size_t, 1>());
   }
 

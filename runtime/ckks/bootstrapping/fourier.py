@@ -139,24 +139,20 @@ def fourier_factors(slots: int, groups: Sequence[int], *, inverse: bool) -> list
     return [factor.conjugate_transpose() for factor in reversed(factors)] if inverse else factors
 
 
-def split_steps(slots: int, first: int, stop: int, *, inverse: bool) -> list[tuple[int, int]]:
-    """How each step of a factor is a baby step and a giant step, in the order of its diagonals.
+def split_steps(slots: int, first: int, stop: int) -> list[tuple[int, int]]:
+    """How each step of a factor, or of its conjugate transpose, is a baby step and a giant step; by ascending step.
 
     Steps are multiples of the smallest distance, in a range of 2^k of them, which is covered by about twice as many
-    baby steps as giant ones or four times as many: the decomposition that all baby steps share is most of what a giant
-    step costs. Both are at least 0 and below ``slots``, and their sum is the step modulo ``slots``.
+    baby steps as giant ones or four times as many: a giant step costs more, because nothing of it is shared. Both are at
+    least 0 and below ``slots``, and their sum is the step modulo ``slots``.
     """
-    last = 1 << stop == slots
-    unit, log_range = 1 << first, stop - first + (not last)
-    babies = 1 << math.ceil((log_range + 1) / 2)
-    # Where distances do not wrap around, they are from -(2^g - 1) to 2^g - 1: giant steps begin at -2^g.
-    start = 0 if last else -(1 << (stop - first))
-    factor = fourier_factor(slots, first, stop)
+    unit, size = 1 << first, 1 << (stop - first)
+    wraps = 1 << stop == slots
+    numbers = list(range(size)) if wraps else [*range(size), *range(1 - size, 0)]
+    babies = 1 << math.ceil((stop - first + (not wraps) + 1) / 2)
+    start = 0 if wraps else -size
     split = []
-    for step in (factor.conjugate_transpose() if inverse else factor).steps:
-        number = step // unit
-        if not last and number >= slots // unit // 2:
-            number -= slots // unit
+    for number in numbers:
         giant, baby = divmod(number - start, babies)
         split.append((baby * unit, (giant * babies + start) * unit % slots))
     return split

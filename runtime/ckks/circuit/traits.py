@@ -42,8 +42,11 @@ class Trait(Flag):
     CONJUGATES = auto()
     """It switches keys with the key of the conjugation."""
 
+    EMBEDS = auto()
+    """It switches keys with those of rotations of the ring's slots, whatever the logical ones are."""
+
     EVALUATES = auto()
     """The evaluation of a polynomial may be made of it; see :mod:`hecc.runtime.ckks.circuit.polynomials`."""
 
-    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES
+    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES | EMBEDS
     """Those that switch keys."""

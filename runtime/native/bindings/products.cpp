@@ -78,7 +78,7 @@ void key_products(const KernelSet& set, const Words& digits, const Bytes& key, c
 }
 
 // Of all runs of a polynomial.
-void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, bool complex,
+void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, bool apart,
                        const Words& rotated, const Indices& rotations, const Output& out, bool added,
                        std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
@@ -87,7 +87,7 @@ void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t re
   check_few(terms);
   const std::size_t words = repeats < kDiagonalRun ? kDiagonalRun / repeats : 1;
   const std::size_t shared = repeats < kDiagonalRun ? 1 : repeats / kDiagonalRun;  // runs of coefficients
-  const std::size_t ends = complex ? 2 : 1, bytes = ends * words * packed_bytes(modulus);
+  const std::size_t ends = apart ? 2 : 1, bytes = ends * words * packed_bytes(modulus);
   // There may be more diagonals and more rotations than are used.
   const std::size_t own = values.ndim() == 3 ? std::max(terms, values.shape(1)) : terms;
   check_shape("values", values, {(runs - 1) / shared + 1, own, bytes});
@@ -109,7 +109,7 @@ void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t re
   if (added) check_reduced(out, q);
   std::uint64_t* const second = out.data() + count;
   std::uint64_t* const outputs[] = {out.data(), second - kDiagonalRun, second, second + count - kDiagonalRun};
-  set.kernels->diagonal_products(values.data(), own * bytes, repeats, complex, rotated.data(),
+  set.kernels->diagonal_products(values.data(), own * bytes, repeats, apart, rotated.data(),
                                  images * 4 * kDiagonalRun, rotations.data(), terms, runs, added, outputs, q);
 }
 
@@ -154,7 +154,7 @@ void bind_products(nb::module_& module, KernelsClass& kernels) {
   kernels.def("inner_product", inner_product, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
       .def("key_products", key_products, "digits"_a.noconvert(), "key"_a.noconvert(), "addend"_a.noconvert().none(),
            "factor"_a, "out"_a.noconvert(), "modulus"_a)
-      .def("diagonal_products", diagonal_products, "values"_a.noconvert(), "repeats"_a, "complex"_a,
+      .def("diagonal_products", diagonal_products, "values"_a.noconvert(), "repeats"_a, "apart"_a,
            "rotated"_a.noconvert(), "rotations"_a.noconvert(), "out"_a.noconvert(), "added"_a, "modulus"_a)
       .def("matrix_product", matrix_product, "weights"_a.noconvert(), "x"_a.noconvert(), "out"_a.noconvert(),
            "modulus"_a);

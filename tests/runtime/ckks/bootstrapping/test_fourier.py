@@ -101,7 +101,7 @@ def test_numbers_of_diagonals_and_periods(inverse: bool) -> None:
 def test_steps_are_split(inverse: bool) -> None:
     slots, keys = 1 << 14, set()
     for first, stop, babies, giants in ((0, 5, 16, 4), (5, 10, 16, 4), (10, 14, 8, 2), (0, 7, 32, 8), (7, 14, 16, 8)):
-        split = split_steps(slots, first, stop, inverse=inverse)
+        split = split_steps(slots, first, stop)
         factor = fourier_factor(slots, first, stop)
         steps = (factor.conjugate_transpose() if inverse else factor).steps
         assert tuple((baby + giant) % slots for baby, giant in split) == steps

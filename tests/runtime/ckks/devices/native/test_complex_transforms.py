@@ -96,7 +96,7 @@ def test_a_fourier_factor(client: Any, inverse: bool) -> None:
     ends = np.cumsum(groups).tolist()
     factors = fourier_factors(SLOTS, groups, inverse=inverse)
     for end, size, factor in zip(ends, groups, reversed(factors) if inverse else factors, strict=True):
-        split = split_steps(SLOTS, end - size, end, inverse=inverse)
+        split = split_steps(SLOTS, end - size, end)
         order = sorted(range(len(split)), key=lambda k: (split[k][1], split[k][0]))
         ordered = np.ascontiguousarray(factor.values[order])
         _, found = apply(client, x, [split[k] for k in order], ordered)
