@@ -35,6 +35,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -144,5 +145,8 @@ _CHANGES: Reading[Callable[[_Writer, int, Any], Changes]] = Reading(
         MatrixProduct: _Writer.product,
         Polynomial: _Writer.polynomial,
     },
-    dict.fromkeys((Rescale, DropLimbs), "it is written here"),
+    {
+        **dict.fromkeys((Rescale, DropLimbs), "it is written here"),
+        Raise: "it is written when bootstraps are expanded, behind this",
+    },
 )

@@ -106,7 +106,7 @@ void check_residues(const Context& context, const std::uint64_t* residues, std::
 
 void check_residues(const Context& context, const SwitchingKey& key) {
   const std::size_t runs = context.degree() / kKeyRun;
-  context.pool().run((key.limbs + context.special_limbs()) * runs, [&](std::size_t index, std::size_t) {
+  context.pool().run((key.limbs + key.special) * runs, [&](std::size_t index, std::size_t) {
     const std::size_t limb = index / runs;
     const std::uint64_t modulus = context.modulus(context.prime_of(limb, key.limbs)).value;
     const std::size_t size = key.run_bytes(context, limb);

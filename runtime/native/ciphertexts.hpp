@@ -64,24 +64,39 @@ Ciphertexts read_ciphertext(const Context& context, std::span<const std::uint8_t
                             std::size_t limbs, const std::uint8_t* seed);
 
 // A switching key for up to `limbs` data limbs, in memory that somebody else owns, such as a mapped file. For every
-// limb of basis QP, for every kKeyRun coefficients, for every digit, for both polynomials there is a packed run of
-// residues, in the order in which inner products read them.
+// limb of the key's own basis, so many data primes and the first `special` special ones, for every kKeyRun
+// coefficients, for every digit, for both polynomials there is a packed run of residues, in the order in which inner
+// products read them.
 struct SwitchingKey {
   const std::uint8_t* residues;
-  std::size_t limbs;
+  std::size_t limbs, digits, special;
 
-  // Bytes of both polynomials of all digits for one run of coefficients, at one limb of the key's own basis QP.
-  std::size_t run_bytes(const Context& context, std::size_t limb) const {
-    return context.digits(limbs) * 2 * kKeyRun * packed_bytes(context.modulus(context.prime_of(limb, limbs)).value);
+  // For digits of as many data primes as the context has in one: rotations and relinearisation.
+  static SwitchingKey hybrid(const Context& context, const std::uint8_t* residues, std::size_t limbs) {
+    return {residues, limbs, context.digits(limbs), context.special_limbs()};
   }
-  std::size_t bytes(const Context& context) const { return offset(context, limbs + context.special_limbs()); }
-  // Where a limb of the key's own basis QP begins.
+  // Of one digit: for a polynomial of small integers, which needs no decomposition.
+  static SwitchingKey of_one_digit(const Context& context, const std::uint8_t* residues, std::size_t limbs) {
+    return {residues, limbs, 1, context.special_limbs()};
+  }
+  // From one limb to another secret, with the first special prime alone.
+  static SwitchingKey of_one_limb(const std::uint8_t* residues) { return {residues, 1, 1, 1}; }
+
+  bool is_hybrid(const Context& context) const {
+    return digits == context.digits(limbs) && special == context.special_limbs();
+  }
+  // Bytes of both polynomials of all digits for one run of coefficients, at one limb of the key's own basis.
+  std::size_t run_bytes(const Context& context, std::size_t limb) const {
+    return digits * 2 * kKeyRun * packed_bytes(context.modulus(context.prime_of(limb, limbs)).value);
+  }
+  std::size_t bytes(const Context& context) const { return offset(context, limbs + special); }
+  // Where a limb of the key's own basis begins.
   std::size_t offset(const Context& context, std::size_t limb) const {
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < limb; ++i) bytes += context.degree() / kKeyRun * run_bytes(context, i);
     return bytes;
   }
-  // The limb of the key's own basis QP that is limb `limb` of basis QP at `used` <= limbs data limbs. At fewer limbs
+  // The limb of the key's own basis that is limb `limb` of basis QP at `used` <= limbs data limbs. At fewer limbs
   // the last digits of every run stay unread.
   std::size_t own_limb(std::size_t limb, std::size_t used) const { return limb < used ? limb : limbs + limb - used; }
 };

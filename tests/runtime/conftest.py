@@ -1,5 +1,6 @@
 """Small plans for tests of files, keys and the client; those on a small ring are insecure, and called so."""
 
+import functools
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -18,7 +19,15 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
 )
 from hecc.runtime.ckks.circuit.layout import vector_layout
-from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+    conjugation_element,
+    galois_element,
+)
 from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit, ntt_primes
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
 from hecc.runtime.ckks.plan.plan import CkksPlan
@@ -38,6 +47,36 @@ def specification(ring_degree: int, security: SecurityEvidence) -> KeySpecificat
         relinearization_limbs=3,
         galois=(GaloisElement(galois_element(1, ring_degree), 2),),
         security=security,
+    )
+
+
+INSECURE_SMALL_DEGREE = 4096
+
+
+@functools.cache
+def insecure_small_specification(alpha: int = 6, special: int = 5) -> KeySpecification:
+    """Keys that raise, INSECURE: the primes of a bootstrap that is secure at N = 2^15, of 852 bits, at N = 2^12.
+
+    Of 32 bits the first prime and six for messages, one of 48 in between, ten of 36, and special ones of 44.
+    """
+    degree = INSECURE_SMALL_DEGREE
+    first, *message = ntt_primes(32, degree, 7)
+    middle = ntt_primes(48, degree, 1)
+    upper = ntt_primes(36, degree, 10)
+    data = (first, *middle, *message, *upper)
+    return KeySpecification(
+        ring_degree=degree,
+        data_primes=data,
+        special_primes=ntt_primes(44, degree, special, exclude=data),
+        digit_limbs=alpha,
+        relinearization_limbs=14,
+        galois=(GaloisElement(galois_element(1, degree), 3), GaloisElement(conjugation_element(degree), 15)),
+        security=INSECURE_EVIDENCE,
+        encapsulation=Encapsulation(
+            weight=32,
+            limbs=len(data),
+            security=SparseEvidence(level=0, table="INSECURE test parameters", log2_limit=0),
+        ),
     )
 
 
@@ -94,6 +133,7 @@ class Plans:
 
     specification = staticmethod(specification)
     square = staticmethod(square_plan)
+    insecure_small = staticmethod(insecure_small_specification)
     expected = staticmethod(expected)
     insecure_evidence = INSECURE_EVIDENCE
     primes = staticmethod(ntt_primes)

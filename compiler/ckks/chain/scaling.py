@@ -46,6 +46,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -268,9 +269,10 @@ def _rescaled_limbs(ins: Polynomial) -> Limbs:
     return lambda chain, depth, operand: chain.limbs_after(depth)
 
 
-_LATER: Mapping[type, str] = dict.fromkeys(
-    (Rescale, DropLimbs), "it is written where scales are planned, by what is worked out here"
-)
+_LATER: Mapping[type, str] = {
+    **dict.fromkeys((Rescale, DropLimbs), "it is written where scales are planned, by what is worked out here"),
+    Raise: "it is written when bootstraps are expanded, behind this",
+}
 
 _LIMBS: Reading[Callable[[Any], Limbs]] = Reading(
     "the limbs of results under a chain",

@@ -20,6 +20,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
     DropLimbs,
     Polynomial,
+    Raise,
     Rescale,
     as_float,
     kinds_with,
@@ -73,18 +74,19 @@ def _limbs(circuit: Circuit) -> list[int]:
     arriving = {i: ins.limbs or 0 for i, ins in circuit.inputs()}
     limbs: list[int] = []
     for i, ins in enumerate(circuit.instructions):
-        dropped = _DROPPED.of(ins)(ins) if Trait.LEVELS in ins.traits else 0
-        limbs.append(arriving[i] if i in arriving else limbs[ins.operands[0]] - dropped)
+        before = arriving[i] if i in arriving else limbs[ins.operands[0]]
+        limbs.append(_LEFT.of(ins)(ins, before) if ins.traits & (Trait.LEVELS | Trait.RAISES) else before)
     return limbs
 
 
-_DROPPED: Reading[Callable[[Any], int]] = Reading(
-    "how many limbs the result has fewer",
-    kinds_with(Trait.LEVELS),
+_LEFT: Reading[Callable[[Any, int], int]] = Reading(
+    "the limbs of results that have others than the operand",
+    kinds_with(Trait.LEVELS | Trait.RAISES),
     {
-        Rescale: lambda ins: ins.limbs,
-        DropLimbs: lambda ins: ins.limbs,
-        Polynomial: lambda ins: sum(ins.dropped or ()),
+        Rescale: lambda ins, before: before - ins.limbs,
+        DropLimbs: lambda ins, before: before - ins.limbs,
+        Polynomial: lambda ins, before: before - sum(ins.dropped or ()),
+        Raise: lambda ins, before: ins.limbs,
     },
 )
 

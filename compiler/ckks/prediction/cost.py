@@ -102,6 +102,7 @@ class CostModel(ABC):
             "baby": self.baby(limbs),
             "giant": self.giant(limbs),
             "finish": self.finish(limbs),
+            "raise": self.raised(limbs),
             "diagonal": self.diagonal(limbs),
             "encode": self.encode(limbs),
             "plain_product": self.plain_product(limbs),
@@ -142,6 +143,10 @@ class CostModel(ABC):
     def finish(self, limbs: int) -> float:
         """What a linear transform does once for each ciphertext of its result."""
 
+    @abstractmethod
+    def raised(self, limbs: int) -> float:
+        """A ciphertext of one limb that is raised to so many."""
+
 
 class SealCost(CostModel):
     """SEAL's evaluator: every rotation is a key switch of its own."""
@@ -167,6 +172,10 @@ class SealCost(CostModel):
         return self.key_switch(limbs)
 
     def finish(self, limbs: int) -> float:
+        return 0.0
+
+    def raised(self, limbs: int) -> float:
+        # SEAL has no bootstrapping: no circuit for it raises, and its engine refuses those that do.
         return 0.0
 
 
@@ -231,6 +240,14 @@ class NativeCost(CostModel):
 
     def finish(self, limbs: int) -> float:
         return 2 * self._divide(limbs)
+
+    def raised(self, limbs: int) -> float:
+        # To the sparse secret: two polynomials of one limb, and one more of the special prime. Then both are lifted to
+        # all limbs, the second to the special primes too, and multiplied with a key of one digit.
+        down = 2 * (1 + 1.2) + 4
+        lifted = 1.2 * (limbs + self._width(limbs))
+        key_bytes = 2 * self._width(limbs) * self.ring_degree * self.residue_bytes
+        return (down + lifted) * self.transform + key_bytes * self.rates.key_byte + 2 * self._divide(limbs)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     MatrixProduct,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -109,6 +110,10 @@ class MemoryModel(ABC):
         """What dividing so many polynomials by their last prime works in."""
 
     @abstractmethod
+    def lift(self, keys: KeySpecification, limbs: int) -> int:
+        """What raising ciphertexts to so many limbs works in."""
+
+    @abstractmethod
     def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
         """What a linear transform of so many ciphertexts works in that makes so many rotations and rows."""
 
@@ -187,6 +192,11 @@ class NativeMemory(MemoryModel):
         """A limb of each."""
         return 8 * keys.ring_degree * count
 
+    def lift(self, keys: KeySpecification, limbs: int) -> int:
+        """The sums of one ciphertext, and what the division by the special primes takes; coefficients, and a limb."""
+        special, polynomial = len(keys.special_primes), 8 * keys.ring_degree
+        return polynomial * (2 * (limbs + special) + 2 * (special + (limbs if special > 1 else 0)) + 5)
+
     def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
         """Rotations limb by limb and what they are made from, the sums that all giant steps need, and rows."""
         pair = ciphertext_bytes(keys.ring_degree, limbs + len(keys.special_primes))
@@ -223,6 +233,10 @@ class SealMemory(MemoryModel):
 
     def divide(self, keys: KeySpecification, count: int) -> int:
         """As much."""
+        return 0
+
+    def lift(self, keys: KeySpecification, limbs: int) -> int:
+        """Nothing: SEAL has no bootstrapping, and its engine refuses circuits that raise."""
         return 0
 
     def transform(self, keys: KeySpecification, limbs: int, columns: int, babies: int, giants: int, rows: int) -> int:
@@ -265,6 +279,10 @@ def _switch_working(place: _Place, ins: Instruction) -> int:
     return place.model.switch(place.keys, place.limbs, place.count)
 
 
+def _raise_working(place: _Place, ins: Raise) -> int:
+    return place.model.lift(place.keys, place.limbs)
+
+
 def _rescale_working(place: _Place, ins: Rescale) -> int:
     """One prime after the other; what is left after each but the last is a value of its own."""
     between = 2 if ins.limbs > 2 else ins.limbs - 1
@@ -284,6 +302,7 @@ _WORKING: Reading[Callable[[_Place, Any], int]] = Reading(
         Conjugate: _switch_working,
         Fold: _switch_working,
         Rescale: _rescale_working,
+        Raise: _raise_working,
     },
     without={Polynomial: "polynomials are expanded before", DropLimbs: "limbs are copied"},
 )

@@ -38,6 +38,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -159,6 +160,7 @@ _PROFILES: Reading[Callable[..., tuple[NDArray[np.float64], ...]]] = Reading(
         LinearTransform: NoisePrediction._transform_bias,
         Polynomial: NoisePrediction._bias,
     },
+    {Raise: "it is written when bootstraps are expanded, behind this"},
 )
 
 Variances = tuple[float, float]
@@ -352,7 +354,12 @@ _RULES: Reading[Callable[[_Propagation, int, Any], Variances]] = Reading(
         MatrixProduct: _Propagation.matrix_product,
         Polynomial: _Propagation.polynomial,
     },
-    dict.fromkeys((Rescale, DropLimbs), "it is written after the chain is chosen; what it adds counts where it is due"),
+    {
+        **dict.fromkeys(
+            (Rescale, DropLimbs), "it is written after the chain is chosen; what it adds counts where it is due"
+        ),
+        Raise: "it is written when bootstraps are expanded, behind this",
+    },
 )
 
 

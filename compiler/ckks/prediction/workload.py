@@ -34,6 +34,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -45,7 +46,7 @@ from hecc.runtime.reading import Reading
 
 __all__ = ["KEY_SWITCHING", "OPERATIONS", "OTHER", "PLAINTEXTS", "Workload", "polynomials", "transform_rotations"]
 
-_SWITCHING = ("key_switch", "hoist", "baby", "giant", "finish")
+_SWITCHING = ("key_switch", "hoist", "baby", "giant", "finish", "raise")
 _WITH_PLAINTEXTS = ("diagonal", "encode", "plain_product", "scalar_product")
 _OTHER = ("load", "product", "stream", "rescale", "scalar")
 
@@ -53,7 +54,7 @@ OPERATIONS = (*_SWITCHING, *_WITH_PLAINTEXTS, *_OTHER)
 """A workload's columns: what :class:`hecc.compiler.ckks.prediction.cost.CostModel` has a price for."""
 
 KEY_SWITCHING = slice(len(_SWITCHING))
-"""The columns of rotations and relinearisations."""
+"""The columns of rotations, relinearisations and raises."""
 
 PLAINTEXTS = slice(KEY_SWITCHING.stop, KEY_SWITCHING.stop + len(_WITH_PLAINTEXTS))
 """The columns of products with plaintexts."""
@@ -176,6 +177,10 @@ def _rescale(size: _Size, ins: Rescale) -> _Count:
     return _Count({"rescale": size.number * size.polynomials}, above=ins.limbs)
 
 
+def _raise(size: _Size, ins: Raise) -> _Count:
+    return _Count({"raise": size.number})
+
+
 _RULES: Reading[Callable[[_Size, Any], _Count]] = Reading(
     "the operations that are counted",
     INSTRUCTIONS,
@@ -202,6 +207,7 @@ _RULES: Reading[Callable[[_Size, Any], _Count]] = Reading(
         Polynomial: _nothing,
         Rescale: _rescale,
         DropLimbs: _nothing,
+        Raise: _raise,
     },
 )
 

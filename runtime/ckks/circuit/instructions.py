@@ -58,6 +58,7 @@ __all__ = [
     "Output",
     "PairedInput",
     "Polynomial",
+    "Raise",
     "Relinearize",
     "Rescale",
     "Rotate",
@@ -415,6 +416,20 @@ class DropLimbs(Instruction, frozen=True, tag="drop_limbs"):
     limbs: int = 1
 
 
+class Raise(Instruction, frozen=True, tag="raise"):
+    """From one limb to ``limbs``: what bootstrapping begins with (Cheon, Han, Kim, Kim and Song, EUROCRYPT 2018).
+
+    Coefficients that were ``m`` modulo the first prime q become ``m + q I``, with integers I that are small but depend
+    on the secret, so that whoever evaluates knows none of them. To the message, which is ``m``, the result adds
+    multiples of q in all slots of the ring, which something after it has to take away. I is the rounded sum of ``weight
+    + 1`` uniform variables (:class:`hecc.runtime.ckks.circuit.parameters.Encapsulation`).
+    """
+
+    traits = Trait.ELEMENTWISE | Trait.RAISES
+    x: int
+    limbs: int
+
+
 AnyInstruction = (
     Input
     | PairedInput
@@ -439,6 +454,7 @@ AnyInstruction = (
     | Bootstrap
     | Rescale
     | DropLimbs
+    | Raise
 )
 INSTRUCTIONS: tuple[type[Instruction], ...] = AnyInstruction.__args__
 """All kinds. Every reading has a rule for each of them (:class:`hecc.runtime.reading.Reading`)."""
@@ -834,6 +850,7 @@ _CONSTANTS: Reading[Callable[[Any], list[str]]] = Reading(
         Bootstrap: _none,
         Rescale: _none,
         DropLimbs: _none,
+        Raise: _none,
     },
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,10 +16,13 @@ import msgspec
 from hecc.runtime.errors import KeyMismatchError
 
 __all__ = [
+    "Encapsulation",
     "GaloisElement",
+    "KeyLayout",
     "KeyShape",
     "KeySpecification",
     "SecurityEvidence",
+    "SparseEvidence",
     "conjugation_element",
     "digit_products",
     "galois_element",
@@ -58,6 +62,68 @@ class GaloisElement(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     limbs: int
 
 
+class SparseEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a sparse secret is as safe as claimed, beside :class:`SecurityEvidence`, whose table has no such secrets.
+
+    Attributes
+    ----------
+    level
+        Bits of security, against classical adversaries.
+    table
+        The name of the table.
+    log2_limit
+        Largest log2 of the modulus of the one key that is encrypted under the sparse secret.
+    """
+
+    level: int
+    table: str
+    log2_limit: int
+
+
+class Encapsulation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How ciphertexts are raised: under a sparse secret that only two switching keys know.
+
+    What a raise adds to a message is a multiple of the first prime q, by integers whose size grows with the root of the
+    secret's weight. So the ciphertext is switched to a sparse secret while it has one limb, raised, and switched back
+    (Bossuat, Troncoso-Pastoriza and Hubaux, ACNS 2022, section 3). The secret key itself stays what it is.
+
+    The key to the sparse secret is modulo q and the first special prime, and no other key is under the sparse secret:
+    that product of two primes is what its security depends on.
+
+    Attributes
+    ----------
+    weight
+        Coefficients of the sparse secret that are not zero, each 1 or -1.
+    limbs
+        Largest number of data limbs to which the plan raises.
+    security
+        The row of the table of sparse secrets.
+    """
+
+    weight: int
+    limbs: int
+    security: SparseEvidence
+
+
+@dataclass(frozen=True)
+class KeyLayout:
+    """What a switching key consists of.
+
+    Attributes
+    ----------
+    limbs
+        Data primes.
+    primes
+        All its primes: the data primes, and special ones.
+    digits
+        Rows, each of two polynomials.
+    """
+
+    limbs: int
+    primes: tuple[int, ...]
+    digits: int
+
+
 class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ring, primes and switching keys.
 
@@ -82,6 +148,8 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Largest number of data limbs at which the plan relinearises, 0 when it never does.
     galois
         Keys of rotations and of the conjugation, by ascending element.
+    encapsulation
+        How ciphertexts are raised; of plans that never raise one it is not there.
     """
 
     scheme: Literal["ckks"] = "ckks"
@@ -93,6 +161,7 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     relinearization_limbs: int
     galois: tuple[GaloisElement, ...]
     security: SecurityEvidence
+    encapsulation: Encapsulation | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def log2_qp(self) -> float:
@@ -111,6 +180,24 @@ class KeySpecification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def primes(self, limbs: int) -> tuple[int, ...]:
         """Those of key switching at ``limbs`` limbs: so many data primes, and the special ones."""
         return (*self.data_primes[:limbs], *self.special_primes)
+
+    def hybrid(self, limbs: int) -> KeyLayout:
+        """The key of a rotation or of relinearisation that is used at up to ``limbs`` limbs."""
+        return KeyLayout(limbs, self.primes(limbs), self.digits(limbs))
+
+    @property
+    def dense_to_sparse(self) -> KeyLayout:
+        """The key to the sparse secret, at one limb: one digit, and the first special prime."""
+        return KeyLayout(1, (self.data_primes[0], self.special_primes[0]), 1)
+
+    def sparse_to_dense(self, limbs: int) -> KeyLayout:
+        """The key from the sparse secret, at ``limbs`` limbs: small integers are one digit."""
+        return KeyLayout(limbs, self.primes(limbs), 1)
+
+    @property
+    def sparse_modulus(self) -> int:
+        """Modulus of the one key that is encrypted under the sparse secret."""
+        return math.prod(self.dense_to_sparse.primes)
 
     @property
     def fingerprint(self) -> str:
@@ -137,9 +224,24 @@ def union(first: KeySpecification, second: KeySpecification) -> KeySpecification
         limbs[key.element] = max(key.limbs, limbs.get(key.element, 0))
     return msgspec.structs.replace(
         first,
+        encapsulation=_both(first.encapsulation, second.encapsulation),
         relinearization_limbs=max(first.relinearization_limbs, second.relinearization_limbs),
         galois=tuple(GaloisElement(element, limbs[element]) for element in sorted(limbs)),
     )
+
+
+def _both(
+    first: Encapsulation | msgspec.UnsetType, second: Encapsulation | msgspec.UnsetType
+) -> Encapsulation | msgspec.UnsetType:
+    """What raises for the plans of both."""
+    if first is msgspec.UNSET or second is msgspec.UNSET:
+        return second if first is msgspec.UNSET else first
+    if (first.weight, first.security) != (second.weight, second.security):
+        raise KeyMismatchError(
+            "the plans have another sparse secret each, so that no keys serve both; compile one of them with "
+            "--chain-of the other"
+        )
+    return msgspec.structs.replace(first, limbs=max(first.limbs, second.limbs))
 
 
 def digit_products(primes: Sequence[int], digit_limbs: int) -> tuple[int, ...]:

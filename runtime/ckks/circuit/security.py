@@ -4,6 +4,9 @@ The table is that of *Security Guidelines for Implementing Homomorphic Encryptio
 tables for uniform ternary secrets and errors of standard deviation 3.2; rows that the paper leaves out were made with
 its script): the largest log2(QP), special primes included, for a ring degree, a security level and an adversary.
 
+That table has no rows for sparse secrets. The one that ciphertexts are raised under has a table of hecc's own, which
+rests on hecc's own estimate (``docs/explanation/sparse-secrets.md``) and has a name of its own.
+
 The client calls :func:`check_keys` before it makes a key, because it has no reason to believe a plan's own claim.
 """
 
@@ -14,7 +17,9 @@ import math
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
+import msgspec
+
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, KeySpecification
 from hecc.runtime.errors import ParameterError, SecurityError
 from hecc.runtime.figures import apart
 from hecc.runtime.plan.keyset import InsecureLevel, MinSecurity
@@ -22,6 +27,8 @@ from hecc.runtime.plan.keyset import InsecureLevel, MinSecurity
 __all__ = [
     "LEVELS",
     "MAX_PRIME_BITS",
+    "SPARSE_TABLE",
+    "SPARSE_TABLE_SOURCE",
     "TABLE",
     "TABLE_SOURCE",
     "Adversary",
@@ -33,6 +40,7 @@ __all__ = [
     "limit",
     "ntt_primes",
     "smallest_ring_degree",
+    "sparse_limit",
 ]
 
 Adversary = Literal["classical", "quantum"]
@@ -58,6 +66,21 @@ TABLE: dict[int, dict[tuple[int, Adversary], int]] = {
 }
 """Largest log2(QP) by ring degree and (level, adversary)."""
 
+SPARSE_TABLE_SOURCE = "hecc-sparse-1"
+
+SPARSE_TABLE: dict[tuple[int, int], dict[int, int]] = {
+    # N and weight: largest log2 of the modulus by level
+    (1 << 14, 32): {128: 84},
+    (1 << 15, 32): {128: 100},
+    (1 << 15, 64): {128: 100, 192: 100},
+    (1 << 16, 32): {128: 126},
+    (1 << 16, 40): {128: 126, 192: 100},
+    (1 << 16, 64): {128: 126, 192: 100, 256: 100},
+}
+"""Largest log2 of the modulus of the one key under a sparse secret, by ring degree and weight, and by level, against
+classical adversaries. All rows are far below what ``benchmarks/sparse_secrets.py`` estimates: a row of 100 bits has
+from 2 to 100 bits of modulus to spare."""
+
 MAX_PRIME_BITS = 50
 """Primes are below 2^50: AVX-512 IFMA multiplies 52-bit lanes, two bits of which lazy reduction needs, and AVX2 has no
 64-bit high multiply but double-precision FMA is exact enough below 2^50. SEAL itself would take 60 bits."""
@@ -82,6 +105,24 @@ def limit(ring_degree: int, level: int, adversary: Adversary = "classical") -> i
         raise SecurityError(
             f"ring degree {ring_degree} has no {adversary} {level}-bit entry in {TABLE_SOURCE}; "
             f"ask for one of {', '.join(map(str, LEVELS))} bits, or a ring degree from 2^11 to 2^16"
+        ) from None
+
+
+def sparse_limit(ring_degree: int, weight: int, level: int) -> int:
+    """Largest log2 of a modulus at which a sparse secret gives ``level`` bits of security, by hecc's own table.
+
+    Raises
+    ------
+    SecurityError
+        The table has no entry.
+    """
+    try:
+        return SPARSE_TABLE[ring_degree, weight][level]
+    except KeyError:
+        rows = ", ".join(f"{w} at N = {n}" for (n, w), row in SPARSE_TABLE.items() if level in row)
+        raise SecurityError(
+            f"a sparse secret of weight {weight} at N = {ring_degree} has no {level}-bit row in the table "
+            f"{SPARSE_TABLE_SOURCE}, which has weights {rows}; compile again with this hecc"
         ) from None
 
 
@@ -131,6 +172,8 @@ def check_keys(spec: KeySpecification, minimum: MinSecurity = 128) -> None:
             f"the plan's modulus has {_bits(spec, allowed)} bits, but ring degree {spec.ring_degree} gives "
             f"{level}-bit security ({adversary}) up to {allowed} only; compile again with {options}"
         )
+    if spec.encapsulation is not msgspec.UNSET:
+        _check_sparse(spec, spec.encapsulation, level, adversary)
     evidence = spec.security
     if evidence.level < level:
         raise SecurityError(
@@ -146,6 +189,30 @@ def check_keys(spec: KeySpecification, minimum: MinSecurity = 128) -> None:
         raise SecurityError(
             f"the plan claims {evidence.level}-bit security ({evidence.adversary}) with a modulus of "
             f"{_bits(spec, claimed)} bits, but the table allows {claimed}; compile again with this hecc"
+        )
+
+
+def _check_sparse(spec: KeySpecification, encapsulation: Encapsulation, level: int, adversary: Adversary) -> None:
+    """The same of the secret that ciphertexts are raised under."""
+    if adversary != "classical":
+        raise SecurityError(
+            f"the plan bootstraps under a sparse secret, and the table {SPARSE_TABLE_SOURCE} has no rows against "
+            "quantum computers; compile a network that needs no bootstrapping, or insist on classical security"
+        )
+    evidence, modulus = encapsulation.security, spec.sparse_modulus
+    allowed = sparse_limit(spec.ring_degree, encapsulation.weight, level)
+    claimed = sparse_limit(spec.ring_degree, encapsulation.weight, evidence.level)
+    if evidence.level < level or evidence.table != SPARSE_TABLE_SOURCE or evidence.log2_limit != claimed:
+        raise SecurityError(
+            f"the plan's evidence for its sparse secret ({evidence.table}: {evidence.log2_limit} bits for "
+            f"{evidence.level}-bit security) is not the row of {SPARSE_TABLE_SOURCE} for {level}-bit security "
+            f"({allowed} bits); compile again with this hecc"
+        )
+    if modulus >> min(allowed, claimed):
+        raise SecurityError(
+            f"the key under the plan's sparse secret has a modulus of {math.log2(modulus):.1f} bits, but weight "
+            f"{encapsulation.weight} at N = {spec.ring_degree} gives {level}-bit security up to "
+            f"{min(allowed, claimed)} only ({SPARSE_TABLE_SOURCE}); compile again with this hecc"
         )
 
 
@@ -210,6 +277,12 @@ def check_structure(spec: KeySpecification) -> None:
         if not 1 <= key.limbs <= limbs:
             raise ParameterError(f"key specification: Galois element {key.element} at {key.limbs} of {limbs} limbs")
         previous = key.element
+    if spec.encapsulation is not msgspec.UNSET:
+        weight, raised = spec.encapsulation.weight, spec.encapsulation.limbs
+        if not 1 <= weight <= degree:
+            raise ParameterError(f"key specification: a sparse secret of weight {weight} in a ring of degree {degree}")
+        if not 2 <= raised <= limbs:
+            raise ParameterError(f"key specification: ciphertexts raised to {raised} of {limbs} limbs")
 
 
 def is_prime(number: int) -> bool:

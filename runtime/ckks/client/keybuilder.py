@@ -3,8 +3,9 @@
 This is the one component besides SEAL that makes something of the secret key. Its rules, so that reading this
 file is enough to trust it:
 
-* It permutes, squares, scales and adds residues, and nothing else. No branch and no memory index depends on secret
-  data: what is compared, and what indices are made of, are parameters of the plan. Remainders are corrected with masks.
+* It permutes, squares, scales and adds residues, and draws sparse secrets. No branch and no memory index depends on
+  secret data: what is compared, and what indices are made of, are parameters of the plan. Remainders are corrected, and
+  places chosen, with masks. A sparse secret becomes residues by hecc's own transform, which has no branch on data.
 * Every row is one sample that it asks SEAL for itself: a symmetric encryption of zero over all primes of the key. It
   accepts no sample, for two rows made from one would reveal the secret. SEAL gives the random half of a sample as the
   seed that it made it from, which is public as that half is.
@@ -19,25 +20,35 @@ equal to 1 modulo the primes of digit j and to 0 modulo all others, row j is ::
 A Galois key, of ``s' = sigma(s)`` for ``sigma: X -> X^element``, is stored under the inverse of ``sigma``: the server
 then multiplies the digits before it rotates, and rotates two sums instead of every digit. What is added to the
 permuted sample is ``sigma^-1(P g_j sigma(s)) = P g_j s``: the same for all elements.
+
+Ciphertexts are raised under a sparse secret ``t``, as :class:`hecc.runtime.ckks.circuit.parameters.Encapsulation` says.
+The key to it, from ``s``, is a sample *under t*, over the first data prime and the first special one, to which that
+special prime times ``s`` is added; the key back is a sample under ``s`` over all primes, with ``P t`` added to every
+data limb: what it multiplies are small integers, which are one digit. ``t`` is drawn for one key set, is in no file,
+and is erased with everything else. Whoever has ``s`` can compute it from the second key.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from tenseal import sealapi
 
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.client.seal_bridge import key_context, read_sample, secret_key
+from hecc.runtime.ckks.keys.shapes import DENSE_TO_SPARSE, SPARSE_TO_DENSE
 from hecc.runtime.closing import Closing
+from hecc.runtime.native import NttTables
 
-__all__ = ["KeyBuilder", "galois_permutation"]
+__all__ = ["KeyBuilder", "galois_permutation", "sparse_secret"]
 
 Residues = NDArray[np.uint64]
+_Under = Literal["dense", "sparse"]
 
 
 class KeyBuilder(Closing):
@@ -57,7 +68,7 @@ class KeyBuilder(Closing):
         self._spec = spec
         self._enforce = enforce_128
         self._secret = secret
-        self._limbs = 0
+        self._ready: tuple[_Under, list[int]] = ("dense", [])
         self._encryptor: Any = None
         self._parms_id: list[int] = []
         self._galois_limbs = {key.element: key.limbs for key in spec.galois}
@@ -69,41 +80,97 @@ class KeyBuilder(Closing):
             factor = np.full(spec.ring_degree, special % prime, dtype=np.uint64)
             self._scaled[limb] = _product(secret[limb], factor, prime)
             self._scaled_square[limb] = _product(self._scaled[limb], secret[limb], prime)
+        # The sparse secret t in NTT form, P t, and the first special prime times s, modulo the first data prime.
+        self._sparse = np.empty((0, spec.ring_degree), dtype=np.uint64)
+        self._scaled_sparse, self._single = np.empty_like(self._sparse), np.empty_like(self._sparse)
+        if spec.encapsulation is not msgspec.UNSET:
+            self._prepare_sparse(spec.encapsulation.weight)
+
+    def _prepare_sparse(self, weight: int) -> None:
+        spec = self._spec
+        primes = (*spec.data_primes, *spec.special_primes)
+        self._sparse = np.empty((len(primes), spec.ring_degree), dtype=np.uint64)
+        self._scaled_sparse = np.empty((len(spec.data_primes), spec.ring_degree), dtype=np.uint64)
+        coefficients = sparse_secret(weight, spec.ring_degree)
+        for limb, prime in enumerate(primes):
+            signed = coefficients.copy()
+            _lift(signed, np.array(prime, dtype=np.int64))
+            self._sparse[limb] = signed.view(np.uint64)
+            _erase(signed)
+            NttTables(spec.ring_degree, prime).forward(self._sparse[limb])
+        _erase(coefficients)
+        special = math.prod(spec.special_primes)
+        for limb, prime in enumerate(spec.data_primes):
+            factor = np.full(spec.ring_degree, special % prime, dtype=np.uint64)
+            self._scaled_sparse[limb] = _product(self._sparse[limb], factor, prime)
+        first = spec.data_primes[0]
+        factor = np.full(spec.ring_degree, spec.special_primes[0] % first, dtype=np.uint64)
+        self._single = _product(self._secret[0], factor, first)[np.newaxis]
 
     def relinearization(self) -> Iterator[Residues]:
         """The relinearisation key, from ``s^2`` to ``s``, row by row.
 
         Each row has shape (2, primes, N); two buffers take turns.
         """
-        return self._rows(self._spec.relinearization_limbs, 1, self._scaled_square)
+        limbs = self._spec.relinearization_limbs
+        return self._rows("dense", self._all_special(limbs), limbs, self._spec.digit_limbs, 1, self._scaled_square)
 
     def galois(self, element: int) -> Iterator[Residues]:
         """The key of one Galois element of the specification, permuted by its inverse, row by row.
 
         Each row has shape (2, primes, N); two buffers take turns.
         """
-        inverse = pow(element, -1, 2 * self._spec.ring_degree)
-        return self._rows(self._galois_limbs[element], inverse, self._scaled)
+        inverse, limbs = pow(element, -1, 2 * self._spec.ring_degree), self._galois_limbs[element]
+        selected = self._all_special(limbs)
+        return self._rows("dense", selected, limbs, self._spec.digit_limbs, inverse, self._scaled)
+
+    @property
+    def raising(self) -> Mapping[str, Callable[[], Iterator[Residues]]]:
+        """What makes the two keys that raise ciphertexts, by name, each of one row; without an encapsulation none."""
+        if self._spec.encapsulation is msgspec.UNSET:
+            return {}
+        limbs, single = self._spec.encapsulation.limbs, [0, len(self._spec.data_primes)]
+        return {
+            DENSE_TO_SPARSE: lambda: self._rows("sparse", single, 1, 1, 1, self._single),
+            SPARSE_TO_DENSE: lambda: self._rows(
+                "dense", self._all_special(limbs), limbs, limbs, 1, self._scaled_sparse
+            ),
+        }
 
     def close(self) -> None:
         """Erase what was derived from the secret."""
-        self._scaled.fill(0)
-        self._scaled_square.fill(0)
+        _erase(self._scaled, self._scaled_square, self._sparse, self._scaled_sparse, self._single)
         self._encryptor = None
-        self._limbs = 0
+        self._ready = "dense", []
 
-    def _rows(self, limbs: int, element: int, target: Residues) -> Iterator[Residues]:
-        """Samples under the automorphism of ``element``, with ``target`` added to the limbs of their digits."""
+    def _all_special(self, limbs: int) -> list[int]:
+        """The first ``limbs`` data primes and all special ones, by their places among all primes."""
+        data, special = len(self._spec.data_primes), len(self._spec.special_primes)
+        return [*range(limbs), *range(data, data + special)]
+
+    def _rows(
+        self, under: _Under, selected: list[int], limbs: int, width: int, element: int, target: Residues
+    ) -> Iterator[Residues]:
+        """Samples under the automorphism of ``element``, with ``target`` added to the limbs of their digits.
+
+        Parameters
+        ----------
+        under
+            Which secret the samples are under.
+        selected
+            Places of their primes among all, the first ``limbs`` of which are data primes.
+        width
+            Data primes of a digit.
+        """
         spec = self._spec
         order = galois_permutation(element, spec.ring_degree)
         moduli = np.array(spec.data_primes[:limbs], dtype=np.int64)[:, np.newaxis]
-        primes = spec.primes(limbs)
-        self._prepare(limbs, primes)
+        primes = self._prepare(under, selected)
         shape = (2, len(primes), spec.ring_degree)
         sample = np.empty(shape, dtype=np.uint64)
         row, other = np.empty(shape, dtype=np.uint64), np.empty(shape, dtype=np.uint64)
-        for first in range(0, limbs, spec.digit_limbs):
-            digit = slice(first, min(first + spec.digit_limbs, limbs))
+        for first in range(0, limbs, width):
+            digit = slice(first, min(first + width, limbs))
             try:
                 read_sample(self._encryptor.encrypt_zero_symmetric(self._parms_id), primes, sample)
                 # All indices are valid; in any other mode numpy copies the result once more.
@@ -115,20 +182,66 @@ class KeyBuilder(Closing):
             yield row
             row, other = other, row
 
-    def _prepare(self, limbs: int, primes: tuple[int, ...]) -> None:
-        """SEAL's encryptor over the first ``limbs`` data primes and the special ones; one is kept at a time."""
-        if limbs != self._limbs:
-            data, special = len(self._spec.data_primes), len(self._spec.special_primes)
-            selected = [*range(limbs), *range(data, data + special)]
+    def _prepare(self, under: _Under, selected: list[int]) -> Sequence[int]:
+        """SEAL's encryptor under a secret over selected primes, which are returned; one is kept at a time."""
+        spec = self._spec
+        primes = [(*spec.data_primes, *spec.special_primes)[place] for place in selected]
+        if (under, selected) != self._ready:
             self._encryptor = None
-            context = key_context(self._spec.ring_degree, primes, self._enforce)
-            secret = self._secret[selected]
+            context = key_context(spec.ring_degree, primes, self._enforce)
+            residues = {"dense": self._secret, "sparse": self._sparse}[under][selected]
             try:
-                self._encryptor = sealapi.Encryptor(context, secret_key(context, secret))
+                self._encryptor = sealapi.Encryptor(context, secret_key(context, residues))
             finally:
-                _erase(secret)
+                _erase(residues)
             self._parms_id = context.key_parms_id()
-            self._limbs = limbs
+            self._ready = under, selected
+        return primes
+
+
+def sparse_secret(weight: int, ring_degree: int) -> NDArray[np.int64]:
+    """Coefficients of which exactly ``weight`` are not zero, each 1 or -1: uniform among all such, in constant time.
+
+    Place ``i``, from the last to the first, is drawn from those from ``i`` on; if a later one has it already, it
+    becomes ``i`` itself, which no later one can have (Floyd's algorithm, Bentley and Floyd, "A sample of brilliance",
+    CACM 30, 1987; in constant time, Sendrier, "Secure sampling of constant-weight words", ia.cr/2021/1631, section 3).
+    For each place and sign SEAL's generator draws a word of 64 bits, so that no place is more likely than another by
+    more than a part of 2^-47. Equal numbers are found, and coefficients written, with masks: every coefficient is
+    computed from every place.
+
+    Parameters
+    ----------
+    weight
+        Of the secret, at most ``ring_degree``.
+    ring_degree
+        N.
+
+    Returns
+    -------
+    ndarray
+        Shape (N,); the caller erases it.
+    """
+    words = np.array([sealapi.random_uint64() for _ in range(2 * weight)], dtype=np.uint64)
+    first = np.arange(weight, dtype=np.int64)
+    # Of the words, the upper halves times the number of places, and what the lower halves carry: both fit 64 bits.
+    number, half = (ring_degree - first).view(np.uint64), np.uint64(32)
+    low, high = words[:weight] << half >> half, words[:weight] >> half
+    places = first + ((high * number + (low * number >> half)) >> half).view(np.int64)
+    for i in reversed(range(weight)):
+        taken = np.bitwise_or.reduce(_equal(places[i + 1 :], places[i]))
+        places[i] ^= (places[i] ^ i) & taken
+    signs = 1 - 2 * (words[weight:] >> np.uint64(63)).view(np.int64)
+    index = np.arange(ring_degree, dtype=np.int64)
+    coefficients = np.zeros(ring_degree, dtype=np.int64)
+    for i in range(weight):
+        coefficients += signs[i] & _equal(index, places[i])
+    _erase(words, low, high, places, signs)
+    return coefficients
+
+
+def _equal(numbers: NDArray[np.int64], number: np.int64) -> NDArray[np.int64]:
+    """All ones where a number that is not negative equals another such, else zero."""
+    return ((numbers ^ number) - 1) >> np.int64(63)
 
 
 def galois_permutation(element: int, ring_degree: int) -> NDArray[np.intp]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -85,12 +86,17 @@ def generate_keys(
     ParameterError, SecurityError
         The parameters are impossible, or not secure enough.
     InputError
-        There is no such shape; or the folder holds keys already, cannot be written, may be written by others, or is on
-        a disk without the space.
+        There is no such shape, or the plan bootstraps and the shape is SEAL's; or the folder holds keys already,
+        cannot be written, may be written by others, or is on a disk without the space.
     """
     if shape not in get_args(KeyShape):
         raise InputError(f"there are no keys of shape {shape!r}; choose one of {', '.join(get_args(KeyShape))}")
     check_keys(spec, min_security)
+    if spec.encapsulation is not msgspec.UNSET and not KEY_FORMATS[shape].raises:
+        raise InputError(
+            f"the plan bootstraps, and SEAL, which takes keys of shape {shape!r}, has no bootstrapping; make keys of "
+            "shape 'native', for the device native"
+        )
     folder = Path(folder)
     # The binding is imported behind the first refusals, so that they do not wait for it.
     with new_set(folder, force=force) as new:
@@ -130,6 +136,7 @@ def _make(
                 EvaluationKeyHeader(key_id=key_id, keys=spec, shape=shape),
                 relinearization=maker.relinearization,
                 galois=maker.galois,
+                raising=maker.raising,
                 progress=progress,
             )
         PublicKeyFile(PublicKeyHeader(key_id=key_id, keys=spec), public).save(folder / PUBLIC)

@@ -9,6 +9,9 @@ The error alone does not tell an encryption of zero from small polynomials that 
 small one, and encrypts nothing. Whoever has no secret can make of encryptions of zero, besides those, only multiples
 by small polynomials, whose errors are larger by a factor of 1.4 at least. So the deviation of the error is checked, and
 that the random half is none of zeros.
+
+The sparse secret under which ciphertexts are raised is in no file. Whoever has the secret key reads it from the key
+back from it, and can then tell that both keys are what they should be.
 """
 
 from __future__ import annotations
@@ -16,10 +19,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, KeySpecification
 from hecc.runtime.ckks.client.seal_bridge import public_residues
 from hecc.runtime.ckks.devices.native.streams import parsed_switching_key
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, PublicKeyFile, SecretKeyFile, key_fingerprint
@@ -120,6 +124,8 @@ def prove_evaluation(file: EvaluationKeyFile, secret_file: SecretKeyFile, secret
             where = f"{file.where}: the relinearisation key"
             limbs = header.keys.relinearization_limbs
             _prove_key(file, file.relinearization(), 0, limbs, secret, square, where)
+        if header.keys.encapsulation is not msgspec.UNSET:
+            _prove_raising(file, header.keys.encapsulation, secret)
         for key in header.keys.galois:
             element = pow(key.element, -1, 2 * header.keys.ring_degree) if inverse else key.element
             permutation = GaloisPermutation(header.keys.ring_degree, element)
@@ -172,6 +178,49 @@ def _prove_key(
         proof.finish()
 
 
+def _prove_raising(file: EvaluationKeyFile, encapsulation: Encapsulation, secret: _Residues) -> None:
+    """Check the two keys that raise ciphertexts, through the sparse secret, which the secret key reads from the second.
+
+    That one is ``b + a s = e + P t`` modulo data primes, and ``e`` modulo special ones.
+    """
+    spec, layout = file.header.keys, file.header.keys.sparse_to_dense(encapsulation.limbs)
+    data, first, product = len(spec.data_primes), spec.special_primes[0], math.prod(spec.special_primes)
+    back = _Proof(spec, f"{file.where}: the key from the sparse secret")
+    rows = [row[0] for row in residues(_packed(file.sparse_to_dense()), layout.primes, 1, spec.ring_degree)]
+    for place, prime in enumerate(spec.special_primes):
+        back.add(prime, rows[layout.limbs + place], secret[data + place], None)
+    back.finish()
+    sparse: NDArray[np.int64] | None = None
+    try:
+        for place in range(layout.limbs):
+            found = back.target(spec.data_primes[place], rows[place], secret[place], product)
+            if sparse is None:
+                sparse = found
+            if not np.array_equal(found, sparse):
+                back.refuse("the secret key does not decrypt it to what it should be")
+        assert sparse is not None
+        if np.abs(sparse).max() > 1 or np.count_nonzero(sparse) != encapsulation.weight:
+            back.refuse(f"what it switches from is no sparse secret of weight {encapsulation.weight}")
+        down = _Proof(spec, f"{file.where}: the key to the sparse secret")
+        layout = spec.dense_to_sparse
+        rows = [row[0] for row in residues(_packed(file.dense_to_sparse()), layout.primes, 1, spec.ring_degree)]
+        for prime, row, target in zip(layout.primes, rows, ((secret[0], first % layout.primes[0]), None), strict=True):
+            under = (sparse % prime).astype(np.uint64)
+            NttTables(spec.ring_degree, prime).forward(under)
+            down.add(prime, row, under, target)
+            under.fill(0)
+        down.finish()
+    finally:
+        if sparse is not None:
+            sparse.fill(0)
+
+
+def _packed(key: memoryview | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Keys that raise are of the packed shape alone."""
+    assert isinstance(key, np.ndarray)
+    return key
+
+
 def _seal_rows(spec: KeySpecification, stream: memoryview, element: int, where: str) -> Iterator[_Residues]:
     """The residues of one of SEAL's own keys, limb by limb, each of shape (digits, 2, N)."""
     primes = (*spec.data_primes, *spec.special_primes)
@@ -200,38 +249,61 @@ class _Proof:
         self._kernels = Kernels()
         self._error: NDArray[np.int64] | None = None
 
-    def add(self, prime: int, row: _Residues, under: _Residues, target: tuple[_Residues, int] | None) -> None:
-        """Both halves at one prime, shape (2, N); the secret that they are under, and what they encrypt, times that."""
+    def _phase(self, prime: int, row: _Residues, under: _Residues) -> _Residues:
+        """``b + a under``, in NTT form, once the halves are what they may be."""
         b, a = np.ascontiguousarray(row)
         if max(b.max(), a.max()) >= prime:
             raise FileFormatError(f"{self._where} has residues that are not below their prime; make new keys")
         # Uniform residues are zero at no place, or at one.
         if np.count_nonzero(a) < self._degree - self._degree // 64:
-            self._refuse("its random half is not random")
-        phase = np.empty_like(b)
+            self.refuse("its random half is not random")
+        phase: _Residues = np.empty_like(b)
         self._kernels.multiply(a, np.ascontiguousarray(under), phase, prime)
         self._kernels.add(phase, b, phase, prime)
+        return phase
+
+    def target(self, prime: int, row: _Residues, under: _Residues, factor: int) -> NDArray[np.int64]:
+        """What the row encrypts at another prime, times ``factor``, beside the error that is known: coefficients."""
+        phase = self._phase(prime, row, under)
+        NttTables(self._degree, prime).inverse(phase)
+        assert self._error is not None
+        error = (self._error % prime).astype(np.uint64)
+        self._kernels.subtract(phase, error, phase, prime)
+        self._kernels.multiply_scalar(phase, pow(factor, -1, prime), phase, prime)
+        error.fill(0)
+        return _centred(phase, prime)
+
+    def add(self, prime: int, row: _Residues, under: _Residues, target: tuple[_Residues, int] | None) -> None:
+        """Both halves at one prime, shape (2, N); the secret that they are under, and what they encrypt, times that."""
+        phase = self._phase(prime, row, under)
         if target is not None:
             scaled = np.empty_like(phase)
             self._kernels.multiply_scalar(np.ascontiguousarray(target[0]), target[1], scaled, prime)
             self._kernels.subtract(phase, scaled, phase, prime)
             scaled.fill(0)
         NttTables(self._degree, prime).inverse(phase)
-        error = phase.astype(np.int64)
-        error[error > prime // 2] -= prime
-        phase.fill(0)
+        error = _centred(phase, prime)
         if self._error is None:
             self._error = error
         if np.abs(error).max() > LARGEST_ERROR or not np.array_equal(error, self._error):
-            self._refuse("the secret key does not decrypt it to what it should be")
+            self.refuse("the secret key does not decrypt it to what it should be")
 
     def finish(self) -> None:
         """Check the error as a whole."""
         deviation = 0.0 if self._error is None else float(np.std(self._error))
         if not DEVIATIONS[0] < deviation < DEVIATIONS[1]:
-            self._refuse(f"its errors have a deviation of {deviation:.2f}, and not of {math.sqrt(10.5):.2f}")
+            self.refuse(f"its errors have a deviation of {deviation:.2f}, and not of {math.sqrt(10.5):.2f}")
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """Say that the row is not what it should be, and why."""
         raise KeyMismatchError(
             f"{self._where} does not belong to the secret key ({reason}); make new keys, or get the file again"
         )
+
+
+def _centred(residues: _Residues, prime: int) -> NDArray[np.int64]:
+    """The integers closest to zero; the residues are erased."""
+    centred = residues.astype(np.int64)
+    centred[centred > prime // 2] -= prime
+    residues.fill(0)
+    return centred

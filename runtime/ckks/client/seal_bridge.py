@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -101,6 +101,11 @@ class KeyMaker:
     def galois(self, element: int) -> bytes:
         """SEAL's stream of the key for one Galois element, seeded."""
         return save_stream(self._generator.create_galois_keys([element]))
+
+    @property
+    def raising(self) -> Mapping[str, Callable[[], Iterator[NDArray[np.uint64]]]]:
+        """No keys that raise ciphertexts: SEAL has no bootstrapping."""
+        return {}
 
 
 class LevelCipher:

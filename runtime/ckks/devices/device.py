@@ -55,6 +55,12 @@ class KeySource(Protocol):
     def galois(self, element: int) -> SwitchingKey:
         """The key of one Galois element."""
 
+    def dense_to_sparse(self) -> SwitchingKey:
+        """The key to the sparse secret under which ciphertexts are raised."""
+
+    def sparse_to_dense(self) -> SwitchingKey:
+        """The key back from it."""
+
 
 class _EngineType(Protocol):
     """The class of an engine, which takes what :meth:`CircuitDevice.prepare` takes."""

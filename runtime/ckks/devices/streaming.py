@@ -38,6 +38,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -86,6 +87,7 @@ _ROW_BY_ROW: Reading[bool] = Reading(
         MatrixProduct: False,
         Rescale: True,
         DropLimbs: True,
+        Raise: True,
     },
     {Polynomial: "they are expanded before"},
 )

@@ -10,19 +10,27 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeyLayout, KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.security import check_structure
 from hecc.runtime.ckks.keys.folder import check_owner
-from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
+from hecc.runtime.ckks.keys.shapes import (
+    DENSE_TO_SPARSE,
+    GALOIS,
+    KEY_FORMATS,
+    RELINEARIZATION,
+    SPARSE_TO_DENSE,
+    key_layouts,
+)
 from hecc.runtime.ckks.keys.switching_keys import PackedKey, residues
 from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
 from hecc.runtime.figures import count_words
@@ -62,8 +70,6 @@ FINGERPRINT = b"hecc public key\0"
 
 _SECRET = "secret"
 _PUBLIC = "public"
-_RELINEARIZATION = "relinearization"
-_GALOIS = "galois/"
 
 
 class KeyPermissionWarning(UserWarning):
@@ -251,10 +257,16 @@ class EvaluationKeyFile:
         self.header = self._container.header(EvaluationKeyHeader)
         spec = self.header.keys
         _check_spec(self.where, spec)
-        self._limbs = _evaluation_keys(self.header)
-        _check_names(self._container, self._limbs)
-        for name, limbs in self._limbs.items():
-            if self._container.layout(name) != KEY_FORMATS[self.header.shape].layout(spec, limbs):
+        shape = KEY_FORMATS[self.header.shape]
+        if spec.encapsulation is not msgspec.UNSET and not shape.raises:
+            raise FileFormatError(
+                f"{self.where}: keys of shape {self.header.shape!r} raise no ciphertexts, and these were made for a "
+                "plan that does; make new keys, of shape 'native'"
+            )
+        self._layouts = shape.ordered(key_layouts(spec))
+        _check_names(self._container, self._layouts)
+        for name, layout in self._layouts.items():
+            if self._container.layout(name) != shape.entry(spec, layout):
                 raise FileFormatError(
                     f"{self.where}: key {name!r} is not of the shape that the header announces; make new keys"
                 )
@@ -274,7 +286,7 @@ class EvaluationKeyFile:
         FileFormatError
             The key was altered.
         """
-        name = f"{_GALOIS}{element}"
+        name = f"{GALOIS}{element}"
         if name not in self._container:
             raise KeyMismatchError(f"{self.where}: no key for Galois element {element}; make keys for this plan")
         return self._key(name)
@@ -289,9 +301,30 @@ class EvaluationKeyFile:
         FileFormatError
             The key was altered.
         """
-        if _RELINEARIZATION not in self._container:
+        if RELINEARIZATION not in self._container:
             raise KeyMismatchError(f"{self.where}: no relinearisation key; make keys for this plan")
-        return self._key(_RELINEARIZATION)
+        return self._key(RELINEARIZATION)
+
+    def dense_to_sparse(self) -> memoryview | NDArray[np.uint8]:
+        """The key to the sparse secret.
+
+        Raises
+        ------
+        KeyMismatchError
+            There is none.
+        FileFormatError
+            The key was altered.
+        """
+        return self._raising(DENSE_TO_SPARSE)
+
+    def sparse_to_dense(self) -> memoryview | NDArray[np.uint8]:
+        """The key back from the sparse secret; errors are those of :meth:`dense_to_sparse`."""
+        return self._raising(SPARSE_TO_DENSE)
+
+    def _raising(self, name: str) -> memoryview | NDArray[np.uint8]:
+        if name not in self._container:
+            raise KeyMismatchError(f"{self.where}: no keys that raise ciphertexts; make keys for this plan")
+        return self._key(name)
 
     def verify(self) -> None:
         """Verify all checksums, and all residues, now: as when a server registers a client's keys.
@@ -301,10 +334,10 @@ class EvaluationKeyFile:
         FileFormatError
             Naming the first key that was altered, or has residues that are not below their primes.
         """
-        for name, limbs in self._limbs.items():
+        for name, layout in self._layouts.items():
             key = self._key(name)
             if isinstance(key, np.ndarray):
-                check_reduced(key, self.header.keys, limbs, where=f"{self.where}: key {name!r}")
+                check_reduced(key, layout, self.header.keys.ring_degree, where=f"{self.where}: key {name!r}")
 
     @staticmethod
     def write(
@@ -313,6 +346,7 @@ class EvaluationKeyFile:
         *,
         relinearization: Callable[[], bytes | Rows],
         galois: Callable[[int], bytes | Rows],
+        raising: Mapping[str, Callable[[], Rows]] = MappingProxyType({}),
         progress: Progress | None = None,
     ) -> None:
         """Make the file key by key: only two keys, and two rows, are in memory at any time.
@@ -326,19 +360,23 @@ class EvaluationKeyFile:
         relinearization, galois
             Make the relinearisation key, and that of one Galois element: a SEAL stream, or the rows of a hybrid key,
             of shape (2, primes, N), in two buffers at least that take turns.
+        raising
+            Make the keys that raise ciphertexts, by name, where the header's specification has them.
         progress
             Called before the first key and after each.
         """
-        keys = _evaluation_keys(header)
+        keys = KEY_FORMATS[header.shape].ordered(key_layouts(header.keys))
+        named: dict[str, Callable[[], bytes | Rows]] = {RELINEARIZATION: relinearization, **raising}
+        named.update((f"{GALOIS}{key.element}", partial(galois, key.element)) for key in header.keys.galois)
         with ContainerWriter(path, Kind.EVALUATION_KEYS, header) as writer:
-            for done, (name, limbs) in enumerate(keys.items()):
+            for done, (name, layout) in enumerate(keys.items()):
                 if progress is not None:
                     progress(done, len(keys))
-                key = relinearization() if name == _RELINEARIZATION else galois(int(name[len(_GALOIS) :]))
+                key = named[name]()
                 if isinstance(key, bytes):
                     writer.add(name, key)
                 else:
-                    packed = PackedKey(header.keys, limbs)
+                    packed = PackedKey(layout, header.keys.ring_degree)
                     writer.add_filled(name, packed.array, _packing(packed, key))
             if progress is not None:
                 progress(len(keys), len(keys))
@@ -370,15 +408,15 @@ def key_fingerprint(spec: KeySpecification, residues: NDArray[np.uint64]) -> str
     return digest.hexdigest()
 
 
-def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *, where: str) -> None:
+def check_reduced(key: NDArray[np.uint8], layout: KeyLayout, ring_degree: int, *, where: str) -> None:
     """Refuse a switching key with residues that are not below their primes.
 
     Parameters
     ----------
     key
         Packed (:mod:`hecc.runtime.ckks.keys.switching_keys`).
-    spec, limbs
-        Its ring and digits; its primes are so many data primes and the special ones.
+    layout, ring_degree
+        Its primes and digits, and N.
     where
         What the error message names.
 
@@ -387,8 +425,8 @@ def check_reduced(key: NDArray[np.uint8], spec: KeySpecification, limbs: int, *,
     FileFormatError
         There is such a residue.
     """
-    primes = spec.primes(limbs)
-    for prime, values in zip(primes, residues(key, primes, spec.digits(limbs), spec.ring_degree), strict=True):
+    rows = residues(key, layout.primes, layout.digits, ring_degree)
+    for prime, values in zip(layout.primes, rows, strict=True):
         if values.max() >= prime:
             raise FileFormatError(f"{where} has residues that are not below their prime; make new keys")
 
@@ -436,6 +474,14 @@ def _difference(own: KeySpecification, needed: KeySpecification, *, galois: bool
         return "which switches keys in digits of another size"
     if own.relinearization_limbs < needed.relinearization_limbs:
         return "which multiplies at lower levels"
+    if needed.encapsulation is not msgspec.UNSET:
+        raising = needed.encapsulation
+        if own.encapsulation is msgspec.UNSET:
+            return f"which raises no ciphertexts; this one does, under a sparse secret of weight {raising.weight}"
+        if own.encapsulation.weight != raising.weight:
+            return f"with a sparse secret of weight {own.encapsulation.weight} and not {raising.weight}"
+        if own.encapsulation.limbs < raising.limbs:
+            return "which raises ciphertexts to fewer limbs"
     limbs = {key.element: key.limbs for key in own.galois}
     lacking = sum(limbs.get(key.element, 0) < key.limbs for key in needed.galois)
     return f"and lack {count_words(lacking, 'rotation key')} that this one needs" if lacking else ""
@@ -460,11 +506,3 @@ def _check_spec(where: str, spec: KeySpecification) -> None:
 def _check_names(container: Container, names: Iterable[str]) -> None:
     if list(container) != list(names):
         raise FileFormatError(f"{container.where}: the keys in the file are not those of its header; make new keys")
-
-
-def _evaluation_keys(header: EvaluationKeyHeader) -> dict[str, int]:
-    """Names of the keys in the order of the file, each with its highest limbs."""
-    spec = header.keys
-    keys = {_RELINEARIZATION: spec.relinearization_limbs} if spec.relinearization_limbs else {}
-    keys.update((f"{_GALOIS}{key.element}", key.limbs) for key in spec.galois)
-    return KEY_FORMATS[header.shape].ordered(keys)

@@ -14,9 +14,9 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.parameters import KeyLayout, KeySpecification
 
-__all__ = ["RUN", "PackedKey", "packed_bytes", "packed_key", "residues", "switching_key_bytes"]
+__all__ = ["RUN", "PackedKey", "layout_bytes", "packed_bytes", "packed_key", "residues", "switching_key_bytes"]
 
 RUN = 32
 """Residues of one polynomial of one digit that lie side by side."""
@@ -29,8 +29,13 @@ def packed_bytes(prime: int) -> int:
 
 
 def switching_key_bytes(spec: KeySpecification, limbs: int) -> int:
-    """Bytes of a switching key that is used at up to ``limbs`` limbs."""
-    return sum(2 * spec.digits(limbs) * spec.ring_degree * packed_bytes(prime) for prime in spec.primes(limbs))
+    """Bytes of the key of a rotation or of relinearisation that is used at up to ``limbs`` limbs."""
+    return layout_bytes(spec.hybrid(limbs), spec.ring_degree)
+
+
+def layout_bytes(layout: KeyLayout, ring_degree: int) -> int:
+    """Bytes of a switching key, packed."""
+    return sum(2 * layout.digits * ring_degree * packed_bytes(prime) for prime in layout.primes)
 
 
 class PackedKey:
@@ -38,23 +43,22 @@ class PackedKey:
 
     Parameters
     ----------
-    spec
-        Ring, primes and digits.
-    limbs
-        Up to how many data limbs the key is used: its primes are so many data primes and the special ones.
+    layout
+        Its primes and digits.
+    ring_degree
+        N.
 
     Attributes
     ----------
     array
-        uint8, shape (:func:`switching_key_bytes`,); complete after :meth:`finish`.
+        uint8, shape (:func:`layout_bytes`,); complete after :meth:`finish`.
     """
 
-    def __init__(self, spec: KeySpecification, limbs: int) -> None:
-        primes = spec.primes(limbs)
-        self.array = np.empty(switching_key_bytes(spec, limbs), dtype=np.uint8)
-        self._digits = spec.digits(limbs)
-        self._shape = (2, len(primes), spec.ring_degree)
-        self._limbs = _limbs(self.array, primes, self._digits, spec.ring_degree)
+    def __init__(self, layout: KeyLayout, ring_degree: int) -> None:
+        self.array = np.empty(layout_bytes(layout, ring_degree), dtype=np.uint8)
+        self._digits = layout.digits
+        self._shape = (2, len(layout.primes), ring_degree)
+        self._limbs = _limbs(self.array, layout.primes, layout.digits, ring_degree)
         self._rows = 0
 
     def add(self, row: NDArray[np.uint64]) -> None:
@@ -93,9 +97,11 @@ class PackedKey:
         raise ValueError(f"the rows of a switching key are not {self._digits} arrays of uint64 of shape {self._shape}")
 
 
-def packed_key(rows: Iterable[NDArray[np.uint64]], spec: KeySpecification, limbs: int) -> NDArray[np.uint8]:
-    """A switching key from all its rows; see :class:`PackedKey`."""
-    key = PackedKey(spec, limbs)
+def packed_key(
+    rows: Iterable[NDArray[np.uint64]], spec: KeySpecification, layout: KeyLayout | int
+) -> NDArray[np.uint8]:
+    """A switching key from all its rows; see :class:`PackedKey`. A number of limbs stands for a hybrid key's layout."""
+    key = PackedKey(spec.hybrid(layout) if isinstance(layout, int) else layout, spec.ring_degree)
     for row in rows:
         key.add(row)
     key.finish()

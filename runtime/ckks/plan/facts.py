@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from hecc.runtime.ckks.circuit.layout import Layout
-from hecc.runtime.ckks.circuit.parameters import KeySpecification
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, KeySpecification
 from hecc.runtime.ckks.circuit.security import check_keys
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
@@ -46,7 +46,20 @@ def ring_facts(keys: KeySpecification) -> Iterator[tuple[str, str]]:
     sizes = [[prime.bit_length() for prime in primes] for primes in (keys.data_primes, keys.special_primes)]
     yield "primes", f"{_list(sizes[0])} bits, special {_list(sizes[1])} bits"
     relinearization = "relinearisation and " if keys.relinearization_limbs else ""
-    yield "switching keys", f"{relinearization}{len(keys.galois)} rotations"
+    raising = "" if keys.encapsulation is msgspec.UNSET else ", and two that raise ciphertexts"
+    yield "switching keys", f"{relinearization}{len(keys.galois)} rotations{raising}"
+    if keys.encapsulation is not msgspec.UNSET:
+        yield "sparse secret", _sparse_words(keys, keys.encapsulation)
+
+
+def _sparse_words(keys: KeySpecification, encapsulation: Encapsulation) -> str:
+    """What ciphertexts are raised under, and why it is as safe as claimed."""
+    evidence = encapsulation.security
+    return (
+        f"{evidence.level} bits (classical adversary): weight {encapsulation.weight}, one key of "
+        f"{math.log2(keys.sparse_modulus):.1f} of at most {evidence.log2_limit} bits for N = {keys.ring_degree}, by "
+        f"hecc's own table {evidence.table}, an estimate that nobody has confirmed"
+    )
 
 
 def plan_summary(header: CkksHeader) -> Iterator[tuple[str, str]]:
@@ -191,6 +204,21 @@ def ring_fields(keys: KeySpecification) -> dict[str, Any]:
         "data_primes": list(keys.data_primes),
         "special_primes": list(keys.special_primes),
         "rotation_keys": len(keys.galois),
+        "sparse_secret": _sparse_fields(keys),
+    }
+
+
+def _sparse_fields(keys: KeySpecification) -> dict[str, Any] | None:
+    """The secret that ciphertexts are raised under; nothing where none is."""
+    if (encapsulation := keys.encapsulation) is msgspec.UNSET:
+        return None
+    evidence = encapsulation.security
+    return {
+        "weight": encapsulation.weight,
+        "security": evidence.level,
+        "table": evidence.table,
+        "log2_modulus": math.log2(keys.sparse_modulus),
+        "log2_modulus_limit": evidence.log2_limit,
     }
 
 

@@ -32,6 +32,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -265,6 +266,8 @@ _RULES: Reading[Callable[..., Array]] = Reading(
         Polynomial: Simulator._polynomial,
         Rescale: _same,
         DropLimbs: _same,
+        # The message; the multiples of a prime beside it depend on the secret, and count as its error.
+        Raise: _same,
     },
 )
 

@@ -25,6 +25,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +50,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -340,6 +342,19 @@ class _Propagation:
     def _drop_limbs(self, index: int, ins: DropLimbs, x: _Value) -> _Value:
         return x
 
+    def _raise(self, index: int, ins: Raise, x: _Value) -> _Value:
+        """Both polynomials are at most half a prime, and the second is multiplied with a sparse secret.
+
+        That is the result; and its error is what the message is not.
+        """
+        ring, keys = self._ring, self._keys
+        weight = 0 if keys.encapsulation is msgspec.UNSET else keys.encapsulation.weight
+        raised = (1 + weight) * keys.ring_degree * (keys.data_primes[0] / 2)
+        # The key back switches one digit, of the size of the first prime.
+        lifted = ROUNDING * keys.ring_degree * float(Fraction(keys.data_primes[0], math.prod(keys.special_primes)))
+        switched = lifted * ring.sample + ring.rounding
+        return replace(x, error=x.magnitude + (raised + switched) * self._unit(index))
+
     def _encoded(self, unit: float, values: Array | np.float64) -> float:
         """By how much a slot may differ from what was encoded."""
         return self._ring.encoding * unit + DOUBLE * float(np.abs(values).max())
@@ -486,6 +501,7 @@ _RULES: Reading[Callable[..., _Value]] = Reading(
         Polynomial: _Propagation._polynomial,
         Rescale: _Propagation._rescale,
         DropLimbs: _Propagation._drop_limbs,
+        Raise: _Propagation._raise,
     },
 )
 

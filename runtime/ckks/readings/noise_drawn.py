@@ -20,6 +20,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,6 +45,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -139,6 +141,24 @@ class RingNoise:
         In a slot ``s`` it is this times ``1 + bias[s]``.
         """
         return self._slot(sum((q / special) ** 2 for q in digits) / 12 * self.ring_degree * ERROR_VARIANCE)
+
+    def encapsulated(self, keys: KeySpecification) -> float:
+        """What the two key switches of a raise add, to the sparse secret and back, beside multiples of the first prime.
+
+        To the sparse secret one limb is the one digit, divided by the first special prime; rounding is multiplied by
+        that secret. Back it is one digit again, of the same size, divided by all special primes.
+        """
+        first, special = keys.data_primes[0], float(math.prod(keys.special_primes))
+        down = self.switching([first], keys.special_primes[0]) + self._slot((1 + _weight(keys)) / 12)
+        return down + self.switching([first], special) + self.rounding
+
+    def multiples(self, keys: KeySpecification) -> float:
+        """The multiples of the first prime that a raise leaves.
+
+        What is raised is a sum of ``weight + 1`` polynomials whose coefficients are uniform modulo that prime, around
+        zero.
+        """
+        return self._slot((1 + _weight(keys)) / 12) * float(keys.data_primes[0]) ** 2
 
     @cached_property
     def bias(self) -> NDArray[np.float64]:
@@ -385,6 +405,12 @@ class GaussianNoise:
         switching = self._switching(index) * (1 + self._biased * self._ring.bias)
         return self._draw((self._ring.rounding + switching) / self._scale(index) ** 2, value)
 
+    def _raise(self, index: int, ins: Raise, value: Array, operands: Sequence[Array]) -> Array:
+        """Multiples of the first prime, beside which what keys and rounding add is next to nothing."""
+        ring = self._ring
+        variance = ring.multiples(self._keys) + ring.encapsulated(self._keys) + ring.rounding * (self._secret - 1)
+        return self._draw(variance / self._scale(index) ** 2, value)
+
     def _fold(self, index: int, ins: Fold, value: Array, operands: Sequence[Array]) -> Array:
         switching = self._switching(index)
         # The steps double: what the k-th adds is summed by those after it.
@@ -422,6 +448,13 @@ def _mean_square(value: Array) -> NDArray[np.float64]:
     return np.asarray(np.mean(np.square(value, dtype=np.float64), axis=(1, 2), keepdims=True))
 
 
+def _weight(keys: KeySpecification) -> int:
+    """Of the sparse secret."""
+    if keys.encapsulation is msgspec.UNSET:
+        raise ValueError("the keys raise no ciphertexts")
+    return keys.encapsulation.weight
+
+
 def _number(scale: Fraction | None) -> float:
     if scale is None:
         raise ValueError("the noise model needs a circuit with scales")
@@ -452,6 +485,7 @@ _RULES: Reading[Callable[..., Array | None]] = Reading(
         MatrixProduct: GaussianNoise._matrix_product,
         Rescale: GaussianNoise._rescale,
         DropLimbs: GaussianNoise._nothing,
+        Raise: GaussianNoise._raise,
     },
     {Polynomial: "they are expanded before"},
 )

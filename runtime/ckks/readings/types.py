@@ -16,6 +16,7 @@ from enum import IntEnum
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +41,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -289,6 +291,15 @@ class _Context:
         """Refuse a conjugation that has no key at this level."""
         if self.keys is not None:
             self._check_galois(conjugation_element(self.keys.ring_degree), "conjugation key", limbs)
+
+    def check_raising(self, limbs: int) -> None:
+        """Refuse a raise for which there are no keys, or not to so many limbs."""
+        assert self.keys is not None
+        encapsulation = self.keys.encapsulation
+        if encapsulation is msgspec.UNSET:
+            raise CircuitError("the keys that raise a value, to a sparse secret and back, are missing")
+        if encapsulation.limbs < limbs:
+            raise CircuitError(f"a value is raised to {limbs} limbs, but the key is for {encapsulation.limbs}")
 
     def _check_galois(self, element: int, what: str, limbs: int) -> None:
         assert self.keys is not None
@@ -688,6 +699,23 @@ def _drop_limbs(context: _Context, instruction: DropLimbs) -> ArrayType:
     return replace(x, limbs=_remaining(context, x, instruction.limbs))
 
 
+def _raise(context: _Context, instruction: Raise) -> ArrayType:
+    """Multiples of the first prime are in all slots, and repeat nowhere."""
+    x = context.types[instruction.x]
+    _two_polynomials(x)
+    _whole(x)
+    limbs = 0
+    if context.keys is not None:
+        limbs, most = instruction.limbs, len(context.keys.data_primes)
+        if x.limbs != 1:
+            raise CircuitError(f"a value of {x.limbs} limbs is raised, and only values of one limb can be")
+        if not 2 <= limbs <= most:
+            raise CircuitError(f"a value is raised to {limbs} limbs, outside 2..{most}, the modulus chain")
+        context.check_raising(limbs)
+    content = np.full(x.content.shape, Content.DATA, dtype=np.uint8)
+    return replace(x, limbs=limbs, content=content, period=context.slots)
+
+
 _RULES: Reading[Callable[[_Context, Any], ArrayType]] = Reading(
     "the types of values",
     INSTRUCTIONS,
@@ -713,6 +741,7 @@ _RULES: Reading[Callable[[_Context, Any], ArrayType]] = Reading(
         Polynomial: _polynomial,
         Rescale: _rescale,
         DropLimbs: _drop_limbs,
+        Raise: _raise,
     },
 )
 

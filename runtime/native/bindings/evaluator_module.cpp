@@ -24,6 +24,7 @@
 #include "linear_transform.hpp"
 #include "matrix_product.hpp"
 #include "plaintexts.hpp"
+#include "raising.hpp"
 #include "scalars.hpp"
 #include "seal_random.hpp"
 
@@ -74,9 +75,11 @@ struct Key {
   Array<const std::uint8_t, 1> array;
   SwitchingKey key;
 
-  Key(SharedContext the_context, Array<const std::uint8_t, 1> residues)
-      : context(std::move(the_context)), array(std::move(residues)), key{array.data(), 1} {
-    while (key.bytes(*context) < array.shape(0) && key.limbs < context->data_limbs()) ++key.limbs;
+  // The key of as many limbs as there are bytes for, at most `most`; key_of(limbs) says how such a key lies in memory.
+  template <class KeyOf>
+  Key(SharedContext the_context, Array<const std::uint8_t, 1> residues, std::size_t most, const KeyOf& key_of)
+      : context(std::move(the_context)), array(std::move(residues)), key(key_of(1)) {
+    while (key.bytes(*context) < array.shape(0) && key.limbs < most) key = key_of(key.limbs + 1);
     if (key.bytes(*context) != array.shape(0)) {
       refuse("a switching key of " + std::to_string(array.shape(0)) + " bytes is of no number of limbs");
     }
@@ -86,9 +89,32 @@ struct Key {
   }
 };
 
-const SwitchingKey& key_of(const SharedContext& context, const Key& key) {
+using Bytes = Array<const std::uint8_t, 1>;
+
+Key* hybrid_key(const SharedContext& context, const Bytes& residues) {
+  return new Key(context, residues, context->data_limbs(),
+                 [&](std::size_t limbs) { return SwitchingKey::hybrid(*context, residues.data(), limbs); });
+}
+
+Key* dense_to_sparse_key(const SharedContext& context, const Bytes& residues) {
+  return new Key(context, residues, 1, [&](std::size_t) { return SwitchingKey::of_one_limb(residues.data()); });
+}
+
+Key* sparse_to_dense_key(const SharedContext& context, const Bytes& residues) {
+  return new Key(context, residues, context->data_limbs(),
+                 [&](std::size_t limbs) { return SwitchingKey::of_one_digit(*context, residues.data(), limbs); });
+}
+
+const SwitchingKey& any_key_of(const SharedContext& context, const Key& key) {
   if (key.context != context) refuse("a switching key was made for another context");
   return key.key;
+}
+
+// The key of a rotation or of relinearisation.
+const SwitchingKey& key_of(const SharedContext& context, const Key& key) {
+  const SwitchingKey& found = any_key_of(context, key);
+  if (!found.is_hybrid(*context)) refuse("a switching key of another shape: it is for raising ciphertexts");
+  return found;
 }
 
 GaloisKey galois_key(const SharedContext& context, const Key& key, std::uint64_t element) {
@@ -342,6 +368,16 @@ NB_MODULE(_evaluator, module) {
           },
           "arrays"_a, "places"_a.noconvert(), "matrix"_a)
       .def("rescale", &fewer_limbs<rescale>, "x"_a, "dropped"_a)
+      .def(
+          "raise_to",
+          [](const SharedContext& context, const Ciphertexts& x, const Key& dense_to_sparse, const Key& sparse_to_dense,
+             std::size_t limbs) {
+            const SwitchingKey& down = any_key_of(context, dense_to_sparse);
+            const SwitchingKey& up = any_key_of(context, sparse_to_dense);
+            const nb::gil_scoped_release release;
+            return raise_to(*context, x, down, up, limbs);
+          },
+          "x"_a, "dense_to_sparse"_a, "sparse_to_dense"_a, "limbs"_a)
       .def("drop_limbs", &fewer_limbs<drop_limbs>, "x"_a, "dropped"_a)
       .def(
           "relinearize",
@@ -388,7 +424,9 @@ NB_MODULE(_evaluator, module) {
           "x"_a, "keys"_a, "elements"_a);
 
   nb::class_<Key>(module, "SwitchingKey")
-      .def(nb::init<SharedContext, Array<const std::uint8_t, 1>>(), "context"_a, "residues"_a.noconvert())
+      .def(nb::new_(&hybrid_key), "context"_a, "residues"_a.noconvert())
+      .def_static("dense_to_sparse", &dense_to_sparse_key, "context"_a, "residues"_a.noconvert())
+      .def_static("sparse_to_dense", &sparse_to_dense_key, "context"_a, "residues"_a.noconvert())
       .def_prop_ro("limbs", [](const Key& key) { return key.key.limbs; });
 
   nb::class_<ScalarMatrix>(module, "ScalarMatrix")

@@ -13,6 +13,7 @@ division by the special primes      k            l
 key switch on its own               l + 2k       d (l + k) + l
 giant step                          l + k        d (l + k)
 rescale by one prime                1            l - 1
+raise to l limbs                    6 + 2k       4l + k + 1
 diagonal that is not kept ready     0            (l + k) M log M / (2 N log N)
 plaintext that is not kept          0            l
 ==================================  ===========  ==============================
@@ -54,6 +55,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -64,7 +66,7 @@ from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expanded, expand_polynomials
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
-from hecc.runtime.ckks.keys.switching_keys import switching_key_bytes
+from hecc.runtime.ckks.keys.switching_keys import layout_bytes, switching_key_bytes
 from hecc.runtime.ckks.readings.types import ArrayType, verify
 from hecc.runtime.reading import Reading
 
@@ -217,6 +219,16 @@ class _Counter:
             work += Work(forward=limbs - step - 1, inverse=1) * (kind.count * kind.polynomials)
         return work
 
+    def _raised(self, i: int, ins: Raise) -> Work:
+        limbs, width = ins.limbs, ins.limbs + self._special
+        # One limb to the sparse secret, in coefficients; both polynomials lifted; one digit back.
+        down = Work(forward=1, inverse=6, key_bytes=layout_bytes(self._keys.dense_to_sparse, self._keys.ring_degree))
+        up = Work(
+            forward=limbs + width,
+            key_bytes=layout_bytes(self._keys.sparse_to_dense(limbs), self._keys.ring_degree),
+        )
+        return (down + up + self._divide(limbs) * 2) * self._types[i].count
+
     def _slot_values(self, i: int, ins: AddPlain | MultiplyPlain) -> Work:
         return self._plaintext(len(self._circuit.constants[ins.vector]), self._types[i].limbs)
 
@@ -286,6 +298,7 @@ _WORK: Reading[Callable[[_Counter, int, Any], Work]] = Reading(
         MatrixProduct: _Counter._nothing,
         Rescale: _Counter._rescale,
         DropLimbs: _Counter._nothing,
+        Raise: _Counter._raised,
     },
     {Polynomial: "its expansion is counted"},
 )

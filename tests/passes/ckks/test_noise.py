@@ -42,6 +42,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rotate,
     SparseMatrix,
@@ -275,9 +276,9 @@ def deviation(errors: NDArray[np.float64]) -> float:
 
 
 def test_the_cases_reach_every_instruction(build: Any) -> None:
-    # Rescales and dropped limbs come with scales.
+    # Rescales and dropped limbs come with scales; raises with bootstraps, of which the formula knows nothing.
     reached = {type(ins) for case in CASES.values() for ins in Prepared.of(case, type(build)()).circuit.instructions}
-    assert reached == set(INSTRUCTIONS)
+    assert reached == set(INSTRUCTIONS) - {Raise}
 
 
 @pytest.mark.parametrize("name", CASES)

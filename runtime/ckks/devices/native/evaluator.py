@@ -36,6 +36,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -332,6 +333,9 @@ class NativeSession(Closing):
     def _drop_limbs(self, index: int, instruction: DropLimbs, x: Value) -> Value:
         return self._context.drop_limbs(x, instruction.limbs)
 
+    def _raise(self, index: int, instruction: Raise, x: Value) -> Value:
+        return self._context.raise_to(x, *self._keys.raising(), instruction.limbs)
+
     def _linear_transform(self, index: int, instruction: LinearTransform, x: Value) -> Value:
         transform = self._weights.transform(index, instruction)
         elements, keys = self._galois(transform.steps)
@@ -386,6 +390,7 @@ _RULES: Reading[Callable[..., Any]] = Reading(
         MatrixProduct: _refusing(NativeSession._matrix_product),
         Rescale: _refusing(NativeSession._rescale),
         DropLimbs: _refusing(NativeSession._drop_limbs),
+        Raise: _refusing(NativeSession._raise),
     },
     {Polynomial: "sessions expand polynomials when they are prepared"},
 )
@@ -395,7 +400,9 @@ class _Keys:
     """Switching keys, checked when they are first used; their residues stay where the source has them."""
 
     RELINEARIZATION: ClassVar[int] = 0
-    """Stands for the relinearisation key among the Galois elements, which are odd."""
+    DENSE_TO_SPARSE: ClassVar[int] = 2
+    SPARSE_TO_DENSE: ClassVar[int] = 4
+    """These stand for the other keys among the Galois elements, which are odd."""
 
     def __init__(self, context: _evaluator.Context, source: KeySource) -> None:
         self._context = context
@@ -410,15 +417,33 @@ class _Keys:
         """The key of one Galois element."""
         return self._get(element, f"the key of Galois element {element}", lambda: self._source.galois(element))
 
+    def raising(self) -> tuple[_evaluator.SwitchingKey, _evaluator.SwitchingKey]:
+        """The key to the sparse secret, and the key back."""
+        kind, source = _evaluator.SwitchingKey, self._source
+        return (
+            self._get(
+                self.DENSE_TO_SPARSE, "the key to the sparse secret", source.dense_to_sparse, kind.dense_to_sparse
+            ),
+            self._get(
+                self.SPARSE_TO_DENSE, "the key from the sparse secret", source.sparse_to_dense, kind.sparse_to_dense
+            ),
+        )
+
     def clear(self) -> None:
         """Forget all keys."""
         self._loaded.clear()
 
-    def _get(self, name: int, words: str, load: Callable[[], SwitchingKey]) -> _evaluator.SwitchingKey:
+    def _get(
+        self,
+        name: int,
+        words: str,
+        load: Callable[[], SwitchingKey],
+        make: Callable[..., _evaluator.SwitchingKey] = _evaluator.SwitchingKey,
+    ) -> _evaluator.SwitchingKey:
         if name not in self._loaded:
             residues: Any = load()
             try:
-                self._loaded[name] = _evaluator.SwitchingKey(self._context, residues)
+                self._loaded[name] = make(self._context, residues)
             except (ValueError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise FileFormatError(f"{words} is not one for this plan ({reason}); make new keys") from None

@@ -8,13 +8,14 @@ from typing import Any
 
 from tenseal import sealapi
 
-from hecc.runtime.ckks.circuit.instructions import Circuit
+from hecc.runtime.ckks.circuit.instructions import Circuit, Raise
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY, KeySource
 from hecc.runtime.ckks.devices.engine import CircuitEngine
 from hecc.runtime.ckks.devices.seal.evaluator import SealSession
 from hecc.runtime.ckks.devices.seal.streams import make_context
 from hecc.runtime.ckks.readings.types import verify_expanded
+from hecc.runtime.errors import CircuitError
 
 __all__ = ["SealEngine"]
 
@@ -40,7 +41,7 @@ class SealEngine(CircuitEngine):
     Raises
     ------
     CircuitError
-        When the circuit does not fit the keys.
+        When the circuit does not fit the keys, or raises a ciphertext.
     ParameterError
         When SEAL cannot work with the parameters.
     """
@@ -49,6 +50,11 @@ class SealEngine(CircuitEngine):
         self, circuit: Circuit, keys: KeySpecification, *, memory: int = DEFAULT_MEMORY, threads: int | None = None
     ) -> None:
         self.circuit, self.types = verify_expanded(circuit, keys)
+        for index, raised in self.circuit.every(Raise):
+            where = f" of {raised.source}" if raised.source else ""
+            raise CircuitError(
+                f"circuit: %{index}{where} bootstraps, and SEAL has no bootstrapping; use the device native"
+            )
         self.keys = keys
         checked = keys.security.level >= 128 and keys.ring_degree <= LARGEST_CHECKED_DEGREE
         primes = (*keys.data_primes, *keys.special_primes)

@@ -31,6 +31,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -370,7 +371,10 @@ _RULES: Reading[Callable[..., Any]] = Reading(
         Rescale: _refusing(SealSession._rescale),
         DropLimbs: _refusing(SealSession._drop_limbs),
     },
-    {Polynomial: "sessions expand polynomials when they are prepared"},
+    {
+        Polynomial: "sessions expand polynomials when they are prepared",
+        Raise: "SEAL has no bootstrapping, and engines refuse circuits that raise",
+    },
 )
 
 

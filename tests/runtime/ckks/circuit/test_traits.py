@@ -32,6 +32,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -40,7 +41,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
     constant_names,
 )
-from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+)
 from hecc.runtime.ckks.circuit.polynomials import expand
 from hecc.runtime.ckks.circuit.security import ntt_primes
 from hecc.runtime.ckks.circuit.traits import Trait
@@ -93,18 +100,21 @@ ONE_OF_EACH: dict[type[Instruction], Instruction] = {
         Polynomial(x=0, coefficients="c", basis="power", dropped=(1, 1), scale=SCALE),
         Rescale(x=2),
         DropLimbs(x=0),
+        Raise(x=0, limbs=5),
     )
 }
 """Each behind two inputs and a product of them."""
 
 
 def circuit(instruction: Instruction) -> Circuit:
-    sources = [Input(name=name, count=2, occupied="all", period=SLOTS, limbs=5, scale=SCALE) for name in "xy"]
+    # One limb is what a raise takes, and holds small scales only.
+    limbs, scale = (1, Fraction(1 << 12)) if isinstance(instruction, Raise) else (5, SCALE)
+    sources = [Input(name=name, count=2, occupied="all", period=SLOTS, limbs=limbs, scale=scale) for name in "xy"]
     last = Output(x=1 if isinstance(instruction, Output) else 0, name="out", occupied="all")
     return Circuit(SLOTS, (*sources, Multiply(x=0, y=1), instruction, last), CONSTANTS)
 
 
-def keys(galois: set[int] | None = None, relinearization: int = 5) -> KeySpecification:
+def keys(galois: set[int] | None = None, relinearization: int = 5, raised: int = 5) -> KeySpecification:
     every = range(1, 2 * DEGREE, 2) if galois is None else galois
     return KeySpecification(
         ring_degree=DEGREE,
@@ -113,6 +123,7 @@ def keys(galois: set[int] | None = None, relinearization: int = 5) -> KeySpecifi
         relinearization_limbs=relinearization,
         galois=tuple(GaloisElement(element, 5) for element in sorted(every) if element != 1),
         security=SecurityEvidence(level=0, adversary="classical", table="INSECURE", log2_limit=0),
+        encapsulation=Encapsulation(weight=32, limbs=raised, security=SparseEvidence(0, "INSECURE", 0)),
     )
 
 
@@ -131,6 +142,7 @@ def test_results_are_what_traits_say(kind: type[Instruction]) -> None:
     before = types[ONE_OF_EACH[kind].operands[0]]
     assert (Trait.PRODUCT in kind.traits) == (result.polynomials > before.polynomials)
     assert (Trait.LEVELS in kind.traits) == (result.limbs < before.limbs)
+    assert (Trait.RAISES in kind.traits) == (result.limbs > before.limbs)
     if Trait.LEVELS not in kind.traits:
         assert (Trait.SCALES in kind.traits) == (result.scale != before.scale)
 
@@ -155,6 +167,12 @@ def test_keys_are_asked_for_as_traits_say(kind: type[Instruction]) -> None:
             verify(program, without)
     else:
         verify(program, without)
+    lower = keys(set(used), raised=4)
+    if Trait.RAISES in kind.traits:
+        with pytest.raises(CircuitError, match="raised to 5 limbs, but the key is for 4"):
+            verify(program, lower)
+    else:
+        verify(program, lower)
 
 
 def test_elementwise_results_depend_on_their_own_slots(kind: type[Instruction]) -> None:

@@ -21,10 +21,17 @@ import pytest
 from numpy.typing import NDArray
 from tenseal import sealapi
 
-from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence, galois_element
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+    galois_element,
+)
 from hecc.runtime.ckks.circuit.security import InsecureLevel, is_prime, ntt_primes
 from hecc.runtime.ckks.client import keybuilder, seal_bridge
-from hecc.runtime.ckks.client.keybuilder import KeyBuilder, galois_permutation
+from hecc.runtime.ckks.client.keybuilder import KeyBuilder, galois_permutation, sparse_secret
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import KeyMaker, LevelCipher, key_context, read_sample, secret_key
 from hecc.runtime.ckks.devices.native.streams import read_ciphertext
@@ -624,6 +631,132 @@ def test_what_was_secret_is_erased_after_key_generation(
     assert (tmp_path / "keys").exists() != fails
 
 
+# Keys that raise ------------------------------------------------------------------------------------------------------
+
+WEIGHT = 32
+
+
+@functools.cache
+def raising_world(limbs: int, special: int) -> tuple[KeySpecification, Array, dict[str, Array]]:
+    """A specification with two special primes or one, a secret, and the two keys, of shape (1, 2, primes, N)."""
+    evidence = SparseEvidence(level=0, table="INSECURE test parameters", log2_limit=0)
+    spec = msgspec.structs.replace(
+        make_spec(2, special),
+        galois=(GaloisElement(SHORT, 1),),
+        encapsulation=Encapsulation(weight=WEIGHT, limbs=limbs, security=evidence),
+    )
+    secret = KeyMaker(spec, enforce_128=False).secret_residues()
+    with KeyBuilder(spec, secret, enforce_128=False) as builder:
+        # At one limb with one special prime a rotation's key has the primes of the key to the sparse secret.
+        collect(builder.galois(SHORT))
+        keys = {name: collect(make()) for name, make in builder.raising.items()}
+        sparse = builder._sparse.copy()
+    return spec, secret, {**keys, "sparse": sparse}
+
+
+@pytest.mark.parametrize("limbs", [LIMBS, 3])
+@pytest.mark.parametrize("special", [1, 2])
+def test_both_keys_decrypt_to_what_they_should_with_seals_error(limbs: int, special: int) -> None:
+    spec, secret, keys = raising_world(limbs, special)
+    sparse, first = keys["sparse"].astype(object), spec.special_primes[0]
+    ternary = to_coefficients(keys["sparse"][:1], [DATA[0]])
+    ternary = np.where(ternary > DATA[0] // 2, ternary - DATA[0], ternary)[0]
+    assert set(ternary) == {-1, 0, 1}
+    assert np.count_nonzero(ternary) == WEIGHT
+    for place, prime in enumerate((*spec.data_primes, *spec.special_primes)):
+        np.testing.assert_array_equal(sparse[place], to_values(ternary, [prime])[0])
+    found = []
+    for name, under, target, factor, layout in (
+        ("sparse_to_dense", secret.astype(object), sparse, math.prod(spec.special_primes), spec.sparse_to_dense(limbs)),
+        ("dense_to_sparse", sparse, secret.astype(object), first, spec.dense_to_sparse),
+    ):
+        primes = list(layout.primes)
+        places = [[*spec.data_primes, *spec.special_primes].index(prime) for prime in primes]
+        ((b, a),) = keys[name].astype(object)
+        data = np.array([[int(place < LIMBS)] for place in places], dtype=object)
+        phase = b + a * under[places] - data * factor * target[places]
+        error = to_coefficients(phase % column(primes), primes)
+        centred = np.where(error > column(primes) // 2, error - column(primes), error)
+        assert (centred == centred[0]).all()
+        assert np.abs(centred[0]).max() <= 21
+        assert np.std(centred[0].astype(np.int64)) == pytest.approx(SIGMA, abs=0.3)
+        found.append(a[0])
+    # Nothing random is used twice, and neither half alone is of zeros.
+    assert not np.array_equal(found[0], found[1])
+    assert all(np.count_nonzero(half) > DEGREE - 4 for half in found)
+
+
+def test_a_new_key_set_has_a_new_sparse_secret() -> None:
+    spec, secret, keys = raising_world(LIMBS, 2)
+    seen = {keys["sparse"][0].tobytes()}
+    for _ in range(3):
+        with KeyBuilder(spec, secret, enforce_128=False) as builder:
+            halves = [row[part].tobytes() for make in builder.raising.values() for row in make() for part in range(2)]
+            assert len(set(halves)) == 4
+            seen.add(builder._sparse[0].tobytes())
+    assert len(seen) == 4
+
+
+def test_a_sparse_secret_and_what_is_made_of_it_are_erased(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, secret, _ = raising_world(LIMBS, 2)
+    drawn: list[Array] = []
+
+    def watch(weight: int, ring_degree: int) -> Array:
+        drawn.append(sparse_secret(weight, ring_degree))
+        assert np.count_nonzero(drawn[-1]) == WEIGHT
+        return drawn[-1]
+
+    monkeypatch.setattr(keybuilder, "sparse_secret", watch)
+    with KeyBuilder(spec, secret, enforce_128=False) as builder:
+        derived = [builder._sparse, builder._scaled_sparse, builder._single]
+        assert all(array.any() for array in derived)
+    assert not any(array.any() for array in (*derived, *drawn))
+
+
+def test_without_an_encapsulation_nothing_sparse_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keybuilder, "sparse_secret", None)
+    spec = make_spec(2, 2)
+    with KeyBuilder(spec, KeyMaker(spec, enforce_128=False).secret_residues(), enforce_128=False) as builder:
+        assert builder.raising == {}
+
+
+@pytest.mark.parametrize(("weight", "degree"), [(1, 64), (5, 64), (63, 64), (64, 64)])
+def test_every_support_and_every_sign_of_a_sparse_secret_is_as_likely(weight: int, degree: int) -> None:
+    number = 4000
+    samples = np.array([sparse_secret(weight, degree) for _ in range(number)])
+    assert (np.count_nonzero(samples, axis=1) == weight).all()
+    assert np.abs(samples).max() == 1
+    # Chi-squared: of the places, of the signs at each place. The limits are exceeded once in a billion runs.
+    share = weight / degree
+    places = (samples != 0).sum(axis=0)
+    if weight < degree:
+        spread = ((places - number * share) ** 2).sum() / (number * share * (1 - share)) * (degree - 1) / degree
+        assert 15 < spread < 160
+    signs = samples.sum(axis=0) ** 2 / np.maximum(places, 1)
+    assert 15 < signs.sum() < 160
+    # Pairs: two given places are taken together as often as chance has it.
+    together = ((samples[:, ::2] != 0) & (samples[:, 1::2] != 0)).sum()
+    expected = number * degree / 2 * weight * (weight - 1) / (degree * (degree - 1))
+    assert abs(together - expected) < 8 * math.sqrt(expected + 1) + 1
+
+
+def test_a_sparse_secret_follows_from_seals_words_as_floyds_algorithm_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    for weight, degree in ((3, 4), (8, 8), (40, 64), (32, 32768)):
+        for _ in range(20):
+            words = [int(w) for w in rng.integers(0, 1 << 64, 2 * weight, dtype=np.uint64)]
+            words[0] = (1 << 64) - 1
+            stream = iter(words)
+            monkeypatch.setattr(keybuilder.sealapi, "random_uint64", lambda stream=stream: next(stream))
+            taken: dict[int, int] = {}
+            for i in reversed(range(weight)):
+                place = i + (words[i] * (degree - i) >> 64)
+                taken[i if place in taken else place] = -1 if words[weight + i] >> 63 else 1
+            expected = np.zeros(degree, dtype=np.int64)
+            expected[list(taken)] = list(taken.values())
+            np.testing.assert_array_equal(sparse_secret(weight, degree), expected)
+
+
 # The rules ------------------------------------------------------------------------------------------------------------
 
 TREE = ast.parse(Path(keybuilder.__file__).read_text(encoding="utf-8"))
@@ -637,7 +770,7 @@ def annotations() -> set[ast.AST]:
         for name in ("annotation", "returns"):
             inside = getattr(node, name, None)
             found.update(ast.walk(inside) if inside is not None else ())
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "Residues":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("Residues", "_Under"):
             found.update(ast.walk(node.value))
     return found
 
@@ -646,7 +779,8 @@ def test_no_branch_and_no_index_of_the_key_builder_depends_on_the_secret() -> No
     """All conditions, loops, indices and divisions there are: made of parameters, which are public.
 
     A list that must be read by a person when it changes, not a proof: it holds no name of an array that is made from
-    the secret (``secret``, ``_scaled``, ``target``, ``sample``, ``row``, ``x``, ``y`` and what ``_product`` makes).
+    the secret (``secret``, ``_scaled``, ``target``, ``sample``, ``row``, ``x``, ``y`` and what ``_product`` makes), and
+    none of a sparse one (``words``, ``places``, ``signs``, ``coefficients``, ``_sparse``, ``_single``).
     """
     types = annotations()
     conditions, loops, indices, divisions = set(), set(), set(), set()
@@ -662,11 +796,20 @@ def test_no_branch_and_no_index_of_the_key_builder_depends_on_the_secret() -> No
             indices.add(ast.unparse(node.slice))
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.FloorDiv | ast.Div | ast.Pow):
             divisions.add(ast.unparse(node))
-    assert conditions == {"limbs != self._limbs"}
+    assert conditions == {
+        "(under, selected) != self._ready",
+        "spec.encapsulation is not msgspec.UNSET",
+        "self._spec.encapsulation is msgspec.UNSET",
+    }
     assert loops == {
         "spec.galois",
         "enumerate(spec.data_primes)",
-        "range(0, limbs, spec.digit_limbs)",
+        "enumerate(primes)",
+        "selected",
+        "range(0, limbs, width)",
+        "range(weight)",
+        "range(2 * weight)",
+        "reversed(range(weight))",
         "range(ring_degree.bit_length() - 1)",
         "arrays",
     }
@@ -679,9 +822,18 @@ def test_no_branch_and_no_index_of_the_key_builder_depends_on_the_secret() -> No
         "digit",
         "selected",
         "exponents // 2",
+        "place",
+        "np.newaxis",
+        "under",
+        "0",
+        ":weight",
+        "weight:",
+        "i",
+        "i + 1:",
     }
     assert divisions == {
         "special % prime",
+        "spec.special_primes[0] % first",
         "element * (2 * reversed_bits + 1) % (2 * ring_degree)",
         "exponents // 2",
         "1.0 / prime",
@@ -701,6 +853,8 @@ def test_the_key_builder_calls_nothing_that_branches_on_data() -> None:
         "np.take",
         "np.uint64",
         "np.int64",
+        "np.arange",
+        "np.bitwise_or.reduce",
     }
 
 

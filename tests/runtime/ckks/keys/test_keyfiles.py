@@ -303,10 +303,10 @@ def test_the_largest_residue_is_allowed_and_belongs_to_its_own_prime(hybrid):
     primes = (*hybrid.data_primes[:2], *hybrid.special_primes)
     shape = (1, 2, len(primes), hybrid.ring_degree)
     largest = np.array(primes, dtype=np.uint64)[:, np.newaxis] - np.uint64(1)
-    check_reduced(packed_key(np.broadcast_to(largest, shape), hybrid, 2), hybrid, 2, where="the key")
+    check_reduced(packed_key(np.broadcast_to(largest, shape), hybrid, 2), hybrid.hybrid(2), 1024, where="the key")
     key = packed_key(np.broadcast_to(largest[[1, 0, 2]], shape), hybrid, 2)
     with pytest.raises(FileFormatError, match="the key has residues"):
-        check_reduced(key, hybrid, 2, where="the key")
+        check_reduced(key, hybrid.hybrid(2), 1024, where="the key")
 
 
 def test_an_altered_or_truncated_hybrid_key_is_a_sentence(tmp_path, hybrid):

@@ -32,6 +32,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -190,6 +191,7 @@ def circuits(draw: st.DrawFn) -> tuple[Circuit, Values]:
             Conjugate(x=x),
             Rescale(x=x),
             DropLimbs(x=x),
+            Raise(x=x, limbs=2),
             Output(x=x, name=f"o{n}", occupied=("one", "two")[count - 1]),
         ]
         candidate = draw(st.sampled_from(candidates))

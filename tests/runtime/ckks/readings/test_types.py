@@ -32,6 +32,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     MultiplyScalar,
     Negate,
     Output,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -40,9 +41,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
     GaloisElement,
     KeySpecification,
     SecurityEvidence,
+    SparseEvidence,
     conjugation_element,
     galois_element,
 )
@@ -76,6 +79,12 @@ def keys_for(*steps: int, limbs: int = 3, relinearization: int = 3, slots: int =
 
 
 ALL_KEYS = keys_for(*range(1, SLOTS))
+
+
+def raising(limbs: int) -> KeySpecification:
+    """Keys that raise to so many limbs, too."""
+    evidence = SparseEvidence(level=0, table="none: insecure, for tests", log2_limit=0)
+    return msgspec.structs.replace(ALL_KEYS, encapsulation=Encapsulation(weight=32, limbs=limbs, security=evidence))
 
 
 def diagonals(*entries: tuple[int, int, int, int, dict[int, float]]) -> dict[str, np.ndarray]:
@@ -253,6 +262,16 @@ def test_a_conjugation_needs_the_key_of_minus_one_and_changes_no_slot() -> None:
     assert types[2].content is types[0].content
 
 
+def test_a_raised_value_has_more_limbs_and_something_in_every_slot() -> None:
+    program = circuit(source(occupied="half", period=2), DropLimbs(x=0, limbs=2), Raise(x=1, limbs=3), result(2))
+    low, raised = verify(program, raising(3))[1:3]
+    assert (low.limbs, raised.limbs, raised.scale) == (1, 3, low.scale)
+    assert (low.content == MASKS["half"]).all()
+    assert (raised.content == Content.DATA).all()
+    assert (low.period, raised.period) == (2, SLOTS)
+    assert verify(program, None)[2].limbs == 0
+
+
 def test_a_matrix_product_derives_rows_from_the_columns_that_they_read() -> None:
     masks = np.uint8([[1, 0] * 4, [0] * 8, [0, 0, 0, 0, 0, 0, 0, 1]])
     rows = ({0: 1.0, 2: 1.0}, {}, {1: 2.0}, {0: 0.0, 1: 1.0, 2: 1.0}, {0: 1.0})
@@ -404,6 +423,7 @@ class Unknown(Instruction, frozen=True, tag="unknown"):
 
 
 THREE = (source(), Square(x=0))
+LOW = (source(), DropLimbs(x=0, limbs=2))
 HUGE = Fraction(1 << 119)
 TWO_INPUTS = (source(), source(name="z", occupied="two"))
 
@@ -551,6 +571,32 @@ FAULTS = {
         "the conjugation key (element 4095) at 3 limbs is only for 2 limbs",
         (source(), Conjugate(x=0), result(1)),
         keys=msgspec.structs.replace(ALL_KEYS, galois=(GaloisElement(4095, 2),)),
+    ),
+    # raises
+    "raise limbs": Fault(
+        "a value of 3 limbs is raised, and only values of one limb can be", (source(), Raise(x=0, limbs=3), result(1))
+    ),
+    "raise to one": Fault("raised to 1 limbs, outside 2..3", (*LOW, Raise(x=1, limbs=1), result(2))),
+    "raise above": Fault("raised to 4 limbs, outside 2..3", (*LOW, Raise(x=1, limbs=4), result(2))),
+    "raise key": Fault(
+        "the keys that raise a value, to a sparse secret and back, are missing", (*LOW, Raise(x=1, limbs=3), result(2))
+    ),
+    "raise key limbs": Fault(
+        "a value is raised to 3 limbs, but the key is for 2", (*LOW, Raise(x=1, limbs=3), result(2)), keys=raising(2)
+    ),
+    "raise and come back": Fault(
+        "a value of 2 limbs is raised",
+        (*LOW, Raise(x=1, limbs=3), DropLimbs(x=2), Raise(x=3, limbs=3), result(4)),
+        keys=raising(3),
+    ),
+    "raise leaves no slot zero": Fault(
+        "slot hygiene: 4 slots outside the output are not zero",
+        (source(occupied="half"), DropLimbs(x=0, limbs=2), Raise(x=1, limbs=3), result(2, "half")),
+        keys=raising(3),
+    ),
+    "three: raise": Fault("has three polynomials", (*THREE, Raise(x=1, limbs=3), result(2)), keys=raising(3)),
+    "partial: raise": Fault(
+        "partial sums are read", (source(), transform(partial=2), Raise(x=1, limbs=3), result(2)), SUMS, keys=raising(3)
     ),
     "three: conjugate": Fault("has three polynomials", (*THREE, Conjugate(x=1), result(2))),
     # scalars

@@ -34,6 +34,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -232,7 +233,9 @@ def circuit_of(name: str, slots: int) -> Circuit:
 
 
 def test_the_cases_reach_every_instruction() -> None:
-    assert {type(i) for body in BODIES.values() for i in body} | {Input, PairedInput, Output} == set(INSTRUCTIONS)
+    # What raises is tested in a module of its own, as it is known to the bit.
+    kinds = {type(i) for body in BODIES.values() for i in body} | {Input, PairedInput, Output, Raise}
+    assert kinds == set(INSTRUCTIONS)
     # Polynomials are expanded beforehand.
     assert set(evaluator_module._RULES.without) == {Polynomial}
 

@@ -35,6 +35,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Output,
     PairedInput,
     Polynomial,
+    Raise,
     Relinearize,
     Rescale,
     Rotate,
@@ -42,7 +43,14 @@ from hecc.runtime.ckks.circuit.instructions import (
     Square,
     Subtract,
 )
-from hecc.runtime.ckks.circuit.parameters import galois_element
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+    galois_element,
+)
+from hecc.runtime.ckks.circuit.security import ntt_primes
 from hecc.runtime.ckks.devices.seal import engine as engine_module
 from hecc.runtime.ckks.devices.seal import evaluator as evaluator_module
 from hecc.runtime.ckks.devices.seal.engine import SealEngine
@@ -179,9 +187,27 @@ BODIES: dict[str, tuple[Instruction, ...]] = {
 
 
 def test_the_cases_reach_every_instruction() -> None:
-    assert {type(i) for body in BODIES.values() for i in body} | {Input, PairedInput, Output} == set(INSTRUCTIONS)
-    # Polynomials are expanded beforehand.
-    assert set(evaluator_module._RULES.without) == {Polynomial}
+    kinds = {type(i) for body in BODIES.values() for i in body} | {Input, PairedInput, Output, Raise}
+    assert kinds == set(INSTRUCTIONS)
+    # Polynomials are expanded beforehand, and SEAL has no bootstrapping.
+    assert set(evaluator_module._RULES.without) == {Polynomial, Raise}
+
+
+def test_a_circuit_that_bootstraps_is_refused_in_a_sentence() -> None:
+    keys = KeySpecification(
+        ring_degree=2048,
+        data_primes=ntt_primes(40, 2048, 3),
+        special_primes=ntt_primes(49, 2048, 1),
+        relinearization_limbs=0,
+        galois=(),
+        security=SecurityEvidence(0, "classical", "INSECURE test parameters", 0),
+        encapsulation=Encapsulation(weight=32, limbs=3, security=SparseEvidence(0, "INSECURE test parameters", 0)),
+    )
+    small = Input(name="x", count=1, occupied="all", period=32, limbs=1, scale=Fraction(1 << 20))
+    body = (small, Raise(x=0, limbs=3, source="/relu"), Output(x=1, name="y", occupied="all"))
+    problem = r"%1 of /relu bootstraps, and SEAL has no bootstrapping; use the device native"
+    with pytest.raises(CircuitError, match=problem):
+        SealEngine(Circuit(32, body, {"all": np.ones((1, 32), np.uint8)}), keys)
 
 
 @pytest.mark.parametrize("slots", [32, 1024])
