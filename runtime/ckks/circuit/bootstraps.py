@@ -132,7 +132,9 @@ def expand_bootstrap(
     builder.to_slots()
     builder.cosine()
     builder.double_angles()
-    return Expansion(tuple(builder.instructions), tuple(builder.limbs[1:]), tuple(builder.scales[1:]), {}, builder.bounds)
+    return Expansion(
+        tuple(builder.instructions), tuple(builder.limbs[1:]), tuple(builder.scales[1:]), {}, builder.bounds
+    )
 
 
 def _check(ins: Bootstrap, bound: float | None) -> None:
@@ -279,7 +281,14 @@ class _Builder:
                 "1; larger primes, or a smaller scale of the operand, would leave room for it"
             )
         factor = FourierFactor(
-            x=0, slots=ins.ring_slots, first=first, stop=stop, inverse=inverse, gain=gain, scale=plain, source=ins.source
+            x=0,
+            slots=ins.ring_slots,
+            first=first,
+            stop=stop,
+            inverse=inverse,
+            gain=gain,
+            scale=plain,
+            source=ins.source,
         )
         self._emit(factor, scale=None if scale is None or plain is None else scale * plain)
 

@@ -344,6 +344,17 @@ class FourierFactor(Instruction, frozen=True, tag="fourier_factor"):
     gain: Fraction
     scale: Fraction | None = None
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The baby step and the giant step of each diagonal, by ascending sum."""
+        return split_steps(self.slots, self.first, self.stop)
+
+    @property
+    def rotations(self) -> tuple[int, int]:
+        """How many baby steps and giant steps there are that are not zero."""
+        babies, giants = (set(steps) - {0} for steps in zip(*self.pairs, strict=True))
+        return len(babies), len(giants)
+
 
 class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
     """``sin(2 pi phase x) / sin(2 pi phase)`` in every slot, for real x in [-1, 1], with limbs to compute on again.
@@ -780,8 +791,9 @@ _STEPS: Reading[Callable[[Circuit, Any], Iterable[int]]] = Reading(
     },
 )
 
+
 def _factor_steps(ins: FourierFactor) -> Iterable[int]:
-    return {step for pair in split_steps(ins.slots, ins.first, ins.stop) for step in pair} - {0}
+    return {step for pair in ins.pairs for step in pair} - {0}
 
 
 def _bootstrap_steps(ins: Bootstrap) -> Iterable[int]:
