@@ -20,10 +20,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -147,6 +149,7 @@ _CHANGES: Reading[Callable[[_Writer, int, Any], Changes]] = Reading(
     },
     {
         **dict.fromkeys((Rescale, DropLimbs), "it is written here"),
-        Raise: "it is written when bootstraps are expanded, behind this",
+        Bootstrap: "no pass places bootstraps yet",
+        **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
     },
 )

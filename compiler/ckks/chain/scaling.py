@@ -32,9 +32,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -271,7 +273,8 @@ def _rescaled_limbs(ins: Polynomial) -> Limbs:
 
 _LATER: Mapping[type, str] = {
     **dict.fromkeys((Rescale, DropLimbs), "it is written where scales are planned, by what is worked out here"),
-    Raise: "it is written when bootstraps are expanded, behind this",
+    Bootstrap: "no pass places bootstraps yet",
+    **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
 }
 
 _LIMBS: Reading[Callable[[Any], Limbs]] = Reading(

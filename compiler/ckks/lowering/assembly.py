@@ -16,7 +16,9 @@ from hecc.compiler.ckks.prediction import cost, memory
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.promise.promise import Measured
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
+    Bootstrap,
     Circuit,
     DropLimbs,
     Polynomial,
@@ -27,7 +29,6 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.layout import Layout
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.plan.header import CkksInput, CkksOutput, Estimate, EstimatedMachine
@@ -46,11 +47,10 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
 
     With the chain of another plan these are all of its primes, of which the circuit uses the first.
     """
-    limbs = _limbs(circuit)
+    expanded = expand_macros(circuit, _limbs(circuit))
     galois: dict[int, int] = {}
-    for element, users in circuit.galois_uses(chain.ring_degree).items():
-        galois[element] = max(limbs[i] for i in users)
-    expanded = expand_polynomials(circuit, limbs)
+    for element, users in expanded.circuit.galois_uses(chain.ring_degree).items():
+        galois[element] = max(expanded.limbs[i] for i in users)
     steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
     relinearization = [used for ins, used in steps if Trait.RELINEARIZES in ins.traits]
     return KeySpecification(
@@ -87,6 +87,7 @@ _LEFT: Reading[Callable[[Any, int], int]] = Reading(
         DropLimbs: lambda ins, before: before - ins.limbs,
         Polynomial: lambda ins, before: before - sum(ins.dropped or ()),
         Raise: lambda ins, before: ins.limbs,
+        Bootstrap: lambda ins, before: (ins.limbs or 0) - sum((ins.dropped or ())[1:]),
     },
 )
 

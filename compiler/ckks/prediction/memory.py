@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotations
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Instruction,
     LinearTransform,
     MatrixProduct,
@@ -25,7 +28,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     kinds_with,
 )
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
@@ -138,7 +140,7 @@ class MemoryModel(ABC):
         """
         weights = self.encoded(circuit, limbs, keys)
         constants = sum(a.nbytes for a in circuit.constants.values())
-        expanded = expand_polynomials(circuit, limbs)
+        expanded = expand_macros(circuit, limbs)
         circuit, limbs = expanded.circuit, expanded.limbs
         last, counts = circuit.last_uses(), circuit.counts()
         sizes = polynomials(circuit)
@@ -270,6 +272,10 @@ def _transform_working(place: _Place, ins: LinearTransform) -> int:
     return place.model.transform(place.keys, place.limbs, place.counts[ins.x], babies, giants, ins.count)
 
 
+def _factor_working(place: _Place, ins: FourierFactor) -> int:
+    return place.model.transform(place.keys, place.limbs, 1, *ins.rotations, 1)
+
+
 def _product_working(place: _Place, ins: MatrixProduct) -> int:
     """Its weights as residues, and as the integers that they are made from."""
     return place.circuit.weights(ins) * 8 * (place.limbs + 1)
@@ -303,6 +309,10 @@ _WORKING: Reading[Callable[[_Place, Any], int]] = Reading(
         Fold: _switch_working,
         Rescale: _rescale_working,
         Raise: _raise_working,
+        FourierFactor: _factor_working,
     },
-    without={Polynomial: "polynomials are expanded before", DropLimbs: "limbs are copied"},
+    without={
+        **dict.fromkeys((Polynomial, Bootstrap), "they are expanded before"),
+        DropLimbs: "limbs are copied",
+    },
 )

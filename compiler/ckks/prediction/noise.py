@@ -23,10 +23,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -160,7 +162,10 @@ _PROFILES: Reading[Callable[..., tuple[NDArray[np.float64], ...]]] = Reading(
         LinearTransform: NoisePrediction._transform_bias,
         Polynomial: NoisePrediction._bias,
     },
-    {Raise: "it is written when bootstraps are expanded, behind this"},
+    {
+        Bootstrap: "no pass places bootstraps yet",
+        **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
+    },
 )
 
 Variances = tuple[float, float]
@@ -358,7 +363,8 @@ _RULES: Reading[Callable[[_Propagation, int, Any], Variances]] = Reading(
         **dict.fromkeys(
             (Rescale, DropLimbs), "it is written after the chain is chosen; what it adds counts where it is due"
         ),
-        Raise: "it is written when bootstraps are expanded, behind this",
+        Bootstrap: "no pass places bootstraps yet",
+        **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
     },
 )
 
