@@ -1,8 +1,8 @@
 """Bootstraps of ciphertexts: the macro instruction ``bootstrap``, expanded into primitive ones.
 
 Everything that has to know how a bootstrap is evaluated works on this expansion, as with polynomials. It depends on
-nothing but the instruction, and the limbs, scale and primes that it starts from; matrices and coefficients are made from
-a few numbers (:mod:`hecc.runtime.ckks.bootstrapping`).
+nothing but the instruction, and the limbs, scale and primes that it starts from; matrices and coefficients are made
+from a few numbers (:mod:`hecc.runtime.ckks.bootstrapping`).
 
 With q the first prime, rho the phase, n = N / 2 and A = K + 1/2:
 
@@ -20,9 +20,9 @@ polynomial          its levels            ``scale``               a_0 cos(2 pi (
 double angles       a level each          squared, over primes    a_k cos(2 pi (A t - 1/4) / 2^(r - k))
 =================== ===================== ======================= =====================================================
 
-At the last line k = r, and the value ``sin(2 pi rho u) / sin(2 pi rho)``. The products of scales are exact: those of the
-first transform's plaintexts are what makes its result's scale ``rho q``, so that what is added by raising, q I, is I / rho
-in units of the message; and the second's are what makes S.
+At the last line k = r, and the value ``sin(2 pi rho u) / sin(2 pi rho)``. The products of scales are exact: those of
+the first transform's plaintexts are what makes its result's scale ``rho q``, so that what is added by raising, q I, is
+I / rho in units of the message; and the second's are what makes S.
 """
 
 from __future__ import annotations
@@ -154,8 +154,8 @@ def _check(ins: Bootstrap, bound: float | None) -> None:
         raise CircuitError(f"bootstrap: the phase {float(phase):.4g} is not between 0 and 1/4, where the sine turns")
     if bound is not None and not Fraction(bound) * phase < LARGEST_PHASE:
         raise CircuitError(
-            f"bootstrap: values up to {bound:.3g} at phase {float(phase):.4g} reach a quarter of the first prime, where "
-            "the sine turns; a smaller phase, or a wider interval, would keep them below"
+            f"bootstrap: values up to {bound:.3g} at phase {float(phase):.4g} reach a quarter of the first prime, "
+            "where the sine turns; a smaller phase, or a wider interval, would keep them below"
         )
     for groups in (ins.to_coefficients, ins.to_slots):
         if len(groups) > 16 or any(not 1 <= size <= 16 for size in groups):

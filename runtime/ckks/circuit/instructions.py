@@ -328,9 +328,9 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
 class FourierFactor(Instruction, frozen=True, tag="fourier_factor"):
     """One factor of the transform between slots and coefficients, which has complex diagonals.
 
-    ``y = gain * F x``, F the stages ``first`` to ``stop - 1`` (:mod:`hecc.runtime.ckks.bootstrapping.fourier`) or, where
-    it is ``inverse``, their conjugate transpose. It acts on all ``slots`` of the ring, not on logical ones, and on each
-    ciphertext of the array. F times ``gain`` is encoded at ``scale``.
+    ``y = gain * F x``, F the stages ``first`` to ``stop - 1`` (:mod:`hecc.runtime.ckks.bootstrapping.fourier`) or,
+    where it is ``inverse``, their conjugate transpose. It acts on all ``slots`` of the ring, not on logical ones, and
+    on each ciphertext of the array. F times ``gain`` is encoded at ``scale``.
 
     No plan has one: bootstraps are expanded into it, and their factors only make sense together.
     """

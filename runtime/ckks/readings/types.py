@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.ckks.bootstrapping.gains import rescaling_gain
 from hecc.runtime.ckks.circuit.bootstraps import expand_bootstrap, expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
@@ -730,7 +731,8 @@ def _fourier_factor(context: _Context, instruction: FourierFactor) -> ArrayType:
 
 def _bootstrap(context: _Context, instruction: Bootstrap) -> ArrayType:
     """The limbs and the scale of what it expands to; slots that are zero stay so, and what repeats goes on."""
-    x, primes = context.types[instruction.x], (2,)
+    x = context.types[instruction.x]
+    primes: tuple[int, ...] = ()
     _two_polynomials(x)
     _whole(x)
     if context.keys is not None:
@@ -748,6 +750,7 @@ def _bootstrap(context: _Context, instruction: Bootstrap) -> ArrayType:
         if sum(instruction.dropped[1:]) >= instruction.limbs:
             raise CircuitError(f"{sum(instruction.dropped[1:])} of {instruction.limbs} limbs are dropped, none is left")
         primes = keys.data_primes
+    rescaling_gain(instruction.reduction)
     bound = None if context.bounds is None else context.bounds.get(instruction.x)
     expansion = expand_bootstrap(instruction, limbs=x.limbs, scale=x.scale, primes=primes, bound=bound)
     last = _last_of(context, x, expansion, "bootstrap")
