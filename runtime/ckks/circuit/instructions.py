@@ -379,15 +379,7 @@ class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
         Of the cosine before it is doubled; that of the result follows, ``scale^(2^double_angles)`` over primes.
     """
 
-    traits = (
-        Trait.ELEMENTWISE
-        | Trait.SCALES
-        | Trait.LEVELS
-        | Trait.RELINEARIZES
-        | Trait.CONJUGATES
-        | Trait.EMBEDS
-        | Trait.RAISES
-    )
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.RELINEARIZES | Trait.CONJUGATES | Trait.EMBEDS | Trait.RAISES
     x: int
     largest: int
     double_angles: int

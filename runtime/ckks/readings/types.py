@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.ckks.bootstrapping.gains import rescaling_gain
 from hecc.runtime.ckks.circuit.bootstraps import expand_bootstrap, expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
@@ -750,7 +749,6 @@ def _bootstrap(context: _Context, instruction: Bootstrap) -> ArrayType:
         if sum(instruction.dropped[1:]) >= instruction.limbs:
             raise CircuitError(f"{sum(instruction.dropped[1:])} of {instruction.limbs} limbs are dropped, none is left")
         primes = keys.data_primes
-    rescaling_gain(instruction.reduction)
     bound = None if context.bounds is None else context.bounds.get(instruction.x)
     expansion = expand_bootstrap(instruction, limbs=x.limbs, scale=x.scale, primes=primes, bound=bound)
     last = _last_of(context, x, expansion, "bootstrap")
