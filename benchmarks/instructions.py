@@ -39,8 +39,8 @@ from rich.table import Table
 from tenseal import sealapi
 
 import hecc
-from hecc.measure.benchmark import PlanTimes, measure_plan
 from hecc.measure.primitives import HOISTED, PRIME_BITS, SECURITY, primitive_keys, primitive_work
+from hecc.measure.runs.benchmark import PlanTimes, measure_plan
 from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,

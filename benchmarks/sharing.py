@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,7 +23,8 @@ import numpy as np
 from other_networks.catalogue import NETWORKS, Network
 from other_networks.clear import decisions, input_shape, model_of, scores
 from other_networks.data import SOURCES
-from parties.links import LINKS, Link, Parties, parties
+from parties.links import LINKS, parties
+from parties.serving import asked
 
 import hecc
 from hecc.measure.profiling import processor_name
@@ -33,7 +33,6 @@ from hecc.runtime.native import implementations
 from hecc.runtime.sharing.plan.plan import SharingPlan
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sharing"
-ASKING = Path(__file__).resolve().parent / "parties" / "asking.py"
 PORT = 7000
 
 SHOWN = ("vnn_mnist_256x2", "onnxzoo_mnist_8", "vnn_cifar10_resnet_2b", "ace_resnet20_cifar10")
@@ -104,46 +103,10 @@ def measured(network: Network, models: Path, data: Path, rows: int) -> dict[str,
     }
     for name, link in LINKS.items():
         with tempfile.TemporaryDirectory() as folder, parties(link, PORT) as made:
-            report[name] = asked(Path(folder), plan, test, made, link)
+            report[name] = asked(Path(folder), plan, test, made) | {"rate": link.rate, "round_trip": link.round_trip}
         outputs = np.array(report[name].pop("outputs"))
         report[name]["same"] = int((decisions(network, outputs, outputs) == exact).sum())
     return report
-
-
-def asked(folder: Path, plan: SharingPlan, rows: Any, made: Parties, link: Link) -> dict[str, Any]:
-    """What the client wrote down, and the bytes that left each party's interface."""
-    plan.save(folder / "plan.bin")
-    plan.client().save(folder / "plan.client.bin")
-    np.save(folder / "rows.npy", rows)
-    material = hecc.deal(
-        folder / "plan.client.bin",
-        len(rows),
-        server_material=folder / "server.material",
-        client_material=folder / "client.material",
-    )
-    hosts = [address.rpartition(":")[0] for address in (made.listening, made.reached)]
-    hecc.authority(folder / "tls", hosts=hosts)
-    program = [sys.executable, "-m", "hecc", "serve", "plan.bin", "--listen", made.listening]
-    with subprocess.Popen(made.inside(made.server, *program), cwd=folder, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None, "it is a pipe"
-            if "listening" not in server.stdout.readline():
-                raise SystemExit("the server does not listen")
-            before = {each: made.bytes_sent(each) for each in (made.server, made.client)}
-            command = (sys.executable, ASKING, "plan.client.bin", "rows.npy", made.reached, str(len(rows)))
-            done = subprocess.run(
-                made.inside(made.client, *command), cwd=folder, check=True, stdout=subprocess.PIPE, text=True
-            )
-            wire = sum(made.bytes_sent(each) - sent for each, sent in before.items()) / len(rows)
-        finally:
-            server.terminate()
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report | {
-        "wire": wire,
-        "material_bytes": material.server.stat().st_size / len(rows),
-        "rate": link.rate,
-        "round_trip": link.round_trip,
-    }
 
 
 def page(results: Path) -> str:

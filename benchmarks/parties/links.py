@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LINKS", "Link", "Parties", "parties"]
+__all__ = ["LINKS", "Link", "Parties", "parties", "wire_bytes"]
 
 NETWORK = "10.197"
 """The first two numbers of all addresses."""
 
 BURST = "64kb"
 """That tbf lets through at once."""
+
+STATISTICS = Path("/sys/class/net/end/statistics")
+"""Of a party's interface, as seen in its namespace."""
 
 RELAY = Path(__file__).with_name("relay.py")
 
@@ -70,8 +73,12 @@ class Parties:
 
     def bytes_sent(self, namespace: str) -> int:
         """That have left a party's interface, headers of all layers included."""
-        file = "/sys/class/net/end/statistics/tx_bytes"
-        return int(_run(*self.inside(namespace, "cat", file)))
+        return int(_run(*self.inside(namespace, "cat", STATISTICS / "tx_bytes")))
+
+
+def wire_bytes() -> int:
+    """Bytes that passed the interface of the party that asks, both ways, headers of all layers included."""
+    return sum(int((STATISTICS / f"{way}_bytes").read_text(encoding="ascii")) for way in ("tx", "rx"))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from hecc.compiler.graph.function import SINGULAR
 from hecc.compiler.graph.intervals import POINTS
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.graph.proofs import Demanded
+from hecc.compiler.graph.sine import argument, reach, sine
 from hecc.runtime.errors import CompileError
 from hecc.runtime.native.series import chebyshev_series
 
@@ -54,15 +55,21 @@ SYMMETRIC = 1.25
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before."""
+    """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before.
+
+    With a phase the first is one in the sine of u that a bootstrap makes (:mod:`hecc.compiler.graph.sine`).
+    """
 
     centre: float
     radius: float
     stages: tuple[Array, ...]
+    phase: float | None = None
 
     def __call__(self, x: Array) -> Array:
         """Its value at x, of the same shape; infinite where it overflows."""
         value = (x - self.centre) / self.radius
+        if self.phase is not None:
+            value = sine(self.phase, value)
         for coefficients in self.stages:
             value = chebyshev_series(value, coefficients)
         return value
@@ -94,6 +101,8 @@ class FittedLayer:
         Part of the rows that may leave the interval without its fringe.
     quiet
         Do not warn of rows that go much farther than the others.
+    phase
+        Of the bootstrap ahead of the polynomial, if there is one.
 
     Raises
     ------
@@ -114,8 +123,9 @@ class FittedLayer:
         also: Array | None = None,
         beyond: float = BEYOND,
         quiet: bool = False,
+        phase: float | None = None,
     ) -> None:
-        self.node, self.demand = node, demand
+        self.node, self.demand, self.phase = node, demand, phase
         self.seen = float(values.min()), float(values.max())
         ratios = bool(node.function.primitives() & SINGULAR) and self.seen[0] > 0
         found = (ratio_interval if ratios else argument_interval)(values, proved, margin, beyond)
@@ -139,24 +149,28 @@ class FittedLayer:
                 low,
                 high,
             )
-        if not node.function.is_defined(low, high):
+        # Polynomials in a sine are fitted as far as it goes before it turns back.
+        self._reach = 1.0 if phase is None else reach(phase)
+        centre, radius = (low + high) / 2, (high - low) / 2
+        if not node.function.is_defined(centre - self._reach * radius, centre + self._reach * radius):
             raise CompileError(
                 f"{node.source} (opset {node.source.opset}) is not finite everywhere between {low:.4g} and {high:.4g}, "
                 "where the values of its argument lie with their margin; scale them down, or add a constant that keeps "
                 "them away from zero, and train again"
             )
-        self.centre, self.radius = (low + high) / 2, (high - low) / 2
+        self.centre, self.radius = centre, radius
         self.structure = Structure()
-        reach = max(abs(low), abs(high))
-        if reach <= SYMMETRIC * self.radius:
+        farthest = max(abs(low), abs(high))
+        if farthest <= SYMMETRIC * self.radius:
             # Beyond what was looked at it may overflow, and has no symmetry then.
             with np.errstate(invalid="ignore"):
-                structure = structure_of(lambda u: node.function(reach * u))
+                structure = structure_of(lambda u: node.function(farthest * self._unbent(u)))
             if structure.parity is not None:
-                self.centre, self.radius, self.structure = 0.0, reach, structure
+                self.centre, self.radius, self.structure = 0.0, farthest, structure
         # What is proved nothing leaves.
-        self.outside = 0.0 if demand else found.outside(self.centre - self.radius, self.centre + self.radius)
-        self._weights = histogram((values - self.centre) / self.radius)
+        ends = self.centre - self._reach * self.radius, self.centre + self._reach * self.radius
+        self.outside = 0.0 if demand else found.outside(*ends)
+        self._weights = histogram(self._bent((values - self.centre) / self.radius))
         self._fits: dict[tuple[tuple[int, ...], str], Fit] = {}
         self._admitted: dict[Fit, bool] = {}
 
@@ -167,14 +181,24 @@ class FittedLayer:
         return self._admitted[fit]
 
     def _bounded(self, fit: Fit) -> bool:
-        points = self.centre + self.radius * np.cos(np.linspace(0, np.pi, POINTS))
+        points = self.centre + self._reach * self.radius * np.cos(np.linspace(0, np.pi, POINTS))
         values = self.node.function(points)
         unseen = (points < self.seen[0]) | (points > self.seen[1])
         error = np.abs(fit(points[unseen]) - values[unseen])
         return bool((error <= EXCESS * float(values.max() - values.min())).all())
 
-    def _function(self, u: Array) -> Array:
-        return self.node.function(self.centre + self.radius * u)
+    def _bent(self, u: Array) -> Array:
+        """What the polynomial is one in, of the place in the interval."""
+        return u if self.phase is None else sine(self.phase, u)
+
+    def _unbent(self, s: Array) -> Array:
+        return s if self.phase is None else argument(self.phase, s)
+
+    def _function(self, s: Array) -> Array:
+        return self.node.function(self.centre + self.radius * self._unbent(s))
+
+    def _fit(self, stages: tuple[Array, ...]) -> Fit:
+        return Fit(self.centre, self.radius, tuple(map(trimmed, stages)), self.phase)
 
     @cached_property
     def _steep(self) -> bool:
@@ -186,7 +210,7 @@ class FittedLayer:
         """Least squares with as much of the weight on values that were not seen as it takes to stay bounded there."""
         for floor in FLOORS:
             stage = least_squares(self._function, degree, self._weights, self.structure, floor)
-            if self.admits(Fit(self.centre, self.radius, (trimmed(stage),))):
+            if self.admits(self._fit((stage,))):
                 break
         return stage
 
@@ -207,5 +231,5 @@ class FittedLayer:
                 stages = (minimax(self._function, degrees[0], self.structure),)
             else:
                 stages = (least_squares(self._function, degrees[0], self._weights, self.structure),)
-            self._fits[key] = Fit(self.centre, self.radius, tuple(map(trimmed, stages)))
+            self._fits[key] = self._fit(stages)
         return self._fits[key]

@@ -12,6 +12,7 @@ from hecc.compiler.graph.affine import Parameters
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -20,6 +21,7 @@ from hecc.compiler.graph.nodes import (
     QuadraticNode,
     WindowSumNode,
 )
+from hecc.compiler.graph.sine import sine
 from hecc.runtime.native.series import chebyshev_series
 from hecc.runtime.reading import Reading
 
@@ -57,6 +59,10 @@ def _chebyshev(node: ChebyshevNode, values: Values, parameters: Parameters) -> A
     return chebyshev_series(values[node.value], np.asarray(parameters[node.coefficients], dtype=np.float64))
 
 
+def _bootstrap(node: BootstrapNode, values: Values, _: Parameters) -> Array:
+    return sine(node.phase, values[node.value])
+
+
 def _window_sum(node: WindowSumNode, values: Values, parameters: Parameters) -> Array:
     return node.taps * node.window.apply(values[node.value], parameters)
 
@@ -75,6 +81,7 @@ CLEAR: Reading[Callable[[Any, Values, Parameters], Array]] = Reading(
     {
         AffineNode: _affine,
         ChebyshevNode: _chebyshev,
+        BootstrapNode: _bootstrap,
         FunctionNode: _function,
         OperatorNode: _operator,
         ProductNode: _product,

@@ -20,6 +20,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -93,6 +94,12 @@ def _chebyshev(node: ChebyshevNode, intervals: Mapping[str, Interval], parameter
     return _image(partial(_series, parameters[node.coefficients]), points, len(intervals[node.value][0]))
 
 
+def _bootstrap(node: BootstrapNode, intervals: Mapping[str, Interval], _: Parameters, __: Declared) -> Interval:
+    """A sine is bounded whatever comes, and of any element it may be all that."""
+    size = len(intervals[node.value][0])
+    return np.zeros(size), np.ones(size)
+
+
 def _series(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(chebyshev.chebval(x, coefficients))
 
@@ -147,6 +154,7 @@ RULES: Mapping[type[Node], Rule] = MappingProxyType(
         InputNode: _input,
         AffineNode: _affine,
         ChebyshevNode: _chebyshev,
+        BootstrapNode: _bootstrap,
         FunctionNode: _function,
         ProductNode: _product,
         QuadraticNode: _quadratic,

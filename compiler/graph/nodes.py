@@ -28,6 +28,7 @@ from hecc.compiler.graph.operators import Operator
 __all__ = [
     "NODES",
     "AffineNode",
+    "BootstrapNode",
     "ChebyshevNode",
     "FunctionNode",
     "InputNode",
@@ -269,6 +270,34 @@ class ChebyshevNode(Node):
 
 
 @dataclass(frozen=True)
+class BootstrapNode(Node):
+    """Elementwise ``sin(2 pi phase x)`` of a value within [-1, 1], which has all its levels again.
+
+    It is what bootstrapping makes of a value whose message fills so large a part of the lowest prime that the sine is
+    no identity there; the function behind it is fitted in the sine (:mod:`hecc.compiler.approximation.sines`).
+
+    Attributes
+    ----------
+    phase
+        The part of the lowest prime that one stands for, more than 0 and at most 1/4.
+    """
+
+    value: str
+    phase: float
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self.value,)
+
+    def reading(self, names: Mapping[str, str]) -> Node:
+        return replace(self, value=names.get(self.value, self.value))
+
+    @property
+    def shown(self) -> str:
+        return f"{self.value}: sine of phase {self.phase:g}"
+
+
+@dataclass(frozen=True)
 class WindowSumNode(Node):
     """Sum over a window without padding: ``window`` times the number of its taps.
 
@@ -348,6 +377,7 @@ NODES: tuple[type[Node], ...] = (
     QuadraticNode,
     FunctionNode,
     ChebyshevNode,
+    BootstrapNode,
     WindowSumNode,
     ProductNode,
     OperatorNode,

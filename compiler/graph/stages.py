@@ -23,6 +23,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -203,6 +204,11 @@ def _is_a_polynomial_on_an_interval(node: ChebyshevNode, _: Mapping[str, Value],
         yield f"its interval, {low:g} to {high:g}, is empty"
 
 
+def _has_a_phase(node: BootstrapNode, _: Mapping[str, Value], __: Parameters) -> Fault:
+    if not 0 < node.phase <= 1 / 4:
+        yield f"its phase, {node.phase:g}, is not more than 0 and at most 1/4"
+
+
 def _window_fits(node: WindowSumNode, values: Mapping[str, Value], _: Parameters) -> Fault:
     window = node.window
     if window.in_size != values[node.value].size or window.out_size != node.output.size:
@@ -246,6 +252,7 @@ _PRODUCT: tuple[Condition, ...] = (_of_one_shape,)
 _FUNCTION: tuple[Condition, ...] = (_of_one_size,)
 _QUADRATIC: tuple[Condition, ...] = (_of_one_size, _has_three_coefficients)
 _CHEBYSHEV: tuple[Condition, ...] = (_of_one_size, _is_a_polynomial_on_an_interval)
+_BOOTSTRAP: tuple[Condition, ...] = (_of_one_size, _has_a_phase)
 _WINDOW_SUM: tuple[Condition, ...] = (_window_fits,)
 _OPERATOR: tuple[Condition, ...] = (_operands_fit,)
 _TAKEN_APART = "a scheme takes operators apart, or refuses them, ahead of all other passes"
@@ -266,6 +273,7 @@ IMPORTED = Stage(
         },
         without={
             ChebyshevNode: "polynomials are fitted to functions of a canonical graph",
+            BootstrapNode: "bootstraps are placed with the polynomials",
         },
     ),
 )
@@ -288,6 +296,7 @@ CANONICAL = Stage(
         },
         without={
             ChebyshevNode: "polynomials are fitted to functions later",
+            BootstrapNode: "bootstraps are placed with the polynomials",
             OperatorNode: _TAKEN_APART,
         },
     ),
@@ -304,6 +313,7 @@ ARITHMETIC = Stage(
             AffineNode: _AFFINE,
             QuadraticNode: (*_QUADRATIC, _is_monic),
             ChebyshevNode: _CHEBYSHEV,
+            BootstrapNode: _BOOTSTRAP,
             WindowSumNode: _WINDOW_SUM,
             ProductNode: _PRODUCT,
         },

@@ -7,6 +7,7 @@ from enum import Enum
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -38,6 +39,7 @@ PRODUCTS: Reading[Products] = Reading(
         AffineNode: Products.BY_PARAMETERS,
         QuadraticNode: Products.OF_VALUES,
         ChebyshevNode: Products.IN_A_ROW,
+        BootstrapNode: Products.IN_A_ROW,
         WindowSumNode: Products.NONE,
         ProductNode: Products.OF_VALUES,
     },

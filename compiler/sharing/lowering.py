@@ -20,6 +20,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -668,6 +669,7 @@ _NODES: Reading[Callable[[Any, _Lowering], Tensor]] = Reading(
     },
     without={
         ChebyshevNode: "no polynomials are fitted for this scheme",
+        BootstrapNode: "no bootstraps are placed for this scheme",
         WindowSumNode: "poolings stay what they are for this scheme",
     },
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,25 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.search import INTERRUPTED
 from hecc.compiler.ckks.imprecise import UndecidedError
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import ChebyshevNode
+from hecc.compiler.graph.nodes import (
+    NODES,
+    AffineNode,
+    BootstrapNode,
+    ChebyshevNode,
+    FunctionNode,
+    InputNode,
+    OperatorNode,
+    ProductNode,
+    QuadraticNode,
+    WindowSumNode,
+)
+from hecc.compiler.graph.sine import reach
 from hecc.compiler.promise.decisions import Decisions
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.runtime.ckks.plan.header import Agreement as AgreementFacts
 from hecc.runtime.errors import CompileError
 from hecc.runtime.figures import count_words
+from hecc.runtime.reading import Reading
 
 __all__ = ["METHODS", "Agreement", "rows_outside"]
 
@@ -178,7 +192,7 @@ class Agreement:
 
 
 def rows_outside(graph: Graph, values: Mapping[str, Array]) -> NDArray[np.bool_]:
-    """Which rows leave the interval of a polynomial.
+    """Which rows leave the interval of a polynomial, or go so far that the sine of a bootstrap turns back.
 
     Parameters
     ----------
@@ -187,9 +201,27 @@ def rows_outside(graph: Graph, values: Mapping[str, Array]) -> NDArray[np.bool_]
     """
     left = np.zeros(len(next(iter(values.values()))), dtype=bool)
     for node in graph.nodes:
-        if isinstance(node, ChebyshevNode):
-            left |= ~(np.abs(values[node.value]) <= 1).all(axis=1)
+        limit = _LIMITS.of(node)(node)
+        if limit is not None:
+            (value,) = node.inputs
+            left |= ~(np.abs(values[value]) <= limit).all(axis=1)
     return left
+
+
+_LIMITS: Reading[Callable[[Any], float | None]] = Reading(
+    "how large the argument of a node may be",
+    NODES,
+    {
+        **dict.fromkeys((InputNode, AffineNode, QuadraticNode, WindowSumNode, ProductNode), lambda node: None),
+        ChebyshevNode: lambda node: 1.0,
+        BootstrapNode: lambda node: reach(node.phase),
+    },
+    without={
+        FunctionNode: "functions are polynomials by then",
+        OperatorNode: "operators are taken apart or refused before",
+    },
+)
+"""Where there is a limit it is one of the only argument; otherwise ``None``."""
 
 
 def _split(number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

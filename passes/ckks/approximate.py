@@ -59,6 +59,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
 from hecc.compiler.graph.nodes import (
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     Node,
@@ -140,6 +141,8 @@ class Approximation:
         Do not warn of rows that go much farther than the others.
     methods
         How polynomials are fitted.
+    phase
+        Of a bootstrap ahead of every function, in whose sine the polynomials are fitted; by default there is none.
 
     Raises
     ------
@@ -159,6 +162,7 @@ class Approximation:
         edges: Mapping[str, Array] | None = None,
         quiet: bool = False,
         methods: Sequence[str] = FittedLayer.METHODS,
+        phase: float | None = None,
     ) -> None:
         self._graph, self._proved = graph, proved
         functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
@@ -177,7 +181,9 @@ class Approximation:
             beyond = BEYOND / len(functions)
             seen = self._network.exact[node.value][:near]
             also = at_edges.get(node.value)
-            self._layers.append(FittedLayer(node, seen, ends, margin, demand, also=also, beyond=beyond, quiet=quiet))
+            self._layers.append(
+                FittedLayer(node, seen, ends, margin, demand, also=also, beyond=beyond, quiet=quiet, phase=phase)
+            )
         self._narrower = narrower_range(declared, calibration)
         self._search = DegreeSearch(self._network, self._layers, methods)
 
@@ -381,12 +387,12 @@ def _polynomial(
 
     coefficients = fit.stages[0]
     shift = -fit.centre / fit.radius
-    if len(fit.stages) == 1 and len(coefficients) <= 2:
+    if len(fit.stages) == 1 and len(coefficients) <= 2 and fit.phase is None:
         constant, slope = (float(c) for c in np.append(coefficients, 0.0)[:2])
         return [affine(node.output, source, before.output, "", slope / fit.radius, constant + slope * shift)]
     u = Value(f"{name}:normalised", shape)
     normalised = affine(u, source, before.output, "normalising ", 1 / fit.radius, shift)
-    if squares and len(fit.stages) == 1 and len(coefficients) == 3:
+    if squares and len(fit.stages) == 1 and len(coefficients) == 3 and fit.phase is None:
         constant, slope, leading = (float(c) for c in chebyshev.cheb2poly(coefficients))
         monic = Value(f"{name}:monic", shape)
         powers = (parameter("zero", 0.0), parameter("linear", slope / leading), parameter("one", 1.0))
@@ -394,6 +400,9 @@ def _polynomial(
         return [normalised, square, affine(node.output, node.source, monic, "leading ", leading, constant)]
     interval = (fit.centre - fit.radius, fit.centre + fit.radius)
     nodes, argument = [normalised], u
+    if fit.phase is not None:
+        argument = Value(f"{name}:sine", shape)
+        nodes.append(BootstrapNode(argument, node.source, u.name, fit.phase))
     for k, stage in enumerate(fit.stages):
         last = k == len(fit.stages) - 1
         value = node.output if last else Value(f"{name}:inner", shape)

@@ -26,6 +26,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -373,6 +374,7 @@ _EXTENDED: Reading[Callable[[Any, LayoutChoice, _Search], list[LayoutChoice]]] =
         AffineNode: _affine,
         QuadraticNode: _same,
         ChebyshevNode: _same,
+        BootstrapNode: _same,
         WindowSumNode: _window_sum,
         ProductNode: _product,
     },

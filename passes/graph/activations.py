@@ -27,6 +27,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -199,6 +200,7 @@ _KINDS: Reading[_Kind] = Reading(
     },
     without={
         ChebyshevNode: "polynomials are fitted to functions later",
+        BootstrapNode: "bootstraps are placed later",
         OperatorNode: "operators are taken apart or refused before",
     },
 )

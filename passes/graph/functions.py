@@ -24,6 +24,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -127,6 +128,7 @@ _DERIVED: Reading[Callable[[Any, dict[str, Forms], Parameters], Forms]] = Readin
     },
     without={
         ChebyshevNode: "polynomials are fitted to what functions are composed to",
+        BootstrapNode: "bootstraps are placed later",
         OperatorNode: "operators are taken apart or refused before",
     },
 )

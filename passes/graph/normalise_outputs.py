@@ -25,6 +25,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -227,6 +228,7 @@ _TAKEN: Reading[Callable[[Graph, Any, Array, int], Taken | None]] = Reading(
         QuadraticNode: _polynomial,
         # Its constant is one of its coefficients, for all elements alike.
         ChebyshevNode: lambda graph, node, values, near: None,
+        BootstrapNode: lambda graph, node, values, near: None,
         WindowSumNode: lambda graph, node, values, near: None,
         ProductNode: lambda graph, node, values, near: None,
     },

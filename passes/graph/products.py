@@ -23,6 +23,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -191,6 +192,7 @@ _FACTORS: Reading[Callable[[Any, Parameters], tuple[str, str] | None]] = Reading
         AffineNode: "it is linear",
         FunctionNode: "it is no product",
         ChebyshevNode: "polynomials are fitted to functions later",
+        BootstrapNode: "bootstraps are placed later",
         WindowSumNode: "it is linear",
         OperatorNode: "operators are taken apart or refused before",
     },

@@ -21,6 +21,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -111,6 +112,7 @@ _SELECTED: Reading[Callable[[Any, Value, Value, NDArray[np.int64], Graph, dict[s
             InputNode: "it is no activation",
             AffineNode: "fusion composes it with the selection",
             ChebyshevNode: "polynomials are fitted to functions later",
+            BootstrapNode: "bootstraps are placed later",
             WindowSumNode: "it is no activation",
             ProductNode: "it has two operands",
             OperatorNode: "operators are taken apart or refused before",

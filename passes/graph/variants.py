@@ -20,6 +20,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -282,6 +283,7 @@ _READERS: Reading[Callable[[Any, _Narrowing], Node | None]] = Reading(
     without={
         InputNode: "it reads nothing",
         ChebyshevNode: "polynomials are fitted to functions later",
+        BootstrapNode: "bootstraps are placed later",
         ProductNode: "its factors would have to be narrowed both",
         OperatorNode: "operators are taken apart or refused before",
     },

@@ -19,6 +19,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -106,6 +107,7 @@ _LAID_OUT: Reading[Callable[[Any, Shapes], Shape | None]] = Reading(
     },
     without={
         ChebyshevNode: "polynomials are fitted to functions later",
+        BootstrapNode: "bootstraps are placed later",
         OperatorNode: "operators are taken apart or refused before",
     },
 )

@@ -105,6 +105,7 @@ def build_plan(
         precision=round(min(found.precision, 99.0), 2),
         proved=options.margin is None,
         cost=run_cost(found.checked),
+        reveals=options.reveal,
     )
     return SharingPlan(header, built.program, secrets)
 

@@ -9,6 +9,7 @@ from hecc.runtime.errors import FileFormatError
 from hecc.runtime.files.container import Container, Kind
 from hecc.runtime.plan.keyset import MinSecurity
 from hecc.runtime.plan.verifier import Conflict, Description, Owner
+from hecc.runtime.sharing.material.whole import WholeMaterial
 from hecc.runtime.sharing.plan.plan import SharingPlan
 from hecc.runtime.sharing.words import NO_KEYS
 
@@ -34,18 +35,27 @@ class SharingVerifier:
             raise FileFormatError(f"{path}: {NO_KEYS}")
         return SharingPlan.load(path)
 
-    def check_security(self, path: Path, file: SharingPlan, minimum: MinSecurity) -> None:
+    def check_security(self, path: Path, file: SharingPlan | WholeMaterial, minimum: MinSecurity) -> None:
         """Masks are uniform, and streams are of AES-256: there is nothing below any level."""
 
-    def owner(self, file: SharingPlan) -> Owner:
-        """What a plan is."""
+    def owner(self, file: SharingPlan | WholeMaterial) -> Owner:
+        """What a plan is, or the plan that material is for."""
+        if isinstance(file, WholeMaterial):
+            return Owner(plan=file.batch.plan)
         return Owner(plan=file.fingerprint, inputs=file.input_fingerprint)
 
-    def conflict(self, one: SharingPlan, other: SharingPlan) -> str | None:
-        """Why two plans do not belong together."""
-        return None if one.fingerprint == other.fingerprint else "they are of two plans"
+    def conflict(self, one: SharingPlan | WholeMaterial, other: SharingPlan | WholeMaterial) -> str | None:
+        """Why two plans do not belong together, a plan and material, or two files of material."""
+        if self.owner(one).plan != self.owner(other).plan:
+            material = isinstance(one, WholeMaterial) or isinstance(other, WholeMaterial)
+            return "the material is for another plan" if material else "they are of two plans"
+        if isinstance(one, WholeMaterial) and isinstance(other, WholeMaterial):
+            return one.conflict(other)
+        return None
 
-    def prove(self, files: Mapping[Path, SharingPlan], passphrase: str | None) -> tuple[list[Conflict], list[Path]]:
+    def prove(
+        self, files: Mapping[Path, SharingPlan | WholeMaterial], passphrase: str | None
+    ) -> tuple[list[Conflict], list[Path]]:
         """There are no keys to prove."""
         return [], []
 

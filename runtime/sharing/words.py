@@ -9,12 +9,25 @@ from hecc.runtime.figures import bits_words, count_words, size_words
 from hecc.runtime.plan.facts import tensor_facts, tensor_fields, tensor_words
 from hecc.runtime.sharing.plan.header import SharingHeader
 
-__all__ = ["NO_KEYS", "SECURITY", "plan_facts", "plan_fields", "plan_summary"]
+__all__ = ["LEARNED", "NO_KEYS", "REVEALS", "SECURITY", "plan_facts", "plan_fields", "plan_summary"]
 
 SECURITY = (
     "the server sees no input and the client no weight, as long as both follow the protocol and neither gets help from "
     "the dealer"
 )
+
+REVEALS = {
+    "scores": "the client learns all numbers of the outputs (--reveal scores)",
+    "label": "the client learns which number of an output is the largest, and nothing else of them (--reveal label)",
+}
+"""What the client learns, by what the header says of it."""
+
+LEARNED = (
+    ("client", "its inputs, and the public plan: shapes, rings, units", "the outputs, as far as the plan reveals them"),
+    ("server", "the weights, the plan, and its material", "that so many rows were evaluated, and when"),
+    ("dealer", "the public plan", "nothing: no message of a query reaches it; it must help neither of the others"),
+)
+"""Of each party what it has, and what it learns."""
 
 NO_KEYS = (
     "plans of the scheme sharing have no keys and no encrypted files: a dealer makes material (`hecc deal`), and the "
@@ -28,6 +41,8 @@ def plan_summary(header: SharingHeader) -> Iterator[tuple[str, str]]:
     messages, online, ahead = count_words(cost.messages, "message"), size_words(cost.online), size_words(cost.ahead)
     yield "in and out", tensor_words(header)
     yield "security", SECURITY
+    if header.reveals == "label":
+        yield "reveals", REVEALS[header.reveals]
     yield "precision", _precision(header)
     yield "cost", f"{messages} and {online} for each row, and {ahead} ahead of it"
 
@@ -40,6 +55,7 @@ def plan_facts(header: SharingHeader) -> Iterator[tuple[str, str]]:
     yield from tensor_facts(header, [_unit(s.unit) for s in header.inputs], [_unit(s.unit) for s in header.outputs])
     yield "scheme", "sharing, two parties and a dealer"
     yield "security", SECURITY
+    yield "reveals", REVEALS[header.reveals]
     yield "precision", _precision(header)
     yield "ranges", _ranges(header)
     yield "messages", f"{cost.messages}, and two that agree on blocks of material"
@@ -56,6 +72,7 @@ def plan_fields(header: SharingHeader) -> dict[str, Any]:
             header, [{"unit": each.unit} for each in header.inputs], [{"unit": each.unit} for each in header.outputs]
         ),
         "security": SECURITY,
+        "reveals": header.reveals,
         "precision_bits": header.precision,
         "ranges": "proved" if header.proved else "observed",
         "messages": cost.messages,

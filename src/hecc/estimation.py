@@ -26,7 +26,9 @@ from hecc.words.ways import ways_out
 
 __all__ = ["Estimation", "estimate", "plan_memory"]
 
-OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.more.estimation:estimation"})
+OTHERS: Mapping[str, str] = MappingProxyType(
+    {"more": "hecc.more.estimation:estimation", "sharing": "hecc.sharing.estimation:estimation"}
+)
 """What says what plans of another scheme than CKKS take, by its name."""
 
 TELLING = (("Conv", "Gemm", "MatMul"), ("AveragePool", "GlobalAveragePool"))
@@ -72,7 +74,8 @@ def estimate(call: _Call) -> Estimation | Any:
     """Say what an ONNX model will cost on encrypted inputs, without keys and without encrypting anything.
 
     For ``scheme="more"`` it is a :class:`hecc.more.estimation.Estimation`: of inputs that are encoded, without a
-    security level.
+    security level. For ``scheme="sharing"`` it is a :class:`hecc.sharing.estimation.Estimation`: of queries between two
+    parties, whose bytes are exact, and whose times are for two networks that are stated.
 
     Parameters
     ----------

@@ -26,10 +26,12 @@ from hecc.runtime.files.container import FileSource
 from hecc.runtime.inputs.tensors import input_rows
 from hecc.runtime.plan.keyset import EVALUATION
 from hecc.runtime.plan.plan import Plan
+from hecc.runtime.plan.sessions import SESSIONS
 from hecc.runtime.tail.outcomes import Outputs
 from hecc.runtime.tail.predictions import NO_CLASS, answered, is_choice
 from hecc.runtime.tail.units import element_units
 from hecc.server import Server
+from hecc.sessions.both import between_two
 
 if TYPE_CHECKING:
     from hecc.inputs.models import Model
@@ -44,7 +46,13 @@ StageProgress: TypeAlias = Callable[[str, int, int], None]
 ROWS = 10
 """Rows that are encrypted unless told otherwise."""
 
-TITLES = {"network": "network", "clear": "plan without noise", "simulated": "simulated", "encrypted": "encrypted"}
+TITLES = {
+    "network": "network",
+    "clear": "plan without noise",
+    "simulated": "simulated",
+    "encrypted": "encrypted",
+    "shared": "two parties",
+}
 """What the outcomes are called where people read it."""
 
 
@@ -56,7 +64,8 @@ class Outcome:
     ----------
     name
         "network": the network itself, in clear, with its true functions. "clear": the plan without noise, with the
-        polynomials that stand for activations. "simulated": the plan with simulated noise. "encrypted".
+        polynomials that stand for activations. "simulated": the plan with simulated noise. "encrypted"; or "shared", by
+        two parties who talk over a socket.
     rows
         How many of the rows, from the first on.
     values
@@ -73,7 +82,7 @@ class Outcome:
         Largest difference of an element from that of the first outcome, relative to the range that it has there, over
         the rows with results in both; ``None`` where the network ends in the choice of a class, or no rows are such.
     seconds
-        For all rows; of the encrypted ones the server's part.
+        For all rows; of the encrypted ones the server's part, of those between two parties the query.
     lost
         The rows without a result, by number: why. A value overflowed in them, or in a row of the same ciphertexts.
     outside
@@ -111,7 +120,7 @@ class Evaluation:
     outcomes
         First the reference, which the others are compared with: the network itself if its model was given, otherwise
         the plan without noise. Then the plan without noise, with simulated noise, and, if that was asked for,
-        encrypted.
+        encrypted, or between two parties.
     confusion
         Rows by true class and by the class predicted with simulated noise, shape (classes, classes), those without a
         result left out; ``None`` for a regression, or without right answers.
@@ -190,9 +199,10 @@ def evaluate(
     keyring
         Take the passphrase of the keys from the system's keyring.
     encrypted
-        Do that without keys: make some, in a folder that is removed afterwards.
+        Do that without keys: make some, in a folder that is removed afterwards. Of the scheme sharing, which has no
+        keys: deal material, and let a server and a client evaluate the first rows over a socket of this machine.
     rows
-        How many rows are encrypted.
+        How many rows are encrypted, or shared.
     metrics
         Compute accuracy, sensitivity, specificity and the area under the ROC curve (AUC) of every outcome, or for a
         regression the mean absolute error and R2, each with a 95% confidence interval. Of two classes the second one is
@@ -261,8 +271,20 @@ def evaluate(
         start = time.perf_counter()
         outputs = compute()
         add(way, outputs, time.perf_counter() - start)
-    if keys is not None or encrypted:
-        first = {name: values[:rows] for name, values in tensors.items()}
+    first = {name: values[:rows] for name, values in tensors.items()}
+    if plan.header.scheme in SESSIONS:
+        if keys is not None:
+            raise InputError(
+                f"plans of the scheme {plan.header.scheme} have no keys; ask for encrypted rows (encrypted=True, "
+                "`--encrypted`), and two parties evaluate them"
+            )
+        if encrypted:
+            tell("evaluating between two parties", 0, 0)
+            add(
+                "shared",
+                *between_two(plan, first, lambda done, total: tell("evaluating between two parties", done, total)),
+            )
+    elif keys is not None or encrypted:
         with _session(plan, keys, passphrase, keyring, tell) as (client, server):
             add("encrypted", *_run(client, server, first, tell))
 

@@ -27,7 +27,9 @@ from hecc.words.summary import cautions, seconds_words, security_fault, steps, s
 
 __all__ = ["report"]
 
-OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.more.reporting:page"})
+OTHERS: Mapping[str, str] = MappingProxyType(
+    {"more": "hecc.more.reporting:page", "sharing": "hecc.sharing.reporting:page"}
+)
 """What makes the page of a plan of another scheme than CKKS, by its name."""
 
 MOST_BARS = 16
@@ -53,7 +55,8 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     """Describe a plan on one page of HTML: its layers, costs, precision and security, without weights and secrets.
 
     It begins with a summary in plain words; charts, all layers, and the network as a drawing follow. Of a plan of the
-    scheme more it says first that this is an encoding without a security level.
+    scheme more it says first that this is an encoding without a security level; of one of sharing, who learns what, and
+    how long a query takes over two networks.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 from collections import Counter
@@ -12,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from hecc.runtime.errors import HeccError, InputError, MissingExtraError
-from hecc.runtime.files.container import Container, Kind, kind_of
+from hecc.runtime.figures import count_words
+from hecc.runtime.files.atomic import open_regular, reading
+from hecc.runtime.files.container import MATERIAL, Container, Kind, kind_of
 from hecc.runtime.plan.keyset import MinSecurity
 from hecc.runtime.plan.plan import Plan
-from hecc.runtime.plan.scheme import Scheme, scheme_of
+from hecc.runtime.plan.scheme import Scheme, load_scheme, scheme_of
 from hecc.runtime.plan.verifier import Conflict, Verifier
 
 __all__ = ["Conflict", "Verification", "VerifiedFile", "needs_passphrase", "verify"]
+
+MATERIAL_OF, MATERIAL_CHECK = "sharing", "hecc.runtime.sharing.material.whole:whole_material"
+"""The scheme that has material, and what checks a file of it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class VerifiedFile:
     path
         As it was given.
     kind
-        What the file holds; ``None`` if it is no file of hecc or cannot be read.
+        What the file holds; ``None`` if it is no file of hecc, cannot be read, or is material.
     fault
         Why it is not whole; ``None`` if it is.
     plan
@@ -41,6 +47,8 @@ class VerifiedFile:
         The key set that it is of.
     insecurity
         That its scheme protects nothing, in a sentence; ``None`` of one that protects something.
+    material
+        Of material whose it is and how much is left, in words; ``None`` of other files.
     """
 
     path: Path
@@ -50,6 +58,12 @@ class VerifiedFile:
     inputs: str | None = None
     key_id: str | None = None
     insecurity: str | None = None
+    material: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What it holds, in words with an article."""
+        return self.material or ("no file of hecc" if self.kind is None else self.kind.label)
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,9 @@ def verify(
 ) -> Verification:
     """Check files completely: all checksums, a plan's circuit, every residue of keys, and that the files fit together.
 
+    Of material all blocks that are left are looked at, and the ledger beside it. It belongs to the plan that it was
+    dealt for, and to the other party's of the same batch.
+
     Plans belong together if they are the two files of one plan; keys and a plan if the keys have all that the plan
     needs; encrypted rows and a plan if they were encrypted for its inputs; a result and a plan if the plan made it, a
     result and rows if it answers them; keys, rows and results if they are of one key set. A public key is the one that
@@ -123,6 +140,10 @@ def verify(
     for path in given:
         kind = None
         try:
+            if _is_material(path):
+                verified, loaded[path] = _material(path)
+                files.append(verified)
+                continue
             container = Container(path, *Kind)
             kind = container.kind
             if kind is not Kind.EVALUATION_KEYS:  # large, and read in full when they are loaded
@@ -161,6 +182,21 @@ def verify(
         )
         conflicts += found
     return Verification(tuple(files), tuple(conflicts), _odd(conflicts), tuple(proved))
+
+
+def _is_material(path: Path) -> bool:
+    with reading(path), open_regular(path) as file:
+        return file.read(len(MATERIAL)) == MATERIAL
+
+
+def _material(path: Path) -> tuple[VerifiedFile, _Whole]:
+    """A file of material, which is no container."""
+    module, _, name = MATERIAL_CHECK.partition(":")
+    whole = getattr(importlib.import_module(module), name)(path)
+    words = f"{whole.label}, with {whole.left} of {count_words(whole.batch.count, 'block')} left"
+    return VerifiedFile(path, plan=whole.batch.plan, material=words), _Whole(
+        MATERIAL_OF, load_scheme(MATERIAL_OF).verifier, whole
+    )
 
 
 @dataclass(frozen=True)

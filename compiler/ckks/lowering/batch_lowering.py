@@ -26,6 +26,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -256,6 +257,7 @@ _MATRICES: Reading[Callable[[Any, Parameters], list[scipy.sparse.csr_array]]] = 
     without={
         FunctionNode: "functions are polynomials in an arithmetic graph",
         OperatorNode: "operators are taken apart or refused before",
+        BootstrapNode: "no circuit has bootstraps yet",
     },
 )
 """Of what it multiplies its inputs by, one per input."""

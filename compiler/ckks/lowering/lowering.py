@@ -20,6 +20,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -260,6 +261,7 @@ _LOWERED: Reading[Callable[[Builder, Any, str], int]] = Reading(
     without={
         FunctionNode: "functions are polynomials in an arithmetic graph",
         OperatorNode: "operators are taken apart or refused before",
+        BootstrapNode: "no circuit has bootstraps yet",
     },
 )
 """Each rule appends the instructions and returns the number of the one that holds the node's value."""

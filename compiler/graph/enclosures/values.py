@@ -20,6 +20,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -121,6 +122,7 @@ _RULES: Reading[Rule] = Reading(
     },
     without={
         ChebyshevNode: "polynomials are fitted later, and are not what they stand for",
+        BootstrapNode: "bootstraps are placed later, and are not what they stand for",
         OperatorNode: "operators are taken apart or refused before",
     },
 )

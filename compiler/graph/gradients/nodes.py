@@ -16,6 +16,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -151,6 +152,7 @@ GRADIENTS: Reading[Callable[[Slopes, Any, Places, Graph, int], None]] = Reading(
         ProductNode: _product,
         OperatorNode: _operator,
     },
+    without={BootstrapNode: "no bootstraps are placed for the schemes that make programs"},
 )
 """Each rule takes what gradients are added up in, the node, the graph's values in the program, the graph, and the
 gradient of the node's value."""

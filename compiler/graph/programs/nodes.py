@@ -13,6 +13,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -126,4 +127,5 @@ _NODES: Reading[Callable[[ProgramBuilder, Any, Places, Graph], int]] = Reading(
         ProductNode: _product,
         OperatorNode: _operator,
     },
+    without={BootstrapNode: "no bootstraps are placed for the schemes that make programs"},
 )

@@ -34,6 +34,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -407,6 +408,7 @@ _AT_RANDOM: Reading[Callable[[Any, Mapping[str, Array], Parameters, Iterator[int
     without={
         InputNode: "an input's value is given",
         ChebyshevNode: "the importer makes none",
+        BootstrapNode: "the importer makes none",
         WindowSumNode: "the importer makes none",
     },
 )

@@ -16,6 +16,7 @@ import hashlib
 import os
 import struct
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,10 +121,14 @@ def write_client(path: Path, batch: Batch, seed: bytes) -> None:
         file.write((_page(batch) + _slot(0, seed)).ljust((1 + SLOTS) * PAGE, b"\0"))
 
 
-class _Material:
+class _Material(ABC):
     """A file of material that is open, with the lock of nobody: ledgers decide who uses what."""
 
     role: Literal["server", "client"]
+
+    @abstractmethod
+    def check(self, first: int) -> None:
+        """See that everything from one block on is there, and whole."""
 
     def __init__(self, path: Path, plan: str) -> None:
         self.path = path
@@ -198,15 +203,28 @@ class ServerMaterial(_Material):
         FileFormatError
             One is damaged, or gone already.
         """
-        size, found = self.batch.block_bytes, []
-        for block in range(first, first + rows):
-            place = os.pread(self._handle, size + hashlib.sha256().digest_size, PAGE + block * self.batch.place)
-            content = place[:size]
-            if hashlib.sha256(content).digest() != place[size:]:
-                raise FileFormatError(f"{self.path}: block {block} is gone, or damaged; deal new material")
-            found.append(np.frombuffer(content, dtype=np.uint8))
+        found = [self._block(block) for block in range(first, first + rows)]
         self._punch(PAGE + first * self.batch.place, rows * self.batch.place)
         return np.stack(found)
+
+    def check(self, first: int) -> None:
+        """See that all blocks from one on are whole.
+
+        Raises
+        ------
+        FileFormatError
+            One is damaged, or gone already.
+        """
+        for block in range(first, self.batch.count):
+            self._block(block)
+
+    def _block(self, block: int) -> Bytes:
+        size = self.batch.block_bytes
+        place = os.pread(self._handle, size + hashlib.sha256().digest_size, PAGE + block * self.batch.place)
+        content = place[:size]
+        if hashlib.sha256(content).digest() != place[size:]:
+            raise FileFormatError(f"{self.path}: block {block} is gone, or damaged; deal new material")
+        return np.frombuffer(content, dtype=np.uint8)
 
     def _punch(self, start: int, size: int) -> None:
         if not _punched(self._handle, start, size):
@@ -251,6 +269,17 @@ class ClientMaterial(_Material):
             seeds.append(seed)
             seed = next_seed(seed)
         return seeds
+
+    def check(self, first: int) -> None:
+        """See that the seeds of blocks from one on can be derived.
+
+        Raises
+        ------
+        FileFormatError
+            As :meth:`take`.
+        """
+        with self._alone():
+            self._reach(first)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -138,6 +138,8 @@ class SharingHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields
         observed.
     cost
         What an inference takes.
+    reveals
+        What the client learns of each output: its scores, or only which of them is the largest.
     """
 
     scheme: Literal["sharing"] = "sharing"
@@ -148,6 +150,7 @@ class SharingHeader(PlanHeader, frozen=True, kw_only=True, forbid_unknown_fields
     precision: float
     proved: bool
     cost: RunCost
+    reveals: Literal["scores", "label"] = "scores"
 
     @property
     def sent(self) -> tuple[SharingOutput, ...]:

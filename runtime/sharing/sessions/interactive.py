@@ -20,18 +20,12 @@ from hecc.runtime.sharing.parties.clear import integers_of, values_of
 from hecc.runtime.sharing.parties.dealing import deal
 from hecc.runtime.sharing.plan.plan import SharingPlan
 from hecc.runtime.sharing.sessions.client import SharingClient
-from hecc.runtime.sharing.sessions.hello import MOST_ROWS
 from hecc.runtime.sharing.sessions.listening import Listener, connect
 from hecc.runtime.sharing.sessions.server import SharingServer
+from hecc.runtime.sharing.sessions.slices import blocks_at_once, rows_at_once
 from hecc.runtime.tail.outcomes import finished
 
 __all__ = ["INTERACTIVE"]
-
-ONLINE_AT_ONCE = 1 << 23
-"""Bytes of messages of a session, as far as one row is not more: what parties hold of them is many times as much."""
-
-AHEAD_AT_ONCE = 1 << 25
-"""Bytes that one preparation sends, as far as one block is not more."""
 
 
 class _Listening(Service):
@@ -101,7 +95,7 @@ class _Sharing:
                     "give --count from 1 to that, or deal another batch"
                 )
             total = left if count is None else count
-            at_once = _at_once(AHEAD_AT_ONCE, plan.header.cost.prepared_bytes)
+            at_once = blocks_at_once(plan.header.cost)
             context = None if trust is None else client_context(*trust)
             start = time.perf_counter()
             for begin in range(0, total, at_once):
@@ -144,7 +138,7 @@ class _Sharing:
         tell = progress or (lambda done, total: None)
         integers = integers_of(plan.header, rows)
         total = len(next(iter(integers.values())))
-        at_once = _at_once(ONLINE_AT_ONCE, plan.header.cost.online)
+        at_once = rows_at_once(plan.header.cost)
         context = None if trust is None else client_context(*trust)
         parts: list[dict[str, NDArray[np.float64]]] = []
         with _client(plan, material) as client:
@@ -174,10 +168,6 @@ def _client(plan: SharingPlan, material: Path) -> Iterator[SharingClient]:
         yield client
     finally:
         client.close()
-
-
-def _at_once(most: int, size: int) -> int:
-    return max(1, min(MOST_ROWS, most // max(size, 1)))
 
 
 def _traffic(client: SharingClient, start: float) -> Traffic:

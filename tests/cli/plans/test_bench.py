@@ -175,7 +175,7 @@ def test_wrong_usage_is_told_from_refusal(cli, here):
 
 
 def test_a_killed_server_is_a_refusal(cli, here, monkeypatch):
-    monkeypatch.setattr("hecc.measure.benchmark._run", functools.partial(os._exit, 1))
+    monkeypatch.setattr("hecc.measure.runs.benchmark._run", functools.partial(os._exit, 1))
     assert "was killed" in cli.refusal("bench", "plan.bin", "--runs", "1")
 
 

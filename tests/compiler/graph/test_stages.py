@@ -15,6 +15,7 @@ from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
     NODES,
     AffineNode,
+    BootstrapNode,
     ChebyshevNode,
     FunctionNode,
     InputNode,
@@ -76,6 +77,10 @@ def series(value: str, coefficients: str = "c", low: float = -1.0) -> Node:
     return node(ChebyshevNode, "t", value, coefficients, (low, 1.0))
 
 
+def bootstrap(value: str, phase: float = 0.225) -> Node:
+    return node(BootstrapNode, "b", value, phase)
+
+
 LARGEST = node(OperatorNode, "m", ("x",), ReducedExtremum((SHAPE,), (1, 1), (2, 3), True), shape=(1, 1))
 WHOLE: dict[Stage, Graph] = {
     IMPORTED: graph(
@@ -97,7 +102,8 @@ WHOLE: dict[Stage, Graph] = {
     ARITHMETIC: graph(
         affine("a", "x"),
         square("s", "a"),
-        series("s"),
+        bootstrap("s"),
+        series("b"),
         node(ProductNode, "p", "t", "x"),
         node(WindowSumNode, "w", "p", pool(), shape=(1, 1, 2, 2)),
     ),

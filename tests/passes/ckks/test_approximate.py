@@ -7,7 +7,8 @@ import pytest
 
 from hecc.compiler.approximation.layers import Fit, FittedLayer
 from hecc.compiler.graph.function import ARGUMENT, Primitive
-from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, FunctionNode, QuadraticNode
+from hecc.compiler.graph.nodes import AffineNode, BootstrapNode, ChebyshevNode, FunctionNode, QuadraticNode
+from hecc.passes.ckks.agreement import rows_outside
 from hecc.passes.ckks.approximate import Approximation
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.fuse_affine import fuse_affine
@@ -303,3 +304,53 @@ def test_a_polynomial_that_explodes_where_nothing_was_seen_is_refused(build):
     exploding[: len(fit.stages[0])] = fit.stages[0]
     exploding[31] = 2.5
     assert not layer.admits(Fit(fit.centre, fit.radius, (exploding,)))
+
+
+PHASE = 0.225
+
+
+def bent(graph, bits, rows=ROWS):
+    return Approximation(graph, rows, DECLARED, 0.25, phase=PHASE).at(bits)
+
+
+@pytest.mark.parametrize("function", ["relu", "tanh", "sigmoid", "softplus"])
+def test_behind_bootstraps_polynomials_are_fitted_in_their_sine(build, function):
+    graph = network(build, function, function)
+    result = bent(graph, 5).graph
+    sines = {node.output.name: node for node in result.nodes if isinstance(node, BootstrapNode)}
+    series = [node for node in result.nodes if isinstance(node, ChebyshevNode)]
+    assert len(sines) == len(series) == 2
+    assert {node.value for node in series} == sines.keys()
+    exact, found = graph.evaluate(ROWS)["y"], result.evaluate(ROWS)["y"]
+    assert (np.abs(found - exact) / np.ptp(exact, axis=0)).max() <= 2.0**-5
+
+
+def test_behind_a_bootstrap_a_polynomial_is_bounded_whatever_comes(build):
+    graph = network(build, "relu")
+    far = {"x": 1000 * ROWS["x"]}
+    at_most = 2 * np.abs(graph.evaluate(ROWS)["f0"]).max()
+    assert np.abs(bent(graph, 5).graph.evaluate(far)["f0"]).max() < at_most
+    assert np.abs(approximated(graph, 5).graph.evaluate(far)["f0"]).max() > 1e6 * at_most
+
+
+def test_what_goes_a_little_farther_than_the_interval_is_no_farther_than_the_sine(build):
+    """A tenth beyond the interval the function is still approximated, and nothing counts as outside."""
+    graph = network(build, "relu")
+    result = bent(graph, 6).graph
+    values = result.evaluate(ROWS)
+    (node,) = [node for node in result.nodes if isinstance(node, BootstrapNode)]
+    farther = {"x": ROWS["x"] * 1.08 / np.abs(values[node.value]).max()}
+    found, exact = result.evaluate(farther), graph.evaluate(farther)
+    assert np.abs(found[node.value]).max() > 1.05
+    assert not rows_outside(result, found).any()
+    assert (np.abs(found["y"] - exact["y"]) / np.ptp(exact["y"], axis=0)).max() < 2.0**-4
+    assert rows_outside(result, result.evaluate({"x": 4 * ROWS["x"]})).any()
+
+
+def test_a_function_that_is_not_defined_as_far_as_the_sine_goes_is_refused(build):
+    rows, declared = {"x": 0.515 + 0.485 * ROWS["x"]}, {"x": (0.03, 1.0)}
+    logarithm = activate(build, "f", build.scale("d", build.input("x", 8), 1.0), "log")
+    graph = build.graph(build.dense("y", logarithm, 3))
+    assert Approximation(graph, rows, declared, 0.25).at(5).levels
+    with pytest.raises(CompileError, match="is not finite everywhere"):
+        Approximation(graph, rows, declared, 0.25, phase=PHASE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hecc.compiler.graph.affine import Reshape
+from hecc.compiler.graph.nodes import BootstrapNode
 from hecc.passes.graph.depth import levels_spent, multiplicative_depth
 
 
@@ -42,3 +43,33 @@ def test_levels_are_spent_by_the_nodes_of_the_longest_path(build: Any) -> None:
     build.total("y", (1.0, "b"), (1.0, "c"))
     spent = {source.name: levels for source, levels in levels_spent(build.graph("y")).items()}
     assert spent == {"/y": 1, "/b": 1, "/p": 1, "/a": 1}
+
+
+def bootstrapped(build: Any) -> Any:
+    """Two layers, and a bootstrap between them that a third layer passes by."""
+    build.input("x", 4)
+    build.dense("a", "x", 4)
+    build.square("s", "a")
+    build.add(BootstrapNode, "b", (1, 4), "s", 0.225)
+    build.dense("c", "b", 4)
+    build.total("y", (1.0, "c"), (1.0, "a"))
+    return build.graph("y")
+
+
+def test_behind_a_bootstrap_levels_are_there_again(build: Any) -> None:
+    depth = multiplicative_depth(bootstrapped(build))
+    assert depth == {"x": 0, "a": 1, "s": 2, "b": 0, "c": 1, "y": 2}
+
+
+def test_depth_starts_where_inputs_and_bootstraps_are(build: Any) -> None:
+    depth = multiplicative_depth(bootstrapped(build), start=7, refreshed=3)
+    assert depth == {"x": 7, "a": 8, "s": 9, "b": 3, "c": 4, "y": 9}
+
+
+def test_levels_in_front_of_a_bootstrap_are_not_spent_behind_it(build: Any) -> None:
+    build.input("x", 4)
+    build.square("s", "x")
+    build.add(BootstrapNode, "b", (1, 4), "s", 0.225)
+    build.dense("y", "b", 4)
+    graph = build.graph("y")
+    assert levels_spent(graph) == {graph.node("y").source: 1}

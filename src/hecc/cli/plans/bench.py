@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from hecc.runtime.ckks.devices.names import DeviceName
 
 __all__ = ["bench_command"]
+
+OTHERS: Mapping[str, str] = MappingProxyType({"sharing": "hecc.cli.plans.schemes.sharing_bench:bench_parties"})
+"""What measures plans of another scheme than CKKS, by its name."""
 
 NATIVE: DeviceName = "native"
 """The device whose roofline is known, and which is always measured."""
@@ -57,8 +63,8 @@ def bench_command(
 
     Without a plan: the kernels of every implementation, single operations, and the memory. With one: seconds per row,
     peak memory, and how far that is from the roofline, which is what the transforms and the reads of keys and weights
-    would take alone. With --machine-profile: a file that makes `hecc compile` and `hecc estimate` predict times for
-    this machine.
+    would take alone. Of a plan of the scheme sharing client and server run in two processes. With --machine-profile: a
+    file that makes `hecc compile` and `hecc estimate` predict times for this machine.
     """
     with console(as_json) as out:
         if machine_profile:
@@ -68,7 +74,16 @@ def bench_command(
         elif plan is None:
             _bench_machine(out, threads)
         else:
-            _bench_plan(out, plan, [] if device is None else [device], threads, runs)
+            from hecc.runtime.plan.plan import Plan
+
+            loaded = Plan.load(plan)
+            if loaded.header.scheme in OTHERS:
+                if threads is not None:
+                    raise InputError(f"--threads is for plans of the scheme ckks; leave it out for {plan}")
+                module, _, name = OTHERS[loaded.header.scheme].partition(":")
+                getattr(importlib.import_module(module), name)(out, loaded, plan, runs=runs, device=device)
+            else:
+                _bench_plan(out, plan, [] if device is None else [device], threads, runs)
 
 
 def _bench_machine(out: Console, threads: int | None) -> None:
@@ -216,9 +231,9 @@ def _bench_plan(out: Console, path: Path, others: Sequence[str], threads: int | 
     plan = CkksPlan.load(path)
     circuit = plan.require_circuit()
 
-    from hecc.measure.benchmark import measure_plan
     from hecc.measure.kernels import measure_machine
     from hecc.measure.roofline import Work, count_kinds
+    from hecc.measure.runs.benchmark import measure_plan
     from hecc.runtime.ckks.devices.device import default_threads, load_device
     from hecc.runtime.ckks.plan.facts import security_words
     from hecc.runtime.figures import size_words

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["estimate_command"]
 
-OTHERS: Mapping[str, str] = MappingProxyType({"more": "hecc.cli.plans.more_layers:show_estimation"})
+OTHERS: Mapping[str, str] = MappingProxyType(
+    {
+        "more": "hecc.cli.plans.schemes.more_layers:show_estimation",
+        "sharing": "hecc.cli.plans.schemes.sharing_layers:show_estimation",
+    }
+)
 """What shows the estimates of another scheme than CKKS, by its name."""
 
 
@@ -36,6 +41,7 @@ def estimate_command(
 
     Nothing is written, and no key is made. Advice comes from compiling changed networks: each takes about as long as
     the network itself. There is none for the scheme more, which is an encoding without a security level.
+    Nor is there for sharing, of which bytes, messages, and seconds over two networks are said.
     """
     with console(as_json) as out:
         import hecc

@@ -63,7 +63,8 @@ def evaluate_command(
         bool,
         typer.Option(
             "--encrypted",
-            help="Do that with keys that are made now, in a temporary folder.",
+            help="Do that with keys that are made now, in a temporary folder; under the scheme sharing with material "
+            "that is dealt now, between two parties over a socket.",
             rich_help_panel=SECURITY,
         ),
     ] = False,

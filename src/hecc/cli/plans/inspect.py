@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["inspect_command"]
 
 LAYERS: Mapping[str, str] = MappingProxyType(
-    {"ckks": "hecc.cli.plans.layer_table:show_layers", "more": "hecc.cli.plans.more_layers:show_layers"}
+    {
+        "ckks": "hecc.cli.plans.schemes.ckks_layers:show_layers",
+        "more": "hecc.cli.plans.schemes.more_layers:show_layers",
+        "sharing": "hecc.cli.plans.schemes.sharing_layers:show_layers",
+    }
 )
 """What shows the layers of a plan, by its scheme."""
 
@@ -103,8 +107,8 @@ def _describe(plan: Plan) -> tuple[dict[str, Any], list[tuple[str, str]]]:
 
 
 def _show_layers(out: Console, plan: Plan) -> dict[str, Any]:
-    """The layers of a server's plan, where its scheme has something to say of them; the same for JSON."""
-    if plan.program is None or plan.header.scheme not in LAYERS:
+    """The layers of a plan that holds a program, where its scheme says something of them; the same for JSON."""
+    if not plan.has_program or plan.header.scheme not in LAYERS:
         return {}
     module, _, name = LAYERS[plan.header.scheme].partition(":")
     try:

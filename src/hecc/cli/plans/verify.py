@@ -19,7 +19,8 @@ __all__ = ["verify_command"]
 
 def verify_command(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of hecc: plans, keys, encrypted rows, results.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Files of hecc: plans, keys, encrypted rows, results, material."),
     ],
     keyring: KeyringOption = False,
     min_security: Annotated[
@@ -37,8 +38,8 @@ def verify_command(
     """Check that files are whole, and that they belong together.
 
     All checksums, a plan's circuit and every residue of evaluation keys are verified; then whether the files fit one
-    another: keys and plan, rows and plan, result and plan, and one key set for all. The exit code is 1 if something is
-    wrong, and the file at fault is named. What a file holds is what `hecc inspect` says, of one file.
+    another: keys and plan, rows and plan, result and plan, material and plan, and one key set for all. The exit code is
+    1 if something is wrong, and the file at fault is named. What a file holds is what `hecc inspect` says, of one file.
     """
     with console(as_json) as out:
         from hecc.runtime.figures import size_words
@@ -51,8 +52,8 @@ def verify_command(
             stage(f"{len(files)} files" if len(files) > 1 else str(files[0]))
             found = verify(files, passphrase=passphrase, keyring=keyring, min_security=min_security)
         for file in found.files:
-            if file.fault is None and file.kind is not None:
-                out.say(f"{file.path}: {file.kind.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
+            if file.fault is None:
+                out.say(f"{file.path}: {file.label}, {size_words(file.path.stat().st_size)}, whole; {_of(file)}")
         for file in found.files:
             if file.fault is not None:
                 out.note(f"error: {file.fault}")
@@ -104,7 +105,7 @@ def _of(file: VerifiedFile) -> str:
 def _fields(file: VerifiedFile) -> dict[str, Any]:
     return {
         "file": str(file.path),
-        "kind": None if file.kind is None else file.kind.name.lower(),
+        "kind": "material" if file.material else None if file.kind is None else file.kind.name.lower(),
         "fault": file.fault,
         "plan": file.plan,
         "inputs": file.inputs,

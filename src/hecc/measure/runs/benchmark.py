@@ -7,14 +7,10 @@ server. Devices take turns, run by run.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import signal
 import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.client import Client
+from hecc.measure.runs.processes import peak_memory, worker_process
 from hecc.runtime.ckks.circuit.instructions import Instruction
 from hecc.runtime.ckks.devices.device import load_device
 from hecc.runtime.ckks.devices.names import DeviceName
 from hecc.runtime.ckks.plan.header import CkksHeader
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.errors import InputError
 from hecc.server import Server
 
 __all__ = ["PlanTimes", "measure_plan"]
@@ -108,7 +104,7 @@ def measure_plan(
             request = folder / f"{name}.bin"
             client.encrypt(rows).save(request)
             tell(f"first run of {load_device(name).words}")
-            workers[name] = stack.enter_context(_worker())
+            workers[name] = stack.enter_context(worker_process())
             prepared[name] = workers[name].submit(_prepare, path, keys.evaluation, request, name, threads).result()
         samples: dict[DeviceName, list[_Sample]] = {name: [] for name in devices}
         for run in range(runs):
@@ -120,7 +116,7 @@ def measure_plan(
                 samples=tuple(sample.seconds for sample in samples[name]),
                 instructions=_medians([sample.instructions for sample in samples[name]]),
                 prepare=prepared[name],
-                peak_memory=worker.submit(_peak_memory).result(),
+                peak_memory=worker.submit(peak_memory).result(),
             )
             for name, worker in workers.items()
         }
@@ -136,24 +132,6 @@ def _medians(samples: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """By kind, the longest first."""
     medians = {kind: statistics.median(sample[kind] for sample in samples) for kind in samples[0]}
     return dict(sorted(medians.items(), key=lambda item: -item[1]))
-
-
-@contextlib.contextmanager
-def _worker() -> Iterator[ProcessPoolExecutor]:
-    """A process that starts with nothing of this one."""
-    context = multiprocessing.get_context("spawn")
-    # An interruption ends it without a word: the command says all there is to say.
-    with ProcessPoolExecutor(1, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as executor:
-        try:
-            yield executor
-        except BrokenProcessPool:
-            raise InputError(
-                "the server's process was killed, most likely for lack of memory; measure one device at a time, or "
-                "on a larger machine"
-            ) from None
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 @dataclass(frozen=True)
@@ -192,18 +170,3 @@ def _run() -> _Sample:
 
     server.run(request, progress=note)
     return _Sample(time.perf_counter() - start, instructions)
-
-
-def _peak_memory() -> int:
-    """In a worker: the most memory it ever had, in bytes."""
-    with contextlib.suppress(OSError):
-        # Unlike what getrusage tells, this does not include what a parent had when it forked.
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) << 10
-    try:
-        import resource
-    except ImportError:
-        raise InputError("this system does not tell the memory of a process; measure on Linux") from None
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used << 10

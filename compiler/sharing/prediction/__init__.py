@@ -1,0 +1,1 @@
+"""Predictions of what a plan of sharing takes: bytes, messages and seconds over a network, and memory."""

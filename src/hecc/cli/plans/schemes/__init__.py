@@ -1,0 +1,1 @@
+"""What commands about plans show of each scheme, where schemes differ."""

@@ -1,0 +1,1 @@
+"""Plans that are run to be measured, in processes of their own."""
