@@ -165,7 +165,7 @@ def finished(graph: Graph, task: Task, lowerings: Lowerings) -> CkksPlan:
                 inputs=assembly.input_signatures(
                     graph, draft.circuit, draft.types, draft.choice.layouts, task.declared
                 ),
-                outputs=assembly.with_aliases(graph, draft.outputs),
+                outputs=assembly.with_aliases(graph, _erring(draft.outputs, demand, measured)),
                 keys=draft.keys,
                 estimate=_with_outside(estimate, task.approximated.outside),
                 disclosure=disclosure,
@@ -261,6 +261,16 @@ def _promised(measured: Measured, reserve: float, flooded: float) -> Measured:
     """What can be promised of what was measured, in tenths of bits: less a reserve, and what flooding leaves of it."""
     bits, far = (math.floor(10 * min(x - reserve, flooded)) / 10 for x in (measured.bits, measured.far_bits))
     return replace(measured, bits=bits, far_bits=far)
+
+
+def _erring(outputs: tuple[CkksOutput, ...], demand: Demand, measured: Measured) -> tuple[CkksOutput, ...]:
+    """The outputs with an error of which the largest that was simulated may be one.
+
+    What is predicted is the mean over the slots, and near the ends of its interval a polynomial of a high degree is far
+    steeper than in the mean: what shows that an evaluation overflowed would show it there of results that are right.
+    """
+    seen = {name: 2.0**-measured.bits / error for name, error in demand.errors.items()}
+    return tuple(replaced(signature, error=max(signature.error, seen[signature.name])) for signature in outputs)
 
 
 def _with(error: float, bits: float) -> float:

@@ -18,6 +18,7 @@ import hecc
 from hecc.compiler.graph.nodes import ProductNode, QuadraticNode
 from hecc.compiler.importer import import_model
 from hecc.passes.ckks.pipeline import canonicalise
+from hecc.runtime.ckks.alarms import ALARM
 from hecc.runtime.ckks.circuit.security import check_keys, limit
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
@@ -209,3 +210,15 @@ def test_large_keys_are_warned_of_with_what_makes_them_smaller(
     caplog.clear()
     hecc.compile(model, calibration=calibration, key_budget=size)
     assert "evaluation keys" not in caplog.text
+
+
+def test_what_is_promised_of_a_result_is_no_sign_of_an_overflow() -> None:
+    """Acosh is infinitely steep at one, and so is its polynomial, nearly: there errors are not those of the mean."""
+    parsed = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 13]> g (float[N,3] x) => (float[N,3] y) { y = Acosh(x) }'
+    )
+    rows = np.array([[10.0, 1.0, 2.0]])
+    plan = hecc.compile(parsed, calibration=rows, input_range=(1.0, 10.0), precision=10)
+    (output,) = plan.header.outputs
+    promised = 2.0**-plan.header.estimate.precision_bits * np.arccosh(10.0)
+    assert ALARM * output.error > 5 * promised
