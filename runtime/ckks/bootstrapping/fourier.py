@@ -143,8 +143,8 @@ def split_steps(slots: int, first: int, stop: int) -> list[tuple[int, int]]:
     """How each step of a factor, or of its conjugate transpose, is a baby step and a giant step; by ascending step.
 
     Steps are multiples of the smallest distance, in a range of 2^k of them, which is covered by about twice as many
-    baby steps as giant ones or four times as many: a giant step costs more, because nothing of it is shared. Both are at
-    least 0 and below ``slots``, and their sum is the step modulo ``slots``.
+    baby steps as giant ones or four times as many: a giant step costs more, because nothing of it is shared. Both are
+    at least 0 and below ``slots``, and their sum is the step modulo ``slots``.
     """
     unit, size = 1 << first, 1 << (stop - first)
     wraps = 1 << stop == slots

@@ -1,8 +1,8 @@
 """Bootstraps of ciphertexts: the macro instruction ``bootstrap``, expanded into primitive ones.
 
 Everything that has to know how a bootstrap is evaluated works on this expansion, as with polynomials. It depends on
-nothing but the instruction, and the limbs, scale and primes that it starts from; matrices and coefficients are made from
-a few numbers (:mod:`hecc.runtime.ckks.bootstrapping`).
+nothing but the instruction, and the limbs, scale and primes that it starts from; matrices and coefficients are made
+from a few numbers (:mod:`hecc.runtime.ckks.bootstrapping`).
 
 With q the first prime, rho the phase, n = N / 2 and A = K + 1/2:
 
@@ -20,9 +20,9 @@ polynomial          its levels            ``scale``               a_0 cos(2 pi (
 double angles       a level each          squared, over primes    a_k cos(2 pi (A t - 1/4) / 2^(r - k))
 =================== ===================== ======================= =====================================================
 
-At the last line k = r, and the value ``sin(2 pi rho u) / sin(2 pi rho)``. The products of scales are exact: those of the
-first transform's plaintexts are what makes its result's scale ``rho q``, so that what is added by raising, q I, is I / rho
-in units of the message; and the second's are what makes S.
+At the last line k = r, and the value ``sin(2 pi rho u) / sin(2 pi rho)``. The products of scales are exact: those of
+the first transform's plaintexts are what makes its result's scale ``rho q``, so that what is added by raising, q I, is
+I / rho in units of the message; and the second's are what makes S.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from hecc.runtime.ckks.bootstrapping.fourier import check_groups
+from hecc.runtime.ckks.bootstrapping.gains import rescaling_gain
 from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddScalar,
@@ -48,7 +49,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     power_of_two,
 )
 from hecc.runtime.ckks.circuit.polynomials import (
-    MAX_DEGREE,
     Expanded,
     Expansion,
     expand,
@@ -64,8 +64,6 @@ __all__ = ["LARGEST_PHASE", "expand_bootstrap", "expand_macros"]
 LARGEST_PHASE = Fraction(1, 4)
 """The sine rises up to a quarter of the prime, and folds back beyond."""
 
-MAX_MULTIPLE = 512
-MAX_DOUBLE_ANGLES = 10
 MAX_WEIGHT = 1 << 16
 MAX_PHASE_BITS = 64
 """Bits of a phase's numerator and denominator: scales are made of it."""
@@ -123,7 +121,8 @@ def expand_bootstrap(
     Raises
     ------
     CircuitError
-        When its numbers, levels, limbs or scales are such that it cannot be evaluated, or its operand is too large.
+        When its numbers, levels, limbs or scales are such that it cannot be evaluated, its operand is too large, or its
+        polynomial is one of which nobody measured the noise.
     """
     _check(instruction, bound)
     builder = _Builder(instruction, limbs, scale, primes, bound)
@@ -139,23 +138,18 @@ def expand_bootstrap(
 
 def _check(ins: Bootstrap, bound: float | None) -> None:
     """Refuse numbers that are no bootstrap, before anything is made of them."""
-    for name, value, low, high in (
-        ("largest multiple", ins.largest, 1, MAX_MULTIPLE),
-        ("number of double angles", ins.double_angles, 1, MAX_DOUBLE_ANGLES),
-        ("degree", ins.degree, 2, MAX_DEGREE),
-        ("weight", ins.weight, 1, MAX_WEIGHT),
-    ):
-        if not low <= value <= high:
-            raise CircuitError(f"bootstrap: the {name} {value} is outside {low}..{high}")
+    if not 1 <= ins.weight <= MAX_WEIGHT:
+        raise CircuitError(f"bootstrap: the weight {ins.weight} is outside 1..{MAX_WEIGHT}")
     phase = ins.phase
     if max(phase.numerator.bit_length(), phase.denominator.bit_length()) > MAX_PHASE_BITS:
         raise CircuitError(f"bootstrap: the phase is a fraction of more than {MAX_PHASE_BITS} bits")
     if not 0 < phase < LARGEST_PHASE:
         raise CircuitError(f"bootstrap: the phase {float(phase):.4g} is not between 0 and 1/4, where the sine turns")
+    rescaling_gain(ins.reduction)
     if bound is not None and not Fraction(bound) * phase < LARGEST_PHASE:
         raise CircuitError(
-            f"bootstrap: values up to {bound:.3g} at phase {float(phase):.4g} reach a quarter of the first prime, where "
-            "the sine turns; a smaller phase, or a wider interval, would keep them below"
+            f"bootstrap: values up to {bound:.3g} at phase {float(phase):.4g} reach a quarter of the first prime, "
+            "where the sine turns; a smaller phase, or a wider interval, would keep them below"
         )
     for groups in (ins.to_coefficients, ins.to_slots):
         if len(groups) > 16 or any(not 1 <= size <= 16 for size in groups):

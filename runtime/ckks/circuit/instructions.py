@@ -328,9 +328,9 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
 class FourierFactor(Instruction, frozen=True, tag="fourier_factor"):
     """One factor of the transform between slots and coefficients, which has complex diagonals.
 
-    ``y = gain * F x``, F the stages ``first`` to ``stop - 1`` (:mod:`hecc.runtime.ckks.bootstrapping.fourier`) or, where
-    it is ``inverse``, their conjugate transpose. It acts on all ``slots`` of the ring, not on logical ones, and on each
-    ciphertext of the array. F times ``gain`` is encoded at ``scale``.
+    ``y = gain * F x``, F the stages ``first`` to ``stop - 1`` (:mod:`hecc.runtime.ckks.bootstrapping.fourier`) or,
+    where it is ``inverse``, their conjugate transpose. It acts on all ``slots`` of the ring, not on logical ones, and
+    on each ciphertext of the array. F times ``gain`` is encoded at ``scale``.
 
     No plan has one: bootstraps are expanded into it, and their factors only make sense together.
     """
@@ -379,15 +379,7 @@ class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
         Of the cosine before it is doubled; that of the result follows, ``scale^(2^double_angles)`` over primes.
     """
 
-    traits = (
-        Trait.ELEMENTWISE
-        | Trait.SCALES
-        | Trait.LEVELS
-        | Trait.RELINEARIZES
-        | Trait.CONJUGATES
-        | Trait.EMBEDS
-        | Trait.RAISES
-    )
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.RELINEARIZES | Trait.CONJUGATES | Trait.EMBEDS | Trait.RAISES
     x: int
     largest: int
     double_angles: int

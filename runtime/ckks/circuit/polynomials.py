@@ -247,6 +247,7 @@ def constant_prefix(circuit: Circuit, index: int) -> str:
 
 
 def with_operands(ins: Instruction, numbers: Sequence[int]) -> Instruction:
+    """An instruction that reads other values."""
     return msgspec.structs.replace(ins, **dict(zip(("x", "y"), numbers, strict=False)))
 
 

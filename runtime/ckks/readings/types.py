@@ -730,7 +730,8 @@ def _fourier_factor(context: _Context, instruction: FourierFactor) -> ArrayType:
 
 def _bootstrap(context: _Context, instruction: Bootstrap) -> ArrayType:
     """The limbs and the scale of what it expands to; slots that are zero stay so, and what repeats goes on."""
-    x, primes = context.types[instruction.x], (2,)
+    x = context.types[instruction.x]
+    primes: tuple[int, ...] = ()
     _two_polynomials(x)
     _whole(x)
     if context.keys is not None:

@@ -78,9 +78,8 @@ void key_products(const KernelSet& set, const Words& digits, const Bytes& key, c
 }
 
 // Of all runs of a polynomial.
-void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, bool apart,
-                       const Words& rotated, const Indices& rotations, const Output& out, bool added,
-                       std::uint64_t modulus) {
+void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, bool apart, const Words& rotated,
+                       const Indices& rotations, const Output& out, bool added, std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
   const std::size_t terms = rotations.size(), count = count_of("out", out), runs = count / (2 * kDiagonalRun);
   if (!std::has_single_bit(repeats)) refuse("repeats are " + std::to_string(repeats) + ", not a power of two");
@@ -109,8 +108,8 @@ void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t re
   if (added) check_reduced(out, q);
   std::uint64_t* const second = out.data() + count;
   std::uint64_t* const outputs[] = {out.data(), second - kDiagonalRun, second, second + count - kDiagonalRun};
-  set.kernels->diagonal_products(values.data(), own * bytes, repeats, apart, rotated.data(),
-                                 images * 4 * kDiagonalRun, rotations.data(), terms, runs, added, outputs, q);
+  set.kernels->diagonal_products(values.data(), own * bytes, repeats, apart, rotated.data(), images * 4 * kDiagonalRun,
+                                 rotations.data(), terms, runs, added, outputs, q);
 }
 
 void matrix_product(const KernelSet& set, const Words& weights, const Words& x, const Output& out,
