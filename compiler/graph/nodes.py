@@ -274,7 +274,7 @@ class BootstrapNode(Node):
     """Elementwise ``sin(2 pi phase x)`` of a value within [-1, 1], which has all its levels again.
 
     It is what bootstrapping makes of a value whose message fills so large a part of the lowest prime that the sine is
-    no identity there; the function behind it is fitted in the sine (:mod:`hecc.compiler.approximation.sines`).
+    no identity there; the function behind it is fitted in the sine (:mod:`hecc.compiler.approximation.sine`).
 
     Attributes
     ----------

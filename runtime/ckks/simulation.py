@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from hecc.runtime.ckks.alarms import NEAR, NO_FAULT, faults, with_their_batches
 from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.plan.header import CkksOutput
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.clear import Simulator
 from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise
-from hecc.runtime.ckks.readings.types import ArrayType, verify
+from hecc.runtime.ckks.readings.types import ArrayType, verify_simulated
 from hecc.runtime.tail.outcomes import Outputs, finished
 
 __all__ = ["INSIDE", "simulate_rows"]
@@ -36,12 +35,9 @@ def simulate_rows(
 ) -> Outputs:
     """As :func:`hecc.simulate`, of rows that are loaded; only the result tells which are lost, or left an interval."""
     circuit, header = plan.require_circuit(), plan.header
-    types = verify(circuit, header.keys)
-    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
-    expanded = expand_polynomials(circuit, limbs, scales, header.keys.data_primes)
+    expanded, types = verify_simulated(circuit, header.keys)
     arguments = {expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"}
-    if expanded.circuit is not circuit:
-        circuit, types = expanded.circuit, verify(expanded.circuit, header.keys)
+    circuit = expanded.circuit
     slots = {signature.name: signature.pack(rows[signature.name]) for signature in header.inputs}
     count = len(next(iter(slots.values())))
     shares = _shares(count, header.batch, circuit.lanes)

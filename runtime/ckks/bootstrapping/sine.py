@@ -8,9 +8,8 @@ bootstrapping for approximate homomorphic encryption", CT-RSA 2020, section 4). 
 * *The fit is weighted.* It is by least squares on the intervals ``[I - rho, I + rho]``, each with the weight that the
   distribution of I gives it: most of the degree is spent where almost all slots are. Between intervals nothing is
   asked of it.
-* *The result is normalised on the way.* Wanted is ``sin(2 pi rho u) / sin(2 pi rho)``, within [-1, 1] again. With ``y_k
-  = a_k cos`` and ``a_(k-1)^2 = 2 a_k``, ``y_k = y_(k-1)^2 - a_k``: a square and a constant each, and no product with a
-  number. ``a_r = 1 / sin(2 pi rho)``, and the polynomial has a_0 in its coefficients.
+* *Doubling is a square and a constant.* With ``y_k = a_k cos`` and ``a_(k-1)^2 = 2 a_k``, ``y_k = y_(k-1)^2 - a_k``,
+  and no product with a number. ``a_r = 1``, and the polynomial has a_0 in its coefficients.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class SineReduction:
     @property
     def amplitudes(self) -> tuple[float, ...]:
         """``a_0`` to ``a_r``: what the cosine is multiplied by in the polynomial and behind each double angle."""
-        found = [1 / math.sin(2 * math.pi * self.phase)]
+        found = [1.0]
         for _ in range(self.double_angles):
             found.append(math.sqrt(2 * found[-1]))
         return tuple(reversed(found))
@@ -83,9 +82,8 @@ class SineReduction:
         return _coefficients(self)
 
     def exact(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What is approximated: ``sin(2 pi rho u) / sin(2 pi rho)``."""
-        phase = 2 * math.pi * float(self.phase)
-        return np.asarray(np.sin(phase * u) / math.sin(phase))
+        """What is approximated: ``sin(2 pi rho u)``."""
+        return np.asarray(np.sin(2 * math.pi * float(self.phase) * u))
 
     def approximate(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """What is computed of ``x = I + rho u``, without noise."""

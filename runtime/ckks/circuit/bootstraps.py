@@ -20,7 +20,7 @@ polynomial          its levels            ``scale``               a_0 cos(2 pi (
 double angles       a level each          squared, over primes    a_k cos(2 pi (A t - 1/4) / 2^(r - k))
 =================== ===================== ======================= =====================================================
 
-At the last line k = r, and the value ``sin(2 pi rho u) / sin(2 pi rho)``. The products of scales are exact: those of
+At the last line k = r, and the value ``sin(2 pi rho u)``. The products of scales are exact: those of
 the first transform's plaintexts are what makes its result's scale ``rho q``, so that what is added by raising, q I, is
 I / rho in units of the message; and the second's are what makes S.
 """

@@ -357,7 +357,7 @@ class FourierFactor(Instruction, frozen=True, tag="fourier_factor"):
 
 
 class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
-    """``sin(2 pi phase x) / sin(2 pi phase)`` in every slot, for real x in [-1, 1], with limbs to compute on again.
+    """``sin(2 pi phase x)`` in every slot, for real x in [-1, 1], with limbs to compute on again.
 
     A macro that :mod:`hecc.runtime.ckks.circuit.bootstraps` expands. Slots become coefficients before the modulus is
     raised, so that the sine, which takes away what raising adds, is one of the message's own values (as in Lattigo's

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from hecc.runtime.ckks.bootstrapping.gains import rescaling_gain
 from hecc.runtime.ckks.circuit.bootstraps import expand_bootstrap
 from hecc.runtime.ckks.circuit.instructions import Add, Bootstrap, Conjugate, FourierFactor, Raise, Rescale
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, digit_products
-from hecc.runtime.ckks.readings.types import ArrayType
 from hecc.runtime.reading import Reading
 
 if TYPE_CHECKING:
@@ -50,27 +50,26 @@ class BootstrapNoise:
 
     @classmethod
     def of(
-        cls, instruction: Bootstrap, operand: ArrayType, keys: KeySpecification, ring: RingNoise, mean_square: float
+        cls, instruction: Bootstrap, limbs: int, scale: Fraction, keys: KeySpecification, ring: RingNoise, square: float
     ) -> BootstrapNoise:
-        """Predict a bootstrap of an operand of such a type, whose slots have such a mean square.
+        """Predict a bootstrap of an operand of so many limbs and such a scale, whose slots have such a mean square.
 
         Raises
         ------
         CircuitError
             It is a bootstrap of which nobody measured the noise.
         """
-        assert operand.scale is not None
-        expansion = expand_bootstrap(instruction, limbs=operand.limbs, scale=operand.scale, primes=keys.data_primes)
-        walk = _Walk(keys, ring, mean_square * float(operand.scale) ** 2)
-        limbs, unit = operand.limbs, 1.0
-        for step, left, scale in zip(expansion.instructions, expansion.limbs, expansion.scales, strict=True):
-            assert scale is not None
+        expansion = expand_bootstrap(instruction, limbs=limbs, scale=scale, primes=keys.data_primes)
+        walk = _Walk(keys, ring, square * float(scale) ** 2)
+        unit = 1.0
+        for step, left, after in zip(expansion.instructions, expansion.limbs, expansion.scales, strict=True):
+            assert after is not None
             _RULES[type(step)](walk, step, limbs)
-            limbs, unit = left, float(scale) ** 2
+            limbs, unit = left, float(after) ** 2
             if type(step) is Add:
                 break
         reduction = instruction.reduction
-        slope = 2 * math.pi * float(reduction.reach) / math.sin(2 * math.pi * reduction.phase)
+        slope = 2 * math.pi * float(reduction.reach)
         argument = slope**2 * walk.variance / unit
         return cls(instruction, argument, rescaling_gain(reduction) ** 2 * ring.rounding / unit)
 

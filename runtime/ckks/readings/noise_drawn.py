@@ -441,7 +441,9 @@ class GaussianNoise:
         """Gaussian, by the slope of the sine in each slot; and the polynomial's error at multiples that are drawn."""
         u = operands[0]
         mean_square = float(np.mean(np.square(u, dtype=np.float64)))
-        model = BootstrapNoise.of(ins, self._types[ins.x], self._keys, self._ring, mean_square)
+        operand = self._types[ins.x]
+        assert operand.scale is not None, "noise is drawn for circuits with scales"
+        model = BootstrapNoise.of(ins, operand.limbs, operand.scale, self._keys, self._ring, mean_square)
         return self._draw(model.variance(u), value) + model.misfit(u, self._generator)
 
     def _scale(self, index: int) -> float:

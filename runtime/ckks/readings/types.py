@@ -55,12 +55,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     power_of_two,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.circuit.polynomials import Expansion, constant_prefix, expand
+from hecc.runtime.ckks.circuit.polynomials import Expanded, Expansion, constant_prefix, expand, expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CircuitError
 from hecc.runtime.reading import Reading
 
-__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded"]
+__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded", "verify_simulated"]
 
 HEADROOM = 4
 """A value times its scale must stay below the modulus divided by this: a sign bit, and one bit for noise."""
@@ -211,6 +211,27 @@ def verify_expanded(
         return circuit, types
     bootstrapped = {expanded.moved[index]: types[index] for index, _ in circuit.every(Bootstrap)}
     return expanded.circuit, _verify(expanded.circuit, keys, None, bootstrapped, expanded=True)
+
+
+def verify_simulated(circuit: Circuit, keys: KeySpecification) -> tuple[Expanded, list[ArrayType]]:
+    """Verify a circuit and replace its polynomials by the instructions that evaluate them; bootstraps stay whole.
+
+    Returns
+    -------
+    expanded
+        What simulators run, with where each value is.
+    types
+        Of its values.
+
+    Raises
+    ------
+    CircuitError
+        As :func:`verify`.
+    """
+    types = verify(circuit, keys)
+    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
+    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
+    return expanded, types if expanded.circuit is circuit else verify(expanded.circuit, keys)
 
 
 def matrix_entries(

@@ -67,14 +67,16 @@ def messages(count: int) -> Array:
 
 def sine(u: Array) -> Array:
     """What is promised, from its definition."""
-    return np.asarray(np.sin(2 * np.pi * 0.225 * u) / np.sin(2 * np.pi * 0.225))
+    return np.asarray(np.sin(2 * np.pi * 0.225 * u))
 
 
 def prediction(u: Array) -> BootstrapNoise:
     program, spec = circuit(), keys()
     ((_, bootstrap),) = program.every(Bootstrap)
     ring = RingNoise(spec.ring_degree, SLOTS)
-    return BootstrapNoise.of(bootstrap, verify(program, spec)[0], spec, ring, float(np.mean(u**2)))
+    operand = verify(program, spec)[0]
+    assert operand.scale is not None
+    return BootstrapNoise.of(bootstrap, operand.limbs, operand.scale, spec, ring, float(np.mean(u**2)))
 
 
 def test_a_bootstrap_is_the_sine_within_the_predicted_noise(owner: Owner) -> None:
@@ -83,7 +85,7 @@ def test_a_bootstrap_is_the_sine_within_the_predicted_noise(owner: Owner) -> Non
     found = owner.decrypt(program, owner.run(program, owner.encrypt(u)))
     errors = found.real - sine(u)
     fresh = RingNoise(keys().ring_degree, SLOTS).fresh / float(MESSAGE_SCALE) ** 2
-    slope = 2 * np.pi * 0.225 / np.sin(2 * np.pi * 0.225) * np.cos(2 * np.pi * 0.225 * u)
+    slope = 2 * np.pi * 0.225 * np.cos(2 * np.pi * 0.225 * u)
     model, rng = prediction(u), np.random.default_rng(0)
     drawn = rng.normal(size=(30, *u.shape)) * np.sqrt(model.variance(u) + slope**2 * fresh)
     drawn += model.misfit(np.broadcast_to(u, drawn.shape), rng)
