@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.runtime.ckks.alarms import NEAR, NO_FAULT, faults, with_their_batches
-from hecc.runtime.ckks.circuit.instructions import Circuit, Instruction, Polynomial, as_float
+from hecc.runtime.ckks.circuit.instructions import Bootstrap, Circuit, Instruction, Polynomial, as_float
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.plan.header import CkksOutput
@@ -39,7 +39,10 @@ def simulate_rows(
     types = verify(circuit, header.keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
     expanded = expand_polynomials(circuit, limbs, scales, header.keys.data_primes)
-    arguments = {expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"}
+    arguments: dict[int, Polynomial | Bootstrap] = {
+        expanded.moved[ins.x]: ins for _, ins in circuit.every(Polynomial) if ins.basis == "chebyshev"
+    }
+    arguments |= {expanded.moved[ins.x]: ins for _, ins in circuit.every(Bootstrap)}
     if expanded.circuit is not circuit:
         circuit, types = expanded.circuit, verify(expanded.circuit, header.keys)
     slots = {signature.name: signature.pack(rows[signature.name]) for signature in header.inputs}
@@ -103,7 +106,7 @@ class _Watch:
         circuit: Circuit,
         types: Sequence[ArrayType],
         keys: KeySpecification,
-        arguments: Mapping[int, Polynomial],
+        arguments: Mapping[int, Polynomial | Bootstrap],
         shares: Array,
     ) -> None:
         self._circuit, self._arguments, self._shares = circuit, arguments, shares
@@ -114,8 +117,8 @@ class _Watch:
     def lost(self, first: int, index: int, value: Array) -> NDArray[np.bool_]:
         """Which rows overflow here; see :class:`hecc.runtime.ckks.readings.clear.Watch`."""
         instruction = self._circuit.instructions[index]
-        if (polynomial := self._arguments.get(index)) is not None:
-            self._look_outside(first, polynomial, value)
+        if (reader := self._arguments.get(index)) is not None:
+            self._look_outside(first, reader, value)
         if max(value.max(), -value.min()) <= self._bounds[index]:
             # So are all means; NaN is not, and shares are at most one.
             return np.zeros(len(value), dtype=bool)
@@ -131,12 +134,12 @@ class _Watch:
     def _why(instruction: Instruction, bound: float) -> str:
         return f"{instruction.source}: a value of more than {bound:.6g} would wrap around under encryption"
 
-    def _look_outside(self, first: int, polynomial: Polynomial, value: Array) -> None:
+    def _look_outside(self, first: int, reader: Polynomial | Bootstrap, value: Array) -> None:
         largest = np.abs(value).max(axis=(1, 2))
         for row in (first + np.flatnonzero(~(largest <= INSIDE))).tolist():
-            low, high = polynomial.interval or (-1.0, 1.0)
+            low, high = reader.interval or (-1.0, 1.0)
             self.outside.setdefault(
-                row, f"{polynomial.source}: a value is not within {low:.4g} to {high:.4g}, where its polynomial holds"
+                row, f"{reader.source}: a value is not within {low:.4g} to {high:.4g}, where its polynomial holds"
             )
 
 
