@@ -27,6 +27,7 @@ DRIVERS = {
     "hecc.passes.ckks.agreement",
     "hecc.passes.ckks.driving.drafts",
     "hecc.passes.ckks.driving.network",
+    "hecc.passes.ckks.driving.sketch",
     "hecc.passes.ckks.kinks.unreached",
     "hecc.passes.ckks.pipeline",
     "hecc.passes.ckks.search",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from hecc.compiler.graph.function import is_kinked
+from hecc.compiler.graph.graph import Graph
+from hecc.compiler.graph.nodes import FunctionNode
 from hecc.runtime.errors import CompileError
+from hecc.runtime.figures import listed
 
-__all__ = ["ImpreciseError", "UndecidedError", "UnreachedError"]
+__all__ = ["ImpreciseError", "UndecidedError", "UnreachedError", "by_sharing"]
 
 
 class ImpreciseError(CompileError):
@@ -73,3 +77,11 @@ class UnreachedError(CompileError):
     def __init__(self, message: str, accuracy_loss: float | None = None) -> None:
         super().__init__(message)
         self.accuracy_loss = accuracy_loss
+
+
+def by_sharing(graph: Graph) -> str:
+    """The way out that takes no levels, as a clause: the scheme that evaluates functions with kinks as they are."""
+    functions = [node for node in graph.nodes if isinstance(node, FunctionNode)]
+    kinks = sorted({node.source.operator for node in functions if is_kinked(node.function)})
+    gain = f"compute {listed(kinks)} exactly, at any depth" if kinks else "evaluate networks of any depth"
+    return f"compile it with --scheme sharing: two parties and a dealer of random numbers {gain}"

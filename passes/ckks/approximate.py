@@ -52,7 +52,7 @@ from numpy.typing import NDArray
 from hecc.compiler.approximation.layers import BEYOND, CLASSES, SINGLE, Fit, FittedLayer
 from hecc.compiler.approximation.search import DegreeSearch
 from hecc.compiler.approximation.trials import Judge, TrialNetwork
-from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
+from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, by_sharing
 from hecc.compiler.graph.affine import Reshape, Scale, compose
 from hecc.compiler.graph.function import is_kinked
 from hecc.compiler.graph.graph import Graph
@@ -309,8 +309,9 @@ def _impossible(
     low, high = worst.centre - worst.radius, worst.centre + worst.radius
     closer = f"keep its values closer together than {low:.4g} to {high:.4g}"
     remedy = f"{closer}, with a BatchNormalization before it or more weight decay,"
-    alike = ""
+    alike = elsewhere = ""
     if _kinked(worst):
+        elsewhere = f", or {by_sharing(network.graph)}"
         others = sum(map(_kinked, layers)) - 1
         alike = f", like {others} other{'s' if others > 1 else ''}," if others else ""
         remedy = f"replace {'them' if others else 'it'} by a square or a smooth activation such as SiLU"
@@ -323,7 +324,7 @@ def _impossible(
         f"{source} (opset {source.opset}){alike} is not a polynomial{because} and polynomials of up to "
         f"{len(CLASSES) - 1} levels leave the network {had}, not {precision_bits:g}",
         f"{remedy} and train again",
-        " or compile without --disclose" if worst.demand else "",
+        " or compile without --disclose" if worst.demand else elsewhere,
     )
 
 

@@ -37,7 +37,7 @@ from hecc.runtime.ckks.readings.noise_drawn import RingNoise
 from hecc.runtime.ckks.readings.types import HEADROOM
 from hecc.runtime.errors import CircuitError, SecurityError
 
-__all__ = ["WORST_DEVIATION", "Candidate", "Demand", "choose_chain", "could_fit"]
+__all__ = ["WORST_DEVIATION", "Candidate", "Demand", "choose_chain", "could_fit", "least_key_bytes"]
 
 SCALE_BITS = range(18, 48)
 DISCLOSED_SCALE_BITS = range(40, 121)
@@ -190,6 +190,27 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
     return trials.best
 
 
+def least_key_bytes(demand: Demand, lowered: Lowered, ring_degree: int, packing: Packing) -> float:
+    """Bytes of the smallest keys of any chain for one ring, whatever its precision; infinity where none fits."""
+    options = demand.options
+    try:
+        allowed = limit(ring_degree, options.security, options.adversary)
+    except SecurityError:
+        return math.inf
+    costs = _Trials(demand, lowered, ring_degree).costs
+    smallest = _least_scale_bits(demand, ring_degree, packing)
+    ways = spendings(demand.graph, demand.depth, options, ring_degree, packing, demand.weight_bits)
+    least = math.inf
+    for spending, switching in itertools.product(ways, _switchings(options, demand.depth)):
+        way = _Way(demand, ring_degree, allowed, spending, switching, INPUT_BITS[0])
+        # There may be too few small primes.
+        scales = range(smallest, way.largest(smallest) + 1)
+        chain = next((chain for bits in scales if (chain := way.chain(bits)) is not None), None)
+        if chain is not None:
+            least = min(least, costs.key_bytes(chain))
+    return least
+
+
 def _follow(way: _Way, smallest: int, trials: _Trials) -> None:
     """Try the scales of a way, from small to large, until it is precise enough or slower than the best."""
     scale_bits, last = smallest, way.largest(smallest)
@@ -272,7 +293,7 @@ class _Trials:
         self._demand, self._lowered = demand, lowered
         self._prediction = NoisePrediction(lowered, demand.graph, demand.magnitudes, ring_degree)
         self._scaling = Scaling(lowered, demand.graph, demand.depth, demand.observed)
-        self._costs = ChainCosts(lowered, self._scaling, self._prediction.profiles, ring_degree, demand.options)
+        self.costs = ChainCosts(lowered, self._scaling, self._prediction.profiles, ring_degree, demand.options)
         bounds = {i: demand.magnitudes[value].bound for value, i in lowered.results.items()}
         circuit = lowered.circuit
         added = {i: circuit.constants[ins.vector] for i, ins in circuit.every(AddPlain)}
@@ -292,7 +313,7 @@ class _Trials:
         best = self.best
         if best is None or best.excess(self._demand.options):
             return False
-        return self._costs.seconds(chain) > best.seconds * (1 + 1e-9)
+        return self.costs.seconds(chain) > best.seconds * (1 + 1e-9)
 
     def consider(self, chain: Chain) -> float:
         """Take a chain for the best if it is.
@@ -302,7 +323,7 @@ class _Trials:
         float
             How many bits of precision are missing, none or less for a chain that has them; infinity if it has no room.
         """
-        key_bytes = self._costs.key_bytes(chain)
+        key_bytes = self.costs.key_bytes(chain)
         if self.best is not None and _excess(key_bytes, self._demand.options) > self.best.excess(self._demand.options):
             return math.inf
         predicted = self._predicted(chain)
@@ -310,7 +331,7 @@ class _Trials:
             return math.inf
         scales, deviations, bits = predicted
         if bits >= self._demand.precision_bits:
-            candidate = Candidate(chain, scales, self._costs.seconds(chain), bits, deviations, key_bytes)
+            candidate = Candidate(chain, scales, self.costs.seconds(chain), bits, deviations, key_bytes)
             if self.best is None or self._demand.rank(candidate) < self._demand.rank(self.best):
                 self.best = candidate
         return self._demand.precision_bits - bits

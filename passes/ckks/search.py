@@ -21,7 +21,7 @@ from hecc.compiler.ckks.options import RING_DEGREES, Options
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
-from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit
+from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit, least_key_bytes
 from hecc.passes.ckks.shared_rotations import share_rotations
 from hecc.passes.graph.window_sums import largest_window
 from hecc.runtime.ckks.circuit.instructions import Fold, Rotate
@@ -30,7 +30,7 @@ from hecc.runtime.ckks.plan.choices import RingTrial
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
 
-__all__ = ["Lowering", "Lowerings", "refusal", "search"]
+__all__ = ["Lowering", "Lowerings", "refusal", "search", "smallest_keys"]
 
 WORTH_TWICE = 0.9
 """A ring twice as large takes twice the memory for a batch twice as large: so much less time per row is worth it."""
@@ -90,10 +90,36 @@ def search(demand: Demand, lowerings: Lowerings, remark: str = "") -> Found:
     MisalignedError
         The factors of a product have no layout in common.
     """
-    found, smallest_keys = _found(demand, lowerings)
+    found, smallest = _found(demand, lowerings)
     if found is None:
-        raise refusal(demand, lowerings, smallest_keys, remark)
+        raise refusal(demand, lowerings, smallest, remark)
     return found
+
+
+def smallest_keys(demand: Demand) -> float:
+    """Bytes of the smallest evaluation keys that any parameters need, however imprecise; infinity without parameters.
+
+    The first that keep to the budget are small enough.
+
+    Raises
+    ------
+    MisalignedError
+        The factors of a product have no layout in common.
+    """
+    lowerings, smallest = Lowerings(), math.inf
+    for ring_degree in RING_DEGREES:
+        for packing in _packings(demand.graph, ring_degree, demand.options):
+            if not could_fit(demand, ring_degree, packing):
+                continue
+            for lowering in _offered(demand.graph, demand.depth, ring_degree, packing, demand.options, lowerings):
+                least = least_key_bytes(demand, lowering.lowered, ring_degree, packing)
+                if lowering.price is not None:
+                    shared = _shared(lowering, KEY_PRICES[-1], demand.graph, demand.options)
+                    least = min(least, least_key_bytes(demand, shared.lowered, ring_degree, packing))
+                smallest = min(smallest, least)
+                if smallest <= (demand.options.key_budget or 0):
+                    return smallest
+    return smallest
 
 
 def _found(demand: Demand, lowerings: Lowerings) -> tuple[Found | None, float]:
@@ -165,15 +191,34 @@ def _choose(
     if candidate is None:
         return None
     best = lowering, candidate
+
+    def is_done() -> bool:
+        return not best[1].excess(demand.options) or best[1].seconds > least
+
     # In batch layouts nothing rotates.
-    for key in KEY_PRICES if lowering.price is not None else ():
-        if not best[1].excess(demand.options) or best[1].seconds > least:
-            break
-        shared = _shared(lowering, key, demand.graph, demand.options)
-        candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
-        if candidate is not None and demand.rank(candidate) < demand.rank(best[1]):
-            best = shared, candidate
-    return best
+    if lowering.price is None or is_done():
+        return best
+    *prices, dearest = KEY_PRICES
+    fewest = _dearer(demand, lowering, dearest, ring_degree, packing)
+    # Where the fewest keys are too many, so are those of any other price.
+    if fewest is None or fewest[1].excess(demand.options):
+        return best if fewest is None else min(best, fewest, key=lambda one: demand.rank(one[1]))
+    for key in prices:
+        shared = _dearer(demand, lowering, key, ring_degree, packing)
+        if shared is not None and demand.rank(shared[1]) < demand.rank(best[1]):
+            best = shared
+        if is_done():
+            return best
+    return fewest
+
+
+def _dearer(
+    demand: Demand, lowering: Lowering, key: float, ring_degree: int, packing: Packing
+) -> tuple[Lowering, Candidate] | None:
+    """The cheapest chain for a lowering with a price on keys."""
+    shared = _shared(lowering, key, demand.graph, demand.options)
+    candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
+    return None if candidate is None else (shared, candidate)
 
 
 def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> Lowering:

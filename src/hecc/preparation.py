@@ -158,6 +158,34 @@ class Task:
     edges: Mapping[str, NDArray[np.float64]] | None = None
     scheme: str = DEFAULT_SCHEME
 
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each input, whatever element has it."""
+        return {name: (float(np.min(low)), float(np.max(high))) for name, (low, high) in self.declared.items()}
+
+    @property
+    def _own(self) -> dict[str, ElementRanges]:
+        """Inputs whose elements have ranges of their own, which are encrypted as parts of these."""
+        shapes = {name: values.shape[1:] for name, values in self.calibration.items()}
+        ranges = {name: element_ranges(each, shapes[name]) for name, each in self.declared.items()}
+        # What the network returns as it is has to be encrypted as it is.
+        return {name: each for name, each in ranges.items() if each is not None and name not in self.imported.outputs}
+
+    def normalised(self) -> Task:
+        """The same of what is encrypted: with one range for all elements of an input."""
+        own = self._own
+        options = self.options
+        if self.edges is not None:
+            options = replace(options, edges=_normalised(self.edges, own))
+        return replace(
+            self,
+            imported=with_normalised_inputs(self.imported, own),
+            calibration=_normalised(self.calibration, own),
+            declared={**self.bounds, **dict.fromkeys(own, (-1.0, 1.0))},
+            options=options,
+            edges=None,
+        )
+
     def build(self, progress: Callable[[str], None] = lambda _: None) -> Plan:
         """Compile.
 
@@ -166,25 +194,9 @@ class Task:
         UnsupportedError, CompileError
             As :func:`hecc.compile`.
         """
-        compiler = load_compiler(self.scheme)
-        shapes = {name: values.shape[1:] for name, values in self.calibration.items()}
-        ranges = {name: element_ranges(each, shapes[name]) for name, each in self.declared.items()}
-        # What the network returns as it is has to be encrypted as it is.
-        own = {name: each for name, each in ranges.items() if each is not None and name not in self.imported.outputs}
-        declared = {
-            name: (-1.0, 1.0) if name in own else (float(np.min(low)), float(np.max(high)))
-            for name, (low, high) in self.declared.items()
-        }
-        options = self.options
-        if self.edges is not None:
-            options = replace(options, edges=_normalised(self.edges, own))
-        plan = compiler(
-            with_normalised_inputs(self.imported, own),
-            self.model,
-            _normalised(self.calibration, own),
-            declared,
-            options,
-            progress,
+        own, task = self._own, self.normalised()
+        plan = load_compiler(self.scheme)(
+            task.imported, task.model, task.calibration, task.bounds, task.options, progress
         )
         inputs = []
         for signature in plan.header.inputs:

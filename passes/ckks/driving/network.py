@@ -28,11 +28,12 @@ from hecc.passes.ckks.agreement import METHODS, Agreement
 from hecc.passes.ckks.align import align_factors
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.passes.ckks.driving.drafts import Task, finished, first_draft, priced
+from hecc.passes.ckks.driving.sketch import sketched
 from hecc.passes.ckks.kinks.equalise import equalise
-from hecc.passes.ckks.kinks.unreached import check_depth, unreached
+from hecc.passes.ckks.kinks.unreached import CHEAPEST, check_depth, too_many_keys, unreached
 from hecc.passes.ckks.layouts import MisalignedError
 from hecc.passes.ckks.pipeline import FITTING, Fitting, canonicalise
-from hecc.passes.ckks.search import Lowerings
+from hecc.passes.ckks.search import Lowerings, smallest_keys
 from hecc.passes.graph.depth import multiplicative_depth
 from hecc.passes.graph.variants import smaller_arguments, standardised, steep
 from hecc.runtime.ckks.plan.choices import FunctionChoice, PolynomialTrial
@@ -150,6 +151,7 @@ class _Network:
         if decided:
             _check_real(graph, options)
             check_depth(graph, options)
+            _check_keys(graph, options, progress)
         if self._fitted:
             progress("fit polynomials")
         # A few inputs say too little of what the arguments of functions become, to look for others far from them.
@@ -220,14 +222,13 @@ class _Network:
             self._progress("try fewer decisions")
             best = self._deepest()
             taken = alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
-            why = str(refused) if isinstance(refused, ImpreciseError) and not refused.deep else ""
             if alike is None or not agreement.accepts(alike):
-                raise unreached(self._graph, self._options, best, why) from None
+                raise unreached(self._graph, self._options, best, refused) from None
             # On the inputs that polynomials are chosen on they changed a few decisions more, and nothing deeper fits.
             try:
                 plan = self._compiled(self._options, finished, lambda: alike)
             except ImpreciseError as again:
-                raise unreached(self._graph, self._options, best, str(again)) from None
+                raise unreached(self._graph, self._options, best, again) from None
         assert taken is not None, "the plan is made of them"
         return self._decided(plan, taken)
 
@@ -382,6 +383,26 @@ def _check_real(graph: Graph, options: Options) -> None:
         f"{first.source} (opset {first.source.opset}) takes polynomials that keep the network's decisions on inputs "
         "like the real ones, and none were given; give some hundred as calibration, or ask for a precision"
     )
+
+
+def _check_keys(graph: Graph, options: Options, progress: Callable[[str], None]) -> None:
+    """Refuse a network whose keys are over the budget with the cheapest polynomials, before any is fitted.
+
+    Raises
+    ------
+    UnreachedError
+        It says how large they are.
+    """
+    if options.key_budget is None:
+        return
+    progress("count keys")
+    try:
+        smallest = smallest_keys(sketched(graph, options, CHEAPEST))
+    except MisalignedError:
+        # What aligns factors is known when polynomials are.
+        return
+    if options.key_budget < smallest < math.inf:
+        raise too_many_keys(graph, options, int(smallest))
 
 
 def _telling(graph: Graph, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.int64]:

@@ -9,15 +9,15 @@ import math
 from dataclasses import dataclass
 
 from hecc.compiler.ckks.capacity import most_levels, usual_levels
-from hecc.compiler.ckks.imprecise import UnreachedError
+from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, UnreachedError, by_sharing
 from hecc.compiler.ckks.options import MOST_LOST, RING_DEGREES, Options
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.passes.graph.depth import levels_spent, multiplicative_depth
 from hecc.runtime.ckks.plan.choices import PolynomialTrial
-from hecc.runtime.figures import count_words, listed
+from hecc.runtime.figures import count_words, listed, size_words
 
-__all__ = ["CHEAPEST", "check_depth", "unreached"]
+__all__ = ["CHEAPEST", "check_depth", "too_many_keys", "unreached"]
 
 CHEAPEST = 3
 """Levels of a polynomial: those of fewer, squares and cubes, keep next to no decisions of a deep network."""
@@ -45,12 +45,30 @@ def check_depth(graph: Graph, options: Options) -> None:
     room = usual_levels(options)
     raise UnreachedError(
         f"even with polynomials of {CHEAPEST} levels in place of activations "
-        f"{_Missing(graph, CHEAPEST, deepest, room).words(options)}; {_shallower(graph, CHEAPEST, room)}; "
-        f"{BOOTSTRAPPING}"
+        f"{_Missing(graph, CHEAPEST, deepest, room).words(options)}; {_shallower(graph, CHEAPEST, room)}, or "
+        f"{by_sharing(graph)}; {BOOTSTRAPPING}"
     )
 
 
-def unreached(graph: Graph, options: Options, best: PolynomialTrial | None, why: str = "") -> UnreachedError:
+def too_many_keys(graph: Graph, options: Options, smallest: int) -> UnreachedError:
+    """The refusal of a network whose evaluation keys are over the budget with the cheapest polynomials.
+
+    Parameters
+    ----------
+    smallest
+        Bytes that they take.
+    """
+    assert options.key_budget is not None, "there is a budget"
+    return UnreachedError(
+        f"even with polynomials of {CHEAPEST} levels in place of activations the evaluation keys of this network take "
+        f"{size_words(smallest)}, more than the budget of {size_words(options.key_budget)}; allow more with "
+        f"--key-budget, use fewer or narrower layers and train again, or {by_sharing(graph)}"
+    )
+
+
+def unreached(
+    graph: Graph, options: Options, best: PolynomialTrial | None, refused: ImpreciseError | UndecidedError
+) -> UnreachedError:
     """The refusal of a network whose polynomials would be too deep, or not good enough.
 
     Parameters
@@ -59,40 +77,42 @@ def unreached(graph: Graph, options: Options, best: PolynomialTrial | None, why:
         Canonical.
     best
         Polynomials of the most levels that there are parameters for; ``None`` where there are none.
-    why
-        Why there is no plan where it is not depth that is missing.
+    refused
+        Why there is no plan that keeps as many decisions as were asked for.
     """
+    wanted = f"{100 - (options.accuracy_loss or 0.0):g}% of the network's decisions cannot be kept"
     levels = 1 if best is None else best.levels or 0
-    asked = 100 - (options.accuracy_loss or 0.0)
-    wanted = f"{asked:g}% of the network's decisions cannot be kept"
     shallower = _shallower(graph, levels + 1, usual_levels(options) if best is None else best.depth)
-    enough = best is not None and _depth(graph, levels + 1) <= usual_levels(options)
-    if why:
-        reason = f"{wanted}: {why}"
-    elif enough:
-        reason = (
-            f"{wanted}: no polynomials follow its kinks and jumps closely enough, though there is room for deeper ones"
-        )
+    deeper = ""
+    if isinstance(refused, ImpreciseError) and not refused.deep:
+        reason = str(refused)
     elif best is None:
         deepest = _depth(graph, CHEAPEST)
         room = min(usual_levels(options), _depth(graph, 1) - 1)
         missing = _Missing(graph, CHEAPEST, deepest, room).words(options)
-        return UnreachedError(
-            f"{wanted}: with polynomials of {CHEAPEST} levels in place of activations {missing}; "
-            f"{_shallower(graph, CHEAPEST, room)}; {BOOTSTRAPPING}"
+        reason = f"with polynomials of {CHEAPEST} levels in place of activations {missing}"
+        shallower, deeper = _shallower(graph, CHEAPEST, room), f"; {BOOTSTRAPPING}"
+    elif isinstance(refused, UndecidedError) and refused.levels > levels:
+        # Deeper ones than there is room for would not do either.
+        kept = f"{100 * (1 - refused.lost):.1f}%"
+        reason = (
+            "no polynomials follow its kinks and jumps closely enough: those of up to "
+            f"{count_words(refused.levels, 'level')}, for which there is no room, keep {kept}"
         )
+        shallower = "use squares or SiLU in place of its activations and train again"
     else:
         deepest = _depth(graph, levels + 1)
         room = max(best.depth, min(usual_levels(options), deepest - 1))
         missing = _Missing(graph, levels + 1, deepest, room).words(options)
-        reason = f"{wanted}: that takes polynomials of more than {count_words(levels, 'level')}, with which {missing}"
+        reason = f"that takes polynomials of more than {count_words(levels, 'level')}, with which {missing}"
+        deeper = f"; {BOOTSTRAPPING}"
+    ways = f"{shallower}, or {by_sharing(graph)}{deeper}"
     if best is None:
-        return UnreachedError(f"{reason}; {shallower}")
+        return UnreachedError(f"{wanted}: {reason}; {ways}")
     loss = _round_loss(100 * (1 - best.kept))
     offer = "" if loss is None else f"ask for --accuracy-loss {loss:g}, or "
     fits = f"polynomials of {count_words(levels, 'level')} fit, at depth {best.depth}, and keep {100 * best.kept:.1f}%"
-    deeper = "" if enough else f"; {BOOTSTRAPPING}"
-    return UnreachedError(f"{reason}; {fits}; {offer}{shallower}{deeper}", loss)
+    return UnreachedError(f"{wanted}: {reason}; {fits}; {offer}{ways}", loss)
 
 
 @dataclass(frozen=True)

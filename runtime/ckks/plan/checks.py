@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import msgspec
+
 from hecc.runtime.ckks.circuit.security import check_structure
 from hecc.runtime.ckks.disclosure import flooding_factor
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Disclosure
@@ -38,6 +40,11 @@ def check_header(header: CkksHeader) -> None:
                 f"output {result.name!r}: bound {result.bound} or error {result.error} is not positive"
             )
     if header.disclosure:
+        if header.keys.encapsulation is not msgspec.UNSET:
+            raise ParameterError(
+                "results of a plan that bootstraps cannot be disclosed: no bound holds for all of its errors; compile "
+                "without --disclose, and show results to nobody but the owner of the key"
+            )
         _check_disclosure(header.disclosure, header)
 
 

@@ -87,7 +87,7 @@ def advise(
     progress
         Called with what is tried next.
     """
-    trial = _Trial(task, plan, layers, names, progress)
+    trial = _Trial(task.normalised(), plan, layers, names, progress)
     tried = [advice for find in (_depth, _precision, _pooling, _stride, _channels, _features) for advice in find(trial)]
     gains = sorted(tried, key=lambda advice: -(advice.speedup or 0.0))
     return (*_dominant(trial), *gains)
@@ -105,7 +105,7 @@ class _Trial:
         progress: Callable[[str], None],
     ) -> None:
         self.task, self.layers, self._names = task, layers, names
-        self.graph: Graph = canonicalise(task.imported)
+        self.graph: Graph = canonicalise(task.imported, task.bounds, task.calibration)
         self.consumers = self.graph.consumers()
         self.ring_degree = plan.header.keys.ring_degree
         self.elementwise = layers[0].slots == 1

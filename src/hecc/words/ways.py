@@ -97,7 +97,7 @@ def ways_out(task: Task, refusal: HeccError, progress: Callable[[str], None] = l
     progress
         Called with what is tried next.
     """
-    trials = _Trials(task, progress)
+    trials = _Trials(task.normalised(), progress)
     found = sorted(trials.ways(refusal), key=lambda way: (way.trains, way.precision < task.options.precision))
     if found:
         refusal.add_note("\n".join(["what would make it run, as tried:", *(f"  {way.sentence}" for way in found)]))
@@ -133,7 +133,7 @@ class _Trials:
         if averaged is not None:
             graph, done = averaged, (AVERAGES,)
             yield from self._tried(done, graph, trains=True)
-        canonical = canonicalise(graph)
+        canonical = self._canonical(graph)
         rescaled = substitutes.rescaled(canonical, self._task.calibration)
         if rescaled is not None and rescaled[2] > LARGE:
             changed, source, size = rescaled
@@ -151,7 +151,11 @@ class _Trials:
             yield from found
             if found:
                 return
-        yield from self._shorter(done, canonicalise(graph), options.precision)
+        yield from self._shorter(done, self._canonical(graph), options.precision)
+
+    def _canonical(self, graph: Graph) -> Graph:
+        """As it is compiled: without kinks that no input of the declared range reaches."""
+        return canonicalise(graph, self._task.bounds, self._task.calibration)
 
     def _tried(
         self,

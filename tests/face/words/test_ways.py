@@ -10,8 +10,12 @@ from onnx import numpy_helper
 
 import hecc
 from hecc.compiler.importer import import_model
+from hecc.options.table import CompileOptions
 from hecc.passes.ckks import search
+from hecc.preparation import prepare
+from hecc.words import advice, ways
 from hecc.words.substitutes import averaged, smoothed, squared
+from hecc.words.ways import ways_out
 
 ROWS = np.random.default_rng(3).uniform(0, 1, (60, 1, 8, 8)).astype(np.float32)
 
@@ -198,3 +202,53 @@ def test_large_arguments_of_activations_are_brought_near_one(monkeypatch):
     assert re.match(r"keep the arguments of .*, which reach [\d.e+]+, near one, with a BatchNorm", way.sentence)
     assert way.trains
     assert way.precision == 12.0
+
+
+FIRST = {"relu": "r = Relu(a)", "where": "t = Greater(x, minus)  b = MatMul(a, other)  r = Where(t, b, x)"}
+
+
+def positive(first):
+    """A network with a kink, in what it makes of large numbers, that no input from zero to one reaches."""
+    text = f"""g (float[N, 8] x) => (float[N, 3] y) {{
+        a = Mul(x, hundred)  {FIRST[first]}  d = Gemm(r, v)  s = Relu(d)  y = Gemm(s, w)
+    }}"""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> {text}')
+    draw = np.random.default_rng(1).normal
+    for name, shape in {"v": (8, 8), "w": (8, 3)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(draw(0, 0.01, shape).astype(np.float32), name))
+    for name, number in {"hundred": 100, "minus": -0.5, "other": np.eye(8)[::-1]}.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array(number, dtype=np.float32), name))
+    return model
+
+
+@pytest.mark.parametrize(("low", "reached"), [(0.0, False), (-1.0, True)])
+def test_no_way_changes_a_kink_that_no_input_in_the_range_reaches(low, reached, monkeypatch):
+    tried = []
+
+    def compiled(self, changes, graph, **options):
+        tried.extend(changes)
+        raise hecc.CompileError("not tried here")
+
+    monkeypatch.setattr(ways._Trials, "compiled", compiled)
+    rows = np.random.default_rng(3).uniform(low, 1, (60, 8)).astype(np.float32)
+    task = prepare(positive("where"), CompileOptions(calibration=rows, input_range=(low, 1.0)), lambda _: None)
+    assert ways_out(task, hecc.CompileError("refused")) == ()
+    assert any("SiLU" in change for change in tried)
+    assert any("keep the values of" in change for change in tried) == reached
+
+
+@pytest.mark.parametrize(
+    ("low", "reached"),
+    [(0.0, False), (-1.0, True), (np.full(8, -1e-3) + np.eye(8)[0] * 1e-3, True), (np.zeros(8), False)],
+)
+def test_advice_leaves_no_kink_out_that_no_input_in_the_range_reaches(low, reached, monkeypatch):
+    tried = []
+    monkeypatch.setattr(advice._Trial, "compiled", lambda self, what, *_, **__: tried.append(what) or (0.0, 0))
+    rows = np.random.default_rng(3).uniform(low, 1, (60, 8)).astype(np.float32)
+    hecc.estimate(
+        positive("relu"),
+        calibration=rows,
+        input_range=(low, np.linspace(1, 2, 8) if np.ndim(low) else 1.0),
+        precision=4.0,
+    )
+    assert any(what.startswith("the network without") for what in tried) == reached

@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sympy import isprime
 
-from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+    union,
+)
 from hecc.runtime.ckks.circuit.security import (
     LEVELS,
+    SPARSE_TABLE,
+    SPARSE_TABLE_SOURCE,
     TABLE,
     TABLE_SOURCE,
     InsecureLevel,
@@ -20,8 +29,9 @@ from hecc.runtime.ckks.circuit.security import (
     limit,
     ntt_primes,
     smallest_ring_degree,
+    sparse_limit,
 )
-from hecc.runtime.errors import ParameterError, SecurityError
+from hecc.runtime.errors import KeyMismatchError, ParameterError, SecurityError
 
 N = 8192
 PRIMES = ntt_primes(40, N, 5)
@@ -261,3 +271,128 @@ def test_primes_are_the_nearest(bits, degree):
 def test_too_few_primes_is_a_sentence():
     with pytest.raises(ParameterError, match="there are only 0 unused primes of about 18 bits that are 1 modulo"):
         ntt_primes(18, 1 << 17, 5)
+
+
+# Sparse secrets -------------------------------------------------------------------------------------------------------
+
+DEEP = 1 << 15
+FIRST, *UPPER = ntt_primes(32, DEEP, 4)
+SPECIAL = ntt_primes(44, DEEP, 2)
+EVIDENCE = SparseEvidence(128, SPARSE_TABLE_SOURCE, 100)
+STRONGER = SecurityEvidence(192, "classical", TABLE_SOURCE, 597)
+
+
+def raising(weight=32, limbs=4, evidence=EVIDENCE, **changes):
+    """Parameters of a bootstrap, with few primes."""
+    fields = {
+        "ring_degree": DEEP,
+        "data_primes": (FIRST, *UPPER),
+        "special_primes": SPECIAL,
+        "digit_limbs": 2,
+        "security": SecurityEvidence(128, "classical", TABLE_SOURCE, 868),
+        "encapsulation": Encapsulation(weight=weight, limbs=limbs, security=evidence),
+    }
+    return specification(**(fields | changes))
+
+
+def test_the_table_of_sparse_secrets_has_a_name_of_its_own():
+    assert SPARSE_TABLE_SOURCE == "hecc-sparse-1" != TABLE_SOURCE
+    check_keys(raising())
+    check_keys(raising(weight=64, evidence=SparseEvidence(192, SPARSE_TABLE_SOURCE, 100)))
+    assert raising().sparse_modulus == FIRST * SPECIAL[0]
+
+
+def test_a_larger_ring_a_larger_weight_and_a_lower_level_allow_as_much_at_least():
+    for (degree, weight), row in SPARSE_TABLE.items():
+        levels = sorted(row)
+        assert [row[level] for level in levels] == sorted(row.values(), reverse=True)
+        for level, bits in row.items():
+            assert bits < TABLE[degree][level, "classical"]
+            assert SPARSE_TABLE.get((2 * degree, weight), row).get(level, 0) >= bits
+            assert sparse_limit(degree, weight, level) == bits
+
+
+@pytest.mark.parametrize(
+    ("spec", "minimum", "problem"),
+    [
+        (
+            raising(weight=31),
+            128,
+            "a sparse secret of weight 31 at N = 32768 has no 128-bit row in the table hecc-sparse-1",
+        ),
+        (raising(weight=16384), 128, "which has weights 32 at N = 16384, 32 at N = 32768, 64 at N = 32768"),
+        (raising(security=STRONGER), 192, "sparse secret of weight 32 at N = 32768 has no 192-bit row"),
+        (
+            raising(weight=64, security=STRONGER),
+            192,
+            r"hecc-sparse-1: 100 bits for 128-bit security. is not the row .* for 192-bit",
+        ),
+        (raising(), "128-quantum", "the table hecc-sparse-1 has no rows against quantum computers"),
+        # The claim is of the whole plan: it is no stronger than its sparse secret.
+        (
+            raising(security=SecurityEvidence(128, "quantum", TABLE_SOURCE, 644)),
+            128,
+            "the table hecc-sparse-1 has no rows against quantum computers",
+        ),
+        (
+            raising(weight=64, security=STRONGER),
+            128,
+            r"hecc-sparse-1: 100 bits for 128-bit security. is not the row .* for 192-bit",
+        ),
+        (raising(evidence=SparseEvidence(128, SPARSE_TABLE_SOURCE, 101)), 128, "evidence for its sparse secret"),
+        (raising(evidence=SparseEvidence(128, TABLE_SOURCE, 100)), 128, r"ia.cr/2024/463: 100 bits .* is not the row"),
+        (raising(evidence=SparseEvidence(64, SPARSE_TABLE_SOURCE, 100)), 128, "has no 64-bit row"),
+    ],
+)
+def test_sparse_secrets_are_judged_by_their_own_table(spec, minimum, problem):
+    with pytest.raises(SecurityError, match=problem):
+        check_keys(spec, minimum)
+
+
+def test_the_modulus_under_a_sparse_secret_is_computed_from_the_primes():
+    degree = 1 << 14
+    first, *upper = ntt_primes(40, degree, 4)
+    special = ntt_primes(49, degree, 2)
+    evidence = SparseEvidence(128, SPARSE_TABLE_SOURCE, 84)
+    security = SecurityEvidence(128, "classical", TABLE_SOURCE, 430)
+    changes = {"ring_degree": degree, "data_primes": (first, *upper), "special_primes": special, "security": security}
+    problem = (
+        r"sparse secret has a modulus of 89.0 bits, but weight 32 at N = 16384 gives 128-bit security up to 84 only"
+    )
+    with pytest.raises(SecurityError, match=problem):
+        check_keys(raising(evidence=evidence, **changes))
+    check_keys(raising(evidence=evidence, **changes | {"special_primes": ntt_primes(43, degree, 2)}))
+    check_keys(raising(evidence=evidence, **changes), InsecureLevel.INSECURE_FOR_TESTS_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"weight": 0}, "a sparse secret of weight 0 in a ring of degree 32768"),
+        ({"weight": -1}, "a sparse secret of weight -1"),
+        ({"weight": DEEP + 1}, "a sparse secret of weight 32769"),
+        ({"limbs": 1}, "ciphertexts raised to 1 of 4 limbs"),
+        ({"limbs": 5}, "ciphertexts raised to 5 of 4 limbs"),
+    ],
+)
+def test_an_impossible_encapsulation_is_refused_at_any_level(changes, problem):
+    with pytest.raises(ParameterError, match=problem):
+        check_keys(raising(**changes), InsecureLevel.INSECURE_FOR_TESTS_ONLY)
+
+
+def test_plans_that_never_raise_have_the_keys_that_they_had():
+    # What is not there is not in the fingerprint: keys of earlier versions stay those of their plans.
+    spec = specification()
+    assert b"encapsulation" not in msgspec.json.encode(spec)
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=KeySpecification) == spec
+    assert msgspec.json.decode(msgspec.json.encode(raising()), type=KeySpecification) == raising()
+    assert raising().fingerprint != raising(limbs=3).fingerprint
+
+
+def test_one_key_set_raises_for_two_plans_of_one_sparse_secret():
+    none = msgspec.structs.replace(raising(), encapsulation=msgspec.UNSET)
+    assert union(raising(limbs=3), raising(limbs=4)) == raising(limbs=4)
+    assert union(raising(limbs=3), none) == union(none, raising(limbs=3)) == raising(limbs=3)
+    assert union(none, none) == none
+    with pytest.raises(KeyMismatchError, match="the plans have another sparse secret each"):
+        union(raising(), raising(weight=64))

@@ -8,7 +8,9 @@ import pytest
 
 from hecc.runtime.ckks.circuit.parameters import GaloisElement
 from hecc.runtime.ckks.circuit.security import InsecureLevel
+from hecc.runtime.ckks.client import keyproof
 from hecc.runtime.ckks.client.client import Client
+from hecc.runtime.ckks.client.keybuilder import KeyBuilder
 from hecc.runtime.ckks.client.keygen import generate_keys
 from hecc.runtime.ckks.client.keyproof import LARGEST_ERROR, opened_public, prove_evaluation, prove_public
 from hecc.runtime.ckks.client.seal_bridge import public_residues
@@ -21,7 +23,9 @@ from hecc.runtime.ckks.keys.keyfiles import (
     SecretKeyFile,
     key_fingerprint,
 )
-from hecc.runtime.errors import FileFormatError, KeyMismatchError, ParameterError
+from hecc.runtime.ckks.keys.switching_keys import packed_key
+from hecc.runtime.ckks.verification import CkksVerifier
+from hecc.runtime.errors import FileFormatError, InputError, KeyMismatchError, ParameterError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 from hecc.runtime.native import NttTables
 from hecc.runtime.plan.keyset import KeySet
@@ -218,3 +222,94 @@ def test_keys_of_a_ring_that_is_for_tests_only_are_not_proved(tmp_path, insecure
     keys = make(insecure_plan.header.keys, tmp_path / "keys", "seal")
     with pytest.raises(ParameterError, match="keys of ring degree 1024 are for tests, and are not proved"):
         prove_public(PublicKeyFile.load(keys.public), *secret_of(keys))
+
+
+# Keys that raise ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def raising_keys(plans, tmp_path_factory):
+    """Two key sets of the insecure small set."""
+    folder = tmp_path_factory.mktemp("raising")
+    return [make(plans.insecure_small(), folder / name) for name in ("one", "other")]
+
+
+def exchanged(keys: KeySet, target: Path, **blobs):
+    """A key set's file with other blobs in some places."""
+    container = Container(keys.evaluation, Kind.EVALUATION_KEYS)
+    with ContainerWriter(target, Kind.EVALUATION_KEYS, EvaluationKeyFile(keys.evaluation).header) as writer:
+        for name in container:
+            writer.add(name, blobs.get(name, container.array(name)))
+    return EvaluationKeyFile(target)
+
+
+def test_a_secret_key_proves_the_keys_that_raise(raising_keys):
+    one, other = raising_keys
+    for keys in raising_keys:
+        prove_evaluation(EvaluationKeyFile(keys.evaluation), *secret_of(keys))
+    # No file of a set holds the sparse secret, and the sets have one each.
+    assert EvaluationKeyFile(one.evaluation).sparse_to_dense().tobytes() != (
+        EvaluationKeyFile(other.evaluation).sparse_to_dense().tobytes()
+    )
+
+
+def test_keys_that_raise_are_refused_when_they_are_of_another_set(raising_keys, tmp_path):
+    one, other = raising_keys
+    strange = EvaluationKeyFile(other.evaluation)
+    forged = exchanged(one, tmp_path / "back.bin", sparse_to_dense=strange.sparse_to_dense())
+    with pytest.raises(KeyMismatchError, match=f"the key from the sparse secret {DOES_NOT_DECRYPT}"):
+        prove_evaluation(forged, *secret_of(one))
+    # The other set's sparse secret is not this one's: the key to it is no key to this one.
+    forged = exchanged(one, tmp_path / "down.bin", dense_to_sparse=strange.dense_to_sparse())
+    with pytest.raises(KeyMismatchError, match=f"the key to the sparse secret {DOES_NOT_DECRYPT}"):
+        prove_evaluation(forged, *secret_of(one))
+
+
+def test_a_key_from_a_secret_of_another_weight_is_refused(plans, raising_keys, tmp_path):
+    spec = plans.insecure_small()
+    heavier = msgspec.structs.replace(spec, encapsulation=msgspec.structs.replace(spec.encapsulation, weight=33))
+    file, secret = secret_of(raising_keys[0])
+    with KeyBuilder(heavier, secret, enforce_128=False) as builder:
+        layouts = {"dense_to_sparse": spec.dense_to_sparse, "sparse_to_dense": spec.sparse_to_dense(18)}
+        blobs = {name: packed_key(make_rows(), spec, layouts[name]) for name, make_rows in builder.raising.items()}
+    forged = exchanged(raising_keys[0], tmp_path / "heavier.bin", **blobs)
+    with pytest.raises(KeyMismatchError, match="what it switches from is no sparse secret of weight 32"):
+        prove_evaluation(forged, file, secret)
+
+
+def test_what_is_proved_of_a_sparse_secret_is_erased(raising_keys, monkeypatch):
+    seen = []
+
+    def watch(residues, prime):
+        seen.append(centred(residues, prime))
+        return seen[-1]
+
+    centred = keyproof._centred
+    monkeypatch.setattr(keyproof, "_centred", watch)
+    file, secret = secret_of(raising_keys[0])
+    keyproof._prove_raising(EvaluationKeyFile(raising_keys[0].evaluation), file.header.keys.encapsulation, secret)
+    sparse = [array for array in seen if np.count_nonzero(array) == 32]
+    assert not sparse
+    assert not seen[len(file.header.keys.special_primes)].any()
+
+
+def test_keys_that_raise_are_not_made_for_seal(plans, tmp_path):
+    problem = "the plan bootstraps, and SEAL, which takes keys of shape 'seal', has no bootstrapping"
+    with pytest.raises(InputError, match=problem):
+        make(plans.insecure_small(), tmp_path / "keys", "seal")
+    assert not (tmp_path / "keys").exists()
+
+
+def test_files_of_keys_that_raise_say_so(raising_keys):
+    for path in (raising_keys[0].secret, raising_keys[0].public, raising_keys[0].evaluation):
+        found = CkksVerifier().describe(Container(path, *Kind))
+        facts = dict(found.facts)
+        assert facts["security"].startswith("0 bits")
+        assert "INSECURE test parameters" in facts["security"]
+        assert facts["switching keys"] == "relinearisation and 2 rotations, and two that raise ciphertexts"
+        assert facts["sparse secret"].startswith("0 bits (classical adversary): weight 32, one key of 76.0 of at most")
+        assert "INSECURE test parameters, an estimate that nobody has confirmed" in facts["sparse secret"]
+        fields = found.fields["ring"]["sparse_secret"]
+        assert fields["weight"] == 32
+        assert fields["table"] == "INSECURE test parameters"
+        assert fields["log2_modulus"] == pytest.approx(76, abs=0.1)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from hecc.runtime.ckks.circuit.parameters import GaloisElement
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, GaloisElement, SparseEvidence
 from hecc.runtime.ckks.keys.keyfiles import (
     EvaluationKeyFile,
     EvaluationKeyHeader,
@@ -23,7 +23,7 @@ from hecc.runtime.ckks.keys.keyfiles import (
     check_covers,
     check_reduced,
 )
-from hecc.runtime.ckks.keys.switching_keys import packed_key, switching_key_bytes
+from hecc.runtime.ckks.keys.switching_keys import layout_bytes, packed_key, switching_key_bytes
 from hecc.runtime.errors import FileFormatError, KeyMismatchError
 from hecc.runtime.files.container import Container, ContainerWriter, Kind
 
@@ -333,6 +333,120 @@ def test_keys_that_lack_a_row_are_not_written(tmp_path, hybrid):
             galois=lambda element: iter(hybrid_key(hybrid, 2)[:0]),
         )
     assert list(tmp_path.iterdir()) == []
+
+
+# Keys that raise ------------------------------------------------------------------------------------------------------
+
+
+def raising(spec, weight=32, limbs=3):
+    evidence = SparseEvidence(0, "INSECURE test parameters", 0)
+    encapsulation = Encapsulation(weight=weight, limbs=limbs, security=evidence)
+    return msgspec.structs.replace(spec, encapsulation=encapsulation)
+
+
+def row(layout, degree):
+    primes = np.array(layout.primes, dtype=np.uint64)
+    return np.random.default_rng(len(primes)).integers(0, primes[:, np.newaxis], (2, len(primes), degree), np.uint64)
+
+
+def write_raising(path, spec, names=("dense_to_sparse", "sparse_to_dense")):
+    layouts = {"dense_to_sparse": spec.dense_to_sparse, "sparse_to_dense": spec.sparse_to_dense(3)}
+    EvaluationKeyFile.write(
+        path,
+        EvaluationKeyHeader(key_id=KEY_ID, keys=spec, shape="native"),
+        relinearization=lambda: iter(hybrid_key(spec, 2)),
+        galois=lambda element: iter(hybrid_key(spec, {3: 1, 5: 3, 9: 2}[element])),
+        raising={name: lambda name=name: iter([row(layouts[name], 1024)]) for name in names},
+    )
+    return path
+
+
+def test_keys_that_raise_are_read_back(tmp_path, hybrid):
+    spec = raising(hybrid)
+    loaded = EvaluationKeyFile(write_raising(tmp_path / "f", spec))
+    loaded.verify()
+    names = ["galois/5", "sparse_to_dense", "relinearization", "galois/9", "galois/3", "dense_to_sparse"]
+    assert list(Container(tmp_path / "f", Kind.EVALUATION_KEYS)) == names
+    for key, layout in (
+        (loaded.dense_to_sparse(), spec.dense_to_sparse),
+        (loaded.sparse_to_dense(), spec.sparse_to_dense(3)),
+    ):
+        np.testing.assert_array_equal(key, packed_key([row(layout, 1024)], spec, layout))
+        assert key.shape == (layout_bytes(layout, 1024),)
+    assert spec.dense_to_sparse.primes == (spec.data_primes[0], spec.special_primes[0])
+
+
+def test_fewer_or_more_keys_that_raise_are_refused(tmp_path, hybrid):
+    spec = raising(hybrid)
+    good = Container(write_raising(tmp_path / "f", spec), Kind.EVALUATION_KEYS)
+    for name, header, left in (
+        ("fewer", spec, [name for name in good if name != "dense_to_sparse"]),
+        ("more", hybrid, list(good)),
+        ("twice", spec, [*good, "dense_to_sparse/2"]),
+        ("none", spec, [name for name in good if "sparse" not in name]),
+    ):
+        with ContainerWriter(
+            tmp_path / name, Kind.EVALUATION_KEYS, EvaluationKeyHeader(key_id=KEY_ID, keys=header, shape="native")
+        ) as writer:
+            for blob in left:
+                writer.add(blob, good.array(blob if blob in good else "dense_to_sparse"))
+        with pytest.raises(FileFormatError, match=f"{name}: the keys in the file are not those of its header"):
+            EvaluationKeyFile(tmp_path / name)
+
+
+def test_a_key_that_raises_is_refused_in_the_place_of_another(tmp_path, hybrid):
+    spec = raising(hybrid)
+    good = Container(write_raising(tmp_path / "f", spec), Kind.EVALUATION_KEYS)
+    swap = {"sparse_to_dense": "dense_to_sparse", "dense_to_sparse": "sparse_to_dense"}
+    header = EvaluationKeyHeader(key_id=KEY_ID, keys=spec, shape="native")
+    with ContainerWriter(tmp_path / "swapped", Kind.EVALUATION_KEYS, header) as writer:
+        for blob in good:
+            writer.add(blob, good.array(swap.get(blob, blob)))
+    with pytest.raises(FileFormatError, match="key 'sparse_to_dense' is not of the shape that the header announces"):
+        EvaluationKeyFile(tmp_path / "swapped")
+
+
+def test_residues_of_keys_that_raise_are_checked(tmp_path, hybrid):
+    spec = raising(hybrid)
+    largest = np.array(spec.dense_to_sparse.primes, dtype=np.uint64)[:, np.newaxis]
+    key = packed_key([np.broadcast_to(largest, (2, 2, 1024)).copy()], spec, spec.dense_to_sparse)
+    with pytest.raises(FileFormatError, match="the key has residues that are not below their prime"):
+        check_reduced(key, spec.dense_to_sparse, 1024, where="the key")
+    check_reduced(
+        packed_key([np.broadcast_to(largest - np.uint64(1), (2, 2, 1024)).copy()], spec, spec.dense_to_sparse),
+        spec.dense_to_sparse,
+        1024,
+        where="the key",
+    )
+
+
+def test_keys_of_seals_shape_raise_nothing(tmp_path, spec):
+    write_evaluation(tmp_path / "good", spec)
+    header = EvaluationKeyHeader(key_id=KEY_ID, keys=raising(spec), shape="seal")
+    with ContainerWriter(tmp_path / "f", Kind.EVALUATION_KEYS, header) as writer:
+        writer.add("relinearization", b"")
+    with pytest.raises(FileFormatError, match=r"f: keys of shape 'seal' raise no ciphertexts, .* of shape 'native'"):
+        EvaluationKeyFile(tmp_path / "f")
+    loaded = EvaluationKeyFile(tmp_path / "good")
+    for touch in (loaded.dense_to_sparse, loaded.sparse_to_dense):
+        with pytest.raises(KeyMismatchError, match="good: no keys that raise ciphertexts; make keys for this plan"):
+            touch()
+
+
+def test_keys_that_raise_otherwise_do_not_serve_a_plan(spec):
+    check_covers(raising(spec), spec, galois=True)
+    check_covers(raising(spec), raising(spec, limbs=2), galois=True)
+    check_covers(spec, raising(spec), galois=False)
+    for own, problem in (
+        (
+            spec,
+            "which raises no ciphertexts; this one does, under a sparse secret of weight 32; make keys for this plan",
+        ),
+        (raising(spec, weight=64), "with a sparse secret of weight 64 and not 32"),
+        (raising(spec, limbs=2), "which raises ciphertexts to fewer limbs"),
+    ):
+        with pytest.raises(KeyMismatchError, match=problem):
+            check_covers(own, raising(spec), galois=True)
 
 
 # What covers what -----------------------------------------------------------------------------------------------------

@@ -18,9 +18,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     MatrixProduct,
     MultiplyScalar,
     Polynomial,
+    Raise,
 )
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, SparseEvidence
 from hecc.runtime.ckks.plan.checks import check_header
-from hecc.runtime.ckks.plan.header import CkksHeader
+from hecc.runtime.ckks.plan.header import CkksHeader, Disclosure
 from hecc.runtime.ckks.plan.plan import CkksPlan, _Program
 from hecc.runtime.errors import FileFormatError, InputError, ParameterError
 from hecc.runtime.files import codec
@@ -69,6 +71,7 @@ def test_every_instruction_survives_a_file():
         AddScalar(x=0, value=-0.25),
         MultiplyScalar(x=0, value=3.0, scale=Fraction(1, 3)),
         Conjugate(x=0),
+        Raise(x=0, limbs=3),
         MatrixProduct(x=0, count=3, matrix="m", scale=Fraction(1 << 20)),
         Polynomial(x=0, coefficients="c", basis="chebyshev", dropped=(1, 0, 2), scale=Fraction(5, 7)),
         Polynomial(x=0, coefficients="c", basis="power"),
@@ -374,3 +377,46 @@ def test_inputs_that_do_not_fit_into_the_modulus_are_refused(insecure_plan, chan
     header = msgspec.structs.replace(insecure_plan.header, inputs=(msgspec.structs.replace(source, **changes), *others))
     with pytest.raises(ParameterError, match=says):
         check_header(header)
+
+
+def raising(plan, **changes):
+    """The header of a plan whose keys raise ciphertexts."""
+    security = SparseEvidence(level=0, table="INSECURE test parameters", log2_limit=0)
+    encapsulation = Encapsulation(**({"weight": 32, "limbs": 3, "security": security} | changes))
+    keys = msgspec.structs.replace(plan.header.keys, encapsulation=encapsulation)
+    return msgspec.structs.replace(plan.header, keys=keys)
+
+
+def test_keys_that_raise_survive_a_file(tmp_path, insecure_plan):
+    plan = CkksPlan(raising(insecure_plan), insecure_plan.circuit)
+    plan.save(tmp_path / "plan.bin")
+    assert CkksPlan.load(tmp_path / "plan.bin").header.keys.encapsulation == plan.header.keys.encapsulation
+    assert plan.fingerprint != insecure_plan.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"weight": 0}, "a sparse secret of weight 0"),
+        ({"weight": 1 << 62}, "a sparse secret of weight 4611686018427387904"),
+        ({"limbs": 1}, "ciphertexts raised to 1 of 3 limbs"),
+        ({"limbs": 4}, "ciphertexts raised to 4 of 3 limbs"),
+        ({"weight": "32"}, "malformed field"),
+        ({"security": None}, "malformed field"),
+        ({"prime": 7}, "malformed field"),
+    ],
+)
+def test_keys_that_raise_impossibly_are_refused(folder, insecure_plan, changes, problem):
+    forged = tree(CkksPlan(raising(insecure_plan), insecure_plan.circuit))
+    forged["header"]["keys"]["encapsulation"] |= changes
+    path = forge(folder / "forged.bin", forged, insecure_plan.circuit.constants)
+    with pytest.raises(FileFormatError, match=problem):
+        CkksPlan.load(path)
+
+
+def test_results_of_a_plan_that_bootstraps_cannot_be_disclosed(insecure_plan):
+    header = raising(insecure_plan)
+    check_header(header)
+    disclosed = msgspec.structs.replace(header, disclosure=Disclosure(results=10, deviations=(1 << 40,)))
+    with pytest.raises(ParameterError, match=r"results of a plan that bootstraps cannot be disclosed: .* --disclose"):
+        check_header(disclosed)

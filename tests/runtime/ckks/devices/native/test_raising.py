@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hecc.compiler.ckks.lowering import assembly
+from hecc.compiler.ckks.prediction.cost import instruction_costs
+from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
+from hecc.measure.roofline import count_work
 from hecc.runtime.ckks.circuit.instructions import Circuit, Input, Output, Raise
 from hecc.runtime.ckks.circuit.parameters import KeyLayout, KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel
@@ -19,8 +23,11 @@ from hecc.runtime.ckks.client.seal_bridge import LevelCipher
 from hecc.runtime.ckks.devices.native.engine import NativeEngine
 from hecc.runtime.ckks.devices.native.streams import read_ciphertext
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
-from hecc.runtime.ckks.keys.switching_keys import residues
-from hecc.runtime.ckks.readings.noise_drawn import RingNoise
+from hecc.runtime.ckks.keys.switching_keys import layout_bytes, residues
+from hecc.runtime.ckks.readings.clear import Simulator
+from hecc.runtime.ckks.readings.noise_bound import worst_errors
+from hecc.runtime.ckks.readings.noise_drawn import GaussianNoise, RingNoise
+from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CircuitError, FileFormatError, KeyMismatchError
 from hecc.runtime.native import NttTables, _evaluator, implementations
 
@@ -223,6 +230,54 @@ def test_the_native_device_raises(raising: Raising) -> None:
     found = LevelCipher(spec, 18, enforce_128=False, secret=raising.secret).decrypt(stream, 2.0**28).real
     deviation = math.sqrt(RingNoise(spec.ring_degree, spec.slots).multiples(spec)) / 2.0**28
     assert np.std(found - slots) == pytest.approx(deviation, rel=0.1)
+
+
+def test_the_noise_model_draws_multiples_and_the_bound_is_above_all_of_them(raising: Raising) -> None:
+    spec = raising.spec
+    circuit = program(18, spec.slots)
+    types = verify(circuit, spec)
+    inputs = {"x": np.random.default_rng(4).uniform(-1, 1, (6, 1, spec.slots))}
+    model = GaussianNoise(circuit, types, spec, np.random.default_rng(5))
+    simulated = Simulator(circuit).run(inputs, model)["y"] - Simulator(circuit).run(inputs)["y"]
+    with NativeEngine(circuit, spec).session(raising.file) as session:
+        (stream,) = session.run({"x": [raising.cipher.encrypt(inputs["x"][0, 0], 2.0**28)]})["y"]
+    cipher = LevelCipher(spec, 18, enforce_128=False, secret=raising.secret)
+    errors = cipher.decrypt(stream, 2.0**28) - inputs["x"][0, 0]
+    assert np.std(simulated) == pytest.approx(np.std(errors.real), rel=0.1)
+    bound = worst_errors(circuit, types, spec, {"x": (-1.0, 1.0)})["y"]
+    # As large as it could be if all polynomials were as bad as they can be in one slot.
+    assert np.abs(errors).max() < bound < 1000 * np.abs(errors).max()
+
+
+def test_what_a_raise_takes_is_counted(raising: Raising) -> None:
+    circuit, spec = program(18, raising.spec.slots), raising.spec
+    special = len(spec.special_primes)
+    work = count_work(circuit, spec)[1]
+    assert (work.forward, work.inverse) == (4 * 18 + special + 1, 6 + 2 * special)
+    assert work.key_bytes == sum(
+        layout_bytes(layout, spec.ring_degree) for layout in (spec.dense_to_sparse, spec.sparse_to_dense(18))
+    )
+    model = DEVICE_MODELS["native"].key_cost_model(spec, spec.slots)
+    costs = [cost.seconds for cost in instruction_costs(circuit, [1, 18, 18], model)]
+    assert costs[1] > 5 * costs[0] > 0
+    # Beside it, decomposing a polynomial of as many limbs takes longer.
+    assert costs[1] < model.key_switch(18)
+    use = DEVICE_MODELS["native"].memory.use(circuit, [1, 18, 18], spec)
+    assert use.evaluation_keys == sum(array.nbytes for array in _all_keys(raising.file))
+    polynomial = 8 * spec.ring_degree
+    assert use.ciphertexts > polynomial * (2 * 18 + 2 * (18 + special))
+
+
+def _all_keys(file: EvaluationKeyFile) -> list[Array]:
+    galois = [file.galois(key.element) for key in file.header.keys.galois]
+    return [
+        np.asarray(key) for key in (file.relinearization(), file.dense_to_sparse(), file.sparse_to_dense(), *galois)
+    ]
+
+
+def test_limbs_of_values_rise_where_keys_are_asked_for(raising: Raising) -> None:
+    circuit = program(18, raising.spec.slots)
+    assert assembly._limbs(circuit) == [1, 18, 18]
 
 
 def test_keys_that_raise_nothing_are_refused(raising: Raising, plans: Any, tmp_path: Any) -> None:
