@@ -280,10 +280,13 @@ class BootstrapNode(Node):
     ----------
     phase
         The part of the lowest prime that one stands for, more than 0 and at most 1/4.
+    interval
+        What -1 and 1 stand for in the argument of the function behind it.
     """
 
     value: str
     phase: float
+    interval: tuple[float, float]
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Bootstrapping:
         message, sine = (self.scale_bits,) * levels, (self.sine_bits,) * self.behind
         return self.first_bits, self.coefficients_bits, *message, *sine
 
-    def instruction(self, x: int, source: str) -> Bootstrap:
+    def instruction(self, x: int, interval: tuple[float, float], source: str) -> Bootstrap:
         """A bootstrap, its limbs and scales still open."""
         return Bootstrap(
             x=x,
@@ -75,6 +75,7 @@ class Bootstrapping:
             weight=self.weight,
             to_coefficients=self.to_coefficients,
             to_slots=self.to_slots,
+            interval=interval,
             source=source,
         )
 

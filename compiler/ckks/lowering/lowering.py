@@ -217,7 +217,7 @@ class Builder:
     def _bootstrap(self, node: BootstrapNode, source: str) -> int:
         """Of all slots of the ring, whatever they hold."""
         assert self.bootstrapping is not None, "a graph has bootstraps where there is a way to bootstrap"
-        instruction = self.bootstrapping.instruction(self.results[node.value], source)
+        instruction = self.bootstrapping.instruction(self.results[node.value], node.interval, source)
         return self.emit(instruction, node.output.name)
 
     def _window_sum(self, node: WindowSumNode, source: str) -> int:

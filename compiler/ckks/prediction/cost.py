@@ -313,4 +313,5 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
 
 def circuit_rotations(circuit: Circuit) -> int:
     """Rotations of one run, each a key switch."""
-    return int(Workload.of(circuit).rotations.sum())
+    expanded = expand_macros(circuit, [0] * len(circuit.instructions))
+    return int(Workload.of(expanded.circuit).rotations.sum())

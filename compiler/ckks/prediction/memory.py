@@ -100,8 +100,8 @@ class MemoryModel(ABC):
     """Bytes that encoded weights may take."""
 
     @abstractmethod
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
-        """A diagonal, encoded."""
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
+        """A real diagonal that repeats after so many slots, encoded."""
 
     @abstractmethod
     def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
@@ -124,10 +124,14 @@ class MemoryModel(ABC):
         return sum(KEY_FORMATS[self.shape].all_memory(keys))
 
     def encoded(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> int:
-        """All diagonals once encoded: what an engine keeps for all its sessions, as far as its memory allows."""
+        """All diagonals of a circuit without macros, once encoded: what an engine keeps as far as its memory allows."""
         return sum(
-            len(circuit.diagonals(ins)) * self.diagonal(circuit, keys, limbs[i])
+            len(circuit.diagonals(ins)) * self.diagonal(circuit.period, keys, limbs[i])
             for i, ins in circuit.every(LinearTransform)
+        ) + sum(
+            # Complex diagonals have two halves.
+            2 * len(ins.pairs) * self.diagonal(1 << ins.stop, keys, limbs[i])
+            for i, ins in circuit.every(FourierFactor)
         )
 
     def use(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> MemoryUse:
@@ -138,10 +142,10 @@ class MemoryModel(ABC):
         limbs
             Of every instruction's result.
         """
-        weights = self.encoded(circuit, limbs, keys)
         constants = sum(a.nbytes for a in circuit.constants.values())
         expanded = expand_macros(circuit, limbs)
         circuit, limbs = expanded.circuit, expanded.limbs
+        weights = self.encoded(circuit, limbs, keys)
         last, counts = circuit.last_uses(), circuit.counts()
         sizes = polynomials(circuit)
         inputs, products = dict(circuit.inputs()), dict(circuit.every(MatrixProduct))
@@ -181,9 +185,9 @@ class NativeMemory(MemoryModel):
     pooled = streamed = True
     caches = DEFAULT_MEMORY // 2
 
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
         """Half of its residues, packed, over all primes of a key switch."""
-        return circuit.period * sum(map(packed_bytes, keys.primes(limbs)))
+        return slots * sum(map(packed_bytes, keys.primes(limbs)))
 
     def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
         """The sums of some ciphertexts at a time, and their digits or what the division by the special primes takes."""
@@ -225,7 +229,7 @@ class SealMemory(MemoryModel):
     pooled = streamed = False
     caches = DEFAULT_MEMORY
 
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
         """A polynomial."""
         return 8 * keys.ring_degree * limbs
 

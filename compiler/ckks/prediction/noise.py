@@ -62,9 +62,6 @@ __all__ = ["NoisePrediction"]
 WORST_SLOT = 6.0
 """Standard deviations that the errors in all slots of a ring stay within."""
 
-SAMPLED = 64
-"""Times that each sample of a bootstrap's argument is drawn a multiple for."""
-
 STEADY = 1 / 8
 """Largest error of a polynomial's argument, times its degree.
 
@@ -339,7 +336,7 @@ class _Propagation:
         return (variance, keys) if self.apart else (variance + keys, self.common[ins.x])
 
     def bootstrap(self, i: int, ins: Bootstrap) -> Variances:
-        """By the model of bootstraps as a whole, on samples of the operand; multiples are drawn, always the same."""
+        """By the model of bootstraps as a whole, on samples of the operand."""
         scales = self.scales
         samples = np.asarray(self.prediction._magnitudes[self.prediction._lowered.values[ins.x]].quantiles)
         dropped, keys = scales.dropped_around(i), _raising_keys(scales.chain, ins.weight)
@@ -348,8 +345,7 @@ class _Propagation:
         model = BootstrapNoise.of(planned, 1 + dropped[0], scales.ready_scale(ins.x), keys, self.ring, square)
         turn = 2 * np.pi * float(ins.phase)
         gain = float(np.mean((turn * np.cos(turn * samples)) ** 2))
-        added = model.deviation(np.tile(samples, SAMPLED), np.random.default_rng(0))
-        return gain * (self.ready(ins.x) + self.common[ins.x]) + added**2, 0.0
+        return gain * (self.ready(ins.x) + self.common[ins.x]) + model.deviation(samples) ** 2, 0.0
 
 
 def _raising_keys(chain: Chain, weight: int) -> KeySpecification:

@@ -28,15 +28,15 @@ def check_bootstraps(graph: Graph, options: Options, *, decided: bool) -> None:
             "bootstraps go ahead of activations that become polynomials, and this network has none; compile without "
             "--bootstrap"
         )
-    if not decided:
-        raise CompileError(
-            "networks with bootstraps are compiled by decisions, since bootstraps leave about twelve bits of "
-            "precision; ask for an accuracy loss instead of a precision"
-        )
     if options.disclose is not None:
         raise CompileError(
             "results of plans with bootstraps cannot be disclosed: a bootstrap fails with a small probability, and no "
             "bound on its error holds for all inputs; compile without --disclose, or without --bootstrap"
+        )
+    if not decided:
+        raise CompileError(
+            "networks with bootstraps are compiled by decisions, since bootstraps leave about twelve bits of "
+            "precision; ask for an accuracy loss instead of a precision"
         )
     if options.security != SECURITY or options.quantum:
         raise CompileError(

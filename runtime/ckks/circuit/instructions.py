@@ -376,7 +376,10 @@ class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
         How many primes each rescale divides by: that behind the first transform, that of each factor of the second, of
         each level of the polynomial, and of each double angle. The operand has one limb more than the first drops.
     scale
-        Of the cosine before it is doubled; that of the result follows, ``scale^(2^double_angles)`` over primes.
+        Of the cosine before it is doubled; that of the result follows, ``scale^(2^double_angles)`` over primes. With
+        primes of 36 bits and two double angles 2^35 becomes about 2^32, that of messages behind primes of 32 bits.
+    interval
+        For people only, what -1 and 1 stand for.
     """
 
     traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.RELINEARIZES | Trait.CONJUGATES | Trait.EMBEDS | Trait.RAISES
@@ -391,6 +394,7 @@ class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
     limbs: int | None = None
     dropped: tuple[int, ...] | None = None
     scale: Fraction | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def ring_slots(self) -> int:

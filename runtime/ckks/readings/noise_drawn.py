@@ -438,13 +438,13 @@ class GaussianNoise:
         return np.moveaxis(self._products[index](x), 2, 0)
 
     def _bootstrap(self, index: int, ins: Bootstrap, value: Array, operands: Sequence[Array]) -> Array:
-        """Gaussian, by the slope of the sine in each slot; and the polynomial's error at multiples that are drawn."""
+        """By the slope of the sine in each slot; and the polynomial's error at multiples that are drawn."""
         u = operands[0]
         mean_square = float(np.mean(np.square(u, dtype=np.float64)))
         operand = self._types[ins.x]
         assert operand.scale is not None, "noise is drawn for circuits with scales"
         model = BootstrapNoise.of(ins, operand.limbs, operand.scale, self._keys, self._ring, mean_square)
-        return self._draw(model.variance(u), value) + model.misfit(u, self._generator)
+        return model.draw(u, self._generator)
 
     def _scale(self, index: int) -> float:
         return _number(self._types[index].scale)

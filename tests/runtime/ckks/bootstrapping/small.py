@@ -20,7 +20,10 @@ MESSAGE_SCALE = Fraction(1 << 32)
 
 
 def bootstrap(**changed: Any) -> Bootstrap:
-    """K = 13, degree 31 and two double angles at a phase of 0.225, to 18 limbs and down to 8."""
+    """K = 13, degree 31 and two double angles at a phase of 0.225, to 18 limbs and down to 8.
+
+    Double angles take a scale of 2^35 to 2^32 with primes of 36 bits: that of messages.
+    """
     fields: dict[str, Any] = {
         "x": 0,
         "largest": 13,
@@ -32,7 +35,7 @@ def bootstrap(**changed: Any) -> Bootstrap:
         "to_slots": (4, 4, 3),
         "limbs": 18,
         "dropped": (1,) * 11,
-        "scale": Fraction(1 << 36),
+        "scale": Fraction(1 << 35),
         "source": "/relu",
     }
     return Bootstrap(**{**fields, **changed})

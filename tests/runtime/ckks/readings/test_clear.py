@@ -109,7 +109,7 @@ def reference(circuit: Circuit, inputs: Values) -> list[np.ndarray]:
                 c = circuit.constants[instruction.coefficients]
                 value = c[0] + c[1] * x + c[2] * (x**2 if instruction.basis == "power" else 2 * x**2 - 1)
             case Bootstrap():
-                value = np.sin(2 * np.pi * 0.225 * x) / np.sin(2 * np.pi * 0.225)
+                value = np.sin(2 * np.pi * 0.225 * x)
             case MatrixProduct():
                 matrix = circuit.matrix(instruction)
                 dense = np.zeros((instruction.count, len(x)))
