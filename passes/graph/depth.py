@@ -30,7 +30,7 @@ from hecc.compiler.graph.nodes import (
 from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.reading import Reading
 
-__all__ = ["bootstrapped_depth", "levels_spent", "multiplicative_depth"]
+__all__ = ["bootstrapped_depth", "levels_between", "levels_spent", "multiplicative_depth"]
 
 
 def multiplicative_depth(graph: Graph, *, functions: int = 0, start: int = 0, refreshed: int = 0) -> dict[str, int]:
@@ -61,6 +61,15 @@ def bootstrapped_depth(graph: Graph, behind: int) -> dict[str, int]:
     deepest = max(multiplicative_depth(graph).values())
     start = next(n for n in range(deepest, -1, -1) if max(multiplicative_depth(graph, start=n).values()) == deepest)
     return {name: behind + depth for name, depth in multiplicative_depth(graph, start=start).items()}
+
+
+def levels_between(graph: Graph) -> int:
+    """The most products in a row from a function, or an input, to the next function or an output."""
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        before = max((depth[value] for value in node.inputs), default=0)
+        depth[node.output.name] = 0 if isinstance(node, FunctionNode) else before + (_levels(graph, node, 0) or 0)
+    return max(depth.values())
 
 
 def levels_spent(graph: Graph, *, functions: int = 0) -> dict[Source, int]:

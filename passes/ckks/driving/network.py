@@ -36,7 +36,7 @@ from hecc.passes.ckks.kinks.unrefreshed import check_bootstraps, unrefreshed
 from hecc.passes.ckks.layouts import MisalignedError
 from hecc.passes.ckks.pipeline import FITTING, Fitting, canonicalise
 from hecc.passes.ckks.search import Lowerings, smallest_keys
-from hecc.passes.graph.depth import multiplicative_depth
+from hecc.passes.graph.depth import levels_between, multiplicative_depth
 from hecc.passes.graph.variants import smaller_arguments, standardised, steep
 from hecc.runtime.ckks.plan.choices import FunctionChoice, PolynomialTrial
 from hecc.runtime.ckks.plan.plan import CkksPlan
@@ -151,8 +151,8 @@ class _Network:
                 "leave it out"
             )
         if options.bootstrap:
-            check_bootstraps(graph, options, decided=decided)
             options = replace(options, bootstrapping=BOOTSTRAPPING)
+            check_bootstraps(graph, options, BOOTSTRAPPING, decided=decided)
         bootstrapping = options.bootstrapping
         if decided:
             _check_real(graph, options)
@@ -203,7 +203,7 @@ class _Network:
     def _levels(self) -> int:
         """That each polynomial may take, at the most, in the largest ring, or between two bootstraps."""
         if self._options.bootstrapping is not None:
-            return self._options.bootstrapping.levels - 1
+            return self._options.bootstrapping.levels - levels_between(self._graph)
         affine = max(multiplicative_depth(self._graph).values())
         functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
         return min(len(CLASSES) - 1, max(1, (most_levels(self._options) - affine) // max(1, functions)))
@@ -231,7 +231,7 @@ class _Network:
             plan = self._compiled(self._options, finished, chosen)
         except (UndecidedError, ImpreciseError) as refused:
             if self._options.bootstrapping is not None:
-                raise unrefreshed(self._graph, self._options.bootstrapping, refused) from None
+                raise unrefreshed(self._graph, self._levels, refused) from None
             self._progress("try fewer decisions")
             best = self._deepest()
             taken = alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)

@@ -7,15 +7,19 @@ from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, Unreach
 from hecc.compiler.ckks.options import Options
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode
+from hecc.passes.graph.depth import levels_between
 from hecc.runtime.errors import CompileError
 
 __all__ = ["check_bootstraps", "unrefreshed"]
+
+CHEAPEST = 3
+"""Levels of a polynomial: those of fewer keep next to no decisions."""
 
 SECURITY = 128
 """Bits that the table of sparse secrets has a row of for the ring."""
 
 
-def check_bootstraps(graph: Graph, options: Options, *, decided: bool) -> None:
+def check_bootstraps(graph: Graph, options: Options, bootstrapping: Bootstrapping, *, decided: bool) -> None:
     """Refuse what bootstraps cannot do, before any polynomial is fitted.
 
     Raises
@@ -52,26 +56,29 @@ def check_bootstraps(graph: Graph, options: Options, *, decided: bool) -> None:
             "plans with bootstraps take one row at a time; compile without a batch and for latency, and give the rows "
             "one after another"
         )
+    between = levels_between(graph)
+    if between + CHEAPEST > bootstrapping.levels:
+        raise CompileError(
+            f"between two activations there are up to {between} levels of products, and of the {bootstrapping.levels} "
+            f"between two bootstraps a polynomial takes {CHEAPEST} at the least; use fewer layers without an "
+            f"activation between them, or {by_sharing(graph)}"
+        )
 
 
-def unrefreshed(graph: Graph, bootstrapping: Bootstrapping, refused: ImpreciseError | UndecidedError) -> UnreachedError:
-    """The refusal of a network that bootstraps do not make precise enough.
+def unrefreshed(graph: Graph, levels: int, refused: ImpreciseError | UndecidedError) -> UnreachedError:
+    """The refusal of a network that bootstraps do not make good enough.
 
     Parameters
     ----------
+    levels
+        That polynomials may take.
     refused
         Why the last polynomials would not do.
     """
-    between = bootstrapping.levels
+    place = f"with a bootstrap ahead of every activation, and polynomials of up to {levels} levels behind it, "
     if isinstance(refused, UndecidedError):
-        kept = 100 * (1 - refused.lost)
         return UnreachedError(
-            f"with a bootstrap ahead of every activation, and polynomials of {between - 1} levels behind it, "
-            f"{kept:.1f} of 100 decisions stay as they are; allow a larger loss, calibrate with more inputs, or "
-            f"{by_sharing(graph)}"
+            f"{place}{100 * (1 - refused.lost):.1f} of 100 decisions stay as they are; allow a larger loss, calibrate "
+            f"with more inputs, or {by_sharing(graph)}"
         )
-    return UnreachedError(
-        f"there are {between} levels between two bootstraps, of which a polynomial takes up to {between - 1}, and this "
-        f"network needs more there, or more precision: {refused}; use fewer layers without an activation between "
-        f"them, or {by_sharing(graph)}"
-    )
+    return UnreachedError(f"{place}{refused}; or {by_sharing(graph)}")

@@ -147,7 +147,7 @@ def test_too_many_layers_between_activations_are_refused() -> None:
         *((name, WIDTH, WIDTH) for name in "acde"),
         ("f", WIDTH, 10),
     )
-    with pytest.raises(CompileError, match="levels between two bootstraps"):
+    with pytest.raises(CompileError, match="up to 7 levels of products, and of the 6 between two bootstraps"):
         hecc.compile(squares, calibration=CALIBRATION, **OPTIONS)
 
 

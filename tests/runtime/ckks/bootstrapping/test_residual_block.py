@@ -165,7 +165,7 @@ def test_the_simulator_names_what_leaves_the_sines_interval(plan: CkksPlan) -> N
     x[1, 5:8] = (1.2, -1.2, 1.2)
     found = simulate_rows(plan, {"x": x})
     assert list(found.outside) == [1]
-    assert found.outside[1] == "/relu: a value is not within -1 to 1, where its polynomial holds"
+    assert found.outside[1] == "/relu: a value is not within -1.111 to 1.111, where its polynomial holds"
     others = np.ones(SLOTS, dtype=bool)
     others[5] = False
     errors = np.abs(found["y"] - fitted(x))
