@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.runtime.conftest import insecure_small_specification
 from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import Bootstrap, Circuit, Input, Output
 from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification
+from hecc.runtime.ckks.circuit.security import ntt_primes
 from hecc.runtime.ckks.circuit.traits import Trait
 
 SLOTS = 2048
@@ -48,15 +50,34 @@ def circuit(count: int = 1, **changed: Any) -> Circuit:
     return Circuit(SLOTS, steps, {"all": np.ones((count, SLOTS), dtype=np.uint8)})
 
 
-@functools.cache
-def keys(alpha: int = 6, special: int = 5) -> KeySpecification:
-    """The keys that it needs, and no other."""
-    spec = insecure_small_specification(alpha, special)
-    expanded = expand_macros(circuit(), [2, 8, 8], [MESSAGE_SCALE, None, None], spec.data_primes)
+def keys_for(program: Circuit, limbs: Sequence[int], spec: KeySpecification) -> KeySpecification:
+    """A specification with the keys that a program needs, and no other; ``limbs`` are those of its values."""
+    expanded = expand_macros(program, limbs)
     steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
     uses = expanded.circuit.galois_uses(spec.ring_degree)
     return msgspec.structs.replace(
         spec,
-        relinearization_limbs=max(limbs for step, limbs in steps if Trait.RELINEARIZES in step.traits),
+        relinearization_limbs=max(left for step, left in steps if Trait.RELINEARIZES in step.traits),
         galois=tuple(GaloisElement(element, max(expanded.limbs[i] for i in users)) for element, users in uses.items()),
     )
+
+
+@functools.cache
+def keys() -> KeySpecification:
+    """Of :func:`circuit`."""
+    return keys_for(circuit(), [2, 8, 8], insecure_small_specification())
+
+
+QUIET: dict[str, Any] = {"degree": 39, "limbs": 19, "dropped": (1,) * 12}
+"""A level more, of which rescales cost three bits less: what the transforms add shows."""
+
+
+@functools.cache
+def quiet_keys() -> KeySpecification:
+    """Of :func:`circuit` with :data:`QUIET`: a prime more."""
+    spec = insecure_small_specification()
+    upper = ntt_primes(36, spec.ring_degree, 11)
+    spec = msgspec.structs.replace(spec, data_primes=(*spec.data_primes[:8], *upper))
+    assert spec.encapsulation is not msgspec.UNSET
+    spec = msgspec.structs.replace(spec, encapsulation=msgspec.structs.replace(spec.encapsulation, limbs=19))
+    return keys_for(circuit(**QUIET), [2, 8, 8], spec)

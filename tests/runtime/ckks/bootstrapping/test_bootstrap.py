@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.ckks.bootstrapping.small import MESSAGE_SCALE, SLOTS, circuit, keys
+from tests.runtime.ckks.bootstrapping.small import MESSAGE_SCALE, QUIET, SLOTS, circuit, keys, quiet_keys
 
 from hecc.runtime.ckks.circuit.instructions import Bootstrap, Circuit
+from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.security import InsecureLevel
 from hecc.runtime.ckks.client.keygen import generate_keys, secret_residues
 from hecc.runtime.ckks.client.seal_bridge import LevelCipher
@@ -31,8 +32,8 @@ Array = NDArray[np.float64]
 class Owner:
     """A secret and evaluation keys; encrypts, runs and decrypts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.spec = keys()
+    def __init__(self, spec: KeySpecification, folder: Path) -> None:
+        self.spec = spec
         made = generate_keys(self.spec, folder, shape="native", min_security=InsecureLevel.INSECURE_FOR_TESTS_ONLY)
         self.evaluation = EvaluationKeyFile(made.evaluation)
         self._secret = secret_residues(SecretKeyFile.load(made.secret), None)
@@ -58,7 +59,7 @@ class Owner:
 
 @pytest.fixture(scope="module")
 def owner(tmp_path_factory: pytest.TempPathFactory) -> Owner:
-    return Owner(tmp_path_factory.mktemp("bootstrap") / "keys")
+    return Owner(keys(), tmp_path_factory.mktemp("bootstrap") / "keys")
 
 
 def messages(count: int) -> Array:
@@ -70,8 +71,7 @@ def sine(u: Array) -> Array:
     return np.asarray(np.sin(2 * np.pi * 0.225 * u))
 
 
-def prediction(u: Array) -> BootstrapNoise:
-    program, spec = circuit(), keys()
+def prediction(u: Array, program: Circuit, spec: KeySpecification) -> BootstrapNoise:
     ((_, bootstrap),) = program.every(Bootstrap)
     ring = RingNoise(spec.ring_degree, SLOTS)
     operand = verify(program, spec)[0]
@@ -86,7 +86,7 @@ def test_a_bootstrap_is_the_sine_within_the_predicted_noise(owner: Owner) -> Non
     errors = found.real - sine(u)
     fresh = RingNoise(keys().ring_degree, SLOTS).fresh / float(MESSAGE_SCALE) ** 2
     slope = 2 * np.pi * 0.225 * np.cos(2 * np.pi * 0.225 * u)
-    model, rng = prediction(u), np.random.default_rng(0)
+    model, rng = prediction(u, program, keys()), np.random.default_rng(0)
     drawn = model.draw(np.broadcast_to(u, (10, *u.shape)), rng)
     drawn += rng.normal(size=drawn.shape) * np.sqrt(slope**2 * fresh)
     assert 1 / HALF_A_BIT < errors.std() / drawn.std() < HALF_A_BIT
@@ -100,6 +100,16 @@ def test_a_bootstrap_is_the_sine_within_the_predicted_noise(owner: Owner) -> Non
     # The absolute figure, so that a wrong prediction cannot hide a wrong result: 2^-17 is what was first measured.
     assert errors.std() < 2**-16.5
     assert found.imag.std() < 2 * errors.std()
+
+
+def test_the_noise_of_the_transforms_is_predicted_too(tmp_path: Path) -> None:
+    """With a polynomial whose rescales matter less, most of the noise is that of the argument."""
+    owner, program, u = Owner(quiet_keys(), tmp_path / "keys"), circuit(count=2, **QUIET), messages(2)
+    model = prediction(u, program, owner.spec)
+    assert model.argument > 4 * model.rescales
+    errors = owner.decrypt(program, owner.run(program, owner.encrypt(u))).real - sine(u)
+    assert 1 / HALF_A_BIT < errors.std() / model.deviation(u) < HALF_A_BIT
+    assert errors.std() < 2**-18
 
 
 def test_the_simulator_draws_the_noise_that_is_measured(owner: Owner) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.ckks.bootstrapping.small import MESSAGE_SCALE, SLOTS, bootstrap
+from tests.runtime.ckks.bootstrapping.small import MESSAGE_SCALE, SLOTS, bootstrap, keys_for
 from tests.runtime.conftest import INSECURE_EVIDENCE, insecure_small_specification
 
 from hecc.runtime.ckks.ciphertexts import CiphertextFile, ResultFile
-from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     Add,
     Circuit,
@@ -29,9 +27,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Rescale,
 )
 from hecc.runtime.ckks.circuit.layout import vector_layout
-from hecc.runtime.ckks.circuit.parameters import GaloisElement
 from hecc.runtime.ckks.circuit.security import InsecureLevel
-from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.client.client import Client
 from hecc.runtime.ckks.keys.keyfiles import EvaluationKeyFile, SecretKeyFile
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksInput, CkksOutput, Estimate
@@ -88,14 +84,7 @@ def make_plan() -> CkksPlan:
         {"all": np.ones((1, SLOTS), np.uint8), "relu": activation(), **matrix()},
     )
     limbs = [LEFT, LEFT, LEFT - 1, 8, LEFT, LEFT, LEFT]
-    expanded = expand_macros(circuit, limbs)
-    steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
-    uses = expanded.circuit.galois_uses(spec.ring_degree)
-    spec = msgspec.structs.replace(
-        spec,
-        relinearization_limbs=max(limbs for step, limbs in steps if Trait.RELINEARIZES in step.traits),
-        galois=tuple(GaloisElement(e, max(expanded.limbs[i] for i in users)) for e, users in uses.items()),
-    )
+    spec = keys_for(circuit, limbs, spec)
     assert spec.security == INSECURE_EVIDENCE
     header = CkksHeader(
         producer="test",
