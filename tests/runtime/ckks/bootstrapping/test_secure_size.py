@@ -79,7 +79,7 @@ def test_its_noise_is_what_is_predicted(tmp_path: Path) -> None:
         (result,) = session.run({"x": [stream]})["y"]
     assert kinds[1].scale is not None
     found = LevelCipher(spec, kinds[1].limbs, enforce_128=True, secret=secret).decrypt(result, float(kinds[1].scale))
-    errors = found.real - np.sin(2 * np.pi * 0.225 * u) / np.sin(2 * np.pi * 0.225)
+    errors = found.real - np.sin(2 * np.pi * 0.225 * u)
     ((_, ins),) = circuit.every(Bootstrap)
     model = BootstrapNoise.of(ins, kinds[0], spec, RingNoise(DEGREE, SLOTS), float(np.mean(u**2)))
     assert np.log2(errors.std()) == pytest.approx(np.log2(model.deviation(u)), abs=0.5)
