@@ -19,11 +19,11 @@ from hecc.compiler.approximation.fits import (
     trimmed,
 )
 from hecc.compiler.approximation.intervals import argument_interval, ratio_interval
+from hecc.compiler.approximation.sine import argument, reach, sine
 from hecc.compiler.graph.function import SINGULAR
 from hecc.compiler.graph.intervals import POINTS
 from hecc.compiler.graph.nodes import FunctionNode
 from hecc.compiler.graph.proofs import Demanded
-from hecc.compiler.graph.sine import argument, reach, sine
 from hecc.runtime.errors import CompileError
 from hecc.runtime.native.series import chebyshev_series
 
@@ -57,7 +57,7 @@ SYMMETRIC = 1.25
 class Fit:
     """A polynomial in ``u = (x - centre) / radius``, or several, each of the one before.
 
-    With a phase the first is one in the sine of u that a bootstrap makes (:mod:`hecc.compiler.graph.sine`).
+    With a phase the first is one in the sine of u that a bootstrap makes (:mod:`hecc.compiler.approximation.sine`).
     """
 
     centre: float

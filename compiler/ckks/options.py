@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hecc.compiler.ckks.chain.bootstrapping import Bootstrapping
     from hecc.compiler.ckks.lowering.packing import Packing
     from hecc.compiler.ckks.prediction.machine import MachineProfile
     from hecc.runtime.ckks.circuit.parameters import KeySpecification
@@ -184,6 +185,15 @@ class CKKSOptions:
         check=_check_batch,
         schemes=CKKS,
     )
+    bootstrap: bool = option(
+        False,
+        "Refresh values ahead of every activation, so that networks of any depth can be evaluated; their keys take "
+        "more than half a gigabyte, and every activation a second or less.",
+        more="For networks with activations, by decisions, at 128 bits of security in the ring of 2^15. It rests on a "
+        "sparse secret, of which the table of the field has no rows: see the page on sparse secrets.",
+        group="Speed and memory",
+        schemes=CKKS,
+    )
     key_budget: int | None = option(
         None,
         "Bytes that the evaluation keys may take in the server's memory: the fastest plan whose keys are not larger.",
@@ -242,6 +252,8 @@ class Options(CKKSOptions):
         Whether the calibration inputs are real ones, and not made up.
     truth
         The right class of each calibration input, shape (rows,); ``None`` where agreement with the network counts.
+    bootstrapping
+        How a network is bootstrapped that is.
     """
 
     precision: float = PRECISION
@@ -258,6 +270,7 @@ class Options(CKKSOptions):
     decides: bool = False
     real: bool = True
     truth: "NDArray[np.int64] | None" = None
+    bootstrapping: "Bootstrapping | None" = None
 
     @property
     def adversary(self) -> "Adversary":

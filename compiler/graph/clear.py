@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.compiler.approximation.sine import sine
 from hecc.compiler.graph.affine import Parameters
 from hecc.compiler.graph.nodes import (
     NODES,
@@ -21,7 +22,6 @@ from hecc.compiler.graph.nodes import (
     QuadraticNode,
     WindowSumNode,
 )
-from hecc.compiler.graph.sine import sine
 from hecc.runtime.native.series import chebyshev_series
 from hecc.runtime.reading import Reading
 

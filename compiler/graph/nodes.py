@@ -274,16 +274,19 @@ class BootstrapNode(Node):
     """Elementwise ``sin(2 pi phase x)`` of a value within [-1, 1], which has all its levels again.
 
     It is what bootstrapping makes of a value whose message fills so large a part of the lowest prime that the sine is
-    no identity there; the function behind it is fitted in the sine (:mod:`hecc.compiler.approximation.sines`).
+    no identity there; the function behind it is fitted in the sine (:mod:`hecc.compiler.approximation.sine`).
 
     Attributes
     ----------
     phase
         The part of the lowest prime that one stands for, more than 0 and at most 1/4.
+    interval
+        What -1 and 1 stand for in the argument of the function behind it.
     """
 
     value: str
     phase: float
+    interval: tuple[float, float]
 
     @property
     def inputs(self) -> tuple[str, ...]:

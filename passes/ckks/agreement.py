@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hecc.compiler.approximation.search import INTERRUPTED
+from hecc.compiler.approximation.sine import reach
 from hecc.compiler.ckks.imprecise import UndecidedError
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
@@ -30,7 +31,6 @@ from hecc.compiler.graph.nodes import (
     QuadraticNode,
     WindowSumNode,
 )
-from hecc.compiler.graph.sine import reach
 from hecc.compiler.promise.decisions import Decisions
 from hecc.passes.ckks.approximate import Approximated, Approximation
 from hecc.runtime.ckks.plan.header import Agreement as AgreementFacts
@@ -120,7 +120,7 @@ class Agreement:
         assert self._reached is not None, "polynomials are chosen before"
         return self._reached
 
-    def polynomials(self, approximation: Approximation, levels: int) -> Approximated:
+    def polynomials(self, approximation: Approximation, levels: int, *, each: bool = True) -> Approximated:
         """The polynomials of the least depth that keep enough decisions.
 
         Parameters
@@ -129,6 +129,8 @@ class Agreement:
             The functions of the graph, on the inputs :attr:`chosen`.
         levels
             That each polynomial may take, at the most.
+        each
+            Whether each may take fewer levels than others.
 
         Raises
         ------
@@ -136,6 +138,11 @@ class Agreement:
             There are none.
         """
         alike = next(filter(self._surely, approximation.uniform(self._lost, levels)), None)
+        if not each:
+            if alike is None:
+                raise self._undecided(approximation, levels)
+            self._reached = self.kept(alike)
+            return alike
         try:
             found = self._lowered(approximation, levels)
             if alike is None or found.levels < alike.levels:
@@ -149,6 +156,11 @@ class Agreement:
             log.warning(INTERRUPTED)
         self._reached = self.kept(alike)
         return alike
+
+    def _undecided(self, approximation: Approximation, levels: int) -> UndecidedError:
+        """How near polynomials of as many levels each come."""
+        deepest = approximation.alike(levels)
+        return UndecidedError(1.0 if deepest is None else 1 - self.kept(deepest).kept, levels)
 
     def _lowered(self, approximation: Approximation, levels: int) -> Approximated:
         """Polynomials that were lowered one by one, the last of many that were just enough: so the aim is narrower."""

@@ -403,7 +403,7 @@ def _polynomial(
     nodes, argument = [normalised], u
     if fit.phase is not None:
         argument = Value(f"{name}:sine", shape)
-        nodes.append(BootstrapNode(argument, node.source, u.name, fit.phase))
+        nodes.append(BootstrapNode(argument, node.source, u.name, fit.phase, interval))
     for k, stage in enumerate(fit.stages):
         last = k == len(fit.stages) - 1
         value = node.output if last else Value(f"{name}:inner", shape)

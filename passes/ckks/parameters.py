@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hecc.compiler.ckks.chain.bootstrapping import Bootstrapping
 from hecc.compiler.ckks.chain.chain_costs import ChainCosts
 from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scales, Scaling
 from hecc.compiler.ckks.chain.spending import Spending, data_bits, find_primes, headroom, spendings
@@ -176,6 +177,11 @@ def choose_chain(demand: Demand, lowered: Lowered, ring_degree: int, packing: Pa
     except SecurityError:
         return None
     trials = _Trials(demand, lowered, ring_degree)
+    if options.bootstrapping is not None:
+        only = _bootstrapped(demand, options.bootstrapping, allowed)
+        if only is not None:
+            trials.consider(only)
+        return trials.best
     ways = spendings(demand.graph, demand.depth, options, ring_degree, packing, demand.weight_bits)
     # The largest error hardly depends on what the others are for: the scale, not the inputs' noise, makes it small.
     inputs = INPUT_BITS[:1] if options.disclose else INPUT_BITS
@@ -209,6 +215,25 @@ def least_key_bytes(demand: Demand, lowered: Lowered, ring_degree: int, packing:
         if chain is not None:
             least = min(least, costs.key_bytes(chain))
     return least
+
+
+def _bootstrapped(demand: Demand, bootstrapping: Bootstrapping, allowed: int) -> Chain | None:
+    """The chain for bootstraps, of which there is one for each number of levels between them; if there are so many."""
+    levels = max(demand.depth.values()) - bootstrapping.behind
+    data = bootstrapping.data_bits(levels)
+    primes = find_primes((*data, *[bootstrapping.special_bits] * bootstrapping.special), bootstrapping.ring_degree)
+    if levels > bootstrapping.levels or primes is None:
+        return None
+    chain = Chain(
+        ring_degree=bootstrapping.ring_degree,
+        scale_bits=bootstrapping.scale_bits,
+        input_bits=bootstrapping.scale_bits,
+        data_primes=primes[: len(data)],
+        special_primes=primes[len(data) :],
+        dropped=(0, *[1] * (len(data) - 1)),
+        digit_limbs=bootstrapping.digit_limbs,
+    )
+    return chain if chain.log2_qp <= allowed else None
 
 
 def _follow(way: _Way, smallest: int, trials: _Trials) -> None:
@@ -472,6 +497,8 @@ def could_fit(demand: Demand, ring_degree: int, packing: Packing) -> bool:
         allowed = limit(ring_degree, options.security, options.adversary)
     except SecurityError:
         return False
+    if options.bootstrapping is not None:
+        return ring_degree == options.bootstrapping.ring_degree and not packing.elementwise
     if options.chain is not None:
         return ring_degree == options.chain.ring_degree
     scale_bits = _least_scale_bits(demand, ring_degree, packing)

@@ -20,10 +20,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -114,6 +116,12 @@ class _Writer:
         planned: Changes = {"scale": self.scales.scale[i], "dropped": self.scales.dropped(i, ins.x)}
         return planned | self._multiplied(i, ins, self.scales.ready_limbs(ins.x))
 
+    def bootstrap(self, i: int, ins: Bootstrap) -> Changes:
+        """Of an operand with what the transform to coefficients drops, and one limb more."""
+        chain, dropped = self.scales.chain, self.scales.dropped_around(i)
+        planned: Changes = {"limbs": len(chain.data_primes), "dropped": dropped}
+        return planned | self._multiplied(i, ins, 1 + dropped[0])
+
     def _multiplied(self, i: int, ins: Instruction, limbs: int) -> Changes:
         changes: Changes = {
             name: self.at_level(value, limbs, ins.source) for name, value in zip(("x", "y"), ins.operands, strict=False)
@@ -144,9 +152,10 @@ _CHANGES: Reading[Callable[[_Writer, int, Any], Changes]] = Reading(
         LinearTransform: _Writer.product,
         MatrixProduct: _Writer.product,
         Polynomial: _Writer.polynomial,
+        Bootstrap: _Writer.bootstrap,
     },
     {
         **dict.fromkeys((Rescale, DropLimbs), "it is written here"),
-        Raise: "it is written when bootstraps are expanded, behind this",
+        **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
     },
 )

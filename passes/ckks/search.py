@@ -14,18 +14,22 @@ from typing import TypeAlias
 from msgspec.structs import replace as replaced
 
 from hecc.compiler.ckks.imprecise import ImpreciseError
+from hecc.compiler.ckks.lowering.assembly import circuit_limbs, key_specification
 from hecc.compiler.ckks.lowering.batch_lowering import RelinearizationPrice, batch_layouts, lower_batch
+from hecc.compiler.ckks.lowering.embedding import Embedding
 from hecc.compiler.ckks.lowering.lowering import Lowered, lower
 from hecc.compiler.ckks.lowering.packing import Packing
 from hecc.compiler.ckks.options import RING_DEGREES, Options
+from hecc.compiler.ckks.prediction.cost import circuit_seconds
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.passes.ckks.layouts import LayoutChoice, Price, select_layouts
 from hecc.passes.ckks.parameters import Candidate, Demand, choose_chain, could_fit, least_key_bytes
+from hecc.passes.ckks.scales import apply_scales
 from hecc.passes.ckks.shared_rotations import share_rotations
 from hecc.passes.graph.window_sums import largest_window
 from hecc.runtime.ckks.circuit.instructions import Fold, Rotate
-from hecc.runtime.ckks.circuit.layout import MAX_COUNT
+from hecc.runtime.ckks.circuit.layout import MAX_COUNT, Layout
 from hecc.runtime.ckks.plan.choices import RingTrial
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.errors import CompileError
@@ -190,6 +194,8 @@ def _choose(
     candidate = choose_chain(demand, lowering.lowered, ring_degree, packing)
     if candidate is None:
         return None
+    if demand.options.bootstrapping is not None:
+        candidate = _with_bootstraps(candidate, lowering.lowered, demand.options)
     best = lowering, candidate
 
     def is_done() -> bool:
@@ -221,6 +227,16 @@ def _dearer(
     return None if candidate is None else (shared, candidate)
 
 
+def _with_bootstraps(candidate: Candidate, lowered: Lowered, options: Options) -> Candidate:
+    """A candidate with what it costs, bootstraps and their keys included, which only a circuit with scales tells."""
+    circuit, _ = apply_scales(lowered, candidate.scales)
+    model, keys = DEVICE_MODELS[options.device], key_specification(circuit, candidate.chain, options)
+    seconds = circuit_seconds(
+        circuit, circuit_limbs(circuit), model.key_cost_model(keys, circuit.period, options.rates)
+    )
+    return replace(candidate, seconds=seconds, key_bytes=model.memory.evaluation_keys(keys))
+
+
 def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> Lowering:
     """The same layouts with fewer rotation steps; ``key`` is the price of one in giant rotations."""
     assert lowering.price is not None
@@ -229,10 +245,28 @@ def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> L
     always |= {ins.step for _, ins in circuit.every(Rotate)}
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
     single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
-    lowered = lower(graph, single, embeddings, circuit.slots, pair_inputs=DEVICE_MODELS[options.device].pairs_inputs)
+    lowered = lower(
+        graph,
+        single,
+        embeddings,
+        circuit.slots,
+        pair_inputs=DEVICE_MODELS[options.device].pairs_inputs,
+        bootstrapping=options.bootstrapping,
+    )
     lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
     verify(lowered.circuit, None)
     return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
+
+
+def _lowered(
+    graph: Graph,
+    layouts: Mapping[str, Layout],
+    embeddings: Mapping[str, tuple[Embedding, ...]],
+    slots: int,
+    options: Options,
+) -> Lowered:
+    pairs = DEVICE_MODELS[options.device].pairs_inputs
+    return lower(graph, layouts, embeddings, slots, pair_inputs=pairs, bootstrapping=options.bootstrapping)
 
 
 def _packings(graph: Graph, ring_degree: int, options: Options) -> tuple[Packing, ...]:
@@ -340,7 +374,9 @@ def _diagonals(
     slots = next(iter(best.layouts.values())).slots
     if slots not in known.diagonals:
         pairs = DEVICE_MODELS[options.device].pairs_inputs
-        lowered = lower(graph, best.layouts, best.embeddings, slots, pair_inputs=pairs)
+        lowered = lower(
+            graph, best.layouts, best.embeddings, slots, pair_inputs=pairs, bootstrapping=options.bootstrapping
+        )
         verify(lowered.circuit, None)
         known.diagonals[slots] = Lowering(best, lowered, price)
     return known.diagonals[slots]

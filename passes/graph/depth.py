@@ -30,7 +30,7 @@ from hecc.compiler.graph.nodes import (
 from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.reading import Reading
 
-__all__ = ["levels_spent", "multiplicative_depth"]
+__all__ = ["bootstrapped_depth", "levels_between", "levels_spent", "multiplicative_depth"]
 
 
 def multiplicative_depth(graph: Graph, *, functions: int = 0, start: int = 0, refreshed: int = 0) -> dict[str, int]:
@@ -51,6 +51,25 @@ def multiplicative_depth(graph: Graph, *, functions: int = 0, start: int = 0, re
         levels = _levels(graph, node, functions)
         depth[node.output.name] = refreshed if levels is None else before + levels
     return depth
+
+
+def bootstrapped_depth(graph: Graph, behind: int) -> dict[str, int]:
+    """Depth of every value of a graph with bootstraps, behind which it is ``behind``.
+
+    Inputs are as deep as nothing becomes deeper for it: they are encrypted with no more limbs than they need.
+    """
+    deepest = max(multiplicative_depth(graph).values())
+    start = next(n for n in range(deepest, -1, -1) if max(multiplicative_depth(graph, start=n).values()) == deepest)
+    return {name: behind + depth for name, depth in multiplicative_depth(graph, start=start).items()}
+
+
+def levels_between(graph: Graph) -> int:
+    """The most products in a row from a function, or an input, to the next function or an output."""
+    depth: dict[str, int] = {}
+    for node in graph.nodes:
+        before = max((depth[value] for value in node.inputs), default=0)
+        depth[node.output.name] = 0 if isinstance(node, FunctionNode) else before + (_levels(graph, node, 0) or 0)
+    return max(depth.values())
 
 
 def levels_spent(graph: Graph, *, functions: int = 0) -> dict[Source, int]:

@@ -4,7 +4,8 @@ Two numbers per value matter. ``observed``, the largest magnitude over the calib
 is stored so that its observed magnitude is about one, which keeps the precision of all layers alike without touching a
 weight. ``bound``, the largest magnitude that must not overflow, sets the modulus. Interval arithmetic over the declared
 input range proves a bound; through a few squares it becomes absurdly large, so ``bound`` is the smaller of it and the
-observed magnitude with a margin. The argument of a Chebyshev series is bounded by one: its interval was chosen so.
+observed magnitude with a margin. The argument of a Chebyshev series is bounded by one: its interval was chosen so; and
+so is that of a bootstrap, which folds back what is larger.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.intervals import value_intervals
-from hecc.compiler.graph.nodes import ChebyshevNode
+from hecc.compiler.graph.nodes import BootstrapNode, ChebyshevNode
 from hecc.compiler.graph.proofs import proved_intervals
 from hecc.runtime.errors import CompileError
 
@@ -44,8 +45,8 @@ class Range:
     bound
         What the modulus has room for.
     quantiles
-        Of the argument of a Chebyshev series, over the calibration inputs and the elements, from the smallest to the
-        largest in equal steps; of other values none.
+        Of the argument of a Chebyshev series or a bootstrap, over the calibration inputs and the elements, from the
+        smallest to the largest in equal steps; of other values none.
     """
 
     observed: float
@@ -85,7 +86,7 @@ def value_ranges(
         Values grow beyond all bounds, or vanish.
     """
     intervals = proved_intervals(graph, declared) if proved else value_intervals(graph, declared)
-    arguments = {node.value for node in graph.nodes if isinstance(node, ChebyshevNode)}
+    arguments = {node.value for node in graph.nodes if isinstance(node, (ChebyshevNode, BootstrapNode))}
     inputs = {node.output.name for node in graph.inputs()}
     allowed = {} if edges is None else graph.evaluate(edges)
     ranges: dict[str, Range] = {}

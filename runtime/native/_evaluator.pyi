@@ -1,6 +1,7 @@
 """hecc's native evaluator; use it through evaluator.py beside this file."""
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +88,7 @@ class ScalarMatrix:
     def groups(self) -> int: ...
 
 class LinearTransform:
+    @overload
     def __init__(
         self,
         context: Context,
@@ -102,6 +104,17 @@ class LinearTransform:
         offsets: npt.NDArray[np.int64],
         value_slots: npt.NDArray[np.uint16],
         values: npt.NDArray[np.float32],
+        memory: int,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        context: Context,
+        limbs: int,
+        scale: float,
+        baby: npt.NDArray[np.int32],
+        giant: npt.NDArray[np.int32],
+        complex_values: npt.NDArray[np.complex128],
         memory: int,
     ) -> None: ...
     def apply(

@@ -105,6 +105,7 @@ class Kernels:
         self,
         values: _Bytes,
         repeats: int,
+        apart: bool,
         rotated: _Words,
         rotations: npt.NDArray[np.uint32],
         out: _Words,
@@ -114,9 +115,11 @@ class Kernels:
         """Sum over t of diagonal t times rotation rotations[t], for both polynomials; or that, added to `out`.
 
         `out` has the shape (2, count), and `rotated`, which `GaloisPermutation.apply_to_runs` fills, (count / 32,
-        rotations, 64). A diagonal is the same from both ends, and each of its words stands for `repeats` coefficients,
-        a power of two. `values` has the shape (groups, diagonals or more, bytes): for every 16 coefficients of the
-        first half, or every `repeats` of them where that is more, a packed run of 16 / repeats words, or of one.
+        rotations, 64). A real diagonal is the same from both ends, and each of its words stands for `repeats`
+        coefficients, a power of two. `values` has the shape (groups, diagonals or more, bytes): for every 16
+        coefficients of the first half, or every `repeats` of them where that is more, a packed run of 16 / repeats
+        words, or of one. Complex diagonals have their ends `apart`: behind each run one more, that of the last end in
+        reversed order.
         """
 
     def matrix_product(self, weights: _Words, x: _Words, out: _Words, modulus: int) -> None:

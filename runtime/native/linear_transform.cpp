@@ -40,6 +40,14 @@ std::size_t checked(std::int32_t value, std::size_t limit, const char* name) {
   return static_cast<std::size_t>(value);
 }
 
+std::size_t checked_slots(std::size_t slots, std::size_t limit, const char* name) {
+  if (!std::has_single_bit(slots) || slots > limit) {
+    throw std::invalid_argument(std::to_string(slots) + " " + name + " are not a power of two up to " +
+                                std::to_string(limit));
+  }
+  return slots;
+}
+
 std::uint64_t element_of(std::size_t step, std::size_t degree) {
   std::uint64_t element = 1;
   for (std::size_t i = 0; i < step; ++i) element = element * 3 & (2 * degree - 1);
@@ -86,63 +94,100 @@ struct LinearTransform::Pass {
 };
 
 LinearTransform::LinearTransform(const Context& context, std::size_t rows, std::size_t columns, std::size_t slots,
-                                 std::size_t limbs, double scale, const SparseDiagonals& diagonals, std::size_t memory)
+                                 std::size_t period, std::size_t ends, std::size_t limbs, double scale)
     : rows_(rows),
       columns_(columns),
       slots_(slots),
       limbs_(limbs),
       width_(limbs + context.special_limbs()),
       scale_(scale),
-      value_slots_(diagonals.slots),
-      values_(diagonals.values),
-      half_(std::max(slots, kSmallestHalf)),
+      period_(period),
+      ends_(ends),
+      half_(std::max(period, kSmallestHalf)),
       repeats_(context.degree() / 2 / half_),
       run_(repeats_ < kDiagonalRun ? kDiagonalRun / std::max<std::size_t>(1, repeats_) : 1) {
   context.check_limbs(limbs);
-  if (!std::has_single_bit(slots) || slots > context.degree() / 2) {
-    throw std::invalid_argument(std::to_string(slots) + " slots are not a power of two up to " +
-                                std::to_string(context.degree() / 2));
-  }
-  if (rows < 1 || columns < 1) throw std::invalid_argument("a transform needs a ciphertext and makes one");
   if (!(scale > 0) || !std::isfinite(scale)) throw std::invalid_argument("the scale is not positive and finite");
   bytes_ = residue_bytes(context, 0, width_);
+}
+
+LinearTransform::LinearTransform(const Context& context, std::size_t rows, std::size_t columns, std::size_t slots,
+                                 std::size_t limbs, double scale, const SparseDiagonals& diagonals, std::size_t memory)
+    : LinearTransform(context, rows, columns, checked_slots(slots, context.degree() / 2, "slots"), slots, 1, limbs,
+                      scale) {
+  if (rows < 1 || columns < 1) throw std::invalid_argument("a transform needs a ciphertext and makes one");
+  read(diagonals);
+  share_memory(memory);
+}
+
+LinearTransform::LinearTransform(const Context& context, std::size_t limbs, double scale,
+                                 const PeriodicDiagonals& diagonals, std::size_t memory)
+    : LinearTransform(context, 1, 1, context.degree() / 2,
+                      checked_slots(diagonals.period, context.degree() / 2, "slots of a period"), 2, limbs, scale) {
   read(diagonals);
   share_memory(memory);
 }
 
 void LinearTransform::read(const SparseDiagonals& diagonals) {
-  std::set<std::pair<std::size_t, std::size_t>> rotations;
-  std::set<std::size_t> steps;
+  value_slots_ = diagonals.slots;
+  values_ = diagonals.values;
   std::int64_t previous = 0;
-  std::size_t row = kNone;
   for (std::size_t k = 0; k < diagonals.size; ++k) {
     const std::int64_t begin = diagonals.offsets[k], end = diagonals.offsets[k + 1];
     if (begin != previous || end < begin || static_cast<std::uint64_t>(end) > diagonals.values_size) {
       throw std::invalid_argument("diagonals: offsets do not partition the values");
     }
     previous = end;
-    const std::size_t row_before = row;
-    row = checked(diagonals.row[k], rows_, "row");
-    terms_.push_back({checked(diagonals.column[k], columns_, "column"), checked(diagonals.baby[k], slots_, "baby"),
-                      checked(diagonals.giant[k], slots_, "giant"), static_cast<std::size_t>(begin),
-                      static_cast<std::size_t>(end), 0});
-    const Term& term = terms_.back();
-    rotations.emplace(term.column, term.baby);
-    steps.insert({term.baby, term.giant});
-    if (k == 0 || row != row_before || term.giant != terms_[k - 1].giant) {
-      groups_.push_back({row, term.giant, segments_.size(), segments_.size()});
-    }
-    Group& group = groups_.back();
-    if (group.first_segment == group.last_segment || segments_.back().last - segments_.back().first == kTerms) {
-      segments_.push_back({groups_.size() - 1, k, k});
-      ++group.last_segment;
-    }
-    ++segments_.back().last;
+    const std::size_t row = checked(diagonals.row[k], rows_, "row");
+    append_term({checked(diagonals.column[k], columns_, "column"), checked(diagonals.baby[k], slots_, "baby"),
+                 checked(diagonals.giant[k], slots_, "giant"), static_cast<std::size_t>(begin),
+                 static_cast<std::size_t>(end), 0},
+                row);
   }
   for (std::size_t i = 0; i < static_cast<std::size_t>(previous); ++i) {
     if (diagonals.slots[i] >= slots_ || !std::isfinite(diagonals.values[i])) {
       throw std::invalid_argument("diagonals: a slot is out of range or a value is not finite");
     }
+  }
+  find_rotations();
+}
+
+void LinearTransform::read(const PeriodicDiagonals& diagonals) {
+  complex_values_ = diagonals.values;
+  for (std::size_t k = 0; k < diagonals.size; ++k) {
+    append_term({0, checked(diagonals.baby[k], slots_, "baby"), checked(diagonals.giant[k], slots_, "giant"),
+                 k * period_, (k + 1) * period_, 0},
+                0);
+  }
+  for (std::size_t i = 0; i < diagonals.size * period_; ++i) {
+    if (!std::isfinite(diagonals.values[i].real()) || !std::isfinite(diagonals.values[i].imag())) {
+      throw std::invalid_argument("diagonals: a value is not finite");
+    }
+  }
+  find_rotations();
+}
+
+// The next term: of the group before it, or of a new one where the row or the giant step is another.
+void LinearTransform::append_term(const Term& term, std::size_t row) {
+  const std::size_t k = terms_.size();
+  if (k == 0 || row != groups_.back().row || term.giant != groups_.back().giant) {
+    groups_.push_back({row, term.giant, segments_.size(), segments_.size()});
+  }
+  terms_.push_back(term);
+  Group& group = groups_.back();
+  if (group.first_segment == group.last_segment || segments_.back().last - segments_.back().first == kTerms) {
+    segments_.push_back({groups_.size() - 1, k, k});
+    ++group.last_segment;
+  }
+  ++segments_.back().last;
+}
+
+void LinearTransform::find_rotations() {
+  std::set<std::pair<std::size_t, std::size_t>> rotations;
+  std::set<std::size_t> steps;
+  for (const Term& term : terms_) {
+    rotations.emplace(term.column, term.baby);
+    steps.insert({term.baby, term.giant});
   }
   steps.erase(0);
   steps_.assign(steps.begin(), steps.end());
@@ -156,7 +201,7 @@ void LinearTransform::read(const SparseDiagonals& diagonals) {
 // Residues are kept for as many segments as leave room for the coefficients of all others: with coefficients alone an
 // encoding costs half a transform per limb, without them a Fourier transform as well.
 void LinearTransform::share_memory(std::size_t bytes) {
-  const std::size_t own_coefficients = half_ * sizeof(double);
+  const std::size_t own_coefficients = ends_ * half_ * sizeof(double);
   std::size_t coefficients = terms_.size() * own_coefficients;
   for (Segment& segment : segments_) {
     const std::size_t terms = segment.last - segment.first;
@@ -178,7 +223,7 @@ std::size_t LinearTransform::residue_bytes(const Context& context, std::size_t f
                                            std::size_t last_limb) const {
   std::size_t bytes = 0;
   for (std::size_t limb = first_limb; limb < last_limb; ++limb) {
-    bytes += half_ * packed_bytes(context.modulus(context.prime_of(limb, limbs_)).value);
+    bytes += ends_ * half_ * packed_bytes(context.modulus(context.prime_of(limb, limbs_)).value);
   }
   return bytes;
 }
@@ -386,13 +431,13 @@ void LinearTransform::multiply(Pass& pass, const Part& part, const std::vector<P
         std::uint64_t* const second = first + width_ * degree;
         std::uint64_t* const out[] = {first + front, first + back, second + front, second + back};
         const Segment& segment = *product.segment;
-        const std::size_t terms = segment.last - segment.first, stride = terms * run_ * word;
+        const std::size_t terms = segment.last - segment.first, own = ends_ * run_ * word, stride = terms * own;
         const std::uint8_t* const residues = segment.kept == Segment::Kept::kResidues
                                                  ? segment.residues.data() + kept_before * terms
                                                  : passing + product.passing + passing_before * terms;
         const bool added = product.group == previous || pass.begun_sums[product.group];
-        context.kernels().diagonal_products(residues + front / repeats_ / run_ * stride + product.first * run_ * word,
-                                            stride, repeats_, rotated, rotated_stride, product.rotations.data(),
+        context.kernels().diagonal_products(residues + front / repeats_ / run_ * stride + product.first * own, stride,
+                                            repeats_, ends_ == 2, rotated, rotated_stride, product.rotations.data(),
                                             product.rotations.size(), at_once, added, out, modulus);
         previous = product.group;
       }
@@ -429,7 +474,7 @@ void LinearTransform::prepare(const Context& context, const Part& part, const st
     } else {
       passing += terms * part_bytes;
       if (segment.kept == Segment::Kept::kCoefficients && segment.coefficients.size() == 0) {
-        segment.coefficients = AlignedBuffer<double>(terms * half_);
+        segment.coefficients = AlignedBuffer<double>(terms * ends_ * half_);
       }
     }
     if (segment.kept != Segment::Kept::kNothing && !segment.ready) made.push_back(&segment);
@@ -441,22 +486,23 @@ void LinearTransform::prepare(const Context& context, const Part& part, const st
   if (made.empty()) lock.unlock();
   if (work.empty()) return;
   const std::size_t threads = context.pool().threads();
-  AlignedBuffer<double> doubles(threads * 5 * half_);
+  AlignedBuffer<double> doubles(threads * 6 * half_);
   BufferPool::Buffer scratch = context.borrow(threads * (2 * half_ + kBlock));
   context.pool().run(work.size(), [&](std::size_t index, std::size_t worker) {
     const auto& [segment, number, embeds, residues, first_limb, last_limb] = work[index];
     Term& term = terms_[number];
     const std::size_t own = number - segment->first, terms = segment->last - segment->first;
-    double* coefficients = doubles.data() + worker * 5 * half_;
+    double* coefficients = doubles.data() + worker * 6 * half_;
     int words = 0;
     if (embeds) {
       words = embed(context, term, coefficients, coefficients + 2 * half_);
       if (segment->kept == Segment::Kept::kCoefficients) {
-        std::copy(coefficients, coefficients + half_, segment->coefficients.data() + own * half_);
+        const std::size_t count = ends_ * half_;
+        std::copy(coefficients, coefficients + count, segment->coefficients.data() + own * count);
         term.words = words;
       }
     } else {
-      coefficients = segment->coefficients.data() + own * half_;
+      coefficients = segment->coefficients.data() + own * ends_ * half_;
       words = term.words;
     }
     std::uint8_t* output = residues;
@@ -464,8 +510,8 @@ void LinearTransform::prepare(const Context& context, const Part& part, const st
       const std::size_t prime = context.prime_of(limb, limbs_);
       const std::size_t word = packed_bytes(context.modulus(prime).value);
       encode(context, coefficients, words, prime, terms, scratch.data() + worker * (2 * half_ + kBlock),
-             output + own * run_ * word);
-      output += terms * half_ * word;
+             output + own * ends_ * run_ * word);
+      output += terms * ends_ * half_ * word;
     }
   });
   for (Segment* const segment : made) segment->ready = true;
@@ -529,17 +575,24 @@ void LinearTransform::take_giant_steps(Pass& pass, std::size_t first_group, std:
 }
 
 // A diagonal, rolled forward by its giant step, to rounded coefficients. Conjugation leaves a real vector as it is, so
-// that the first half of its coefficients is enough. `coefficients` is of 2 half_ and `scratch` of 3 half_ doubles.
+// that the first half of its coefficients is enough. `coefficients` is of 2 half_ and `scratch` of 4 half_ doubles.
 int LinearTransform::embed(const Context& context, const Term& term, double* coefficients, double* scratch) const {
-  const std::size_t mask = slots_ - 1;
-  double* const dense = scratch + 2 * half_;
-  std::fill(dense, dense + half_, 0.0);
-  for (std::size_t i = term.begin; i < term.end; ++i) {
-    dense[(value_slots_[i] + term.giant) & mask] = static_cast<double>(values_[i]);
-  }
-  for (std::size_t copy = slots_; copy < half_; copy += slots_) std::copy(dense, dense + slots_, dense + copy);
   const Encoder encoder{context.kernels(), context.degree()};
-  const int words = encoder.embed(dense, half_, scale_, coefficients, scratch);
+  int words = 0;
+  if (ends_ == 2) {
+    std::complex<double>* const dense = reinterpret_cast<std::complex<double>*>(scratch + 2 * half_);
+    for (std::size_t i = 0; i < half_; ++i) dense[i] = complex_values_[term.begin + ((i - term.giant) & (period_ - 1))];
+    words = encoder.embed(dense, half_, scale_, coefficients, scratch);
+  } else {
+    const std::size_t mask = slots_ - 1;
+    double* const dense = scratch + 2 * half_;
+    std::fill(dense, dense + half_, 0.0);
+    for (std::size_t i = term.begin; i < term.end; ++i) {
+      dense[(value_slots_[i] + term.giant) & mask] = static_cast<double>(values_[i]);
+    }
+    for (std::size_t copy = slots_; copy < half_; copy += slots_) std::copy(dense, dense + slots_, dense + copy);
+    words = encoder.embed(dense, half_, scale_, coefficients, scratch);
+  }
   if (words == 0) throw std::invalid_argument("a diagonal at its scale is too large to encode");
   return words;
 }
@@ -550,15 +603,26 @@ void LinearTransform::encode(const Context& context, const double* coefficients,
                              std::size_t terms, std::uint64_t* scratch, std::uint8_t* output) const {
   const Kernels& kernels = context.kernels();
   const NttTables& tables = context.tables(prime);
-  std::uint64_t* const folded = scratch + half_ + kBlock;
-  kernels.residues(coefficients, words, scratch, half_, tables.modulus());
-  scratch[half_] = 0;
-  kernels.fold_conjugates(scratch, tables.root_of_minus_one(), folded, half_, tables.modulus());
-  kernels.ntt_forward_half(tables.view(), std::bit_width(half_), folded, folded);
+  const std::uint64_t* ends[2];
+  if (ends_ == 2) {
+    kernels.residues(coefficients, words, scratch, 2 * half_, tables.modulus());
+    kernels.ntt_forward(tables.view(), std::bit_width(half_), scratch, scratch);
+    std::reverse(scratch + half_, scratch + 2 * half_);
+    ends[0] = scratch;
+    ends[1] = scratch + half_;
+  } else {
+    std::uint64_t* const folded = scratch + half_ + kBlock;
+    kernels.residues(coefficients, words, scratch, half_, tables.modulus());
+    scratch[half_] = 0;
+    kernels.fold_conjugates(scratch, tables.root_of_minus_one(), folded, half_, tables.modulus());
+    kernels.ntt_forward_half(tables.view(), std::bit_width(half_), folded, folded);
+    ends[0] = folded;
+  }
   with_packed_bytes(packed_bytes(tables.modulus().value), [&](auto bytes) {
+    const std::size_t run_bytes = run_ * bytes.value;
     std::uint8_t* run = output;
-    for (std::size_t i = 0; i < half_; i += run_, run += terms * run_ * bytes.value) {
-      pack_run<bytes.value>(folded + i, run_, run);
+    for (std::size_t i = 0; i < half_; i += run_, run += terms * ends_ * run_bytes) {
+      for (std::size_t end = 0; end < ends_; ++end) pack_run<bytes.value>(ends[end] + i, run_, run + end * run_bytes);
     }
   });
 }

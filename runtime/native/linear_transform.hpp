@@ -7,6 +7,7 @@
 // section 4).
 #pragma once
 
+#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -18,6 +19,16 @@
 #include "context.hpp"
 
 namespace hecc {
+
+// The diagonals of one ciphertext as hecc.runtime.ckks.bootstrapping.fourier.PeriodicDiagonals has them: `size` of
+// them, each of `period` complex numbers, a power of two. Terms are in the order of giant steps. The array `values`
+// must outlive what is made from this.
+struct PeriodicDiagonals {
+  std::size_t size, period;
+  const std::int32_t* baby;
+  const std::int32_t* giant;
+  const std::complex<double>* values;
+};
 
 // The diagonals as hecc.runtime.ckks.circuit.instructions.Diagonals has them: `size` of them, with offsets[size]
 // non-zero values in all. The arrays `slots` and `values` must outlive what is made from this.
@@ -40,6 +51,11 @@ class LinearTransform {
   // of bounds.
   LinearTransform(const Context& context, std::size_t rows, std::size_t columns, std::size_t slots, std::size_t limbs,
                   double scale, const SparseDiagonals& diagonals, std::size_t memory);
+
+  // The same with complex diagonals, from one ciphertext to one, of all slots of the ring. What is kept of a diagonal
+  // is as large as its period.
+  LinearTransform(const Context& context, std::size_t limbs, double scale, const PeriodicDiagonals& diagonals,
+                  std::size_t memory);
 
   // The rotations that it needs a key for.
   const std::vector<std::size_t>& steps() const { return steps_; }
@@ -65,9 +81,10 @@ class LinearTransform {
   struct Group {
     std::size_t row, giant, first_segment, last_segment;
   };
-  // Some terms of a group that are encoded together. The residues of a diagonal from both ends are the same
+  // Some terms of a group that are encoded together. The residues of a real diagonal from both ends are the same
   // (ntt_forward_half), so that the first half is enough. For every limb, for every run, for every term there is a
-  // packed run, see PointwiseKernels::diagonal_products. Coefficients have the shape (terms, slots).
+  // packed run, or one for each end, see PointwiseKernels::diagonal_products. Coefficients have the shape (terms,
+  // ends * slots).
   struct Segment {
     enum class Kept { kResidues, kCoefficients, kNothing };
     std::size_t group, first, last;
@@ -81,7 +98,12 @@ class LinearTransform {
   struct Pass;
   struct Product;
 
+  LinearTransform(const Context& context, std::size_t rows, std::size_t columns, std::size_t slots, std::size_t period,
+                  std::size_t ends, std::size_t limbs, double scale);
   void read(const SparseDiagonals& diagonals);
+  void read(const PeriodicDiagonals& diagonals);
+  void append_term(const Term& term, std::size_t row);
+  void find_rotations();
   void share_memory(std::size_t bytes);
   std::size_t residue_bytes(const Context& context, std::size_t first_limb, std::size_t last_limb) const;
   void make_rotations(Pass& pass, const Part& part) const;
@@ -98,8 +120,11 @@ class LinearTransform {
 
   std::size_t rows_, columns_, slots_, limbs_, width_;
   double scale_;
-  const std::uint16_t* value_slots_;
-  const float* values_;
+  std::size_t period_;                          // slots after which a diagonal repeats
+  std::size_t ends_;                            // 1 where diagonals are real, 2 where they are complex
+  const std::uint16_t* value_slots_ = nullptr;  // of real diagonals
+  const float* values_ = nullptr;
+  const std::complex<double>* complex_values_ = nullptr;
   std::size_t half_;     // slots of an encoded diagonal, half its coefficients: a polynomial in a power of X
   std::size_t repeats_;  // coefficients of a polynomial of the ring for one of these
   std::size_t run_;      // words that a diagonal has in a run

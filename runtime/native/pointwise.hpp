@@ -66,12 +66,13 @@ struct PointwiseKernels {
   // Sum over t of diagonal t times rotation t, for `runs` runs of kDiagonalRun coefficients from each end of both
   // polynomials: out[0] and out[2] point to the first runs, out[1] and out[3] to the last, of which there are as many
   // before. `rotated` has `rotated_stride` words per run, of which rotation t takes 4 kDiagonalRun at index
-  // rotations[t]: see AutomorphismKernels::permute_to_runs. A diagonal is the same from both ends, and each of its
+  // rotations[t]: see AutomorphismKernels::permute_to_runs. A real diagonal is the same from both ends, and each of its
   // words stands for `repeats` coefficients, a power of two: `values` begins with the runs that all diagonals have for
   // the first kDiagonalRun coefficients, packed for q, of kDiagonalRun / repeats words or one each, and has `stride`
-  // bytes per kDiagonalRun coefficients, or per `repeats` where that is more. Where `added` is set the sums are added
-  // to what is in `out`. terms < kMaxTerms.
-  void (*diagonal_products)(const std::uint8_t* values, std::size_t stride, std::size_t repeats,
+  // bytes per kDiagonalRun coefficients, or per `repeats` where that is more. Complex diagonals have their ends
+  // `apart`: right behind the run of the first end lies that of the last, in reversed order. Where `added` is set
+  // the sums are added to what is in `out`. terms < kMaxTerms.
+  void (*diagonal_products)(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool apart,
                             const std::uint64_t* rotated, std::size_t rotated_stride, const std::uint32_t* rotations,
                             std::size_t terms, std::size_t runs, bool added, std::uint64_t* const* out,
                             const Modulus& q);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "packing.hpp"
 #include "pointwise.hpp"
@@ -203,27 +204,31 @@ struct Pointwise {
 #endif
   }
 
-  static void diagonal_products(const std::uint8_t* values, std::size_t stride, std::size_t repeats,
+  static void diagonal_products(const std::uint8_t* values, std::size_t stride, std::size_t repeats, bool apart,
                                 const std::uint64_t* rotated, std::size_t rotated_stride,
                                 const std::uint32_t* rotations, std::size_t terms, std::size_t runs, bool added,
                                 std::uint64_t* const* out, const Modulus& q) {
     const Rotations x{rotated, rotated_stride, rotations, terms};
-    with_packed_bytes(packed_bytes(q.value), [&](auto bytes) {
-      constexpr std::size_t kBytes = bytes.value;
-      switch (repeats) {
-        case 1:
-          return diagonal_products_of<kBytes, 1>({values, stride, 1}, x, runs, added, out, q);
-        case 2:
-          return diagonal_products_of<kBytes, 2>({values, stride, 1}, x, runs, added, out, q);
-        case 4:
-          return diagonal_products_of<kBytes, 4>({values, stride, 1}, x, runs, added, out, q);
-        case 8:
-          return diagonal_products_of<kBytes, 8>({values, stride, 1}, x, runs, added, out, q);
-        default:
-          return diagonal_products_of<kBytes, kDiagonalRun>({values, stride, repeats / kDiagonalRun}, x, runs, added,
-                                                            out, q);
-      }
-    });
+    const auto run_all = [&](auto ends) {
+      with_packed_bytes(packed_bytes(q.value), [&](auto bytes) {
+        constexpr std::size_t kEnds = ends.value, kBytes = bytes.value;
+        switch (repeats) {
+          case 1:
+            return diagonal_products_of<kEnds, kBytes, 1>({values, stride, 1}, x, runs, added, out, q);
+          case 2:
+            return diagonal_products_of<kEnds, kBytes, 2>({values, stride, 1}, x, runs, added, out, q);
+          case 4:
+            return diagonal_products_of<kEnds, kBytes, 4>({values, stride, 1}, x, runs, added, out, q);
+          case 8:
+            return diagonal_products_of<kEnds, kBytes, 8>({values, stride, 1}, x, runs, added, out, q);
+          default:
+            return diagonal_products_of<kEnds, kBytes, kDiagonalRun>({values, stride, repeats / kDiagonalRun}, x, runs,
+                                                                     added, out, q);
+        }
+      });
+    };
+    if (apart) return run_all(std::integral_constant<std::size_t, 2>());
+    run_all(std::integral_constant<std::size_t, 1>());
   }
 
   struct Rotations {
@@ -238,9 +243,9 @@ struct Pointwise {
     std::size_t stride, runs;
   };
 
-  // A word of a diagonal stands for kRepeats coefficients. It meets both polynomials at both ends, so that it is loaded
-  // once for four products.
-  template <std::size_t kBytes, std::size_t kRepeats>
+  // A word of a diagonal stands for kRepeats coefficients. It meets both polynomials, and at both ends where these have
+  // it in common: it is loaded once for four products, or for two.
+  template <std::size_t kEnds, std::size_t kBytes, std::size_t kRepeats>
   static void diagonal_products_of(const Diagonals& diagonals, const Rotations& rotations, std::size_t runs, bool added,
                                    std::uint64_t* const* out, const Modulus& q) {
     constexpr std::size_t kVectorsNow = kWidth == 8 ? 2 : 1, kWords = kDiagonalRun / kRepeats;
@@ -265,14 +270,18 @@ struct Pointwise {
         }
         for (std::size_t t = 0; t < rotations.terms; ++t) {
           const std::uint64_t* const rotation = words + rotations.indices[t] * 4 * kDiagonalRun;
-          const std::uint8_t* const value = values + t * kWords * kBytes;
+          const std::uint8_t* const value = values + t * kEnds * kWords * kBytes;
           // Diagonals come from memory, a short stretch at a time of each group: what the next call reads of them.
-          if constexpr (kRepeats < kDiagonalRun) prefetch<kWords * kBytes>(value + runs * diagonals.stride);
+          if constexpr (kRepeats < kDiagonalRun) prefetch<kEnds * kWords * kBytes>(value + runs * diagonals.stride);
 #pragma GCC unroll 2
           for (std::size_t v = 0; v < kVectorsNow; ++v) {
-            const Operand x =
-                Isa::operand(Isa::template load_packed<kBytes, kRepeats>(value, kWords, (j + v * kWidth) / kRepeats));
-            const Operand mirrored = Isa::reverse(x);
+            const std::size_t word = (j + v * kWidth) / kRepeats;
+            const Operand x = Isa::operand(Isa::template load_packed<kBytes, kRepeats>(value, kWords, word));
+            Operand mirrored = Isa::reverse(x);
+            if constexpr (kEnds == 2) {
+              const std::uint8_t* const last = value + kWords * kBytes;
+              mirrored = Isa::reverse(Isa::operand(Isa::template load_packed<kBytes, kRepeats>(last, kWords, word)));
+            }
             const std::uint64_t* const y = rotation + j + v * kWidth;
             const std::uint64_t* const z = rotation + kDiagonalRun + mirror - v * kWidth;
             Isa::accumulate(sums[0][v], x, load_operand(y));

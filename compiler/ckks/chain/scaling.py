@@ -32,9 +32,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -178,6 +180,10 @@ class Scales:
         """Primes that each rescale within a polynomial divides by."""
         return self.chain.dropped[self.depth[argument] + 1 : self.depth[polynomial] + 1]
 
+    def dropped_around(self, bootstrap: int) -> tuple[int, ...]:
+        """Primes that each rescale within a bootstrap divides by: the last one's, and then the first ones'."""
+        return self.chain.dropped[-1], *self.chain.dropped[1 : self.depth[bootstrap] + 1]
+
 
 class Scaling:
     """Limbs and scales of a lowered circuit under any chain: what no chain changes is worked out once.
@@ -253,8 +259,8 @@ Limbs = Callable[[Chain, int, int], int]
 """Takes a chain, the depth of a value and the limbs of the operand."""
 
 
-def _all_limbs(ins: Input) -> Limbs:
-    return lambda chain, depth, operand: len(chain.data_primes)
+def _ready_limbs(ins: Instruction) -> Limbs:
+    return lambda chain, depth, operand: chain.limbs_after(depth)
 
 
 def _operands_limbs(ins: Instruction) -> Limbs:
@@ -265,21 +271,17 @@ def _product_limbs(ins: Instruction) -> Limbs:
     return (lambda chain, depth, operand: chain.limbs_before(depth)) if is_product(ins) else _operands_limbs(ins)
 
 
-def _rescaled_limbs(ins: Polynomial) -> Limbs:
-    return lambda chain, depth, operand: chain.limbs_after(depth)
-
-
 _LATER: Mapping[type, str] = {
     **dict.fromkeys((Rescale, DropLimbs), "it is written where scales are planned, by what is worked out here"),
-    Raise: "it is written when bootstraps are expanded, behind this",
+    **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
 }
 
 _LIMBS: Reading[Callable[[Any], Limbs]] = Reading(
     "the limbs of results under a chain",
     INSTRUCTIONS,
     {
-        Input: _all_limbs,
-        PairedInput: _all_limbs,
+        Input: _ready_limbs,
+        PairedInput: _ready_limbs,
         Output: _operands_limbs,
         Add: _operands_limbs,
         Subtract: _operands_limbs,
@@ -296,7 +298,8 @@ _LIMBS: Reading[Callable[[Any], Limbs]] = Reading(
         Fold: _operands_limbs,
         LinearTransform: _product_limbs,
         MatrixProduct: _product_limbs,
-        Polynomial: _rescaled_limbs,
+        Polynomial: _ready_limbs,
+        Bootstrap: _ready_limbs,
     },
     _LATER,
 )
@@ -343,6 +346,18 @@ class _Solver:
         factor = self.ready(ins.operands[0])
         return factor * factor, factor
 
+    def bootstrap(self, i: int, ins: Bootstrap, polynomial: bool) -> Solved:
+        """As near to the target as squares of short fractions come, and the scale that the sine is squared from."""
+        depth = self.depths[i]
+        divisors = [self.chain.divisor(d) for d in range(depth - ins.double_angles + 1, depth + 1)]
+        bits = math.log2(self.targets[self.values[i]])
+        for divisor in reversed(divisors):
+            bits = (bits + math.log2(divisor)) / 2
+        first = scale = _round(bits)
+        for divisor in divisors:
+            scale = scale * scale / divisor
+        return scale, first
+
     def product(self, i: int, ins: Multiply | Square, polynomial: bool) -> Solved:
         """The product of the operands'."""
         return self.ready(ins.operands[0]) * self.ready(ins.operands[-1]), None
@@ -371,6 +386,7 @@ _SCALES: Reading[Callable[[_Solver, int, Any, bool], Solved]] = Reading(
         LinearTransform: _Solver.weights,
         MatrixProduct: _Solver.weights,
         Polynomial: _Solver.target,
+        Bootstrap: _Solver.bootstrap,
     },
     _LATER,
 )

@@ -16,7 +16,9 @@ from hecc.compiler.ckks.prediction import cost, memory
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.promise.promise import Measured
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
+    Bootstrap,
     Circuit,
     DropLimbs,
     Polynomial,
@@ -26,9 +28,14 @@ from hecc.runtime.ckks.circuit.instructions import (
     kinds_with,
 )
 from hecc.runtime.ckks.circuit.layout import Layout
-from hecc.runtime.ckks.circuit.parameters import GaloisElement, KeySpecification, SecurityEvidence
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
-from hecc.runtime.ckks.circuit.security import TABLE_SOURCE, limit
+from hecc.runtime.ckks.circuit.parameters import (
+    Encapsulation,
+    GaloisElement,
+    KeySpecification,
+    SecurityEvidence,
+    SparseEvidence,
+)
+from hecc.runtime.ckks.circuit.security import SPARSE_TABLE_SOURCE, TABLE_SOURCE, limit, sparse_limit
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.plan.header import CkksInput, CkksOutput, Estimate, EstimatedMachine
 from hecc.runtime.ckks.plan.rates import Rates
@@ -38,7 +45,7 @@ from hecc.runtime.reading import Reading
 DECODED = 2.0**-44
 """Precision of decoding, in double precision, relative to the largest value."""
 
-__all__ = ["estimate", "input_signatures", "key_specification", "output_signatures", "with_aliases"]
+__all__ = ["circuit_limbs", "estimate", "input_signatures", "key_specification", "output_signatures", "with_aliases"]
 
 
 def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySpecification:
@@ -46,11 +53,10 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
 
     With the chain of another plan these are all of its primes, of which the circuit uses the first.
     """
-    limbs = _limbs(circuit)
+    expanded = expand_macros(circuit, circuit_limbs(circuit))
     galois: dict[int, int] = {}
-    for element, users in circuit.galois_uses(chain.ring_degree).items():
-        galois[element] = max(limbs[i] for i in users)
-    expanded = expand_polynomials(circuit, limbs)
+    for element, users in expanded.circuit.galois_uses(chain.ring_degree).items():
+        galois[element] = max(expanded.limbs[i] for i in users)
     steps = zip(expanded.circuit.instructions, expanded.limbs, strict=True)
     relinearization = [used for ins, used in steps if Trait.RELINEARIZES in ins.traits]
     return KeySpecification(
@@ -66,10 +72,22 @@ def key_specification(circuit: Circuit, chain: Chain, options: Options) -> KeySp
             table=TABLE_SOURCE,
             log2_limit=limit(chain.ring_degree, options.security, options.adversary),
         ),
+        encapsulation=_encapsulation(circuit, chain, options),
     )
 
 
-def _limbs(circuit: Circuit) -> list[int]:
+def _encapsulation(circuit: Circuit, chain: Chain, options: Options) -> Encapsulation | msgspec.UnsetType:
+    """The sparse secret that the circuit's bootstraps raise under, if it has any."""
+    bootstraps = [ins for _, ins in circuit.every(Bootstrap)]
+    if not bootstraps:
+        return msgspec.UNSET
+    (weight,) = {ins.weight for ins in bootstraps}
+    allowed = sparse_limit(chain.ring_degree, weight, options.security)
+    evidence = SparseEvidence(level=options.security, table=SPARSE_TABLE_SOURCE, log2_limit=allowed)
+    return Encapsulation(weight=weight, limbs=max(ins.limbs or 0 for ins in bootstraps), security=evidence)
+
+
+def circuit_limbs(circuit: Circuit) -> list[int]:
     """Limbs of every value of a circuit with scales."""
     arriving = {i: ins.limbs or 0 for i, ins in circuit.inputs()}
     limbs: list[int] = []
@@ -87,6 +105,7 @@ _LEFT: Reading[Callable[[Any, int], int]] = Reading(
         DropLimbs: lambda ins, before: before - ins.limbs,
         Polynomial: lambda ins, before: before - sum(ins.dropped or ()),
         Raise: lambda ins, before: ins.limbs,
+        Bootstrap: lambda ins, before: (ins.limbs or 0) - sum((ins.dropped or ())[1:]),
     },
 )
 

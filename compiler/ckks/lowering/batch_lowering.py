@@ -257,7 +257,7 @@ _MATRICES: Reading[Callable[[Any, Parameters], list[scipy.sparse.csr_array]]] = 
     without={
         FunctionNode: "functions are polynomials in an arithmetic graph",
         OperatorNode: "operators are taken apart or refused before",
-        BootstrapNode: "no circuit has bootstraps yet",
+        BootstrapNode: "networks with bootstraps are not lowered to batch layouts",
     },
 )
 """Of what it multiplies its inputs by, one per input."""

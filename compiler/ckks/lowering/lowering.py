@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.compiler.ckks.chain.bootstrapping import Bootstrapping
 from hecc.compiler.ckks.lowering.embedding import Embedding, embed
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import (
@@ -80,12 +81,14 @@ def lower(
     slots: int,
     *,
     pair_inputs: bool = False,
+    bootstrapping: Bootstrapping | None = None,
 ) -> Lowered:
     """Lower a canonical graph under chosen layouts.
 
-    With ``pair_inputs`` a ciphertext of an input that has several holds two of its vectors.
+    With ``pair_inputs`` a ciphertext of an input that has several holds two of its vectors; ``bootstrapping`` says what
+    becomes of the graph's bootstraps, if it has any.
     """
-    return Builder(graph, layouts, embeddings, pair_inputs=pair_inputs).finish(slots)
+    return Builder(graph, layouts, embeddings, pair_inputs=pair_inputs, bootstrapping=bootstrapping).finish(slots)
 
 
 class Builder:
@@ -98,9 +101,10 @@ class Builder:
         embeddings: Mapping[str, tuple[Embedding, ...]],
         *,
         pair_inputs: bool,
+        bootstrapping: Bootstrapping | None = None,
     ) -> None:
         self.graph, self.layouts, self.embeddings = graph, layouts, embeddings
-        self.pair_inputs = pair_inputs
+        self.pair_inputs, self.bootstrapping = pair_inputs, bootstrapping
         self._shown = _shown(graph)
         self.instructions: list[Instruction] = []
         self.values: list[str] = []
@@ -210,6 +214,12 @@ class Builder:
             name,
         )
 
+    def _bootstrap(self, node: BootstrapNode, source: str) -> int:
+        """Of all slots of the ring, whatever they hold."""
+        assert self.bootstrapping is not None, "a graph has bootstraps where there is a way to bootstrap"
+        instruction = self.bootstrapping.instruction(self.results[node.value], node.interval, source)
+        return self.emit(instruction, node.output.name)
+
     def _window_sum(self, node: WindowSumNode, source: str) -> int:
         """Row by row, then column by column; a window of ``2 k`` doubles one of ``k``."""
         x = self.results[node.value]
@@ -255,13 +265,13 @@ _LOWERED: Reading[Callable[[Builder, Any, str], int]] = Reading(
         AffineNode: lambda builder, node, source: builder._linear(node, source),
         QuadraticNode: lambda builder, node, source: builder._quadratic(node, source),
         ChebyshevNode: lambda builder, node, source: builder._chebyshev(node, source),
+        BootstrapNode: lambda builder, node, source: builder._bootstrap(node, source),
         WindowSumNode: lambda builder, node, source: builder._window_sum(node, source),
         ProductNode: lambda builder, node, source: builder._multiply(node, source),
     },
     without={
         FunctionNode: "functions are polynomials in an arithmetic graph",
         OperatorNode: "operators are taken apart or refused before",
-        BootstrapNode: "no circuit has bootstraps yet",
     },
 )
 """Each rule appends the instructions and returns the number of the one that holds the node's value."""

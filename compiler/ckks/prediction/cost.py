@@ -17,8 +17,8 @@ from typing import ClassVar
 import numpy as np
 
 from hecc.compiler.ckks.prediction.workload import KEY_SWITCHING, OPERATIONS, OTHER, PLAINTEXTS, Workload
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import Circuit
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.plan.rates import Rates
 
 __all__ = [
@@ -283,7 +283,7 @@ def instruction_costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) 
     Parameters
     ----------
     circuit
-        Without macros (:func:`hecc.runtime.ckks.circuit.polynomials.expand_polynomials`).
+        Without macros (:func:`hecc.runtime.ckks.circuit.bootstraps.expand_macros`).
     limbs
         Of every instruction's result.
     """
@@ -307,10 +307,11 @@ def circuit_seconds(circuit: Circuit, limbs: Sequence[int], model: CostModel) ->
     limbs
         Of every instruction's result.
     """
-    expanded = expand_polynomials(circuit, limbs)
+    expanded = expand_macros(circuit, limbs)
     return sum(cost.seconds for cost in instruction_costs(expanded.circuit, expanded.limbs, model))
 
 
 def circuit_rotations(circuit: Circuit) -> int:
     """Rotations of one run, each a key switch."""
-    return int(Workload.of(circuit).rotations.sum())
+    expanded = expand_macros(circuit, [0] * len(circuit.instructions))
+    return int(Workload.of(expanded.circuit).rotations.sum())

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hecc.compiler.ckks.prediction.workload import polynomials, transform_rotations
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Instruction,
     LinearTransform,
     MatrixProduct,
@@ -25,7 +28,6 @@ from hecc.runtime.ckks.circuit.instructions import (
     kinds_with,
 )
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
-from hecc.runtime.ckks.circuit.polynomials import expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
@@ -98,8 +100,8 @@ class MemoryModel(ABC):
     """Bytes that encoded weights may take."""
 
     @abstractmethod
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
-        """A diagonal, encoded."""
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
+        """A real diagonal that repeats after so many slots, encoded."""
 
     @abstractmethod
     def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
@@ -122,10 +124,14 @@ class MemoryModel(ABC):
         return sum(KEY_FORMATS[self.shape].all_memory(keys))
 
     def encoded(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> int:
-        """All diagonals once encoded: what an engine keeps for all its sessions, as far as its memory allows."""
+        """All diagonals of a circuit without macros, once encoded: what an engine keeps as far as its memory allows."""
         return sum(
-            len(circuit.diagonals(ins)) * self.diagonal(circuit, keys, limbs[i])
+            len(circuit.diagonals(ins)) * self.diagonal(circuit.period, keys, limbs[i])
             for i, ins in circuit.every(LinearTransform)
+        ) + sum(
+            # Complex diagonals have two halves.
+            2 * len(ins.pairs) * self.diagonal(1 << ins.stop, keys, limbs[i])
+            for i, ins in circuit.every(FourierFactor)
         )
 
     def use(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> MemoryUse:
@@ -136,10 +142,10 @@ class MemoryModel(ABC):
         limbs
             Of every instruction's result.
         """
-        weights = self.encoded(circuit, limbs, keys)
         constants = sum(a.nbytes for a in circuit.constants.values())
-        expanded = expand_polynomials(circuit, limbs)
+        expanded = expand_macros(circuit, limbs)
         circuit, limbs = expanded.circuit, expanded.limbs
+        weights = self.encoded(circuit, limbs, keys)
         last, counts = circuit.last_uses(), circuit.counts()
         sizes = polynomials(circuit)
         inputs, products = dict(circuit.inputs()), dict(circuit.every(MatrixProduct))
@@ -179,9 +185,9 @@ class NativeMemory(MemoryModel):
     pooled = streamed = True
     caches = DEFAULT_MEMORY // 2
 
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
         """Half of its residues, packed, over all primes of a key switch."""
-        return circuit.period * sum(map(packed_bytes, keys.primes(limbs)))
+        return slots * sum(map(packed_bytes, keys.primes(limbs)))
 
     def switch(self, keys: KeySpecification, limbs: int, count: int) -> int:
         """The sums of some ciphertexts at a time, and their digits or what the division by the special primes takes."""
@@ -223,7 +229,7 @@ class SealMemory(MemoryModel):
     pooled = streamed = False
     caches = DEFAULT_MEMORY
 
-    def diagonal(self, circuit: Circuit, keys: KeySpecification, limbs: int) -> int:
+    def diagonal(self, slots: int, keys: KeySpecification, limbs: int) -> int:
         """A polynomial."""
         return 8 * keys.ring_degree * limbs
 
@@ -270,6 +276,10 @@ def _transform_working(place: _Place, ins: LinearTransform) -> int:
     return place.model.transform(place.keys, place.limbs, place.counts[ins.x], babies, giants, ins.count)
 
 
+def _factor_working(place: _Place, ins: FourierFactor) -> int:
+    return place.model.transform(place.keys, place.limbs, 1, *ins.rotations, 1)
+
+
 def _product_working(place: _Place, ins: MatrixProduct) -> int:
     """Its weights as residues, and as the integers that they are made from."""
     return place.circuit.weights(ins) * 8 * (place.limbs + 1)
@@ -303,6 +313,10 @@ _WORKING: Reading[Callable[[_Place, Any], int]] = Reading(
         Fold: _switch_working,
         Rescale: _rescale_working,
         Raise: _raise_working,
+        FourierFactor: _factor_working,
     },
-    without={Polynomial: "polynomials are expanded before", DropLimbs: "limbs are copied"},
+    without={
+        **dict.fromkeys((Polynomial, Bootstrap), "they are expanded before"),
+        DropLimbs: "limbs are copied",
+    },
 )

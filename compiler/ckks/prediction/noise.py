@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.compiler.ckks.chain.scaling import Magnitude, Scales, is_product
+from hecc.compiler.ckks.chain.scaling import Chain, Magnitude, Scales, is_product
 from hecc.compiler.ckks.chain.series import PolynomialProfile
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.graph.graph import Graph
@@ -23,10 +24,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -46,8 +49,10 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
     kinds_with,
 )
+from hecc.runtime.ckks.circuit.parameters import Encapsulation, KeySpecification, SecurityEvidence, SparseEvidence
 from hecc.runtime.ckks.circuit.polynomials import Expansion
 from hecc.runtime.ckks.circuit.traits import Trait
+from hecc.runtime.ckks.readings.bootstrap_noise import BootstrapNoise
 from hecc.runtime.ckks.readings.noise_drawn import RingNoise, TransformStatistics, rounding_errors
 from hecc.runtime.ckks.readings.types import verify
 from hecc.runtime.reading import Reading
@@ -159,8 +164,9 @@ _PROFILES: Reading[Callable[..., tuple[NDArray[np.float64], ...]]] = Reading(
         Fold: NoisePrediction._fold_bias,
         LinearTransform: NoisePrediction._transform_bias,
         Polynomial: NoisePrediction._bias,
+        Bootstrap: NoisePrediction._bias,
     },
-    {Raise: "it is written when bootstraps are expanded, behind this"},
+    dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
 )
 
 Variances = tuple[float, float]
@@ -329,6 +335,33 @@ class _Propagation:
         keys *= self.biased * self.prediction._biases[i][0]
         return (variance, keys) if self.apart else (variance + keys, self.common[ins.x])
 
+    def bootstrap(self, i: int, ins: Bootstrap) -> Variances:
+        """By the model of bootstraps as a whole, on samples of the operand."""
+        scales = self.scales
+        samples = np.asarray(self.prediction._magnitudes[self.prediction._lowered.values[ins.x]].quantiles)
+        dropped, keys = scales.dropped_around(i), _raising_keys(scales.chain, ins.weight)
+        planned = msgspec.structs.replace(ins, limbs=len(keys.data_primes), dropped=dropped, scale=scales.plain[i])
+        square = float(np.mean(samples**2))
+        model = BootstrapNoise.of(planned, 1 + dropped[0], scales.ready_scale(ins.x), keys, self.ring, square)
+        turn = 2 * np.pi * float(ins.phase)
+        gain = float(np.mean((turn * np.cos(turn * samples)) ** 2))
+        return gain * (self.ready(ins.x) + self.common[ins.x]) + model.deviation(samples) ** 2, 0.0
+
+
+def _raising_keys(chain: Chain, weight: int) -> KeySpecification:
+    """The primes of keys, as the noise of bootstraps reads them."""
+    limbs = len(chain.data_primes)
+    return KeySpecification(
+        ring_degree=chain.ring_degree,
+        data_primes=chain.data_primes,
+        special_primes=chain.special_primes,
+        digit_limbs=chain.digit_limbs,
+        relinearization_limbs=0,
+        galois=(),
+        security=SecurityEvidence(0, "classical", "", 0),
+        encapsulation=Encapsulation(weight=weight, limbs=limbs, security=SparseEvidence(0, "", 0)),
+    )
+
 
 _RULES: Reading[Callable[[_Propagation, int, Any], Variances]] = Reading(
     "the noise by formula",
@@ -353,12 +386,13 @@ _RULES: Reading[Callable[[_Propagation, int, Any], Variances]] = Reading(
         LinearTransform: _Propagation.linear_transform,
         MatrixProduct: _Propagation.matrix_product,
         Polynomial: _Propagation.polynomial,
+        Bootstrap: _Propagation.bootstrap,
     },
     {
         **dict.fromkeys(
             (Rescale, DropLimbs), "it is written after the chain is chosen; what it adds counts where it is due"
         ),
-        Raise: "it is written when bootstraps are expanded, behind this",
+        **dict.fromkeys((FourierFactor, Raise), "it is written when bootstraps are expanded, behind this"),
     },
 )
 

@@ -18,11 +18,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -65,7 +67,7 @@ OTHER = slice(PLAINTEXTS.stop, len(OPERATIONS))
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """The operations of a circuit without macros (:func:`hecc.runtime.ckks.circuit.polynomials.expand_polynomials`).
+    """The operations of a circuit without macros (:func:`hecc.runtime.ckks.circuit.bootstraps.expand_macros`).
 
     Attributes
     ----------
@@ -167,6 +169,12 @@ def _linear_transform(size: _Size, ins: LinearTransform) -> _Count:
     return _Count({**used, "diagonal": len(diagonals)}, rotations=babies + giants)
 
 
+def _fourier_factor(size: _Size, ins: FourierFactor) -> _Count:
+    babies, giants = (size.number * number for number in ins.rotations)
+    used = {"hoist": size.number, "baby": babies, "giant": giants, "finish": size.number}
+    return _Count({**used, "diagonal": size.number * len(ins.pairs)}, rotations=babies + giants)
+
+
 def _matrix_product(size: _Size, ins: MatrixProduct) -> _Count:
     # Every ciphertext of the argument and the result passes through memory once.
     stream = (size.numbers[ins.x] + size.number) * size.polynomials
@@ -203,8 +211,10 @@ _RULES: Reading[Callable[[_Size, Any], _Count]] = Reading(
         Fold: _fold,
         LinearTransform: _linear_transform,
         MatrixProduct: _matrix_product,
-        # Its expansion is counted.
+        # Their expansions are counted.
         Polynomial: _nothing,
+        Bootstrap: _nothing,
+        FourierFactor: _fourier_factor,
         Rescale: _rescale,
         DropLimbs: _nothing,
         Raise: _raise,

@@ -30,16 +30,16 @@ from hecc.passes.ckks.layouts import LayoutChoice
 from hecc.passes.ckks.parameters import WORST_DEVIATION, Candidate, Demand
 from hecc.passes.ckks.scales import apply_scales
 from hecc.passes.ckks.search import Lowerings, refusal, search
-from hecc.passes.graph.depth import multiplicative_depth
+from hecc.passes.graph.depth import bootstrapped_depth, multiplicative_depth
 from hecc.passes.graph.ranges import value_ranges
-from hecc.runtime.ckks.circuit.instructions import Circuit, Polynomial
+from hecc.runtime.ckks.circuit.instructions import Circuit
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.disclosure import deviations, flooding_factor, value_deviation
 from hecc.runtime.ckks.plan.choices import Choices, LayerChoice, LayoutOffer, RingTrial
 from hecc.runtime.ckks.plan.header import CkksHeader, CkksOutput, Disclosure, Estimate
 from hecc.runtime.ckks.plan.plan import CkksPlan
 from hecc.runtime.ckks.readings.noise_bound import UnboundedError, worst_errors
-from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
+from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_simulated
 from hecc.runtime.errors import CircuitError, CompileError
 from hecc.runtime.figures import size_words
 
@@ -191,7 +191,7 @@ def finished(graph: Graph, task: Task, lowerings: Lowerings) -> CkksPlan:
 def _demand(graph: Graph, task: Task) -> Demand:
     """What a chain for an arithmetic graph has to do."""
     options = task.options
-    depth = multiplicative_depth(graph)
+    depth = value_depths(graph, options)
     log.debug("canonical graph, depth %d:\n%s", max(depth.values()), graph)
     task.progress("measure ranges")
     ranges = value_ranges(
@@ -214,6 +214,13 @@ def _demand(graph: Graph, task: Task) -> Demand:
         weight_bits=SERIES_WEIGHT_BITS if _has(graph, ChebyshevNode) else 0,
         sensitivity=task.promise.sensitivity,
     )
+
+
+def value_depths(graph: Graph, options: Options) -> dict[str, int]:
+    """Depth of every value, where it is bootstrapped from where a bootstrap starts."""
+    if options.bootstrapping is None:
+        return multiplicative_depth(graph)
+    return bootstrapped_depth(graph, options.bootstrapping.behind)
 
 
 def _with_outside(estimate: Estimate, outside: float | None) -> Estimate:
@@ -242,9 +249,8 @@ def _draft(demand: Demand, lowerings: Lowerings, task: Task) -> _Draft:
 
 def _simulated(draft: _Draft, task: Task) -> Measured:
     """How precise the results are on the inputs of the promise, with noise drawn at random."""
-    circuit, types = draft.circuit, draft.types
-    if any(circuit.every(Polynomial)):
-        circuit, types = verify_expanded(circuit, draft.keys)
+    expanded, types = verify_simulated(draft.circuit, draft.keys)
+    circuit = expanded.circuit
     measured = simulated_precision(circuit, types, draft.keys, draft.choice.layouts, task.promise)
     if 0 <= measured.bits - task.required_bits < CLOSE_BITS:
         drawings = range(1, 1 + FURTHER_DRAWINGS)

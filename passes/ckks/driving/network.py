@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hecc.compiler.approximation.layers import CLASSES, FittedLayer
 from hecc.compiler.ckks.capacity import most_levels
+from hecc.compiler.ckks.chain.bootstrapping import BOOTSTRAPPING
 from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError
 from hecc.compiler.ckks.options import ACCURACY_LOSS, NOISE_PRECISION, Options
 from hecc.compiler.graph.function import is_kinked
@@ -31,10 +32,11 @@ from hecc.passes.ckks.driving.drafts import Task, finished, first_draft, priced
 from hecc.passes.ckks.driving.sketch import sketched
 from hecc.passes.ckks.kinks.equalise import equalise
 from hecc.passes.ckks.kinks.unreached import CHEAPEST, check_depth, too_many_keys, unreached
+from hecc.passes.ckks.kinks.unrefreshed import check_bootstraps, unrefreshed
 from hecc.passes.ckks.layouts import MisalignedError
 from hecc.passes.ckks.pipeline import FITTING, Fitting, canonicalise
 from hecc.passes.ckks.search import Lowerings, smallest_keys
-from hecc.passes.graph.depth import multiplicative_depth
+from hecc.passes.graph.depth import levels_between, multiplicative_depth
 from hecc.passes.graph.variants import smaller_arguments, standardised, steep
 from hecc.runtime.ckks.plan.choices import FunctionChoice, PolynomialTrial
 from hecc.runtime.ckks.plan.plan import CkksPlan
@@ -148,8 +150,13 @@ class _Network:
                 "search_from: no polynomials of this network are chosen by decisions; ask for an accuracy loss, or "
                 "leave it out"
             )
+        if options.bootstrap:
+            options = replace(options, bootstrapping=BOOTSTRAPPING)
+            check_bootstraps(graph, options, BOOTSTRAPPING, decided=decided)
+        bootstrapping = options.bootstrapping
         if decided:
             _check_real(graph, options)
+        if decided and bootstrapping is None:
             check_depth(graph, options)
             _check_keys(graph, options, progress)
         if self._fitted:
@@ -187,13 +194,16 @@ class _Network:
             edges=options.edges,
             quiet=options.quiet,
             methods=FittedLayer.METHODS if self._agreement is None else METHODS,
+            phase=None if bootstrapping is None else float(bootstrapping.phase),
         )
         # Without functions the arithmetic graph is the same for any precision, and with it what it is lowered to.
         self._lowerings = Lowerings()
 
     @property
     def _levels(self) -> int:
-        """That each polynomial may take, at the most, in the largest ring."""
+        """That each polynomial may take, at the most, in the largest ring, or between two bootstraps."""
+        if self._options.bootstrapping is not None:
+            return self._options.bootstrapping.levels - levels_between(self._graph)
         affine = max(multiplicative_depth(self._graph).values())
         functions = max(multiplicative_depth(self._graph, functions=1).values()) - affine
         return min(len(CLASSES) - 1, max(1, (most_levels(self._options) - affine) // max(1, functions)))
@@ -213,12 +223,15 @@ class _Network:
 
         def chosen() -> Approximated:
             nonlocal taken
-            taken = agreement.polynomials(self._approximation, self._levels)
+            single = self._options.bootstrapping is None
+            taken = agreement.polynomials(self._approximation, self._levels, each=single)
             return taken
 
         try:
             plan = self._compiled(self._options, finished, chosen)
         except (UndecidedError, ImpreciseError) as refused:
+            if self._options.bootstrapping is not None:
+                raise unrefreshed(self._graph, self._levels, refused) from None
             self._progress("try fewer decisions")
             best = self._deepest()
             taken = alike = None if best is None or best.levels is None else self._approximation.alike(best.levels)
@@ -240,7 +253,9 @@ class _Network:
         own = PolynomialTrial(
             levels=None, depth=header.estimate.depth, kept=facts.kept, seconds=header.estimate.seconds / header.batch
         )
-        others = [self._tried(levels) for levels in self._about(header.estimate.depth)]
+        # With bootstraps between them all polynomials have the same levels.
+        about = self._about(header.estimate.depth) if self._options.bootstrapping is None else ()
+        others = [self._tried(levels) for levels in about]
         functions = tuple(FunctionChoice(value=name, degrees=degrees) for name, degrees in taken.degrees.items())
         trials = sorted([own, *(trial for trial in others if trial is not None)], key=lambda trial: trial.depth)
         return replace(

@@ -28,7 +28,7 @@ NAMED = 3
 ROUND_LOSSES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0)
 """Points of accuracy that a refusal may name."""
 
-BOOTSTRAPPING = "deeper networks need bootstrapping, which hecc does not have yet"
+BOOTSTRAPPING = "compile it with --bootstrap, which refreshes values ahead of every activation"
 
 
 def check_depth(graph: Graph, options: Options) -> None:
@@ -46,7 +46,7 @@ def check_depth(graph: Graph, options: Options) -> None:
     raise UnreachedError(
         f"even with polynomials of {CHEAPEST} levels in place of activations "
         f"{_Missing(graph, CHEAPEST, deepest, room).words(options)}; {_shallower(graph, CHEAPEST, room)}, or "
-        f"{by_sharing(graph)}; {BOOTSTRAPPING}"
+        f"{by_sharing(graph)}; or {BOOTSTRAPPING}"
     )
 
 
@@ -91,7 +91,7 @@ def unreached(
         room = min(usual_levels(options), _depth(graph, 1) - 1)
         missing = _Missing(graph, CHEAPEST, deepest, room).words(options)
         reason = f"with polynomials of {CHEAPEST} levels in place of activations {missing}"
-        shallower, deeper = _shallower(graph, CHEAPEST, room), f"; {BOOTSTRAPPING}"
+        shallower, deeper = _shallower(graph, CHEAPEST, room), f"; or {BOOTSTRAPPING}"
     elif isinstance(refused, UndecidedError) and refused.levels > levels:
         # Deeper ones than there is room for would not do either.
         kept = f"{100 * (1 - refused.lost):.1f}%"
@@ -105,7 +105,7 @@ def unreached(
         room = max(best.depth, min(usual_levels(options), deepest - 1))
         missing = _Missing(graph, levels + 1, deepest, room).words(options)
         reason = f"that takes polynomials of more than {count_words(levels, 'level')}, with which {missing}"
-        deeper = f"; {BOOTSTRAPPING}"
+        deeper = f"; or {BOOTSTRAPPING}"
     ways = f"{shallower}, or {by_sharing(graph)}{deeper}"
     if best is None:
         return UnreachedError(f"{wanted}: {reason}; {ways}")

@@ -27,6 +27,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.ckks.bootstrapping.fourier import split_steps
+from hecc.runtime.ckks.bootstrapping.sine import SineReduction
 from hecc.runtime.ckks.circuit.parameters import conjugation_element, galois_element
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CircuitError
@@ -38,11 +40,13 @@ __all__ = [
     "Add",
     "AddPlain",
     "AddScalar",
+    "Bootstrap",
     "Circuit",
     "Conjugate",
     "Diagonals",
     "DropLimbs",
     "Fold",
+    "FourierFactor",
     "Input",
     "Instruction",
     "LinearTransform",
@@ -321,6 +325,88 @@ class Polynomial(Instruction, frozen=True, tag="polynomial"):
     interval: tuple[float, float] | None = None
 
 
+class FourierFactor(Instruction, frozen=True, tag="fourier_factor"):
+    """One factor of the transform between slots and coefficients, which has complex diagonals.
+
+    ``y = gain * F x``, F the stages ``first`` to ``stop - 1`` (:mod:`hecc.runtime.ckks.bootstrapping.fourier`) or,
+    where it is ``inverse``, their conjugate transpose. It acts on all ``slots`` of the ring, not on logical ones, and
+    on each ciphertext of the array. F times ``gain`` is encoded at ``scale``.
+
+    No plan has one: bootstraps are expanded into it, and their factors only make sense together.
+    """
+
+    traits = Trait.SCALES | Trait.EMBEDS
+    x: int
+    slots: int
+    first: int
+    stop: int
+    inverse: bool
+    gain: Fraction
+    scale: Fraction | None = None
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The baby step and the giant step of each diagonal, by ascending sum."""
+        return split_steps(self.slots, self.first, self.stop)
+
+    @property
+    def rotations(self) -> tuple[int, int]:
+        """How many baby steps and giant steps there are that are not zero."""
+        babies, giants = (set(steps) - {0} for steps in zip(*self.pairs, strict=True))
+        return len(babies), len(giants)
+
+
+class Bootstrap(Instruction, frozen=True, tag="bootstrap"):
+    """``sin(2 pi phase x)`` in every slot, for real x in [-1, 1], with limbs to compute on again.
+
+    A macro that :mod:`hecc.runtime.ckks.circuit.bootstraps` expands. Slots become coefficients before the modulus is
+    raised, so that the sine, which takes away what raising adds, is one of the message's own values (as in Lattigo's
+    "decode, then raise"; Bossuat et al., EUROCRYPT 2021, for the rest). A polynomial behind it may take the arcsine
+    into its own fit.
+
+    Attributes
+    ----------
+    largest, double_angles, degree, phase, weight
+        See :class:`hecc.runtime.ckks.bootstrapping.sine.SineReduction`.
+    to_coefficients, to_slots
+        Stages of each factor of the two transforms, from the smallest distances on: log2(N / 2) in all.
+    limbs
+        To which the modulus is raised.
+    dropped
+        How many primes each rescale divides by: that behind the first transform, that of each factor of the second, of
+        each level of the polynomial, and of each double angle. The operand has one limb more than the first drops.
+    scale
+        Of the cosine before it is doubled; that of the result follows, ``scale^(2^double_angles)`` over primes. With
+        primes of 36 bits and two double angles 2^35 becomes about 2^32, that of messages behind primes of 32 bits.
+    interval
+        For people only, what -1 and 1 stand for.
+    """
+
+    traits = Trait.ELEMENTWISE | Trait.SCALES | Trait.RELINEARIZES | Trait.CONJUGATES | Trait.EMBEDS | Trait.RAISES
+    x: int
+    largest: int
+    double_angles: int
+    degree: int
+    phase: Fraction
+    weight: int
+    to_coefficients: tuple[int, ...]
+    to_slots: tuple[int, ...]
+    limbs: int | None = None
+    dropped: tuple[int, ...] | None = None
+    scale: Fraction | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def ring_slots(self) -> int:
+        """Slots of the ring whose transform has so many stages."""
+        return 1 << sum(self.to_coefficients)
+
+    @property
+    def reduction(self) -> SineReduction:
+        """How the multiples are taken away."""
+        return SineReduction(self.largest, self.double_angles, self.degree, self.phase, self.weight)
+
+
 class Rescale(Instruction, frozen=True, tag="rescale"):
     """Divide by the last ``limbs`` primes, with rounding; the scale is divided by them exactly."""
 
@@ -371,6 +457,8 @@ AnyInstruction = (
     | LinearTransform
     | MatrixProduct
     | Polynomial
+    | FourierFactor
+    | Bootstrap
     | Rescale
     | DropLimbs
     | Raise
@@ -634,7 +722,7 @@ class Circuit:
         return {operand: i for i, ins in enumerate(self.instructions) for operand in ins.operands}
 
     def rotations(self) -> dict[int, list[int]]:
-        """Every rotation step that the circuit needs, with the instructions that use it."""
+        """Every step of logical slots that the circuit rotates by, with the instructions that do."""
         uses: dict[int, list[int]] = {}
         for i, ins in enumerate(self.instructions):
             if Trait.ROTATES in ins.traits:
@@ -653,6 +741,10 @@ class Circuit:
         uses: dict[int, list[int]] = {}
         for step, users in self.rotations().items():
             uses.setdefault(galois_element(step * self.lanes, ring_degree), []).extend(users)
+        for i, ins in enumerate(self.instructions):
+            if Trait.EMBEDS in ins.traits:
+                for step in _RING_STEPS.of(ins)(ins):
+                    uses.setdefault(galois_element(step, ring_degree), []).append(i)
         conjugations = [i for i, ins in enumerate(self.instructions) if Trait.CONJUGATES in ins.traits]
         if conjugations:
             uses[conjugation_element(ring_degree)] = conjugations
@@ -693,6 +785,25 @@ _STEPS: Reading[Callable[[Circuit, Any], Iterable[int]]] = Reading(
         Fold: lambda circuit, ins: set(ins.steps),
         LinearTransform: _transform_steps,
     },
+)
+
+
+def _factor_steps(ins: FourierFactor) -> Iterable[int]:
+    return {step for pair in ins.pairs for step in pair} - {0}
+
+
+def _bootstrap_steps(ins: Bootstrap) -> Iterable[int]:
+    steps: set[int] = set()
+    for groups in (ins.to_coefficients, ins.to_slots):
+        for size, stop in zip(groups, np.cumsum(groups).tolist(), strict=True):
+            steps.update(step for pair in split_steps(ins.ring_slots, stop - size, stop) for step in pair)
+    return steps - {0}
+
+
+_RING_STEPS: Reading[Callable[[Any], Iterable[int]]] = Reading(
+    "the steps of rotations of the ring's slots",
+    kinds_with(Trait.EMBEDS),
+    {FourierFactor: _factor_steps, Bootstrap: _bootstrap_steps},
 )
 
 _WEIGHTS: Reading[Callable[[Any], tuple[str, str]]] = Reading(
@@ -743,6 +854,8 @@ _CONSTANTS: Reading[Callable[[Any], list[str]]] = Reading(
             *([] if ins.bias is None else [ins.bias]),
         ],
         Polynomial: lambda ins: [ins.coefficients],
+        FourierFactor: _none,
+        Bootstrap: _none,
         Rescale: _none,
         DropLimbs: _none,
         Raise: _none,

@@ -54,7 +54,17 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.depth import polynomial_depth
 from hecc.runtime.errors import CircuitError
 
-__all__ = ["MAX_DEGREE", "Expanded", "Expansion", "expand", "expand_polynomials"]
+__all__ = [
+    "MAX_DEGREE",
+    "Expanded",
+    "Expansion",
+    "constant_prefix",
+    "expand",
+    "expand_polynomials",
+    "polynomial_expansions",
+    "splice",
+    "with_operands",
+]
 
 MAX_DEGREE = 255
 MAX_LEVELS = 64
@@ -133,8 +143,32 @@ def expand_polynomials(
     CircuitError
         When a polynomial cannot be evaluated; see :func:`expand`.
     """
-    polynomials = dict(circuit.every(Polynomial))
-    if not polynomials:
+    return splice(circuit, limbs, polynomial_expansions(circuit, limbs, scales, primes))
+
+
+def polynomial_expansions(
+    circuit: Circuit,
+    limbs: Sequence[int],
+    scales: Sequence[Fraction | None] | None = None,
+    primes: Sequence[int] = (),
+) -> dict[int, Expansion]:
+    """The expansion of each polynomial, by its number; arguments and errors as of :func:`expand_polynomials`."""
+    return {
+        index: expand(
+            polynomial,
+            circuit.constants[polynomial.coefficients],
+            limbs=limbs[polynomial.x],
+            scale=None if scales is None else scales[polynomial.x],
+            primes=primes,
+            prefix=constant_prefix(circuit, index),
+        )
+        for index, polynomial in circuit.every(Polynomial)
+    }
+
+
+def splice(circuit: Circuit, limbs: Sequence[int], expansions: Mapping[int, Expansion]) -> Expanded:
+    """Replace macros, by their numbers, by their expansions; ``limbs`` are those of every value."""
+    if not expansions:
         return Expanded(circuit, tuple(limbs), tuple(range(len(circuit.instructions))))
     instructions: list[Instruction] = []
     all_limbs: list[int] = []
@@ -142,24 +176,16 @@ def expand_polynomials(
     constants = dict(circuit.constants)
     for index, ins in enumerate(circuit.instructions):
         operands = [moved[v] for v in ins.operands]
-        if index in polynomials:
-            polynomial = polynomials[index]
-            expansion = expand(
-                polynomial,
-                circuit.constants[polynomial.coefficients],
-                limbs=limbs[polynomial.x],
-                scale=None if scales is None else scales[polynomial.x],
-                primes=primes,
-                prefix=constant_prefix(circuit, index),
-            )
+        if index in expansions:
+            expansion = expansions[index]
             base = len(instructions) - 1
             for step in expansion.instructions:
                 numbers = [base + v if v else operands[0] for v in step.operands]
-                instructions.append(_with_operands(step, numbers))
+                instructions.append(with_operands(step, numbers))
             all_limbs.extend(expansion.limbs)
             constants.update(expansion.constants)
         else:
-            instructions.append(_with_operands(ins, operands))
+            instructions.append(with_operands(ins, operands))
             all_limbs.append(limbs[index])
         moved.append(len(instructions) - 1)
     expanded = replace(circuit, instructions=tuple(instructions), constants=constants)
@@ -220,7 +246,8 @@ def constant_prefix(circuit: Circuit, index: int) -> str:
     return prefix
 
 
-def _with_operands(ins: Instruction, numbers: Sequence[int]) -> Instruction:
+def with_operands(ins: Instruction, numbers: Sequence[int]) -> Instruction:
+    """An instruction that reads other values."""
     return msgspec.structs.replace(ins, **dict(zip(("x", "y"), numbers, strict=False)))
 
 

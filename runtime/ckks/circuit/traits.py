@@ -42,11 +42,14 @@ class Trait(Flag):
     CONJUGATES = auto()
     """It switches keys with the key of the conjugation."""
 
+    EMBEDS = auto()
+    """It switches keys with those of rotations of the ring's slots, whatever the logical ones are."""
+
     RAISES = auto()
     """The result has more limbs than the operand: it switches keys to a sparse secret and back."""
 
     EVALUATES = auto()
     """The evaluation of a polynomial may be made of it; see :mod:`hecc.runtime.ckks.circuit.polynomials`."""
 
-    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES | RAISES
+    SWITCHES = RELINEARIZES | ROTATES | CONJUGATES | EMBEDS | RAISES
     """Those that switch keys."""

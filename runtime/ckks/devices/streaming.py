@@ -24,10 +24,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     LinearTransform,
     MatrixProduct,
@@ -84,12 +86,13 @@ _ROW_BY_ROW: Reading[bool] = Reading(
         Conjugate: False,
         Fold: False,
         LinearTransform: False,
+        FourierFactor: False,
         MatrixProduct: False,
         Rescale: True,
         DropLimbs: True,
         Raise: True,
     },
-    {Polynomial: "they are expanded before"},
+    dict.fromkeys((Polynomial, Bootstrap), "they are expanded before"),
 )
 
 V = TypeVar("V")

@@ -17,10 +17,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -222,6 +224,11 @@ class Simulator:
         return np.asarray(evaluate(x, coefficients, tensor=False), dtype=x.dtype)
 
 
+def _bootstrap(simulator: Simulator, index: int, instruction: Bootstrap, x: Array) -> Array:
+    """The sine that it approximates: what multiples are drawn, and what the polynomial makes of them, is its noise."""
+    return np.asarray(instruction.reduction.exact(x.astype(np.float64)), dtype=x.dtype)
+
+
 def _fold(simulator: Simulator, index: int, instruction: Fold, x: Array) -> Array:
     """Sum of the copies; over all slots at once where the span is all of them, which every slot sums alike.
 
@@ -264,11 +271,13 @@ _RULES: Reading[Callable[..., Array]] = Reading(
         LinearTransform: Simulator._product,
         MatrixProduct: Simulator._product,
         Polynomial: Simulator._polynomial,
+        Bootstrap: _bootstrap,
         Rescale: _same,
         DropLimbs: _same,
         # The message; the multiples of a prime beside it depend on the secret, and count as its error.
         Raise: _same,
     },
+    {FourierFactor: "a bootstrap is read as a whole"},
 )
 
 

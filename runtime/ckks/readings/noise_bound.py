@@ -34,11 +34,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -453,6 +455,12 @@ class _Propagation:
             result.error + error * known[-1].steepness(drift + error),
         )
 
+    def _bootstrap(self, index: int, ins: Bootstrap, x: _Value) -> _Value:
+        raise CircuitError(
+            f"{self._source(ins) or ins.op}: a bootstrap has no bound, because with a small probability a value is off "
+            "by anything; compile without --disclose"
+        )
+
     def _check_room(self, ins: Instruction, x: _Value, kind: ArrayType) -> None:
         modulus = math.prod(self._keys.data_primes[: kind.limbs])
 
@@ -499,10 +507,12 @@ _RULES: Reading[Callable[..., _Value]] = Reading(
         LinearTransform: _Propagation._linear_transform,
         MatrixProduct: _Propagation._matrix_product,
         Polynomial: _Propagation._polynomial,
+        Bootstrap: _Propagation._bootstrap,
         Rescale: _Propagation._rescale,
         DropLimbs: _Propagation._drop_limbs,
         Raise: _Propagation._raise,
     },
+    {FourierFactor: "a bootstrap is read as a whole"},
 )
 
 

@@ -29,11 +29,13 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -53,6 +55,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, digit_products
+from hecc.runtime.ckks.readings.bootstrap_noise import BootstrapNoise
 from hecc.runtime.ckks.readings.clear import scalar_product
 from hecc.runtime.ckks.readings.types import ArrayType, matrix_entries
 from hecc.runtime.native import NormalStream
@@ -303,8 +306,7 @@ class GaussianNoise:
     Parameters
     ----------
     circuit, types, keys
-        A verified circuit with scales and without macros (:func:`hecc.runtime.ckks.readings.types.verify_expanded`),
-        its derived types, and the keys.
+        A verified circuit with scales and without polynomials, which are expanded; its derived types; and the keys.
     generator
         Source of the simulated noise. It is not used for anything secret.
     """
@@ -435,6 +437,15 @@ class GaussianNoise:
             self._products[index] = scalar_product(weights, errors, bias, len(x))
         return np.moveaxis(self._products[index](x), 2, 0)
 
+    def _bootstrap(self, index: int, ins: Bootstrap, value: Array, operands: Sequence[Array]) -> Array:
+        """By the slope of the sine in each slot; and the polynomial's error at multiples that are drawn."""
+        u = operands[0]
+        mean_square = float(np.mean(np.square(u, dtype=np.float64)))
+        operand = self._types[ins.x]
+        assert operand.scale is not None, "noise is drawn for circuits with scales"
+        model = BootstrapNoise.of(ins, operand.limbs, operand.scale, self._keys, self._ring, mean_square)
+        return model.draw(u, self._generator)
+
     def _scale(self, index: int) -> float:
         return _number(self._types[index].scale)
 
@@ -483,9 +494,10 @@ _RULES: Reading[Callable[..., Array | None]] = Reading(
         Fold: GaussianNoise._fold,
         LinearTransform: GaussianNoise._linear_transform,
         MatrixProduct: GaussianNoise._matrix_product,
+        Bootstrap: GaussianNoise._bootstrap,
         Rescale: GaussianNoise._rescale,
         DropLimbs: GaussianNoise._nothing,
         Raise: GaussianNoise._raise,
     },
-    {Polynomial: "they are expanded before"},
+    {Polynomial: "they are expanded before", FourierFactor: "a bootstrap is read as a whole"},
 )

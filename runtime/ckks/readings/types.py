@@ -20,16 +20,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.ckks.circuit.bootstraps import expand_bootstrap, expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -52,12 +55,12 @@ from hecc.runtime.ckks.circuit.instructions import (
     power_of_two,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification, conjugation_element, galois_element
-from hecc.runtime.ckks.circuit.polynomials import constant_prefix, expand, expand_polynomials
+from hecc.runtime.ckks.circuit.polynomials import Expanded, Expansion, constant_prefix, expand, expand_polynomials
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.errors import CircuitError
 from hecc.runtime.reading import Reading
 
-__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded"]
+__all__ = ["HEADROOM", "ArrayType", "Content", "matrix_entries", "verify", "verify_expanded", "verify_simulated"]
 
 HEADROOM = 4
 """A value times its scale must stay below the modulus divided by this: a sign bit, and one bit for noise."""
@@ -143,13 +146,30 @@ def verify(
     CircuitError
         With the first rule broken, the instruction's source, and the instructions around it.
     """
+    return _verify(circuit, keys, bounds, {}, expanded=False)
+
+
+def _verify(
+    circuit: Circuit,
+    keys: KeySpecification | None,
+    bounds: Mapping[int, float] | None,
+    bootstrapped: Mapping[int, ArrayType],
+    *,
+    expanded: bool,
+) -> list[ArrayType]:
+    """As :func:`verify`; of an ``expanded`` circuit with the types of values that were bootstraps.
+
+    A bootstrap as a whole leaves zeros where they are, and what repeats; its instructions, one by one, do not show it.
+    """
     _check_sizes(circuit, keys)
-    context = _Context(circuit, keys, [], bounds)
+    context = _Context(circuit, keys, [], bounds, expanded)
     total = 0
     for index, instruction in enumerate(circuit.instructions):
         try:
             _check_operands(context, index, instruction)
             derived = _RULES.of(instruction)(context, instruction)
+            if index in bootstrapped:
+                derived = replace(derived, content=bootstrapped[index].content, period=bootstrapped[index].period)
             if not any(derived.content is context.types[v].content for v in instruction.operands):
                 total += derived.content.size
             if total > MAX_TOTAL_SLOTS:
@@ -170,12 +190,12 @@ def verify(
 def verify_expanded(
     circuit: Circuit, keys: KeySpecification, *, bounds: Mapping[int, float] | None = None
 ) -> tuple[Circuit, list[ArrayType]]:
-    """Verify a circuit and replace its polynomials by the instructions that evaluate them.
+    """Verify a circuit and replace its polynomials and bootstraps by the instructions that evaluate them.
 
     Returns
     -------
     circuit
-        The same where there is no polynomial; what an evaluator runs, and what the noise model is of.
+        The same where there is neither; what an evaluator runs.
     types
         Of its values.
 
@@ -186,8 +206,32 @@ def verify_expanded(
     """
     types = verify(circuit, keys, bounds=bounds)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
-    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes).circuit
-    return (circuit, types) if expanded is circuit else (expanded, verify(expanded, keys))
+    expanded = expand_macros(circuit, limbs, scales, keys.data_primes)
+    if expanded.circuit is circuit:
+        return circuit, types
+    bootstrapped = {expanded.moved[index]: types[index] for index, _ in circuit.every(Bootstrap)}
+    return expanded.circuit, _verify(expanded.circuit, keys, None, bootstrapped, expanded=True)
+
+
+def verify_simulated(circuit: Circuit, keys: KeySpecification) -> tuple[Expanded, list[ArrayType]]:
+    """Verify a circuit and replace its polynomials by the instructions that evaluate them; bootstraps stay whole.
+
+    Returns
+    -------
+    expanded
+        What simulators run, with where each value is.
+    types
+        Of its values.
+
+    Raises
+    ------
+    CircuitError
+        As :func:`verify`.
+    """
+    types = verify(circuit, keys)
+    limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
+    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
+    return expanded, types if expanded.circuit is circuit else verify(expanded.circuit, keys)
 
 
 def matrix_entries(
@@ -223,6 +267,8 @@ class _Context:
     keys: KeySpecification | None
     types: list[ArrayType]
     bounds: Mapping[int, float] | None
+    expanded: bool
+    """Whether it is what a bootstrap is made of."""
 
     @property
     def slots(self) -> int:
@@ -286,6 +332,12 @@ class _Context:
         if self.keys is not None:
             element = galois_element(step * self.circuit.lanes, self.keys.ring_degree)
             self._check_galois(element, f"rotation key for step {step}", limbs)
+
+    def check_ring_rotation(self, step: int, limbs: int) -> None:
+        """Refuse a rotation of the ring's slots that has no key at this level."""
+        if self.keys is not None:
+            element = galois_element(step, self.keys.ring_degree)
+            self._check_galois(element, f"rotation key for step {step} of the ring's slots", limbs)
 
     def check_conjugation(self, limbs: int) -> None:
         """Refuse a conjugation that has no key at this level."""
@@ -628,7 +680,7 @@ def _product_content(matrix: SparseMatrix, content: NDArray[np.uint8]) -> NDArra
 
 
 def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
-    """The type of the last instruction of the expansion, each of which has to keep its own rule."""
+    """The type of what it expands to."""
     x = context.types[instruction.x]
     _two_polynomials(x)
     _whole(x)
@@ -657,9 +709,14 @@ def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
         prefix=constant_prefix(context.circuit, len(context.types)),
         bound=None if context.bounds is None else context.bounds.get(instruction.x),
     )
+    return _last_of(context, x, expansion, "polynomial")
+
+
+def _last_of(context: _Context, x: ArrayType, expansion: Expansion, macro: str) -> ArrayType:
+    """The type of the last instruction of an expansion, each of which has to keep its own rule."""
     constants = {**context.circuit.constants, **expansion.constants}
     steps = Circuit(context.slots, expansion.instructions, constants, context.circuit.lanes)
-    inner = _Context(steps, context.keys, [x], None)
+    inner = _Context(steps, context.keys, [x], None, expanded=True)
     total = 0
     for number, step in enumerate(expansion.instructions):
         try:
@@ -670,9 +727,53 @@ def _polynomial(context: _Context, instruction: Polynomial) -> ArrayType:
             if total > MAX_TOTAL_SLOTS:
                 raise CircuitError(f"its steps have more than {MAX_TOTAL_SLOTS} slots in all")
         except CircuitError as fault:
-            raise CircuitError(f"polynomial: {fault}; in step {number + 1}, {step.op}, of its expansion") from None
+            raise CircuitError(f"{macro}: {fault}; in step {number + 1}, {step.op}, of its expansion") from None
         inner.types.append(derived)
     return inner.types[-1]
+
+
+def _fourier_factor(context: _Context, instruction: FourierFactor) -> ArrayType:
+    """All slots of the ring meet, and with them all logical ones."""
+    x = context.types[instruction.x]
+    if not context.expanded:
+        raise CircuitError("a factor of a Fourier transform stands alone, and only bootstraps are made of them")
+    _two_polynomials(x)
+    _whole(x)
+    if context.keys is not None and instruction.slots != context.keys.slots:
+        raise CircuitError(f"a Fourier transform of {instruction.slots} slots in a ring of {context.keys.slots}")
+    scale = context.plain_scale(instruction.scale)
+    for step in sorted({step for pair in instruction.pairs for step in pair} - {0}):
+        context.check_ring_rotation(step, x.limbs)
+    product = None if x.scale is None or scale is None else x.scale * scale
+    content = np.full(x.content.shape, Content.DATA, dtype=np.uint8)
+    return replace(x, scale=product, content=content, period=context.slots)
+
+
+def _bootstrap(context: _Context, instruction: Bootstrap) -> ArrayType:
+    """The limbs and the scale of what it expands to; slots that are zero stay so, and what repeats goes on."""
+    x = context.types[instruction.x]
+    primes: tuple[int, ...] = ()
+    _two_polynomials(x)
+    _whole(x)
+    if context.keys is not None:
+        keys = context.keys
+        if instruction.scale is None or instruction.dropped is None or instruction.limbs is None:
+            raise CircuitError("the scale, the limbs or the dropped limbs of a bootstrap are missing")
+        _check_scale(instruction.scale)
+        if keys.encapsulation is msgspec.UNSET or keys.encapsulation.weight != instruction.weight:
+            found = "none" if keys.encapsulation is msgspec.UNSET else f"one of weight {keys.encapsulation.weight}"
+            raise CircuitError(
+                f"a bootstrap under a sparse secret of weight {instruction.weight}; the keys have {found}"
+            )
+        if not 2 <= instruction.limbs <= len(keys.data_primes):
+            raise CircuitError(f"a bootstrap to {instruction.limbs} of {len(keys.data_primes)} limbs")
+        if sum(instruction.dropped[1:]) >= instruction.limbs:
+            raise CircuitError(f"{sum(instruction.dropped[1:])} of {instruction.limbs} limbs are dropped, none is left")
+        primes = keys.data_primes
+    bound = None if context.bounds is None else context.bounds.get(instruction.x)
+    expansion = expand_bootstrap(instruction, limbs=x.limbs, scale=x.scale, primes=primes, bound=bound)
+    last = _last_of(context, x, expansion, "bootstrap")
+    return replace(last, content=x.content, period=x.period)
 
 
 def _remaining(context: _Context, x: ArrayType, dropped: int) -> int:
@@ -739,6 +840,8 @@ _RULES: Reading[Callable[[_Context, Any], ArrayType]] = Reading(
         LinearTransform: _linear_transform,
         MatrixProduct: _matrix_product,
         Polynomial: _polynomial,
+        FourierFactor: _fourier_factor,
+        Bootstrap: _bootstrap,
         Rescale: _rescale,
         DropLimbs: _drop_limbs,
         Raise: _raise,

@@ -8,6 +8,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <cmath>
+#include <complex>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -219,6 +220,12 @@ class Transform {
         transform_(*context_, rows, columns, slots, limbs, scale,
                    checked(row, column, baby, giant, offsets, value_slots_, values_), memory) {}
 
+  Transform(SharedContext context, std::size_t limbs, double scale, const Array<const std::int32_t, 1>& baby,
+            const Array<const std::int32_t, 1>& giant, Array<const std::complex<double>, 2> values, std::size_t memory)
+      : context_(std::move(context)),
+        complex_values_(std::move(values)),
+        transform_(*context_, limbs, scale, checked(baby, giant, complex_values_), memory) {}
+
   Ciphertexts apply(const Ciphertexts& x, const std::vector<const Key*>& keys,
                     const std::vector<std::uint64_t>& elements, std::size_t memory) {
     const std::vector<GaloisKey> galois = galois_keys(context_, keys, elements);
@@ -244,9 +251,18 @@ class Transform {
             giant.data(), offsets.data(),  value_slots.data(), values.data()};
   }
 
+  static PeriodicDiagonals checked(const Array<const std::int32_t, 1>& baby, const Array<const std::int32_t, 1>& giant,
+                                   const Array<const std::complex<double>, 2>& values) {
+    const std::size_t size = values.shape(0);
+    for (const auto* array : {&baby, &giant}) check_shape(*array, {size});
+    check_alignment(values);
+    return {size, values.shape(1), baby.data(), giant.data(), values.data()};
+  }
+
   SharedContext context_;
   Array<const std::uint16_t, 1> value_slots_;
   Array<const float, 1> values_;
+  Array<const std::complex<double>, 2> complex_values_;
   LinearTransform transform_;
 };
 
@@ -427,6 +443,10 @@ NB_MODULE(_evaluator, module) {
            "context"_a, "rows"_a, "columns"_a, "slots"_a, "limbs"_a, "scale"_a, "row"_a.noconvert(),
            "column"_a.noconvert(), "baby"_a.noconvert(), "giant"_a.noconvert(), "offsets"_a.noconvert(),
            "value_slots"_a.noconvert(), "values"_a.noconvert(), "memory"_a)
+      .def(nb::init<SharedContext, std::size_t, double, const Array<const std::int32_t, 1>&,
+                    const Array<const std::int32_t, 1>&, Array<const std::complex<double>, 2>, std::size_t>(),
+           "context"_a, "limbs"_a, "scale"_a, "baby"_a.noconvert(), "giant"_a.noconvert(),
+           "complex_values"_a.noconvert(), "memory"_a)
       .def("apply", &Transform::apply, "x"_a, "keys"_a, "elements"_a, "memory"_a)
       .def_prop_ro("steps", &Transform::steps)
       .def_prop_ro("kept_bytes", &Transform::kept_bytes);

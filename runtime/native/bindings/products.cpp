@@ -17,10 +17,9 @@ namespace {
 
 using namespace nb::literals;
 
-// Every run of `words` packed residues in the first `used` runs of each row of an array of shape (rows, runs, bytes) is
-// one of residues.
-void check_packed(const Bytes& packed, std::size_t used, std::size_t words, const Modulus& modulus) {
-  const std::size_t bytes = packed.shape(packed.ndim() - 1);
+// Every run of `words` packed residues, `bytes` in all, in the first `used` runs of each row of an array is one of
+// residues.
+void check_packed(const Bytes& packed, std::size_t used, std::size_t bytes, std::size_t words, const Modulus& modulus) {
   const std::size_t runs = packed.shape(0) == 0 ? 0 : packed.size() / packed.shape(0) / bytes;
   std::vector<std::uint64_t> residues(words);
   with_packed_bytes(packed_bytes(modulus.value), [&](auto width) {
@@ -73,13 +72,13 @@ void key_products(const KernelSet& set, const Words& digits, const Bytes& key, c
   const nb::gil_scoped_release release;
   check_reduced(digits, q);
   if (addend) check_reduced(*addend, q);
-  check_packed(key, 2 * terms, kKeyRun, q);
+  check_packed(key, 2 * terms, bytes, kKeyRun, q);
   set.kernels->key_products(rows(digits).data(), terms, key.data(), own * 2 * bytes, addend ? addend->data() : nullptr,
                             factor, out.data(), out.data() + count, count, q);
 }
 
 // Of all runs of a polynomial.
-void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, const Words& rotated,
+void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t repeats, bool apart, const Words& rotated,
                        const Indices& rotations, const Output& out, bool added, std::uint64_t modulus) {
   const Modulus q = make_modulus(modulus);
   const std::size_t terms = rotations.size(), count = count_of("out", out), runs = count / (2 * kDiagonalRun);
@@ -87,7 +86,7 @@ void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t re
   check_few(terms);
   const std::size_t words = repeats < kDiagonalRun ? kDiagonalRun / repeats : 1;
   const std::size_t shared = repeats < kDiagonalRun ? 1 : repeats / kDiagonalRun;  // runs of coefficients
-  const std::size_t bytes = words * packed_bytes(modulus);
+  const std::size_t ends = apart ? 2 : 1, bytes = ends * words * packed_bytes(modulus);
   // There may be more diagonals and more rotations than are used.
   const std::size_t own = values.ndim() == 3 ? std::max(terms, values.shape(1)) : terms;
   check_shape("values", values, {(runs - 1) / shared + 1, own, bytes});
@@ -104,13 +103,13 @@ void diagonal_products(const KernelSet& set, const Bytes& values, std::size_t re
     }
   }
   const nb::gil_scoped_release release;
-  check_packed(values, terms, words, q);
+  check_packed(values, ends * terms, bytes / ends, words, q);
   check_reduced(rotated, q);
   if (added) check_reduced(out, q);
   std::uint64_t* const second = out.data() + count;
-  std::uint64_t* const ends[] = {out.data(), second - kDiagonalRun, second, second + count - kDiagonalRun};
-  set.kernels->diagonal_products(values.data(), own * bytes, repeats, rotated.data(), images * 4 * kDiagonalRun,
-                                 rotations.data(), terms, runs, added, ends, q);
+  std::uint64_t* const outputs[] = {out.data(), second - kDiagonalRun, second, second + count - kDiagonalRun};
+  set.kernels->diagonal_products(values.data(), own * bytes, repeats, apart, rotated.data(), images * 4 * kDiagonalRun,
+                                 rotations.data(), terms, runs, added, outputs, q);
 }
 
 void matrix_product(const KernelSet& set, const Words& weights, const Words& x, const Output& out,
@@ -154,8 +153,8 @@ void bind_products(nb::module_& module, KernelsClass& kernels) {
   kernels.def("inner_product", inner_product, "a"_a.noconvert(), "b"_a.noconvert(), "out"_a.noconvert(), "modulus"_a)
       .def("key_products", key_products, "digits"_a.noconvert(), "key"_a.noconvert(), "addend"_a.noconvert().none(),
            "factor"_a, "out"_a.noconvert(), "modulus"_a)
-      .def("diagonal_products", diagonal_products, "values"_a.noconvert(), "repeats"_a, "rotated"_a.noconvert(),
-           "rotations"_a.noconvert(), "out"_a.noconvert(), "added"_a, "modulus"_a)
+      .def("diagonal_products", diagonal_products, "values"_a.noconvert(), "repeats"_a, "apart"_a,
+           "rotated"_a.noconvert(), "rotations"_a.noconvert(), "out"_a.noconvert(), "added"_a, "modulus"_a)
       .def("matrix_product", matrix_product, "weights"_a.noconvert(), "x"_a.noconvert(), "out"_a.noconvert(),
            "modulus"_a);
 }

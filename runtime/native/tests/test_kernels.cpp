@@ -176,13 +176,15 @@ void test_key_products(const Kernels& k, std::uint64_t modulus, std::size_t term
 // Runs [first, first + runs) of the halves of two polynomials of `count` coefficients. Of `own` diagonals the last
 // `terms` are used, and among the rotations the last one.
 void test_diagonal_products(const Kernels& k, std::uint64_t modulus, std::size_t repeats, std::size_t terms,
-                            std::size_t count, std::size_t first, std::size_t runs, bool added) {
+                            std::size_t count, std::size_t first, std::size_t runs, bool added, bool apart = false) {
   const std::string name = std::string(k.name) + " modulo " + std::to_string(modulus) + " with " +
-                           std::to_string(terms) + " terms and " + std::to_string(repeats) + " repeats: ";
+                           std::to_string(terms) + " terms and " + std::to_string(repeats) +
+                           (apart ? " repeats apart: " : " repeats: ");
   const std::size_t images = 3, own = terms + 2, all = count / (2 * kDiagonalRun);
   const std::size_t words = repeats < kDiagonalRun ? kDiagonalRun / repeats : 1;
   const std::size_t shared = repeats < kDiagonalRun ? 1 : repeats / kDiagonalRun;
-  const Words diagonals = extreme((all + shared - 1) / shared * own * words, modulus);
+  const std::size_t ends = apart ? 2 : 1;
+  const Words diagonals = extreme((all + shared - 1) / shared * own * ends * words, modulus);
   const Words rotated = extreme(all * images * 4 * kDiagonalRun, modulus);
   const Bytes values = packed(diagonals, words, modulus);
   std::vector<std::uint32_t> rotations;
@@ -200,20 +202,21 @@ void test_diagonal_products(const Kernels& k, std::uint64_t modulus, std::size_t
       std::uint64_t sum = added ? target : 0;
       for (std::size_t t = 0; t < terms; ++t) {
         const std::size_t place = (mirrored ? kDiagonalRun - 1 - lane : lane) * words / kDiagonalRun;
-        const std::uint64_t value = diagonals[(run / shared * own + own - terms + t) * words + place];
+        const std::size_t row = (run / shared * own + own - terms + t) * ends + (apart && mirrored ? 1 : 0);
+        const std::uint64_t value = diagonals[row * words + place];
         const std::uint64_t x = rotated[(run * images + rotations[t]) * 4 * kDiagonalRun + i];
         sum = (sum + slow_product(value, x, modulus)) % modulus;
       }
       target = sum;
     }
   }
-  const std::size_t bytes = words * packed_bytes(modulus), front = first * kDiagonalRun;
+  const std::size_t bytes = ends * words * packed_bytes(modulus), front = first * kDiagonalRun;
   const std::size_t back = count - front - kDiagonalRun;
-  std::uint64_t* const ends[] = {out[0].data() + front, out[0].data() + back, out[1].data() + front,
-                                 out[1].data() + back};
-  k.diagonal_products(values.data() + (first / shared * own + own - terms) * bytes, own * bytes, repeats,
+  std::uint64_t* const outputs[] = {out[0].data() + front, out[0].data() + back, out[1].data() + front,
+                                    out[1].data() + back};
+  k.diagonal_products(values.data() + (first / shared * own + own - terms) * bytes, own * bytes, repeats, apart,
                       rotated.data() + first * images * 4 * kDiagonalRun, images * 4 * kDiagonalRun, rotations.data(),
-                      terms, runs, added, ends, make_modulus(modulus));
+                      terms, runs, added, outputs, make_modulus(modulus));
   check(out[0] == expected[0] && out[1] == expected[1], name + "diagonal_products");
 }
 
@@ -229,6 +232,7 @@ void test_packed_products(const Kernels& k) {
     for (std::size_t repeats = 1; repeats <= 2048; repeats *= 2) {
       test_diagonal_products(k, modulus, repeats, 3, 128, 0, 4, false);
       test_diagonal_products(k, modulus, repeats, 4, 128, 2, 2, true);
+      test_diagonal_products(k, modulus, repeats, 4, 128, 2, 2, true, true);
     }
     test_diagonal_products(k, modulus, 1, 40, 64, 0, 2, true);
     test_diagonal_products(k, modulus, 64, 40, 512, 8, 8, false);

@@ -18,7 +18,8 @@ diagonal that is not kept ready     0            (l + k) M log M / (2 N log N)
 plaintext that is not kept          0            l
 ==================================  ===========  ==============================
 
-A diagonal of repeating slots is a polynomial of M coefficients, and real, so that half a transform is enough. What fits
+A diagonal of repeating slots is a polynomial of M coefficients, and real, so that half a transform is enough; those of
+the Fourier transforms of a bootstrap are complex, and take a whole one. What fits
 the memory for caches is encoded once, and then read. A key is read once for every use. Pointwise products,
 permutations, base conversions and the encoder's Fourier transform are not counted: in a perfect evaluator they hide
 behind the others.
@@ -34,16 +35,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     Diagonals,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -63,11 +67,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Subtract,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.circuit.polynomials import Expanded, expand_polynomials
+from hecc.runtime.ckks.circuit.polynomials import Expanded
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
 from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
 from hecc.runtime.ckks.keys.switching_keys import layout_bytes, switching_key_bytes
-from hecc.runtime.ckks.readings.types import ArrayType, verify
+from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.reading import Reading
 
 __all__ = ["Machine", "Work", "count_kinds", "count_work"]
@@ -173,17 +177,17 @@ def count_kinds(circuit: Circuit, keys: KeySpecification, memory: int = DEFAULT_
 
 
 def _count_steps(circuit: Circuit, keys: KeySpecification, memory: int) -> tuple[Expanded, list[Work]]:
-    """The circuit without polynomials, and the work of each of its instructions."""
+    """The circuit without macros, and the work of each of its instructions."""
     types = verify(circuit, keys)
     limbs, scales = [kind.limbs for kind in types], [kind.scale for kind in types]
-    expanded = expand_polynomials(circuit, limbs, scales, keys.data_primes)
-    return expanded, _Counter(expanded.circuit, keys, verify(expanded.circuit, keys), memory).count()
+    expanded = expand_macros(circuit, limbs, scales, keys.data_primes)
+    return expanded, _Counter(*verify_expanded(circuit, keys), keys, memory).count()
 
 
 class _Counter:
     """Counts instruction by instruction, handing out the memory for weights as the evaluator does."""
 
-    def __init__(self, circuit: Circuit, keys: KeySpecification, types: Sequence[ArrayType], memory: int) -> None:
+    def __init__(self, circuit: Circuit, types: Sequence[ArrayType], keys: KeySpecification, memory: int) -> None:
         self._circuit = circuit
         self._keys = keys
         self._types = types
@@ -212,6 +216,17 @@ class _Counter:
 
     def _transform(self, i: int, ins: LinearTransform) -> Work:
         return self._linear_transform(self._circuit.diagonals(ins), self._weights[i], self._types[i].limbs)
+
+    def _fourier_factor(self, i: int, ins: FourierFactor) -> Work:
+        limbs, weights, (babies, giants) = self._types[i].limbs, self._weights[i], ins.rotations
+        work = self._decompose(limbs) + self._inner_product(limbs) * babies + self._giant(limbs) * giants
+        work += self._divide(limbs) * 2
+        work += Work(plaintext_bytes=weights.residues) * weights.encoded
+        work += Work(plaintext_bytes=weights.coefficients) * weights.embedded
+        short, full = 2 * max(1 << ins.stop, SMALLEST_SLOTS), self._keys.ring_degree
+        own = short * math.log2(short) / (full * math.log2(full))
+        work += Work(forward=(limbs + self._special) * own) * (weights.number - weights.encoded)
+        return work * self._types[i].count
 
     def _rescale(self, i: int, ins: Rescale) -> Work:
         kind, limbs, work = self._types[i], self._types[ins.x].limbs, Work()
@@ -295,12 +310,13 @@ _WORK: Reading[Callable[[_Counter, int, Any], Work]] = Reading(
         Conjugate: _Counter._switched,
         Fold: _Counter._fold,
         LinearTransform: _Counter._transform,
+        FourierFactor: _Counter._fourier_factor,
         MatrixProduct: _Counter._nothing,
         Rescale: _Counter._rescale,
         DropLimbs: _Counter._nothing,
         Raise: _Counter._raised,
     },
-    {Polynomial: "its expansion is counted"},
+    dict.fromkeys((Polynomial, Bootstrap), "its expansion is counted"),
 )
 
 

@@ -78,7 +78,7 @@ def series(value: str, coefficients: str = "c", low: float = -1.0) -> Node:
 
 
 def bootstrap(value: str, phase: float = 0.225) -> Node:
-    return node(BootstrapNode, "b", value, phase)
+    return node(BootstrapNode, "b", value, phase, (-1.0, 1.0))
 
 
 LARGEST = node(OperatorNode, "m", ("x",), ReducedExtremum((SHAPE,), (1, 1), (2, 3), True), shape=(1, 1))

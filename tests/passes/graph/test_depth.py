@@ -50,7 +50,7 @@ def bootstrapped(build: Any) -> Any:
     build.input("x", 4)
     build.dense("a", "x", 4)
     build.square("s", "a")
-    build.add(BootstrapNode, "b", (1, 4), "s", 0.225)
+    build.add(BootstrapNode, "b", (1, 4), "s", 0.225, (-1.0, 1.0))
     build.dense("c", "b", 4)
     build.total("y", (1.0, "c"), (1.0, "a"))
     return build.graph("y")
@@ -69,7 +69,7 @@ def test_depth_starts_where_inputs_and_bootstraps_are(build: Any) -> None:
 def test_levels_in_front_of_a_bootstrap_are_not_spent_behind_it(build: Any) -> None:
     build.input("x", 4)
     build.square("s", "x")
-    build.add(BootstrapNode, "b", (1, 4), "s", 0.225)
+    build.add(BootstrapNode, "b", (1, 4), "s", 0.225, (-1.0, 1.0))
     build.dense("y", "b", 4)
     graph = build.graph("y")
     assert levels_spent(graph) == {graph.node("y").source: 1}

@@ -163,26 +163,36 @@ def in_runs(images: Words) -> Words:
 
 
 def packed_diagonals(values: Words, repeats: int, modulus: int) -> Bytes:
-    """Diagonals of shape (terms, words of the first half), run by run."""
+    """Diagonals of shape (terms, ends, words of each half), run by run."""
     words = max(1, RUN // repeats)
-    return packed(values.reshape(len(values), values.shape[1] // words, words).transpose(1, 0, 2), modulus)
+    terms, ends, size = values.shape
+    runs = packed(values.reshape(terms, ends, size // words, words).transpose(2, 0, 1, 3), modulus)
+    return runs.reshape(runs.shape[0], terms, -1)
 
 
 def check_diagonal_products(
-    kernels: Kernels, modulus: int, repeats: int, count: int, terms: int, *, added: bool, extreme: bool = False
+    kernels: Kernels,
+    modulus: int,
+    repeats: int,
+    count: int,
+    terms: int,
+    *,
+    added: bool,
+    extreme: bool = False,
+    apart: bool = False,
 ) -> None:
     half, images, stored = count // 2, terms // 2 + 2, terms + terms % 2
     rotated = residues(repeats, modulus, images, 2, count)
-    values = residues(terms + 1000, modulus, stored, -(-half // repeats))
+    values = residues(terms + 1000, modulus, stored, 1 + apart, -(-half // repeats))
     if extreme:
         rotated[:], values[:] = modulus - 1, modulus - 1
     rotations = np.random.default_rng(terms).integers(0, images, size=terms, dtype=np.uint32)
     before = residues(5, modulus, 2, count)
     out = before.copy()
     diagonals = packed_diagonals(values, repeats, modulus)
-    kernels.diagonal_products(diagonals, repeats, in_runs(rotated), rotations, out, added, modulus)
-    front = np.repeat(values[:terms], repeats, axis=1)[:, :half]
-    full = integers(np.concatenate([front, front[:, ::-1]], axis=1))
+    kernels.diagonal_products(diagonals, repeats, apart, in_runs(rotated), rotations, out, added, modulus)
+    ends = np.repeat(values[:terms], repeats, axis=2)[..., :half]
+    full = integers(np.concatenate([ends[:, 0], ends[:, -1, ::-1]], axis=1))
     expected = integers(before) * added
     for diagonal, rotation in zip(full, rotations, strict=True):
         expected = expected + diagonal * integers(rotated[rotation])
@@ -194,6 +204,13 @@ def check_diagonal_products(
 def test_diagonal_products_meet_both_ends_at_any_prime(kernels: Kernels, modulus: int, repeats: int) -> None:
     for added in (False, True):
         check_diagonal_products(kernels, modulus, repeats, 128, 5, added=added)
+
+
+@pytest.mark.parametrize("repeats", [2**k for k in range(12)])
+@pytest.mark.parametrize("modulus", MODULI)
+def test_products_with_apartdiagonals_have_words_for_each_end(kernels: Kernels, modulus: int, repeats: int) -> None:
+    for count, terms, added in ((128, 5, False), (2048, 3, True), (64, 1, True)):
+        check_diagonal_products(kernels, modulus, repeats, count, terms, added=added, apart=True)
 
 
 @pytest.mark.parametrize("repeats", [2**k for k in range(12)])
@@ -341,6 +358,7 @@ def diagonal_products(kernels: Kernels, **changed: Any) -> None:
     arguments: dict[str, Any] = {
         "values": empty(2, 3, 128),
         "repeats": 1,
+        "apart": False,
         "rotated": zeros(2, 4, 64),
         "rotations": np.array([0, 3, 1], dtype=np.uint32),
         "out": zeros(2, 64),
@@ -415,6 +433,7 @@ REFUSALS: dict[str, tuple[str, Any]] = {
     "diagonals: other repeats": (r"values must have shape \(2, 3, 64\)", lambda k: diagonal_products(k, repeats=2)),
     "diagonals: many repeats": (r"values must have shape \(1, 3, 8\)", lambda k: diagonal_products(k, repeats=2048)),
     "diagonals: another width": ("values must have shape", lambda k: diagonal_products(k, modulus=SMALL)),
+    "diagonals: one end": ("values must have shape", lambda k: diagonal_products(k, apart=True)),
     "diagonals: flat values": ("values must have shape", lambda k: diagonal_products(k, values=empty(768))),
     "diagonals: unreduced value": (
         "residue 1125899906842624 .* is not below the modulus",

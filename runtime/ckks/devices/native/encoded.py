@@ -9,7 +9,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform, MatrixProduct, SparseMatrix
+from hecc.runtime.ckks.bootstrapping.fourier import fourier_factor
+from hecc.runtime.ckks.circuit.instructions import (
+    Circuit,
+    FourierFactor,
+    LinearTransform,
+    MatrixProduct,
+    SparseMatrix,
+)
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.devices.native.weights import share_memory
 from hecc.runtime.ckks.devices.streaming import Stream, column_blocks, row_block
@@ -65,6 +72,10 @@ class EncodedWeights:
     def transform(self, index: int, instruction: LinearTransform) -> _evaluator.LinearTransform:
         """A linear transform."""
         return self._once(self._transforms, index, lambda: self._make_transform(index, instruction))
+
+    def factor(self, index: int, instruction: FourierFactor) -> _evaluator.LinearTransform:
+        """A factor of a Fourier transform."""
+        return self._once(self._transforms, index, lambda: self._make_factor(index, instruction))
 
     def matrix(self, index: int, instruction: MatrixProduct) -> _evaluator.ScalarMatrix:
         """A matrix of numbers."""
@@ -127,6 +138,23 @@ class EncodedWeights:
             offsets=np.ascontiguousarray(diagonals.offsets),
             value_slots=np.ascontiguousarray(diagonals.slots),
             values=np.ascontiguousarray(diagonals.values),
+            memory=self._granted[index].granted,
+        )
+
+    def _make_factor(self, index: int, instruction: FourierFactor) -> _evaluator.LinearTransform:
+        assert instruction.scale is not None
+        factor = fourier_factor(instruction.slots, instruction.first, instruction.stop)
+        if instruction.inverse:
+            factor = factor.conjugate_transpose()
+        baby, giant = np.array(instruction.pairs, dtype=np.int32).T
+        order = np.lexsort((baby, giant))
+        return _evaluator.LinearTransform(
+            self._context,
+            limbs=self._types[index].limbs,
+            scale=float(instruction.gain * instruction.scale),
+            baby=np.ascontiguousarray(baby[order]),
+            giant=np.ascontiguousarray(giant[order]),
+            complex_values=np.ascontiguousarray(factor.values[order]),
             memory=self._granted[index].granted,
         )
 

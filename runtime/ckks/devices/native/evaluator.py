@@ -22,9 +22,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -341,6 +343,16 @@ class NativeSession(Closing):
         elements, keys = self._galois(transform.steps)
         return transform.apply(x, keys, elements, self._rotations_memory)
 
+    def _fourier_factor(self, index: int, instruction: FourierFactor, x: Value) -> Value:
+        transform = self._weights.factor(index, instruction)
+        elements, keys = self._galois(transform.steps)
+        results = []
+        for i in range(x.count):
+            one = x if x.count == 1 else self._context.gather([x], np.array([[0, i]]))
+            results.append(transform.apply(one, keys, elements, self._rotations_memory))
+        places = np.stack([np.arange(x.count), np.zeros(x.count, dtype=np.int64)], axis=1)
+        return results[0] if x.count == 1 else self._context.gather(results, places)
+
     def _matrix_product(self, index: int, instruction: MatrixProduct, x: Value) -> Value:
         return self._context.matrix_product(x, self._weights.matrix(index, instruction))
 
@@ -387,12 +399,13 @@ _RULES: Reading[Callable[..., Any]] = Reading(
         Conjugate: _refusing(NativeSession._conjugate),
         Fold: _refusing(NativeSession._fold),
         LinearTransform: _refusing(NativeSession._linear_transform),
+        FourierFactor: _refusing(NativeSession._fourier_factor),
         MatrixProduct: _refusing(NativeSession._matrix_product),
         Rescale: _refusing(NativeSession._rescale),
         DropLimbs: _refusing(NativeSession._drop_limbs),
         Raise: _refusing(NativeSession._raise),
     },
-    {Polynomial: "sessions expand polynomials when they are prepared"},
+    dict.fromkeys((Polynomial, Bootstrap), "sessions expand macros when they are prepared"),
 )
 
 

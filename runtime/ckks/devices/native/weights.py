@@ -1,7 +1,7 @@
 """What a session keeps of the weights of linear transforms, and in how many bytes.
 
-A diagonal is real, so that one half of its residues, or of its coefficients, says it all
-(``docs/explanation/native.md``).
+A diagonal of a linear transform is real, so that one half of its residues, or of its coefficients, says it all
+(``docs/explanation/native.md``). Those of a Fourier transform's factors are complex, and repeat.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hecc.runtime.ckks.circuit.instructions import Circuit, LinearTransform
+from hecc.runtime.ckks.circuit.instructions import Circuit, FourierFactor, LinearTransform
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 
@@ -56,7 +56,7 @@ class Weights:
 
 
 def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification, memory: int) -> dict[int, Weights]:
-    """Share memory out among the linear transforms of a circuit.
+    """Share memory out among the linear transforms of a circuit, and the factors of Fourier transforms.
 
     A diagonal of which the coefficients are kept costs half a transform per limb each time, one of which nothing is
     kept a Fourier transform as well: coefficients come first.
@@ -73,11 +73,15 @@ def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification,
     dict
         By the instruction's number.
     """
+    words = {
+        index: (len(circuit.diagonals(instruction)), max(circuit.period, SMALLEST_SLOTS))
+        for index, instruction in circuit.every(LinearTransform)
+    }
+    for index, factor in circuit.every(FourierFactor):
+        words[index] = len(factor.pairs), 2 * max(1 << factor.stop, SMALLEST_SLOTS)
     shares: dict[int, Weights] = {}
-    for index, instruction in circuit.every(LinearTransform):
-        slots = max(circuit.period, SMALLEST_SLOTS)
-        number = len(circuit.diagonals(instruction))
-        share = Weights(number, slots * sum(map(packed_bytes, spec.primes(limbs[index]))), slots * COEFFICIENT_BYTES)
+    for index, (number, own) in sorted(words.items()):
+        share = Weights(number, own * sum(map(packed_bytes, spec.primes(limbs[index]))), own * COEFFICIENT_BYTES)
         share.granted = min(memory, number * min(share.residues, share.coefficients))
         memory -= share.granted
         shares[index] = share

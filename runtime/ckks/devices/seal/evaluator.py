@@ -17,9 +17,11 @@ from hecc.runtime.ckks.circuit.instructions import (
     Add,
     AddPlain,
     AddScalar,
+    Bootstrap,
     Conjugate,
     DropLimbs,
     Fold,
+    FourierFactor,
     Input,
     Instruction,
     LinearTransform,
@@ -372,8 +374,10 @@ _RULES: Reading[Callable[..., Any]] = Reading(
         DropLimbs: _refusing(SealSession._drop_limbs),
     },
     {
-        Polynomial: "sessions expand polynomials when they are prepared",
-        Raise: "SEAL has no bootstrapping, and engines refuse circuits that raise",
+        Polynomial: "sessions expand macros when they are prepared",
+        **dict.fromkeys(
+            (Bootstrap, FourierFactor, Raise), "SEAL has no bootstrapping, and engines refuse such circuits"
+        ),
     },
 )
 

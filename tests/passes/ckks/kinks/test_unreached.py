@@ -52,7 +52,7 @@ def test_what_fits_no_ring_is_refused_before_any_fit(model: Model) -> None:
     assert message.count("Relu 'r") + message.count("Relu '") >= 3
     assert "use squares in place of 9 of 18 activations and train again, " in message
     assert f"train again, {SHARING} compute Relu exactly, at any depth; deeper networks" in message
-    assert message.endswith("deeper networks need bootstrapping, which hecc does not have yet")
+    assert message.endswith("compile it with --bootstrap, which refreshes values ahead of every activation")
     assert refusal.value.accuracy_loss is None
     # Less depth is enough to be let pass; more security takes room.
     check_depth(deep(model, 12), OPTIONS)
@@ -103,7 +103,7 @@ def test_levels_are_not_missing_where_deeper_polynomials_would_not_do_either(mod
     # With no more levels than fit, it is levels that are missing.
     message = str(unreached(graph, OPTIONS, best, UndecidedError(0.634, 7)))
     assert "is missing" in message or "are missing" in message
-    assert message.endswith("deeper networks need bootstrapping, which hecc does not have yet")
+    assert message.endswith("compile it with --bootstrap, which refreshes values ahead of every activation")
 
 
 def test_smooth_functions_are_not_said_to_be_computed_exactly(model: Model) -> None:

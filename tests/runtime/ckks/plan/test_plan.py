@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hecc.runtime.ckks.circuit.instructions import (
     AddScalar,
+    Bootstrap,
     Circuit,
     Conjugate,
     MatrixProduct,
@@ -74,6 +75,19 @@ def test_every_instruction_survives_a_file():
         MatrixProduct(x=0, count=3, matrix="m", scale=Fraction(1 << 20)),
         Polynomial(x=0, coefficients="c", basis="chebyshev", dropped=(1, 0, 2), scale=Fraction(5, 7)),
         Polynomial(x=0, coefficients="c", basis="power"),
+        Bootstrap(
+            x=0,
+            largest=13,
+            double_angles=2,
+            degree=31,
+            phase=Fraction(9, 40),
+            weight=32,
+            to_coefficients=(7, 7),
+            to_slots=(5, 5, 4),
+            limbs=18,
+            dropped=(1,) * 11,
+            scale=Fraction(5, 7),
+        ),
     )
     program = codec.encode(_Program(64, instructions))
     assert codec.decode(program, _Program, where="a test").instructions == instructions

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hecc.compiler.graph.sine import argument, reach, sine
+from hecc.compiler.approximation.sine import argument, reach, sine
 
 
 @pytest.mark.parametrize("phase", [0.02, 0.2, 0.225, 0.25])
