@@ -29,6 +29,7 @@ DRIVERS = {
     "hecc.passes.ckks.driving.network",
     "hecc.passes.ckks.driving.sketch",
     "hecc.passes.ckks.kinks.unreached",
+    "hecc.passes.ckks.kinks.unrefreshed",
     "hecc.passes.ckks.pipeline",
     "hecc.passes.ckks.search",
     "hecc.passes.more.pipeline",
