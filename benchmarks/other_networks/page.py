@@ -122,7 +122,12 @@ def _notes(reports: Sequence[Report]) -> str:
     for report in reports:
         name, lost = report["network"], report["simulated"]["lost"]
         refused = report["compiled"].get("by_agreement", {}).get("refusal")
-        if refused:
+        bootstraps = report["compiled"].get("bootstraps", 0)
+        if bootstraps:
+            notes.append(
+                f"* {name}: with `--bootstrap`, which takes {count_words(bootstraps, 'bootstrap')}; without: {refused}"
+            )
+        elif refused:
             notes.append(
                 f"* {name}: its polynomials keep the accuracy, by the labels of the calibration rows; decisions could "
                 f"not be kept: {refused}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import hecc
 from hecc.measure.profiling import processor_name
-from hecc.runtime.ckks.circuit.instructions import Polynomial
+from hecc.runtime.ckks.circuit.instructions import Bootstrap, Polynomial
 from hecc.runtime.native import implementations
 from other_networks.catalogue import Network
 from other_networks.clear import decisions, input_shape, model_of, scores
@@ -89,11 +89,12 @@ def in_clear(context: Context) -> dict[str, Any]:
 
 
 def compiled(context: Context) -> dict[str, Any]:
-    """The plan, or the refusal: by agreement with the network in clear, or else by accuracy."""
+    """The plan, or the refusal: by agreement with the network in clear, or by accuracy, or with bootstraps."""
     aims: list[Mapping[str, Any]] = [context.options]
     answers = context.folder / ANSWERS
     if answers.exists():
         aims.append({**context.options, "accuracy_loss": POINTS, "calibration_labels": answers})
+    aims.append({**context.options, "bootstrap": True})
     refused: dict[str, Any] = {}
     for asked in aims:
         report, plan = _that_fits(context, asked)
@@ -101,8 +102,8 @@ def compiled(context: Context) -> dict[str, Any]:
         if plan is not None:
             plan.save(context.folder / PLAN)
             return report | _facts(plan) | {"plan_bytes": (context.folder / PLAN).stat().st_size}
-        refused = report
-    return report
+        refused = refused or report
+    return refused
 
 
 def _that_fits(context: Context, options: Mapping[str, Any]) -> tuple[dict[str, Any], hecc.Plan | None]:
@@ -277,6 +278,7 @@ def _facts(plan: hecc.Plan) -> dict[str, Any]:
         "predicted_key_bytes": estimate.evaluation_key_bytes,
         "expected_outside": estimate.outside_per_thousand or 0.0,
         "kept": estimate.agreement.kept if estimate.agreement else None,
+        "bootstraps": sum(1 for _ in plan.circuit.every(Bootstrap)),
         "polynomials": [
             {
                 "layer": ins.source,

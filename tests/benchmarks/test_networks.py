@@ -186,14 +186,16 @@ def test_a_refusal_is_written_down_and_ends_what_is_measured(measured, tmp_path)
     assert str(report["compiled"]["refusal"]) in part("page").page(tmp_path / "results")
 
 
-@pytest.mark.parametrize(("labelled", "fits"), [(True, True), (True, False), (False, False)])
-def test_where_decisions_cannot_be_kept_accuracy_is_tried_if_answers_are_known(monkeypatch, tmp_path, labelled, fits):
+@pytest.mark.parametrize(
+    ("labelled", "fits"), [(True, "accuracy_loss"), (True, "bootstrap"), (True, ""), (False, "bootstrap"), (False, "")]
+)
+def test_where_decisions_cannot_be_kept_accuracy_is_tried_and_bootstraps(monkeypatch, tmp_path, labelled, fits):
     stages = part("stages")
     asked = []
 
     def compiled(context, options):
         asked.append(dict(options))
-        found = plan if fits and "accuracy_loss" in options else None
+        found = plan if fits in options else None
         return {"options": dict(options), **({} if found else {"refusal": f"refused {len(asked)}"})}, found
 
     class Plan:
@@ -208,9 +210,11 @@ def test_where_decisions_cannot_be_kept_accuracy_is_tried_if_answers_are_known(m
     network = part("catalogue").NETWORKS[0]
     report = stages.compiled(stages.Context(network, tmp_path, tmp_path, tmp_path, {"batch": 2}, 1, 1.0, 1))
     assert asked[0] == {"batch": 2}
-    assert len(asked) == 1 + labelled
-    if labelled:
-        assert asked[1] == {"batch": 2, "accuracy_loss": 0.5, "calibration_labels": tmp_path / stages.ANSWERS}
+    others = [{"accuracy_loss": 0.5, "calibration_labels": tmp_path / stages.ANSWERS}] * labelled
+    others += [{"bootstrap": True}] * (fits != "accuracy_loss")
+    assert asked[1:] == [{"batch": 2, **other} for other in others]
+    if fits:
         assert report["by_agreement"]["refusal"] == "refused 1"
-    assert ("refusal" in report) != fits
-    assert report.get("plan_bytes") == (4 if fits else None)
+        assert report["plan_bytes"] == 4
+    else:
+        assert report["refusal"] == "refused 1"
