@@ -24,7 +24,7 @@ from typing import Any
 
 from hecc.compiler.ckks.lowering.lowering import Lowered
 from hecc.compiler.graph.graph import Graph
-from hecc.compiler.graph.nodes import AffineNode, ChebyshevNode, QuadraticNode
+from hecc.compiler.graph.nodes import AffineNode, BootstrapNode, ChebyshevNode, QuadraticNode
 from hecc.compiler.graph.traits import PRODUCTS, Products
 from hecc.runtime.ckks.circuit.instructions import (
     INSTRUCTIONS,
@@ -207,6 +207,7 @@ class Scaling:
         self._bits = {name: math.log2(magnitudes[name]) for name in self._names}
         self._products = _products(graph, magnitudes)
         self._series = {node.value: depth[node.value] + 1 for node in graph.nodes if isinstance(node, ChebyshevNode)}
+        self._refreshed = {node.value for node in graph.nodes if isinstance(node, BootstrapNode)}
         self._polynomials = {node.output.name for node in graph.nodes if isinstance(node, QuadraticNode)}
 
     def limbs(self, chain: Chain) -> tuple[int, ...]:
@@ -245,6 +246,9 @@ class Scaling:
                 if chain.dropped[self._depth[product]]:
                     wanted = math.log2(chain.divisor(self._depth[product])) + stored_bits(product)
                     bits += (wanted - sum(map(stored_bits, factors))) / 2
+            if name in self._refreshed:
+                # One for all, whatever the values: so all bootstraps have the same weights.
+                bits = float(chain.scale_bits)
             fixed = self._series.get(name)
             targets[name] = _round(bits) if fixed is None else Fraction(chain.divisor(fixed))
         return targets

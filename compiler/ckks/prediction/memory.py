@@ -30,6 +30,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.circuit.parameters import KeyShape, KeySpecification
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
+from hecc.runtime.ckks.devices.native.weights import factor_owners
 from hecc.runtime.ckks.devices.streaming import AHEAD, plan_stream
 from hecc.runtime.ckks.keys.shapes import KEY_FORMATS
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
@@ -125,13 +126,15 @@ class MemoryModel(ABC):
 
     def encoded(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> int:
         """All diagonals of a circuit without macros, once encoded: what an engine keeps as far as its memory allows."""
+        owners = set(factor_owners(circuit, limbs).values())
         return sum(
             len(circuit.diagonals(ins)) * self.diagonal(circuit.period, keys, limbs[i])
             for i, ins in circuit.every(LinearTransform)
         ) + sum(
-            # Complex diagonals have two halves.
+            # Complex diagonals have two halves; factors that are alike are encoded once.
             2 * len(ins.pairs) * self.diagonal(1 << ins.stop, keys, limbs[i])
             for i, ins in circuit.every(FourierFactor)
+            if i in owners
         )
 
     def use(self, circuit: Circuit, limbs: Sequence[int], keys: KeySpecification) -> MemoryUse:

@@ -69,7 +69,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.circuit.polynomials import Expanded
 from hecc.runtime.ckks.devices.device import DEFAULT_MEMORY
-from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, share_memory
+from hecc.runtime.ckks.devices.native.weights import SMALLEST_SLOTS, Weights, factor_owners, share_memory
 from hecc.runtime.ckks.keys.switching_keys import layout_bytes, switching_key_bytes
 from hecc.runtime.ckks.readings.types import ArrayType, verify, verify_expanded
 from hecc.runtime.reading import Reading
@@ -194,7 +194,9 @@ class _Counter:
         self._special = len(keys.special_primes)
         self._coefficients = 2 * max(circuit.period, SMALLEST_SLOTS)
         memory -= memory // 2
-        self._weights = share_memory(circuit, [kind.limbs for kind in types], keys, memory)
+        limbs = [kind.limbs for kind in types]
+        self._owners = factor_owners(circuit, limbs)
+        self._weights = share_memory(circuit, limbs, keys, memory)
         self._unused = memory - sum(share.granted for share in self._weights.values())
 
     def count(self) -> list[Work]:
@@ -218,7 +220,7 @@ class _Counter:
         return self._linear_transform(self._circuit.diagonals(ins), self._weights[i], self._types[i].limbs)
 
     def _fourier_factor(self, i: int, ins: FourierFactor) -> Work:
-        limbs, weights, (babies, giants) = self._types[i].limbs, self._weights[i], ins.rotations
+        limbs, weights, (babies, giants) = self._types[i].limbs, self._weights[self._owners[i]], ins.rotations
         work = self._decompose(limbs) + self._inner_product(limbs) * babies + self._giant(limbs) * giants
         work += self._divide(limbs) * 2
         work += Work(plaintext_bytes=weights.residues) * weights.encoded

@@ -18,7 +18,7 @@ from hecc.runtime.ckks.circuit.instructions import (
     SparseMatrix,
 )
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
-from hecc.runtime.ckks.devices.native.weights import share_memory
+from hecc.runtime.ckks.devices.native.weights import factor_owners, share_memory
 from hecc.runtime.ckks.devices.streaming import Stream, column_blocks, row_block
 from hecc.runtime.ckks.readings.types import ArrayType
 from hecc.runtime.native import _evaluator
@@ -61,7 +61,9 @@ class EncodedWeights:
         self._types = types
         self._context = context
         self._stream = stream
-        self._granted = share_memory(circuit, [kind.limbs for kind in types], keys, memory)
+        limbs = [kind.limbs for kind in types]
+        self._owners = factor_owners(circuit, limbs)
+        self._granted = share_memory(circuit, limbs, keys, memory)
         self._spare = self._unused = memory - sum(share.granted for share in self._granted.values())
         self._lock = threading.Lock()
         self._transforms: dict[int, _evaluator.LinearTransform] = {}
@@ -74,8 +76,9 @@ class EncodedWeights:
         return self._once(self._transforms, index, lambda: self._make_transform(index, instruction))
 
     def factor(self, index: int, instruction: FourierFactor) -> _evaluator.LinearTransform:
-        """A factor of a Fourier transform."""
-        return self._once(self._transforms, index, lambda: self._make_factor(index, instruction))
+        """A factor of a Fourier transform, one for all that are alike."""
+        owner = self._owners[index]
+        return self._once(self._transforms, owner, lambda: self._make_factor(owner, instruction))
 
     def matrix(self, index: int, instruction: MatrixProduct) -> _evaluator.ScalarMatrix:
         """A matrix of numbers."""

@@ -13,7 +13,7 @@ from hecc.runtime.ckks.circuit.instructions import Circuit, FourierFactor, Linea
 from hecc.runtime.ckks.circuit.parameters import KeySpecification
 from hecc.runtime.ckks.keys.switching_keys import packed_bytes
 
-__all__ = ["COEFFICIENT_BYTES", "SMALLEST_SLOTS", "Weights", "share_memory"]
+__all__ = ["COEFFICIENT_BYTES", "SMALLEST_SLOTS", "Weights", "factor_owners", "share_memory"]
 
 SMALLEST_SLOTS = 64
 """Diagonals of fewer slots are encoded as repetitions with so many."""
@@ -55,6 +55,19 @@ class Weights:
         return min(self.number - self.encoded, left // self.coefficients)
 
 
+def factor_owners(circuit: Circuit, limbs: Sequence[int]) -> dict[int, int]:
+    """For each factor of a Fourier transform the first one of the same weights, by their numbers.
+
+    The bootstraps of a circuit are all alike, and so are their factors: they are encoded once.
+    """
+    first: dict[tuple[object, ...], int] = {}
+    owners = {}
+    for index, ins in circuit.every(FourierFactor):
+        weights = ins.slots, ins.first, ins.stop, ins.inverse, ins.gain, ins.scale, limbs[index]
+        owners[index] = first.setdefault(weights, index)
+    return owners
+
+
 def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification, memory: int) -> dict[int, Weights]:
     """Share memory out among the linear transforms of a circuit, and the factors of Fourier transforms.
 
@@ -71,14 +84,16 @@ def share_memory(circuit: Circuit, limbs: Sequence[int], spec: KeySpecification,
     Returns
     -------
     dict
-        By the instruction's number.
+        By the instruction's number; of factors that are alike by that of the first.
     """
     words = {
         index: (len(circuit.diagonals(instruction)), max(circuit.period, SMALLEST_SLOTS))
         for index, instruction in circuit.every(LinearTransform)
     }
+    owners = set(factor_owners(circuit, limbs).values())
     for index, factor in circuit.every(FourierFactor):
-        words[index] = len(factor.pairs), 2 * max(1 << factor.stop, SMALLEST_SLOTS)
+        if index in owners:
+            words[index] = len(factor.pairs), 2 * max(1 << factor.stop, SMALLEST_SLOTS)
     shares: dict[int, Weights] = {}
     for index, (number, own) in sorted(words.items()):
         share = Weights(number, own * sum(map(packed_bytes, spec.primes(limbs[index]))), own * COEFFICIENT_BYTES)
