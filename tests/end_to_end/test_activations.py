@@ -136,7 +136,8 @@ def test_predicted_noise_is_what_the_simulation_draws(three_way, draw):
     plan = hecc.compile(model, calibration=inputs, precision=9.0)
     noise = hecc.simulate(plan, inputs)["y"] - hecc.simulate(plan, inputs, noise=False)["y"]
     (output,) = plan.header.outputs
-    assert 0.5 < np.std(noise) / output.error < 2.0
+    # The error is that of which the largest is the worst, or what is predicted where that is more.
+    assert 0.3 < np.std(noise) / output.error < 2.0
 
 
 def test_a_plan_with_polynomials_is_the_same_every_time(three_way, draw):

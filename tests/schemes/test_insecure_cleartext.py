@@ -106,7 +106,7 @@ def test_a_scheme_that_nobody_knows_is_a_sentence(files):
 
 def test_an_estimate_is_of_ckks(files):
     with pytest.raises(
-        InputError, match=f"estimate knows the schemes ckks and more only; what a plan of the scheme {NAME}"
+        InputError, match=f"estimate knows the schemes ckks, more and sharing only; what a plan of the scheme {NAME}"
     ):
         hecc.estimate(network(), scheme=NAME)
 

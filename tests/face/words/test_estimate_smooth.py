@@ -1,5 +1,7 @@
 """Estimates of networks with smooth activations: layers say which polynomials they are, and changes are compared."""
 
+import re
+
 import numpy as np
 import onnx.parser
 import pytest
@@ -56,7 +58,7 @@ def test_the_precision_that_a_refusal_names_compiles(network):
     rows = np.random.default_rng(6).normal(size=(400, 8)).clip(-4, 4)
     with pytest.raises(hecc.CompileError, match="like 1 other") as refusal:
         hecc.compile(perceptron, calibration=rows, precision=12.0)
-    bits = int(str(refusal.value).partition(" or ask for --precision ")[2])
+    bits = int(re.search(r"ask for --precision (\d+)", str(refusal.value))[1])
     assert 4 <= bits < 12
     plan = hecc.compile(perceptron, calibration=rows, precision=bits)
     assert plan.header.estimate.precision_bits >= bits

@@ -135,7 +135,7 @@ def test_a_network_too_deep_for_polynomials_is_refused_with_levels(network):
     layers = [layer for _ in range(18) for layer in (("gemm", 4), ("Relu",))]
     with pytest.raises(hecc.CompileError, match="17 levels are missing") as refusal:
         hecc.compile(network((4,), *layers, ("gemm", 3)), calibration=np.random.default_rng(6).normal(size=(60, 4)))
-    assert "bootstrapping" in str(refusal.value)
+    assert "--bootstrap" in str(refusal.value)
     assert refusal.value.__notes__ == ["`hecc estimate` tries what would make it run, and says what each way costs"]
 
 

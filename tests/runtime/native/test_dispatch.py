@@ -102,6 +102,7 @@ from types import SimpleNamespace
 import numpy as np
 from hecc.runtime.native import _evaluator
 from hecc.runtime.ckks.circuit.security import ntt_primes
+from hecc.runtime.ckks.circuit.parameters import KeyLayout
 from hecc.runtime.ckks.keys.switching_keys import packed_key
 
 data, special = ntt_primes(40, 2048, 3), ntt_primes(49, 2048, 1)
@@ -110,8 +111,8 @@ generator = np.random.default_rng(0)
 def residues(shape, primes):
     return np.stack([generator.integers(0, q, shape, dtype=np.uint64) for q in primes], axis=-2)
 x = context.ciphertexts(np.ascontiguousarray(residues((1, 2, 2048), data)))
-spec = SimpleNamespace(ring_degree=2048, digits=lambda limbs: limbs, primes=lambda limbs: (*data, *special))
-key = _evaluator.SwitchingKey(context, packed_key(residues((3, 2, 2048), (*data, *special)), spec, 3))
+spec, layout = SimpleNamespace(ring_degree=2048), KeyLayout(3, (*data, *special), 3)
+key = _evaluator.SwitchingKey(context, packed_key(residues((3, 2, 2048), (*data, *special)), spec, layout))
 weights = context.encode(generator.uniform(-1, 1, (1, 1024)), 2.0**30, 3)
 result = context.rescale(context.multiply_plain(context.rotate(x, key, 3), weights), 1)
 np.save(sys.argv[1], result.array())

@@ -167,7 +167,7 @@ def packed_diagonals(values: Words, repeats: int, modulus: int) -> Bytes:
     words = max(1, RUN // repeats)
     terms, ends, size = values.shape
     runs = packed(values.reshape(terms, ends, size // words, words).transpose(2, 0, 1, 3), modulus)
-    return runs.reshape(runs.shape[0], terms, -1)
+    return runs.reshape(runs.shape[0], terms, ends * runs.shape[-1])
 
 
 def check_diagonal_products(

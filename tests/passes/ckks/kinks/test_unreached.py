@@ -51,7 +51,7 @@ def test_what_fits_no_ring_is_refused_before_any_fit(model: Model) -> None:
     assert "at 128-bit security: 17 levels are missing" in message
     assert message.count("Relu 'r") + message.count("Relu '") >= 3
     assert "use squares in place of 9 of 18 activations and train again, " in message
-    assert f"train again, {SHARING} compute Relu exactly, at any depth; deeper networks" in message
+    assert f"train again, {SHARING} compute Relu exactly, at any depth; or compile it with --bootstrap" in message
     assert message.endswith("compile it with --bootstrap, which refreshes values ahead of every activation")
     assert refusal.value.accuracy_loss is None
     # Less depth is enough to be let pass; more security takes room.
@@ -99,7 +99,7 @@ def test_levels_are_not_missing_where_deeper_polynomials_would_not_do_either(mod
     assert "those of up to 10 levels, for which there is no room, keep 36.6%; polynomials of 7 levels fit" in message
     assert "use squares or SiLU in place of its activations and train again, or compile it with" in message
     assert "missing" not in message
-    assert "bootstrapping" not in message
+    assert "--bootstrap" not in message
     # With no more levels than fit, it is levels that are missing.
     message = str(unreached(graph, OPTIONS, best, UndecidedError(0.634, 7)))
     assert "is missing" in message or "are missing" in message

@@ -73,7 +73,7 @@ def infer(files, first, x):
         upload = uploads(PLAN.checked, rows, masks=block_tape(seeds, MASKS, client.batch, first), weights=difference)
         assert client.take(first, rows) == seeds
         kwargs = {
-            "shares": BlockTape(server.take(first, rows)),
+            "shares": BlockTape(server.read(first, rows)),
             "upload": BlockTape(upload),
             "channel": theirs,
             "weights": WEIGHTS,
@@ -89,6 +89,7 @@ def infer(files, first, x):
             channel=ours,
         )
         thread.join()
+        server.discard(first, rows)
     return signed(results["y"], 24)
 
 
@@ -115,7 +116,7 @@ def test_what_was_used_is_gone(files):
     before = files[0].read_bytes(), files[1].read_bytes()
     infer(files, 2, x)
     with ServerMaterial(files[0], PLAN.fingerprint) as server, pytest.raises(FileFormatError, match="block 3 is gone"):
-        server.take(3, 1)
+        server.read(3, 1)
     with ClientMaterial(files[1], PLAN.fingerprint) as client:
         for gone in (0, 2, 4):
             with pytest.raises(FileFormatError, match="the seeds of blocks before 5 are gone"):
@@ -138,7 +139,7 @@ def test_neither_file_has_anything_of_the_others(files):
     assert seed[:16] not in server
     with ServerMaterial(files[0], PLAN.fingerprint) as material:
         assert material.weight_seed not in client
-        for row in material.take(0, COUNT):
+        for row in material.read(0, COUNT):
             content = row.tobytes()
             for start in range(0, len(content) - 16, 16):
                 assert content[start : start + 16] not in client
@@ -152,7 +153,7 @@ def test_batches_of_one_plan_have_nothing_in_common(tmp_path):
     with ServerMaterial(files[0][0], PLAN.fingerprint) as one, ServerMaterial(files[1][0], PLAN.fingerprint) as two:
         assert one.batch.batch != two.batch.batch
         assert one.weight_seed != two.weight_seed
-        assert not np.array_equal(one.take(0, 1), two.take(0, 1))
+        assert not np.array_equal(one.read(0, 1), two.read(0, 1))
 
 
 @pytest.mark.parametrize("role", [0, 1])
@@ -181,7 +182,7 @@ def test_damaged_blocks_are_refused(files):
         ServerMaterial(files[0], PLAN.fingerprint) as server,
         pytest.raises(FileFormatError, match="block 0 is gone, or"),
     ):
-        server.take(0, 1)
+        server.read(0, 1)
     files[0].write_bytes(content[:-PAGE])
     with pytest.raises(FileFormatError, match="cut off"):
         ServerMaterial(files[0], PLAN.fingerprint)

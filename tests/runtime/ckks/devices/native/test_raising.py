@@ -277,7 +277,7 @@ def _all_keys(file: EvaluationKeyFile) -> list[Array]:
 
 def test_limbs_of_values_rise_where_keys_are_asked_for(raising: Raising) -> None:
     circuit = program(18, raising.spec.slots)
-    assert assembly._limbs(circuit) == [1, 18, 18]
+    assert assembly.circuit_limbs(circuit) == [1, 18, 18]
 
 
 def test_keys_that_raise_nothing_are_refused(raising: Raising, plans: Any, tmp_path: Any) -> None:
