@@ -271,6 +271,15 @@ class InstructionCost:
     other: float = 0.0
     rotations: int = 0
 
+    def __add__(self, other: InstructionCost) -> InstructionCost:
+        """Both."""
+        return InstructionCost(
+            self.key_switching + other.key_switching,
+            self.diagonals + other.diagonals,
+            self.other + other.other,
+            self.rotations + other.rotations,
+        )
+
     @property
     def seconds(self) -> float:
         """Of one run on one core, once the evaluator has what it keeps."""

@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hecc.compiler.ckks.prediction.cost import InstructionCost, instruction_costs
+from hecc.compiler.ckks.prediction.cost import CostModel, InstructionCost, instruction_costs
 from hecc.compiler.ckks.prediction.devices import DEVICE_MODELS
 from hecc.compiler.ckks.prediction.workload import transform_rotations
 from hecc.measure.layer_errors import LayerErrors, measured_rows
+from hecc.runtime.ckks.circuit.bootstraps import expand_macros
 from hecc.runtime.ckks.circuit.instructions import (
     Circuit,
     LinearTransform,
@@ -21,7 +22,7 @@ from hecc.runtime.ckks.circuit.instructions import (
 )
 from hecc.runtime.ckks.circuit.traits import Trait
 from hecc.runtime.ckks.plan.plan import CkksPlan
-from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_expanded
+from hecc.runtime.ckks.readings.types import ArrayType, Content, verify_simulated
 from hecc.runtime.extras import require
 from hecc.runtime.inputs.tensors import Tensor
 
@@ -108,12 +109,13 @@ def plan_layers(plan: CkksPlan, inputs: Tensor | Mapping[str, Tensor] | None = N
     require("networkx", "scipy")
     written = plan.require_circuit()
     polynomials = {ins.source: _words(written, ins) for _, ins in written.every(Polynomial)}
-    circuit, types = verify_expanded(written, plan.header.keys)
+    expanded, types = verify_simulated(written, plan.header.keys)
+    circuit = expanded.circuit
     members = _members(circuit)
     owner = {i: number for number, layer in enumerate(members) for i in layer}
     estimate = plan.header.estimate
     model = DEVICE_MODELS[estimate.device].key_cost_model(plan.header.keys, circuit.period, estimate.rates)
-    costs = instruction_costs(circuit, [kind.limbs for kind in types], model)
+    costs = _costs(circuit, [kind.limbs for kind in types], model)
     total = sum(cost.seconds for cost in costs)
     shares: Sequence[float | None]
     precision: Sequence[float | None]
@@ -135,6 +137,14 @@ def plan_layers(plan: CkksPlan, inputs: Tensor | Mapping[str, Tensor] | None = N
         for number, layer in enumerate(members)
     )
     return tuple(replace(layer, polynomial=polynomials.get(layer.source, "")) for layer in layers)
+
+
+def _costs(circuit: Circuit, limbs: Sequence[int], model: CostModel) -> list[InstructionCost]:
+    """Of each instruction; a bootstrap's are those of its expansion together."""
+    expanded = expand_macros(circuit, limbs)
+    costs = instruction_costs(expanded.circuit, expanded.limbs, model)
+    starts = [0, *(last + 1 for last in expanded.moved[:-1])]
+    return [sum(costs[start : last + 1], InstructionCost()) for start, last in zip(starts, expanded.moved, strict=True)]
 
 
 def _words(circuit: Circuit, ins: Polynomial) -> str:
@@ -220,7 +230,7 @@ def _result(circuit: Circuit, members: Sequence[int]) -> int:
 
 def _unscaled(circuit: Circuit, value: int) -> int:
     """The value before rescales, which belong to the first of its readers although others may share them."""
-    while Trait.LEVELS in (ins := circuit.instructions[value]).traits:
+    while Trait.LEVELS in (ins := circuit.instructions[value]).traits and Trait.SCALES not in ins.traits:
         value = ins.operands[0]
     return value
 

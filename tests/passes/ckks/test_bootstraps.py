@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 import hecc
 from hecc.compiler.ckks.chain.bootstrapping import BOOTSTRAPPING
+from hecc.measure.layers import plan_layers
 from hecc.runtime.ckks.circuit.instructions import Bootstrap, Input, Polynomial
 from hecc.runtime.ckks.circuit.security import check_keys, sparse_limit
 from hecc.runtime.ckks.readings.types import verify
@@ -114,6 +115,25 @@ def test_a_row_that_is_far_too_large_is_named_and_ruins_nothing(plan: hecc.Plan)
 def test_saved_and_read_it_is_the_same(plan: hecc.Plan, tmp_path: Any) -> None:
     plan.save(tmp_path / "plan.bin")
     assert hecc.Plan.load(tmp_path / "plan.bin").circuit.instructions == plan.circuit.instructions
+
+
+def test_layers_tell_what_bootstraps_cost_and_leave_of_the_precision(plan: hecc.Plan) -> None:
+    layers = plan_layers(plan)
+    assert [layer.source.split()[0] for layer in layers] == [
+        "input",
+        "Gemm",
+        "Relu",
+        "Gemm",
+        "Relu",
+        "Add",
+        "Relu",
+        "Gemm",
+    ]
+    assert sum(layer.seconds for layer in layers) == pytest.approx(plan.header.estimate.seconds)
+    activations = [layer for layer in layers if layer.source.startswith("Relu")]
+    assert all(layer.share > 0.25 and layer.rotations > 50 for layer in activations)
+    assert all(layer.precision_bits is not None and 12 < layer.precision_bits < 20 for layer in layers[2:])
+    assert layers[5].reads == (2, 4)
 
 
 @pytest.mark.parametrize(
