@@ -77,11 +77,12 @@ def test_its_noise_is_what_is_predicted(tmp_path: Path) -> None:
     stream = LevelCipher(spec, 2, enforce_128=True, secret=secret).encrypt(u, float(MESSAGE_SCALE))
     with NativeEngine(circuit, spec).session(EvaluationKeyFile(made.evaluation)) as session:
         (result,) = session.run({"x": [stream]})["y"]
+    assert kinds[0].scale is not None
     assert kinds[1].scale is not None
     found = LevelCipher(spec, kinds[1].limbs, enforce_128=True, secret=secret).decrypt(result, float(kinds[1].scale))
     errors = found.real - np.sin(2 * np.pi * 0.225 * u)
     ((_, ins),) = circuit.every(Bootstrap)
-    model = BootstrapNoise.of(ins, kinds[0], spec, RingNoise(DEGREE, SLOTS), float(np.mean(u**2)))
+    model = BootstrapNoise.of(ins, kinds[0].limbs, kinds[0].scale, spec, RingNoise(DEGREE, SLOTS), float(np.mean(u**2)))
     assert np.log2(errors.std()) == pytest.approx(np.log2(model.deviation(u)), abs=0.5)
     assert errors.std() < 2**-13.5
     drawn = np.abs(model.draw(np.broadcast_to(u, (5, SLOTS)), np.random.default_rng(1)))
