@@ -191,11 +191,9 @@ def _choose(
 
     What takes longer than ``least`` anyway is not made slower by sharing rotations.
     """
-    candidate = choose_chain(demand, lowering.lowered, ring_degree, packing)
+    candidate = _cheapest(demand, lowering.lowered, ring_degree, packing)
     if candidate is None:
         return None
-    if demand.options.bootstrapping is not None:
-        candidate = _with_bootstraps(candidate, lowering.lowered, demand.options)
     best = lowering, candidate
 
     def is_done() -> bool:
@@ -223,17 +221,19 @@ def _dearer(
 ) -> tuple[Lowering, Candidate] | None:
     """The cheapest chain for a lowering with a price on keys."""
     shared = _shared(lowering, key, demand.graph, demand.options)
-    candidate = choose_chain(demand, shared.lowered, ring_degree, packing)
+    candidate = _cheapest(demand, shared.lowered, ring_degree, packing)
     return None if candidate is None else (shared, candidate)
 
 
-def _with_bootstraps(candidate: Candidate, lowered: Lowered, options: Options) -> Candidate:
-    """A candidate with what it costs, bootstraps and their keys included, which only a circuit with scales tells."""
+def _cheapest(demand: Demand, lowered: Lowered, ring_degree: int, packing: Packing) -> Candidate | None:
+    """The cheapest chain, with what it costs; that of bootstraps and their keys only a circuit with scales tells."""
+    candidate, options = choose_chain(demand, lowered, ring_degree, packing), demand.options
+    if candidate is None or options.bootstrapping is None:
+        return candidate
     circuit, _ = apply_scales(lowered, candidate.scales)
     model, keys = DEVICE_MODELS[options.device], key_specification(circuit, candidate.chain, options)
-    seconds = circuit_seconds(
-        circuit, circuit_limbs(circuit), model.key_cost_model(keys, circuit.period, options.rates)
-    )
+    costs = model.key_cost_model(keys, circuit.period, options.rates)
+    seconds = circuit_seconds(circuit, circuit_limbs(circuit), costs)
     return replace(candidate, seconds=seconds, key_bytes=model.memory.evaluation_keys(keys))
 
 
@@ -245,14 +245,7 @@ def _shared(lowering: Lowering, key: float, graph: Graph, options: Options) -> L
     always |= {ins.step for _, ins in circuit.every(Rotate)}
     embeddings = share_rotations(choice.embeddings, always, key * lowering.price.giant)
     single = {value: replaced(layout, batch=1) for value, layout in choice.layouts.items()}
-    lowered = lower(
-        graph,
-        single,
-        embeddings,
-        circuit.slots,
-        pair_inputs=DEVICE_MODELS[options.device].pairs_inputs,
-        bootstrapping=options.bootstrapping,
-    )
+    lowered = _lowered(graph, single, embeddings, circuit.slots, options)
     lowered = replace(lowered, circuit=replace(lowered.circuit, lanes=circuit.lanes))
     verify(lowered.circuit, None)
     return replace(lowering, choice=replace(choice, embeddings=embeddings), lowered=lowered)
@@ -373,10 +366,7 @@ def _diagonals(
         slots *= 2
     slots = next(iter(best.layouts.values())).slots
     if slots not in known.diagonals:
-        pairs = DEVICE_MODELS[options.device].pairs_inputs
-        lowered = lower(
-            graph, best.layouts, best.embeddings, slots, pair_inputs=pairs, bootstrapping=options.bootstrapping
-        )
+        lowered = _lowered(graph, best.layouts, best.embeddings, slots, options)
         verify(lowered.circuit, None)
         known.diagonals[slots] = Lowering(best, lowered, price)
     return known.diagonals[slots]

@@ -7,13 +7,11 @@ from hecc.compiler.ckks.imprecise import ImpreciseError, UndecidedError, Unreach
 from hecc.compiler.ckks.options import Options
 from hecc.compiler.graph.graph import Graph
 from hecc.compiler.graph.nodes import FunctionNode
+from hecc.passes.ckks.kinks.unreached import CHEAPEST
 from hecc.passes.graph.depth import levels_between
 from hecc.runtime.errors import CompileError
 
 __all__ = ["check_bootstraps", "unrefreshed"]
-
-CHEAPEST = 3
-"""Levels of a polynomial: those of fewer keep next to no decisions."""
 
 SECURITY = 128
 """Bits that the table of sparse secrets has a row of for the ring."""

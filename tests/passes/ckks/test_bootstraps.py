@@ -154,6 +154,15 @@ def test_what_bootstraps_cannot_do_is_refused(changed: dict[str, Any], message: 
         hecc.compile(RESIDUAL, calibration=CALIBRATION, **{**OPTIONS, **changed})
 
 
+def test_keys_of_bootstraps_count_in_the_budget(plan: hecc.Plan) -> None:
+    """They are a gigabyte, however few rotations layers take."""
+    enough = plan.header.estimate.evaluation_key_bytes
+    within = hecc.compile(RESIDUAL, calibration=CALIBRATION, **OPTIONS, key_budget=enough)
+    assert within.circuit.instructions == plan.circuit.instructions
+    with pytest.raises(CompileError, match=r"more than the budget.*--key-budget 1[0-9.]+MB"):
+        hecc.compile(RESIDUAL, calibration=CALIBRATION, **OPTIONS, key_budget=enough // 2)
+
+
 def test_a_network_without_activations_needs_none() -> None:
     linear = network("y = Gemm(x, aw, ab)", ("a", WIDTH, 10))
     with pytest.raises(CompileError, match="compile without --bootstrap"):
