@@ -6,7 +6,7 @@ import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from hecc.estimation import plan_memory
 from hecc.inputs.sources import Source, forms, load_inputs
@@ -19,9 +19,10 @@ from hecc.runtime.figures import bits_words, count_words, shape_words, size_word
 from hecc.runtime.files.container import FileSource
 from hecc.runtime.plan.facts import range_words, run_words
 from hecc.runtime.plan.plan import Plan
-from hecc.words.report.charts import Bar, Chart, Point, Steps, bar_chart, curve_chart, step_chart
+from hecc.words.report.charts import Bar, Point, Steps, bar_chart, curve_chart, step_chart
 from hecc.words.report.flow import arrange
 from hecc.words.report.page import render
+from hecc.words.report.parts import MOST_BARS, Column, Figure
 from hecc.words.sentences import TRIAL_COLUMNS, layout_words, polynomial_trials, trial_words
 from hecc.words.summary import cautions, seconds_words, security_fault, steps, summary
 
@@ -31,24 +32,6 @@ OTHERS: Mapping[str, str] = MappingProxyType(
     {"more": "hecc.more.reporting:page", "sharing": "hecc.sharing.reporting:page"}
 )
 """What makes the page of a plan of another scheme than CKKS, by its name."""
-
-MOST_BARS = 16
-"""As many layers have a bar of their own, those that take longest; a bar for the others together follows."""
-
-
-class _Column(NamedTuple):
-    """A column of a table: its name, and whether it holds numbers."""
-
-    name: str
-    numeric: bool = False
-
-
-class _Figure(NamedTuple):
-    """A chart with its title, and what it shows in a sentence."""
-
-    title: str
-    finding: str
-    chart: Chart
 
 
 def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
@@ -120,7 +103,7 @@ def report(plan: Plan | FileSource, inputs: Source | None = None) -> str:
     )
 
 
-def _figures(plan: CkksPlan, layers: Sequence[Layer]) -> Iterator[_Figure]:
+def _figures(plan: CkksPlan, layers: Sequence[Layer]) -> Iterator[Figure]:
     """The charts: where time goes, how precision falls along with the levels, and what memory holds."""
     if any(layer.seconds for layer in layers):
         yield _time_figure(layers)
@@ -135,7 +118,7 @@ def _figures(plan: CkksPlan, layers: Sequence[Layer]) -> Iterator[_Figure]:
         yield _agreement_figure(points)
 
 
-def _agreement_figure(points: Sequence[Point]) -> _Figure:
+def _agreement_figure(points: Sequence[Point]) -> Figure:
     """What more decisions would cost, and fewer save."""
     told = [
         f"{point.name}, {point.y:.1f}% in {seconds_words(point.x)}"
@@ -143,10 +126,10 @@ def _agreement_figure(points: Sequence[Point]) -> _Figure:
     ]
     finding = f"Decisions that polynomials keep on inputs held back, and time per row: {'; '.join(told)}."
     chart = curve_chart(points, ("seconds per row", "decisions kept"), ("{:g}", "{:g}%"), finding)
-    return _Figure("What do more decisions cost?", finding, chart)
+    return Figure("What do more decisions cost?", finding, chart)
 
 
-def _time_figure(layers: Sequence[Layer]) -> _Figure:
+def _time_figure(layers: Sequence[Layer]) -> Figure:
     # A network without layers may rescale its inputs, which takes time, too.
     computing = [(number, layer) for number, layer in enumerate(layers) if layer.seconds or not layer.is_input]
     longest = sorted(computing, key=lambda entry: -entry[1].seconds)
@@ -172,7 +155,7 @@ def _time_figure(layers: Sequence[Layer]) -> _Figure:
         f"{100 * products / total:.0f}%, and the rest {100 * other / total:.0f}%."
     )
     chart = bar_chart(bars, f"Time per layer. {finding}", ("key switches", "products with weights", "the rest"))
-    return _Figure("Where does the time go?", finding, chart)
+    return Figure("Where does the time go?", finding, chart)
 
 
 def _all_parts(layer: Layer) -> tuple[float, float, float, float]:
@@ -188,7 +171,7 @@ def _parts(layers: Sequence[Layer]) -> tuple[float, float, float]:
     return switching, products, max(0.0, total - switching - products)
 
 
-def _precision_figure(layers: Sequence[Layer]) -> _Figure:
+def _precision_figure(layers: Sequence[Layer]) -> Figure:
     bits = [layer.precision_bits for layer in layers]
     precision = tuple(b if b is not None and math.isfinite(b) else None for b in bits)
     limbs = tuple(float(layer.limbs) for layer in layers)
@@ -207,14 +190,14 @@ def _precision_figure(layers: Sequence[Layer]) -> _Figure:
     panels = [Steps("limbs", limbs)]
     if any(value is not None for value in precision):
         panels.insert(0, Steps("bits of precision", precision, "{:.1f}"))
-    return _Figure(
+    return Figure(
         "How do precision and limbs fall?",
         finding,
         step_chart(panels, 0, f"Precision and limbs, layer by layer. {finding}"),
     )
 
 
-def _memory_figure(plan: CkksPlan) -> _Figure:
+def _memory_figure(plan: CkksPlan) -> Figure:
     memory = plan_memory(plan)
     parts = (
         ("program", memory.program),
@@ -229,7 +212,7 @@ def _memory_figure(plan: CkksPlan) -> _Figure:
         "in memory once for all clients."
     )
     bars = [Bar(what, (float(size),), size_words(size)) for what, size in parts]
-    return _Figure("What is in the server's memory?", finding, bar_chart(bars, f"The server's memory. {finding}"))
+    return Figure("What is in the server's memory?", finding, bar_chart(bars, f"The server's memory. {finding}"))
 
 
 def _caption(layer: Layer) -> str:
@@ -245,7 +228,7 @@ def _layer_table(layers: Sequence[Layer]) -> dict[str, Any]:
     names = (
         "time", "share", "precision", "bits lost", "error share", "limbs", "scale", "rotations", "diagonals",
     )  # fmt: skip
-    columns = [_Column("layer"), *(_Column(name, numeric=True) for name in names), _Column("its result")]
+    columns = [Column("layer"), *(Column(name, numeric=True) for name in names), Column("its result")]
     rows = []
     for number, layer in enumerate(layers):
         lost, part = bits_lost(layers, number), layer.error_share
@@ -269,7 +252,7 @@ def _layer_table(layers: Sequence[Layer]) -> dict[str, Any]:
 
 def _trial_table(plan: CkksPlan) -> dict[str, Any]:
     polynomials, *numbers = TRIAL_COLUMNS
-    columns = [_Column(polynomials), *(_Column(name, numeric=True) for name in numbers)]
+    columns = [Column(polynomials), *(Column(name, numeric=True) for name in numbers)]
     return {"trial_columns": columns, "trial_rows": [*map(trial_words, polynomial_trials(plan.choices))]}
 
 
@@ -290,7 +273,7 @@ def _tensor_table(plan: CkksPlan) -> dict[str, Any]:
         )
         for s, values in signatures
     ]
-    columns = [_Column("tensor"), *map(_Column, ("shape", "layout", "values")), _Column("limbs", numeric=True)]
+    columns = [Column("tensor"), *map(Column, ("shape", "layout", "values")), Column("limbs", numeric=True)]
     return {"tensor_columns": columns, "tensor_rows": rows}
 
 
@@ -301,7 +284,7 @@ def _limit_table(keys: KeySpecification) -> dict[str, Any]:
         for degree, row in TABLE.items()
         if (limit := row.get((evidence.level, evidence.adversary)))
     ]
-    return {"limit_columns": [_Column("ring degree N"), _Column("largest log2 QP", numeric=True)], "limit_rows": rows}
+    return {"limit_columns": [Column("ring degree N"), Column("largest log2 QP", numeric=True)], "limit_rows": rows}
 
 
 def _file_table(plan: CkksPlan) -> dict[str, Any]:
@@ -315,4 +298,4 @@ def _file_table(plan: CkksPlan) -> dict[str, Any]:
         ("encrypted input", f"to the server, per {each}", f"at most {size_words(cost.input_bytes)}"),
         ("encrypted result", f"to the client, per {each}", f"at most {size_words(cost.output_bytes)}"),
     ]
-    return {"file_columns": [_Column("file"), _Column("what for"), _Column("size", numeric=True)], "file_rows": rows}
+    return {"file_columns": [Column("file"), Column("what for"), Column("size", numeric=True)], "file_rows": rows}

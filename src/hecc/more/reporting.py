@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hecc.compiler.more.prediction.plans import Layer, MemoryUse
 from hecc.inputs.sources import Source
@@ -17,36 +17,12 @@ from hecc.runtime.more.plan import MorePlan
 from hecc.runtime.more.words import NO_SECURITY_SHORT, training_words
 from hecc.runtime.plan.facts import range_words, tensor_words
 from hecc.runtime.plan.plan import Plan, client_path
-from hecc.words.report.charts import Bar, Chart, bar_chart
+from hecc.words.report.charts import Bar, bar_chart
 from hecc.words.report.flow import arrange
 from hecc.words.report.page import render
+from hecc.words.report.parts import MOST_BARS, Column, Figure, Step
 
 __all__ = ["page"]
-
-MOST_BARS = 16
-"""As many layers have a bar of their own, those that take longest."""
-
-
-class _Column(NamedTuple):
-    """A column of a table: its name, and whether it holds numbers."""
-
-    name: str
-    numeric: bool = False
-
-
-class _Figure(NamedTuple):
-    """A chart with its title, and what it shows in a sentence."""
-
-    title: str
-    finding: str
-    chart: Chart
-
-
-class _Step(NamedTuple):
-    """What to do next: why, and the command that does it."""
-
-    purpose: str
-    command: str
 
 
 def page(plan: Plan, inputs: Source | None) -> str:
@@ -81,7 +57,7 @@ def page(plan: Plan, inputs: Source | None) -> str:
         steps=list(_steps(name, trains, own.program is not None)),
         layers=layers,
         figures=[] if found is None else list(_figures(found)),
-        layer_columns=[_Column(column, numeric=column not in (columns[0], columns[-1])) for column in columns],
+        layer_columns=[Column(column, numeric=column not in (columns[0], columns[-1])) for column in columns],
         layer_rows=rows,
         flow=arrange([layer.reads for layer in layers]),
         captions=[_caption(layer) for layer in layers],
@@ -90,26 +66,26 @@ def page(plan: Plan, inputs: Source | None) -> str:
     )
 
 
-def _steps(name: str, trains: bool, whole: bool) -> Iterator[_Step]:
+def _steps(name: str, trains: bool, whole: bool) -> Iterator[Step]:
     """What both sides do, from the page of either one's file."""
     server = name if whole else name.replace(".client", "")
     plan, client = (shlex.quote(each) for each in (server, client_path(Path(server)).name if whole else name))
-    yield _Step("The client makes a key, which protects nothing:", f"hecc keygen {client} --min-security none")
+    yield Step("The client makes a key, which protects nothing:", f"hecc keygen {client} --min-security none")
     labels = " --labels labels.npy" if trains else ""
-    yield _Step("It encodes rows:", f"hecc encrypt {client} rows.npy{labels} --min-security none")
+    yield Step("It encodes rows:", f"hecc encrypt {client} rows.npy{labels} --min-security none")
     if trains:
-        yield _Step("The server trains:", f"hecc train {plan} encrypted.bin --epochs 3")
-        yield _Step(
+        yield Step("The server trains:", f"hecc train {plan} encrypted.bin --epochs 3")
+        yield Step(
             "The client decodes the weights:",
             f"hecc decrypt {client} trained.bin --model trained.onnx --min-security none",
         )
     else:
-        yield _Step("The server evaluates the network:", f"hecc run {plan} encrypted.bin")
-        yield _Step("The client decodes the results:", f"hecc decrypt {client} result.bin --min-security none")
-    yield _Step("Anybody recovers the rows from their file alone:", "hecc attack encrypted.bin")
+        yield Step("The server evaluates the network:", f"hecc run {plan} encrypted.bin")
+        yield Step("The client decodes the results:", f"hecc decrypt {client} result.bin --min-security none")
+    yield Step("Anybody recovers the rows from their file alone:", "hecc attack encrypted.bin")
 
 
-def _figures(found: Estimation) -> Iterator[_Figure]:
+def _figures(found: Estimation) -> Iterator[Figure]:
     """The charts: where time goes, and what memory holds."""
     evaluated = [(layer, layer.seconds) for layer in found.layers]
     yield _time_figure("Where does the time of an evaluation go?", evaluated)
@@ -120,7 +96,7 @@ def _figures(found: Estimation) -> Iterator[_Figure]:
         yield _memory_figure("What is in memory during training?", found.training.memory, found.training.rows)
 
 
-def _time_figure(title: str, times: Sequence[tuple[Layer, float]]) -> _Figure:
+def _time_figure(title: str, times: Sequence[tuple[Layer, float]]) -> Figure:
     whole = sum(seconds for _, seconds in times) or 1.0
     computing = [(number, layer, seconds) for number, (layer, seconds) in enumerate(times) if not layer.is_input]
     longest = sorted(computing, key=lambda each: -each[2])
@@ -139,10 +115,10 @@ def _time_figure(title: str, times: Sequence[tuple[Layer, float]]) -> _Figure:
         )
     _, slowest, most = longest[0]
     finding = f"{slowest.source} takes {100 * most / whole:.0f}% of {seconds_words(whole)} for each row."
-    return _Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
+    return Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
 
 
-def _memory_figure(title: str, memory: MemoryUse, rows: int) -> _Figure:
+def _memory_figure(title: str, memory: MemoryUse, rows: int) -> Figure:
     parts = (
         ("program", memory.program),
         ("weights", memory.weights),
@@ -155,7 +131,7 @@ def _memory_figure(title: str, memory: MemoryUse, rows: int) -> _Figure:
         f"is for: {name}."
     )
     bars = [Bar(what, (float(size),), size_words(size)) for what, size in parts]
-    return _Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
+    return Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
 
 
 def _caption(layer: Layer) -> str:
@@ -168,4 +144,4 @@ def _tensor_table(plan: MorePlan) -> dict[str, Any]:
     rows = [(f"input {s.name}", shape_words(s.shape), range_words(s), each) for s in header.inputs]
     rows += [(f"output {s.name}", shape_words(s.shape), "", each) for s in header.outputs]
     names = ("tensor", "shape of a row", "values", "for each number")
-    return {"tensor_columns": [*map(_Column, names)], "tensor_rows": rows}
+    return {"tensor_columns": [*map(Column, names)], "tensor_rows": rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hecc.compiler.sharing.prediction.links import LAN, LINKS, WAN
 from hecc.compiler.sharing.prediction.memory import MemoryUse
@@ -19,36 +19,12 @@ from hecc.runtime.sharing.plan.header import SharingHeader
 from hecc.runtime.sharing.words import LEARNED, REVEALS, SECURITY
 from hecc.sharing.estimation import Estimation, estimation
 from hecc.sharing.words import layer_table, seconds_words, use_facts
-from hecc.words.report.charts import Bar, Chart, bar_chart
+from hecc.words.report.charts import Bar, bar_chart
 from hecc.words.report.flow import arrange
 from hecc.words.report.page import render
+from hecc.words.report.parts import MOST_BARS, Column, Figure, Step
 
 __all__ = ["page"]
-
-MOST_BARS = 16
-"""As many layers have a bar of their own, those that take most."""
-
-
-class _Column(NamedTuple):
-    """A column of a table: its name, and whether it holds numbers."""
-
-    name: str
-    numeric: bool = False
-
-
-class _Figure(NamedTuple):
-    """A chart with its title, and what it shows in a sentence."""
-
-    title: str
-    finding: str
-    chart: Chart
-
-
-class _Step(NamedTuple):
-    """What to do next: why, and the command that does it."""
-
-    purpose: str
-    command: str
 
 
 def page(plan: Plan, inputs: Source | None) -> str:
@@ -80,12 +56,12 @@ def page(plan: Plan, inputs: Source | None) -> str:
         lan=f"{seconds_words(found.use.seconds[LAN.name])} over {LAN.words}",
         wan=f"{seconds_words(found.use.seconds[WAN.name])} over {WAN.words}",
         sizes=dict(own.scheme.summary(own.header))["cost"].capitalize(),
-        party_columns=[*map(_Column, ("party", "has", "learns"))],
+        party_columns=[*map(Column, ("party", "has", "learns"))],
         party_rows=list(LEARNED),
         steps=list(_steps(name, own.program is not None)),
         layers=layers,
         figures=list(_figures(found)),
-        layer_columns=[_Column(column, numeric=column != columns[0]) for column in columns],
+        layer_columns=[Column(column, numeric=column != columns[0]) for column in columns],
         layer_rows=rows,
         flow=arrange([layer.reads for layer in layers]),
         captions=[_caption(layer) for layer in layers],
@@ -94,17 +70,17 @@ def page(plan: Plan, inputs: Source | None) -> str:
     )
 
 
-def _steps(name: str, whole: bool) -> Iterator[_Step]:
+def _steps(name: str, whole: bool) -> Iterator[Step]:
     """What all parties do, from the page of either file."""
     server = name if whole else name.replace(".client", "")
     plan, client = (shlex.quote(each) for each in (server, client_path(Path(server)).name if whole else name))
-    yield _Step("The dealer, on a machine of neither party, deals material:", f"hecc deal {client} --count 1000")
-    yield _Step("The server listens:", f"hecc serve {plan} --listen HOST:7000")
-    yield _Step("The client sends ahead what needs no input:", f"hecc prepare HOST:7000 --plan {client}")
-    yield _Step("It asks:", f"hecc query HOST:7000 rows.npy --plan {client}")
+    yield Step("The dealer, on a machine of neither party, deals material:", f"hecc deal {client} --count 1000")
+    yield Step("The server listens:", f"hecc serve {plan} --listen HOST:7000")
+    yield Step("The client sends ahead what needs no input:", f"hecc prepare HOST:7000 --plan {client}")
+    yield Step("It asks:", f"hecc query HOST:7000 rows.npy --plan {client}")
 
 
-def _figures(found: Estimation) -> Iterator[_Figure]:
+def _figures(found: Estimation) -> Iterator[Figure]:
     """The charts: where the time of a query goes, over which network, and what is sent when."""
     layers = found.layers
     for link in LINKS:
@@ -113,7 +89,7 @@ def _figures(found: Estimation) -> Iterator[_Figure]:
     yield _memory_figure(found)
 
 
-def _time_figure(name: str, words: str, layers: Sequence[Layer]) -> _Figure:
+def _time_figure(name: str, words: str, layers: Sequence[Layer]) -> Figure:
     whole = sum(layer.seconds[name] for layer in layers)
     network = whole - sum(layer.computing for layer in layers)
     bars = [
@@ -126,14 +102,14 @@ def _time_figure(name: str, words: str, layers: Sequence[Layer]) -> _Figure:
         f"{slowest.source} takes {100 * slowest.seconds[name] / whole:.0f}%."
     )
     title = f"Where does the time of a query go, {name}?"
-    return _Figure(title, finding, bar_chart(bars, f"{title} {finding}", ("messages", "client", "server")))
+    return Figure(title, finding, bar_chart(bars, f"{title} {finding}", ("messages", "client", "server")))
 
 
 def _times(layer: Layer, name: str) -> tuple[float, ...]:
     return layer.seconds[name] - layer.computing, layer.client_seconds, layer.server_seconds
 
 
-def _size_figure(layers: Sequence[Layer]) -> _Figure:
+def _size_figure(layers: Sequence[Layer]) -> Figure:
     parts = [(float(layer.online), float(layer.prepared_bytes), float(layer.dealt_bytes)) for layer in layers]
     online, prepared, dealt = (sum(each) for each in zip(*parts, strict=True))
     bars = [Bar(label, each, size_words(sum(each))) for label, each in _longest(layers, parts)]
@@ -142,7 +118,7 @@ def _size_figure(layers: Sequence[Layer]) -> _Figure:
         f"{size_words(dealt)} from the dealer."
     )
     title = "What is sent for a row?"
-    return _Figure(
+    return Figure(
         title, finding, bar_chart(bars, f"{title} {finding}", ("with the row", "ahead, client", "ahead, dealer"))
     )
 
@@ -160,7 +136,7 @@ def _longest(layers: Sequence[Layer], parts: Sequence[tuple[float, ...]]) -> Ite
         )
 
 
-def _memory_figure(found: Estimation) -> _Figure:
+def _memory_figure(found: Estimation) -> Figure:
     use = found.use
     both: list[tuple[str, MemoryUse]] = [("client", use.client_memory), ("server", use.server_memory)]
     parts = ("values", "material", "plan", "program")
@@ -174,7 +150,7 @@ def _memory_figure(found: Estimation) -> _Figure:
         f"for a session of {count_words(use.rows, 'row')}, the most that go into one."
     )
     title = "What is in memory?"
-    return _Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
+    return Figure(title, finding, bar_chart(bars, f"{title} {finding}"))
 
 
 def _caption(layer: Layer) -> str:
@@ -186,4 +162,4 @@ def _tensor_table(header: SharingHeader) -> dict[str, Any]:
     rows = [(f"input {s.name}", shape_words(s.shape), range_words(s), f"{s.unit:.3g}") for s in header.inputs]
     rows += [(f"output {s.name}", shape_words(s.shape), "", f"{s.unit:.3g}") for s in header.outputs]
     names = ("tensor", "shape of a row", "values", "multiples of")
-    return {"tensor_columns": [*map(_Column, names)], "tensor_rows": rows}
+    return {"tensor_columns": [*map(Column, names)], "tensor_rows": rows}
