@@ -3,7 +3,6 @@
 import socket
 import struct
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from hecc.runtime.sharing.sessions.interactive import INTERACTIVE
 from hecc.runtime.sharing.sessions.server import SharingServer
 
 sys.path.insert(0, str(Path(__file__).parent))
+from session_thread import Session
 from small_plan import PLAN, drawn, in_clear
 
 COUNT = 40
@@ -54,31 +54,6 @@ def client(server, tmp_path):
     made.close()
 
 
-class Session:
-    """A session of a server in a thread, and the client's end of its connection."""
-
-    def __init__(self, server):
-        self.ours, self._theirs = socket.socketpair()
-        self.end = None
-        self._thread = threading.Thread(target=self._run, args=(server,))
-        self._thread.start()
-
-    def _run(self, server):
-        try:
-            self.end = server.session(self._theirs)
-        except Exception as error:
-            self.end = error
-        finally:
-            self._theirs.close()
-
-    def __enter__(self):
-        return self.ours
-
-    def __exit__(self, *_):
-        self.ours.close()
-        self._thread.join()
-
-
 def right(found, x):
     assert np.abs(signed(found["y"], 24) - in_clear(x)).max() <= SLACK
 
@@ -93,7 +68,7 @@ def test_queries_of_a_session_use_the_next_blocks_of_its_lease_and_the_rest_is_b
         assert lease.left == 4
         with pytest.raises(InputError, match="5 rows, and 4 are leased"):
             lease.query({"x": drawn(5)})
-    assert session.end == Ended(evaluated=6, prepared=COUNT)
+    assert session.result == Ended(evaluated=6, prepared=COUNT)
     assert server.blocks == [(0, 1), (1, 3), (4, 2)]
     # Gone from both files and both ledgers, whether they were used or not.
     assert client.next == server._ledger.next == 10
@@ -123,8 +98,8 @@ def test_a_query_for_more_than_is_leased_ends_the_session(server, client, rows):
         client.lease(connection, 2)
         connection.sendall(struct.pack("<II", 4, rows))
         assert connection.recv(1) == b""
-    assert isinstance(session.end, PeerError)
-    assert "blocks leased" in str(session.end)
+    assert isinstance(session.result, PeerError)
+    assert "blocks leased" in str(session.result)
 
 
 def test_a_client_cannot_make_the_server_hold_more_rows_than_it_would(server, client):
@@ -146,7 +121,7 @@ def test_a_client_cannot_make_the_server_hold_more_rows_than_it_would(server, cl
         lease = client.lease(connection, 8)
         with pytest.raises(PeerError):
             lease.query({"x": drawn(5)})
-    assert "a query of 5 rows, and 4 are evaluated at once" in str(session.end)
+    assert "a query of 5 rows, and 4 are evaluated at once" in str(session.result)
 
 
 def test_a_query_without_a_lease_ends_the_session(server, client):
@@ -154,7 +129,7 @@ def test_a_query_without_a_lease_ends_the_session(server, client):
     with session as connection:
         connection.sendall(struct.pack("<II", 4, 1))
         assert connection.recv(1) == b""
-    assert "with 0 blocks leased" in str(session.end)
+    assert "with 0 blocks leased" in str(session.result)
 
 
 def test_a_client_that_only_leases_is_told_of(server, client):
@@ -164,7 +139,7 @@ def test_a_client_that_only_leases_is_told_of(server, client):
     session = Session(server)
     with session as connection:
         client.lease(connection, 5)
-    assert "left before it asked for anything; what it leased is burnt" in str(session.end)
+    assert "left before it asked for anything; what it leased is burnt" in str(session.result)
 
 
 def test_a_lease_that_failed_has_nothing_left(server, client):

@@ -22,6 +22,7 @@ from hecc.runtime.sharing.sessions.client import SharingClient
 from hecc.runtime.sharing.sessions.server import SharingServer
 
 sys.path.insert(0, str(Path(__file__).parent))
+from session_thread import Session
 from small_plan import PLAN, PROGRAM, drawn, in_clear, plan_of
 
 COUNT = 40
@@ -47,31 +48,6 @@ def client(material):
     made = SharingClient(PLAN.client(), material[1], deadline=5.0)
     yield made
     made.close()
-
-
-class Session:
-    """A server's session in a thread, at one end of a pair of sockets."""
-
-    def __init__(self, server):
-        self.ours, self._theirs = socket.socketpair()
-        self.result = None
-        self._thread = threading.Thread(target=self._run, args=(server,))
-        self._thread.start()
-
-    def _run(self, server):
-        try:
-            self.result = server.session(self._theirs)
-        except Exception as error:
-            self.result = error
-        finally:
-            self._theirs.close()
-
-    def __enter__(self):
-        return self.ours
-
-    def __exit__(self, *_):
-        self.ours.close()
-        self._thread.join()
 
 
 def prepared(server, client, first=0, rows=COUNT):
