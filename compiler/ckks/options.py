@@ -188,7 +188,7 @@ class CKKSOptions:
     bootstrap: bool = option(
         False,
         "Refresh values ahead of every activation, so that networks of any depth can be evaluated; their keys take "
-        "more than half a gigabyte, and every activation a second or less.",
+        "more than a gigabyte, and every activation a second or less.",
         more="For networks with activations, by decisions, at 128 bits of security in the ring of 2^15. It rests on a "
         "sparse secret, of which the table of the field has no rows: see the page on sparse secrets.",
         group="Speed and memory",
